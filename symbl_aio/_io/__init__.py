@@ -1,0 +1,1 @@
+"""Performance of what the core decides: bytes, connections and every task."""

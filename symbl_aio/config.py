@@ -1,0 +1,260 @@
+"""Settings: who calls, which host, how patient, how many. Frozen values, no I/O.
+
+All times are seconds. Everything is checked when the value is made, so a wrong
+setting is a ``ConfigurationError`` at once and never a surprise at night.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+
+from symbl_aio.errors import ConfigurationError
+
+DEFAULT_BASE_URL = "https://api.symbl.ai"
+
+
+def _positive(instance: object, attribute: Any, value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not value > 0):
+        raise ConfigurationError(
+            f"{type(instance).__name__}.{attribute.name} is {value!r}; give a number above 0"
+        )
+
+
+def _visible_ascii(name: str, value: object) -> str:
+    """Refuse what could not stand in a header: a line break there would be a second header."""
+    if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
+        raise ConfigurationError(
+            f"{name} must be a non-empty string without spaces, line breaks or non-ASCII letters"
+        )
+    return value
+
+
+@frozen
+class Credentials:
+    """An application's id and secret, from which the client makes its tokens.
+
+    Authentication page of the API: ``POST /oauth2/token:generate``.
+    """
+
+    app_id: str = field()
+    app_secret: str = field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("app_id", "app_secret"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ConfigurationError(f"Credentials.{name} is empty; give the application's own")
+
+
+@frozen
+class AccessToken:
+    """A ready token. ``expires_in``: seconds of life left, ``None`` when not known."""
+
+    value: str = field(repr=False)
+    expires_in: float | None = field(default=None, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        _visible_ascii("AccessToken.value", self.value)
+
+
+TokenProvider: TypeAlias = Callable[[], Awaitable[AccessToken | str]]
+"""An async callable that gives a token; called again when the last one ran out or was refused."""
+
+CredentialsLike: TypeAlias = Credentials | AccessToken | TokenProvider
+
+
+def credentials_from_env() -> Credentials | AccessToken:
+    """Read ``SYMBL_ACCESS_TOKEN``, else ``SYMBL_APP_ID`` with ``SYMBL_APP_SECRET``."""
+    if token := os.environ.get("SYMBL_ACCESS_TOKEN"):
+        return AccessToken(token)
+    app_id, secret = os.environ.get("SYMBL_APP_ID"), os.environ.get("SYMBL_APP_SECRET")
+    if app_id and secret:
+        return Credentials(app_id, secret)
+    missing = [
+        name
+        for name, value in (("SYMBL_APP_ID", app_id), ("SYMBL_APP_SECRET", secret))
+        if not value
+    ]
+    raise ConfigurationError(
+        f"no credentials: {' and '.join(missing)} not set. Set both (or SYMBL_ACCESS_TOKEN), "
+        "or pass credentials=Credentials(app_id, app_secret)"
+    )
+
+
+@frozen
+class Timeouts:
+    """How long one exchange may take. There is no total for an upload, however large.
+
+    ``connect``: until the connection, TLS included, stands. ``read``: a whole read
+    (GET). ``stall``: between two chunks of an upload that the transport accepts.
+    ``answer``: from the last byte of an upload to the end of the answer.
+    """
+
+    connect: float = field(default=15.0, validator=_positive)
+    read: float = field(default=60.0, validator=_positive)
+    stall: float = field(default=60.0, validator=_positive)
+    answer: float = field(default=300.0, validator=_positive)
+
+
+@frozen
+class Polls:
+    """How often jobs are asked for their status (Job API page: GET is the only way).
+
+    A job of age *a* is asked again after ``share`` x *a*, within ``floor`` and
+    ``ceiling``, give or take ``jitter`` (a fraction). All jobs of a client together
+    cost at most ``per_second`` requests a second; polls brought forward by a webhook
+    have a budget of their own, ``hinted_per_second``. A job unknown to the server
+    (404) gets ``not_found_grace`` seconds before it is lost; one still unfinished
+    after ``track_for`` is lost too.
+    """
+
+    share: float = field(default=0.05, validator=_positive)
+    floor: float = field(default=0.5, validator=_positive)
+    ceiling: float = field(default=15.0, validator=_positive)
+    jitter: float = 0.1
+    per_second: float = field(default=10.0, validator=_positive)
+    hinted_per_second: float = field(default=50.0, validator=_positive)
+    not_found_grace: float = field(default=30.0, validator=_positive)
+    track_for: float = field(default=86_400.0, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.jitter < 1:
+            raise ConfigurationError(f"Polls.jitter is {self.jitter!r}; give 0 or more, below 1")
+        if self.floor > self.ceiling:
+            raise ConfigurationError("Polls.floor is above Polls.ceiling; give a smaller floor")
+
+
+@frozen
+class Retries:
+    """How often a request that surely was not accepted is tried, 429 excepted.
+
+    At most ``attempts`` in all, the last one beginning within ``within`` seconds of the first.
+    The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1`, at most ``cap``.
+    A ``Retry-After`` of the server is honoured up to ``max_retry_after``.
+    """
+
+    attempts: int = field(default=5, validator=_positive)
+    within: float = field(default=60.0, validator=_positive)
+    base: float = field(default=0.5, validator=_positive)
+    cap: float = field(default=20.0, validator=_positive)
+    max_retry_after: float = field(default=60.0, validator=_positive)
+
+
+@frozen
+class Limits:
+    """How much at once.
+
+    ``jobs``: the account's limit of unfinished jobs, when it is known; ``None`` lets
+    the client learn it, from ``first_jobs`` up to ``most_jobs`` (FAQ page: 2 on a
+    trial account, 50 on a paid one). ``queued``: submissions that may wait in this
+    client. ``wait_for_slot``: seconds a submission waits for a free job slot before
+    it fails with ``ConcurrencyLimitError``; ``None`` waits as long as it takes.
+    ``answer_bytes``: the largest answer that is read.
+    """
+
+    jobs: int | None = field(default=None, validator=_positive)
+    first_jobs: int = field(default=2, validator=_positive)
+    most_jobs: int = field(default=50, validator=_positive)
+    queued: int = field(default=100_000, validator=_positive)
+    wait_for_slot: float | None = field(default=None, validator=_positive)
+    answer_bytes: int = field(default=256 * 2**20, validator=_positive)
+
+
+@frozen
+class Lanes:
+    """When the next append of a conversation may start.
+
+    ``advance_on="completed"``: after the job of the one before ended.
+    ``advance_on="accepted"``: after the one before was accepted, so that the next
+    upload overlaps with its processing. ``on_failure="halt"``: a failed job or a
+    refused append stops the appends behind it, as an ambiguous one always does.
+    """
+
+    advance_on: Literal["completed", "accepted"] = "completed"
+    on_failure: Literal["continue", "halt"] = "continue"
+
+    def __attrs_post_init__(self) -> None:
+        if self.advance_on not in ("completed", "accepted"):
+            raise ConfigurationError(
+                f'Lanes.advance_on is {self.advance_on!r}; give "completed" or "accepted"'
+            )
+        if self.on_failure not in ("continue", "halt"):
+            raise ConfigurationError(
+                f'Lanes.on_failure is {self.on_failure!r}; give "continue" or "halt"'
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(value: str | None) -> str | None:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+@frozen
+class Config:
+    """All settings of one client.
+
+    ``base_url``: the origin of the API, such as ``http://127.0.0.1:8080``; without it
+    ``SYMBL_BASE_URL``, else the vendor's host. Plain ``http`` is taken only for
+    loopback unless ``allow_http`` is set. ``auth_header``: ``"Authorization"``
+    (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
+    ``chunk_size``: bytes read from disk at a time.
+    """
+
+    base_url: str = field(
+        factory=lambda: os.environ.get("SYMBL_BASE_URL") or DEFAULT_BASE_URL, converter=_origin
+    )
+    allow_http: bool = False
+    auth_header: Literal["Authorization", "x-api-key"] = "Authorization"
+    timeouts: Timeouts = field(factory=Timeouts)
+    polls: Polls = field(factory=Polls)
+    retries: Retries = field(factory=Retries)
+    limits: Limits = field(factory=Limits)
+    lanes: Lanes = field(factory=Lanes)
+    chunk_size: int = field(default=2**20, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        self._check_base_url()
+        if self.auth_header not in ("Authorization", "x-api-key"):
+            raise ConfigurationError(
+                f'Config.auth_header is {self.auth_header!r}; give "Authorization" or "x-api-key"'
+            )
+        if self.chunk_size < 2**16:
+            raise ConfigurationError("Config.chunk_size is below 65536 bytes; give 2**20 or more")
+
+    def _check_base_url(self) -> None:
+        # The value itself is not printed: it may carry a password.
+        remedy = "give an origin such as https://api.example.com or http://127.0.0.1:8080"
+        try:
+            parts = urlsplit(self.base_url)
+            host, _ = parts.hostname, parts.port
+        except (ValueError, TypeError, AttributeError):
+            raise ConfigurationError(f"Config.base_url is not a URL; {remedy}") from None
+        if parts.scheme not in ("http", "https") or not host:
+            raise ConfigurationError(f"Config.base_url is not an http(s) URL; {remedy}")
+        if parts.username or parts.password or parts.path or parts.query or parts.fragment:
+            raise ConfigurationError(
+                "Config.base_url holds more than an origin (no path, query or user); " + remedy
+            )
+        if parts.scheme == "http" and not self.allow_http and not _is_loopback(host):
+            raise ConfigurationError(
+                f"Config.base_url is plain http to {host}, which would show the token to the "
+                "network; use https, or set allow_http=True if you mean it"
+            )
+
+    def evolve(self, **changes: Any) -> Config:
+        """Return a copy with some settings changed, checked again."""
+        return evolve(self, **changes)

@@ -1,0 +1,231 @@
+"""Every error this library raises on purpose, in one tree.
+
+::
+
+    SymblError
+    ├─ ConfigurationError (ValueError)      wrong argument, option, id, credential or setting
+    ├─ ClientClosedError                    the client is not open (any longer)
+    ├─ QueueFullError                       more work is queued than ``Limits.queued``
+    ├─ DecodeError                          an answer arrived and could not be understood
+    ├─ TransportError                       no HTTP status came back; ``.sent`` says how far it got
+    │   ├─ AmbiguousSubmissionError         perhaps accepted, perhaps not: never sent again
+    │   └─ StillAmbiguousError              ``reconcile()`` found no proof
+    ├─ UploadError                          the recording could not be sent as it is
+    │   ├─ UploadStalledError (TimeoutError)
+    │   ├─ FileChangedError
+    │   └─ MediaRejectedError
+    ├─ APIError                             the server answered with an error status
+    │   ├─ BadRequestError                  400 and every 4xx without a class of its own
+    │   ├─ AuthenticationError              401
+    │   ├─ PermissionDeniedError            403
+    │   ├─ NotFoundError                    404
+    │   ├─ ConcurrencyLimitError            429
+    │   └─ ServerError                      5xx
+    ├─ JobError                             about one accepted job; ``.job`` is never lost
+    │   ├─ JobFailedError
+    │   ├─ JobTimeoutError (TimeoutError)
+    │   └─ JobLostError
+    └─ AppendBlockedError                   an earlier append of the conversation halted its lane
+
+Timeouts are builtin ``TimeoutError``\\ s. No message, ``repr`` or attribute of an
+error holds a credential or a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from symbl_aio.job import Acceptance, Job
+
+Sent: TypeAlias = Literal["no", "partial", "maybe", "yes"]
+"""How far a request got before it failed.
+
+``"no"``: nothing left this machine. ``"partial"``: the last byte of the body was
+never handed over, so the message is provably incomplete. ``"maybe"``: all of it
+was handed over and no complete answer came. ``"yes"``: an HTTP status came.
+"""
+
+
+class SymblError(Exception):
+    """Base of every error of this library."""
+
+
+class ConfigurationError(SymblError, ValueError):
+    """An argument, option, id, credential or setting is wrong; nothing was sent.
+
+    The message names the field and the remedy.
+    """
+
+
+class ClientClosedError(SymblError):
+    """The client is not open: not started yet, closing, or closed.
+
+    ``job`` is the accepted job whose waiter was ended by the closing, else ``None``
+    (nothing of the work was sent). ``job.token`` re-attaches to it later.
+    """
+
+    def __init__(self, message: str, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class QueueFullError(SymblError):
+    """More submissions are waiting than ``Limits.queued`` allows; this one was not taken."""
+
+
+class DecodeError(SymblError):
+    """An answer came and could not be understood. ``raw`` is its text, as received."""
+
+    def __init__(self, message: str, raw: str) -> None:
+        super().__init__(message)
+        self.raw = raw
+
+
+class TransportError(SymblError):
+    """The exchange broke before an HTTP status came. ``sent`` says how far it got."""
+
+    def __init__(self, message: str, sent: Sent) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class AmbiguousSubmissionError(TransportError):
+    """The whole submission was handed over and no usable answer came back.
+
+    The server may have accepted it, so it is never sent again. ``key`` is the
+    submission's key. The appends queued behind it end with ``AppendBlockedError``,
+    until ``conversation.resume_appends()``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str,
+        reconcile: Callable[[], Awaitable[Acceptance]],
+        sent: Sent = "maybe",
+    ) -> None:
+        super().__init__(message, sent)
+        self.key = key
+        self._reconcile = reconcile
+
+    async def reconcile(self) -> Acceptance:
+        """Look for proof that the server accepted the submission.
+
+        Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
+        when there is none: absence proves nothing, so "not accepted" is never answered.
+        Only reads are sent; calling it again, or cancelling it, is safe.
+        """
+        return await self._reconcile()
+
+
+class StillAmbiguousError(TransportError):
+    """``reconcile()`` found no proof of acceptance, which is not proof of refusal."""
+
+
+class UploadError(SymblError):
+    """The recording could not be sent as it is."""
+
+
+class UploadStalledError(UploadError, TimeoutError):
+    """The server took no more of the body for ``Timeouts.stall`` seconds."""
+
+
+class FileChangedError(UploadError):
+    """The file changed while it was being read; the server got an incomplete message."""
+
+
+class MediaRejectedError(UploadError):
+    """The recording is missing, empty, of the wrong kind or too long; nothing was sent."""
+
+
+class APIError(SymblError):
+    """The server answered with an error status.
+
+    ``status`` is the HTTP status, ``message`` the server's own words (may be empty),
+    ``body`` the answer's text, cut to a configured size.
+    """
+
+    def __init__(self, status: int, message: str = "", body: str = "", *, where: str = "") -> None:
+        text = f"{status} {message}".rstrip() if message else f"{status} without a message"
+        super().__init__(f"{where}: {text}" if where else text)
+        self.status = status
+        self.message = message
+        self.body = body
+
+
+class BadRequestError(APIError):
+    """400, and every other 3xx or 4xx without a class of its own."""
+
+
+class AuthenticationError(APIError):
+    """401: the credentials, or the token made of them, were refused."""
+
+
+class PermissionDeniedError(APIError):
+    """403."""
+
+
+class NotFoundError(APIError):
+    """404."""
+
+
+class ConcurrencyLimitError(APIError):
+    """429: the account has no free job slot.
+
+    Raised only for a one-shot source, or when ``Limits.wait_for_slot`` ran out.
+    """
+
+
+class ServerError(APIError):
+    """5xx."""
+
+
+class JobError(SymblError):
+    """Something went wrong with an accepted job. ``job`` is that job."""
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class JobFailedError(JobError):
+    """The server says that the job failed. The API gives no reason (Job API page)."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """The caller's patience ended. The job goes on and is still followed."""
+
+
+class JobLostError(JobError):
+    """The job cannot be followed any longer: unknown to the server, refused, or too old.
+
+    ``__cause__`` is the last answer, when there was one.
+    """
+
+
+class AppendBlockedError(SymblError):
+    """An earlier submission of the conversation halted its appends; nothing was sent.
+
+    ``cause`` is the error of that submission. ``conversation.resume_appends()``
+    takes new appends again, once the caller has settled what happened.
+    """
+
+    def __init__(self, message: str, cause: BaseException) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.__cause__ = cause
+
+
+def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
+    """Give the error class for an HTTP status (Errors page): the only such table."""
+    by_status: dict[int, type[APIError]] = {
+        401: AuthenticationError,
+        403: PermissionDeniedError,
+        404: NotFoundError,
+        429: ConcurrencyLimitError,
+    }
+    fallback = ServerError if status >= 500 else BadRequestError
+    return by_status.get(status, fallback)(status, message, body, where=where)

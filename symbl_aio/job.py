@@ -1,0 +1,316 @@
+"""The handles a caller holds: a ``Submission`` until the server accepts it, then a ``Job``.
+
+Both are only views. The engine does the work and settles them; awaiting one, twice or
+from many tasks, or giving up on it, changes nothing behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Generator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+from attrs import frozen
+
+from symbl_aio.errors import ConfigurationError, JobTimeoutError
+from symbl_aio.models import JobStatus
+
+if TYPE_CHECKING:
+    # For annotations alone: a job resolves to a conversation, whose appends give jobs.
+    from symbl_aio.conversations import Conversation
+
+StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
+"""Where a status was learned: the submission's answer, a poll, or a poll that a webhook asked for."""
+
+_TOKEN_VERSION: Final = 1
+
+
+@frozen
+class UploadProgress:
+    """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
+
+    sent: int
+    total: int
+
+
+@frozen
+class JobEvent:
+    """One transition of a job: its status, the server's own word for it, when and how learned."""
+
+    status: JobStatus
+    raw_status: str
+    at: datetime
+    source: StatusSource
+
+
+@frozen
+class Acceptance:
+    """Proof that the server accepted a submission, and ``how`` it was found.
+
+    ``job`` is ``None`` when the proof names only the conversation.
+    """
+
+    conversation_id: str | None
+    job: Job | None
+    how: Literal["webhook", "name", "content"]
+
+
+class Desk(Protocol):
+    """What the handles ask of the engine that settles them."""
+
+    origin: str
+
+    def follow(self, job: Job) -> None: ...
+    async def ask(self, job: Job) -> None: ...
+    def withdraw(self, submission: Submission) -> bool: ...
+    def conversation(self, conversation_id: str | None) -> Conversation: ...
+
+
+class Job:
+    """An accepted job of the server, followed by the client's one poller.
+
+    ``await job`` gives its ``Conversation`` once the job is completed. It raises
+    ``JobFailedError`` if it failed, ``JobLostError`` if it can no longer be followed,
+    ``ClientClosedError`` if the client closed first. Any number of tasks may wait;
+    cancelling one affects neither the job nor the other tasks. The API has no call
+    that cancels a job (Job API page), so there is no ``cancel`` here.
+    """
+
+    __slots__ = ("__weakref__", "_changed", "_desk", "_events", "_outcome", "_since", "id",
+                 "conversation_id")  # fmt: skip
+
+    def __init__(
+        self, id: str, conversation_id: str | None, *, desk: Desk, since: float | None = None
+    ) -> None:
+        self.id: Final = id
+        self.conversation_id: Final = conversation_id
+        self._desk = desk
+        self._since = time.time() if since is None else since
+        self._events: list[JobEvent] = []
+        self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changed: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
+
+    @property
+    def status(self) -> JobStatus:
+        """The last status learned; no I/O. ``UNKNOWN`` before the first."""
+        return self._events[-1].status if self._events else JobStatus.UNKNOWN
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation the job adds to. Before completion its insights are incomplete."""
+        return self._desk.conversation(self.conversation_id)
+
+    @property
+    def token(self) -> str:
+        """A small JSON text with which ``client.job(token)`` re-attaches, in any process.
+
+        It holds ids and the API's origin, no secret.
+        """
+        return json.dumps(
+            {
+                "v": _TOKEN_VERSION,
+                "job": self.id,
+                "conversation": self.conversation_id,
+                "origin": self._desk.origin,
+                "since": int(self._since),
+            },
+            separators=(",", ":"),
+        )
+
+    def done(self) -> bool:
+        """Say whether awaiting would return or raise at once."""
+        return self._outcome.done()
+
+    def __await__(self) -> Generator[Any, None, Conversation]:
+        return self.wait().__await__()
+
+    async def wait(self, *, timeout: float | None = None) -> Conversation:
+        """Wait for the end of the job, at most ``timeout`` seconds.
+
+        Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
+        running and followed.
+        """
+        self._desk.follow(self)
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                await asyncio.shield(self._outcome)
+        except TimeoutError:
+            if limit.expired():
+                raise JobTimeoutError(
+                    f"job {self.id} was {self.status.value} after {timeout} s", self
+                ) from None
+            raise
+        return self.conversation
+
+    async def refresh(self) -> JobStatus:
+        """Ask the server now, outside the poller's plan, and give the status.
+
+        Raises ``TransportError`` or ``APIError`` when the question could not be
+        answered; the job is followed as before.
+        """
+        if not self.done():
+            await self._desk.ask(self)
+        return self.status
+
+    async def events(self) -> AsyncIterator[JobEvent]:
+        """Give every transition, first those that already happened, until the last one.
+
+        Ends after ``COMPLETED`` or ``FAILED``; raises ``JobLostError`` or
+        ``ClientClosedError`` if it ended otherwise.
+        """
+        self._desk.follow(self)
+        given = 0
+        while True:
+            while given < len(self._events):
+                given += 1
+                yield self._events[given - 1]
+            if self._outcome.done():
+                if not self.status.is_terminal:
+                    self._outcome.result()
+                return
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    # Called by the engine alone.
+
+    def _advance(self, status: JobStatus, raw_status: str, source: StatusSource) -> bool:
+        """Note a status; say whether it was a transition."""
+        last = self._events[-1] if self._events else None
+        if last is not None and (last.raw_status == raw_status or last.status.is_terminal):
+            return False
+        self._events.append(JobEvent(status, raw_status, datetime.now(UTC), source))
+        self._wake()
+        return True
+
+    def _settle(self, error: BaseException | None = None) -> None:
+        if not self._outcome.done():
+            if error is None:
+                self._outcome.set_result(None)
+            else:
+                self._outcome.set_exception(error)
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set_result(None)
+
+
+class Submission:
+    """Work handed to the client and not yet accepted by the server.
+
+    ``await submission`` gives the ``Job`` once the server accepted it, or raises what
+    prevented that. Cancelling the await leaves the work queued or running: ``cancel()``
+    is the way to withdraw it.
+    """
+
+    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_progress", "conversation_id", "key")
+
+    def __init__(self, key: str, conversation_id: str | None, *, desk: Desk) -> None:
+        self.key: Final = key
+        self.conversation_id: Final = conversation_id
+        self._desk = desk
+        self._job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._progress: UploadProgress | None = None
+        self._moved: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        state = "waiting" if self._progress is None else "uploading"
+        if self._job.done():
+            state = "failed" if self._job.exception() else "accepted"
+        return f"<Submission {self.key} {state}>"
+
+    def done(self) -> bool:
+        """Say whether awaiting would return or raise at once."""
+        return self._job.done()
+
+    def __await__(self) -> Generator[Any, None, Job]:
+        return asyncio.shield(self._job).__await__()
+
+    def cancel(self) -> bool:
+        """Withdraw the work; true only while surely nothing was accepted.
+
+        After true, awaiting raises ``asyncio.CancelledError`` and the next append of the
+        conversation goes on. After false, the submission runs on or has ended.
+        """
+        return self._desk.withdraw(self)
+
+    async def progress(self) -> AsyncIterator[UploadProgress]:
+        """Give the upload's progress as it moves, until it is accepted or fails.
+
+        A slow reader sees the newest state, not every step. Never raises: the end of
+        the submission is told by awaiting it.
+        """
+        given: UploadProgress | None = None
+        while True:
+            if self._progress is not None and self._progress != given:
+                given = self._progress
+                yield given
+            elif self._job.done():
+                return
+            else:
+                if self._moved is None:
+                    self._moved = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._moved)
+
+    # Called by the engine alone.
+
+    def _report(self, sent: int, total: int) -> None:
+        self._progress = UploadProgress(sent, total)
+        self._wake()
+
+    def _settle(self, outcome: Job | BaseException) -> None:
+        if not self._job.done():
+            if isinstance(outcome, asyncio.CancelledError):
+                self._job.cancel()
+            elif isinstance(outcome, BaseException):
+                self._job.set_exception(outcome)
+            else:
+                self._job.set_result(outcome)
+        self._wake()
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, None
+        if moved is not None:
+            moved.set_result(None)
+
+
+@frozen
+class JobToken:
+    """What ``Job.token`` holds."""
+
+    job_id: str
+    conversation_id: str | None
+    origin: str
+    since: float
+
+    @classmethod
+    def parse(cls, text: str) -> JobToken | None:
+        """Read a token; ``None`` if the text is not one, and so a plain job id."""
+        if not text.lstrip().startswith("{"):
+            return None
+        try:
+            value = json.loads(text)
+            if value["v"] != _TOKEN_VERSION:
+                raise ConfigurationError(
+                    f"job token of version {value['v']!r}; this release reads version "
+                    f"{_TOKEN_VERSION}: upgrade symbl-aio, or give the job id itself"
+                )
+            job_id, conversation_id = value["job"], value["conversation"]
+            origin, since = value["origin"], float(value["since"])
+        except (ValueError, TypeError, KeyError) as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(
+                "job_id looks like a job token but cannot be read; give Job.token unchanged"
+            ) from None
+        if not isinstance(job_id, str) or not isinstance(conversation_id, str | None):
+            raise ConfigurationError("job_id looks like a job token but its ids are not strings")
+        return cls(job_id, conversation_id, str(origin), since)
