@@ -1,0 +1,110 @@
+# Each word sets up what it needs in .venv, from a fresh clone: make demo, make test, …
+# PYTHON=… chooses the interpreter of a new .venv (make clean removes an old one).
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+WORDS := demo test test-asr check fmt cov clean
+.PHONY: help $(WORDS)
+
+PYTHON ?=
+FILE ?=
+ARGS ?=
+# Where the caller stands, for a relative FILE under make -C.
+FROM := $(PWD)
+export PYTHON FILE FROM
+
+ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
+
+ifneq ($(CURDIR),$(ROOT))
+# make -f /elsewhere/Makefile: go there, so that every path below is relative to the checkout.
+help $(WORDS):
+	@$(MAKE) -C "$(ROOT)" $@
+else
+
+BIN := .venv/bin
+
+help:
+	@echo "make demo      a recording becomes a transcript with insights, all on this machine"
+	@echo "make demo FILE=talk.mp4    the same with your own mp4, m4a, mp3 or wav"
+	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
+	@echo "make test-asr  the tests that recognise real speech"
+	@echo "make check     format, lint and types"
+	@echo "make fmt       format, and fix what ruff can fix"
+	@echo "make cov       the tests, with branch coverage"
+	@echo "make clean     remove .venv, caches and build output"
+
+demo: .venv/.demo
+	@set --; if [ -n "$$FILE" ]; then \
+		if [ ! -e "$$FILE" ] && [ -e "$$FROM/$$FILE" ]; then FILE="$$FROM/$$FILE"; fi; \
+		set -- -- "$$FILE"; \
+	fi; $(BIN)/python -m symbl_aio.cli demo "$$@"
+
+test: .venv/.dev
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-asr: .venv/.dev .venv/.demo
+	@$(BIN)/python -m pytest -q -m asr $(ARGS)
+
+check: .venv/.dev
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+
+fmt: .venv/.dev
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m ruff check --fix .
+
+cov: .venv/.dev
+	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing $(ARGS)
+
+clean:
+	rm -rf .venv build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: each says that its step was finished with this pyproject.toml.
+
+FIND_PYTHON := found=; for p in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		&& { found=$$p; break; }; \
+	if [ -n "$$PYTHON" ]; then echo "PYTHON=$$PYTHON does not run, or is older than 3.11" >&2; exit 1; fi; \
+done
+
+.venv/.made:
+	@$(FIND_PYTHON); rm -rf .venv; \
+	if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --python "$${found:-3.11}" .venv; \
+	elif [ -n "$$found" ]; then \
+		"$$found" -m venv .venv || { rm -rf .venv; exit 1; }; \
+	else \
+		echo "symbl-aio needs Python 3.11 or newer, and none was found on PATH." >&2; \
+		echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi
+	@touch $@
+
+define install
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python -e '.[$(1)]'; \
+	else \
+		{ $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; } && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'; \
+	fi
+	@touch $@
+endef
+
+.venv/.dev: pyproject.toml | .venv/.made
+	@echo "Setting up .venv for development (first time only)"
+	$(call install,dev)
+
+.venv/.demo: pyproject.toml | .venv/.made
+	@echo "Setting up .venv with speech recognition (first time only):"
+	@echo "about 190 MB to download, about 510 MB on disk"
+	$(call install,asr$(comma)cli)
+
+comma := ,
+
+endif
