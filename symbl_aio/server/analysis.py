@@ -1,0 +1,175 @@
+"""What was said, and what was found in it: plain values, without ids.
+
+Everything refers to a message by its index in ``Analysis.messages``; whoever
+serves the values gives out ids. All times are seconds from the start of the
+conversation, except due dates, which are aware instants.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+InsightKind = Literal["question", "action_item", "follow_up"]
+
+
+@frozen
+class Speaker:
+    """Who speaks. ``id`` is the same for everything one person says in a conversation."""
+
+    id: str
+    name: str | None = None
+    email: str | None = None
+
+
+@frozen
+class Utterance:
+    """Something said in one go, perhaps several sentences. ``speaker`` is None when unknown."""
+
+    text: str
+    speaker: Speaker | None
+    start: float
+    end: float
+
+
+@frozen
+class CustomEntity:
+    """A text to be found literally, as the ``entities`` parameter asks (API section 2.0)."""
+
+    custom_type: str
+    text: str
+    value: str | None = None
+
+
+@frozen
+class Tracker:
+    """A name for a set of phrases, as the ``trackers`` parameter asks (API section 2.0)."""
+
+    name: str
+    vocabulary: tuple[str, ...]
+    id: str | None = None
+
+
+@frozen
+class Word:
+    text: str
+    start: float
+    end: float
+
+
+@frozen
+class Message:
+    """One sentence. ``sentiment`` is -1 (bad) to 1 (good); ``phrases`` are asked for."""
+
+    text: str
+    speaker: Speaker | None
+    start: float
+    end: float
+    words: tuple[Word, ...]
+    sentiment: float
+    phrases: tuple[str, ...] = ()
+
+
+@frozen
+class Entity:
+    """A detail found in a message; ``offset`` counts characters of the message's text.
+
+    ``value`` is the normal form (``2026-03-01`` for "tomorrow"), ``text`` the words used.
+    """
+
+    type: str
+    value: str
+    text: str
+    message: int
+    offset: int
+    custom_type: str | None = None
+
+
+@frozen
+class Insight:
+    """A question, action item or follow-up: the whole sentence of message ``message``.
+
+    ``score`` ranks only; it is not a probability. The fields after ``speaker`` are
+    empty for questions. ``definitive``: the sentence says when.
+    """
+
+    kind: InsightKind
+    text: str
+    score: float
+    message: int
+    speaker: Speaker | None
+    assignee: Speaker | None = None
+    due: datetime | None = None
+    definitive: bool = False
+    phrases: tuple[str, ...] = ()
+    entities: tuple[Entity, ...] = ()
+
+
+@frozen
+class Topic:
+    """``score`` is above 0.5 and at most 1, best first; it ranks only."""
+
+    text: str
+    score: float
+    messages: tuple[int, ...]
+    sentiment: float
+
+
+@frozen
+class TrackerMatch:
+    """A phrase of a tracker, found in a message at character ``offset``."""
+
+    tracker: Tracker
+    value: str
+    message: int
+    offset: int
+
+
+@frozen
+class Overlap:
+    """Seconds during which somebody else spoke too."""
+
+    speaker: Speaker | None
+    seconds: float
+
+
+@frozen
+class SpeakerTime:
+    """One speaker's share of the conversation. ``speaker`` None collects unknown voices.
+
+    ``pace`` is words a minute of talking, 0 when the speaker has no measurable time.
+    """
+
+    speaker: Speaker | None
+    talk: float
+    listen: float
+    pace: float
+    overlap: float
+    overlaps: tuple[Overlap, ...]
+
+
+@frozen
+class Analytics:
+    """Talk, silence and overlap in seconds; ``total`` is from 0 to the last word's end."""
+
+    total: float
+    talk: float
+    silence: float
+    overlap: float
+    speakers: tuple[SpeakerTime, ...]
+
+
+@frozen
+class Analysis:
+    """All that the rules found. Tuples are in message order; topics are best first."""
+
+    messages: tuple[Message, ...]
+    questions: tuple[Insight, ...]
+    action_items: tuple[Insight, ...]
+    follow_ups: tuple[Insight, ...]
+    topics: tuple[Topic, ...]
+    entities: tuple[Entity, ...]
+    trackers: tuple[TrackerMatch, ...]
+    analytics: Analytics
