@@ -91,7 +91,7 @@ define install
 		uv pip install --quiet --python $(BIN)/python -e '.[$(1)]'; \
 	else \
 		{ $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; } && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'; \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[$(1)]'; \
 	fi
 	@touch $@
 endef
