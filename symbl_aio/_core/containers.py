@@ -1,0 +1,205 @@
+"""Tell what a recording is by its first bytes, and how long an mp4 or wav lasts.
+
+Pure functions on bytes. Nothing is ever an error here: what cannot be understood is an
+unknown container, or a duration of ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+HEAD_BYTES: Final = 4096
+"""How much of the beginning ``sniff`` and ``wav_duration`` can make use of."""
+
+MP4_HEAD_BYTES: Final = 12
+"""How much of the beginning tells whether it is an mp4: size, ``ftyp`` and the brand."""
+
+_MOST_BOXES: Final = 512
+"""A walk over more boxes than this gives up. Each costs one read of ``_HEADER`` bytes."""
+
+_HEADER: Final = 16
+_MVHD: Final = 36
+
+
+@frozen
+class Container:
+    """What a file is. ``kind`` is ``None`` if the API takes it neither as audio nor as video.
+
+    ``content_type``: one that the Audio API page names, else ``None`` (send no header).
+    """
+
+    name: str
+    kind: Literal["audio", "video"] | None = None
+    content_type: str | None = None
+
+    @property
+    def is_mp4(self) -> bool:
+        """Whether it is made of mp4 boxes, with or without pictures."""
+        return self.name in ("mp4", "m4a")
+
+
+UNKNOWN: Final = Container("unknown")
+_MP4: Final = Container("mp4", "video")
+_MP3: Final = Container("mp3", "audio", "audio/mpeg")
+_WAV: Final = Container("wav", "audio", "audio/wav")
+
+_BY_PREFIX: Final = {
+    b"fLaC": Container("flac", "audio"),
+    b"#!AMR": Container("amr", "audio"),
+    b"\x0b\x77": Container("ac3", "audio"),
+    b"ADIF": Container("aac", "audio"),
+    # Windows media: the same wrapper with and without pictures.
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": Container("wma", "audio"),
+    b"\x1a\x45\xdf\xa3": Container("webm"),
+    b"FLV": Container("flv"),
+    b"\x00\x00\x01\xba": Container("mpeg"),
+}
+
+_AUDIO_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P "})
+_FOREIGN_BRANDS: Final = {
+    b"qt  ": Container("mov"),
+    b"heic": Container("heif"),
+    b"heix": Container("heif"),
+    b"mif1": Container("heif"),
+    b"msf1": Container("heif"),
+    b"avif": Container("avif"),
+    b"avis": Container("avif"),
+    b"crx ": Container("cr3"),
+}
+_MP4_BRANDS: Final = frozenset({b"isom", b"iso2", b"mp41", b"mp42", b"avc1"})
+
+
+def sniff(head: bytes) -> Container:
+    """Tell the container by the first bytes of a file, ``HEAD_BYTES`` of them or fewer."""
+    if head[4:8] == b"ftyp" and len(head) >= MP4_HEAD_BYTES:
+        return _by_brand(head)
+    if head[:4] in (b"RIFF", b"RF64", b"FORM"):
+        forms = {
+            b"WAVE": _WAV,
+            b"AIFF": Container("aiff", "audio"),
+            b"AIFC": Container("aiff", "audio"),
+            b"AVI ": Container("avi"),
+        }
+        return forms.get(head[8:12], UNKNOWN)
+    if head.startswith(b"OggS"):
+        return Container("opus" if b"OpusHead" in head[:64] else "ogg", "audio")
+    for prefix, container in _BY_PREFIX.items():
+        if head.startswith(prefix):
+            return container
+    if head.startswith(b"ID3"):
+        return _behind_id3(head)
+    return _by_frame(head)
+
+
+def _by_brand(head: bytes) -> Container:
+    major = head[8:12]
+    if major in _AUDIO_BRANDS:
+        return Container("m4a", "audio")
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    compatible = {head[at : at + 4] for at in range(16, end - 3, 4)}
+    if major in _FOREIGN_BRANDS and compatible.isdisjoint(_MP4_BRANDS):
+        return _FOREIGN_BRANDS[major]
+    return _MP4
+
+
+def _behind_id3(head: bytes) -> Container:
+    """Look behind the tag, which other formats borrow from mp3, if it is short enough."""
+    length = 0
+    for byte in head[6:10]:
+        length = length << 7 | byte & 0x7F
+    behind = head[10 + length :]
+    if behind.startswith(b"fLaC"):
+        return _BY_PREFIX[b"fLaC"]
+    found = _by_frame(behind)
+    return _MP3 if found is UNKNOWN else found
+
+
+def _by_frame(head: bytes) -> Container:
+    """Tell mp3 from aac by the header of the first frame (sync word, layer, rates)."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return UNKNOWN
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    if head[1] & 0xF0 == 0xF0 and layer == 0 and head[2] >> 2 & 15 < 13:
+        return Container("aac", "audio")
+    if version != 1 and layer == 1 and head[2] >> 4 not in (0, 15) and head[2] >> 2 & 3 != 3:
+        return _MP3
+    return UNKNOWN
+
+
+def wav_duration(head: bytes, size: int) -> float | None:
+    """Give the seconds of a wav of ``size`` bytes by its first ones; ``None`` if it cannot."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    rate, at = 0, 12
+    while at + 8 <= len(head):
+        name, length = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+        if name == b"fmt ":
+            rate = int.from_bytes(head[at + 16 : at + 20], "little")
+        elif name == b"data":
+            # A recorder that was cut off leaves 0 or the largest number here.
+            length = min(length or size, size - at - 8)
+            return length / rate if rate and length > 0 else None
+        at += 8 + length + length % 2
+    return None
+
+
+Reads: TypeAlias = Generator[tuple[int, int], bytes, float | None]
+"""Asks for ``(offset, length)``, is sent those bytes (fewer at the end), returns seconds."""
+
+
+def mp4_duration(size: int) -> Reads:
+    """Find the duration in the movie header of an mp4 of ``size`` bytes, wherever it stands.
+
+    Only headers of boxes are read, a few bytes each and at most some 8 KiB in all. The
+    result is ``None`` for fragmented files, which do not tell, and for garbage.
+    """
+    walk = yield from _find(b"moov", 0, size, _MOST_BOXES)
+    if walk is None:
+        return None
+    start, end, left = walk
+    walk = yield from _find(b"mvhd", start, end, left)
+    if walk is None:
+        return None
+    body = yield (walk[0], min(_MVHD, walk[1] - walk[0]))
+    if len(body) < 20 or body[0] > 1 or (body[0] == 1 and len(body) < 32):
+        return None
+    at, width = (12, 4) if body[0] == 0 else (20, 8)
+    scale = int.from_bytes(body[at : at + 4], "big")
+    duration = int.from_bytes(body[at + 4 : at + 4 + width], "big")
+    unknown = (1 << 8 * width) - 1
+    return duration / scale if scale and 0 < duration < unknown else None
+
+
+def _find(
+    name: bytes, start: int, end: int, boxes: int
+) -> Generator[tuple[int, int], bytes, tuple[int, int, int] | None]:
+    """Find a box between two offsets. Gives where its content starts, where it ends, boxes left."""
+    while boxes and start + 8 <= end:
+        boxes -= 1
+        header = yield (start, min(_HEADER, end - start))
+        if len(header) < 8:
+            return None
+        length, skip = int.from_bytes(header[:4], "big"), 8
+        if length == 1:
+            length, skip = int.from_bytes(header[8:16], "big"), 16
+        elif length == 0:
+            length = end - start
+        if length < skip or start + skip > end:
+            return None
+        if header[4:8] == name:
+            return start + skip, min(start + length, end), boxes
+        start += length
+    return None
+
+
+def feed(reads: Reads, read: Callable[[int, int], bytes]) -> float | None:
+    """Answer all the requests of ``reads`` with ``read(offset, length)``, and give its result."""
+    try:
+        wanted = next(reads)
+        while True:
+            wanted = reads.send(read(*wanted))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
