@@ -1,0 +1,175 @@
+"""Which request asks for what: methods, paths and queries, one function for each endpoint.
+
+Bodies, headers and answers are the wire's business. Knows no host and no credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, Literal, TypeAlias
+from urllib.parse import quote, urlencode
+
+from attrs import field, frozen
+
+from symbl_aio.errors import ConfigurationError
+from symbl_aio.media import Kind
+from symbl_aio.models import JSON
+from symbl_aio.options import wire_name
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+Part: TypeAlias = Literal["messages", "topics", "questions", "action-items", "follow-ups"]
+"""A part of a conversation, as its path names it."""
+
+_MOST_CONVERSATIONS: Final = 65_536
+
+
+@frozen
+class Call:
+    """One request, ready to be sent, without host and credentials.
+
+    ``path`` begins with a slash, and its ids are percent-encoded; ``query`` is not
+    encoded yet. ``headers`` holds the content type, if one is to be sent. ``body`` is
+    encoded JSON; ``None`` means that there is no body, or that a file is the body.
+    Query and body may hold secrets and are kept out of ``repr``.
+    """
+
+    method: Method
+    path: str
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def target(self) -> str:
+        """Path and query, percent-encoded (RFC 3986, UTF-8, a space is ``%20``)."""
+        if not self.query:
+            return self.path
+        return f"{self.path}?{urlencode(self.query, safe='', quote_via=quote)}"
+
+
+def check_id(name: str, value: str) -> str:
+    """Give ``value`` back if it can stand in a path; ids are opaque, so little is asked.
+
+    Raises ``ConfigurationError`` that names ``name``. A slash or a dot segment would
+    make another path of it, even percent-encoded on some hosts.
+    """
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} is {value!r}; give the id as a string")
+    if not value or value.isspace():
+        raise ConfigurationError(f"{name} is empty; give the id that the API answered")
+    if value in (".", "..") or "/" in value or "\\" in value or not value.isprintable():
+        raise ConfigurationError(
+            f"{name} is {value!r}, which is no id (slash, dot segment or control character); "
+            "give the id alone, as the API answered it"
+        )
+    return value
+
+
+def instant(name: str, value: datetime) -> str:
+    """Write a time as the API does: UTC, milliseconds, ``Z``.
+
+    Raises ``ConfigurationError`` for a time without a zone.
+    """
+    if value.utcoffset() is None:
+        raise ConfigurationError(
+            f"{name} has no time zone; give an aware datetime, such as datetime.now(UTC)"
+        )
+    utc = value.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def json_text(value: JSON) -> str:
+    """Write JSON without spaces and without escapes that UTF-8 does not need.
+
+    Raises ``ConfigurationError`` for what JSON cannot say.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"a parameter cannot be written as JSON: {error}") from None
+    return text
+
+
+def query_text(value: JSON) -> str:
+    """Write one value of a query: text as it is, lists and objects as JSON text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{Decimal(json_text(value)):f}"  # 0.00001, not 1e-05
+    return json_text(value)
+
+
+def _quoted(name: str, value: str) -> str:
+    return quote(check_id(name, value), safe="")
+
+
+def token() -> Call:
+    """Authentication page: generate a token. Outside of ``/v1``."""
+    return Call("POST", "/oauth2/token:generate")
+
+
+def submission(kind: Kind, conversation_id: str | None = None) -> Call:
+    """Async API pages: process text, audio, video, or the URL of either.
+
+    POST makes a conversation, PUT adds to the one that is given.
+    """
+    if conversation_id is None:
+        return Call("POST", f"/v1/process/{kind}")
+    return Call("PUT", f"/v1/process/{kind}/{_quoted('conversation_id', conversation_id)}")
+
+
+def job(job_id: str) -> Call:
+    """Job API page: get the status of a job."""
+    return Call("GET", f"/v1/job/{_quoted('job_id', job_id)}")
+
+
+def conversation(conversation_id: str, part: Part | None = None, **flags: bool | None) -> Call:
+    """Conversation API pages: a conversation itself, or one of its parts.
+
+    ``flags`` are the part's query parameters; ``None`` leaves one out. Messages take
+    ``verbose`` and ``sentiment``; topics ``sentiment``, ``parent_refs`` and ``refresh``
+    (which makes the topics anew: no safe read).
+    """
+    path = f"/v1/conversations/{_quoted('conversation_id', conversation_id)}"
+    query = tuple(
+        (wire_name(name), query_text(flag)) for name, flag in flags.items() if flag is not None
+    )
+    return Call("GET", path if part is None else f"{path}/{part}", query)
+
+
+def conversations(
+    *,
+    limit: int | None = None,
+    offset: int | None = None,
+    order: Literal["asc", "desc"] | None = None,
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    sort: str | None = None,
+    filter: str | None = None,
+) -> Call:
+    """Conversation API, "Get conversations" page: one page of the account's conversations.
+
+    Without ``start_time`` the server looks back seven days only. ``order`` is by start
+    time, and ascending if not given. ``filter`` is an RSQL expression.
+    """
+    if limit is not None and not 0 <= limit <= _MOST_CONVERSATIONS:
+        raise ConfigurationError(f"limit is {limit!r}; give 0 to {_MOST_CONVERSATIONS}")
+    if offset is not None and offset < 0:
+        raise ConfigurationError(f"offset is {offset!r}; give 0 or more")
+    if order not in (None, "asc", "desc"):
+        raise ConfigurationError(f'order is {order!r}; give "asc" or "desc"')
+    query: dict[str, JSON] = {
+        "limit": limit,
+        "offset": offset,
+        "order": order,
+        "startTime": None if start_time is None else instant("start_time", start_time),
+        "endTime": None if end_time is None else instant("end_time", end_time),
+        "sort": sort,
+        "filter": filter,
+    }
+    given = tuple((name, query_text(value)) for name, value in query.items() if value is not None)
+    return Call("GET", "/v1/conversations", given)

@@ -1,0 +1,212 @@
+"""What is written to the server, and what its answers mean. Knows no network.
+
+The rules of the ten submission calls (Async API pages): texts and URLs are JSON bodies
+with all parameters inside; a file is the body itself and takes its parameters in the
+query, lists and objects there as JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from attrs import evolve, field, frozen
+
+from symbl_aio._core.endpoints import Call as Call
+from symbl_aio._core.endpoints import (
+    check_id,
+    instant,
+    json_text,
+    query_text,
+    submission,
+    token,
+)
+from symbl_aio.config import Credentials
+from symbl_aio.errors import ConfigurationError, DecodeError
+from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
+from symbl_aio.models import JSON
+from symbl_aio.options import MediaOptions, Options, wire_name
+
+_JSON_HEADERS = (("Content-Type", "application/json"),)
+
+
+@frozen
+class Answer:
+    """An HTTP answer, read to its end. ``elapsed``: seconds from sending to the last byte."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str = field(repr=False)
+    elapsed: float = 0.0
+
+    def json(self) -> JSON:
+        """Decode the text. Raises ``DecodeError``, whatever is wrong with it."""
+        try:
+            value: JSON = json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"the answer is not JSON: {error}", self.text) from None
+        return value
+
+
+def encode_submission(
+    media: Text | Audio | Video | AudioURL | VideoURL,
+    options: Options | None = None,
+    conversation_id: str | None = None,
+    *,
+    content_type: str | None = None,
+) -> Call:
+    """Make the call that submits ``media``, or appends it to ``conversation_id``.
+
+    ``content_type`` is what was found out about an audio file; without it the media's
+    own counts, and without that no header is sent, as the API asks for other formats.
+    The ``body`` of a file's call is ``None``: the file is the body.
+
+    Raises ``ConfigurationError`` for an id or option that cannot be sent.
+    """
+    call = submission(media.kind, conversation_id)
+    options = MediaOptions() if options is None else options
+    named = {wire_name(name): _plain(value) for name, value in options.given().items()}
+    if isinstance(media, Audio | Video):
+        if options.extra_body:
+            raise ConfigurationError(
+                f"extra_body is set for {media.kind}, whose body is the file; give extra_query"
+            )
+        sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
+        headers = (("Content-Type", sent_type),) if sent_type else ()
+        return evolve(call, query=_query(named, options), headers=headers)
+
+    body: dict[str, JSON]
+    if isinstance(media, Text):
+        body = {"messages": [_message(utterance) for utterance in media.messages]}
+    else:
+        body = {"url": media.url}
+    if twice := body.keys() & options.extra_body.keys():
+        raise ConfigurationError(f"extra_body[{min(twice)!r}] is the media itself; leave it out")
+    moved = {wire_name(name) for name in options.in_query} & named.keys()
+    body |= {name: value for name, value in named.items() if name not in moved}
+    body.update(options.extra_body)
+    query = _query({name: named[name] for name in named if name in moved}, options)
+    return evolve(call, query=query, headers=_JSON_HEADERS, body=json_text(body).encode())
+
+
+def encode_token(credentials: Credentials) -> Call:
+    """Make the call that asks for a token (Authentication page)."""
+    body = {
+        "type": "application",
+        "appId": credentials.app_id,
+        "appSecret": credentials.app_secret,
+    }
+    return evolve(token(), headers=_JSON_HEADERS, body=json_text(body).encode())
+
+
+def _query(named: Mapping[str, JSON], options: Options) -> tuple[tuple[str, str], ...]:
+    # An empty list says nothing, and some hosts stumble over it in a query.
+    pairs = {name: value for name, value in named.items() if value != []}
+    pairs.update(options.extra_query)
+    return tuple((name, query_text(value)) for name, value in pairs.items())
+
+
+def _plain(value: Any) -> JSON:
+    """Turn an option's value into JSON: its fields get their names on the wire."""
+    if attrs.has(type(value)):
+        items = ((f.name, getattr(value, f.name)) for f in attrs.fields(type(value)))
+        return {wire_name(name): _plain(item) for name, item in items if item is not None}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    plain: JSON = value
+    return plain
+
+
+def _message(utterance: Utterance) -> JSON:
+    """Text API pages: one item of ``messages``."""
+    message: dict[str, JSON] = {"payload": {"content": utterance.text}}
+    sender = {"name": utterance.speaker, "userId": utterance.user_id}
+    if given := {key: text for key, text in sender.items() if text is not None}:
+        message["from"] = given
+    times = {"startTime": utterance.start, "endTime": utterance.end}
+    if known := {key: instant(key, time) for key, time in times.items() if time is not None}:
+        message["duration"] = known
+    return message
+
+
+def _object(answer: Answer, what: str) -> Mapping[str, JSON]:
+    value = answer.json()
+    if not isinstance(value, Mapping):
+        raise DecodeError(f"{what} is not a JSON object", answer.text)
+    return value
+
+
+def _id(value: JSON) -> str | None:
+    """Read an id, which some answers give as a number; ``None`` if it cannot be one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    try:
+        return check_id("id", value) if isinstance(value, str) else None
+    except ConfigurationError:
+        return None
+
+
+def _seconds(value: JSON) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def decode_accepted(answer: Answer) -> tuple[str, str]:
+    """Read conversation id and job id of an accepted submission (Async API pages).
+
+    Raises ``DecodeError`` when either is missing or unusable.
+    """
+    value = _object(answer, "the answer to a submission")
+    conversation_id, job_id = _id(value.get("conversationId")), _id(value.get("jobId"))
+    if conversation_id is None or job_id is None:
+        missing = "conversationId" if conversation_id is None else "jobId"
+        raise DecodeError(f"the answer to a submission has no usable {missing}", answer.text)
+    return conversation_id, job_id
+
+
+def decode_job(answer: Answer) -> tuple[str | None, str]:
+    """Read a job's id, if told, and its status in the server's own word (Job API page).
+
+    Raises ``DecodeError`` when there is no status.
+    """
+    value = _object(answer, "the answer about a job")
+    status = value.get("status")
+    if not isinstance(status, str):
+        raise DecodeError("the answer about a job has no status", answer.text)
+    return _id(value.get("id", value.get("jobId"))), status
+
+
+def decode_token(answer: Answer) -> tuple[str, float | None]:
+    """Read a token and its seconds of life left, ``None`` if not told (Authentication page).
+
+    Raises ``DecodeError``, without the answer's text: it may hold a token.
+    """
+    try:
+        value = _object(answer, "the answer to a token request")
+    except DecodeError:
+        raise DecodeError("the answer to a token request is not a JSON object", "") from None
+    text = value.get("accessToken")
+    if not isinstance(text, str) or not text or not all("!" <= c <= "~" for c in text):
+        raise DecodeError("the answer to a token request has no usable accessToken", "")
+    return text, _seconds(value.get("expiresIn"))
+
+
+def error_message(answer: Answer) -> str:
+    """Give the server's own words about an error, empty if it has none (Errors page).
+
+    Never raises: gateways answer with HTML, or with nothing.
+    """
+    try:
+        value = answer.json()
+    except DecodeError:
+        return ""
+    message = value.get("message") if isinstance(value, Mapping) else None
+    return message if isinstance(message, str) else ""

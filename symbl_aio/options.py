@@ -1,0 +1,405 @@
+"""What a caller may ask of the processing, one typed field for each parameter of the API.
+
+Only what is set is sent; the server's defaults hold for the rest. A parameter's name
+on the wire is the camel case of its field's name, without exception: ``wire_name``.
+Where a parameter travels (body or query) is decided when the request is encoded.
+
+Pages of the API: Async API, each of the ten submission calls.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, fields, frozen
+from attrs.validators import optional
+
+from symbl_aio.errors import ConfigurationError
+from symbl_aio.models import JSON
+
+T = TypeVar("T")
+
+
+def wire_name(name: str) -> str:
+    """Give the API's name of a field: ``webhook_url`` is ``webhookUrl``."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
+    """Make a validator that names the field and the remedy; a secret value is not shown."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not test(value):
+            shown = "not usable" if secret else reprlib.repr(value)
+            raise ConfigurationError(
+                f"{type(instance).__name__}.{attribute.name} is {shown}; give {remedy}"
+            )
+
+    return validate
+
+
+def _is_text(value: object) -> bool:
+    # Half of a surrogate pair is a legal str and has no UTF-8.
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _is_word(value: object) -> bool:
+    return (
+        isinstance(value, str) and value.isprintable() and bool(value.strip()) and _is_text(value)
+    )
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_share(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and 0 <= value <= 1  # type: ignore[arg-type, operator]
+
+
+def _is_web_url(value: object) -> bool:
+    if value == "":
+        return True
+    if not isinstance(value, str) or not _is_word(value) or " " in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _all(*kinds: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, tuple) and all(isinstance(v, kinds) for v in value)
+
+
+def _all_words(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(_is_word, value))
+
+
+_text = _check(_is_text, "a string that UTF-8 can encode")
+_word = _check(_is_word, "a non-empty string without control characters")
+_words = _check(_all_words, "a list of non-empty strings")
+_flag = optional(_check(lambda value: isinstance(value, bool), "True or False"))
+
+
+def _tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
+    # What is no list of items is left for the validator, which knows the field's name.
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return value  # type: ignore[return-value]
+    return tuple(value)
+
+
+def _strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    return _tuple(value)
+
+
+def _required_strings(value: Iterable[str]) -> tuple[str, ...]:
+    return _tuple(value)  # type: ignore[return-value]
+
+
+def _entities(value: Iterable[CustomEntity] | None) -> tuple[CustomEntity, ...] | None:
+    return _tuple(value)
+
+
+def _trackers(
+    value: Iterable[Tracker | TrackerRef] | None,
+) -> tuple[Tracker | TrackerRef, ...] | None:
+    return _tuple(value)
+
+
+def _channels(value: Iterable[ChannelMetadata] | None) -> tuple[ChannelMetadata, ...] | None:
+    return _tuple(value)
+
+
+def _string_or_strings(value: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
+    return _tuple(value)
+
+
+def _names(value: Iterable[str]) -> frozenset[str]:
+    names = _tuple(value)
+    if not _all_words(names):
+        raise ConfigurationError(
+            f"in_query is {reprlib.repr(value)}; give a list of field names, such as "
+            "['webhook_url']"
+        )
+    return frozenset(names or ())
+
+
+def _json_object(field_name: str, value: object) -> Mapping[str, JSON]:
+    """Copy a mapping, so that a later change of the caller's own cannot reach queued work."""
+    if not isinstance(value, Mapping) or not all(map(_is_word, value)):
+        raise ConfigurationError(f"{field_name} is no mapping of names; give a dict with str keys")
+    try:
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+        copy: dict[str, JSON] = json.loads(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{field_name} holds what JSON cannot say ({error}); give strings, finite numbers, "
+            "booleans, None, lists and dicts"
+        ) from None
+    return copy
+
+
+def _extra_body(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    return _json_object("extra_body", value)
+
+
+def _extra_query(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    copy = _json_object("extra_query", value)
+    if none := [name for name, item in copy.items() if item is None]:
+        raise ConfigurationError(f"extra_query[{none[0]!r}] is None; leave it out instead")
+    return copy
+
+
+@frozen
+class CustomEntity:
+    """An entity of the caller's own: where ``text`` is said, the server reports ``custom_type``."""
+
+    custom_type: str = field(validator=_word)
+    text: str = field(validator=_word)
+    value: str | None = field(default=None, validator=optional(_text))
+
+
+@frozen
+class Tracker:
+    """A tracker for this submission alone: a name, and the phrases that stand for it."""
+
+    name: str = field(validator=_word)
+    vocabulary: tuple[str, ...] = field(converter=_required_strings, validator=_words)
+
+
+@frozen
+class TrackerRef:
+    """A tracker stored in the account, by its id."""
+
+    id: str = field(validator=_word)
+
+
+@frozen
+class Speaker:
+    """Who speaks on a channel."""
+
+    name: str | None = field(default=None, validator=optional(_text))
+    email: str | None = field(default=None, validator=optional(_text))
+
+
+@frozen
+class ChannelMetadata:
+    """The speaker of one channel. Channels are counted from 1 in the API's samples."""
+
+    channel: int = field(
+        validator=_check(lambda v: _is_int(v) and v >= 0, "the channel's number, an int")
+    )
+    speaker: Speaker = field(
+        validator=_check(lambda v: isinstance(v, Speaker), "Speaker(name=..., email=...)")
+    )
+
+
+@frozen
+class Features:
+    """Results to be made besides the usual ones, such as ``"insights"`` and ``"callScore"``."""
+
+    feature_list: tuple[str, ...] = field(converter=_required_strings, validator=_words)
+
+
+@frozen
+class SalesMetadata:
+    """What a call score is measured against.
+
+    ``sales_stage``, lower case: qualification, discovery, demo, negotiation or general.
+    """
+
+    sales_stage: str | None = field(default=None, validator=optional(_word))
+    prospect_name: str | None = field(default=None, validator=optional(_text))
+
+
+_NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
+
+
+@frozen(kw_only=True)
+class SharedOptions:
+    """The parameters that every kind of media takes. Use ``TextOptions`` or ``MediaOptions``."""
+
+    name: str | None = field(default=None, validator=optional(_text))
+    """Title of the conversation; the conversation's id if not given."""
+
+    confidence_threshold: float | None = field(
+        default=None, validator=optional(_check(_is_share, "a number from 0.0 to 1.0"))
+    )
+    """Least score of the insights that are reported, 0.0 to 1.0; the server may ask for 0.5."""
+
+    detect_phrases: bool | None = field(default=None, validator=_flag)
+    """Mark the phrases in messages that carry an action."""
+
+    entities: tuple[CustomEntity, ...] | None = field(
+        default=None,
+        converter=_entities,
+        validator=optional(
+            _check(_all(CustomEntity), "a list of CustomEntity(custom_type=..., text=...)")
+        ),
+    )
+    """Entities of the caller's own."""
+
+    detect_entities: bool | None = field(default=None, validator=_flag)
+    """Find entities at all; without it the conversation's entities stay empty."""
+
+    trackers: tuple[Tracker | TrackerRef, ...] | None = field(
+        default=None,
+        converter=_trackers,
+        validator=optional(
+            _check(
+                _all(Tracker, TrackerRef),
+                "a list of Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...)",
+            )
+        ),
+    )
+    """Trackers to look for: some for this submission alone, some stored in the account."""
+
+    enable_all_trackers: bool | None = field(default=None, validator=_flag)
+    """Look for all trackers of the account."""
+
+    enable_summary: bool | None = field(default=None, validator=_flag)
+    """Make a summary."""
+
+    webhook_url: str | None = field(
+        default=None,
+        repr=False,
+        validator=optional(
+            _check(_is_web_url, "an http(s) URL, or '' for none at all", secret=True)
+        ),
+    )
+    """Where the server reports each change of the job's status. Not shown in ``repr``."""
+
+    timezone_offset: int | None = field(
+        default=None, validator=optional(_check(_is_int, "minutes, an int"))
+    )
+    """The speakers' offset from UTC in minutes."""
+
+    conversation_type: str | tuple[str, ...] | None = field(
+        default=None,
+        converter=_string_or_strings,
+        validator=optional(
+            _check(lambda v: _is_word(v) or _all_words(v), "a string or a list of strings")
+        ),
+    )
+    """``"sales"`` or ``"general"``; sent as given, a string or a list of strings."""
+
+    features: Features | None = field(
+        default=None,
+        validator=optional(
+            _check(lambda v: isinstance(v, Features), "Features(feature_list=[...])")
+        ),
+    )
+    """Further results, such as a call score."""
+
+    metadata: SalesMetadata | None = field(
+        default=None,
+        validator=optional(
+            _check(
+                lambda v: isinstance(v, SalesMetadata),
+                "SalesMetadata(sales_stage=..., prospect_name=...)",
+            )
+        ),
+    )
+    """What the call score is measured against."""
+
+    extra_body: Mapping[str, JSON] = field(factory=dict, converter=_extra_body)
+    """Parameters without a field of their own, for the JSON body, under the API's names.
+
+    The body of a file is the file itself: use ``extra_query`` there.
+    """
+
+    extra_query: Mapping[str, JSON] = field(factory=dict, converter=_extra_query)
+    """Parameters without a field of their own, for the query, under the API's names.
+
+    A list or dict becomes one parameter of JSON text.
+    """
+
+    in_query: frozenset[str] = field(factory=frozenset, converter=_names)
+    """Fields, by their names here, to send in the query where the body is the usual place.
+
+    Some hosts read ``webhook_url`` and ``enable_summary`` of texts, or the diarisation of
+    URLs, only there. Files have all parameters in the query anyway.
+    """
+
+    def __attrs_post_init__(self) -> None:
+        kind = type(self).__name__
+        parameters = {f.name for f in fields(type(self))} - _NOT_PARAMETERS
+        if unknown := sorted(self.in_query - parameters):
+            raise ConfigurationError(
+                f"{kind}.in_query names {unknown[0]!r}; give field names such as 'webhook_url'"
+            )
+        for name in self.given():
+            for extra in ("extra_body", "extra_query"):
+                if wire_name(name) in getattr(self, extra):
+                    raise ConfigurationError(
+                        f"{kind}.{extra}[{wire_name(name)!r}] and {kind}.{name} are both set; "
+                        f"give one of them (in_query=[{name!r}] moves the field to the query)"
+                    )
+
+    def given(self) -> dict[str, Any]:
+        """Give the parameters that the caller set, by the names of their fields."""
+        return {
+            f.name: value
+            for f in fields(type(self))
+            if f.name not in _NOT_PARAMETERS and (value := getattr(self, f.name)) is not None
+        }
+
+
+@frozen(kw_only=True)
+class TextOptions(SharedOptions):
+    """Parameters of ``Text``. All are optional, and only those that are set are sent."""
+
+
+@frozen(kw_only=True)
+class MediaOptions(SharedOptions):
+    """Parameters of recordings, as files or URLs. Only those that are set are sent."""
+
+    custom_vocabulary: tuple[str, ...] | None = field(
+        default=None, converter=_strings, validator=optional(_words)
+    )
+    """Words and phrases that the recognition should expect."""
+
+    language_code: str | None = field(default=None, validator=optional(_word))
+    """Spoken language, BCP-47, such as ``"en-US"``. Insights are made for English only."""
+
+    mode: Literal["phone", "default"] | None = field(
+        default=None,
+        validator=optional(_check(lambda v: v in ("phone", "default"), '"phone" or "default"')),
+    )
+    """``"phone"`` for recordings of about 8 kHz, ``"default"`` from 16 kHz up."""
+
+    enable_separate_recognition_per_channel: bool | None = field(default=None, validator=_flag)
+    """Take each channel for one speaker. Billed as duration times channels."""
+
+    channel_metadata: tuple[ChannelMetadata, ...] | None = field(
+        default=None,
+        converter=_channels,
+        validator=optional(
+            _check(
+                _all(ChannelMetadata),
+                "a list of ChannelMetadata(channel=1, speaker=Speaker(name=...))",
+            )
+        ),
+    )
+    """Who speaks on which channel; of use only with the field above."""
+
+    enable_speaker_diarization: bool | None = field(default=None, validator=_flag)
+    """Tell voices apart (English and Spanish). Wins over recognition by channel."""
+
+    diarization_speaker_count: int | None = field(
+        default=None,
+        validator=optional(_check(lambda v: _is_int(v) and v >= 1, "an int of 1 or more")),
+    )
+    """How many speak, 1 or more; the true number gives the best result."""
+
+
+Options: TypeAlias = TextOptions | MediaOptions
