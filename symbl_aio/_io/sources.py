@@ -1,0 +1,349 @@
+"""Look at what is to be sent, then give its bytes, afresh for each attempt.
+
+The last chunk is always held back until the whole is known to be as announced: whoever
+stops in front of it has provably sent an incomplete message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import aiofiles
+from attrs import frozen
+
+from symbl_aio._core.containers import (
+    HEAD_BYTES,
+    MP4_HEAD_BYTES,
+    UNKNOWN,
+    Container,
+    feed,
+    mp4_duration,
+    sniff,
+    wav_duration,
+)
+from symbl_aio.errors import FileChangedError, MediaRejectedError, SymblError, UploadError
+from symbl_aio.media import Audio, AudioURL, Media, OneShot, Recording, Text, Video, VideoURL
+
+if TYPE_CHECKING:
+    from aiofiles.threadpool.binary import AsyncFileIO
+
+T = TypeVar("T")
+
+LONGEST: Final = 4 * 3600.0
+"""Seconds of the longest recording that the API takes (FAQ page)."""
+
+_AUDIO_FORMATS: Final = "mp3, wav, amr, aac, ac3, aiff, flac, ogg, opus, wma, m4a"
+
+# The caller's mistake or wish, as opposed to a machine that is out of handles or has a bad disk.
+_CALLERS_ERRNOS: Final = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+)
+
+
+@frozen
+class Identity:
+    """What must stay the same about a file from the first look to the last chunk."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Identity:
+        """Read it from what ``os.fstat`` says."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def change(self, now: Identity) -> str | None:
+        """Say in words what became different; ``None`` if nothing did."""
+        if (now.device, now.inode) != (self.device, self.inode):
+            return "another file took its place"
+        if now.size != self.size:
+            return f"its size went from {self.size} to {now.size} bytes"
+        if now.modified_ns != self.modified_ns:
+            return "it was written to (its modification time moved)"
+        return None
+
+
+@frozen
+class Prepared:
+    """Media that was looked at and found fit to be sent.
+
+    ``media``: its kind is settled. ``size``: bytes of the body, ``None`` if the body is
+    JSON. ``content_type``: for file bodies; ``None`` means that no header may be sent.
+    ``duration``: seconds, where the container told.
+    """
+
+    media: Media
+    size: int | None = None
+    content_type: str | None = None
+    duration: float | None = None
+    identity: Identity | None = None
+
+    def chunks(self, chunk_size: int) -> AsyncGenerator[bytes, None]:
+        """Give the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
+
+        Every call starts afresh; only a stream can be read once, and raises
+        ``UploadError`` after that. No piece is ever reused. Before the last piece is
+        given, everything is checked again: ``FileChangedError`` if the file is no longer
+        what it was, ``UploadError`` if it cannot be read or a stream is not of the length
+        that it announced, ``MediaRejectedError`` (before the first piece) if a ``Video``
+        stream is no mp4. Nothing stays open however the reading ends.
+        """
+        media = self.media
+        if not isinstance(media, Audio | Video) or self.size is None:
+            raise TypeError(f"{type(media).__name__} has no bytes of its own: its body is JSON")
+        if isinstance(media.source, OneShot):
+            return _stream_chunks(media, media.source, self.size, chunk_size)
+        if isinstance(media.source, bytes):
+            return _bytes_chunks(media.source, chunk_size)
+        assert self.identity is not None
+        return _file_chunks(media.source, self.identity, chunk_size)
+
+
+async def prepare(media: Media | Recording) -> Prepared:
+    """Settle the kind of media, and make sure that the API could take it.
+
+    Reads a few kilobytes of a file, whatever its size; takes nothing from a stream, which
+    is looked at when its turn comes. Raises ``MediaRejectedError`` for a file that is
+    missing, unreadable, empty, of the wrong kind or longer than four hours, and
+    ``UploadError`` if the disk fails.
+    """
+    match media:
+        case Text() | AudioURL() | VideoURL():
+            return Prepared(media)
+        case Recording(path=path):
+            return await asyncio.to_thread(_examine, path, media)
+        case Audio(source=source) | Video(source=source):
+            if isinstance(source, OneShot):
+                return Prepared(media, media.size, _content_type(media, UNKNOWN))
+            if isinstance(source, bytes):
+                return _judge(media, repr(media), len(source), lambda at, n: source[at : at + n])
+            # One trip to a thread for all the small reads; ``with`` closes the file even
+            # if nobody waits any longer.
+            return await asyncio.to_thread(_examine, source, media)
+
+
+def _show(path: str | os.PathLike[str]) -> str:
+    shown = repr(os.fspath(path))
+    return shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-80:]}"
+
+
+def _examine(path: str | os.PathLike[str], media: Audio | Video | Recording) -> Prepared:
+    shown = _show(path)
+    try:
+        # Before it is opened: opening a pipe would wait for somebody to write to it.
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise MediaRejectedError(f"{shown} is {what}; give the path of a recording")
+        with open(path, "rb", buffering=0) as file:
+            identity = Identity.of(os.fstat(file.fileno()))
+
+            def read(offset: int, length: int) -> bytes:
+                file.seek(offset)
+                return file.read(length)
+
+            return _judge(media, shown, identity.size, read, path, identity)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        if error.errno in _CALLERS_ERRNOS:
+            raise MediaRejectedError(
+                f"{shown} cannot be opened ({reason}); check the path and its permissions"
+            ) from error
+        raise UploadError(f"{shown} cannot be read ({reason})") from error
+
+
+def _judge(
+    media: Audio | Video | Recording,
+    shown: str,
+    size: int,
+    read: Callable[[int, int], bytes],
+    path: str | os.PathLike[str] = "",
+    identity: Identity | None = None,
+) -> Prepared:
+    if size == 0:
+        raise MediaRejectedError(f"{shown} is empty; give the recording once it is complete")
+    head = read(0, min(HEAD_BYTES, size))
+    container = sniff(head)
+    if isinstance(media, Recording):
+        media = _settle(path, shown, container)
+    elif isinstance(media, Video):
+        _require_mp4(shown, container)
+    duration = feed(mp4_duration(size), read) if container.is_mp4 else wav_duration(head, size)
+    if duration is not None and duration > LONGEST:
+        raise MediaRejectedError(
+            f"{shown} lasts {duration / 3600:.2f} hours, and the API takes at most "
+            f"{LONGEST / 3600:.0f}; cut it, and append the parts to one conversation"
+        )
+    return Prepared(media, size, _content_type(media, container), duration, identity)
+
+
+def _settle(path: str | os.PathLike[str], shown: str, container: Container) -> Audio | Video:
+    if container.kind is None:
+        raise MediaRejectedError(
+            f"{shown} is {_describe(container)}; the API takes mp4 video and these audio "
+            f"formats: {_AUDIO_FORMATS}. Convert it, or give Audio(path) if it is one of them"
+        )
+    return Video(path) if container.kind == "video" else Audio(path)
+
+
+def _require_mp4(shown: str, container: Container) -> None:
+    if not container.is_mp4:
+        raise MediaRejectedError(
+            f"{shown} is {_describe(container)}, not an mp4, which is all that the Video API "
+            "takes; convert it, or give Audio(...) if it is a sound recording"
+        )
+
+
+def _describe(container: Container) -> str:
+    return "of an unknown format" if container is UNKNOWN else f"of the format {container.name}"
+
+
+def _content_type(media: Audio | Video, container: Container) -> str | None:
+    if isinstance(media, Video):
+        return "video/mp4"
+    return media.content_type or container.content_type
+
+
+def _cut(data: bytes, chunk_size: int) -> Iterator[bytes]:
+    return (data[at : at + chunk_size] for at in range(0, len(data), chunk_size))
+
+
+async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[bytes, None]:
+    for chunk in _cut(data, chunk_size):
+        yield chunk
+
+
+async def _file_chunks(
+    path: str | os.PathLike[str], seen: Identity, chunk_size: int
+) -> AsyncGenerator[bytes, None]:
+    async with _opened(path) as file:
+        with _explained(path):
+            await _refuse_change(path, seen, file)
+        left = seen.size
+        while left:
+            with _explained(path):
+                chunk = await _to_its_end(file.read(min(chunk_size, left)))
+                left -= len(chunk)
+                if not chunk or not left:
+                    await _refuse_change(path, seen, file)
+            if not chunk:
+                raise FileChangedError(f"{_show(path)} ended {left} bytes early; {_AGAIN}")
+            yield chunk
+
+
+_AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
+
+
+async def _refuse_change(path: str | os.PathLike[str], seen: Identity, file: AsyncFileIO) -> None:
+    now = Identity.of(await _to_its_end(asyncio.to_thread(os.fstat, file.fileno())))
+    if change := seen.change(now):
+        raise FileChangedError(f"{_show(path)} changed after it was examined: {change}; {_AGAIN}")
+
+
+@contextmanager
+def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileChangedError(f"{_show(path)} is no longer there; {_AGAIN}") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UploadError(f"{_show(path)} cannot be read ({reason})") from error
+
+
+@asynccontextmanager
+async def _opened(path: str | os.PathLike[str]) -> AsyncIterator[AsyncFileIO]:
+    """Open a file for the block, and close it even if cancelled while it is being opened."""
+    opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0))
+    try:
+        with _explained(path):
+            await _to_its_end(opening)
+        yield opening.result()
+    finally:
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            await _to_its_end(opening.result().close())
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """Wait for work in a thread even when cancelled, and only then be cancelled.
+
+    A file must not be closed under a thread that reads it: the number of the handle may
+    already belong to another file.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    return task.result()
+
+
+async def _stream_chunks(
+    media: Audio | Video, stream: OneShot, size: int, chunk_size: int
+) -> AsyncGenerator[bytes, None]:
+    iterator = aiter(stream)
+    # What came last waits here for its successor, so that the end is known before it is given.
+    held, received = b"", 0
+    unseen = isinstance(media, Video)
+    try:
+        while (item := await _next_item(media, iterator)) is not None:
+            received += len(item)
+            if received > size:
+                raise UploadError(
+                    f"{media!r} gave more than it announced; give its exact size, in bytes"
+                )
+            if unseen:
+                held += item
+                if len(held) >= MP4_HEAD_BYTES or received == size:
+                    _require_mp4(repr(media), sniff(held[:HEAD_BYTES]))
+                    unseen = False
+                continue
+            for chunk in _cut(held, chunk_size):
+                yield chunk
+            held = item
+        if received < size:
+            raise UploadError(
+                f"{media!r} ended after {received} bytes; give its exact size, in bytes"
+            )
+        for chunk in _cut(held, chunk_size):
+            yield chunk
+    finally:
+        if (close := getattr(iterator, "aclose", None)) is not None:
+            await close()
+
+
+async def _next_item(media: Audio | Video, iterator: AsyncIterator[bytes]) -> bytes | None:
+    """Give the next non-empty item of the caller's stream, ``None`` at its end.
+
+    The stream's own errors become an ``UploadError``: a ``ConnectionResetError`` of
+    *its* connection must not be taken for one of ours.
+    """
+    item: bytes | bytearray | memoryview = b""
+    while not item:
+        try:
+            item = await anext(iterator)
+        except StopAsyncIteration:
+            return None
+        except SymblError:
+            raise
+        except Exception as error:
+            raise UploadError(f"{media!r} broke: {type(error).__name__}") from error
+        given: object = item
+        if not isinstance(given, bytes | bytearray | memoryview):
+            raise UploadError(f"{media!r} gave a {type(given).__name__}; it must give bytes")
+    # A snapshot, for a producer that reuses its buffer; bytes are taken as they are.
+    return bytes(item)
