@@ -154,6 +154,12 @@ def _check_path(field_name: str, path: str | os.PathLike[str]) -> None:
             f"{field_name} is {'empty' if not text else 'no path: it holds a NUL'}; "
             "give the path of a file"
         )
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"{field_name} is {text!r}, which the file system cannot encode; use os.fsdecode()"
+        ) from None
     if text.lower().startswith(("http://", "https://")):
         raise ConfigurationError(f"{field_name} is a URL; give AudioURL(...) or VideoURL(...)")
 
@@ -345,6 +351,15 @@ def coerce(media: MediaLike) -> Media | Recording:
     elif isinstance(media, Sequence | Utterance):
         hint = "Text(...) around the messages; client.map(...) takes many files"
     raise ConfigurationError(f"media is a {type(media).__name__}; give {hint}")
+
+
+def describe(media: Media | Recording) -> str:
+    """Name media in a message: a file by its path as the caller gave it, others by ``repr``."""
+    path = media.path if isinstance(media, Recording) else getattr(media, "source", None)
+    if not isinstance(path, str | os.PathLike):
+        return repr(media)
+    shown = repr(os.fspath(path))
+    return shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-80:]}"
 
 
 def check_options(media: Media | Recording, options: TextOptions | MediaOptions | None) -> None:

@@ -6,7 +6,7 @@ unknown container, or a duration of ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
@@ -74,6 +74,7 @@ _MP4_BRANDS: Final = frozenset({b"isom", b"iso2", b"mp41", b"mp42", b"avc1"})
 
 def sniff(head: bytes) -> Container:
     """Tell the container by the first bytes of a file, ``HEAD_BYTES`` of them or fewer."""
+    head = head[:HEAD_BYTES]
     if head[4:8] == b"ftyp" and len(head) >= MP4_HEAD_BYTES:
         return _by_brand(head)
     if head[:4] in (b"RIFF", b"RF64", b"FORM"):
@@ -98,9 +99,10 @@ def _by_brand(head: bytes) -> Container:
     major = head[8:12]
     if major in _AUDIO_BRANDS:
         return Container("m4a", "audio")
-    end = min(int.from_bytes(head[:4], "big"), len(head))
-    compatible = {head[at : at + 4] for at in range(16, end - 3, 4)}
-    if major in _FOREIGN_BRANDS and compatible.isdisjoint(_MP4_BRANDS):
+    end = int.from_bytes(head[:4], "big")
+    # The other brands speak too, unless they are out of sight: then in doubt for the caller.
+    compatible = {head[at : at + 4] for at in range(16, min(end, len(head)) - 3, 4)}
+    if major in _FOREIGN_BRANDS and end <= len(head) and compatible.isdisjoint(_MP4_BRANDS):
         return _FOREIGN_BRANDS[major]
     return _MP4
 
@@ -193,13 +195,3 @@ def _find(
             return start + skip, min(start + length, end), boxes
         start += length
     return None
-
-
-def feed(reads: Reads, read: Callable[[int, int], bytes]) -> float | None:
-    """Answer all the requests of ``reads`` with ``read(offset, length)``, and give its result."""
-    try:
-        wanted = next(reads)
-        while True:
-            wanted = reads.send(read(*wanted))
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]

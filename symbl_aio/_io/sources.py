@@ -10,40 +10,39 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiofiles
 from attrs import frozen
 
-from symbl_aio._core.containers import (
-    HEAD_BYTES,
-    MP4_HEAD_BYTES,
-    UNKNOWN,
-    Container,
-    feed,
-    mp4_duration,
-    sniff,
-    wav_duration,
-)
+from symbl_aio._core.containers import MP4_HEAD_BYTES
+from symbl_aio._core.intake import Verdict, content_type, examine, feed, require_mp4
 from symbl_aio.errors import FileChangedError, MediaRejectedError, SymblError, UploadError
-from symbl_aio.media import Audio, AudioURL, Media, OneShot, Recording, Text, Video, VideoURL
+from symbl_aio.media import (
+    Audio,
+    AudioURL,
+    Media,
+    OneShot,
+    Recording,
+    Text,
+    Video,
+    VideoURL,
+    describe,
+)
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
 T = TypeVar("T")
 
-LONGEST: Final = 4 * 3600.0
-"""Seconds of the longest recording that the API takes (FAQ page)."""
-
-_AUDIO_FORMATS: Final = "mp3, wav, amr, aac, ac3, aiff, flac, ogg, opus, wma, m4a"
-
 # The caller's mistake or wish, as opposed to a machine that is out of handles or has a bad disk.
 _CALLERS_ERRNOS: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 )
+
+_AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
 
 
 @frozen
@@ -104,7 +103,7 @@ class Prepared:
         if isinstance(media.source, bytes):
             return _bytes_chunks(media.source, chunk_size)
         assert self.identity is not None
-        return _file_chunks(media.source, self.identity, chunk_size)
+        return _file_chunks(media.source, describe(media), self.identity, chunk_size)
 
 
 async def prepare(media: Media | Recording) -> Prepared:
@@ -119,30 +118,30 @@ async def prepare(media: Media | Recording) -> Prepared:
         case Text() | AudioURL() | VideoURL():
             return Prepared(media)
         case Recording(path=path):
-            return await asyncio.to_thread(_examine, path, media)
+            return await asyncio.to_thread(_look_at_file, media, path)
         case Audio(source=source) | Video(source=source):
             if isinstance(source, OneShot):
-                return Prepared(media, media.size, _content_type(media, UNKNOWN))
+                return Prepared(media, media.size, content_type(media))
             if isinstance(source, bytes):
-                return _judge(media, repr(media), len(source), lambda at, n: source[at : at + n])
+                size = len(source)
+                verdict = feed(examine(media, size), lambda at, count: source[at : at + count])
+                return _prepared(verdict, size)
             # One trip to a thread for all the small reads; ``with`` closes the file even
             # if nobody waits any longer.
-            return await asyncio.to_thread(_examine, source, media)
+            return await asyncio.to_thread(_look_at_file, media, source)
 
 
-def _show(path: str | os.PathLike[str]) -> str:
-    shown = repr(os.fspath(path))
-    return shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-80:]}"
+def _prepared(verdict: Verdict, size: int, identity: Identity | None = None) -> Prepared:
+    return Prepared(verdict.media, size, verdict.content_type, verdict.duration, identity)
 
 
-def _examine(path: str | os.PathLike[str], media: Audio | Video | Recording) -> Prepared:
-    shown = _show(path)
+def _look_at_file(media: Audio | Video | Recording, path: str | os.PathLike[str]) -> Prepared:
     try:
         # Before it is opened: opening a pipe would wait for somebody to write to it.
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise MediaRejectedError(f"{shown} is {what}; give the path of a recording")
+            raise MediaRejectedError(f"{describe(media)} is {what}; give the path of a recording")
         with open(path, "rb", buffering=0) as file:
             identity = Identity.of(os.fstat(file.fileno()))
 
@@ -150,66 +149,18 @@ def _examine(path: str | os.PathLike[str], media: Audio | Video | Recording) -> 
                 file.seek(offset)
                 return file.read(length)
 
-            return _judge(media, shown, identity.size, read, path, identity)
+            return _prepared(feed(examine(media, identity.size), read), identity.size, identity)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
         if error.errno in _CALLERS_ERRNOS:
             raise MediaRejectedError(
-                f"{shown} cannot be opened ({reason}); check the path and its permissions"
+                f"{describe(media)} cannot be opened ({_reason(error)}); "
+                "check the path and its permissions"
             ) from error
-        raise UploadError(f"{shown} cannot be read ({reason})") from error
+        raise UploadError(f"{describe(media)} cannot be read ({_reason(error)})") from error
 
 
-def _judge(
-    media: Audio | Video | Recording,
-    shown: str,
-    size: int,
-    read: Callable[[int, int], bytes],
-    path: str | os.PathLike[str] = "",
-    identity: Identity | None = None,
-) -> Prepared:
-    if size == 0:
-        raise MediaRejectedError(f"{shown} is empty; give the recording once it is complete")
-    head = read(0, min(HEAD_BYTES, size))
-    container = sniff(head)
-    if isinstance(media, Recording):
-        media = _settle(path, shown, container)
-    elif isinstance(media, Video):
-        _require_mp4(shown, container)
-    duration = feed(mp4_duration(size), read) if container.is_mp4 else wav_duration(head, size)
-    if duration is not None and duration > LONGEST:
-        raise MediaRejectedError(
-            f"{shown} lasts {duration / 3600:.2f} hours, and the API takes at most "
-            f"{LONGEST / 3600:.0f}; cut it, and append the parts to one conversation"
-        )
-    return Prepared(media, size, _content_type(media, container), duration, identity)
-
-
-def _settle(path: str | os.PathLike[str], shown: str, container: Container) -> Audio | Video:
-    if container.kind is None:
-        raise MediaRejectedError(
-            f"{shown} is {_describe(container)}; the API takes mp4 video and these audio "
-            f"formats: {_AUDIO_FORMATS}. Convert it, or give Audio(path) if it is one of them"
-        )
-    return Video(path) if container.kind == "video" else Audio(path)
-
-
-def _require_mp4(shown: str, container: Container) -> None:
-    if not container.is_mp4:
-        raise MediaRejectedError(
-            f"{shown} is {_describe(container)}, not an mp4, which is all that the Video API "
-            "takes; convert it, or give Audio(...) if it is a sound recording"
-        )
-
-
-def _describe(container: Container) -> str:
-    return "of an unknown format" if container is UNKNOWN else f"of the format {container.name}"
-
-
-def _content_type(media: Audio | Video, container: Container) -> str | None:
-    if isinstance(media, Video):
-        return "video/mp4"
-    return media.content_type or container.content_type
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _cut(data: bytes, chunk_size: int) -> Iterator[bytes]:
@@ -222,54 +173,50 @@ async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[bytes, N
 
 
 async def _file_chunks(
-    path: str | os.PathLike[str], seen: Identity, chunk_size: int
+    path: str | os.PathLike[str], shown: str, seen: Identity, chunk_size: int
 ) -> AsyncGenerator[bytes, None]:
-    async with _opened(path) as file:
-        with _explained(path):
-            await _refuse_change(path, seen, file)
+    async with _opened(path, shown) as file:
+        await _refuse_change(file, shown, seen)
         left = seen.size
         while left:
-            with _explained(path):
+            with _explained(shown):
                 chunk = await _to_its_end(file.read(min(chunk_size, left)))
-                left -= len(chunk)
-                if not chunk or not left:
-                    await _refuse_change(path, seen, file)
+            left -= len(chunk)
+            if not left or not chunk:
+                await _refuse_change(file, shown, seen)
             if not chunk:
-                raise FileChangedError(f"{_show(path)} ended {left} bytes early; {_AGAIN}")
+                raise FileChangedError(f"{shown} ended {left} bytes early; {_AGAIN}")
             yield chunk
 
 
-_AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
-
-
-async def _refuse_change(path: str | os.PathLike[str], seen: Identity, file: AsyncFileIO) -> None:
-    now = Identity.of(await _to_its_end(asyncio.to_thread(os.fstat, file.fileno())))
+async def _refuse_change(file: AsyncFileIO, shown: str, seen: Identity) -> None:
+    with _explained(shown):
+        now = Identity.of(await _to_its_end(asyncio.to_thread(os.fstat, file.fileno())))
     if change := seen.change(now):
-        raise FileChangedError(f"{_show(path)} changed after it was examined: {change}; {_AGAIN}")
-
-
-@contextmanager
-def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileChangedError(f"{_show(path)} is no longer there; {_AGAIN}") from error
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UploadError(f"{_show(path)} cannot be read ({reason})") from error
+        raise FileChangedError(f"{shown} changed after it was examined: {change}; {_AGAIN}")
 
 
 @asynccontextmanager
-async def _opened(path: str | os.PathLike[str]) -> AsyncIterator[AsyncFileIO]:
+async def _opened(path: str | os.PathLike[str], shown: str) -> AsyncIterator[AsyncFileIO]:
     """Open a file for the block, and close it even if cancelled while it is being opened."""
     opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0))
     try:
-        with _explained(path):
+        with _explained(shown):
             await _to_its_end(opening)
         yield opening.result()
     finally:
         if opening.done() and not opening.cancelled() and opening.exception() is None:
             await _to_its_end(opening.result().close())
+
+
+@contextmanager
+def _explained(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileChangedError(f"{shown} is no longer there; {_AGAIN}") from error
+    except OSError as error:
+        raise UploadError(f"{shown} cannot be read ({_reason(error)})") from error
 
 
 async def _to_its_end(work: Awaitable[T]) -> T:
@@ -298,7 +245,7 @@ async def _stream_chunks(
     iterator = aiter(stream)
     # What came last waits here for its successor, so that the end is known before it is given.
     held, received = b"", 0
-    unseen = isinstance(media, Video)
+    video = media if isinstance(media, Video) else None
     try:
         while (item := await _next_item(media, iterator)) is not None:
             received += len(item)
@@ -306,11 +253,11 @@ async def _stream_chunks(
                 raise UploadError(
                     f"{media!r} gave more than it announced; give its exact size, in bytes"
                 )
-            if unseen:
+            if video is not None:
                 held += item
                 if len(held) >= MP4_HEAD_BYTES or received == size:
-                    _require_mp4(repr(media), sniff(held[:HEAD_BYTES]))
-                    unseen = False
+                    require_mp4(video, held)
+                    video = None
                 continue
             for chunk in _cut(held, chunk_size):
                 yield chunk
