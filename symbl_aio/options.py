@@ -76,18 +76,25 @@ def _is_web_url(value: object) -> bool:
         return False
 
 
-def _all(*kinds: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, tuple) and all(isinstance(v, kinds) for v in value)
-
-
 def _all_words(value: object) -> bool:
     return isinstance(value, tuple) and all(map(_is_word, value))
+
+
+def _is_a(kind: type, remedy: str) -> Any:
+    return _check(lambda value: isinstance(value, kind), remedy)
+
+
+def _list_of(remedy: str, *kinds: type) -> Any:
+    def test(value: object) -> bool:
+        return isinstance(value, tuple) and all(isinstance(item, kinds) for item in value)
+
+    return optional(_check(test, f"a list of {remedy}"))
 
 
 _text = _check(_is_text, "a string that UTF-8 can encode")
 _word = _check(_is_word, "a non-empty string without control characters")
 _words = _check(_all_words, "a list of non-empty strings")
-_flag = optional(_check(lambda value: isinstance(value, bool), "True or False"))
+_flag = optional(_is_a(bool, "True or False"))
 
 
 def _tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
@@ -198,9 +205,7 @@ class ChannelMetadata:
     channel: int = field(
         validator=_check(lambda v: _is_int(v) and v >= 0, "the channel's number, an int")
     )
-    speaker: Speaker = field(
-        validator=_check(lambda v: isinstance(v, Speaker), "Speaker(name=..., email=...)")
-    )
+    speaker: Speaker = field(validator=_is_a(Speaker, "Speaker(name=..., email=...)"))
 
 
 @frozen
@@ -242,9 +247,7 @@ class SharedOptions:
     entities: tuple[CustomEntity, ...] | None = field(
         default=None,
         converter=_entities,
-        validator=optional(
-            _check(_all(CustomEntity), "a list of CustomEntity(custom_type=..., text=...)")
-        ),
+        validator=_list_of("CustomEntity(custom_type=..., text=...)", CustomEntity),
     )
     """Entities of the caller's own."""
 
@@ -254,11 +257,8 @@ class SharedOptions:
     trackers: tuple[Tracker | TrackerRef, ...] | None = field(
         default=None,
         converter=_trackers,
-        validator=optional(
-            _check(
-                _all(Tracker, TrackerRef),
-                "a list of Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...)",
-            )
+        validator=_list_of(
+            "Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...)", Tracker, TrackerRef
         ),
     )
     """Trackers to look for: some for this submission alone, some stored in the account."""
@@ -293,20 +293,14 @@ class SharedOptions:
     """``"sales"`` or ``"general"``; sent as given, a string or a list of strings."""
 
     features: Features | None = field(
-        default=None,
-        validator=optional(
-            _check(lambda v: isinstance(v, Features), "Features(feature_list=[...])")
-        ),
+        default=None, validator=optional(_is_a(Features, "Features(feature_list=[...])"))
     )
     """Further results, such as a call score."""
 
     metadata: SalesMetadata | None = field(
         default=None,
         validator=optional(
-            _check(
-                lambda v: isinstance(v, SalesMetadata),
-                "SalesMetadata(sales_stage=..., prospect_name=...)",
-            )
+            _is_a(SalesMetadata, "SalesMetadata(sales_stage=..., prospect_name=...)")
         ),
     )
     """What the call score is measured against."""
@@ -383,11 +377,8 @@ class MediaOptions(SharedOptions):
     channel_metadata: tuple[ChannelMetadata, ...] | None = field(
         default=None,
         converter=_channels,
-        validator=optional(
-            _check(
-                _all(ChannelMetadata),
-                "a list of ChannelMetadata(channel=1, speaker=Speaker(name=...))",
-            )
+        validator=_list_of(
+            "ChannelMetadata(channel=1, speaker=Speaker(name=...))", ChannelMetadata
         ),
     )
     """Who speaks on which channel; of use only with the field above."""

@@ -6,7 +6,6 @@ Bodies, headers and answers are the wire's business. Knows no host and no creden
 from __future__ import annotations
 
 import json
-import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
@@ -77,7 +76,10 @@ def instant(name: str, value: datetime) -> str:
         raise ConfigurationError(
             f"{name} has no time zone; give an aware datetime, such as datetime.now(UTC)"
         )
-    utc = value.astimezone(UTC)
+    try:
+        utc = value.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError(f"{name} is outside of the calendar in UTC; check it") from None
     return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
@@ -95,12 +97,16 @@ def json_text(value: JSON) -> str:
 
 
 def query_text(value: JSON) -> str:
-    """Write one value of a query: text as it is, lists and objects as JSON text."""
+    """Write one value of a query: text as it is, lists and objects as JSON text.
+
+    Raises ``ConfigurationError`` for what JSON or UTF-8 cannot say.
+    """
+    text = json_text(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{Decimal(json_text(value)):f}"  # 0.00001, not 1e-05
-    return json_text(value)
+    if isinstance(value, float):
+        return f"{Decimal(text):f}"  # 0.00001, not 1e-05
+    return text
 
 
 def _quoted(name: str, value: str) -> str:

@@ -181,7 +181,7 @@ def decode_job(answer: Answer) -> tuple[str | None, str]:
     status = value.get("status")
     if not isinstance(status, str):
         raise DecodeError("the answer about a job has no status", answer.text)
-    return _id(value.get("id", value.get("jobId"))), status
+    return _id(value.get("id")) or _id(value.get("jobId")), status
 
 
 def decode_token(answer: Answer) -> tuple[str, float | None]:
@@ -190,9 +190,11 @@ def decode_token(answer: Answer) -> tuple[str, float | None]:
     Raises ``DecodeError``, without the answer's text: it may hold a token.
     """
     try:
-        value = _object(answer, "the answer to a token request")
+        value = answer.json()
     except DecodeError:
-        raise DecodeError("the answer to a token request is not a JSON object", "") from None
+        value = None  # and raise below, where no context holds the text either
+    if not isinstance(value, Mapping):
+        raise DecodeError("the answer to a token request is not a JSON object", "")
     text = value.get("accessToken")
     if not isinstance(text, str) or not text or not all("!" <= c <= "~" for c in text):
         raise DecodeError("the answer to a token request has no usable accessToken", "")
