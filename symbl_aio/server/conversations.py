@@ -1,0 +1,136 @@
+"""Conversations: what was said in them, by whom, and what was found in it. API section 6."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attrs import define, evolve, field
+
+from symbl_aio.server.insights import (
+    Analysis,
+    CustomEntity,
+    Speaker,
+    Tracker,
+    Utterance,
+    analyse,
+)
+from symbl_aio.server.wire import now
+
+
+@define
+class Settings:
+    """What the submissions asked to be looked for; an append adds to it and never takes away."""
+
+    confidence_threshold: float = 0.5
+    detect_phrases: bool = False
+    detect_entities: bool = False
+    custom_entities: tuple[CustomEntity, ...] = ()
+    trackers: tuple[Tracker, ...] = ()
+
+
+@define(eq=False)
+class Conversation:
+    """A conversation. ``started_at`` is second 0 of every utterance in it."""
+
+    id: str
+    name: str
+    started_at: datetime
+    metadata: dict[str, str] = field(factory=dict)
+    settings: Settings = field(factory=Settings)
+    utterances: list[Utterance] = field(factory=list)
+    members: dict[str, Speaker] = field(factory=dict)
+    duration: float = 0.0
+    completed: int = 0
+    _analysis: Analysis | None = None
+    _aliases: dict[str, str] = field(factory=dict)
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(seconds=self.duration)
+
+    @property
+    def analysis(self) -> Analysis:
+        """What the rules find in all that was published so far."""
+        if self._analysis is None:
+            asked = self.settings
+            self._analysis = analyse(
+                self.utterances,
+                started_at=self.started_at,
+                custom_entities=asked.custom_entities,
+                trackers=asked.trackers,
+                confidence_threshold=asked.confidence_threshold,
+                detect_entities=asked.detect_entities,
+                detect_phrases=asked.detect_phrases,
+            )
+        return self._analysis
+
+    def speaker(self, name: str | None, email: str | None) -> Speaker | None:
+        """The member with this e-mail address, or else this name; a new one if there is none."""
+        key = (email or name or "").casefold()
+        if not key:
+            return None
+        member_id = self._aliases.get(key)
+        if member_id is None:
+            member_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.id}/{key}"))
+            self._aliases[key] = member_id
+            self.members[member_id] = Speaker(member_id, name or email, email)
+        return self.members[member_id]
+
+    def publish(self, said: Sequence[Utterance], duration: float, asked: Settings) -> None:
+        """Add what a completed job found, up to second ``duration`` of the conversation."""
+        self.utterances.extend(said)
+        self.duration = max(self.duration, duration, *(u.end for u in said))
+        self.settings = asked
+        self.completed += 1
+        self._analysis = None
+
+    def rename(self, member_id: str, name: str, email: str | None) -> None:
+        """Change a member; messages and insights follow. Equal addresses become one member."""
+        member = evolve(self.members[member_id], name=name, email=email)
+        key = (email or name).casefold()
+        twin = self._aliases.get(key, member_id)
+        if twin != member_id:
+            member = evolve(member, id=twin)
+            del self.members[member_id]
+        self.members[twin] = member
+        self._aliases = {
+            alias: twin if target == member_id else target
+            for alias, target in self._aliases.items()
+        }
+        self._aliases[key] = twin
+        self.utterances = [
+            evolve(said, speaker=member)
+            if said.speaker and said.speaker.id in (member_id, twin)
+            else said
+            for said in self.utterances
+        ]
+        self._analysis = None
+
+    def item_id(self, kind: str, *parts: object) -> str:
+        """A stable id of sixteen digits for something found in this conversation."""
+        digest = hashlib.sha256("/".join(map(str, (self.id, kind, *parts))).encode()).digest()
+        return str(10**15 + int.from_bytes(digest[:8]) % (9 * 10**15))
+
+    def message_id(self, index: int) -> str:
+        return self.item_id("message", index)
+
+
+class Conversations:
+    """All conversations, in order of creation."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Conversation] = {}
+
+    def create(self, name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
+        """Open a conversation under a new id, which is also its name if it has none."""
+        identity = str(10**15 + secrets.randbelow(9 * 10**15))
+        created = Conversation(identity, name or identity, now(), dict(metadata or {}))
+        self.known[identity] = created
+        return created
+
+    def get(self, identity: str) -> Conversation | None:
+        return self.known.get(identity)

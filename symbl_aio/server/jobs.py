@@ -1,0 +1,164 @@
+"""Jobs and their way: scheduled, in_progress, then completed or failed. API sections 3 and 4.
+
+The jobs of one conversation run one at a time, in order of arrival. A job holds one of
+the account's slots from the moment its submission is let in until it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import define, field
+
+from symbl_aio.server.gate import Gate, Stage
+from symbl_aio.server.pulse import Pulse
+from symbl_aio.server.wire import now
+
+logger = logging.getLogger("symbl_aio.server")
+
+Publish = Callable[[], None]
+
+
+class Status(StrEnum):
+    """The four statuses of section 3."""
+
+    SCHEDULED = "scheduled"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class ProcessingError(Exception):
+    """The media cannot be processed; the text says why, for the log."""
+
+
+@define(eq=False)
+class Job:
+    """One accepted submission.
+
+    ``work`` does the processing and gives a function that publishes its results, called
+    at the moment of completion: before that, the conversation does not show them.
+    ``history`` keeps every status with its instant. ``faults``: what this job does wrong.
+    """
+
+    conversation_id: str
+    work: Callable[[], Awaitable[Publish]]
+    webhook_url: str | None = None
+    faults: frozenset[str] = frozenset()
+    id: str = field(factory=lambda: str(uuid.uuid4()))
+    history: list[tuple[Status, datetime]] = field(factory=list)
+
+    @property
+    def status(self) -> Status:
+        return self.history[-1][0]
+
+    @property
+    def finished(self) -> bool:
+        return self.status in (Status.COMPLETED, Status.FAILED)
+
+
+class Jobs:
+    """Every job of the server.
+
+    ``limit``: slots of the account. ``seconds``: the least time a job is in progress.
+    ``moved`` is called after each change of status.
+    """
+
+    def __init__(
+        self, *, limit: int, seconds: float, gate: Gate, pulse: Pulse, moved: Callable[[Job], None]
+    ) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self.known: dict[str, Job] = {}
+        self.max_unfinished = 0
+        self._gate = gate
+        self._pulse = pulse
+        self._moved = moved
+        self._entering = 0
+        self._unfinished = 0
+        self._lanes: dict[str, deque[Job]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def unfinished(self) -> int:
+        """Accepted jobs that have not ended."""
+        return self._unfinished
+
+    def enter(self) -> bool:
+        """Take a slot for a submission whose body is still to come; False when all are taken."""
+        if self._unfinished + self._entering >= self.limit:
+            return False
+        self._entering += 1
+        return True
+
+    def leave(self) -> None:
+        """Give back what ``enter`` took: the submission became a job, or came to nothing."""
+        self._entering -= 1
+
+    def add(self, job: Job) -> None:
+        """Accept a job: it is scheduled now and runs after those of its conversation."""
+        self.known[job.id] = job
+        self._unfinished += 1
+        self.max_unfinished = max(self.max_unfinished, self._unfinished)
+        self._move(job, Status.SCHEDULED)
+        lane = self._lanes.get(job.conversation_id)
+        if lane is not None:
+            lane.append(job)
+            return
+        self._lanes[job.conversation_id] = deque([job])
+        task = asyncio.create_task(
+            self._run_lane(job.conversation_id), name=f"jobs of {job.conversation_id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def of(self, conversation_id: str) -> list[Job]:
+        """The unfinished jobs of a conversation, in order of arrival."""
+        return list(self._lanes.get(conversation_id, ()))
+
+    async def aclose(self) -> None:
+        """Stop every job where it stands."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_lane(self, conversation_id: str) -> None:
+        lane = self._lanes[conversation_id]
+        while lane:
+            await self._run(lane[0])
+            lane.popleft()
+        del self._lanes[conversation_id]
+
+    async def _run(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        await self._gate.passage(Stage.START)
+        self._move(job, Status.IN_PROGRESS)
+        done_at = loop.time() + self.seconds
+        publish: Publish | None = None
+        try:
+            if "job_fails" in job.faults:
+                raise ProcessingError("it was told to fail")
+            publish = await job.work()
+        except ProcessingError as failure:
+            logger.info("job %s fails: %s", job.id, failure)
+        except Exception:
+            logger.exception("job %s fails", job.id)
+        if (rest := done_at - loop.time()) > 0:
+            await asyncio.sleep(rest)
+        await self._gate.passage(Stage.END)
+        if publish is not None:
+            publish()
+        self._unfinished -= 1
+        self._move(job, Status.FAILED if publish is None else Status.COMPLETED)
+
+    def _move(self, job: Job, status: Status) -> None:
+        job.history.append((status, now()))
+        self._moved(job)
+        self._pulse.ring()

@@ -1,0 +1,268 @@
+"""The local server as one object: start it, look into it, make it misbehave, close it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from aiohttp import web
+
+from symbl_aio.server.accounts import Accounts
+from symbl_aio.server.app import App
+from symbl_aio.server.conversations import Conversations
+from symbl_aio.server.faults import Faults, Scene
+from symbl_aio.server.gate import Gate, Stage
+from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.outbound import Outbound
+from symbl_aio.server.processing import Processing
+from symbl_aio.server.pulse import Pulse
+from symbl_aio.server.reading import Reading
+from symbl_aio.server.received import Log, Received, Seen
+from symbl_aio.server.submissions import BodyRules, Submissions
+from symbl_aio.server.transcripts import Transcript, Transcripts
+from symbl_aio.server.webhooks import Called, Webhooks
+
+logger = logging.getLogger("symbl_aio.server")
+
+
+class LocalServer:
+    """A server that speaks the Symbl API, for one application (``app_id``, ``app_secret``).
+
+    An async context manager; or ``start()`` and ``aclose()``. It listens on ``host`` and
+    ``port`` (0: a free one).
+
+    ``job_limit``: unfinished jobs at a time. ``token_life``: seconds. ``job_seconds``: the
+    least time that a job is in progress. ``directory``: where bodies are kept while they
+    are needed; by default the system's place for temporary files. ``allowed_hosts``: names
+    that may be fetched or called though their addresses are not public; a server bound to
+    loopback may call any.
+
+    ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
+    does. ``default_transcript`` stands for every upload that has none of its own.
+    ``probe_media=False`` takes undecodable media for good, ``keep_bodies=False`` and
+    ``hash_bodies=False`` spare the disk and the SHA-256: for tests that send gigabytes.
+    ``clock`` (seconds) is what tokens age by.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        job_limit: int = 50,
+        app_id: str = "app",
+        app_secret: str = "secret",
+        token_life: float = 86400,
+        asr: Literal["off", "auto"] = "off",
+        job_seconds: float = 0.0,
+        directory: Path | str | None = None,
+        allowed_hosts: Collection[str] = (),
+        default_transcript: Transcript | None = None,
+        probe_media: bool = True,
+        keep_bodies: bool = True,
+        hash_bodies: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._directory = directory
+        self._asr = asr
+        self._allowed_hosts = allowed_hosts
+        self._probe_media = probe_media
+        self._keep_bodies = keep_bodies
+        self._hash_bodies = hash_bodies
+        self._pulse = Pulse()
+        self._gate = Gate()
+        self._log = Log()
+        self._faults = Faults()
+        self._accounts = Accounts(app_id, app_secret, token_life, clock)
+        self._conversations = Conversations()
+        self._transcripts = Transcripts(default_transcript)
+        self._outbound = Outbound(trusting=_is_loopback(host), allowed_hosts=allowed_hosts)
+        self._webhooks = Webhooks(self._outbound, self._pulse)
+        self._jobs = Jobs(
+            limit=job_limit,
+            seconds=job_seconds,
+            gate=self._gate,
+            pulse=self._pulse,
+            moved=self._webhooks.moved,
+        )
+        self._over = asyncio.Event()
+        self._bodies: Path | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> Self:
+        """Listen. Starting twice is an error."""
+        if self._runner is not None:
+            raise RuntimeError("the server was started before")
+        self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._directory))
+        scene = Scene(self._jobs, self._webhooks, self._pulse, self._log, self._over)
+        processing = Processing(
+            transcripts=self._transcripts,
+            outbound=self._outbound,
+            directory=self._bodies,
+            probe_media=self._probe_media,
+        )
+        app = App(
+            accounts=self._accounts,
+            submissions=Submissions(
+                jobs=self._jobs,
+                conversations=self._conversations,
+                processing=processing,
+                pulse=self._pulse,
+                bodies=BodyRules(self._bodies, self._keep_bodies, self._hash_bodies),
+                log=self._log,
+                faults_of=self._faults.of_job,
+            ),
+            jobs=self._jobs,
+            faults=self._faults,
+            scene=scene,
+            log=self._log,
+            conversation_routes=Reading(self._conversations).routes(),
+        ).build()
+        # Large reads: the default of 64 KiB pauses and resumes the socket all the time.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, read_bufsize=1024 * 1024
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def aclose(self) -> None:
+        """Stop at once. No task, no connection and no file is left. Closing twice is fine."""
+        self._over.set()
+        self._pulse.ring()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._jobs.aclose()
+        await self._webhooks.aclose()
+        await self._outbound.aclose()
+        if self._bodies is not None:
+            await asyncio.to_thread(shutil.rmtree, self._bodies, ignore_errors=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # What arrived
+
+    @property
+    def base_url(self) -> str:
+        """The origin, such as ``http://127.0.0.1:8080``; known once started."""
+        if self._runner is None:
+            raise RuntimeError("the server was not started")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def submissions(self) -> list[Received]:
+        """Every submission whose head arrived, in order of arrival."""
+        return self._log.submissions
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every request, in the order in which they were answered."""
+        return self._log.requests
+
+    def arrivals(self, conversation_id: str) -> list[Received]:
+        """The submissions to (or that opened) a conversation, refused ones too."""
+        return [r for r in self._log.submissions if r.conversation_id == conversation_id]
+
+    def appended(self, conversation_id: str) -> list[Received]:
+        """The PUTs to a conversation that were accepted, in order of arrival."""
+        return [r for r in self.arrivals(conversation_id) if r.method == "PUT" and r.accepted]
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """Every job that was accepted, by id, in order of acceptance."""
+        return self._jobs.known
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that have not ended."""
+        return self._jobs.unfinished
+
+    @property
+    def max_unfinished(self) -> int:
+        """The most unfinished jobs there were at any one time."""
+        return self._jobs.max_unfinished
+
+    @property
+    def webhook_calls(self) -> list[Called]:
+        """The webhook calls that were made, in order."""
+        return self._webhooks.calls
+
+    async def until(self, predicate: Callable[[], object]) -> None:
+        """Wait until ``predicate()`` is true.
+
+        It is tried now and after every change: a request or a part of its body arrived, a
+        request was answered, a job moved, a webhook was called.
+        """
+        await self._pulse.until(predicate)
+
+    # What it shall do
+
+    def register_transcript(
+        self, transcript: Transcript, *, sha256: str | None = None, name: str | None = None
+    ) -> None:
+        """Say what is to be heard in an upload, known by its content or by its name.
+
+        ``name`` is the ``name`` parameter of the submission, or the last part of a link.
+        Text has one turn a line, ``Speaker: `` before it if known. Without hash and name it
+        is for every upload that has no transcript of its own.
+        """
+        self._transcripts.register(transcript, sha256=sha256, name=name)
+
+    def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
+        """Make the next ``times`` matching requests go wrong, see ``faults.py`` for the names.
+
+        ``on`` is a method (the token request left out), ``"token"``, ``"job"`` or the start
+        of a path; without it, the requests that the fault is meant for. Raises ValueError.
+        """
+        self._faults.inject(fault, on=on, times=times)
+
+    def clear_faults(self) -> None:
+        """Forget the faults that did not strike yet."""
+        self._faults.clear()
+
+    def hold_jobs(self, *, before: Literal["in_progress", "completed"] = "completed") -> None:
+        """Let no job come further than this, until released."""
+        self._gate.hold(Stage(before))
+
+    def release(self, count: int | None = None) -> None:
+        """Let ``count`` jobs go on, held now or later; None lets all go on from now on."""
+        self._gate.release(count)
+
+    def release_webhooks(self) -> None:
+        """Make the calls held back by the fault ``late_webhook``."""
+        self._webhooks.release_late()
+
+    def revoke_tokens(self) -> None:
+        """Make every token bad; the next token request gets a new one."""
+        self._accounts.revoke()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,86 @@
+"""The record of what arrived, for tests and for the curious."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from attrs import define, field, frozen
+
+from symbl_aio.server.parameters import Kind
+from symbl_aio.server.wire import JSON
+
+
+@define(eq=False)
+class Received:
+    """One submission request, from the moment its head arrived; filled in as it goes on.
+
+    ``size``: bytes of the body that have arrived; ``complete``: all of it has, as
+    announced. ``status``: what the server answered, None if nothing (yet). ``job_id`` is
+    set when the submission was accepted, even if no answer told so. ``conversation_id``
+    of a POST is known from then on. ``order`` counts from 0. ``headers`` hold the token:
+    they are left out of ``repr``.
+    """
+
+    order: int
+    method: str
+    path: str
+    kind: Kind
+    conversation_id: str | None
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    size: int = 0
+    sha256: str | None = None
+    body: JSON = field(default=None, repr=False)
+    parameters: Mapping[str, JSON] = field(factory=dict, repr=False)
+    status: int | None = None
+    job_id: str | None = None
+    complete: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return self.job_id is not None
+
+
+@frozen
+class Seen:
+    """One request of any sort and what was answered; None when the connection was dropped."""
+
+    method: str
+    path: str
+    status: int | None
+
+
+class Log:
+    """Everything that arrived, in order of arrival of the heads; ``requests`` as answered."""
+
+    def __init__(self) -> None:
+        self.submissions: list[Received] = []
+        self.requests: list[Seen] = []
+        self._current: dict[int, Received] = {}
+
+    def open(self, request: web.Request, kind: Kind) -> Received:
+        """Record the head of a submission."""
+        received = Received(
+            order=len(self.submissions),
+            method=request.method,
+            path=request.path,
+            kind=kind,
+            conversation_id=request.match_info.get("conversation_id"),
+            query=dict(request.query),
+            headers=request.headers.copy(),
+        )
+        self.submissions.append(received)
+        self._current[id(request)] = received
+        return received
+
+    def of(self, request: web.Request) -> Received | None:
+        """The record of a submission that is being handled; None for other requests."""
+        return self._current.get(id(request))
+
+    def close(self, request: web.Request, status: int | None) -> None:
+        """Record what a request of any sort was answered."""
+        received = self._current.pop(id(request), None)
+        if received is not None:
+            received.status = status
+        self.requests.append(Seen(request.method, request.path, status))

@@ -1,0 +1,80 @@
+"""Transcripts registered for uploads that are to come: instant, exact, no recognition needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from attrs import frozen
+
+# Speech at 150 words a minute, for words that come without times.
+SECONDS_PER_WORD = 0.4
+
+_NAMED = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
+
+
+@frozen
+class Line:
+    """One turn of a transcript. Times are seconds from the start of the recording, if known."""
+
+    text: str
+    speaker: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+Transcript: TypeAlias = "str | Sequence[str | Line]"
+
+
+def read(transcript: Transcript) -> tuple[Line, ...]:
+    """Give the turns of a transcript; in text, one a line, ``Name: `` before it if known."""
+    turns = transcript.splitlines() if isinstance(transcript, str) else transcript
+    return tuple(_line(turn) for turn in turns if isinstance(turn, Line) or turn.strip())
+
+
+def timed(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
+    """Give each line its start and end; what has no time follows what was before it."""
+    result = []
+    at = start
+    for line in lines:
+        begin = at if line.start is None else start + line.start
+        spoken = begin + SECONDS_PER_WORD * len(line.text.split())
+        at = spoken if line.end is None else start + line.end
+        result.append((line, begin, at))
+    return result
+
+
+class Transcripts:
+    """What to hear in which upload: known by its SHA-256, by a name, or for every one."""
+
+    def __init__(self, default: Transcript | None) -> None:
+        self.default = None if default is None else read(default)
+        self._by_hash: dict[str, tuple[Line, ...]] = {}
+        self._by_name: dict[str, tuple[Line, ...]] = {}
+
+    def register(self, transcript: Transcript, *, sha256: str | None, name: str | None) -> None:
+        """Register for a hash, a name or both; for neither, it is the default."""
+        lines = read(transcript)
+        if sha256 is not None:
+            self._by_hash[sha256.lower()] = lines
+        if name is not None:
+            self._by_name[name] = lines
+        if sha256 is None and name is None:
+            self.default = lines
+
+    def named(self, *names: str | None) -> tuple[Line, ...] | None:
+        """The transcript registered under the first of these names that has one."""
+        found = (self._by_name[name] for name in names if name in self._by_name)
+        return next(found, None)
+
+    def hashed(self, sha256: str | None) -> tuple[Line, ...] | None:
+        """The transcript registered for this content."""
+        return self._by_hash.get(sha256) if sha256 else None
+
+
+def _line(turn: str | Line) -> Line:
+    if isinstance(turn, Line):
+        return turn
+    named = _NAMED.fullmatch(turn.strip())
+    return Line(named["text"], named["name"]) if named else Line(turn.strip())

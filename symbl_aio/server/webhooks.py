@@ -1,0 +1,76 @@
+"""Calls to the webhooks of jobs, one for each change of status, in order. API section 4."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from attrs import define
+
+from symbl_aio.server.jobs import Job, Status
+from symbl_aio.server.outbound import Outbound
+from symbl_aio.server.pulse import Pulse
+
+
+@define
+class Called:
+    """One webhook call that was made; ``taken``: it was answered with a 2xx."""
+
+    job_id: str
+    status: Status
+    taken: bool
+
+
+class Webhooks:
+    """Makes the calls, one after another for each job. Failed calls are not repeated."""
+
+    def __init__(self, outbound: Outbound, pulse: Pulse) -> None:
+        self.calls: list[Called] = []
+        self._outbound = outbound
+        self._pulse = pulse
+        self._pending: dict[str, deque[Status]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._late = asyncio.Event()
+
+    def moved(self, job: Job) -> None:
+        """Plan the call for the status that the job has now."""
+        if job.webhook_url is None or "no_webhook" in job.faults:
+            return
+        times = 2 if "duplicate_webhook" in job.faults else 1
+        pending = self._pending.get(job.id)
+        if pending is not None:
+            pending.extend([job.status] * times)
+            return
+        pending = self._pending[job.id] = deque([job.status] * times)
+        task = asyncio.create_task(self._deliver(job, pending), name=f"webhooks of {job.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def settled(self, job: Job) -> bool:
+        """Tell whether the job has ended and all its calls were made."""
+        return job.finished and job.id not in self._pending
+
+    def release_late(self) -> None:
+        """Make the calls that are held back as late."""
+        self._late.set()
+        self._late = asyncio.Event()
+
+    async def aclose(self) -> None:
+        """Give up the calls that are not made yet."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _deliver(self, job: Job, pending: deque[Status]) -> None:
+        assert job.webhook_url is not None
+        if "late_webhook" in job.faults:
+            await self._late.wait()
+        while pending:
+            status = pending.popleft()
+            payload = {"jobId": job.id, "status": status.value}
+            taken = await self._outbound.call(job.webhook_url, payload)
+            self.calls.append(Called(job.id, status, taken))
+            self._pulse.ring()
+        del self._pending[job.id]
+        self._pulse.ring()

@@ -1,0 +1,56 @@
+"""What several answers have in common: JSON, instants, refusals. API sections 0.2 and 5.2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from aiohttp import web
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+
+class RefusedError(Exception):
+    """An answer other than 2xx, with the documented ``{"message"}`` body."""
+
+    def __init__(
+        self, status: int, message: str, *, extra: Mapping[str, JSON] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, JSON] = {**(extra or {}), "message": message}
+
+
+def answer(body: JSON, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(
+        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+    )
+
+
+def now() -> datetime:
+    """This instant, to the millisecond, as the API writes it."""
+    instant = datetime.now(UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+def instant_text(instant: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and ``Z``."""
+    utc = instant.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def read_instant(text: str) -> datetime:
+    """Read ISO 8601; without a zone it is UTC. Raises ValueError."""
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def after(start: datetime, seconds: float) -> str:
+    """The text of the instant ``seconds`` after ``start``."""
+    return instant_text(start + timedelta(seconds=seconds))
