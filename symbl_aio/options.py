@@ -10,7 +10,6 @@ Pages of the API: Async API, each of the ten submission calls.
 from __future__ import annotations
 
 import json
-import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -50,8 +49,12 @@ def _is_text(value: object) -> bool:
 
 
 def _is_word(value: object) -> bool:
+    # Not str.isprintable: Persian and Hindi words hold joiners, which it refuses.
     return (
-        isinstance(value, str) and value.isprintable() and bool(value.strip()) and _is_text(value)
+        isinstance(value, str)
+        and _is_text(value)
+        and bool(value.strip())
+        and not any(c < " " or c == "\x7f" for c in value)
     )
 
 
@@ -60,14 +63,13 @@ def _is_int(value: object) -> bool:
 
 
 def _is_share(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= 1  # type: ignore[arg-type, operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _is_web_url(value: object) -> bool:
     if value == "":
         return True
-    if not isinstance(value, str) or not _is_word(value) or " " in value:
+    if not isinstance(value, str) or " " in value or not value.isprintable():
         return False
     try:
         parts = urlsplit(value)

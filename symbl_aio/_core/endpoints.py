@@ -91,9 +91,11 @@ def json_text(value: JSON) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode()
+        return text
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"a parameter cannot be written as JSON: {error}") from None
-    return text
+        problem = str(error)
+    # Not inside the handler: the codec's error holds the whole text, which may hold a secret.
+    raise ConfigurationError(f"a parameter cannot be written as JSON: {problem}")
 
 
 def query_text(value: JSON) -> str:

@@ -356,6 +356,13 @@ def test_a_token_is_asked_for_with_the_applications_credentials():
     assert "s3cret" not in repr(call)
 
 
+def test_a_secret_that_cannot_be_encoded_is_not_kept_in_the_error():
+    with pytest.raises(ConfigurationError) as caught:
+        encode_token(Credentials("the-app", "s3cret\udcff"))
+    assert caught.value.__context__ is None
+    assert "s3cret" not in str(caught.value)
+
+
 def answer(text: str, status: int = 200) -> Answer:
     return Answer(status, {}, text, 0.1)
 
