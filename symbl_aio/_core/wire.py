@@ -26,7 +26,7 @@ from symbl_aio._core.endpoints import (
 )
 from symbl_aio.config import Credentials
 from symbl_aio.errors import ConfigurationError, DecodeError
-from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
+from symbl_aio.media import Audio, Media, Text, Utterance, Video
 from symbl_aio.models import JSON
 from symbl_aio.options import MediaOptions, Options, wire_name
 
@@ -52,7 +52,7 @@ class Answer:
 
 
 def encode_submission(
-    media: Text | Audio | Video | AudioURL | VideoURL,
+    media: Media,
     options: Options | None = None,
     conversation_id: str | None = None,
     *,
@@ -103,7 +103,7 @@ def encode_token(credentials: Credentials) -> Call:
 
 
 def _query(named: Mapping[str, JSON], options: Options) -> tuple[tuple[str, str], ...]:
-    # An empty list says nothing, and some hosts stumble over it in a query.
+    # An empty list says nothing, and no page shows one in a query.
     pairs = {name: value for name, value in named.items() if value != []}
     pairs.update(options.extra_query)
     return tuple((name, query_text(value)) for name, value in pairs.items())
