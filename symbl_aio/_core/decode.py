@@ -1,0 +1,229 @@
+"""Make models of decoded JSON. The only place that knows the wire's names.
+
+cattrs writes one function per model; this module tells it where each field is found and
+how its type is read. A value that does not fit leaves its field at the default: the
+API's documents and its answers differ too often for one odd field to cost a whole
+transcript, and ``raw`` still shows it. Only what leaves nothing to give raises
+``DecodeError``: no list where one belongs, an item that is no object or has no id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from attrs import NOTHING, fields, has
+
+from symbl_aio.errors import DecodeError
+from symbl_aio.models import JSON, Phrase, Sentiment, Word
+from symbl_aio.options import wire_name
+
+M = TypeVar("M")
+
+Reader: TypeAlias = Callable[..., Any]
+"""Reads one JSON value; ``None`` means that it does not fit. cattrs adds the field's type."""
+
+
+def decode(model: type[M], answer: JSON, *, text: str = "") -> M:
+    """Make a ``model`` of an answer that is one object, as ``json.loads`` gives it.
+
+    ``text`` is the answer as received, for ``DecodeError.raw``. Raises nothing but
+    ``DecodeError``.
+    """
+    try:
+        made: M | None = _model_reader(cast("Any", model))(answer)
+    except KeyError as missing:
+        raise DecodeError(f"the answer has no readable {missing}", text) from None
+    if made is None:
+        raise DecodeError("the answer is not an object, or an empty one", text)
+    return made
+
+
+def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tuple[M, ...]:
+    """Make a ``model`` of each item in the list that the answer holds under ``key``.
+
+    ``text`` and errors as for ``decode``. No item is skipped: one that cannot be
+    understood fails the whole answer.
+    """
+    items = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(items, list):
+        raise DecodeError(f"the answer has no list {key!r}", text)
+    read = _model_reader(cast("Any", model))
+    made: list[M] = []
+    try:
+        for item in items:
+            if (found := read(item)) is None:
+                raise DecodeError(f"{key}[{len(made)}] is not an object, or an empty one", text)
+            made.append(found)
+    except KeyError as missing:
+        raise DecodeError(f"{key}[{len(made)}] has no readable {missing}", text) from None
+    return tuple(made)
+
+
+# A field stands in the answer under its own name in camel case, but for these.
+_OTHER_NAMES: Final = {"sender": "from"}
+_OTHER_NAMES_OF: Final[Mapping[tuple[type, str], str]] = {(Word, "text"): "word"}
+
+
+def _name_in_answer(model: type, name: str) -> str:
+    return _OTHER_NAMES_OF.get((model, name)) or _OTHER_NAMES.get(name) or wire_name(name)
+
+
+def _sentiment(value: Any) -> Any:
+    polarity = value.get("polarity") if type(value) is dict else None
+    return {**value, **polarity} if type(polarity) is dict else value
+
+
+def _phrase(value: Any) -> Any:
+    # The documents show objects, the vendor's Go SDK plain texts.
+    return {"text": value} if type(value) is str else value
+
+
+# What does not come as an object of its model's fields is brought into that shape first.
+_SHAPES: Final[Mapping[type, Reader]] = {Sentiment: _sentiment, Phrase: _phrase}
+
+
+@cache
+def _model_reader(model: type) -> Reader:
+    """Give the reader of a model. It raises ``KeyError`` where a required field is missing."""
+    build = _generated(model)
+    shape = _SHAPES.get(model)
+    # The slot's own setter: assignment is what a frozen instance refuses.
+    set_raw = cast("Any", model).raw.__set__
+
+    def read(value: Any, _: object = None) -> Any:
+        shown = value if shape is None else shape(value)
+        if type(shown) is not dict or not shown:
+            return None
+        made = build(shown, model)
+        if type(value) is dict:
+            set_raw(made, value)
+        return made
+
+    return read
+
+
+def _generated(model: type) -> Reader:
+    # Not at the top: it would be a quarter of what importing the library costs.
+    from cattrs import Converter
+    from cattrs.gen import make_dict_structure_fn, override
+
+    types = get_type_hints(model)
+    # Typed loosely, for cattrs takes them in between its own options.
+    overrides: dict[str, Any] = {"raw": override(omit=True)}
+    for attribute in fields(cast("Any", model)):
+        name = attribute.name
+        if name != "raw":
+            reader = _field_reader(types[name], name, attribute.default)
+            overrides[name] = override(rename=_name_in_answer(model, name), struct_hook=reader)
+    return make_dict_structure_fn(
+        model,
+        Converter(),
+        _cattrs_forbid_extra_keys=False,
+        _cattrs_detailed_validation=False,
+        **overrides,
+    )
+
+
+def _field_reader(kind: Any, name: str, default: Any) -> Reader:
+    """Give the reader of a field, which falls back on the default or misses the field."""
+    read = _reader(kind)
+    if default is None:
+        return read
+
+    def read_or_default(value: Any, _: object = None) -> Any:
+        if (found := read(value)) is not None:
+            return found
+        if default is NOTHING:
+            raise KeyError(name)
+        return default
+
+    return read_or_default
+
+
+def _reader(kind: Any) -> Reader:
+    """Choose the reader for a field's type."""
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    arguments = [argument for argument in get_args(kind) if argument is not NoneType]
+    origin = get_origin(kind)
+    if origin is tuple:
+        return _list_reader(_reader(arguments[0]))
+    if origin in (Union, UnionType):
+        return _first_that_fits([_reader(argument) for argument in arguments])
+    if has(kind):
+        return _model_reader(kind)
+    raise TypeError(f"no reader for a field of type {kind}")
+
+
+def _list_reader(read: Reader) -> Reader:
+    def read_list(value: Any, _: object = None) -> Any:
+        if type(value) is not list:
+            return None
+        return tuple([found for item in value if (found := read(item)) is not None])
+
+    return read_list
+
+
+def _first_that_fits(readers: list[Reader]) -> Reader:
+    if len(readers) == 1:
+        return readers[0]
+
+    def read_any(value: Any, _: object = None) -> Any:
+        return next((found for read in readers if (found := read(value)) is not None), None)
+
+    return read_any
+
+
+def _text(value: Any, _: object = None) -> str | None:
+    """Read a text. A whole number is one too: some ids, and names made of ids, come so."""
+    if type(value) is str:
+        return value
+    return f"{value:d}" if type(value) is int else None
+
+
+def _number(value: Any, _: object = None) -> float | None:
+    if type(value) is float:
+        return value
+    try:
+        return float(value) if type(value) is int else None
+    except OverflowError:
+        return None
+
+
+def _whole(value: Any, _: object = None) -> int | None:
+    return value if type(value) is int else None
+
+
+def _flag(value: Any, _: object = None) -> bool | None:
+    return value if type(value) is bool else None
+
+
+def _instant(value: Any, _: object = None) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is UTC:
+            return at
+        # The API's instants are in UTC (Async API page), also where a sample lacks the Z.
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _texts(value: Any, _: object = None) -> dict[str, str] | None:
+    if type(value) is not dict:
+        return None
+    return {key: text for key, item in value.items() if (text := _text(item)) is not None}
+
+
+_PLAIN: Final[Mapping[Any, Reader]] = {
+    str: _text,
+    float: _number,
+    int: _whole,
+    bool: _flag,
+    datetime: _instant,
+    Mapping[str, str]: _texts,
+}
