@@ -1,0 +1,162 @@
+"""Read the length of sound from formats that are a bare row of frames. Knows no containers.
+
+Their length is known exactly only by reading all of them; short of that it is
+estimated from the first frames. Each reader gives (has sound, seconds or ``None``)
+and raises ``ValueError``, ``IndexError`` or ``struct.error`` on nonsense.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from attrs import frozen
+
+_SAMPLED = 256 * 1024  # bytes from which the rest is judged
+
+_MP3_RATES = (44_100, 48_000, 32_000)
+_MP3_KBITS = {
+    # (MPEG 1?, layer): kbit/s by index
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_AAC_RATES = (
+    *(96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000),
+    *(22_050, 16_000, 12_000, 11_025, 8_000, 7_350),
+)
+_AC3_KBITS = (
+    32,
+    40,
+    48,
+    56,
+    64,
+    80,
+    96,
+    112,
+    128,
+    160,
+    192,
+    224,
+    256,
+    320,
+    384,
+    448,
+    512,
+    576,
+    640,
+)
+# Bytes after a frame's first, by its mode; modes 9 to 14 are reserved.
+_AMR_NARROW = (12, 13, 15, 17, 19, 20, 26, 31, 5)
+_AMR_WIDE = (17, 23, 32, 36, 40, 46, 50, 58, 60, 5)
+
+
+@frozen
+class _Mp3Frame:
+    kbits: int
+    rate: int
+    samples: int
+    side_info: int  # bytes between the header and a Xing tag
+
+
+def is_mp3(head: bytes) -> bool:
+    return _mp3_frame(head, 0) is not None
+
+
+def read_mp3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """A Xing, Info or VBRI tag counts the frames; without one the bit rate is taken as constant."""
+    start = _behind_id3(file)
+    file.seek(start)
+    data = file.read(_SAMPLED)
+    first = next((i for i in range(len(data) - 4) if _mp3_frame(data, i)), None)
+    frame = _mp3_frame(data, first) if first is not None else None
+    if first is None or frame is None:
+        raise ValueError("no sound in it")
+    tag = first + 4 + frame.side_info
+    frames = 0
+    if data[tag : tag + 4] in (b"Xing", b"Info") and data[tag + 7] & 1:
+        (frames,) = struct.unpack_from(">I", data, tag + 8)
+    elif data[first + 36 : first + 40] == b"VBRI":
+        (frames,) = struct.unpack_from(">I", data, first + 50)
+    if frames:
+        return True, frames * frame.samples / frame.rate
+    return True, (size - start - first) * 8 / (frame.kbits * 1000)
+
+
+def _behind_id3(file: BinaryIO) -> int:
+    """Skip tags in front; their length has seven bits a byte."""
+    place = 0
+    while True:
+        file.seek(place)
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            return place
+        a, b, c, d = head[6:10]
+        footer = 10 if head[5] & 0x10 else 0
+        place += 10 + (a << 21 | b << 14 | c << 7 | d) + footer
+
+
+def _mp3_frame(data: bytes, at: int) -> _Mp3Frame | None:
+    if len(data) < at + 4 or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
+        return None
+    version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
+    kbits, rate = data[at + 2] >> 4, data[at + 2] >> 2 & 3
+    if version == 1 or layer == 4 or kbits in (0, 15) or rate == 3:
+        return None
+    first = version == 3  # MPEG 1; the others are its halves for low rates
+    mono = data[at + 3] >> 6 == 3
+    return _Mp3Frame(
+        kbits=_MP3_KBITS[first, layer][kbits - 1],
+        rate=_MP3_RATES[rate] // {3: 1, 2: 2, 0: 4}[version],
+        samples=384 if layer == 1 else 576 if layer == 3 and not first else 1152,
+        side_info=(17 if mono else 32) if first else (9 if mono else 17),
+    )
+
+
+def read_aac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """ADTS frames of 1,024 samples, each with its own length."""
+    file.seek(0)
+    data = file.read(_SAMPLED)
+    rate = _AAC_RATES[data[2] >> 2 & 15]
+    place = frames = 0
+    while place + 7 <= len(data) and data[place] == 0xFF and data[place + 1] & 0xF6 == 0xF0:
+        length = (data[place + 3] & 3) << 11 | data[place + 4] << 3 | data[place + 5] >> 5
+        if length < 7:
+            raise ValueError("a frame is smaller than its own header")
+        place += length
+        frames += 1
+    return True, _scaled(frames * 1024 / rate, place, size)
+
+
+def read_ac3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """All frames of a file have the first one's bit rate."""
+    file.seek(0)
+    code = file.read(5)[4]
+    if code >> 6 == 3 or (code & 63) >> 1 >= len(_AC3_KBITS):
+        raise ValueError("its bit rate is reserved")
+    return True, size * 8 / (_AC3_KBITS[(code & 63) >> 1] * 1000)
+
+
+def read_amr(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Frames of 20 ms whose first byte tells their mode and so their length."""
+    file.seek(0)
+    data = file.read(_SAMPLED)
+    wide = data.startswith(b"#!AMR-WB\n")
+    sizes = _AMR_WIDE if wide else _AMR_NARROW
+    start = place = 9 if wide else 6
+    frames = 0
+    while place < len(data):
+        mode = data[place] >> 3 & 15
+        place += 1 + (sizes[mode] if mode < len(sizes) else 0)
+        frames += 1
+    return frames > 0, _scaled(frames * 0.02, place - start, size - start)
+
+
+def _scaled(seconds: float, seen: int, whole: int) -> float | None:
+    """Judge the whole from what was seen."""
+    if seen == 0:
+        return None
+    return seconds * max(whole / seen, 1.0) if seen < whole else seconds

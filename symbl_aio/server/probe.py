@@ -1,0 +1,89 @@
+"""Look at a recording without decoding it: its container, whether it has sound, its length.
+
+Knows the formats that the API accepts (its FAQ): mp4 for video; mp3, wav, amr, aac,
+ac3, aiff, flac, ogg, opus, wma and m4a for audio. Tolerant: a length that the header
+does not state is estimated where the format allows it, else ``None``.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from attrs import frozen
+
+from symbl_aio.server.frames import is_mp3, read_aac, read_ac3, read_amr, read_mp3
+from symbl_aio.server.headers import read_aiff, read_flac, read_ogg, read_wav, read_wma
+from symbl_aio.server.mp4 import read_mp4
+
+
+class MediaError(Exception):
+    """This is no recording that can be processed. The message says why and holds no path."""
+
+
+@frozen
+class MediaInfo:
+    """What the header says. ``duration`` is in seconds of sound, ``None`` when it is silent on it.
+
+    ``container`` is one of mp4, m4a, mov, wav, mp3, flac, ogg, opus, aac, ac3, amr, aiff, wma.
+    """
+
+    container: str
+    has_audio: bool
+    duration: float | None
+
+
+# A reader gives (has sound, seconds) of a file of known size, or raises ValueError.
+_Reader: TypeAlias = Callable[[BinaryIO, int], tuple[bool, float | None]]
+
+_HEAD = 64
+
+
+def probe(path: str | os.PathLike[str]) -> MediaInfo:
+    """Read a recording's header. Blocks for a few small reads.
+
+    Raises ``MediaError`` when the file is empty, of no known format, cut off, or has a
+    header that makes no sense, and ``OSError`` when it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            raise MediaError("the file is empty")
+        file.seek(0)
+        container, read = _recognise(file.read(_HEAD))
+        try:
+            has_audio, duration = read(file, size)
+        except (ValueError, IndexError, struct.error) as error:
+            reason = error if isinstance(error, ValueError) else "its header is damaged"
+            raise MediaError(f"{container}: {reason}") from error
+    return MediaInfo(container, has_audio, duration)
+
+
+def _recognise(head: bytes) -> tuple[str, _Reader]:
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand in (b"M4A ", b"M4B ", b"M4P "):
+            return "m4a", read_mp4
+        return ("mov" if brand == b"qt  " else "mp4"), read_mp4
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return "wav", read_wav
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff", read_aiff
+    if head[:4] == b"fLaC":
+        return "flac", read_flac
+    if head[:4] == b"OggS":
+        return ("opus" if b"OpusHead" in head else "ogg"), read_ogg
+    if head[:4] == b"\x30\x26\xb2\x75":
+        return "wma", read_wma
+    if head[:5] == b"#!AMR":
+        return "amr", read_amr
+    if head[:2] == b"\x0b\x77":
+        return "ac3", read_ac3
+    if head[0] == 0xFF and len(head) > 1 and head[1] & 0xF6 == 0xF0:
+        return "aac", read_aac
+    if head[:3] == b"ID3" or is_mp3(head):
+        return "mp3", read_mp3
+    raise MediaError("the file is no recording of a known format")
