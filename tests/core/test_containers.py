@@ -1,0 +1,327 @@
+from collections.abc import Callable, Generator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symbl_aio._core.containers import (
+    HEAD_BYTES,
+    Container,
+    mp4_duration,
+    sniff,
+    wav_duration,
+)
+
+GIB = 2**30
+
+
+def box(name: bytes, content: bytes = b"", *, wide: bool = False) -> bytes:
+    if wide:
+        return (1).to_bytes(4, "big") + name + (16 + len(content)).to_bytes(8, "big") + content
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+def ftyp(major: bytes = b"isom", *compatible: bytes) -> bytes:
+    return box(b"ftyp", major + bytes(4) + b"".join(compatible))
+
+
+def mvhd(duration: int, scale: int = 1000, *, version: int = 0) -> bytes:
+    width = 8 if version else 4
+    times = bytes(2 * width)
+    return box(
+        b"mvhd",
+        bytes([version, 0, 0, 0])
+        + times
+        + scale.to_bytes(4, "big")
+        + duration.to_bytes(width, "big")
+        + bytes(80),
+    )
+
+
+def moov(header: bytes, *, wide: bool = False) -> bytes:
+    return box(b"moov", box(b"iods", bytes(16)) + header + box(b"trak", bytes(400)), wide=wide)
+
+
+class Reader:
+    """Answers what the parser asks for, and counts it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.reads = 0
+        self.bytes_read = 0
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        assert offset >= 0
+        assert length >= 0
+        found = self.data[offset : offset + length]
+        self.reads += 1
+        self.bytes_read += len(found)
+        return found
+
+
+def run(
+    parser: Generator[tuple[int, int], bytes, float | None], read: Callable[[int, int], bytes]
+) -> float | None:
+    try:
+        asked = next(parser)
+        while True:
+            asked = parser.send(read(*asked))
+    except StopIteration as end:
+        value: float | None = end.value
+        return value
+
+
+def duration(data: bytes, size: int | None = None) -> float | None:
+    return run(mp4_duration(len(data) if size is None else size), Reader(data))
+
+
+def wav(seconds: float = 2.0, *, rate: int = 32_000, before: bytes = b"") -> bytes:
+    data = bytes(int(seconds * rate))
+    fmt = b"\1\0\1\0" + (16_000).to_bytes(4, "little") + rate.to_bytes(4, "little") + b"\2\0\20\0"
+    body = b"WAVEfmt " + (16).to_bytes(4, "little") + fmt + before
+    body += b"data" + len(data).to_bytes(4, "little") + data
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def id3(length: int) -> bytes:
+    tail = bytes([length >> 21 & 127, length >> 14 & 127, length >> 7 & 127, length & 127])
+    return b"ID3\4\0\0" + tail + bytes(length)
+
+
+MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(60)
+AAC_FRAME = b"\xff\xf1\x50\x80" + bytes(60)
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "kind", "content_type"),
+    [
+        (ftyp(b"isom"), "mp4", "video", None),
+        (ftyp(b"mp42", b"isom", b"mp42"), "mp4", "video", None),
+        (ftyp(b"dash"), "mp4", "video", None),
+        (ftyp(b"M4V "), "mp4", "video", None),
+        (ftyp(b"M4A "), "m4a", "audio", None),
+        (ftyp(b"M4B ", b"isom"), "m4a", "audio", None),
+        (ftyp(b"qt  ", b"qt  "), "mov", None, None),
+        (ftyp(b"qt  ", b"mp42"), "mp4", "video", None),
+        (ftyp(b"heic", b"mif1"), "heif", None, None),
+        (ftyp(b"avif", b"mif1"), "avif", None, None),
+        (wav(), "wav", "audio", "audio/wav"),
+        (b"RF64\xff\xff\xff\xffWAVEds64", "wav", "audio", "audio/wav"),
+        (MP3_FRAME, "mp3", "audio", "audio/mpeg"),
+        (id3(100) + MP3_FRAME, "mp3", "audio", "audio/mpeg"),
+        (id3(100_000), "mp3", "audio", "audio/mpeg"),
+        (id3(100) + AAC_FRAME, "aac", "audio", None),
+        (id3(20) + b"fLaC", "flac", "audio", None),
+        (AAC_FRAME, "aac", "audio", None),
+        (b"ADIF" + bytes(30), "aac", "audio", None),
+        (b"fLaC" + bytes(30), "flac", "audio", None),
+        (b"OggS" + bytes(24) + b"\x01vorbis", "ogg", "audio", None),
+        (b"OggS" + bytes(24) + b"OpusHead", "opus", "audio", None),
+        (b"#!AMR\n", "amr", "audio", None),
+        (b"#!AMR-WB\n", "amr", "audio", None),
+        (b"\x0b\x77" + bytes(30), "ac3", "audio", None),
+        (b"FORM\0\0\0\x10AIFF", "aiff", "audio", None),
+        (b"FORM\0\0\0\x10AIFC", "aiff", "audio", None),
+        (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "wma", "audio", None),
+        (b"RIFF\0\0\0\0AVI LIST", "avi", None, None),
+        (b"\x1a\x45\xdf\xa3" + bytes(30), "webm", None, None),
+        (b"FLV\1" + bytes(30), "flv", None, None),
+        (b"\0\0\1\xba" + bytes(30), "mpeg", None, None),
+    ],
+)
+def test_a_container_is_told_by_its_first_bytes(
+    head: bytes, name: str, kind: str | None, content_type: str | None
+):
+    found = sniff(head)
+
+    assert (found.name, found.kind, found.content_type) == (name, kind, content_type)
+    assert found.is_mp4 == (name in ("mp4", "m4a"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"a",
+        b"Dear reader, this is the transcript of our meeting.",
+        b"\xff\xfeH\0e\0l\0l\0o\0",  # UTF-16 with its mark
+        b"\xfe\xff\0H\0e\0l\0l\0o",
+        b"\xef\xbb\xbfHello",
+        b"RIFF\0\0\0\0WEBP",
+        b"\x89PNG\r\n\x1a\n",
+        b"%PDF-1.7",
+        b"PK\3\4",
+        bytes(64),
+        b"\xff" * 64,
+        b"\0\0\0\x08ftyp",  # no brand
+        b"moov" + bytes(60),
+    ],
+)
+def test_what_is_no_recording_is_unknown(head: bytes):
+    assert sniff(head) == Container("unknown")
+
+
+def test_other_brands_out_of_sight_are_no_reason_to_refuse_an_mp4():
+    assert sniff(ftyp(b"qt  ", b"qt  ", b"mp42")[:12]).is_mp4
+
+
+def test_only_the_beginning_of_a_head_is_looked_at():
+    assert sniff(id3(2 * HEAD_BYTES) + AAC_FRAME).name == "mp3"
+
+
+@given(st.binary(max_size=300))
+def test_sniffing_never_fails(head: bytes):
+    sniff(head)
+    for prefix in (b"\0\0\0\x20ftyp", b"ID3", b"RIFF\0\0\0\0WAVE", b"OggS", b"\xff\xfb"):
+        sniff(prefix + head)
+        wav_duration(prefix + head, 300)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_movie_header_tells_the_duration(version: int, wide: bool):
+    data = ftyp() + moov(mvhd(90_500, version=version), wide=wide) + box(b"mdat", bytes(500))
+
+    assert duration(data) == 90.5
+
+
+def test_the_movie_header_may_stand_at_the_end():
+    data = ftyp() + box(b"free") + box(b"mdat", bytes(5000)) + moov(mvhd(3000))
+
+    assert duration(data) == 3.0
+
+
+def test_a_version_1_header_holds_numbers_of_64_bits():
+    data = ftyp() + moov(mvhd(2**33 * 10, scale=2**31, version=1))
+
+    assert duration(data) == 40.0
+
+
+def test_a_box_of_length_0_reaches_to_the_end_of_the_file():
+    last = moov(mvhd(7000))
+
+    assert duration(ftyp() + bytes(4) + last[4:]) == 7.0
+
+
+def test_a_movie_header_behind_gigabytes_costs_a_few_reads_of_a_few_bytes():
+    head = ftyp() + (1).to_bytes(4, "big") + b"mdat" + (5 * GIB).to_bytes(8, "big")
+    tail = moov(mvhd(60_000))
+    start = len(ftyp()) + 5 * GIB
+    asked: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        asked.append(length)
+        if offset >= start:
+            return tail[offset - start : offset - start + length]
+        return head[offset : offset + length]
+
+    assert run(mp4_duration(start + len(tail)), read) == 60.0
+    assert len(asked) < 10
+    assert sum(asked) < 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"short",
+        ftyp(),
+        ftyp() + box(b"mdat", bytes(100)),
+        ftyp() + box(b"moov"),
+        ftyp() + box(b"moov", box(b"trak", mvhd(5000))),
+        ftyp() + box(b"moov", box(b"mvhd")),
+        ftyp() + box(b"moov", box(b"mvhd", bytes(8))),
+        ftyp() + moov(mvhd(5000))[:50],  # cut off inside the movie header
+        ftyp() + moov(mvhd(0)) + box(b"moof", bytes(30)),  # fragmented: it does not tell
+        ftyp() + moov(mvhd(0, version=1)),
+        ftyp() + moov(mvhd(2**32 - 1)),  # all ones: "not known"
+        ftyp() + moov(mvhd(2**64 - 1, version=1)),
+        ftyp() + moov(mvhd(5000, scale=0)),
+        ftyp() + moov(mvhd(5000, version=2)),
+        ftyp() + b"\0\0\0\1mdat" + bytes(8) + moov(mvhd(5000)),  # a length shorter than itself
+        ftyp() + b"\0\0\0\5mdat" + moov(mvhd(5000)),
+        ftyp() + b"\xff\xff\xff\xffmdat" + moov(mvhd(5000)),  # beyond the end
+        ftyp() + b"\0\0\0\1mdat" + b"\xff" * 8 + moov(mvhd(5000)),
+        ftyp() + b"\0\0\0\1moov",
+        bytes(4000),
+    ],
+)
+def test_a_duration_that_cannot_be_read_is_none(data: bytes):
+    assert duration(data) is None
+
+
+def test_endless_boxes_are_given_up():
+    reader = Reader(box(b"free") * 50_000 + moov(mvhd(5000)))
+
+    assert run(mp4_duration(len(reader.data)), reader) is None
+    assert reader.reads <= 512
+    assert reader.bytes_read <= 16 * 1024
+
+
+def test_boxes_inside_and_outside_the_movie_count_together():
+    reader = Reader(box(b"free") * 500 + box(b"moov", box(b"free") * 500 + mvhd(5000)))
+
+    assert run(mp4_duration(len(reader.data)), reader) is None
+    assert reader.reads <= 512
+
+
+@given(st.data())
+def test_a_damaged_mp4_is_never_an_error_and_never_read_at_length(data: st.DataObject):
+    whole = bytearray(ftyp() + box(b"mdat", bytes(300), wide=True) + moov(mvhd(5000)))
+    for _ in range(data.draw(st.integers(0, 6))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        whole[at] = data.draw(st.integers(0, 255))
+    cut = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    claimed = data.draw(st.one_of(st.just(len(cut)), st.integers(0, 2**63)))
+    reader = Reader(cut)
+
+    found = run(mp4_duration(claimed), reader)
+
+    assert found is None or found > 0
+    assert reader.reads <= 513
+    assert reader.bytes_read <= 64 * 1024
+
+
+@given(st.binary(max_size=600))
+def test_random_boxes_are_never_an_error(data: bytes):
+    duration(data)
+    duration(ftyp() + data)
+    duration(ftyp() + box(b"moov", data))
+    duration(ftyp() + box(b"moov", box(b"mvhd", data)))
+
+
+def test_a_wav_tells_its_duration():
+    data = wav(2.5)
+
+    assert wav_duration(data[:HEAD_BYTES], len(data)) == 2.5
+
+
+def test_other_chunks_of_a_wav_are_stepped_over():
+    data = wav(2.0, before=b"LIST\3\0\0\0abc\0")
+
+    assert wav_duration(data[:HEAD_BYTES], len(data)) == 2.0
+
+
+@pytest.mark.parametrize("written", [0, 2**32 - 1])
+def test_a_wav_whose_recorder_was_cut_off_is_as_long_as_the_file(written: int):
+    data = bytearray(wav(2.0))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = written.to_bytes(4, "little")
+
+    assert wav_duration(bytes(data[:HEAD_BYTES]), len(data)) == 2.0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        MP3_FRAME,
+        wav()[:30],
+        wav(0.0),
+        wav(rate=0),
+        wav(before=b"LIST" + (90_000).to_bytes(4, "little")),
+        b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd",
+    ],
+)
+def test_a_wav_that_does_not_tell_has_no_duration(head: bytes):
+    assert wav_duration(head, len(head)) is None

@@ -1,0 +1,113 @@
+import pytest
+
+from symbl_aio._core.intake import LONGEST, Verdict, content_type, examine, feed, require_mp4
+from symbl_aio.errors import MediaRejectedError
+from symbl_aio.media import Audio, Recording, Video
+
+
+def mp4(seconds: int, *, brand: bytes = b"isom") -> bytes:
+    times = bytes(12) + (1).to_bytes(4, "big") + seconds.to_bytes(4, "big") + bytes(80)
+    mvhd = (8 + len(times)).to_bytes(4, "big") + b"mvhd" + times
+    moov = (8 + len(mvhd)).to_bytes(4, "big") + b"moov" + mvhd
+    return b"\0\0\0\x10ftyp" + brand + bytes(4) + moov
+
+
+def wav(seconds: int) -> bytes:
+    fmt = b"fmt \x10\0\0\0\1\0\1\0" + (1).to_bytes(4, "little") * 2 + b"\1\0\x08\0"
+    data = b"data" + seconds.to_bytes(4, "little") + bytes(seconds)
+    return b"RIFF\0\0\0\0WAVE" + fmt + data
+
+
+MP3 = b"\xff\xfb\x90\x64" + bytes(200)
+
+
+def judge(media: Audio | Video | Recording, data: bytes) -> Verdict:
+    return feed(examine(media, len(data)), lambda at, count: data[at : at + count])
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "header"),
+    [
+        (mp4(10), Video("x"), "video/mp4"),
+        (mp4(10, brand=b"M4A "), Audio("x"), None),
+        (wav(10), Audio("x"), "audio/wav"),
+        (MP3, Audio("x"), "audio/mpeg"),
+        (b"fLaC" + bytes(100), Audio("x"), None),
+    ],
+)
+def test_a_recording_without_a_kind_is_told_by_its_bytes(
+    data: bytes, media: Audio | Video, header: str | None
+):
+    verdict = judge(Recording("x"), data)
+
+    assert verdict.media == media
+    assert verdict.content_type == header
+
+
+@pytest.mark.parametrize("data", [b"just text", b"\x1a\x45\xdf\xa3webm", bytes(50)])
+def test_a_recording_of_no_accepted_format_is_refused_with_the_list_of_them(data: bytes):
+    with pytest.raises(MediaRejectedError, match=r"'talk\.bin' is of .* mp4 .*mp3, wav, amr.*m4a"):
+        judge(Recording("talk.bin"), data)
+
+
+def test_a_known_but_foreign_format_is_named():
+    with pytest.raises(MediaRejectedError, match=r"'clip\.mkv' is of the format webm, not an mp4"):
+        judge(Video("clip.mkv"), b"\x1a\x45\xdf\xa3" + bytes(50))
+
+
+def test_text_in_a_file_called_mp4_is_refused():
+    with pytest.raises(MediaRejectedError, match=r"'notes\.mp4' is of an unknown format"):
+        judge(Video("notes.mp4"), b"Dear all, these are the notes.")
+
+
+@pytest.mark.parametrize("media", [Audio("a.mp3"), Video("a.mp3"), Recording("a.mp3")])
+def test_an_empty_recording_is_refused(media: Audio | Video | Recording):
+    with pytest.raises(MediaRejectedError, match=r"'a\.mp3' is empty; submit it once"):
+        judge(media, b"")
+
+
+def test_an_mp4_is_taken_as_audio_when_the_caller_says_so():
+    verdict = judge(Audio("a.mp4"), mp4(10))
+
+    assert verdict == Verdict(Audio("a.mp4"), None, 10.0)
+
+
+def test_only_the_brand_of_an_mp4_is_required():
+    head = b"\0\0\0\x18ftypmp42"
+
+    assert judge(Video("a.mp4"), head) == Verdict(Video("a.mp4"), "video/mp4", None)
+    require_mp4(Video("a.mp4"), head)
+
+
+def test_audio_of_an_unknown_format_is_left_to_the_server():
+    verdict = judge(Audio("a.xyz"), b"who knows" * 10)
+
+    assert verdict == Verdict(Audio("a.xyz"), None, None)
+
+
+def test_the_callers_content_type_wins():
+    media = Audio("a", content_type="audio/wave")
+
+    assert judge(media, wav(1)).content_type == "audio/wave"
+    assert judge(media, MP3).content_type == "audio/wave"
+    assert content_type(media) == "audio/wave"
+    assert content_type(Audio("a")) is None
+
+
+@pytest.mark.parametrize("make", [mp4, wav])
+def test_four_hours_are_taken_and_a_second_more_is_refused(make):
+    longest = int(LONGEST)
+
+    assert judge(Recording("long"), make(longest)).duration == 14_400.0
+    with pytest.raises(MediaRejectedError, match=r"'long' lasts 4\.00 hours .* at most 4; cut it"):
+        judge(Recording("long"), make(longest + 1))
+
+
+def test_bytes_are_named_by_their_size_alone():
+    secret = b"my name is Anna" * 3
+
+    with pytest.raises(MediaRejectedError) as caught:
+        judge(Video(secret), secret)
+
+    assert "Video(<45 bytes>)" in str(caught.value)
+    assert "Anna" not in str(caught.value)
