@@ -80,6 +80,16 @@ def insights(about: Conversation, found: Iterable[Insight]) -> list[JSON]:
     return [_insight(about, insight) for insight in found]
 
 
+def comprehensive(about: Conversation) -> list[JSON]:
+    """Section 6.9: action items with ``messageRefs``."""
+    found: list[JSON] = []
+    for insight in about.analysis.action_items:
+        body = _insight(about, insight)
+        del body["messageIds"]
+        found.append({**body, "messageRefs": [{"id": about.message_id(insight.message)}]})
+    return found
+
+
 def _insight(about: Conversation, insight: Insight) -> dict[str, JSON]:
     body: dict[str, JSON] = {
         "id": insight_id(about, insight),

@@ -102,12 +102,18 @@ class Conversation:
             for alias, target in self._aliases.items()
         }
         self._aliases[key] = twin
-        self.utterances = [
-            evolve(said, speaker=member)
-            if said.speaker and said.speaker.id in (member_id, twin)
-            else said
-            for said in self.utterances
-        ]
+        self.replace(
+            [
+                evolve(said, speaker=member)
+                if said.speaker and said.speaker.id in (member_id, twin)
+                else said
+                for said in self.utterances
+            ]
+        )
+
+    def replace(self, said: list[Utterance]) -> None:
+        """Put these in the place of the utterances there were."""
+        self.utterances = said
         self._analysis = None
 
     def item_id(self, kind: str, *parts: object) -> str:
@@ -131,6 +137,10 @@ class Conversations:
         created = Conversation(identity, name or identity, now(), dict(metadata or {}))
         self.known[identity] = created
         return created
+
+    def delete(self, identity: str) -> None:
+        """Forget a conversation for good. Jobs of it that still run come to nothing."""
+        del self.known[identity]
 
     def get(self, identity: str) -> Conversation | None:
         return self.known.get(identity)

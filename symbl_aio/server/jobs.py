@@ -42,13 +42,13 @@ class ProcessingError(Exception):
 class Job:
     """One accepted submission.
 
-    ``work`` does the processing and gives a function that publishes its results, called
-    at the moment of completion: before that, the conversation does not show them.
+    ``work`` processes the job with this id and gives a function that publishes its results,
+    called at the moment of completion: before that, the conversation does not show them.
     ``history`` keeps every status with its instant. ``faults``: what this job does wrong.
     """
 
     conversation_id: str
-    work: Callable[[], Awaitable[Publish]]
+    work: Callable[[str], Awaitable[Publish]]
     webhook_url: str | None = None
     faults: frozenset[str] = frozenset()
     id: str = field(factory=lambda: str(uuid.uuid4()))
@@ -145,7 +145,7 @@ class Jobs:
         try:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
-            publish = await job.work()
+            publish = await job.work(job.id)
         except ProcessingError as failure:
             logger.info("job %s fails: %s", job.id, failure)
         except Exception:

@@ -26,6 +26,7 @@ from symbl_aio.server.processing import Processing
 from symbl_aio.server.pulse import Pulse
 from symbl_aio.server.reading import Reading
 from symbl_aio.server.received import Log, Received, Seen
+from symbl_aio.server.recognition import Recognizer
 from symbl_aio.server.submissions import BodyRules, Submissions
 from symbl_aio.server.transcripts import Transcript, Transcripts
 from symbl_aio.server.webhooks import Called, Webhooks
@@ -74,8 +75,6 @@ class LocalServer:
         self._host = host
         self._port = port
         self._directory = directory
-        self._asr = asr
-        self._allowed_hosts = allowed_hosts
         self._probe_media = probe_media
         self._keep_bodies = keep_bodies
         self._hash_bodies = hash_bodies
@@ -96,6 +95,7 @@ class LocalServer:
             moved=self._webhooks.moved,
         )
         self._over = asyncio.Event()
+        self._recognizer = Recognizer() if asr == "auto" and Recognizer.available() else None
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
 
@@ -110,6 +110,7 @@ class LocalServer:
             outbound=self._outbound,
             directory=self._bodies,
             probe_media=self._probe_media,
+            recognizer=self._recognizer,
         )
         app = App(
             accounts=self._accounts,
@@ -136,6 +137,11 @@ class LocalServer:
         site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
         await site.start()
         self._port = self._runner.addresses[0][1]
+        logger.info(
+            "serving on %s; media without a registered transcript is %s",
+            self.base_url,
+            "not transcribed" if self._recognizer is None else "recognised",
+        )
         return self
 
     async def aclose(self) -> None:
@@ -145,6 +151,8 @@ class LocalServer:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._jobs.aclose()
+        if self._recognizer is not None:
+            await self._recognizer.aclose()
         await self._webhooks.aclose()
         await self._outbound.aclose()
         if self._bodies is not None:

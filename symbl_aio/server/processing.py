@@ -6,13 +6,13 @@ message which says that nothing was transcribed. Never an invented word.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from attrs import define
+from attrs import define, frozen
 
 from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations import Conversation, Settings
@@ -20,10 +20,21 @@ from symbl_aio.server.insights import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.jobs import ProcessingError, Publish
 from symbl_aio.server.outbound import Outbound, OutboundError
 from symbl_aio.server.parameters import Kind
+from symbl_aio.server.probe import MediaError, MediaInfo, probe
+from symbl_aio.server.recognition import RecognitionError, Recognizer
 from symbl_aio.server.transcripts import Line, Transcripts, timed
 from symbl_aio.server.wire import JSON, read_instant
 
 logger = logging.getLogger("symbl_aio.server")
+
+
+# "Longest file" in the FAQ of the API.
+_LONGEST = 4 * 3600.0
+
+_PLACEHOLDER = (
+    "[{what} received, not transcribed: this server recognises speech "
+    "if it is started with recognition on and has the extra, pip install 'symbl-aio[asr]']"
+)
 
 
 @define(eq=False)
@@ -33,15 +44,34 @@ class Material:
     kind: Kind
     parameters: dict[str, JSON]
     body: Body | None = None
+    info: MediaInfo | None = None
 
     @property
     def url(self) -> str | None:
         url = self.parameters.get("url")
         return url if isinstance(url, str) and self.kind.endswith("/url") else None
 
+    def __str__(self) -> str:
+        if self.info is not None and self.info.duration is not None:
+            return f"{self.info.duration:.1f} s of {self.info.container}"
+        form = self.info.container if self.info else self.kind.partition("/")[0]
+        return form if self.body is None else f"{self.body.size} bytes of {form}"
+
+
+@frozen
+class _Heard:
+    """Lines and their length, in seconds from the start of the recording."""
+
+    lines: tuple[Line, ...]
+    duration: float = 0.0
+
 
 class Processing:
-    """Turns material into utterances of a conversation."""
+    """Turns material into utterances of a conversation.
+
+    ``recognizer`` None: nothing is recognised. ``probe_media`` False: nothing is looked
+    into, so that any bytes pass for a recording.
+    """
 
     def __init__(
         self,
@@ -50,51 +80,62 @@ class Processing:
         outbound: Outbound,
         directory: Path,
         probe_media: bool,
+        recognizer: Recognizer | None,
     ) -> None:
         self._transcripts = transcripts
         self._outbound = outbound
         self._directory = directory
         self._probe_media = probe_media
+        self._recognizer = recognizer
 
-    async def process(self, conversation: Conversation, material: Material) -> Publish:
+    async def process(self, conversation: Conversation, material: Material, job_id: str) -> Publish:
         """Process; what this gives publishes the result. Raises ProcessingError."""
         try:
-            if material.kind == "text":
-                said, end = _typed(conversation, material.parameters.get("messages"))
-            else:
-                said, end = await self._spoken(conversation, material)
+            heard = None if material.kind == "text" else await self._hear(material, job_id)
         finally:
             if material.body is not None:
                 material.body.close()
-        asked = settings(conversation.settings, material.parameters)
-        return lambda: conversation.publish(said, end, asked)
 
-    async def _spoken(
-        self, conversation: Conversation, material: Material
-    ) -> tuple[list[Utterance], float]:
-        name = material.parameters.get("name")
-        known = self._transcripts.named(
-            name if isinstance(name, str) else None,
-            unquote(urlsplit(material.url).path.rpartition("/")[2]) if material.url else None,
-        )
-        if known is None and material.url:
-            if self._transcripts.default is None:
-                material.body = await self._fetched(material.url)
+        def publish() -> None:
+            start = conversation.duration
+            if heard is None:
+                said = typed(conversation, material.parameters.get("messages"))
             else:
-                known = self._transcripts.default
-        body = material.body
-        if known is None and body is not None:
-            known = self._transcripts.hashed(body.sha256)
-        if known is None:
-            known = self._transcripts.default
-        if known is not None:
-            logger.info("%s: transcript registered for it", _describe(material))
-            return _utterances(conversation, known)
-        logger.info("%s: not transcribed", _describe(material))
-        return _utterances(
-            conversation,
-            [Line(f"[{_describe(material)} received; not transcribed: no speech recognition]")],
-        )
+                said = [
+                    Utterance(line.text, conversation.speaker(line.speaker, None), begin, end)
+                    for line, begin, end in timed(heard.lines, start)
+                ]
+            end = start + (heard.duration if heard else 0.0)
+            conversation.publish(said, end, extended(conversation.settings, material.parameters))
+
+        return publish
+
+    async def _hear(self, material: Material, job_id: str) -> _Heard:
+        lines = self._registered(material)
+        if lines is None and material.url is not None:
+            material.body = await self._fetched(material.url)
+            lines = self._registered(material)
+        if lines is not None:
+            logger.info("job %s: %s, by the transcript registered for it", job_id, material)
+            return _Heard(lines)
+        path = material.body.path if material.body is not None else None
+        if path is not None and self._probe_media:
+            material.info = await _probed(path, video=material.kind.startswith("video"))
+        if path is not None and self._recognizer is not None:
+            logger.info("job %s: %s, by speech recognition", job_id, material)
+            return await _recognised(self._recognizer, path)
+        logger.info("job %s: %s, not transcribed", job_id, material)
+        duration = (material.info and material.info.duration) or 0.0
+        return _Heard((Line(_PLACEHOLDER.format(what=material)),), duration)
+
+    def _registered(self, material: Material) -> tuple[Line, ...] | None:
+        """By name, by content, or for all; a link is not followed to find out what it is."""
+        name = material.parameters.get("name")
+        link = material.url and unquote(urlsplit(material.url).path.rpartition("/")[2])
+        found = self._transcripts.named(name if isinstance(name, str) else None, link)
+        if found is None and material.body is not None:
+            found = self._transcripts.hashed(material.body.sha256)
+        return self._transcripts.default if found is None else found
 
     async def _fetched(self, url: str) -> Body:
         body = Body(self._directory, keep=True, hashed=True)
@@ -109,20 +150,30 @@ class Processing:
         return body
 
 
-def _describe(material: Material) -> str:
-    size = "" if material.body is None else f"{material.body.size} bytes of "
-    return f"{size}{material.kind.partition('/')[0]}"
+async def _probed(path: Path, *, video: bool) -> MediaInfo:
+    try:
+        info = await asyncio.to_thread(probe, path)
+    except MediaError as error:
+        raise ProcessingError(str(error)) from error
+    if video and info.container not in ("mp4", "m4a", "mov"):
+        raise ProcessingError(f"{info.container} is no video; only mp4 is")
+    if not info.has_audio:
+        raise ProcessingError("there is no audio track")
+    if info.duration is not None and info.duration > _LONGEST:
+        raise ProcessingError(f"{info.duration:.0f} s is longer than the 4 hours allowed")
+    return info
 
 
-def _utterances(conversation: Conversation, lines: Sequence[Line]) -> tuple[list[Utterance], float]:
-    said = [
-        Utterance(line.text, conversation.speaker(line.speaker, None), start, end)
-        for line, start, end in timed(lines, conversation.duration)
-    ]
-    return said, max((u.end for u in said), default=conversation.duration)
+async def _recognised(recognizer: Recognizer, path: Path) -> _Heard:
+    try:
+        transcript = await recognizer.transcribe(path)
+    except RecognitionError as error:
+        raise ProcessingError(str(error)) from error
+    lines = tuple(Line(said.text, None, said.start, said.end) for said in transcript.utterances)
+    return _Heard(lines, transcript.duration)
 
 
-def _typed(conversation: Conversation, messages: JSON) -> tuple[list[Utterance], float]:
+def typed(conversation: Conversation, messages: JSON) -> list[Utterance]:
     """The utterances of a text submission; what has no times follows what was before it."""
     lines = []
     speakers: list[Speaker | None] = []
@@ -138,13 +189,12 @@ def _typed(conversation: Conversation, messages: JSON) -> tuple[list[Utterance],
         speakers.append(
             conversation.speaker(str(name) if name else None, str(user_id) if user_id else None)
         )
-    said = [
+    return [
         Utterance(line.text, who, start, max(start, end))
         for (line, start, end), who in zip(
             timed(lines, conversation.duration), speakers, strict=True
         )
     ]
-    return said, max((u.end for u in said), default=0.0)
 
 
 def first_instant(messages: JSON) -> datetime | None:
@@ -167,7 +217,7 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
     return max(0.0, at) - conversation.duration
 
 
-def settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
+def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
     """What is to be looked for, with the parameters of one more submission."""
     threshold = parameters.get("confidenceThreshold")
     entities = [

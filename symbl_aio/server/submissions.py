@@ -158,7 +158,7 @@ class Submissions:
         target = conversation
         job = Job(
             conversation_id=conversation.id,
-            work=lambda: self._processing.process(target, material),
+            work=lambda job_id: self._processing.process(target, material, job_id),
             webhook_url=hook if isinstance(hook, str) and hook else None,
             faults=self._faults_of(request),
         )
