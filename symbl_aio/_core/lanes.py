@@ -1,0 +1,170 @@
+"""Decide whose turn it is. Knows no clock, network or event loop.
+
+A lane is one conversation. Within a lane: strictly first in, first out, and the next
+one is ready only when nobody holds the lane. Between lanes: in turn, so that one long
+queue starves nobody. An idle lane costs no memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from attrs import define, field
+
+
+@define
+class _Lane:
+    name: str
+    waiting: OrderedDict[str, None] = field(factory=OrderedDict)
+    holders: set[str] = field(factory=set)
+    halted: BaseException | None = None
+
+    def is_ready(self) -> bool:
+        return bool(self.waiting) and not self.holders
+
+    def is_idle(self) -> bool:
+        return not self.waiting and not self.holders and self.halted is None
+
+
+class Lanes:
+    """The waiting submissions, by lane and in turn; every submission is named by its key."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, _Lane] = {}
+        self._lane_of: dict[str, _Lane] = {}
+        self._turns: OrderedDict[str, _Lane] = OrderedDict()
+        self._waiting = 0
+        self.newly_ready: list[str] = []
+        """Those that became ready since somebody emptied this list."""
+
+    def __len__(self) -> int:
+        """How many are waiting."""
+        return self._waiting
+
+    def halted_by(self, name: str) -> BaseException | None:
+        """Give the error that halted a lane, ``None`` while it runs."""
+        lane = self._lanes.get(name)
+        return lane.halted if lane else None
+
+    def name_of(self, key: str) -> str | None:
+        """Name the lane that a submission waits in or holds."""
+        lane = self._lane_of.get(key)
+        return lane.name if lane else None
+
+    def add(self, name: str, key: str) -> None:
+        """Put a submission at the end of a lane."""
+        if key in self._lane_of:
+            raise ValueError(f"{key} is in a lane already")
+        lane = self._lanes.setdefault(name, _Lane(name))
+        if lane.halted is not None:
+            raise ValueError(f"lane {name} is halted")
+        lane.waiting[key] = None
+        self._lane_of[key] = lane
+        self._waiting += 1
+        self._settle(lane)
+
+    def hold(self, name: str, key: str) -> None:
+        """Keep a lane from moving until ``release(key)``: its job was accepted elsewhere."""
+        if key not in self._lane_of:
+            lane = self._lanes.setdefault(name, _Lane(name))
+            lane.holders.add(key)
+            self._lane_of[key] = lane
+            self._settle(lane)
+
+    def ready(self) -> Iterator[str]:
+        """Name those that may start, the one whose turn it is first. Changes nothing."""
+        for lane in self._turns.values():
+            yield next(iter(lane.waiting))
+
+    def start(self, key: str) -> None:
+        """Let a ready submission hold its lane."""
+        lane = self._lane_of[key]
+        if not lane.is_ready() or next(iter(lane.waiting)) != key:
+            raise ValueError(f"{key} is not ready")
+        del lane.waiting[key]
+        lane.holders.add(key)
+        self._waiting -= 1
+        self._settle(lane)
+
+    def put_back(self, key: str) -> None:
+        """Undo ``start``: the same one is the next of its lane, and its turn is the next of all."""
+        lane = self._lane_of[key]
+        lane.holders.remove(key)
+        lane.waiting[key] = None
+        lane.waiting.move_to_end(key, last=False)
+        self._waiting += 1
+        self._settle(lane)
+        if lane.name in self._turns:
+            self._turns.move_to_end(lane.name, last=False)
+
+    def release(self, key: str) -> None:
+        """Let the lane of a started one move on. Harmless if it does not hold a lane."""
+        lane = self._lane_of.get(key)
+        if lane is not None and key in lane.holders:
+            lane.holders.remove(key)
+            del self._lane_of[key]
+            self._settle(lane)
+
+    def discard(self, key: str) -> bool:
+        """Take a waiting one out of its lane; false if it does not wait."""
+        lane = self._lane_of.get(key)
+        if lane is None or key not in lane.waiting:
+            return False
+        del lane.waiting[key]
+        del self._lane_of[key]
+        self._waiting -= 1
+        self._settle(lane)
+        return True
+
+    def clear(self, name: str) -> list[str]:
+        """Take all waiting ones out of a lane and name them in order."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            return []
+        keys = list(lane.waiting)
+        for key in keys:
+            del self._lane_of[key]
+        lane.waiting.clear()
+        self._waiting -= len(keys)
+        self._settle(lane)
+        return keys
+
+    def halt(self, name: str, cause: BaseException) -> list[str]:
+        """Stop a lane until ``resume``; name those that were waiting. The first cause stays."""
+        lane = self._lanes.setdefault(name, _Lane(name))
+        lane.halted = lane.halted or cause
+        return self.clear(name)
+
+    def resume(self, name: str) -> None:
+        """Let a halted lane take submissions again."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.halted = None
+            self._settle(lane)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a lane its conversation's id, once the server named it.
+
+        Should a lane of that id exist, which a server that repeats ids can bring about,
+        both become one: what holds or waits in either keeps its order, the older lane first.
+        """
+        lane = self._lanes.pop(old)
+        self._turns.pop(old, None)
+        target = self._lanes.setdefault(new, _Lane(new))
+        target.holders |= lane.holders
+        target.waiting.update(lane.waiting)
+        for key in (*lane.holders, *lane.waiting):
+            self._lane_of[key] = target
+        self._settle(target)
+
+    def _settle(self, lane: _Lane) -> None:
+        """Bring the turns, and the list of lanes, in line with one lane's state."""
+        if lane.is_ready():
+            if lane.name not in self._turns:
+                self._turns[lane.name] = lane
+                self.newly_ready.append(next(iter(lane.waiting)))
+        else:
+            self._turns.pop(lane.name, None)
+            if lane.is_idle():
+                self._lanes.pop(lane.name, None)

@@ -1,0 +1,186 @@
+"""Decide which job is asked for its status next. Knows no clock, network or random source.
+
+One plan for all jobs of a client (Job API page: GET is the only way to learn a status).
+A job is asked less often as it ages; all together stay within a budget; a poll that a
+webhook asked for is brought forward and counts against a budget of its own.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from attrs import define
+
+from symbl_aio.config import Polls
+
+_BURST_SECONDS: Final = 0.1
+_HINT_GAP: Final = 1.0
+"""Seconds between two hinted polls of one job, so that a leaked webhook URL costs little."""
+
+
+class Budget:
+    """At most ``rate`` a second: evenly spread, with a tenth of a second's worth at once."""
+
+    def __init__(self, rate: float) -> None:
+        self._gap = 1 / rate
+        self._free_at = float("-inf")
+
+    def take(self, now: float) -> bool:
+        """Use one up, if there is one."""
+        if self.next_at() > now:
+            return False
+        self._free_at = max(self._free_at, now) + self._gap
+        return True
+
+    def next_at(self) -> float:
+        """Say when the next one will be there."""
+        return self._free_at - max(0.0, _BURST_SECONDS - self._gap)
+
+
+@define(slots=True)
+class _Watch:
+    born: float
+    at: float
+    hinted: bool = False
+    asked: bool = False
+    asked_at: float = float("-inf")
+    missing_since: float | None = None
+
+
+class PollPlan:
+    """When to ask for each job. A job taken by ``due`` waits until ``again`` or ``forget``."""
+
+    def __init__(self, policy: Polls) -> None:
+        self._policy = policy
+        self._watches: dict[str, _Watch] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._hints: list[tuple[float, str]] = []
+        self._ordinary = Budget(policy.per_second)
+        self._hinted = Budget(policy.hinted_per_second)
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def watch(
+        self, job_id: str, now: float, *, age: float = 0.0, duration: float | None = None
+    ) -> None:
+        """Plan a job's first poll.
+
+        ``age``: seconds since it was submitted, when that was earlier. ``duration``:
+        seconds of recording, since a long one is not done at once.
+        """
+        if job_id not in self._watches:
+            first = self._interval(max(age, duration or 0.0))
+            watch = self._watches[job_id] = _Watch(born=now - age, at=now + first)
+            heappush(self._heap, (watch.at, job_id))
+
+    def forget(self, job_id: str) -> None:
+        """Take a job off the plan; harmless if it is not on it."""
+        self._watches.pop(job_id, None)
+
+    def hint(self, job_id: str, now: float) -> None:
+        """Bring a job's poll forward. Harmless for a job not watched, or hinted already."""
+        watch = self._watches.get(job_id)
+        if watch is not None and not watch.hinted:
+            watch.hinted = True
+            if not watch.asked:
+                self._plan_hinted(job_id, watch, now)
+
+    def due(self, now: float, most: int) -> list[tuple[str, bool]]:
+        """Name at most ``most`` jobs to ask now, and say for each whether a hint asked for it.
+
+        Within the budgets; the longest overdue come first.
+        """
+        hinted = self._take(self._hints, self._hinted, now, most, hinted=True)
+        left = most - len(hinted)
+        return hinted + self._take(self._heap, self._ordinary, now, left, hinted=False)
+
+    def next_at(self) -> float | None:
+        """Say when ``due`` will name a job again; ``None`` while nothing is planned."""
+        times = []
+        for heap, budget, hinted in (
+            (self._hints, self._hinted, True),
+            (self._heap, self._ordinary, False),
+        ):
+            self._drop_stale(heap, hinted=hinted)
+            if heap:
+                times.append(max(heap[0][0], budget.next_at()))
+        return min(times, default=None)
+
+    def again(self, job_id: str, now: float, *, jitter: float) -> None:
+        """Plan the next poll of a job that was asked. ``jitter``: from -1 to 1."""
+        watch = self._watches.get(job_id)
+        if watch is None:
+            return
+        watch.asked = False
+        if watch.hinted:  # while it was being asked: the answer may be older than the hint
+            self._plan_hinted(job_id, watch, now)
+        else:
+            interval = self._interval(now - watch.born)
+            watch.at = now + interval * (1 + self._policy.jitter * jitter)
+            heappush(self._heap, (watch.at, job_id))
+
+    def found(self, job_id: str) -> None:
+        """Note that the server knows the job: the grace of an earlier 404 is over."""
+        watch = self._watches.get(job_id)
+        if watch is not None:
+            watch.missing_since = None
+
+    def is_missing_too_long(self, job_id: str, now: float) -> bool:
+        """Note a 404, and say whether its grace is used up."""
+        watch = self._watches.get(job_id)
+        if watch is None:
+            return False
+        if watch.missing_since is None:
+            watch.missing_since = now
+        return now - watch.missing_since >= self._policy.not_found_grace
+
+    def is_too_old(self, job_id: str, now: float) -> bool:
+        """Say whether a job has been followed for as long as it will be."""
+        watch = self._watches.get(job_id)
+        return watch is not None and now - watch.born >= self._policy.track_for
+
+    def oldest(self, now: float) -> float | None:
+        """Give the age in seconds of the oldest job on the plan."""
+        return max((now - watch.born for watch in self._watches.values()), default=None)
+
+    def _plan_hinted(self, job_id: str, watch: _Watch, now: float) -> None:
+        watch.at = max(now, watch.asked_at + _HINT_GAP)
+        heappush(self._hints, (watch.at, job_id))
+
+    def _interval(self, age: float) -> float:
+        policy = self._policy
+        return min(policy.ceiling, max(policy.floor, policy.share * age))
+
+    def _take(
+        self, heap: list[tuple[float, str]], budget: Budget, now: float, most: int, *, hinted: bool
+    ) -> list[tuple[str, bool]]:
+        due: list[tuple[str, bool]] = []
+        while True:
+            self._drop_stale(heap, hinted=hinted)
+            if len(due) >= most or not heap or heap[0][0] > now or not budget.take(now):
+                return due
+            _, job_id = heappop(heap)
+            watch = self._watches[job_id]
+            watch.asked, watch.hinted, watch.asked_at = True, False, now
+            due.append((job_id, hinted))
+
+    def _drop_stale(self, heap: list[tuple[float, str]], *, hinted: bool) -> None:
+        """Drop entries that were overtaken: the job ended, is being asked, or was replanned."""
+
+        def is_live(entry: tuple[float, str]) -> bool:
+            watch = self._watches.get(entry[1])
+            return (
+                watch is not None
+                and not watch.asked
+                and watch.hinted == hinted
+                and watch.at == entry[0]
+            )
+
+        while heap and not is_live(heap[0]):
+            heappop(heap)
+        # Jobs that end early leave entries deep in the heap; they must not pile up.
+        if len(heap) > 64 and len(heap) > 2 * len(self._watches):
+            heap[:] = [entry for entry in heap if is_live(entry)]
+            heapify(heap)

@@ -1,0 +1,100 @@
+"""Decide what a failed exchange leads to. Knows no clock, network or random source.
+
+A read may be repeated. A submission may be repeated only while it is certain that the
+server accepted nothing: the API has no idempotency key, and a second one is a second
+bill, or a second append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from symbl_aio.config import Retries
+from symbl_aio.errors import Sent
+
+Purpose: TypeAlias = Literal["read", "submission"]
+
+
+class Verdict(Enum):
+    """What to do about one exchange."""
+
+    DELIVER = "hand the answer to the caller"
+    RETRY = "try again after a pause"
+    REAUTHENTICATE = "try again with another token"
+    WAIT_FOR_SLOT = "try again when the governor says so"
+    AMBIGUOUS = "perhaps accepted: never send it again"
+    RAISE = "raise what the answer says"
+
+
+_READS: Final = {
+    401: Verdict.REAUTHENTICATE,
+    408: Verdict.RETRY,
+    425: Verdict.RETRY,
+    429: Verdict.RETRY,
+    501: Verdict.RAISE,
+    505: Verdict.RAISE,
+}
+_SUBMISSIONS: Final = {
+    401: Verdict.REAUTHENTICATE,
+    408: Verdict.AMBIGUOUS,
+    425: Verdict.RETRY,
+    429: Verdict.WAIT_FOR_SLOT,
+}
+
+
+def on_status(status: int, purpose: Purpose, *, has_retry_after: bool = False) -> Verdict:
+    """Judge an answer by its status (Errors page, and the API's lack of idempotency)."""
+    if 200 <= status < 300:
+        return Verdict.DELIVER
+    if purpose == "read":
+        return _READS.get(status, Verdict.RETRY if status >= 500 else Verdict.RAISE)
+    if status == 503 and has_retry_after:
+        # The one assumption: a server that names a time to come back took nothing.
+        return Verdict.RETRY
+    return _SUBMISSIONS.get(status, Verdict.AMBIGUOUS if status >= 500 else Verdict.RAISE)
+
+
+def on_fault(sent: Sent, purpose: Purpose) -> Verdict:
+    """Judge an exchange that gave no status, by how far it got."""
+    if purpose == "submission" and sent in ("maybe", "yes"):
+        return Verdict.AMBIGUOUS
+    return Verdict.RETRY
+
+
+class Attempts:
+    """How often, and how soon, one request may be tried again."""
+
+    def __init__(self, policy: Retries, now: float) -> None:
+        self._policy = policy
+        self._began = now
+        self._failed = 0
+
+    def pause(self, now: float, *, luck: float, retry_after: float | None = None) -> float | None:
+        """Note a failure and give the seconds to wait, or ``None`` when it was the last try.
+
+        ``luck``: a number from 0 to 1 (full jitter, so that clients do not march in step).
+        """
+        policy = self._policy
+        self._failed += 1
+        if self._failed >= policy.attempts:
+            return None
+        if retry_after is not None:
+            wait = min(retry_after, policy.max_retry_after)
+        else:
+            wait = luck * min(policy.cap, policy.base * 2 ** (self._failed - 1))
+        return wait if now + wait - self._began <= policy.within else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After`` (names in lower case): seconds, or a date told by the server's clock."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, wait.total_seconds())
