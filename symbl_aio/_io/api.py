@@ -1,0 +1,236 @@
+"""Call the API: attempts until there is an answer, as the retry table decides.
+
+``read`` repeats whatever only asks. ``submit`` repeats a submission only while it is
+certain that the server accepted nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from attrs import frozen
+
+from symbl_aio._core import wire
+from symbl_aio._core.retries import (
+    Attempts,
+    Purpose,
+    Verdict,
+    on_fault,
+    on_status,
+    retry_after,
+)
+from symbl_aio._core.wire import Answer, Call
+from symbl_aio._io.auth import Tokens
+from symbl_aio._io.transport import Body, Transport, UntrustedServerError
+from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike
+from symbl_aio.errors import (
+    APIError,
+    AuthenticationError,
+    DecodeError,
+    Sent,
+    SymblError,
+    TransportError,
+    UploadStalledError,
+    api_error,
+)
+
+_LOG = logging.getLogger("symbl_aio")
+_ERROR_BODY: Final = 4096
+
+
+@frozen
+class Accepted:
+    """The server took a submission (Async API pages: both ids)."""
+
+    conversation_id: str
+    job_id: str
+
+
+class Full:
+    """The server refused a submission: the account is at its job limit (429)."""
+
+
+class UnsettledError(Exception):
+    """The server may have accepted: ``cause`` is what came instead of the two ids."""
+
+    def __init__(self, cause: SymblError, sent: Sent) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.sent = sent
+
+
+class Api:
+    """The calls of one account. ``spawn`` makes a task of a token request that the client owns."""
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: CredentialsLike,
+        transport: Transport,
+        *,
+        luck: Callable[[], float],
+        spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._transport = transport
+        self._luck = luck
+        self._tokens = Tokens(self._make_token, spawn)
+
+    async def ready(self) -> None:
+        """Get a token, so that what follows starts with its first byte."""
+        await self._tokens.current()
+
+    async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
+        """Send what only asks, again if need be, and give the 2xx answer.
+
+        Raises ``APIError``, ``TransportError`` or ``DecodeError``. ``repeatable=False``
+        is for what looks like a read and changes something, such as ``refresh=true``.
+        """
+        try:
+            return await self._attempt(
+                call, "read" if repeatable else "submission", full_is_error=True
+            )
+        except UnsettledError as unsettled:
+            raise unsettled.cause from None
+
+    async def ask_once(self, call: Call) -> Answer:
+        """Send a read without any retry but one for a refused token.
+
+        For the poller, whose plan is its retry. Raises as ``read``.
+        """
+        token = await self._tokens.current()
+        answer = await self._transport.send(call, self._auth(token))
+        if answer.status == 401:
+            token = await self._another(token, _error(call, answer))
+            answer = await self._transport.send(call, self._auth(token))
+        if on_status(answer.status, "read") is not Verdict.DELIVER:
+            raise _error(call, answer)
+        return answer
+
+    async def submit(
+        self, call: Call, body: Callable[[], Body], *, repeatable: bool
+    ) -> Accepted | Full:
+        """Send a submission, each time with a fresh body, until the server took or refused it.
+
+        Without ``repeatable`` (a one-shot source) the first failure is raised. Raises
+        ``UnsettledError`` when the server may have accepted it, else the error that
+        says why nothing was accepted.
+        """
+        answer = await self._attempt(
+            call, "submission", body, repeatable=repeatable, full_is_error=not repeatable
+        )
+        if answer.status == 429:
+            return Full()
+        try:
+            return Accepted(*wire.decode_accepted(answer))
+        except DecodeError as error:
+            # 2xx, so it was accepted, and yet nobody can name the job.
+            raise UnsettledError(error, "yes") from error
+
+    async def _attempt(
+        self,
+        call: Call,
+        purpose: Purpose,
+        body: Callable[[], Body] | None = None,
+        *,
+        authorised: bool = True,
+        repeatable: bool = True,
+        full_is_error: bool,
+    ) -> Answer:
+        """Send until there is an answer: a 2xx, or the 429 of a full account.
+
+        The one place where the retry table is acted upon.
+        """
+        attempts = Attempts(self._config.retries, _now())
+        token = await self._tokens.current() if authorised else None
+        renewed = False
+        while True:
+            headers = self._auth(token) if token is not None else {}
+            error: SymblError
+            wait: float | None = None
+            sending = body() if body is not None else None
+            try:
+                answer = await self._transport.send(call, headers, sending)
+            except UntrustedServerError:
+                raise
+            except (TransportError, UploadStalledError) as fault:
+                sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
+                verdict, error = on_fault(sent, purpose), fault
+            except DecodeError as fault:  # larger than will be read
+                if purpose == "read":
+                    raise
+                sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
+            else:
+                sent, wait = "yes", retry_after(answer.headers)
+                verdict = on_status(answer.status, purpose, has_retry_after=wait is not None)
+                if verdict is Verdict.DELIVER:
+                    return answer
+                if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:
+                    return answer
+                error = _error(call, answer)
+                if sending is not None and verdict is not Verdict.AMBIGUOUS:
+                    sending.refused()
+
+            if verdict is Verdict.AMBIGUOUS:
+                raise UnsettledError(error, sent) from error
+            if not repeatable:
+                raise error
+            if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
+                token, renewed = await self._another(token, error), True
+            elif verdict is Verdict.RETRY:
+                await self._pause(attempts, error, wait)
+            else:
+                raise error
+
+    async def _make_token(self) -> AccessToken:
+        credentials = self._credentials
+        if isinstance(credentials, AccessToken):
+            return credentials
+        if not isinstance(credentials, Credentials):
+            made = await credentials()
+            return made if isinstance(made, AccessToken) else AccessToken(made)
+        try:
+            answer = await self._attempt(
+                wire.encode_token(credentials), "read", authorised=False, full_is_error=True
+            )
+        except AuthenticationError as error:
+            raise AuthenticationError(
+                401, error.message, error.body, where="the app id or secret was refused"
+            ) from None
+        value, expires_in = wire.decode_token(answer)
+        return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
+
+    async def _another(self, refused: str, error: SymblError) -> str:
+        if isinstance(self._credentials, AccessToken):
+            raise error  # a ready token is all there is
+        return await self._tokens.replace(refused)
+
+    def _auth(self, token: str) -> dict[str, str]:
+        if self._config.auth_header == "x-api-key":
+            return {"x-api-key": token}
+        return {"Authorization": f"Bearer {token}"}
+
+    async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
+        """Wait before the next attempt, or raise ``error`` when there is none."""
+        pause = attempts.pause(_now(), luck=self._luck(), retry_after=wait)
+        if pause is None:
+            raise error
+        _LOG.debug("trying again in %.2f s: %s", pause, error)
+        await asyncio.sleep(pause)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _error(call: Call, answer: Answer) -> APIError:
+    return api_error(
+        answer.status,
+        wire.error_message(answer),
+        answer.text[:_ERROR_BODY],
+        where=f"{call.method} {call.path}",
+    )

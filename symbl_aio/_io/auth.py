@@ -1,0 +1,97 @@
+"""Hold one client's token: made once, refreshed early, replaced when it is refused.
+
+Authentication page of the API: the server caches tokens, so ``expiresIn`` is what is
+*left*, and asking again may bring the same token back. One request is in flight at a
+time; it belongs to the client, so a caller that is cancelled does not spoil it for others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from symbl_aio.config import AccessToken
+from symbl_aio.errors import AuthenticationError, ClientClosedError, SymblError
+
+_WIDEST_MARGIN: Final = 300.0
+_SOONEST_REFRESH: Final = 1.0
+
+
+class Tokens:
+    """The token of one client.
+
+    ``make`` gives a new one (and does its own retries); ``spawn`` runs a coroutine as a
+    task that the client owns.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[AccessToken]],
+        spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+    ) -> None:
+        self._make = make
+        self._spawn = spawn
+        self._token: AccessToken | None = None
+        self._refresh_at = float("inf")
+        self._ends_at = float("inf")
+        self._making: asyncio.Task[AccessToken] | None = None
+
+    async def current(self) -> str:
+        """Give a token that has not run out, waiting for a new one only if there is none."""
+        now = asyncio.get_running_loop().time()
+        if self._token is None or now >= self._ends_at:
+            return (await self._renew()).value
+        if now >= self._refresh_at:
+            self._start()
+        return self._token.value
+
+    async def replace(self, refused: str) -> str:
+        """Give another token than the one that the server refused with 401.
+
+        Asks for a new one only if the refused one is still the current one. Raises
+        ``AuthenticationError`` when the same one comes back: a loop would not help.
+        """
+        if self._token is not None and self._token.value != refused:
+            return self._token.value
+        token = await self._renew()
+        if token.value == refused:
+            raise AuthenticationError(
+                401, "the token was refused, and asking for a new one brought the same one back"
+            )
+        return token.value
+
+    async def _renew(self) -> AccessToken:
+        making = self._start()
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if making.cancelled() and task is not None and not task.cancelling():
+                # The client ended the request, not somebody this caller.
+                raise ClientClosedError("the client was closed before it had a token") from None
+            raise
+
+    def _start(self) -> asyncio.Task[AccessToken]:
+        if self._making is None or self._making.done():
+            self._making = self._spawn(self._keep_new())
+            self._making.add_done_callback(self._made)
+        return self._making
+
+    async def _keep_new(self) -> AccessToken:
+        token = await self._make()
+        now = asyncio.get_running_loop().time()
+        self._token = token
+        if token.expires_in is None:
+            self._refresh_at = self._ends_at = float("inf")
+        else:
+            margin = min(_WIDEST_MARGIN, token.expires_in / 10)
+            self._ends_at = now + token.expires_in
+            self._refresh_at = now + max(_SOONEST_REFRESH, token.expires_in - margin)
+        return token
+
+    def _made(self, task: asyncio.Task[AccessToken]) -> None:
+        # A background refresh that fails is nobody's error while the old token lasts.
+        # It is tried again soon, not at every call.
+        if not task.cancelled() and isinstance(task.exception(), SymblError):
+            self._refresh_at = task.get_loop().time() + 10 * _SOONEST_REFRESH

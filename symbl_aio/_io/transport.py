@@ -1,0 +1,282 @@
+"""Perform one HTTP exchange, and tell how far it got when it breaks.
+
+Three rules of this module keep a submission from being sent twice:
+
+- aiohttp by itself sends an idempotent method (PUT!) again when a connection drops.
+  Therefore every body, JSON too, is a ``Body``: it refuses to be iterated a second time.
+- The last chunk is what completes a message. ``Body.complete`` turns true just before
+  it is handed over, so "not complete" is proof that the server cannot have accepted.
+- Redirects are never followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from time import perf_counter
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from symbl_aio._core.wire import Answer, Call
+from symbl_aio.config import Config
+from symbl_aio.errors import (
+    ConfigurationError,
+    DecodeError,
+    Sent,
+    SymblError,
+    TransportError,
+    UploadError,
+    UploadStalledError,
+)
+
+SUBMISSION_KEEPALIVE: Final = 0.9
+"""Seconds. An older idle connection may have been closed by the server at the moment it
+is used again, which would make a small submission ambiguous; a new one costs less."""
+
+_NEVER_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientProxyConnectionError,
+)
+
+
+class UntrustedServerError(TransportError):
+    """The certificate does not verify. Trying again is no use, and not safe."""
+
+
+class ReplayRefusedError(Exception):
+    """Something tried to send a body a second time."""
+
+
+class Body:
+    """The body of one attempt: iterable once, of known size, told how far it got."""
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], size: int, moved: Callable[[int, int], None]
+    ) -> None:
+        self.size = size
+        self.started = False
+        self.complete = False
+        self.error: SymblError | None = None
+        self.touch: Callable[[bool], None] = lambda _complete: None
+        self._chunks = chunks
+        self._moved = moved
+        self._taken = False
+        self._stopped = False
+        self._sent = 0
+        self._reading = asyncio.Lock()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._taken:
+            raise ReplayRefusedError("a body is sent once")
+        self._taken = True
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with self._reading:
+            self.started = True
+            self._moved(self._sent, self.size)
+            try:
+                chunk = await self._next()
+            except SymblError as error:
+                self.error = error
+                raise
+            if self._stopped:
+                raise ReplayRefusedError("this body was withdrawn")
+            self._sent += len(chunk)
+            # From here to the transport nothing waits: from "complete" on, it may arrive.
+            self.complete = self._sent == self.size
+            self.touch(self.complete)
+            return chunk
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            if self._sent + len(chunk) > self.size:
+                raise UploadError(f"the body is longer than the {self.size} bytes announced")
+            return chunk
+        if not self.complete:
+            raise UploadError(f"the body ended at {self._sent} of {self.size} bytes announced")
+        raise StopAsyncIteration
+
+    def revoke(self) -> bool:
+        """Hand nothing over any more; false if the last byte was handed over already."""
+        self._stopped = True
+        return not self.complete
+
+    def refused(self) -> None:
+        """Note that an answer told that nothing was accepted, though all was handed over."""
+        self.complete = False
+
+    async def aclose(self) -> None:
+        """Close the source, once nobody reads from it; nothing is handed over after that."""
+        self._stopped = True
+        async with self._reading:
+            await self._chunks.aclose()
+
+
+async def once(data: bytes) -> AsyncGenerator[bytes, None]:
+    """Give bytes that are in memory as the chunks of a ``Body``."""
+    yield data
+
+
+class Transport:
+    """One exchange at a time over a pool of connections that this client owns or borrows."""
+
+    def __init__(self, config: Config, session: aiohttp.ClientSession | None, agent: str) -> None:
+        self._config = config
+        self._borrowed = session
+        self._headers = {"User-Agent": agent}
+        self._reads: aiohttp.ClientSession
+        self._submissions: aiohttp.ClientSession
+
+    def open(self) -> None:
+        """Make the connection pools; nothing connects yet."""
+        if self._borrowed is not None:
+            if self._borrowed.closed:
+                raise ConfigurationError("session is closed; pass an open aiohttp.ClientSession")
+            self._reads = self._submissions = self._borrowed
+            return
+        self._reads = self._pool(keepalive=15.0)
+        self._submissions = self._pool(keepalive=SUBMISSION_KEEPALIVE)
+
+    def _pool(self, keepalive: float) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            # How much runs at once is decided by the governor and the poll budget.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def aclose(self) -> None:
+        """Close what this client owns, and wait until the connections are closed."""
+        if self._borrowed is None:
+            await self._reads.close()
+            await self._submissions.close()
+
+    async def send(
+        self, call: Call, headers: Mapping[str, str], body: Body | None = None
+    ) -> Answer:
+        """Send one request and read its answer.
+
+        Raises ``TransportError`` with ``sent``; ``UploadStalledError`` or another
+        ``UploadError`` when the body failed before it was complete; ``DecodeError``
+        for an answer that is no text, or larger than ``Limits.answer_bytes``.
+        """
+        if body is None and call.body is not None:
+            body = Body(once(call.body), len(call.body), lambda _sent, _total: None)
+        try:
+            async with asyncio.timeout(None) as deadline:
+                self._watch(deadline, body)
+                return await self._exchange(call, headers, body)
+        except SymblError:
+            raise
+        except Exception as error:
+            # Whatever broke, all that counts is how far the body got. The cause is not
+            # chained: messages of aiohttp hold the URL, whose query may hold a secret.
+            raise self._translate(call, body, error) from None
+        finally:
+            if body is not None:
+                await body.aclose()
+
+    def _watch(self, deadline: asyncio.Timeout, body: Body | None) -> None:
+        """Set the clock of the exchange: a whole read, or from chunk to chunk of an upload."""
+        times, now = self._config.timeouts, asyncio.get_running_loop().time
+        if body is None:
+            deadline.reschedule(now() + times.connect + times.read)
+            return
+
+        def touch(complete: bool) -> None:
+            deadline.reschedule(now() + (times.answer if complete else times.stall))
+
+        deadline.reschedule(now() + times.connect + times.stall)
+        body.touch = touch
+
+    async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
+        began = perf_counter()
+        session = self._reads if body is None else self._submissions
+        sent_headers = {**self._headers, **dict(call.headers), **headers}
+        if body is not None:
+            sent_headers["Content-Length"] = str(body.size)
+        async with session.request(
+            call.method,
+            URL(self._config.base_url + call.target, encoded=True),
+            data=body,
+            headers=sent_headers,
+            # aiohttp would name a content type of its own, which the API refuses for audio.
+            skip_auto_headers=("Content-Type",),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._config.timeouts.connect),
+        ) as response:
+            raw = await self._read_capped(response, body)
+            if body is not None and not body.complete:
+                # An early refusal: the rest of the body must not go on this connection.
+                response.close()
+            return Answer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                text=_text(raw, response.charset),
+                elapsed=perf_counter() - began,
+            )
+
+    async def _read_capped(self, response: aiohttp.ClientResponse, body: Body | None) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in response.content.iter_any():
+                size += len(part)
+                if size > self._config.limits.answer_bytes:
+                    raise DecodeError(
+                        f"the answer is larger than Limits.answer_bytes "
+                        f"({self._config.limits.answer_bytes})",
+                        _text(b"".join(parts)[:1000], None),
+                    )
+                parts.append(part)
+        except (aiohttp.ClientError, OSError):
+            # The status is known. A refusal whose text was cut off by the server's closing
+            # in the middle of our body is still a refusal.
+            if response.status < 400:
+                raise
+        return b"".join(parts)
+
+    def _translate(self, call: Call, body: Body | None, error: BaseException) -> SymblError:
+        where = f"{call.method} {call.path}"
+        if body is not None and body.error is not None:
+            return body.error
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return UntrustedServerError(f"{where}: {_describe(error)}", "no")
+        sent = _how_far(body, error)
+        if isinstance(error, TimeoutError) and body is not None and sent == "partial":
+            return UploadStalledError(
+                f"{where}: the server took no more of the body for "
+                f"{self._config.timeouts.stall:g} s"
+            )
+        return TransportError(f"{where}: {_describe(error)}", sent)
+
+
+def _how_far(body: Body | None, error: BaseException) -> Sent:
+    if isinstance(error, _NEVER_CONNECTED) and not (body is not None and body.started):
+        return "no"
+    if body is None:
+        return "maybe"
+    return "maybe" if body.complete else "partial"
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "the server's certificate does not verify"
+    # The text of aiohttp's own errors may hold the URL; the error number does not.
+    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+    if isinstance(error, _NEVER_CONNECTED):
+        return f"cannot connect ({why or type(error).__name__})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"the connection broke ({why or type(error).__name__})"
+
+
+def _text(raw: bytes, charset: str | None) -> str:
+    try:
+        return raw.decode(charset or "utf-8", errors="replace")
+    except LookupError:
+        return raw.decode("utf-8", errors="replace")
