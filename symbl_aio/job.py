@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from symbl_aio.conversations import Conversation
 
 StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
-"""Where a status was learned: the submission's answer, a poll, or a poll that a webhook asked for."""
+"""How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
 
 _TOKEN_VERSION: Final = 1
 
@@ -189,12 +189,15 @@ class Job:
         self._wake()
         return True
 
-    def _settle(self, error: BaseException | None = None) -> None:
+    def _settle(self, error: BaseException | None = None, *, expected: bool = False) -> None:
+        """Resolve every waiter. An error that nobody awaits is logged, unless ``expected``."""
         if not self._outcome.done():
             if error is None:
                 self._outcome.set_result(None)
             else:
                 self._outcome.set_exception(error)
+                if expected:
+                    self._outcome.exception()
         self._wake()
 
     def _wake(self) -> None:
@@ -222,9 +225,10 @@ class Submission:
         self._moved: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
-        state = "waiting" if self._progress is None else "uploading"
         if self._job.done():
-            state = "failed" if self._job.exception() else "accepted"
+            state = "accepted" if isinstance(self._outcome(), Job) else "ended"
+        else:
+            state = "waiting" if self._progress is None else "uploading"
         return f"<Submission {self.key} {state}>"
 
     def done(self) -> bool:
@@ -266,12 +270,21 @@ class Submission:
         self._progress = UploadProgress(sent, total)
         self._wake()
 
-    def _settle(self, outcome: Job | BaseException) -> None:
+    def _outcome(self) -> Job | BaseException:
+        """Give what it came to, once it is done."""
+        if self._job.cancelled():
+            return asyncio.CancelledError("the submission was withdrawn")
+        return self._job.exception() or self._job.result()
+
+    def _settle(self, outcome: Job | BaseException, *, expected: bool = False) -> None:
+        """Resolve every waiter. An error that nobody awaits is logged, unless ``expected``."""
         if not self._job.done():
             if isinstance(outcome, asyncio.CancelledError):
                 self._job.cancel()
             elif isinstance(outcome, BaseException):
                 self._job.set_exception(outcome)
+                if expected:
+                    self._job.exception()
             else:
                 self._job.set_result(outcome)
         self._wake()

@@ -1,0 +1,166 @@
+"""Follow jobs to their end: one plan and one budget for all jobs of a client.
+
+A poll that fails only delays the next one. A job ends here when the server says that it
+completed or failed, or when it is lost: unknown to the server for longer than the
+grace, refused for good, or unfinished for longer than anybody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from symbl_aio._core import endpoints, wire
+from symbl_aio._core.polls import PollPlan
+from symbl_aio._io.api import Api
+from symbl_aio.config import Polls
+from symbl_aio.errors import (
+    AuthenticationError,
+    JobFailedError,
+    JobLostError,
+    NotFoundError,
+    SymblError,
+)
+from symbl_aio.job import Job, StatusSource
+from symbl_aio.models import JobStatus
+
+_LOG = logging.getLogger("symbl_aio")
+_MOST_AT_ONCE: Final = 64
+"""Polls under way at a time, so that a server that does not answer costs few connections."""
+_MOST_WARNED: Final = 100
+
+
+class Poller:
+    """The jobs that are followed. ``ended`` is called once for each, with its error or ``None``."""
+
+    def __init__(
+        self,
+        api: Api,
+        policy: Polls,
+        *,
+        luck: Callable[[], float],
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        ended: Callable[[Job, SymblError | None], None],
+    ) -> None:
+        self._api = api
+        self._policy = policy
+        self._plan = PollPlan(policy)
+        self._luck = luck
+        self._spawn = spawn
+        self._ended = ended
+        self._jobs: dict[str, Job] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._warned: set[str] = set()
+        self.polls = 0
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """The jobs that are followed, by id."""
+        return self._jobs
+
+    def oldest(self) -> float | None:
+        """Give the age in seconds of the oldest job, ``None`` without any."""
+        return self._plan.oldest(_now())
+
+    def follow(self, job: Job, *, age: float = 0.0, duration: float | None = None) -> None:
+        """Ask for a job from now on, until it ends."""
+        self._jobs[job.id] = job
+        self._plan.watch(job.id, _now(), age=age, duration=duration)
+        self._wake.set()
+
+    def hint(self, job_id: str) -> None:
+        """Ask soon: somebody said that the job ended. Harmless for an unknown one."""
+        self._plan.hint(job_id, _now())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ask for whatever is due, for ever."""
+        while True:
+            self._wake.clear()
+            free = _MOST_AT_ONCE - len(self._asking)
+            for job_id, hinted in self._plan.due(_now(), free):
+                self._ask(self._jobs[job_id], "webhook" if hinted else "poll")
+            # With all places taken, the end of a poll wakes this up.
+            full = len(self._asking) >= _MOST_AT_ONCE
+            await self._sleep_until(None if full else self._plan.next_at())
+
+    async def ask(self, job: Job) -> None:
+        """Ask for one job now, together with whoever asks for it already. Raises what failed."""
+        asking = self._asking.get(job.id) or self._ask(job, "poll")
+        await asyncio.shield(asking)
+
+    def _ask(self, job: Job, source: StatusSource) -> asyncio.Task[None]:
+        asking = self._spawn(self._question(job, source), f"poll of job {job.id}")
+        self._asking[job.id] = asking
+        asking.add_done_callback(lambda task: self._answered(job, task))
+        return asking
+
+    async def _question(self, job: Job, source: StatusSource) -> None:
+        self.polls += 1
+        answer = await self._api.ask_once(endpoints.job(job.id))
+        _, raw_status = wire.decode_job(answer)
+        status = JobStatus.parse(raw_status)
+        if status is JobStatus.UNKNOWN:
+            self._warn(raw_status)
+        self._plan.found(job.id)
+        if job._advance(status, raw_status, source):
+            _LOG.debug("job %s is %s", job.id, raw_status, extra={"job": job.id})
+
+    def _answered(self, job: Job, asking: asyncio.Task[None]) -> None:
+        del self._asking[job.id]
+        self._wake.set()
+        if asking.cancelled():
+            return
+        error, now = asking.exception(), _now()
+        if job.status is JobStatus.COMPLETED:
+            self._end(job, None)
+        elif job.status is JobStatus.FAILED:
+            self._end(job, JobFailedError(f"job {job.id} failed; the API gives no reason", job))
+        elif isinstance(error, NotFoundError) and self._plan.is_missing_too_long(job.id, now):
+            self._lose(job, f"the server does not know job {job.id}", error)
+        elif isinstance(error, AuthenticationError):
+            self._lose(job, f"the server refuses to tell about job {job.id}", error)
+        elif self._plan.is_too_old(job.id, now):
+            self._lose(
+                job,
+                f"job {job.id} was still {job.status.value} after "
+                f"Polls.track_for={self._policy.track_for:g} s",
+                error,
+            )
+        else:
+            if error is not None:
+                level = logging.DEBUG if isinstance(error, SymblError) else logging.ERROR
+                _LOG.log(level, "a poll failed, to be repeated: %s", error, extra={"job": job.id})
+            self._plan.again(job.id, now, jitter=2 * self._luck() - 1)
+
+    def _lose(self, job: Job, why: str, error: BaseException | None) -> None:
+        lost = JobLostError(why, job)
+        lost.__cause__ = error
+        self._end(job, lost)
+
+    def _end(self, job: Job, error: SymblError | None) -> None:
+        self._plan.forget(job.id)
+        self._jobs.pop(job.id, None)
+        self._ended(job, error)
+
+    def _warn(self, raw_status: str) -> None:
+        if raw_status not in self._warned and len(self._warned) < _MOST_WARNED:
+            self._warned.add(raw_status)
+            _LOG.warning(
+                "unknown job status %.80r: taken as not finished; is symbl-aio up to date?",
+                raw_status,
+            )
+
+    async def _sleep_until(self, when: float | None) -> None:
+        try:
+            async with asyncio.timeout_at(when):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
