@@ -1,0 +1,221 @@
+"""The client: what a user opens, submits to and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+
+from symbl_aio._core.endpoints import check_id
+from symbl_aio._io.engine import Drain, Engine, Stats
+from symbl_aio.bulk import Outcome, outcomes
+from symbl_aio.config import (
+    AccessToken,
+    Config,
+    Credentials,
+    CredentialsLike,
+    credentials_from_env,
+)
+from symbl_aio.conversations import Conversation
+from symbl_aio.errors import ConfigurationError
+from symbl_aio.job import Job, Submission
+from symbl_aio.media import MediaLike
+from symbl_aio.options import MediaOptions, TextOptions
+
+S = TypeVar("S", bound=MediaLike)
+
+
+class SymblClient:
+    """A client of one account of the Async, Job and Conversation APIs.
+
+    ``credentials``: ``Credentials(app_id, app_secret)``, an ``AccessToken``, or an async
+    callable that gives one; ``None`` reads ``SYMBL_APP_ID`` and ``SYMBL_APP_SECRET``, or
+    ``SYMBL_ACCESS_TOKEN``. ``session``: an ``aiohttp.ClientSession`` to borrow, for a
+    proxy or TLS of one's own; it is never closed here, and to keep small submissions
+    free of doubt its ``keepalive_timeout`` should be below a second.
+
+    The constructor does no I/O and needs no event loop; wrong settings raise
+    ``ConfigurationError``. Use the client as ``async with``, or call ``start`` and
+    ``aclose``, all from one event loop.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialsLike | None = None,
+        *,
+        config: Config | None = None,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        if credentials is None:
+            credentials = credentials_from_env()
+        if not isinstance(credentials, Credentials | AccessToken) and not callable(credentials):
+            raise ConfigurationError(
+                f"credentials is a {type(credentials).__name__}; give Credentials(app_id, "
+                "app_secret), AccessToken(token) or an async callable that gives a token"
+            )
+        self.config = Config() if config is None else config
+        self._engine = Engine(
+            self.config, credentials, session, agent=_agent(), rng=random.Random()
+        )
+
+    def __repr__(self) -> str:
+        return f"<SymblClient of {self.config.base_url}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose(drain="uploads" if kind is None else "none")
+
+    async def start(self) -> None:
+        """Open the client on the running event loop. Makes no request."""
+        self._engine.start()
+
+    async def aclose(self, *, drain: Drain = "uploads", timeout: float = 30.0) -> None:
+        """Close the client; whatever still waits is ended, nothing hangs.
+
+        New work is refused at once, and what is queued ends with ``ClientClosedError``:
+        nothing of it was sent. Then up to ``timeout`` seconds are given to uploads that
+        have started (``drain="uploads"``), to the jobs as well (``"jobs"``), or to nothing
+        (``"none"``). Jobs that the server still works on end their waiters with
+        ``ClientClosedError``, which carries the job; ``unfinished`` holds their tokens.
+        Cancelling it ends the waiting, not the closing.
+        """
+        await self._engine.aclose(drain, timeout)
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Tokens of jobs that are followed now, or that were running when the client closed."""
+        return self._engine.unfinished
+
+    def stats(self) -> Stats:
+        """Say what is queued, on its way and unfinished, and which job limit was learned."""
+        return self._engine.stats()
+
+    def submit(
+        self,
+        media: MediaLike,
+        options: TextOptions | MediaOptions | None = None,
+        *,
+        key: str | None = None,
+    ) -> Submission:
+        """Queue media for a new conversation (Async API pages, POST).
+
+        ``media`` is a ``Text``, ``Audio``, ``Video``, ``AudioURL`` or ``VideoURL``, or the
+        path of a file, whose first bytes tell its kind. Returns at once: await the
+        submission for the accepted ``Job``. ``key`` names the submission; while work of
+        that key is unfinished, the same ``Submission`` is given again and nothing new is
+        queued.
+
+        Raises ``ConfigurationError`` for a wrong type or option, ``QueueFullError`` above
+        ``Limits.queued``, ``ClientClosedError`` when the client is not open. Whatever
+        touches the disk or the network fails the submission instead.
+        """
+        return self._engine.submit(media, options, key=key)
+
+    def append(
+        self,
+        conversation_id: str | Submission | Job,
+        media: MediaLike,
+        options: TextOptions | MediaOptions | None = None,
+        *,
+        key: str | None = None,
+    ) -> Submission:
+        """Queue media to be added to a conversation (Async API pages, PUT).
+
+        Appends to one conversation are sent in call order, one at a time, each after the
+        job of the one before has ended (``Lanes``). Given a ``Submission`` or ``Job`` that
+        is still in flight, the append waits behind it.
+
+        Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
+        are halted, because nobody knows whether an earlier one was accepted.
+        """
+        return self._engine.append(conversation_id, media, options, key=key)
+
+    async def process(
+        self,
+        media: MediaLike,
+        options: TextOptions | MediaOptions | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Conversation:
+        """Submit media and wait until its job is completed, at most ``timeout`` seconds.
+
+        Raises what ``submit``, the submission and its job raise. ``TimeoutError`` leaves
+        the work going on; it is a ``JobTimeoutError``, with ``.job``, once accepted.
+        """
+        submission = self.submit(media, options)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout(timeout):
+            job = await submission
+        left = None if timeout is None else max(0.0, began + timeout - loop.time())
+        return await job.wait(timeout=left)
+
+    async def map(
+        self,
+        sources: Iterable[S] | AsyncIterable[S],
+        options: TextOptions | MediaOptions | None = None,
+        *,
+        ordered: bool = False,
+    ) -> AsyncGenerator[Outcome[S], None]:
+        """Process many sources, and give an ``Outcome`` for each as its job ends.
+
+        Sources are pulled only as fast as they can be sent, so an endless or huge
+        iterable is fine. One failure never hides another, and none is raised: look at
+        ``Outcome.ok``. ``ordered=True`` gives the outcomes in the order of the sources.
+        Leaving the iteration early withdraws what was not sent yet; the rest goes on.
+        An error of ``sources`` itself is raised after the outcomes of what it gave.
+        """
+        if isinstance(sources, str | bytes | os.PathLike):
+            raise ConfigurationError(
+                "sources is a single path; give an iterable, or use client.process"
+            )
+        # Enough that no slot ever waits for the caller, and no more.
+        most = 2 * (self.config.limits.jobs or self.config.limits.most_jobs)
+        async with aclosing(
+            outcomes(
+                sources,
+                lambda source: self.submit(source, options),
+                ordered=ordered,
+                most=most,
+            )
+        ) as found:
+            async for outcome in found:
+                yield outcome
+
+    def job(self, job_id: str, conversation_id: str | None = None) -> Job:
+        """Give a handle on a job submitted before, here or elsewhere. No I/O.
+
+        ``job_id`` is an id or a ``Job.token``. The job is followed, and counts towards
+        the account's limit, from the first time that somebody waits for it. Without
+        ``conversation_id`` (a token knows it) the conversation cannot be read.
+
+        Raises ``ConfigurationError`` for a text that is neither, or the token of another
+        host.
+        """
+        return self._engine.job(job_id, conversation_id)
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """Give a conversation by its id. No I/O."""
+        return self._engine.conversation(check_id("conversation_id", conversation_id))
+
+
+def _agent() -> str:
+    try:
+        return f"symbl-aio/{version('symbl-aio')}"
+    except PackageNotFoundError:  # run from a source tree that was not installed
+        return "symbl-aio"
