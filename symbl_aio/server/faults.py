@@ -241,6 +241,11 @@ def _seconds(argument: str) -> None:
         float(argument)
 
 
+def _link(argument: str) -> None:
+    if not argument:
+        raise ValueError("say where to, such as redirect:http://127.0.0.1/")
+
+
 def _status_and_seconds(argument: str) -> None:
     status, _, seconds = argument.partition(":")
     int(status)
@@ -258,7 +263,7 @@ _FAULTS: Mapping[str, _Kind] = {
     "status": _Kind(_status, argument=int),
     "early": _Kind(_early, argument=int),
     "retry_after": _Kind(_retry_after, argument=_status_and_seconds),
-    "redirect": _Kind(_redirect, argument=str),
+    "redirect": _Kind(_redirect, argument=_link),
     "half_answer": _Kind(_half_answer),
     "not_http": _Kind(_not_http),
     "garbage": _Kind(_garbage),

@@ -20,6 +20,14 @@ CALLS = [
 ]
 
 
+def entries(directory: Path) -> list[Path]:
+    return list(directory.rglob("*"))
+
+
+def sizes(directory: Path) -> list[int]:
+    return [path.stat().st_size for path in entries(directory) if path.is_file()]
+
+
 async def submit(caller: Any, kind: str, body: Any, into: str | None = None, **query: str) -> Any:
     path = f"/v1/process/{kind}" + (f"/{into}" if into else "")
     method = "PUT" if into else "POST"
@@ -280,15 +288,13 @@ async def test_bodies_are_on_disk_while_needed_and_gone_afterwards(
     caller = await start(directory=tmp_path, default_transcript="Hello.")
     caller.server.hold_jobs(before="in_progress")
     await caller.video(MP4 + bytes(5_000_000))
-    (directory,) = tmp_path.iterdir()
-    (file,) = directory.iterdir()
-    assert file.stat().st_size == len(MP4) + 5_000_000
+    assert sizes(tmp_path) == [len(MP4) + 5_000_000]
 
     caller.server.release()
     await caller.server.until(lambda: not caller.server.unfinished)
-    assert list(directory.iterdir()) == []
+    assert sizes(tmp_path) == []
     await caller.server.aclose()
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
 
 
 async def test_bodies_need_be_neither_kept_nor_hashed(start: Any, tmp_path: Path) -> None:
@@ -300,14 +306,14 @@ async def test_bodies_need_be_neither_kept_nor_hashed(start: Any, tmp_path: Path
     assert caller.server.submissions[0].sha256 is None
     assert caller.server.submissions[0].size == len(MP4) + 5_000_000
     await caller.server.until(lambda: not caller.server.unfinished)
-    assert [f for d in tmp_path.iterdir() for f in d.iterdir()] == []
+    assert sizes(tmp_path) == []
 
 
 async def test_refused_bodies_leave_no_file(start: Any, tmp_path: Path) -> None:
     caller = await start(directory=tmp_path)
 
     assert (await caller.video(b"x" * 9_000_000)).status == 400
-    assert [f for d in tmp_path.iterdir() for f in d.iterdir()] == []
+    assert sizes(tmp_path) == []
 
 
 async def test_json_has_a_largest_size(caller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
