@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_io.auth",),
     ("_io.api",),
     ("_io.engine", "_io", "conversations", "webhooks"),
-    ("client",),
+    ("client", "bulk"),
     ("",),
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")

@@ -1,0 +1,71 @@
+"""Exit codes: what happened, as one small number that a script can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    APIError,
+    AppendBlockedError,
+    AuthenticationError,
+    ConfigurationError,
+    DecodeError,
+    FileChangedError,
+    JobError,
+    JobFailedError,
+    JobLostError,
+    MediaRejectedError,
+    TransportError,
+    UploadError,
+)
+
+OK: Final = 0
+JOB_FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+AMBIGUOUS: Final = 4
+REFUSED: Final = 5
+INTERRUPTED: Final = 130
+
+MEANINGS: Final = {
+    OK: "all done",
+    JOB_FAILED: "a job failed on the server",
+    USAGE: "wrong usage, setting, credentials or file; nothing was accepted",
+    UNREACHABLE: "the server could not be reached, or a job could not be followed to its end",
+    AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
+    REFUSED: "the server answered with an error, or with something unreadable",
+    INTERRUPTED: "Ctrl-C; jobs still running on the server are listed",
+}
+
+# When several things went wrong, the one that most needs a person's eyes is told.
+_GRAVEST_FIRST: Final = (AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, USAGE, OK)
+
+# First match wins, so the more special class stands first.
+_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (AmbiguousSubmissionError, AMBIGUOUS),
+    (JobFailedError, JOB_FAILED),
+    (JobLostError, UNREACHABLE),
+    (JobError, UNREACHABLE),
+    (ConfigurationError, USAGE),
+    (MediaRejectedError, USAGE),
+    (FileChangedError, USAGE),
+    (AuthenticationError, USAGE),
+    (UploadError, UNREACHABLE),
+    (TransportError, UNREACHABLE),
+    (APIError, REFUSED),
+    (DecodeError, REFUSED),
+)
+
+
+def code_of(error: BaseException) -> int:
+    """Give the exit code for one error; a blocked append has the code of what blocked it."""
+    if isinstance(error, AppendBlockedError):
+        return code_of(error.cause)
+    return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
+
+
+def gravest(codes: Iterable[int]) -> int:
+    """Give the one code for several outcomes."""
+    return min(codes, key=_GRAVEST_FIRST.index, default=OK)

@@ -1,0 +1,170 @@
+"""What the commands tell a person: lines that stay, and below them a bar for each upload."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.text import Text
+
+from symbl_aio import Job, JobEvent, Message, SymblError
+from symbl_aio.cli.show import Running
+
+STYLES: Final = {
+    "completed": "bold green",
+    "failed": "bold red",
+    "in_progress": "cyan",
+    "uploaded": "magenta",
+}
+
+WIDEST_NAME: Final = 40
+FULL_BAR: Final = "━" * 30
+
+
+def clean(text: str) -> str:
+    """Make text of a server harmless: what it sends must not steer the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people: ``77.6 kB``."""
+    value, unit = float(count), "bytes"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, bigger
+    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+class Screen:
+    """Tells a person what happens. Without a terminal: the same lines, no bars, no colours."""
+
+    def __init__(self, console: Console, errors: Console, *, bars: bool = True) -> None:
+        self._console = console
+        self._errors = errors
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=len(FULL_BAR)),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not (bars and console.is_terminal),
+        )
+        self._rows: dict[str, TaskID] = {}
+        self._column = 0
+        self._sizes: dict[str, int] = {}
+        self._accepted_at: dict[str, datetime] = {}
+
+    def expect(self, sources: Sequence[str]) -> None:
+        # Names in one column; a very long one would push everything else off the line.
+        self._column = min(WIDEST_NAME, max(map(len, sources), default=0))
+
+    def upload(self, source: str, sent: int, total: int) -> None:
+        self._sizes[source] = total
+        state = f"uploading  {size(sent)} of {size(total)}"
+        if source not in self._rows:
+            self._bars.start()
+            self._rows[source] = self._bars.add_task(clean(source), total=total, state=state)
+        self._bars.update(self._rows[source], completed=sent, total=total, state=state)
+
+    def accepted(self, source: str, job: Job) -> None:
+        self._accepted_at[source] = datetime.now(UTC)
+        if source in self._sizes:
+            self._line(source, "uploaded", f"{FULL_BAR} {size(self._sizes.pop(source))}")
+        self._state(source, "accepted")
+        self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
+
+    def status(self, source: str, event: JobEvent) -> None:
+        self._state(source, event.raw_status)
+        self._line(source, event.raw_status, self._age(source, event.at))
+
+    def completed(self, source: str, job: Job) -> None:
+        self._remove(source)
+
+    def failed(self, source: str, error: SymblError) -> None:
+        self._remove(source)
+        self._line(source, "failed", f"{type(error).__name__}: {error}")
+
+    def interrupted(
+        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+    ) -> None:
+        self.close()
+        self._say("Interrupted.")
+        if running:
+            self._say("Still running on the server, which cannot cancel a job. To wait for it:")
+        for job in running:
+            self._say(f"  symbl-aio wait {shlex.quote(job.token)}    # {job.source}")
+        for source in unsure:
+            self._say(f"  {source}: perhaps accepted. Look before you send it again.")
+        for source in unsent:
+            self._say(f"  {source}: not sent")
+
+    def messages(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._console.print(spoken(message), soft_wrap=True)
+        if not messages:
+            self._say("The conversation has no messages.")
+
+    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
+        self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
+        self._console.print("To use it from another terminal:", highlight=False)
+        for name, value in (
+            ("SYMBL_BASE_URL", base_url),
+            ("SYMBL_APP_ID", shlex.quote(app_id)),
+            ("SYMBL_APP_SECRET", "(the one you set)" if app_secret is None else app_secret),
+        ):
+            self._console.print(
+                f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True
+            )
+
+    def error(self, message: str) -> None:
+        self.close()
+        self._say(f"symbl-aio: {message}")
+
+    def close(self) -> None:
+        self._bars.stop()
+
+    def _state(self, source: str, state: str) -> None:
+        if source in self._rows:
+            self._bars.update(self._rows[source], state=clean(state))
+
+    def _remove(self, source: str) -> None:
+        if source in self._rows:
+            self._bars.remove_task(self._rows.pop(source))
+
+    def _age(self, source: str, at: datetime) -> str:
+        began = self._accepted_at.get(source)
+        return "" if began is None else f"{max(0.0, (at - began).total_seconds()):.1f} s"
+
+    def _line(self, source: str, state: str, rest: str) -> None:
+        self._console.print(
+            Text.assemble(
+                (clean(source).ljust(self._column), "bold"),
+                "  ",
+                (f"{clean(state):<11}", STYLES.get(state, "")),
+                "  ",
+                clean(rest),
+            ),
+            soft_wrap=True,
+        )
+
+    def _say(self, text: str) -> None:
+        self._errors.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def spoken(message: Message) -> Text:
+    """Write one message as a line: when, who, what."""
+    line = Text()
+    if message.time_offset is not None:
+        minutes, seconds = divmod(max(0, int(message.time_offset)), 60)
+        line.append(f"{minutes:02}:{seconds:02}  ", "dim")
+    if message.sender.name:
+        line.append(f"{clean(message.sender.name)}: ", "bold")
+    return line.append(clean(message.text))

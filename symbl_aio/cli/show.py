@@ -1,0 +1,111 @@
+"""What the commands tell, and the form of it for machines: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TextIO
+
+from attrs import frozen
+
+from symbl_aio import Job, JobEvent, Message, SymblError
+from symbl_aio.cli.endings import code_of
+
+
+@frozen
+class Running:
+    """A job that goes on without us: what it is of, and the token to wait for it later."""
+
+    source: str
+    token: str
+
+
+class Show(Protocol):
+    """The events of a command, in the order in which they happen."""
+
+    def expect(self, sources: Sequence[str]) -> None: ...
+    def upload(self, source: str, sent: int, total: int) -> None: ...
+    def accepted(self, source: str, job: Job) -> None: ...
+    def status(self, source: str, event: JobEvent) -> None: ...
+    def completed(self, source: str, job: Job) -> None: ...
+    def failed(self, source: str, error: SymblError) -> None: ...
+    def interrupted(
+        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+    ) -> None: ...
+    def messages(self, messages: Sequence[Message]) -> None: ...
+    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None: ...
+    def error(self, message: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Lines:
+    """One JSON object a line, flushed at once; progress of uploads is left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def _write(self, event: str, **fields: object) -> None:
+        self._line({"event": event, **fields})
+
+    def _line(self, value: Mapping[str, object]) -> None:
+        self._stream.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def expect(self, sources: Sequence[str]) -> None:
+        pass
+
+    def upload(self, source: str, sent: int, total: int) -> None:
+        pass
+
+    def accepted(self, source: str, job: Job) -> None:
+        self._write("accepted", source=source, **_ids(job))
+
+    def status(self, source: str, event: JobEvent) -> None:
+        self._write(
+            "status",
+            source=source,
+            status=event.status.value,
+            raw_status=event.raw_status,
+            at=event.at.isoformat(),
+        )
+
+    def completed(self, source: str, job: Job) -> None:
+        self._write("completed", source=source, **_ids(job))
+
+    def failed(self, source: str, error: SymblError) -> None:
+        job = getattr(error, "job", None)
+        self._write(
+            "failed",
+            source=source,
+            error=type(error).__name__,
+            message=str(error),
+            exit_code=code_of(error),
+            **(_ids(job) if job is not None else {}),
+        )
+
+    def interrupted(
+        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+    ) -> None:
+        self._write(
+            "interrupted",
+            running=[{"source": job.source, "token": job.token} for job in running],
+            unsure=list(unsure),
+            unsent=list(unsent),
+        )
+
+    def messages(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._line(message.raw)
+
+    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
+        self._write("serving", base_url=base_url, app_id=app_id)
+
+    def error(self, message: str) -> None:
+        self._write("error", message=message)
+
+    def close(self) -> None:
+        pass
+
+
+def _ids(job: Job) -> dict[str, object]:
+    return {"job": job.id, "conversation": job.conversation_id, "token": job.token}

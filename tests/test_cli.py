@@ -1,0 +1,468 @@
+"""The command line as its users meet it: real sockets, exit codes, signals."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+from click.testing import CliRunner
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    AppendBlockedError,
+    ConcurrencyLimitError,
+    ConfigurationError,
+    MediaRejectedError,
+    SymblError,
+    TransportError,
+)
+from symbl_aio.cli.commands import cli
+from symbl_aio.cli.endings import MEANINGS, code_of, gravest
+from symbl_aio.cli.follow import labels
+from symbl_aio.cli.screen import clean, size
+from symbl_aio.testing import LocalSymbl
+
+ROOT = Path(__file__).parents[1]
+INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
+SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
+CREDENTIALS = {"SYMBL_APP_ID": "app", "SYMBL_APP_SECRET": "secret"}
+
+
+@frozen
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def events(self) -> list[object]:
+        return [line.get("event") for line in self.lines]
+
+
+class Shell:
+    """Runs ``symbl-aio`` with an environment of its own."""
+
+    def __init__(self, **variables: str) -> None:
+        self._env = {name: None for name in os.environ if name.startswith("SYMBL_")} | variables
+
+    async def run(self, *arguments: str | Path) -> Ended:
+        """Run a command to its end, in a thread: an event loop of its own, as in a process."""
+        result = await asyncio.to_thread(
+            CliRunner(env=self._env).invoke, cli, [*map(str, arguments)], prog_name="symbl-aio"
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
+        """Start a process, for what only a process can take: signals."""
+        inherited = {k: v for k, v in os.environ.items() if k not in self._env}
+        own = {k: v for k, v in self._env.items() if v is not None}
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-W", "error", "-m", "symbl_aio.cli"),
+            *map(str, arguments),
+            env=inherited | own | {"PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def end(self, process: asyncio.subprocess.Process) -> Ended:
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+async def symbl() -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl() as server:
+        yield server
+
+
+@pytest.fixture
+def shell(symbl: LocalSymbl) -> Shell:
+    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
+
+
+# Exit codes, without a process
+
+
+def test_the_gravest_of_several_outcomes_is_told():
+    assert gravest([]) == 0
+    assert gravest([0, 3, 0]) == 3
+    assert gravest([2, 1, 4, 0]) == 4
+    assert all(gravest([code]) == code for code in MEANINGS if code != 130)
+
+
+async def _no_proof() -> None: ...
+
+
+AMBIGUOUS = AmbiguousSubmissionError("no answer", key="k", reconcile=_no_proof)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "error,code",
+    [
+        (ConfigurationError("x"), 2),
+        (MediaRejectedError("x"), 2),
+        (TransportError("x", "no"), 3),
+        (AMBIGUOUS, 4),
+        (AppendBlockedError("x", AMBIGUOUS), 4),
+        (ConcurrencyLimitError(429), 5),
+        (SymblError("a kind yet to come"), 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, SymblError) else str(value),
+)
+def test_an_error_has_its_exit_code(error, code):
+    assert code_of(error) == code
+
+
+def test_a_source_given_twice_is_told_apart():
+    assert labels(["a", "b", "a"]) == ["a", "b", "a (2)"]
+
+
+def test_text_of_a_server_cannot_steer_the_terminal():
+    assert clean("all\x1b[2Jgood\r\n") == "all [2Jgood  "
+
+
+def test_sizes_are_written_for_people():
+    assert [size(999), size(77_586), size(4 * 10**12)] == ["999 bytes", "77.6 kB", "4.0 TB"]
+
+
+# Commands, against the local server
+
+
+async def test_a_process_does_it_all_without_a_warning(shell):
+    ended = await shell.end(await shell.start("submit", INAUGURAL))
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "completed" in ended.out
+
+
+async def test_submit_waits_for_the_job_and_tells_it_line_by_line(shell, symbl):
+    ended = await shell.run("submit", "--json", INAUGURAL)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.events()[0] == "accepted"
+    assert ended.events()[-1] == "completed"
+    assert [line["status"] for line in ended.lines if line["event"] == "status"][-1] == "completed"
+    (received,) = symbl.submissions
+    assert ended.lines[-1]["conversation"] == received.conversation_id
+    assert ended.lines[-1]["source"] == str(INAUGURAL)
+
+
+async def test_submit_tells_a_person_the_states(shell):
+    ended = await shell.run("submit", INAUGURAL, "--name", "Monday")
+
+    assert (ended.code, ended.err) == (0, "")
+    for word in ("uploaded", "77.6 kB", "accepted", "completed"):
+        assert word in ended.out
+
+
+async def test_options_reach_the_server(shell, symbl):
+    await shell.run("submit", "--json", "--name", "Monday", "--language", "en-US", INAUGURAL)
+
+    (received,) = symbl.submissions
+    assert received.query == {"name": "Monday", "languageCode": "en-US"}
+
+
+async def test_several_files_are_several_conversations(shell, symbl):
+    ended = await shell.run("submit", "--json", INAUGURAL, SENSIBILITY, INAUGURAL)
+
+    assert ended.code == 0
+    assert ended.events().count("completed") == 3
+    assert len({received.conversation_id for received in symbl.submissions}) == 3
+
+
+async def test_append_keeps_the_order_of_the_files(shell, symbl):
+    first = await shell.run("submit", "--json", INAUGURAL)
+    conversation = str(first.lines[-1]["conversation"])
+
+    ended = await shell.run("append", "--json", conversation, SENSIBILITY, INAUGURAL)
+
+    assert ended.code == 0
+    appended = symbl.appended(conversation)
+    assert [(r.method, r.kind) for r in appended if r.method == "PUT"] == [
+        ("PUT", "audio"),
+        ("PUT", "video"),
+    ]
+
+
+async def test_no_wait_gives_a_token_and_wait_takes_it(shell, symbl):
+    symbl.hold_jobs()
+    submitted = await shell.run("submit", "--json", "--no-wait", INAUGURAL)
+    assert submitted.code == 0
+    assert submitted.events() == ["accepted"]
+    symbl.release()
+
+    waited = await shell.run("wait", "--json", str(submitted.lines[0]["token"]))
+
+    assert (waited.code, waited.err) == (0, "")
+    assert waited.lines[-1]["job"] == submitted.lines[0]["job"]
+
+
+async def test_wait_takes_a_plain_job_id(shell):
+    submitted = await shell.run("submit", "--json", "--no-wait", INAUGURAL)
+
+    waited = await shell.run("wait", str(submitted.lines[0]["job"]))
+
+    assert waited.code == 0
+    assert "completed" in waited.out
+
+
+async def test_messages_prints_the_transcript(shell, symbl):
+    symbl.register_transcript("Ask what you can do.", name="Monday")
+    submitted = await shell.run("submit", "--json", "--name", "Monday", INAUGURAL)
+    conversation = str(submitted.lines[-1]["conversation"])
+
+    for_people = await shell.run("messages", conversation)
+    for_machines = await shell.run("messages", "--json", conversation)
+
+    assert "Ask what you can do." in for_people.out
+    assert [line["text"] for line in for_machines.lines] == ["Ask what you can do."]
+    assert for_people.code == for_machines.code == 0
+
+
+async def test_a_failed_job_is_exit_code_1_and_hides_no_other(shell, symbl):
+    symbl.inject("job_fails")
+
+    ended = await shell.run("submit", "--json", INAUGURAL, SENSIBILITY)
+
+    assert ended.code == 1
+    (failed,) = (line for line in ended.lines if line["event"] == "failed")
+    assert (failed["error"], failed["exit_code"]) == ("JobFailedError", 1)
+    assert failed["token"]
+    assert ended.events().count("completed") == 1
+
+
+@pytest.mark.parametrize("command", ["submit", "append", "wait", "messages"])
+async def test_missing_credentials_are_named_before_anything_is_sent(command, symbl):
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, SYMBL_APP_ID="app")
+    arguments = {"append": ["123", str(INAUGURAL)], "submit": [str(INAUGURAL)]}
+
+    ended = await shell.run(command, *arguments.get(command, ["123"]))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "SYMBL_APP_SECRET" in ended.err
+    assert "Traceback" not in ended.err
+    assert symbl.requests == []
+
+
+async def test_wrong_credentials_are_exit_code_2_and_not_printed(symbl):
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, SYMBL_APP_ID="app", SYMBL_APP_SECRET="wrong-4711")
+
+    ended = await shell.run("submit", INAUGURAL)
+
+    assert ended.code == 2
+    assert "AuthenticationError" in ended.out
+    assert "wrong-4711" not in ended.out + ended.err
+    assert symbl.submissions == []
+
+
+async def test_a_missing_file_is_exit_code_2(shell, symbl, tmp_path):
+    ended = await shell.run("submit", "--json", tmp_path / "gone.mp4")
+
+    assert ended.code == 2
+    assert "gone.mp4" in str(ended.lines[0]["message"])
+    assert symbl.submissions == []
+
+
+async def test_a_conversation_id_with_a_slash_is_exit_code_2(shell, symbl):
+    ended = await shell.run("append", "a/b", INAUGURAL)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "conversation" in ended.err
+    assert symbl.requests == []
+
+
+async def test_no_file_is_wrong_usage(shell):
+    ended = await shell.run("submit")
+
+    assert ended.code == 2
+    assert "Usage: symbl-aio submit" in ended.err
+
+
+@pytest.mark.slow  # tries for some seconds
+async def test_a_host_that_is_not_there_is_exit_code_3(unused_tcp_port):
+    shell = Shell(SYMBL_BASE_URL=f"http://127.0.0.1:{unused_tcp_port}", **CREDENTIALS)
+
+    ended = await shell.run("messages", "123")
+
+    assert ended.code == 3
+    assert "Traceback" not in ended.err
+
+
+async def test_an_unknown_conversation_is_exit_code_5(shell):
+    ended = await shell.run("messages", "123")
+
+    assert ended.code == 5
+    assert "404" in ended.err
+
+
+async def test_a_lost_answer_is_exit_code_4(shell, symbl):
+    symbl.inject("accept_then_drop", on="POST")
+
+    ended = await shell.run("submit", "--json", INAUGURAL)
+
+    assert ended.code == 4
+    assert ended.lines[-1]["error"] == "AmbiguousSubmissionError"
+    assert len(symbl.submissions) == 1
+
+
+async def test_ctrl_c_says_what_still_runs_and_how_to_wait_for_it(shell, symbl):
+    symbl.hold_jobs()
+    process = await shell.start("submit", "--json", INAUGURAL)
+    assert process.stdout is not None
+    accepted = json.loads(await process.stdout.readline())
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.lines[-1] == {
+        "event": "interrupted",
+        "running": [{"source": str(INAUGURAL), "token": accepted["token"]}],
+        "unsure": [],
+        "unsent": [],
+    }
+    symbl.release()
+    waited = await shell.run("wait", accepted["token"])
+    assert waited.code == 0
+
+
+async def test_ctrl_c_prints_the_command_to_wait_with(shell, symbl):
+    symbl.hold_jobs()
+    process = await shell.start("submit", INAUGURAL, SENSIBILITY)
+    await symbl.until(lambda: sum(r.job_id is not None for r in symbl.submissions) == 2)
+    assert process.stdout is not None
+    seen = b""
+    while seen.count(b"accepted") < 2:
+        seen += await process.stdout.readline()
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.err.count("symbl-aio wait '{") == 2
+    assert "inaugural.mp4" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_ctrl_c_tells_what_was_not_sent(shell, symbl):
+    symbl.hold_jobs()
+    first = await shell.run("submit", "--json", "--no-wait", INAUGURAL)
+    conversation = str(first.lines[0]["conversation"])
+    process = await shell.start("append", "--json", conversation, SENSIBILITY, INAUGURAL)
+    assert process.stdout is not None
+    assert json.loads(await process.stdout.readline())["source"] == str(SENSIBILITY)
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.lines[-1]["unsent"] == [str(INAUGURAL)]
+
+
+# serve and demo
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_serve_serves_until_it_is_stopped(number):
+    shell = Shell(**CREDENTIALS)
+    process = await shell.start("serve", "--port", "0", "--json", "--asr", "off")
+    assert process.stdout is not None
+    serving = json.loads(await process.stdout.readline())
+
+    used = await Shell(SYMBL_BASE_URL=serving["base_url"], **CREDENTIALS).run("submit", INAUGURAL)
+    process.send_signal(number)
+    ended = await shell.end(process)
+
+    assert used.code == 0
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+
+
+async def test_serve_says_how_to_use_it_and_keeps_a_secret_of_the_user():
+    shell = Shell(SYMBL_APP_ID="mine", SYMBL_APP_SECRET="known-to-me-4711")
+    process = await shell.start("serve", "--port", "0", "--asr", "off")
+    assert process.stdout is not None
+    said = b"".join([await process.stdout.readline() for _ in range(5)]).decode()
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert "export SYMBL_BASE_URL=http://127.0.0.1:" in said
+    assert "export SYMBL_APP_ID=mine" in said
+    assert "known-to-me-4711" not in said + ended.out + ended.err
+
+
+async def test_a_port_in_use_is_exit_code_2(symbl):
+    port = symbl.base_url.rsplit(":", 1)[1]
+
+    shell = Shell()
+    ended = await shell.end(await shell.start("serve", "--port", port))
+
+    assert ended.code == 2
+    assert "--port" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_the_demo_needs_no_account_and_keeps_the_order():
+    ended = await Shell().run("demo", "--asr", "off")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.index("POST /v1/process/video") < ended.out.index("PUT  /v1/process/audio/")
+    for word in ("scheduled", "in_progress", "completed", "Transcript", "action items"):
+        assert word in ended.out
+
+
+async def test_the_demo_takes_a_recording_of_the_user(tmp_path):
+    talk = tmp_path / "talk[1].mp4"
+    talk.write_bytes(INAUGURAL.read_bytes())
+
+    ended = await Shell().run("demo", "--asr", "off", talk)
+
+    assert ended.code == 0
+    assert "talk[1].mp4" in ended.out
+    assert "Order of arrival" not in ended.out
+
+
+async def test_the_demo_refuses_a_file_that_is_no_recording(tmp_path):
+    (tmp_path / "notes.mp4").write_text("not a film")
+
+    ended = await Shell().run("demo", "--asr", "off", tmp_path / "notes.mp4")
+
+    assert ended.code == 2
+    assert "MediaRejectedError" in ended.out
+
+
+# Without the extra, and help
+
+
+async def test_without_the_extra_the_command_says_what_to_install(tmp_path):
+    blocker = "import sys; sys.modules['click'] = None; from symbl_aio.cli import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", blocker),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+
+    assert process.returncode == 2
+    assert "pip install 'symbl-aio[cli]'" in err.decode()
+
+
+async def test_help_tells_the_exit_codes():
+    ended = await Shell().run("--help")
+
+    assert ended.code == 0
+    for code, meaning in MEANINGS.items():
+        assert f"{code}  {meaning}" in " ".join(ended.out.split()).replace(f"{code} ", f"{code}  ")
