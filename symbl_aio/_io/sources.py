@@ -76,7 +76,7 @@ class Prepared:
 
     ``media``: its kind is settled. ``size``: bytes of the body, ``None`` if the body is
     JSON. ``content_type``: for file bodies; ``None`` means that no header may be sent.
-    ``duration``: seconds, where the container told.
+    ``duration``: seconds, where the container told. ``identity``: of files only.
     """
 
     media: Media
