@@ -8,8 +8,9 @@ messages before; insights may change, since a later speaker's name becomes known
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from symbl_aio.server.actions import Action, Actions, question_score
 from symbl_aio.server.analysis import (
     Analysis,
     Analytics,
@@ -26,7 +27,12 @@ from symbl_aio.server.analysis import (
     Utterance,
     Word,
 )
+from symbl_aio.server.analytics import measure
+from symbl_aio.server.dates import moments
+from symbl_aio.server.entities import Entities, track
 from symbl_aio.server.sentences import Piece, sentences, words
+from symbl_aio.server.sentiment import sentiment
+from symbl_aio.server.topics import find_topics
 
 __all__ = [
     "Analysis",
@@ -64,10 +70,64 @@ def analyse(
     ``confidence_threshold`` are left out. Entities need ``detect_entities``, message
     phrases ``detect_phrases`` (API section 2.0); custom entities are always looked for.
     """
-    messages = tuple(
-        Message(piece.text, said.speaker, piece.start, piece.end, words(piece), 0.0)
-        for said in utterances
-        for piece in sentences([Piece(said.text, said.start, said.end)])
+    said = tuple(utterances)
+    speakers = tuple(dict.fromkeys(u.speaker for u in said if u.speaker is not None))
+    actions, entities = Actions(speakers), Entities(speakers, custom_entities)
+    names = [speaker.name for speaker in speakers if speaker.name]
+    messages: list[Message] = []
+    insights: list[Insight] = []
+    found: list[Entity] = []
+    matches: list[TrackerMatch] = []
+    for utterance in said:
+        for piece in sentences([Piece(utterance.text, utterance.start, utterance.end)]):
+            index, text, speaker = len(messages), piece.text, utterance.speaker
+            said_at = started_at + timedelta(seconds=piece.start)
+            here = entities.find(text, index, said_at)
+            found += entities.find_custom(text, index)
+            found += here if detect_entities else ()
+            matches += track(text, index, trackers)
+            if score := question_score(text):
+                insights.append(Insight("question", text, score, index, speaker, entities=here))
+            action = actions.find(text, speaker)
+            if action is not None:
+                insights.append(_insight(action, text, index, speaker, here, said_at))
+            phrases = (action.phrase,) if action is not None and detect_phrases else ()
+            mood = sentiment(text)
+            messages.append(
+                Message(text, speaker, piece.start, piece.end, words(piece), mood, phrases)
+            )
+    kept = [insight for insight in insights if insight.score >= confidence_threshold]
+    return Analysis(
+        messages=tuple(messages),
+        questions=tuple(i for i in kept if i.kind == "question"),
+        action_items=tuple(i for i in kept if i.kind == "action_item"),
+        follow_ups=tuple(i for i in kept if i.kind == "follow_up"),
+        topics=tuple(t for t in find_topics(messages, names) if t.score >= confidence_threshold),
+        entities=tuple(found),
+        trackers=tuple(matches),
+        analytics=measure(said),
     )
-    total = max((m.end for m in messages), default=0.0)
-    return Analysis(messages, (), (), (), (), (), (), Analytics(total, total, 0.0, 0.0, ()))
+
+
+def _insight(
+    action: Action,
+    text: str,
+    index: int,
+    speaker: Speaker | None,
+    entities: tuple[Entity, ...],
+    said_at: datetime,
+) -> Insight:
+    # What is over cannot be due: "I'll send what we had yesterday".
+    ahead = [m.at for m in moments(text, said_at) if m.at.date() >= said_at.date()]
+    return Insight(
+        "follow_up" if action.follow_up else "action_item",
+        text,
+        action.score,
+        index,
+        speaker,
+        assignee=action.assignee,
+        due=ahead[0] if ahead else None,
+        definitive=bool(ahead),
+        phrases=(action.phrase,),
+        entities=entities,
+    )

@@ -44,7 +44,7 @@ STOP_WORDS = word_set("""
 # What people say before they say something.
 LEAD_INS = word_set("""
     ah alright also and anyway actually basically because but fine good great hello hey hi hmm
-    listen look maybe no now oh ok okay perfect perhaps please right so sorry sure thanks then uh
+    listen look maybe no now oh ok okay perfect perhaps right so sorry sure thanks then uh
     um well yeah yep yes
 """)
 
@@ -86,17 +86,28 @@ INTENSIFIERS = word_set("absolutely completely extremely incredibly really so su
 
 # Verbs after "I will" that promise nothing anybody could tick off.
 IDLE_VERBS = word_set("""
-    admit agree appreciate assume be become believe belong bet care consider die disagree doubt
-    enjoy expect explain feel fear forget get guess hate have hear hope imagine interrupt keep know
-    leave let like listen live lose love mean mention miss need notice pass prefer pretend prove
-    realize recall recognize remember repeat say see seem sound stand start stay stick stop suggest
-    suppose talk tell thank think trust try understand use wait walk want wish wonder work worry
+    admit agree appreciate assume be become believe bet care consider die disagree don't doubt
+    enjoy expect explain feel fear forget guess hate have hear hope imagine interrupt keep know
+    leave let like listen live lose love mean mention miss need not never notice pass prefer pretend
+    prove realize recall recognize remember repeat say see seem sound stand stay stick stop suggest
+    suppose tell thank think trust understand wait want wish wonder worry
 """)
+
+# Verbs after "let me" and "let's" that only open the next part of the talk.
+OPENING_VERBS = word_set("""
+    begin call change continue discuss dive do get go introduce jump kick look move open put read
+    show start switch take talk try turn use walk work wrap
+""")
+
+# Verbs that need more than one word behind them to say what is to be done.
+VAGUE_VERBS = word_set(
+    "come do get go look make move put run start take talk try turn use walk work"
+)
 
 # Verbs after "can you" that ask for an answer, not for a deed.
 ANSWER_VERBS = word_set("""
-    believe confirm describe elaborate explain give guess hear hold imagine know remember repeat
-    say see speak spell tell think understand wait
+    believe confirm describe elaborate explain guess hear hold imagine know not remember repeat say
+    see speak spell tell think understand wait
 """)
 
 # Verbs that, said to somebody by name, are a request.

@@ -1,0 +1,87 @@
+"""Add up who talked when: talk, silence, overlap and pace. Knows only times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from symbl_aio.server.analysis import Analytics, Overlap, Speaker, SpeakerTime, Utterance
+
+_Span = tuple[float, float]
+
+
+def measure(utterances: Sequence[Utterance]) -> Analytics:
+    """Measure a conversation. Speakers come in the order of their first utterance."""
+    spans: dict[Speaker | None, list[_Span]] = {}
+    counts: dict[Speaker | None, int] = {}
+    for said in utterances:
+        spans.setdefault(said.speaker, []).append((said.start, max(said.start, said.end)))
+        counts[said.speaker] = counts.get(said.speaker, 0) + len(said.text.split())
+    talking = {speaker: _union(own) for speaker, own in spans.items()}
+    total = max((end for own in talking.values() for _, end in own), default=0.0)
+    talk = _length(_union(span for own in talking.values() for span in own))
+    speakers = []
+    for speaker, own in talking.items():
+        others = {other: theirs for other, theirs in talking.items() if other != speaker}
+        shared = {other: _length(_common(own, theirs)) for other, theirs in others.items()}
+        everybody_else = _union(span for theirs in others.values() for span in theirs)
+        length = _length(own)
+        speakers.append(
+            SpeakerTime(
+                speaker,
+                talk=_round(length),
+                listen=_round(_length(everybody_else) - _length(_common(own, everybody_else))),
+                pace=round(counts[speaker] * 60 / length, 1) if length else 0.0,
+                overlap=_round(_length(_common(own, everybody_else))),
+                overlaps=tuple(Overlap(who, _round(s)) for who, s in shared.items() if s),
+            )
+        )
+    return Analytics(
+        total=_round(total),
+        talk=_round(talk),
+        silence=_round(total - talk),
+        overlap=_round(_overlap(talking.values())),
+        speakers=tuple(speakers),
+    )
+
+
+def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
+    """Give the seconds in which two or more talked."""
+    edges = sorted(edge for track in tracks for a, b in track for edge in ((a, 1), (b, -1)))
+    seconds, voices, since = 0.0, 0, 0.0
+    for at, step in edges:
+        seconds += at - since if voices > 1 else 0.0
+        voices, since = voices + step, at
+    return seconds
+
+
+def _union(spans: Iterable[_Span]) -> list[_Span]:
+    joined: list[_Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _common(first: Sequence[_Span], second: Sequence[_Span]) -> list[_Span]:
+    """Intersect two unions in one pass."""
+    common: list[_Span] = []
+    i = j = 0
+    while i < len(first) and j < len(second):
+        start, end = max(first[i][0], second[j][0]), min(first[i][1], second[j][1])
+        if start < end:
+            common.append((start, end))
+        if first[i][1] < second[j][1]:
+            i += 1
+        else:
+            j += 1
+    return common
+
+
+def _length(spans: Iterable[_Span]) -> float:
+    return sum(end - start for start, end in spans)
+
+
+def _round(seconds: float) -> float:
+    return round(seconds, 3)

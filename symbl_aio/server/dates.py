@@ -1,0 +1,272 @@
+"""Find phrases of time in a sentence and work out the instant they name.
+
+Weekdays and months are words with arithmetic, nothing cleverer: a general date
+parser takes "we" for Wednesday. A phrase that names only a day means its midnight.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Literal
+
+from attrs import frozen
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_PARTS = {
+    "morning": time(9),
+    "noon": time(12),
+    "afternoon": time(15),
+    "evening": time(18),
+    "night": time(20),
+}
+_WRITTEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_COUNTS: dict[str, float] = {word: count for count, word in enumerate(_WRITTEN, 1)}
+_COUNTS |= {"a": 1, "an": 1, "half an": 0.5, "a couple of": 2, "a few": 3}
+_COUNTS |= {"twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30}
+_UNITS = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+    "month": timedelta(days=30),
+}
+
+Kind = Literal["date", "time", "datetime"]
+
+
+@frozen
+class Moment:
+    """A phrase of time: its words, place in the sentence, and the aware instant it means."""
+
+    text: str
+    offset: int
+    at: datetime
+    kind: Kind
+
+    @property
+    def value(self) -> str:
+        """The plain text without a zone that the API uses in entities."""
+        form = {"date": "%Y-%m-%d", "time": "%H:%M:%S", "datetime": "%Y-%m-%d %H:%M:%S"}
+        return self.at.strftime(form[self.kind])
+
+
+@frozen
+class _Part:
+    """What one phrase settles: a day, a time of day, both, or an exact instant."""
+
+    start: int
+    end: int
+    day: date | None = None
+    clock: time | None = None
+    at: datetime | None = None
+
+
+def moments(text: str, now: datetime) -> tuple[Moment, ...]:
+    """Give the phrases of time in order; ``now`` is the aware instant of the sentence.
+
+    A day and a time beside each other are one phrase: "tomorrow at 5 pm".
+    """
+    found: list[Moment] = []
+    for part in _joined(text, sorted(_parts(text, now), key=lambda part: part.start)):
+        kind: Kind = "datetime"
+        if part.at is not None:
+            at = part.at
+        elif part.day is None:
+            kind = "time"
+            at = datetime.combine(now.date(), part.clock or time(), now.tzinfo)
+            at += timedelta(days=at < now)
+        else:
+            kind = "date" if part.clock is None else kind
+            at = datetime.combine(part.day, part.clock or time(), now.tzinfo)
+        found.append(Moment(text[part.start : part.end], part.start, at, kind))
+    return tuple(found)
+
+
+def _parts(text: str, now: datetime) -> Iterator[_Part]:
+    for pattern, reading in _READINGS:
+        for match in pattern.finditer(text):
+            try:
+                yield reading(match, now)
+            except (ValueError, OverflowError):
+                continue  # "February 30", "in 99999999 weeks": words, but no date
+
+
+def _joined(text: str, parts: list[_Part]) -> list[_Part]:
+    joined: list[_Part] = []
+    for part in parts:
+        before = joined[-1] if joined else None
+        if before is not None and part.start < before.end:
+            if part.end - part.start > before.end - before.start:
+                joined[-1] = part
+        elif (
+            before is not None
+            and _BETWEEN.fullmatch(text, before.end, part.start)
+            and (
+                (before.day is None) != (part.day is None)
+                and (before.clock is None) != (part.clock is None)
+            )
+        ):
+            day, clock = before.day or part.day, before.clock or part.clock
+            joined[-1] = _Part(before.start, part.end, day, clock)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _relative_day(match: re.Match[str], now: datetime) -> _Part:
+    word = match["word"].lower()
+    days = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}.get(word, 2)
+    clock = _PARTS["night"] if word == "tonight" else _part_of_day(match)
+    return _Part(*match.span(), now.date() + timedelta(days=days), clock)
+
+
+def _this_part(match: re.Match[str], now: datetime) -> _Part:
+    return _Part(*match.span(), now.date(), _part_of_day(match))
+
+
+def _weekday(match: re.Match[str], now: datetime) -> _Part:
+    today = now.date()
+    ahead = (_WEEKDAYS.index(match["weekday"].lower()) - today.weekday()) % 7
+    match (match["which"] or "").lower():
+        case "last":
+            days = ahead - 7
+        case "next":  # that of the next calendar week, which begins on Monday
+            days = ahead if ahead + today.weekday() > 6 else ahead + 7
+        case _:
+            days = ahead or 7
+    return _Part(*match.span(), today + timedelta(days=days), _part_of_day(match))
+
+
+def _period(match: re.Match[str], now: datetime) -> _Part:
+    """The start of a coming week or month, or the end of this or a coming one."""
+    today = now.date()
+    unit = match["unit"].lower()
+    following = (match["which"] or "").lower() == "next"
+    if unit == "day":
+        return _Part(*match.span(), today + timedelta(days=following))
+    if unit == "week":
+        monday = today - timedelta(days=today.weekday()) + timedelta(weeks=following)
+        return _Part(*match.span(), monday + timedelta(days=4) if match["end"] else monday)
+    year, month = divmod(today.year * 12 + today.month - 1 + following, 12)
+    last = monthrange(year, month + 1)[1]
+    return _Part(*match.span(), date(year, month + 1, last if match["end"] else 1))
+
+
+def _calendar_day(match: re.Match[str], now: datetime) -> _Part:
+    """Read March 3rd, 3 March 2027 or the 15th: without a year, the next one to come."""
+    groups = match.groupdict()
+    day = int(groups.get("day") or groups["day2"])
+    name = (groups.get("month") or groups.get("month2") or "").lower()
+    year = groups.get("year") or groups.get("year2")
+    today = now.date()
+    if name:
+        month = _MONTHS.index(name[:3]) + 1
+        found = date(int(year) if year else today.year, month, day)
+        if not year and found < today:
+            found = date(today.year + 1, month, day)
+    else:
+        found = today.replace(day=day)
+        if found < today:
+            found = date(today.year + today.month // 12, today.month % 12 + 1, day)
+    return _Part(*match.span(), found)
+
+
+def _iso_day(match: re.Match[str], now: datetime) -> _Part:
+    return _Part(*match.span(), date.fromisoformat(match[0]))
+
+
+def _in_some_time(match: re.Match[str], now: datetime) -> _Part:
+    count = match["count"].lower()
+    unit = match["unit"].lower()
+    number = _COUNTS.get(count)
+    at = now + (float(count) if number is None else number) * _UNITS[unit]
+    if unit in ("minute", "hour"):
+        return _Part(*match.span(), at=at.replace(microsecond=0))
+    return _Part(*match.span(), at.date())
+
+
+def _clock(match: re.Match[str], now: datetime) -> _Part:
+    hour, half = int(match["hour"]), (match["half"] or "").lower()[:1]
+    if half:
+        if not 1 <= hour <= 12:
+            raise ValueError("not on a twelve-hour clock")
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return _Part(*match.span(), clock=time(hour, int(match["minute"] or 0)))
+
+
+def _bare_hour(match: re.Match[str], now: datetime) -> _Part:
+    hour = int(match["hour"])
+    # Nobody meets at 3 in the morning.
+    return _Part(*match.span(), clock=time(hour + 12 if 1 <= hour <= 7 else hour))
+
+
+def _noon(match: re.Match[str], now: datetime) -> _Part:
+    return _Part(*match.span(), clock=time(12 if match[0].lower() == "noon" else 0))
+
+
+def _part_of_day(match: re.Match[str]) -> time | None:
+    part = match["part"]
+    return _PARTS[part.lower()] if part else None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{text})(?!\w)", re.IGNORECASE)
+
+
+_BETWEEN = re.compile(r"[\s,]*(?:(?:at|by|around|before|after|from|on)\s+)?", re.IGNORECASE)
+_PART = r"(?:\s+(?P<part>morning|noon|afternoon|evening|night))?"
+_MONTH = (
+    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+)
+_COUNT = "|".join(sorted(_COUNTS, key=len, reverse=True))
+
+_READINGS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], datetime], _Part]], ...] = (
+    (
+        _pattern(rf"(?P<word>(?:the )?day after tomorrow|today|tonight|tomorrow|yesterday){_PART}"),
+        _relative_day,
+    ),
+    (_pattern(r"this (?P<part>morning|afternoon|evening)"), _this_part),
+    (
+        _pattern(
+            rf"(?:(?P<which>this|next|last|coming)\s+)?(?P<weekday>{'|'.join(_WEEKDAYS)}){_PART}"
+        ),
+        _weekday,
+    ),
+    (
+        _pattern(r"(?P<end>)(?P<which>next) (?P<unit>week|month)"),
+        _period,
+    ),
+    (
+        _pattern(r"(?P<end>end) of (?:the |this |(?P<which>next) )?(?P<unit>day|week|month)"),
+        _period,
+    ),
+    (
+        _pattern(
+            rf"(?P<month>{_MONTH})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>\d{{4}}))?"
+            rf"|(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month2>{_MONTH})"
+            r"(?: (?P<year2>\d{4}))?"
+        ),
+        _calendar_day,
+    ),
+    (_pattern(r"the (?P<day>\d{1,2})(?:st|nd|rd|th)"), _calendar_day),
+    (_pattern(r"\d{4}-\d\d-\d\d"), _iso_day),
+    (
+        _pattern(
+            rf"(?:in|within)(?: the next)? (?P<count>\d{{1,4}}|{_COUNT}) "
+            r"(?P<unit>minute|hour|day|week|month)s?"
+        ),
+        _in_some_time,
+    ),
+    (
+        _pattern(r"(?P<hour>\d{1,2})(?:[:.](?P<minute>[0-5]\d))?\s?(?P<half>[ap])(?:\.m\.|m)"),
+        _clock,
+    ),
+    (_pattern(r"(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?P<half>)"), _clock),
+    (_pattern(r"(?P<hour>1?\d) o.clock"), _bare_hour),
+    (_pattern(r"noon|midnight"), _noon),
+)

@@ -1,0 +1,93 @@
+"""Say what a conversation is about: the runs of telling words that come back.
+
+A run is up to three words between two that carry no topic. What is said often, and
+in many messages, counts; two words count for more than one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import define, field
+
+from symbl_aio.server.analysis import Message, Topic
+from symbl_aio.server.lexicon import STOP_WORDS
+
+_MOST = 10
+_LONGEST = 3
+_TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\w\s]|\d\S*")
+
+
+@define
+class _Candidate:
+    forms: Counter[str] = field(factory=Counter)
+    messages: list[int] = field(factory=list)
+
+    def weight(self, length: int) -> float:
+        spread = len(set(self.messages))
+        return len(self.messages) * (1 + spread) * (1 + 0.6 * (length - 1))
+
+
+def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple[Topic, ...]:
+    """Give at most ten topics, the best first. ``names`` of speakers are none.
+
+    What only comes inside a longer phrase is not counted apart from it, and one word
+    must come twice.
+    """
+    dull = STOP_WORDS.union(*(name.lower().split() for name in names))
+    found: dict[tuple[str, ...], _Candidate] = {}
+    inside: Counter[tuple[str, ...]] = Counter()
+    for index, message in enumerate(messages):
+        for run in _runs(message.text, dull):
+            for words in _parts(run):
+                key = tuple(map(_stem, words))
+                candidate = found.setdefault(key, _Candidate())
+                candidate.forms[" ".join(words)] += 1
+                candidate.messages.append(index)
+    for key, candidate in found.items():
+        for part in {key[:-1], key[1:], *((word,) for word in key)} - {key}:
+            inside[part] = max(inside[part], len(candidate.messages))
+    ranked = sorted(
+        (
+            (candidate.weight(len(key)), key, candidate)
+            for key, candidate in found.items()
+            if len(candidate.messages) - inside[key] >= (2 if len(key) == 1 else 1)
+        ),
+        key=lambda item: (-item[0], item[2].messages[0], item[1]),
+    )[: max(3, min(_MOST, len(messages)))]
+    best = ranked[0][0] if ranked else 1.0
+    return tuple(_topic(candidate, weight / best, messages) for weight, _, candidate in ranked)
+
+
+def _topic(candidate: _Candidate, share: float, messages: Sequence[Message]) -> Topic:
+    where = tuple(dict.fromkeys(candidate.messages))
+    feeling = sum(messages[index].sentiment for index in where) / len(where)
+    text = max(candidate.forms, key=lambda form: (candidate.forms[form], form))
+    return Topic(text, round(0.5 + 0.5 * share, 3), where, round(feeling, 3))
+
+
+def _parts(run: list[str]) -> Iterator[list[str]]:
+    for length in range(1, min(len(run), _LONGEST) + 1):
+        for start in range(len(run) - length + 1):
+            yield run[start : start + length]
+
+
+def _runs(text: str, dull: frozenset[str]) -> Iterator[list[str]]:
+    run: list[str] = []
+    for token in [*_TOKEN.findall(text.lower()), "."]:
+        word = token.replace("\u2019", "'").removesuffix("'s")
+        if len(word) > 2 and word[0].isalpha() and "'" not in word and word not in dull:
+            run.append(word)
+        else:
+            if run:
+                yield run
+            run = []
+
+
+def _stem(word: str) -> str:
+    """Fold a plural into its singular, well enough to count them together."""
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
