@@ -114,21 +114,20 @@ async def prepare(media: Media | Recording) -> Prepared:
     missing, unreadable, empty, of the wrong kind or longer than four hours, and
     ``UploadError`` if the disk fails.
     """
-    match media:
-        case Text() | AudioURL() | VideoURL():
-            return Prepared(media)
-        case Recording(path=path):
-            return await asyncio.to_thread(_look_at_file, media, path)
-        case Audio(source=source) | Video(source=source):
-            if isinstance(source, OneShot):
-                return Prepared(media, media.size, content_type(media))
-            if isinstance(source, bytes):
-                size = len(source)
-                verdict = feed(examine(media, size), lambda at, count: source[at : at + count])
-                return _prepared(verdict, size)
-            # One trip to a thread for all the small reads; ``with`` closes the file even
-            # if nobody waits any longer.
-            return await asyncio.to_thread(_look_at_file, media, source)
+    if isinstance(media, Text | AudioURL | VideoURL):
+        return Prepared(media)
+    # One trip to a thread for all the small reads of a file; ``with`` closes it there even if
+    # nobody waits any longer.
+    if isinstance(media, Recording):
+        return await asyncio.to_thread(_look_at_file, media, media.path)
+    source = media.source
+    if isinstance(source, OneShot):
+        return Prepared(media, media.size, content_type(media))
+    if isinstance(source, bytes):
+        size = len(source)
+        verdict = feed(examine(media, size), lambda at, count: source[at : at + count])
+        return _prepared(verdict, size)
+    return await asyncio.to_thread(_look_at_file, media, source)
 
 
 def _prepared(verdict: Verdict, size: int, identity: Identity | None = None) -> Prepared:

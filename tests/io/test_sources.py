@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from symbl_aio._io.sources import Identity, Prepared, prepare
+from symbl_aio._io.sources import Identity, Prepared, _to_its_end, prepare
 from symbl_aio.errors import (
     ClientClosedError,
     FileChangedError,
@@ -80,10 +80,11 @@ class SlowDisk(ThreadPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
         def late() -> Any:
-            result = fn(*args, **kwargs)
-            self._loop.call_soon_threadsafe(self.at_work.set)
-            self._gate.wait()
-            return result
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._loop.call_soon_threadsafe(self.at_work.set)
+                self._gate.wait()
 
         return super().submit(late)
 
@@ -378,6 +379,20 @@ async def test_a_reading_that_fails_names_file_and_cause(talk: Path):
     assert not isinstance(caught.value, FileChangedError)
 
 
+SHORT = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not SHORT.exists(), reason="needs a file that is shorter than it says")
+async def test_a_file_shorter_than_it_says_is_never_given_whole():
+    prepared = await prepare(Audio(SHORT))
+    given: list[bytes] = []
+
+    with pytest.raises(FileChangedError, match=r"enabled' ended \d+ bytes early"):
+        await read(prepared, given)
+
+    assert sum(map(len, given)) < (prepared.size or 0)
+
+
 async def test_a_reader_that_stops_early_leaves_nothing_open(talk: Path):
     chunks = (await prepare(Video(talk))).chunks(CHUNK)
     await anext(chunks)
@@ -417,6 +432,45 @@ async def test_a_cancelled_reader_leaves_nothing_open(talk: Path, held: int, tim
         await reading
     assert not is_open(talk)
     gc.collect()  # would warn of a file that nobody closed
+
+
+async def test_a_reader_survives_the_cancelling_of_everything_at_the_end_of_a_loop(talk: Path):
+    prepared = await prepare(Video(talk))
+    disk = SlowDisk(held=4)
+    asyncio.get_running_loop().set_default_executor(disk)
+    reading = asyncio.create_task(read(prepared))
+    await disk.at_work.wait()
+
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    disk.release()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert not is_open(talk)
+
+
+async def test_an_error_behind_a_cancellation_is_not_left_unnoticed():
+    started, gate = asyncio.Event(), asyncio.Event()
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+
+    async def failing_read() -> bytes:
+        started.set()
+        await gate.wait()
+        raise OSError("the disk is broken")
+
+    reading = asyncio.create_task(_to_its_end(failing_read()))
+    await started.wait()
+    reading.cancel()
+    gate.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    del reading
+    await asyncio.sleep(0)  # one turn, in which the loop lets go of the task
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_cancelled_look_leaves_nothing_open(talk: Path):
