@@ -418,7 +418,12 @@ async def test_the_demo_needs_no_account_and_keeps_the_order():
     ended = await Shell().run("demo", "--asr", "off")
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.index("POST /v1/process/video") < ended.out.index("PUT  /v1/process/audio/")
+    for line in (
+        "1. inaugural.mp4: POST /v1/process/video,",
+        "2. sensibility.m4a: PUT /v1/process/audio/",
+        "3. a note: PUT /v1/process/text/",
+    ):
+        assert line in ended.out
     for word in ("scheduled", "in_progress", "completed", "Transcript", "action items"):
         assert word in ended.out
 
@@ -431,7 +436,7 @@ async def test_the_demo_takes_a_recording_of_the_user(tmp_path):
 
     assert ended.code == 0
     assert "talk[1].mp4" in ended.out
-    assert "Order of arrival" not in ended.out
+    assert "In the order" not in ended.out
 
 
 async def test_the_demo_refuses_a_file_that_is_no_recording(tmp_path):

@@ -60,7 +60,7 @@ def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> 
     FILE is an mp4, m4a, mp3 or wav; without it, two short recordings of the checkout.
     """
     # A picture is drawn from what was printed; bars that come and go have no place in it.
-    console = Console(record=True, force_terminal=True, width=96) if svg else Console()
+    console = Console(record=True, force_terminal=True, width=124) if svg else Console()
     screen = Screen(console, Console(stderr=True), bars=svg is None)
 
     try:

