@@ -127,7 +127,7 @@ def _deed(rest: str, idle: frozenset[str]) -> str | None:
         words = words[1:]
         if not words or not words[0].lower().endswith("ing"):
             return None
-    if not words or not _WORD.fullmatch(words[0].lower()):
+    if not words or not _WORD.fullmatch(words[0].lower()) or "not" in words[1:2]:
         return None
     verb = words[0].lower()
     needed = 3 if verb in VAGUE_VERBS else 2

@@ -44,7 +44,7 @@ STOP_WORDS = word_set("""
 # What people say before they say something.
 LEAD_INS = word_set("""
     ah alright also and anyway actually basically because but fine good great hello hey hi hmm
-    listen look maybe no now oh ok okay perfect perhaps right so sorry sure thanks then uh
+    listen look maybe no now oh ok okay perfect perhaps really right so sorry sure thanks then uh
     um well yeah yep yes
 """)
 
