@@ -84,7 +84,10 @@ class Governor:
             self._blocked = False
         elif more_waiting and self._refused_at is None:
             self.limit += 1
-        self.limit = min(self._most, max(self.limit, len(self._jobs)))
+        # So many run at once, so one more may be tried: otherwise work that comes one by
+        # one, after this acceptance, would wait for the end of a job that takes an hour.
+        room = 1 if self._refused_at is None else 0
+        self.limit = min(self._most, max(self.limit, len(self._jobs) + room))
 
     def refuse(self, key: str, now: float) -> None:
         """Note a 429: the account is full."""

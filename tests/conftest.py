@@ -1,0 +1,22 @@
+"""What the tests of the client share: a local server, and settings that make it quick."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from symbl_aio.testing import LocalSymbl
+
+settings.register_profile(
+    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello there.") as running:
+        yield running

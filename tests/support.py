@@ -1,0 +1,19 @@
+"""Settings and sample media that many tests use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from symbl_aio import Polls, Retries
+
+QUICK: dict[str, Any] = {
+    "polls": Polls(floor=0.002, share=0.01, ceiling=0.05, per_second=5000),
+    "retries": Retries(base=0.001, cap=0.01),
+}
+"""Settings under which the client waits for the server, and for nothing else."""
+
+
+def mp4_bytes(size: int = 4096) -> bytes:
+    """What begins like an mp4, which is all that is asked of one before it is sent."""
+    head = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
+    return head + bytes(size - len(head))

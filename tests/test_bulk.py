@@ -1,0 +1,148 @@
+"""``client.map``: many sources through a small account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import (
+    ConfigurationError,
+    JobFailedError,
+    Limits,
+    MediaRejectedError,
+    Text,
+)
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK, mp4_bytes
+
+
+async def test_500_files_go_through_an_account_of_5_jobs_that_nobody_told_of(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "standup.mp4"
+    path.write_bytes(mp4_bytes(20_000))
+    small = LocalSymbl(job_limit=5, probe_media=False, default_transcript="Hi.")
+    async with small as server, server.client(**QUICK) as symbl:
+        outcomes = [outcome async for outcome in symbl.map([path] * 500)]
+        slots = symbl.stats()
+
+    assert [o.error for o in outcomes if not o.ok] == []
+    assert sorted(o.index for o in outcomes) == list(range(500))
+    assert server.max_unfinished <= 5
+    assert len({o.job.id for o in outcomes if o.job}) == 500
+    assert (slots.jobs, slots.uploading, slots.queued) == (0, 0, 0)
+
+
+async def test_the_limit_is_learned_and_then_filled_but_not_overrun() -> None:
+    async with LocalSymbl(job_limit=5) as server, server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        jobs = [symbl.submit(Text(f"Part {n}.")) for n in range(20)]
+        await server.until(lambda: any(r.status == 429 for r in server.submissions))
+
+        await server.until(lambda: server.unfinished == 5)
+        server.release()
+        await asyncio.gather(*[await job for job in jobs])
+        refused = [r for r in server.submissions if r.status == 429]
+    assert server.max_unfinished == 5
+    assert len(refused) <= 3, "growth overshoots by what is on its way, and then it is known"
+
+
+async def test_one_failure_never_hides_another(server: LocalSymbl, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.mp4", tmp_path / "notes.mp4"
+    good.write_bytes(mp4_bytes())
+    bad.write_text("not a recording")
+    server.inject("job_fails", times=1)
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+        sources = [good, bad, tmp_path / "missing.mp4", good]
+        outcomes = [outcome async for outcome in symbl.map(sources, ordered=True)]
+
+    assert [o.source for o in outcomes] == sources
+    kinds = [type(o.error) for o in outcomes]
+    assert kinds == [JobFailedError, MediaRejectedError, MediaRejectedError, type(None)]
+    assert outcomes[0].job is not None
+    assert outcomes[0].conversation is None
+    with pytest.raises(JobFailedError):
+        outcomes[0].unwrap()
+    assert outcomes[3].unwrap().id == outcomes[3].job.conversation_id  # type: ignore[union-attr]
+
+
+async def test_outcomes_come_as_jobs_end_unless_an_order_is_asked_for(server: LocalSymbl) -> None:
+    async with server.client(limits=Limits(jobs=10), **QUICK) as symbl:
+        server.hold_jobs()
+        texts = [Text("First."), Text("Second.")]
+        found = symbl.map(texts)
+        first = asyncio.ensure_future(anext(found))
+        await server.until(lambda: server.unfinished == 2)
+        server.release(1)
+        assert (await first).ok
+        server.release()
+        assert [outcome.ok async for outcome in found] == [True]
+
+
+async def test_sources_are_pulled_only_as_fast_as_they_can_be_sent(server: LocalSymbl) -> None:
+    pulled = 0
+
+    def endless() -> Iterator[Text]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield Text(f"Number {pulled}.")
+
+    async with server.client(limits=Limits(jobs=2), **QUICK) as symbl:
+        server.hold_jobs()
+        found = symbl.map(endless())
+        first = asyncio.ensure_future(anext(found))
+        await server.until(lambda: server.unfinished == 2)
+        assert pulled <= 5
+        server.release()
+        assert (await first).ok
+        await found.aclose()
+
+
+async def test_a_slow_source_does_not_hold_back_what_is_done(server: LocalSymbl) -> None:
+    never = asyncio.Event()
+
+    async def one_then_wait() -> AsyncIterator[Text]:
+        yield Text("The only one.")
+        await never.wait()
+
+    async with server.client(**QUICK) as symbl:
+        found = symbl.map(one_then_wait())
+        assert (await anext(found)).ok
+        await found.aclose()
+
+
+async def test_an_error_of_the_sources_comes_after_the_outcomes_of_what_they_gave(
+    server: LocalSymbl,
+) -> None:
+    async def broken() -> AsyncIterator[Text]:
+        yield Text("The only one.")
+        raise LookupError("the folder is gone")
+
+    seen = []
+    async with server.client(**QUICK) as symbl:
+        with pytest.raises(LookupError):
+            async for outcome in symbl.map(broken()):
+                seen.append(outcome.ok)
+    assert seen == [True]
+
+
+async def test_leaving_early_withdraws_what_was_not_sent(server: LocalSymbl) -> None:
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+        server.hold_jobs()
+        server.release(1)
+        found = symbl.map(Text(f"Part {n}.") for n in range(100))
+        assert (await anext(found)).ok
+        await found.aclose()
+        assert symbl.stats().queued == 0
+        server.release()
+    assert len(server.submissions) <= 2
+
+
+async def test_a_single_path_is_not_taken_for_a_list_of_letters(server: LocalSymbl) -> None:
+    async with server.client() as symbl:
+        with pytest.raises(ConfigurationError, match="iterable"):
+            await anext(symbl.map("standup.mp4"))
