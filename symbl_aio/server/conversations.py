@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attrs import define, evolve, field
@@ -34,7 +34,10 @@ class Settings:
 
 @define(eq=False)
 class Conversation:
-    """A conversation. ``started_at`` is second 0 of every utterance in it."""
+    """A conversation. ``started_at`` is second 0 of every utterance in it.
+
+    ``notices`` are messages of the server itself: nothing is looked for in them.
+    """
 
     id: str
     name: str
@@ -44,7 +47,7 @@ class Conversation:
     utterances: list[Utterance] = field(factory=list)
     members: dict[str, Speaker] = field(factory=dict)
     duration: float = 0.0
-    completed: int = 0
+    notices: set[str] = field(factory=set)
     _analysis: Analysis | None = None
     _aliases: dict[str, str] = field(factory=dict)
 
@@ -57,7 +60,7 @@ class Conversation:
         """What the rules find in all that was published so far."""
         if self._analysis is None:
             asked = self.settings
-            self._analysis = analyse(
+            found = analyse(
                 self.utterances,
                 started_at=self.started_at,
                 custom_entities=asked.custom_entities,
@@ -66,6 +69,7 @@ class Conversation:
                 detect_entities=asked.detect_entities,
                 detect_phrases=asked.detect_phrases,
             )
+            self._analysis = _without(found, self.notices) if self.notices else found
         return self._analysis
 
     def speaker(self, name: str | None, email: str | None) -> Speaker | None:
@@ -85,7 +89,6 @@ class Conversation:
         self.utterances.extend(said)
         self.duration = max(self.duration, duration, *(u.end for u in said))
         self.settings = asked
-        self.completed += 1
         self._analysis = None
 
     def rename(self, member_id: str, name: str, email: str | None) -> None:
@@ -123,6 +126,19 @@ class Conversation:
 
     def message_id(self, index: int) -> str:
         return self.item_id("message", index)
+
+
+def _without(found: Analysis, notices: Collection[str]) -> Analysis:
+    own = {index for index, message in enumerate(found.messages) if message.text in notices}
+    return evolve(
+        found,
+        questions=tuple(i for i in found.questions if i.message not in own),
+        action_items=tuple(i for i in found.action_items if i.message not in own),
+        follow_ups=tuple(i for i in found.follow_ups if i.message not in own),
+        topics=tuple(t for t in found.topics if own.isdisjoint(t.messages)),
+        entities=tuple(e for e in found.entities if e.message not in own),
+        trackers=tuple(t for t in found.trackers if t.message not in own),
+    )
 
 
 class Conversations:

@@ -95,14 +95,27 @@ class LocalServer:
             moved=self._webhooks.moved,
         )
         self._over = asyncio.Event()
-        self._recognizer = Recognizer() if asr == "auto" and Recognizer.available() else None
+        self._recognizer = recognizer(asr)
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
-        """Listen. Starting twice is an error."""
+        """Listen. Starting twice is an error; OSError when the port cannot be had."""
         if self._runner is not None:
             raise RuntimeError("the server was started before")
+        try:
+            await self._listen()
+        except BaseException:
+            await self.aclose()
+            raise
+        logger.info(
+            "serving on %s; media without a registered transcript is %s",
+            self.base_url,
+            "not transcribed" if self._recognizer is None else "recognised",
+        )
+        return self
+
+    async def _listen(self) -> None:
         self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._directory))
         scene = Scene(self._jobs, self._webhooks, self._pulse, self._log, self._over)
         processing = Processing(
@@ -137,12 +150,6 @@ class LocalServer:
         site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        logger.info(
-            "serving on %s; media without a registered transcript is %s",
-            self.base_url,
-            "not transcribed" if self._recognizer is None else "recognised",
-        )
-        return self
 
     async def aclose(self) -> None:
         """Stop at once. No task, no connection and no file is left. Closing twice is fine."""
@@ -265,6 +272,11 @@ class LocalServer:
     def revoke_tokens(self) -> None:
         """Make every token bad; the next token request gets a new one."""
         self._accounts.revoke()
+
+
+def recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
+    """What hears speech, or None when that is off or the extra is not there."""
+    return Recognizer() if asr == "auto" and Recognizer.available() else None
 
 
 def _is_loopback(host: str) -> bool:

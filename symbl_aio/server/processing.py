@@ -60,10 +60,14 @@ class Material:
 
 @frozen
 class _Heard:
-    """Lines and their length, in seconds from the start of the recording."""
+    """Lines and their length, in seconds from the start of the recording.
+
+    ``notice``: they are the server's own words.
+    """
 
     lines: tuple[Line, ...]
     duration: float = 0.0
+    notice: bool = False
 
 
 class Processing:
@@ -105,6 +109,8 @@ class Processing:
                     Utterance(line.text, conversation.speaker(line.speaker, None), begin, end)
                     for line, begin, end in timed(heard.lines, start)
                 ]
+            if heard is not None and heard.notice:
+                conversation.notices.update(line.text for line in heard.lines)
             end = start + (heard.duration if heard else 0.0)
             conversation.publish(said, end, extended(conversation.settings, material.parameters))
 
@@ -126,7 +132,8 @@ class Processing:
             return await _recognised(self._recognizer, path)
         logger.info("job %s: %s, not transcribed", job_id, material)
         duration = (material.info and material.info.duration) or 0.0
-        return _Heard((Line(_PLACEHOLDER.format(what=material)),), duration)
+        line = Line(_PLACEHOLDER.format(what=material), None, 0.0, 0.0)
+        return _Heard((line,), duration, notice=True)
 
     def _registered(self, material: Material) -> tuple[Line, ...] | None:
         """By name, by content, or for all; a link is not followed to find out what it is."""

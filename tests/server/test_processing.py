@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import hashlib
+import logging
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symbl_aio.server import Line
+from symbl_aio.server.analysis import Utterance
+from symbl_aio.server.conversations import Settings
+from symbl_aio.server.processing import extended
+from symbl_aio.server.recognition import RecognitionError, Transcript
+
+MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
+
+
+def wav(seconds: float, rate: int = 8000) -> bytes:
+    data = bytes(int(seconds * rate) * 2)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(data)) + data
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+async def done(caller: Any, answer: Any) -> tuple[str, list[dict[str, Any]]]:
+    """The job's last status and the conversation's messages."""
+    assert answer.status == 201
+    await caller.server.until(lambda: not caller.server.unfinished)
+    status = caller.server.jobs[answer.body["jobId"]].status.value
+    path = f"/v1/conversations/{answer.body['conversationId']}/messages"
+    return status, (await caller.get(path)).body["messages"]
+
+
+async def link(caller: Any, kind: str, url: str, **fields: Any) -> Any:
+    return await caller.request("POST", f"/v1/process/{kind}/url", json={"url": url, **fields})
+
+
+async def test_a_transcript_is_registered_by_content(start: Any) -> None:
+    caller = await start()
+    caller.server.register_transcript(
+        [Line("Hello.", "Ann", 1.5, 2.5)], sha256=hashlib.sha256(MP4).hexdigest()
+    )
+
+    status, (message,) = await done(caller, await caller.video(MP4))
+
+    assert status == "completed"
+    assert message["text"] == "Hello."
+    assert message["from"]["name"] == "Ann"
+    assert (message["timeOffset"], message["duration"]) == (1.5, 1.0)
+
+
+async def test_a_transcript_is_registered_by_name(start: Any) -> None:
+    caller = await start()
+    caller.server.register_transcript("By name.", name="standup")
+    caller.server.register_transcript("By link.", name="my talk.mp4")
+
+    _, (named,) = await done(caller, await caller.video(MP4, name="standup"))
+    _, (linked,) = await done(
+        caller, await link(caller, "video", "https://media.test/x/my%20talk.mp4?a=1")
+    )
+
+    assert (named["text"], linked["text"]) == ("By name.", "By link.")
+
+
+async def test_an_appended_recording_follows_what_is_there(caller: Any) -> None:
+    opened = await caller.text("Ann: One two three four five.")
+    _, messages = await done(caller, await caller.video(MP4, into=opened.body["conversationId"]))
+
+    assert [m["timeOffset"] for m in messages] == [0.0, 2.0]
+    assert messages[0]["from"]["id"] == messages[1]["from"]["id"]
+
+
+async def test_without_recognition_one_message_says_that_nothing_was_transcribed(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "symbl_aio.server")
+    caller = await start()
+
+    answer = await caller.audio(wav(2.0), "audio/wav")
+    status, (message,) = await done(caller, answer)
+
+    assert status == "completed"
+    assert "2.0 s of wav" in message["text"]
+    assert "not transcribed" in message["text"]
+    assert "pip install" in message["text"]
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    for part in ("topics", "insights", "entities"):
+        (found,) = (await caller.get(f"{path}/{part}")).body.values()
+        assert found == []
+    (line,) = [r.message for r in caplog.records if answer.body["jobId"] in r.message]
+    assert "not transcribed" in line
+
+
+@pytest.mark.parametrize("data", [MP4, b"\x00\x00\x00\x18ftypmp42" + b"moov" * 30])
+async def test_a_video_that_cannot_be_decoded_fails(start: Any, data: bytes) -> None:
+    caller = await start()
+
+    status, messages = await done(caller, await caller.video(data))
+
+    assert (status, messages) == ("failed", [])
+
+
+async def test_audio_that_cannot_be_decoded_fails(start: Any) -> None:
+    caller = await start()
+
+    assert (await done(caller, await caller.audio(b"not a sound in it")))[0] == "failed"
+
+
+async def test_a_recording_of_more_than_four_hours_fails(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "symbl_aio.server")
+    caller = await start()
+
+    assert (await done(caller, await caller.audio(wav(14_401, rate=1))))[0] == "failed"
+    assert "4 hours" in caplog.text
+    assert (await done(caller, await caller.audio(wav(14_400, rate=1))))[0] == "completed"
+
+
+async def test_media_need_not_be_looked_into(start: Any) -> None:
+    caller = await start(probe_media=False)
+
+    assert (await done(caller, await caller.video(MP4)))[0] == "completed"
+
+
+async def test_linked_media_is_fetched(start: Any, tmp_path: Path) -> None:
+    from aiohttp import web
+
+    sound = wav(1.0)
+    app = web.Application()
+
+    async def give(request: web.Request) -> web.Response:
+        return web.Response(body=sound)
+
+    app.router.add_get("/talk.wav", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    caller = await start(directory=tmp_path)
+
+    status, (message,) = await done(caller, await link(caller, "audio", f"{base}/talk.wav"))
+    no_video, _ = await done(caller, await link(caller, "video", f"{base}/talk.wav"))
+    missing, _ = await done(caller, await link(caller, "audio", f"{base}/none.wav"))
+    caller.server.register_transcript("Known.", sha256=hashlib.sha256(sound).hexdigest())
+    _, (known,) = await done(caller, await link(caller, "audio", f"{base}/talk.wav"))
+    await runner.cleanup()
+
+    assert (status, no_video, missing) == ("completed", "failed", "failed")
+    assert "1.0 s of wav" in message["text"]
+    assert known["text"] == "Known."
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+class Ears:
+    """Stands in for the recognition process."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.closed = False
+
+    async def transcribe(self, path: Path) -> Transcript:
+        self.heard.append(path.stat().st_size)
+        if len(self.heard) > 1:
+            raise RecognitionError("there is no audio track")
+        return Transcript((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_recognition_is_asked_when_it_is_there(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ears = Ears()
+    monkeypatch.setattr("symbl_aio.server.local.recognizer", lambda asr: ears)
+    caller = await start(asr="auto")
+    sound = wav(3.0)
+
+    answer = await caller.audio(sound)
+    status, (message,) = await done(caller, answer)
+    conversation = (await caller.get(f"/v1/conversations/{answer.body['conversationId']}")).body
+    failed, _ = await done(caller, await caller.audio(sound))
+    await caller.server.aclose()
+
+    assert (status, failed) == ("completed", "failed")
+    assert message["text"] == "Fellow citizens."
+    assert message["timeOffset"] == 0.5
+    assert conversation["endTime"] > message["endTime"]
+    assert ears.heard == [len(sound)] * 2
+    assert ears.closed
+
+
+async def test_text_with_times_keeps_them(caller: Any) -> None:
+    def said(text: str, start: str, end: str) -> dict[str, Any]:
+        return {
+            "payload": {"content": text},
+            "from": {"name": "Ann", "userId": "ann@example.test"},
+            "duration": {"startTime": start, "endTime": end},
+        }
+
+    items = [
+        said("First.", "2026-03-01T10:00:00.000Z", "2026-03-01T10:00:02.500Z"),
+        said("Second.", "2026-03-01T10:00:05.99Z", "2026-03-01T10:00:07Z"),
+    ]
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": items})
+    _, messages = await done(caller, answer)
+
+    assert messages[0]["startTime"] == "2026-03-01T10:00:00.000Z"
+    assert messages[0]["endTime"] == "2026-03-01T10:00:02.500Z"
+    assert messages[1]["startTime"] == "2026-03-01T10:00:05.990Z"
+    assert messages[0]["from"]["email"] == "ann@example.test"
+    earlier = [said("Late.", "2026-03-01T09:00:00Z", "2026-03-01T10:00:01Z")]
+    path = f"/v1/process/text/{answer.body['conversationId']}"
+    _, messages = await done(caller, await caller.put(path, {"messages": earlier}))
+    assert messages[2]["startTime"] == "2026-03-01T10:00:00.000Z"
+
+
+def test_what_is_looked_for_only_grows() -> None:
+    first = extended(
+        Settings(),
+        {
+            "detectEntities": True,
+            "confidenceThreshold": 0.7,
+            "entities": [{"customType": "a", "text": "b", "value": "c"}],
+            "trackers": [{"name": "n", "vocabulary": ["v"]}, {"id": "7"}],
+        },
+    )
+    second = extended(
+        first, {"detectPhrases": True, "trackers": [{"name": "n", "vocabulary": ["v"]}]}
+    )
+
+    assert first.confidence_threshold == second.confidence_threshold == 0.7
+    assert second.detect_entities
+    assert second.detect_phrases
+    assert second.custom_entities == first.custom_entities
+    assert second.custom_entities[0].value == "c"
+    assert second.trackers == first.trackers
+    assert len(second.trackers) == 1

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from symbl_aio.server.transcripts import Line, Transcripts, read, timed
+
+
+def test_text_has_one_turn_a_line_and_perhaps_a_speaker() -> None:
+    lines = read(
+        "Ann: Hello.\n\nGood morning. It is 9:30.\nDr. Bob Lee: Yes: really.\n12:30 is fine."
+    )
+
+    assert [(line.speaker, line.text) for line in lines] == [
+        ("Ann", "Hello."),
+        (None, "Good morning. It is 9:30."),
+        ("Dr. Bob Lee", "Yes: really."),
+        (None, "12:30 is fine."),
+    ]
+
+
+def test_lines_are_taken_as_they_are() -> None:
+    line = Line("Hello.", "Ann", 1.0, 2.0)
+
+    assert read([line, "Bob: Hi."]) == (line, Line("Hi.", "Bob"))
+
+
+def test_what_has_no_time_follows_what_was_before_it() -> None:
+    lines = [Line("One two."), Line("Three.", None, 5.0, 7.0), Line("Four."), Line("x", None, 9.0)]
+
+    times = [(start, end) for _, start, end in timed(lines, 10.0)]
+
+    assert times == [(10.0, 10.8), (15.0, 17.0), (17.0, 17.4), (19.0, 19.4)]
+
+
+def test_a_transcript_is_found_by_content_by_name_or_for_all() -> None:
+    known = Transcripts("Default.")
+    known.register("By name.", sha256=None, name="talk")
+    known.register("By content.", sha256="AB", name=None)
+
+    assert known.named(None, "other", "talk") == (Line("By name."),)
+    assert known.named("other") is None
+    assert known.hashed("ab") == (Line("By content."),)
+    assert known.hashed(None) is None
+    assert known.default == (Line("Default."),)
+    known.register("New default.", sha256=None, name=None)
+    assert known.default == (Line("New default."),)
+
+
+def test_there_need_be_no_transcript() -> None:
+    assert Transcripts(None).default is None
