@@ -1,4 +1,5 @@
 import json
+import pickle
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -197,6 +198,16 @@ def test_unknown_fields_are_found_in_raw_which_is_no_copy():
     assert first.sentiment.raw is wire["sentiment"]
     assert second.phrases[0].raw == {}
     assert first.raw is wire
+
+
+def test_what_was_decoded_is_the_model_itself_and_frozen():
+    first, _ = decode_list(Message, sample("messages"), "messages")
+
+    assert (type(first), type(first.words[0])) == (Message, Word)
+    for change in (lambda: setattr(first, "text", "x"), lambda: delattr(first.words[0], "text")):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            change()
+    assert pickle.loads(pickle.dumps(first)) == first
 
 
 def test_reading_leaves_the_answer_as_it_was():
