@@ -9,6 +9,10 @@ import pytest
 from symbl_aio.server.bodies import Body
 
 
+def files(directory: Path) -> list[Path]:
+    return list(directory.rglob("*"))
+
+
 async def fill(body: Body, *chunks: bytes) -> None:
     for chunk in chunks:
         await body.add(chunk)
@@ -29,7 +33,7 @@ async def test_a_body_is_written_and_hashed(tmp_path: Path) -> None:
     assert body.path.read_bytes() == whole
     body.close()
     body.close()
-    assert list(tmp_path.glob("*")) == []
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("hashed", [True, False])
@@ -41,7 +45,7 @@ async def test_a_body_need_not_be_kept(tmp_path: Path, hashed: bool) -> None:
     assert body.size == 3
     assert (body.sha256 is not None) == hashed
     assert body.path is None
-    assert list(tmp_path.glob("*")) == []
+    assert files(tmp_path) == []
 
 
 async def test_cancelling_leaves_no_file_behind(tmp_path: Path) -> None:
@@ -53,7 +57,7 @@ async def test_cancelling_leaves_no_file_behind(tmp_path: Path) -> None:
         await task
     body.close()
 
-    assert list(tmp_path.glob("*")) == []
+    assert files(tmp_path) == []
 
 
 async def test_a_write_error_is_told(tmp_path: Path) -> None:

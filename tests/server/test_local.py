@@ -13,9 +13,11 @@ async def test_a_server_is_a_context_on_a_free_port() -> None:
     before = asyncio.all_tasks()
     async with LocalServer() as server:
         assert server.base_url.startswith("http://127.0.0.1:")
-        async with aiohttp.ClientSession() as session:
-            async with session.get(server.base_url) as response:
-                assert response.status == 401
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(server.base_url) as response,
+        ):
+            assert response.status == 401
 
     assert asyncio.all_tasks() == before
     async with aiohttp.ClientSession() as session:

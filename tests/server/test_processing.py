@@ -24,6 +24,10 @@ def wav(seconds: float, rate: int = 8000) -> bytes:
     return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
+def files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
 async def done(caller: Any, answer: Any) -> tuple[str, list[dict[str, Any]]]:
     """The job's last status and the conversation's messages."""
     assert answer.status == 201
@@ -151,7 +155,11 @@ async def test_linked_media_is_fetched(start: Any, tmp_path: Path) -> None:
     assert (status, no_video, missing) == ("completed", "failed", "failed")
     assert "1.0 s of wav" in message["text"]
     assert known["text"] == "Known."
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    assert files(tmp_path) == []
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
 
 
 class Ears:
@@ -162,7 +170,7 @@ class Ears:
         self.closed = False
 
     async def transcribe(self, path: Path) -> Transcript:
-        self.heard.append(path.stat().st_size)
+        self.heard.append(size(path))
         if len(self.heard) > 1:
             raise RecognitionError("there is no audio track")
         return Transcript((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
