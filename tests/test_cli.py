@@ -428,6 +428,17 @@ async def test_the_demo_needs_no_account_and_keeps_the_order():
         assert word in ended.out
 
 
+@pytest.mark.asr
+async def test_the_demo_prints_most_of_the_words_that_are_spoken():
+    ended = await Shell().run("demo")
+
+    assert ended.code == 0
+    transcript = ended.out[ended.out.index("Transcript") : ended.out.index("Insights")].lower()
+    spoken = "fellow americans ask not what your country can do for you leisure consider power"
+    heard = [word for word in spoken.split() if word in transcript]
+    assert len(heard) >= 0.75 * len(spoken.split())
+
+
 async def test_the_demo_takes_a_recording_of_the_user(tmp_path):
     talk = tmp_path / "talk[1].mp4"
     talk.write_bytes(INAUGURAL.read_bytes())
