@@ -19,6 +19,8 @@ class _Lane:
     waiting: OrderedDict[str, None] = field(factory=OrderedDict)
     holders: set[str] = field(factory=set)
     halted: BaseException | None = None
+    told: str | None = None
+    """The one last named as newly ready."""
 
     def is_ready(self) -> bool:
         return bool(self.waiting) and not self.holders
@@ -36,7 +38,7 @@ class Lanes:
         self._turns: OrderedDict[str, _Lane] = OrderedDict()
         self._waiting = 0
         self.newly_ready: list[str] = []
-        """Those that became ready since somebody emptied this list."""
+        """Those that became ready since somebody emptied this list; some perhaps twice."""
 
     def __len__(self) -> int:
         """How many are waiting."""
@@ -147,13 +149,15 @@ class Lanes:
         """Give a lane its conversation's id, once the server named it.
 
         Should a lane of that id exist, which a server that repeats ids can bring about,
-        both become one: what holds or waits in either keeps its order, the older lane first.
+        both become one: what waits in either keeps its order, that of the existing one
+        first, and it stays halted if either was.
         """
         lane = self._lanes.pop(old)
         self._turns.pop(old, None)
         target = self._lanes.setdefault(new, _Lane(new))
         target.holders |= lane.holders
         target.waiting.update(lane.waiting)
+        target.halted = target.halted or lane.halted
         for key in (*lane.holders, *lane.waiting):
             self._lane_of[key] = target
         self._settle(target)
@@ -161,10 +165,13 @@ class Lanes:
     def _settle(self, lane: _Lane) -> None:
         """Bring the turns, and the list of lanes, in line with one lane's state."""
         if lane.is_ready():
-            if lane.name not in self._turns:
-                self._turns[lane.name] = lane
-                self.newly_ready.append(next(iter(lane.waiting)))
+            self._turns.setdefault(lane.name, lane)
+            head = next(iter(lane.waiting))
+            if head != lane.told:  # also when the one before it was discarded
+                lane.told = head
+                self.newly_ready.append(head)
         else:
+            lane.told = None
             self._turns.pop(lane.name, None)
             if lane.is_idle():
                 self._lanes.pop(lane.name, None)
