@@ -13,8 +13,19 @@ from symbl_aio.testing import LocalSymbl
 settings.register_profile(
     "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.register_profile(
+    "nightly", settings.get_profile("default"), max_examples=2000, stateful_step_count=200
+)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+settings.load_profile(PROFILE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give searches that are meant to be long the time they need."""
+    if PROFILE == "nightly":
+        for item in items:
+            item.add_marker(pytest.mark.timeout(3600))
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[LocalSymbl]:
