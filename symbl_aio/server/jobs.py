@@ -67,11 +67,19 @@ class Jobs:
     """Every job of the server.
 
     ``limit``: slots of the account. ``seconds``: the least time a job is in progress.
-    ``moved`` is called after each change of status.
+    ``moved`` is called after each change of status. ``retain``: so many ended jobs are
+    remembered; None: all.
     """
 
     def __init__(
-        self, *, limit: int, seconds: float, gate: Gate, pulse: Pulse, moved: Callable[[Job], None]
+        self,
+        *,
+        limit: int,
+        seconds: float,
+        gate: Gate,
+        pulse: Pulse,
+        moved: Callable[[Job], None],
+        retain: int | None = None,
     ) -> None:
         self.limit = limit
         self.seconds = seconds
@@ -80,6 +88,8 @@ class Jobs:
         self._gate = gate
         self._pulse = pulse
         self._moved = moved
+        self._retain = retain
+        self._ended: deque[str] = deque()
         self._entering = 0
         self._unfinished = 0
         self._lanes: dict[str, deque[Job]] = {}
@@ -118,10 +128,6 @@ class Jobs:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def of(self, conversation_id: str) -> list[Job]:
-        """The unfinished jobs of a conversation, in order of arrival."""
-        return list(self._lanes.get(conversation_id, ()))
-
     async def aclose(self) -> None:
         """Stop every job where it stands."""
         tasks = list(self._tasks)
@@ -141,24 +147,39 @@ class Jobs:
         await self._gate.passage(Stage.START)
         self._move(job, Status.IN_PROGRESS)
         done_at = loop.time() + self.seconds
-        publish: Publish | None = None
+        publish = await self._processed(job)
+        if (rest := done_at - loop.time()) > 0:
+            await asyncio.sleep(rest)
+        await self._gate.passage(Stage.END)
+        completed = publish is not None and _published(job, publish)
+        self._unfinished -= 1
+        self._move(job, Status.COMPLETED if completed else Status.FAILED)
+        self._ended.append(job.id)
+        if self._retain is not None and len(self._ended) > self._retain:
+            del self.known[self._ended.popleft()]
+
+    async def _processed(self, job: Job) -> Publish | None:
         try:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
-            publish = await job.work(job.id)
+            return await job.work(job.id)
         except ProcessingError as failure:
             logger.info("job %s fails: %s", job.id, failure)
         except Exception:
             logger.exception("job %s fails", job.id)
-        if (rest := done_at - loop.time()) > 0:
-            await asyncio.sleep(rest)
-        await self._gate.passage(Stage.END)
-        if publish is not None:
-            publish()
-        self._unfinished -= 1
-        self._move(job, Status.FAILED if publish is None else Status.COMPLETED)
+        return None
 
     def _move(self, job: Job, status: Status) -> None:
         job.history.append((status, now()))
         self._moved(job)
         self._pulse.ring()
+
+
+def _published(job: Job, publish: Publish) -> bool:
+    # A mistake here must not end the lane: later jobs would wait for ever.
+    try:
+        publish()
+    except Exception:
+        logger.exception("job %s fails", job.id)
+        return False
+    return True

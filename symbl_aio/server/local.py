@@ -50,6 +50,8 @@ class LocalServer:
     does. ``default_transcript`` stands for every upload that has none of its own.
     ``probe_media=False`` takes undecodable media for good, ``keep_bodies=False`` and
     ``hash_bodies=False`` spare the disk and the SHA-256: for tests that send gigabytes.
+    ``retain``: about so many requests, submissions and ended jobs are remembered, so that
+    a server which runs for long does not grow; by default all of them, for tests.
     ``clock`` (seconds) is what tokens age by.
     """
 
@@ -70,6 +72,7 @@ class LocalServer:
         probe_media: bool = True,
         keep_bodies: bool = True,
         hash_bodies: bool = True,
+        retain: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
@@ -80,19 +83,20 @@ class LocalServer:
         self._hash_bodies = hash_bodies
         self._pulse = Pulse()
         self._gate = Gate()
-        self._log = Log()
+        self._log = Log(retain)
         self._faults = Faults()
         self._accounts = Accounts(app_id, app_secret, token_life, clock)
         self._conversations = Conversations()
         self._transcripts = Transcripts(default_transcript)
-        self._outbound = Outbound(trusting=_is_loopback(host), allowed_hosts=allowed_hosts)
-        self._webhooks = Webhooks(self._outbound, self._pulse)
+        self._outbound = Outbound(trusting=is_loopback(host), allowed_hosts=allowed_hosts)
+        self._webhooks = Webhooks(self._outbound, self._pulse, retain)
         self._jobs = Jobs(
             limit=job_limit,
             seconds=job_seconds,
             gate=self._gate,
             pulse=self._pulse,
             moved=self._webhooks.moved,
+            retain=retain,
         )
         self._over = asyncio.Event()
         self._recognizer = recognizer(asr)
@@ -279,7 +283,8 @@ def recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
     return Recognizer() if asr == "auto" and Recognizer.available() else None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether binding to this host keeps the server to its own machine."""
     if host == "localhost":
         return True
     try:

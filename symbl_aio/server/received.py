@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from aiohttp import web
 from attrs import define, field, frozen
 
 from symbl_aio.server.parameters import Kind
 from symbl_aio.server.wire import JSON
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -52,9 +55,14 @@ class Seen:
 
 
 class Log:
-    """Everything that arrived, in order of arrival of the heads; ``requests`` as answered."""
+    """What arrived, in order of arrival of the heads; ``requests`` in order of the answers.
 
-    def __init__(self) -> None:
+    ``retain``: at least so many of each are remembered; None: all.
+    """
+
+    def __init__(self, retain: int | None = None) -> None:
+        self._retain = retain
+        self._arrived = 0
         self.submissions: list[Received] = []
         self.requests: list[Seen] = []
         self._current: dict[int, Received] = {}
@@ -62,7 +70,7 @@ class Log:
     def open(self, request: web.Request, kind: Kind) -> Received:
         """Record the head of a submission."""
         received = Received(
-            order=len(self.submissions),
+            order=self._arrived,
             method=request.method,
             path=request.path,
             kind=kind,
@@ -70,7 +78,9 @@ class Log:
             query=dict(request.query),
             headers=request.headers.copy(),
         )
+        self._arrived += 1
         self.submissions.append(received)
+        trim(self.submissions, self._retain)
         self._current[id(request)] = received
         return received
 
@@ -84,3 +94,10 @@ class Log:
         if received is not None:
             received.status = status
         self.requests.append(Seen(request.method, request.path, status))
+        trim(self.requests, self._retain)
+
+
+def trim(records: list[T], retain: int | None) -> None:
+    """Forget the oldest when there are twice as many as are to be kept (None: all are)."""
+    if retain is not None and len(records) > 2 * retain:
+        del records[:-retain]

@@ -10,6 +10,7 @@ from attrs import define
 from symbl_aio.server.jobs import Job, Status
 from symbl_aio.server.outbound import Outbound
 from symbl_aio.server.pulse import Pulse
+from symbl_aio.server.received import trim
 
 
 @define
@@ -24,10 +25,11 @@ class Called:
 class Webhooks:
     """Makes the calls, one after another for each job. Failed calls are not repeated."""
 
-    def __init__(self, outbound: Outbound, pulse: Pulse) -> None:
+    def __init__(self, outbound: Outbound, pulse: Pulse, retain: int | None = None) -> None:
         self.calls: list[Called] = []
         self._outbound = outbound
         self._pulse = pulse
+        self._retain = retain
         self._pending: dict[str, deque[Status]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._late = asyncio.Event()
@@ -71,6 +73,7 @@ class Webhooks:
             payload = {"jobId": job.id, "status": status.value}
             taken = await self._outbound.call(job.webhook_url, payload)
             self.calls.append(Called(job.id, status, taken))
+            trim(self.calls, self._retain)
             self._pulse.ring()
         del self._pending[job.id]
         self._pulse.ring()

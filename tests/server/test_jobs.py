@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -133,9 +134,30 @@ async def test_a_failed_job_lets_the_next_one_run(caller: Any) -> None:
     assert [m["text"] for m in messages] == ["One.", "Three."]
 
 
-async def test_closing_in_the_middle_of_jobs_leaves_no_task(start: Any) -> None:
-    import asyncio
+async def test_a_mistake_in_processing_or_publishing_fails_only_that_job(
+    caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = caller.server
+    opened = (await caller.text("One.")).body["conversationId"]
+    await server.until(lambda: not server.unfinished)
+    with monkeypatch.context() as broken:
+        broken.setattr("symbl_aio.server.processing.typed", lambda *_: 1 / 0)
+        unpublished = await caller.text("Two.", into=opened)
+        await server.until(lambda: not server.unfinished)
+    with monkeypatch.context() as broken:
+        broken.setattr("symbl_aio.server.processing.Processing._hear", lambda *_: 1 / 0)
+        unprocessed = await caller.video(into=opened)
+        await server.until(lambda: not server.unfinished)
+    last = await caller.text("Three.", into=opened)
+    await server.until(lambda: not server.unfinished)
 
+    assert await status(caller, unpublished) == "failed"
+    assert await status(caller, unprocessed) == "failed"
+    assert await status(caller, last) == "completed"
+    assert caplog.text.count("ZeroDivisionError") == 2
+
+
+async def test_closing_in_the_middle_of_jobs_leaves_no_task(start: Any) -> None:
     before = asyncio.all_tasks()
     caller = await start()
     caller.server.hold_jobs()

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from symbl_aio.server import LocalServer
+from symbl_aio.server.local import is_loopback
 
 
 async def test_a_server_is_a_context_on_a_free_port() -> None:
@@ -47,6 +48,14 @@ async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing(
         await other.start()
 
     assert list(tmp_path.glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    "host,loopback",
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("box", False)],
+)
+def test_a_server_knows_whether_it_is_bound_to_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
 
 
 async def test_ipv6_has_brackets_in_its_url() -> None:
@@ -140,3 +149,18 @@ async def test_nothing_secret_is_logged(caller: Any, caplog: pytest.LogCaptureFi
     assert ours
     assert caller.token not in ours
     assert "secret" not in ours
+
+
+async def test_a_long_running_server_forgets_the_oldest(start: Any) -> None:
+    caller = await start(retain=3)
+    server = caller.server
+    answers = []
+    for n in range(7):
+        answers.append(await caller.text(f"{n}.", webhookUrl="http://127.0.0.1:9/"))
+        await server.until(lambda: not server.unfinished)
+    await server.until(lambda: len(server.webhook_calls) in (3, 4, 5, 6))
+
+    assert [r.order for r in server.submissions] == [4, 5, 6]
+    assert len(server.requests) <= 6
+    assert list(server.jobs) == [a.body["jobId"] for a in answers[-3:]]
+    assert (await caller.get(f"/v1/job/{answers[0].body['jobId']}")).status == 404

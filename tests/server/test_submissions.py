@@ -88,10 +88,11 @@ async def test_what_arrived_is_recorded(caller: Any) -> None:
 async def test_lists_in_a_query_are_json_text(caller: Any) -> None:
     trackers = '[{"name":"price","vocabulary":["how much","cost"]}]'
 
-    answer = await caller.video(MP4, trackers=trackers, customVocabulary='["a","b"]')
+    answer = await caller.video(MP4, trackers=trackers, customVocabulary='["a","b"]', new="[1]")
 
     assert answer.status == 201
     assert caller.server.submissions[0].parameters["customVocabulary"] == ["a", "b"]
+    assert caller.server.submissions[0].parameters["new"] == "[1]"
 
 
 @pytest.mark.parametrize(
