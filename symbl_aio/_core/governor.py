@@ -64,7 +64,7 @@ class Governor:
         return Permission.NO
 
     def wakes_at(self) -> float | None:
-        """Say when time alone will change the answer; ``None`` if only an event can."""
+        """Say since when, or from when on, time allows a probe; ``None`` if only an event can."""
         waits = self._refused_at is not None and self._probe is None and self.occupied < self._most
         return self._probe_at if waits else None
 
@@ -93,10 +93,11 @@ class Governor:
         """Note a 429: the account is full."""
         began = self._starting.get(key, now)
         self._end_start(key)
-        self.limit = max(1, len(self._jobs))
+        self.limit = min(self._most, max(1, len(self._jobs)))
         # Starts that were on their way when an earlier one was refused tell nothing new.
-        if self._refused_at is None or began >= self._refused_at:
-            self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+        tells_more = self._refused_at is None or began > self._refused_at
+        pause = self._pause * 2 if tells_more else self._pause
+        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause))
         self._refused_at = now
         self._probe_at = now + self._pause
         self._blocked = True
