@@ -1,8 +1,10 @@
 """The command line as its users meet it: real sockets, exit codes, signals."""
 
 import asyncio
+import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 from click.testing import CliRunner
+from rich.console import Console
 
 from symbl_aio import (
     AmbiguousSubmissionError,
@@ -24,7 +27,8 @@ from symbl_aio import (
 from symbl_aio.cli.commands import cli
 from symbl_aio.cli.endings import MEANINGS, code_of, gravest
 from symbl_aio.cli.follow import labels
-from symbl_aio.cli.screen import clean, size
+from symbl_aio.cli.screen import Screen, clean, size
+from symbl_aio.cli.show import Running
 from symbl_aio.testing import LocalSymbl
 
 ROOT = Path(__file__).parents[1]
@@ -371,6 +375,55 @@ async def test_ctrl_c_tells_what_was_not_sent(shell, symbl):
     assert ended.lines[-1]["unsent"] == [str(INAUGURAL)]
 
 
+async def test_ctrl_c_before_the_answer_says_that_it_is_unsure(shell, symbl):
+    symbl.inject("slow:60", on="POST")
+    process = await shell.start("submit", "--json", INAUGURAL)
+    await symbl.until(lambda: symbl.submissions and symbl.submissions[0].complete)
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.lines[-1]["unsure"] == [str(INAUGURAL)]
+
+
+async def test_ctrl_c_does_not_repeat_what_failed_before(shell, symbl, tmp_path):
+    symbl.hold_jobs()
+    process = await shell.start("submit", "--json", tmp_path / "gone.mp4", INAUGURAL)
+    assert process.stdout is not None
+    seen = {json.loads(await process.stdout.readline())["event"] for _ in range(2)}
+    assert seen == {"failed", "accepted"}
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.lines[-1]["unsent"] == ended.lines[-1]["unsure"] == []
+
+
+def test_a_person_is_told_what_runs_what_is_unsure_and_what_was_not_sent():
+    told = io.StringIO()
+    screen = Screen(Console(file=io.StringIO()), Console(file=told, width=200))
+
+    screen.interrupted([Running("a.mp4", '{"v":1}')], ["b.mp4"], ["c.mp4"])
+
+    assert "symbl-aio wait '{\"v\":1}'    # a.mp4" in told.getvalue()
+    assert "b.mp4: perhaps accepted" in told.getvalue()
+    assert "c.mp4: not sent" in told.getvalue()
+
+
+def test_a_terminal_gets_a_bar_for_each_upload():
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=100)
+    screen = Screen(console, console)
+
+    screen.upload("a.mp4", 500, 1000)
+    screen.upload("a.mp4", 1000, 1000)
+    screen.close()
+
+    assert "uploading  1.0 kB of 1.0 kB" in terminal.getvalue()
+
+
 # serve and demo
 
 
@@ -448,6 +501,32 @@ async def test_the_demo_takes_a_recording_of_the_user(tmp_path):
     assert ended.code == 0
     assert "talk[1].mp4" in ended.out
     assert "In the order" not in ended.out
+
+
+async def test_the_demo_appends_a_second_recording_of_the_user():
+    ended = await Shell().run("demo", "--asr", "off", INAUGURAL, "--append", INAUGURAL)
+
+    assert ended.code == 0
+    assert "1. inaugural.mp4: POST" in ended.out
+    assert "2. inaugural.mp4 (2): PUT" in ended.out
+
+
+async def test_the_demo_without_the_checkout_asks_for_a_file(monkeypatch, tmp_path):
+    monkeypatch.setattr("symbl_aio.cli.demo.MEDIA", tmp_path)
+
+    ended = await Shell().run("demo")
+
+    assert ended.code == 2
+    assert "symbl-aio demo FILE" in ended.err
+
+
+async def test_the_picture_of_the_demo_loads_nothing_from_elsewhere(tmp_path):
+    ended = await Shell().run("demo", "--asr", "off", "--svg", tmp_path / "demo.svg", INAUGURAL)
+
+    picture = (tmp_path / "demo.svg").read_text("utf-8")
+    assert ended.code == 0
+    assert "completed" in picture
+    assert "url(" not in re.sub(r"url\(#", "", picture)
 
 
 async def test_the_demo_refuses_a_file_that_is_no_recording(tmp_path):
