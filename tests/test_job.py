@@ -1,0 +1,254 @@
+"""The handles: awaited by many, given up by some, attached again by others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+
+import pytest
+
+from symbl_aio import (
+    ConfigurationError,
+    JobFailedError,
+    JobLostError,
+    JobStatus,
+    JobTimeoutError,
+    NotFoundError,
+    Polls,
+    Text,
+    Video,
+)
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK, mp4_bytes
+
+
+async def test_any_number_of_tasks_await_one_job_and_one_may_give_up(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        waiters = [asyncio.create_task(job.wait()) for _ in range(50)]
+        await job.refresh()
+        waiters[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiters[0]
+        server.release()
+        conversations = await asyncio.gather(*waiters[1:])
+        assert {conversation.id for conversation in conversations} == {job.conversation_id}
+        assert (await job).id == job.conversation_id
+        assert job.done()
+
+
+async def test_a_submission_is_awaited_twice_and_given_up_once(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        submission = symbl.submit(Text("Hello."))
+        assert not submission.done()
+
+        async def impatient() -> None:
+            await submission
+
+        task = asyncio.create_task(impatient())
+        await asyncio.sleep(0)
+        task.cancel()
+        assert await submission is await submission
+        assert submission.done()
+        assert len(server.submissions) == 1
+
+
+async def test_a_timeout_carries_the_job_which_goes_on(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        with pytest.raises(TimeoutError) as late:
+            await job.wait(timeout=0.01)
+        assert isinstance(late.value, JobTimeoutError)
+        assert late.value.job is job
+        server.release()
+        assert (await job.wait(timeout=30)).id == job.conversation_id
+
+
+async def test_process_waits_for_the_end_or_its_timeout(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("Hello."), timeout=30)
+        assert [message.text for message in await conversation.messages()] == ["Hello."]
+        server.hold_jobs()
+        with pytest.raises(JobTimeoutError) as late:
+            await symbl.process(Text("Hello again."), timeout=0.05)
+        assert late.value.job.token in symbl.unfinished
+
+
+async def test_events_are_transitions_and_late_subscribers_get_a_replay(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs(before="in_progress")
+        job = await symbl.submit(Text("Hello."))
+        events = job.events()
+        first = await anext(events)
+        assert (first.status, first.source) == (JobStatus.SCHEDULED, "submit")
+        server.hold_jobs()
+        second = await anext(events)
+        assert (second.status, second.source) == (JobStatus.IN_PROGRESS, "poll")
+        assert second.at >= first.at
+        server.release()
+        assert [event.status async for event in events] == [JobStatus.COMPLETED]
+        replayed = [event.status async for event in job.events()]
+        assert replayed == [JobStatus.SCHEDULED, JobStatus.IN_PROGRESS, JobStatus.COMPLETED]
+
+
+async def test_a_failed_job_raises_for_everybody_and_ends_its_events(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("job_fails")
+        job = await symbl.submit(Text("Hello."))
+        for _ in range(2):
+            with pytest.raises(JobFailedError) as failed:
+                await job
+            assert failed.value.job is job
+        assert [event.status async for event in job.events()][-1] is JobStatus.FAILED
+        assert job.status is JobStatus.FAILED
+
+
+async def test_progress_moves_to_the_end_and_stops(server: LocalSymbl) -> None:
+    data = mp4_bytes(3 * 2**20)
+    async with server.client(**QUICK) as symbl:
+        submission = symbl.submit(Video(data))
+        seen = [progress async for progress in submission.progress()]
+        await submission
+        assert seen[-1].sent == seen[-1].total == len(data)
+        assert [p.sent for p in seen] == sorted(p.sent for p in seen)
+        assert [p async for p in submission.progress()] == [seen[-1]]
+
+
+async def test_a_job_is_attached_again_by_token_or_by_id(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        job = await symbl.submit(Text("Hello."))
+        await job
+        token = job.token
+    assert json.loads(token)["v"] == 1
+    assert "secret" not in token
+
+    async with server.client(**QUICK) as later:
+        by_token = later.job(token)
+        assert (by_token.id, by_token.conversation_id) == (job.id, job.conversation_id)
+        assert by_token.status is JobStatus.UNKNOWN
+        conversation = await by_token
+        assert [message.text for message in await conversation.messages()] == ["Hello."]
+
+        by_id = later.job(job.id)
+        nameless = await by_id
+        with pytest.raises(ConfigurationError, match="conversation_id"):
+            await nameless.messages()
+
+
+async def test_a_job_that_is_followed_has_one_handle(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        assert symbl.job(job.id) is job
+        server.release()
+        await job
+
+
+@pytest.mark.parametrize(
+    "token",
+    ['{"v":2}', "{", '{"v":1}', '{"v":1,"job":1,"conversation":null,"origin":"x","since":0}'],
+)
+async def test_a_bad_token_is_refused_with_a_reason(server: LocalSymbl, token: str) -> None:
+    async with server.client() as symbl:
+        with pytest.raises(ConfigurationError, match="token"):
+            symbl.job(token)
+
+
+async def test_a_token_of_another_host_is_refused(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl, LocalSymbl() as other:
+        job = await symbl.submit(Text("Hello."))
+        async with other.client() as stranger:
+            with pytest.raises(ConfigurationError, match=server.base_url):
+                stranger.job(job.token)
+
+
+async def test_an_unknown_status_means_not_finished_and_warns_once(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        server.inject("unknown_status", on="job", times=3)
+        job = await symbl.submit(Text("Hello."))
+        for _ in range(3):
+            assert await job.refresh() is JobStatus.UNKNOWN
+        server.release()
+        await job
+        unknown = [event async for event in job.events() if event.status is JobStatus.UNKNOWN]
+    assert len(unknown) == 1
+    assert unknown[0].raw_status not in set(JobStatus)
+    warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+
+
+async def test_a_terminal_status_is_final(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        job = await symbl.submit(Text("Hello."))
+        await job
+        server.inject("flap", on="job")
+        assert await job.refresh() is JobStatus.COMPLETED
+        await job
+
+
+async def test_a_job_that_the_server_forgot_is_lost_after_a_grace(server: LocalSymbl) -> None:
+    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.05)
+    async with server.client(**{**QUICK, "polls": polls}) as symbl:
+        server.inject("not_found", on="job", times=2)
+        await (await symbl.submit(Text("Found again.")))
+
+        server.hold_jobs()
+        server.inject("not_found", on="job", times=1000)
+        job = await symbl.submit(Text("Gone."))
+        with pytest.raises(JobLostError) as lost:
+            await job
+        assert lost.value.job is job
+        assert isinstance(lost.value.__cause__, NotFoundError)
+        assert symbl.stats().jobs == 0
+
+
+async def test_a_job_that_never_ends_is_lost_at_last_and_frees_its_slot(
+    server: LocalSymbl,
+) -> None:
+    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, track_for=0.05)
+    async with server.client(**{**QUICK, "polls": polls}) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("For ever."))
+        with pytest.raises(JobLostError, match="track_for"):
+            await job
+        assert symbl.stats().jobs == 0
+
+
+async def test_polls_that_fail_only_delay(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        for fault in ("status:500", "status:503", "reset", "garbage", "half_answer", "status:429"):
+            server.inject(fault, on="job")
+        await (await symbl.submit(Text("Hello.")))
+
+
+async def test_polls_refused_for_good_end_the_waiters(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        server.inject("status:401", on="job", times=1000)
+        with pytest.raises(JobLostError) as lost:
+            await job
+        assert lost.value.job is job
+
+
+async def test_failures_that_nobody_awaited_are_told_once(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        symbl.submit("/nowhere/missing.mp4")  # as a caller does who never looks back
+        awaited = symbl.submit("/nowhere/missing-too.mp4")
+        with pytest.raises(Exception, match="missing-too"):
+            await awaited
+    del awaited
+    gc.collect()
+    told = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert len(told) == 1
