@@ -105,7 +105,7 @@ class Actions:
 def _promised(
     plain: str, match: re.Match[str], idle: frozenset[str], score: float, who: Speaker | None
 ) -> Action | None:
-    if _NO_PROMISE_AFTER.search(plain[: match.start()]):
+    if _NO_PROMISE_AFTER.search(plain[: match.start()], max(0, match.start() - _NEAR)):
         return None
     phrase = _deed(plain[match.end() :], idle)
     return _action(score, phrase, who) if phrase else None
@@ -177,6 +177,7 @@ _SELF = _words(
     r"|(?P<duty> need to| have to| must)) "
 )
 _LET = _words(r"\b(?P<who>let me|let us|let's) ")
+_NEAR = 20  # characters, more than any of these words has
 # "If I will", "what I'll": not a promise but a thought about one.
 _NO_PROMISE_AFTER = _words(
     r"\b(?:if|when|whenever|what|whatever|how|where|which|whether|who|why|unless|until|than|that's"

@@ -29,7 +29,7 @@ class Entities:
         ]
 
     def find(self, text: str, message: int, said_at: datetime) -> tuple[Entity, ...]:
-        """Give the entities of a message in order; the longer of two at one place wins."""
+        """Give the entities of a message in order. None overlap: the first, longest wins."""
         found = [
             Entity(
                 kind, _normal(kind, match["value"]), match["value"], message, match.start("value")
@@ -96,13 +96,12 @@ def _normal(kind: str, text: str) -> str:
 
 def _longest(found: list[Entity]) -> tuple[Entity, ...]:
     kept: list[Entity] = []
-    for entity in sorted(found, key=lambda entity: (-len(entity.text), entity.offset)):
-        end = entity.offset + len(entity.text)
-        if all(
-            end <= other.offset or entity.offset >= other.offset + len(other.text) for other in kept
-        ):
+    end = 0
+    for entity in sorted(found, key=lambda entity: (entity.offset, -len(entity.text))):
+        if entity.offset >= end:
             kept.append(entity)
-    return tuple(sorted(kept, key=lambda entity: entity.offset))
+            end = entity.offset + len(entity.text)
+    return tuple(kept)
 
 
 def _form(pattern: str) -> re.Pattern[str]:
@@ -113,7 +112,7 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SCALE = r"(?: (?:hundred|thousand|million|billion))?"
 
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("email", _form(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("email", _form(r"(?<![+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
     ("url", _form(r"(?:https?://|www\.)[^\s<>\"']*[^\s<>\"'.,;:!?)]")),
     (
         "phone_number",

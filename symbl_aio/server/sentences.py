@@ -15,14 +15,16 @@ from symbl_aio.server.lexicon import word_set
 # ones are rhetoric.
 LONGEST_PAUSE = 5.0
 
+_MARKS = ".!?\u2026"
 _OPENING = "\"'(\u201c\u2018"
 _CLOSING = "\"')]\u201d\u2019"
-_END = re.compile(rf"[.!?…]+[{re.escape(_CLOSING)}]*(?=\s)")
 _SPOKEN = re.compile(r"\S+")
 
-# What may follow a full stop without a new sentence having begun.
-_TITLES = word_set("mr mrs ms dr prof sr jr st mt no vs fig approx e.g i.e cf al")
-_MAY_END = word_set("a.m p.m etc inc ltd co corp u.s u.k")
+# What may stand before a full stop without a sentence having ended: always, before a
+# number, and before a small letter.
+_TITLES = word_set("mr mrs ms dr prof sr jr mt vs approx e.g i.e cf")
+_NUMBERED = word_set("no fig p pp vol")
+_MAY_END = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
 
 
 @frozen
@@ -90,29 +92,32 @@ def _without_long_pauses(pieces: Iterable[Piece]) -> list[list[Piece]]:
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    cuts = [match.end() for match in _END.finditer(text) if _ends_sentence(text, match)]
+    """Give the places of the sentences; every word is in one of them."""
     spans: list[tuple[int, int]] = []
-    start = 0
-    for cut in [*cuts, len(text)]:
-        part = text[start:cut]
-        if part.strip():
-            left = start + len(part) - len(part.lstrip())
-            spans.append((left, left + len(part.strip())))
-        start = cut
+    start = begin = end = -1
+    for word in _SPOKEN.finditer(text):
+        if start >= 0 and _ends(text[begin:end], word[0]):
+            spans.append((start, end))
+            start = -1
+        begin, end = word.span()
+        start = begin if start < 0 else start
+    if start >= 0:
+        spans.append((start, end))
     return spans
 
 
-def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    mark = match[0].rstrip(_CLOSING)
-    following = text[match.end() :].lstrip()
-    if not following:
-        return True
-    if mark[0] in "!?" or mark[-1] in "!?":
-        return True
-    if mark in ("..", "...", "…"):
-        return not following[0].islower()
-    before = re.search(r"\S*$", text[: match.start()])
-    word = before[0].lower().lstrip(_OPENING) if before else ""
-    if word in _TITLES or (len(word) == 1 and word.isalpha() and word != "i"):
+def _ends(word: str, following: str) -> bool:
+    """Tell whether a sentence ends between two words."""
+    body = word.rstrip(_CLOSING)
+    core = body.rstrip(_MARKS)
+    mark = body[len(core) :]
+    if not mark or "!" in mark or "?" in mark:
+        return bool(mark)
+    small = following[0].islower()
+    if mark != ".":
+        return not small
+    core = core.lstrip(_OPENING).lower()
+    initial = len(core) == 1 and core.isalpha() and core != "i"
+    if core in _TITLES or initial or (core in _NUMBERED and following[0].isdigit()):
         return False
-    return not (word in _MAY_END and following[0].islower())
+    return not (core in _MAY_END and small)

@@ -57,6 +57,7 @@ def test_each_sentence_is_a_message_with_its_share_of_the_time():
         "Bring pens, paper, etc. to the room.",
         "See example.com for more",
         "no end mark at all",
+        "Take No. 7 (see fig. 2).",
     ],
 )
 def test_not_every_full_stop_ends_a_sentence(text):
@@ -64,8 +65,9 @@ def test_not_every_full_stop_ends_a_sentence(text):
 
 
 def test_marks_quotes_and_line_breaks_end_sentences():
-    text = "Really?! yes… \u201cIt is late.\u201d She left (at last). Vitamin\nC. is   fine"
+    text = "No. Really?! yes… \u201cIt is late.\u201d She left (at last). Vitamin\nC. is   fine"
     assert [message.text for message in hear(text).messages] == [
+        "No.",
         "Really?!",
         "yes…",
         "\u201cIt is late.\u201d",
