@@ -213,6 +213,13 @@ async def test_no_wait_gives_a_token_and_wait_takes_it(shell, symbl):
     assert waited.lines[-1]["job"] == submitted.lines[0]["job"]
 
 
+async def test_no_wait_prints_the_command_to_wait_with(shell):
+    ended = await shell.run("submit", "--no-wait", INAUGURAL)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "symbl-aio wait '{" in ended.out
+
+
 async def test_wait_takes_a_plain_job_id(shell):
     submitted = await shell.run("submit", "--json", "--no-wait", INAUGURAL)
 

@@ -57,7 +57,7 @@ def cli() -> None:
 def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> None:
     """Show the main job on a recording, with a local server: no account, no network.
 
-    FILE is an mp4, m4a, mp3 or wav; without it, two short recordings of the checkout.
+    FILE is an mp4, m4a, mp3 or wav; without it, two short recordings of the checkout and a note.
     """
     # A picture is drawn from what was printed; bars that come and go have no place in it.
     console = Console(record=True, force_terminal=True, width=124) if svg else Console()
@@ -147,22 +147,38 @@ def messages(conversation: str, as_json: bool) -> None:
 
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
-    "--job-limit", default=50, show_default=True, type=click.IntRange(1), help="Unfinished jobs."
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
+)
+@click.option(
+    "--job-limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Unfinished jobs at a time.",
 )
 @click.option(
     "--job-seconds",
     default=0.0,
     show_default=True,
     type=click.FloatRange(0),
-    help="Least time that a job takes.",
+    help="Least time that a job is in progress.",
 )
 @speech
-@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="For uploads.")
-@click.option("--allow-host", multiple=True, metavar="HOST", help="A private host to fetch from.")
-@click.option("--app-id", envvar="SYMBL_APP_ID", default="app", show_default=True)
-@click.option("--app-secret", envvar="SYMBL_APP_SECRET", default=DEFAULT_SECRET)
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where uploads are kept while they are needed.",
+)
+@click.option("--allow-host", multiple=True, metavar="HOST", help="A private host it may call.")
+@click.option("--app-id", envvar="SYMBL_APP_ID", show_envvar=True, default="app", show_default=True)
+@click.option(
+    "--app-secret",
+    envvar="SYMBL_APP_SECRET",
+    show_envvar=True,
+    default=DEFAULT_SECRET,
+    show_default=True,
+)
 @as_json
 def serve(
     host: str,

@@ -32,7 +32,7 @@ INTERRUPTED: Final = 130
 MEANINGS: Final = {
     OK: "all done",
     JOB_FAILED: "a job failed on the server",
-    USAGE: "wrong usage, setting, credentials or file; nothing was accepted",
+    USAGE: "wrong usage, setting, credentials or file; nothing of it was accepted",
     UNREACHABLE: "the server could not be reached, or a job could not be followed to its end",
     AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
     REFUSED: "the server answered with an error, or with something unreadable",

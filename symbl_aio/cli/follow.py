@@ -59,7 +59,7 @@ async def _one(name: str, item: Submission | Job, show: Show, wait: bool) -> int
             async for progress in item.progress():
                 show.upload(name, progress.sent, progress.total)
             job = await item
-            show.accepted(name, job)
+            show.accepted(name, job, followed=wait)
         else:
             job = item
         if wait:

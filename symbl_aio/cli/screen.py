@@ -74,12 +74,15 @@ class Screen:
             self._rows[source] = self._bars.add_task(clean(source), total=total, state=state)
         self._bars.update(self._rows[source], completed=sent, total=total, state=state)
 
-    def accepted(self, source: str, job: Job) -> None:
+    def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._accepted_at[source] = datetime.now(UTC)
         if source in self._sizes:
             self._line(source, "uploaded", f"{FULL_BAR} {size(self._sizes.pop(source))}")
         self._state(source, "accepted")
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
+        if not followed:
+            self._remove(source)
+            self._line(source, "wait for it", f"symbl-aio wait {shlex.quote(job.token)}")
 
     def status(self, source: str, event: JobEvent) -> None:
         self._state(source, event.raw_status)
