@@ -71,7 +71,7 @@ def moments(text: str, now: datetime) -> tuple[Moment, ...]:
     A day and a time beside each other are one phrase: "tomorrow at 5 pm".
     """
     found: list[Moment] = []
-    for part in _joined(text, sorted(_parts(text, now), key=lambda part: part.start)):
+    for part in _joined(text, sorted(_parts(text, now), key=_place)):
         kind: Kind = "datetime"
         if part.at is not None:
             at = part.at
@@ -95,14 +95,17 @@ def _parts(text: str, now: datetime) -> Iterator[_Part]:
                 continue  # "February 30", "in 99999999 weeks": words, but no date
 
 
+def _place(part: _Part) -> tuple[int, int]:
+    return part.start, -part.end
+
+
 def _joined(text: str, parts: list[_Part]) -> list[_Part]:
     joined: list[_Part] = []
     for part in parts:
         before = joined[-1] if joined else None
         if before is not None and part.start < before.end:
-            if part.end - part.start > before.end - before.start:
-                joined[-1] = part
-        elif (
+            continue  # the first, longest one holds it
+        if (
             before is not None
             and _BETWEEN.fullmatch(text, before.end, part.start)
             and (

@@ -101,9 +101,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
             start = -1
         begin, end = word.span()
         start = begin if start < 0 else start
-    if start >= 0:
-        spans.append((start, end))
-    return spans
+    return [*spans, (start, end)] if start >= 0 else spans
 
 
 def _ends(word: str, following: str) -> bool:

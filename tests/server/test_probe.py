@@ -1,6 +1,7 @@
 """Containers are made here byte by byte: only what their header says matters."""
 
 import contextlib
+import hashlib
 import struct
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def wide_mvhd(seconds: float, kind: bytes = b"mvhd") -> bytes:
 
 def trak(handler: bytes, seconds: float) -> bytes:
     hdlr = box(b"hdlr", bytes(8), handler, bytes(13))
-    return box(b"trak", box(b"tkhd", bytes(84)), box(b"mdia", mvhd(seconds, b"mdhd"), hdlr))
+    mdia = box(b"mdia", mvhd(seconds, b"mdhd"), hdlr, box(b"minf", bytes(8)))
+    return box(b"trak", box(b"tkhd", bytes(84)), mdia)
 
 
 FTYP = box(b"ftyp", b"isom\0\0\2\0isommp41")
@@ -59,7 +61,7 @@ FLOAT = chunk(b"fmt ", struct.pack("<HHIIHHH", 3, 1, 8000, 32_000, 4, 32, 0))
 
 
 def test_an_mp4_with_sound_tells_its_length(look):
-    found = look(FTYP + box(b"moov", mvhd(60), VIDEO, SOUND) + MDAT)
+    found = look(FTYP + box(b"moov", mvhd(60), VIDEO, SOUND, box(b"udta")) + MDAT)
     assert found == MediaInfo("mp4", has_audio=True, duration=60.0)
 
 
@@ -146,10 +148,21 @@ def test_a_wav_without_format_or_sound_is_refused(look, content):
         look(content)
 
 
+@pytest.mark.parametrize(
+    "name, seconds, limit", [("inaugural.mp4", 11.0, 150_000), ("sensibility.m4a", 7.1, 100_000)]
+)
+def test_the_recordings_of_the_demo_are_as_described(name: str, seconds: float, limit: int):
+    media = Path(__file__).parents[2] / "examples" / "media"
+    assert probe(media / name) == MediaInfo(name[-3:], True, seconds)
+    content = (media / name).read_bytes()
+    assert len(content) <= limit
+    assert hashlib.sha256(content).hexdigest() in (media / "README.md").read_text()
+
+
 def test_an_aiff_tells_its_length(look):
     rate_8000 = struct.pack(">HQ", 16_383 + 12, 8000 << 51)
     comm = b"COMM" + struct.pack(">IHIH", 18, 1, 12_000, 16) + rate_8000
-    form = b"FORM" + struct.pack(">I", 4 + len(comm)) + b"AIFF" + comm
+    form = b"FORM" + struct.pack(">I", 14 + len(comm)) + b"AIFF" + b"ANNO\0\0\0\1x\0" + comm
     assert look(form) == MediaInfo("aiff", True, 1.5)
     with pytest.raises(MediaError, match="COMM"):
         look(b"FORM\0\0\0\4AIFF")
@@ -183,6 +196,11 @@ def ogg(content: bytes, position: int) -> bytes:
 )
 def test_the_last_page_of_an_ogg_tells_its_length(look, first, last, container, seconds):
     assert look(ogg(first, 0) + ogg(bytes(255), last)) == MediaInfo(container, True, seconds)
+
+
+def test_an_ogg_without_a_page_near_its_end_has_no_known_length(look):
+    first = ogg(b"\x01vorbis" + struct.pack("<IBI", 0, 1, 44_100), 0)
+    assert look(first + bytes(200_000)) == MediaInfo("ogg", True, None)
 
 
 def test_an_ogg_of_pictures_has_no_audio(look):
@@ -226,6 +244,11 @@ def test_an_mp3_with_a_vbri_tag_counts_its_frames(look):
 def test_an_mp3_of_half_rate_is_read(look):
     # MPEG 2 layer 3, 16 kbit/s, 16 kHz, mono.
     assert look((b"\xff\xf3\x28\xc0" + bytes(68)) * 50).duration == 1.8
+
+
+def test_what_only_looks_like_a_frame_is_passed_over(look):
+    tag = b"ID3\4\0\0\0\0\0\0"
+    assert look(tag + b"\xff\xfb\xf8\xc0" + MP3_FRAME * 100).duration == 3.6
 
 
 def test_a_tag_with_nothing_behind_it_is_refused(look):
