@@ -42,8 +42,9 @@ class Budget:
 class _Watch:
     born: float
     at: float
-    hinted: bool = False
     asked: bool = False
+    hinted: bool = False
+    hint_at: float = float("-inf")
     asked_at: float = float("-inf")
     missing_since: float | None = None
 
@@ -67,11 +68,12 @@ class PollPlan:
     ) -> None:
         """Plan a job's first poll.
 
-        ``age``: seconds since it was submitted, when that was earlier. ``duration``:
-        seconds of recording, since a long one is not done at once.
+        ``age``: seconds since it was submitted, when that was earlier; such a job may have
+        ended long ago, so it is asked soon. ``duration``: seconds of recording, since a
+        long one is not done at once.
         """
         if job_id not in self._watches:
-            first = self._interval(max(age, duration or 0.0))
+            first = self._interval((duration or 0.0) - age)
             watch = self._watches[job_id] = _Watch(born=now - age, at=now + first)
             heappush(self._heap, (watch.at, job_id))
 
@@ -80,7 +82,10 @@ class PollPlan:
         self._watches.pop(job_id, None)
 
     def hint(self, job_id: str, now: float) -> None:
-        """Bring a job's poll forward. Harmless for a job not watched, or hinted already."""
+        """Bring a job's poll forward. Harmless for a job not watched, or hinted already.
+
+        The ordinary poll stays planned, should its turn come sooner.
+        """
         watch = self._watches.get(job_id)
         if watch is not None and not watch.hinted:
             watch.hinted = True
@@ -114,12 +119,11 @@ class PollPlan:
         if watch is None:
             return
         watch.asked = False
+        interval = self._interval(now - watch.born)
+        watch.at = now + interval * (1 + self._policy.jitter * jitter)
+        heappush(self._heap, (watch.at, job_id))
         if watch.hinted:  # while it was being asked: the answer may be older than the hint
             self._plan_hinted(job_id, watch, now)
-        else:
-            interval = self._interval(now - watch.born)
-            watch.at = now + interval * (1 + self._policy.jitter * jitter)
-            heappush(self._heap, (watch.at, job_id))
 
     def found(self, job_id: str) -> None:
         """Note that the server knows the job: the grace of an earlier 404 is over."""
@@ -146,8 +150,8 @@ class PollPlan:
         return max((now - watch.born for watch in self._watches.values()), default=None)
 
     def _plan_hinted(self, job_id: str, watch: _Watch, now: float) -> None:
-        watch.at = max(now, watch.asked_at + _HINT_GAP)
-        heappush(self._hints, (watch.at, job_id))
+        watch.hint_at = max(now, watch.asked_at + _HINT_GAP)
+        heappush(self._hints, (watch.hint_at, job_id))
 
     def _interval(self, age: float) -> float:
         policy = self._policy
@@ -170,13 +174,11 @@ class PollPlan:
         """Drop entries that were overtaken: the job ended, is being asked, or was replanned."""
 
         def is_live(entry: tuple[float, str]) -> bool:
-            watch = self._watches.get(entry[1])
-            return (
-                watch is not None
-                and not watch.asked
-                and watch.hinted == hinted
-                and watch.at == entry[0]
-            )
+            at, job_id = entry
+            watch = self._watches.get(job_id)
+            if watch is None or watch.asked:
+                return False
+            return watch.hinted and watch.hint_at == at if hinted else watch.at == at
 
         while heap and not is_live(heap[0]):
             heappop(heap)

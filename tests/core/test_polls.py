@@ -1,0 +1,551 @@
+import pytest
+from attrs import define
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from symbl_aio._core.polls import Budget, PollPlan
+from symbl_aio.config import Polls
+
+PATIENT = Polls(share=0.1, floor=1, ceiling=10, jitter=0.5, per_second=1000, hinted_per_second=1000)
+HAIR = 1e-6
+"""Seconds that rounding may cost."""
+
+
+def ordinary(*job_ids: str) -> list[tuple[str, bool]]:
+    return [(job_id, False) for job_id in job_ids]
+
+
+def hinted(*job_ids: str) -> list[tuple[str, bool]]:
+    return [(job_id, True) for job_id in job_ids]
+
+
+def plan_of(*job_ids: str, policy: Polls = PATIENT, now: float = 0.0) -> PollPlan:
+    plan = PollPlan(policy)
+    for job_id in job_ids:
+        plan.watch(job_id, now)
+    return plan
+
+
+def entries(plan: PollPlan) -> int:
+    """Count what the plan has noted down."""
+    return sum(len(value) for value in vars(plan).values() if isinstance(value, list))
+
+
+# When a job is asked
+
+
+def test_a_job_is_asked_first_after_the_shortest_interval():
+    plan = plan_of("job")
+
+    assert plan.next_at() == 1
+    assert plan.due(0.99, 10) == []
+    assert plan.due(1, 10) == ordinary("job")
+
+
+@pytest.mark.parametrize(
+    "age, interval",
+    [(5, 1), (10, 1), (50, 5), (100, 10), (3600, 10)],
+    ids=["floor", "share at the floor", "share", "share at the ceiling", "ceiling"],
+)
+def test_a_job_is_asked_less_often_as_it_ages(age, interval):
+    plan = plan_of("job")
+    plan.due(age, 10)
+    plan.again("job", age, jitter=0)
+
+    assert plan.next_at() == age + interval
+
+
+@pytest.mark.parametrize("luck, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
+def test_intervals_are_spread_by_a_share_of_themselves(luck, interval):
+    plan = plan_of("job")
+    plan.due(50, 10)
+    plan.again("job", 50, jitter=luck)
+
+    assert plan.next_at() == 50 + interval
+
+
+@pytest.mark.parametrize("duration, first", [(None, 1), (2, 1), (50, 5), (14_400, 10)])
+def test_a_long_recording_is_asked_for_later(duration, first):
+    plan = PollPlan(PATIENT)
+    plan.watch("job", 0, duration=duration)
+
+    assert plan.next_at() == first
+
+
+def test_a_job_submitted_long_ago_is_asked_soon_since_it_may_have_ended():
+    plan = PollPlan(PATIENT)
+    plan.watch("job", 1000, age=500)
+    assert plan.next_at() == 1001
+
+    plan.due(1001, 10)
+    plan.again("job", 1001, jitter=0)
+    assert plan.next_at() == 1011, "and after that according to its age"
+
+
+def test_watching_a_job_twice_changes_nothing():
+    plan = plan_of("job")
+    plan.watch("job", 100)
+
+    assert len(plan) == 1
+    assert plan.due(100, 10) == ordinary("job")
+    assert plan.oldest(100) == 100
+
+
+def test_a_job_is_not_named_again_before_its_answer_is_there():
+    plan = plan_of("job")
+    plan.due(1, 10)
+
+    assert plan.due(1000, 10) == []
+    assert plan.next_at() is None
+    plan.again("job", 1000, jitter=0)
+    assert plan.due(1010, 10) == ordinary("job")
+
+
+def test_the_longest_overdue_come_first_and_no_more_than_wanted():
+    plan = PollPlan(PATIENT)
+    for number in (3, 1, 2):
+        plan.watch(f"job {number}", number)
+
+    assert plan.due(100, 2) == ordinary("job 1", "job 2")
+    assert plan.due(100, 0) == []
+    assert plan.due(100, -1) == []
+    assert plan.due(100, 2) == ordinary("job 3")
+
+
+def test_a_forgotten_job_is_not_asked():
+    plan = plan_of("job", "other")
+    plan.forget("job")
+
+    assert len(plan) == 1
+    assert plan.due(100, 10) == ordinary("other")
+
+
+def test_a_job_forgotten_while_it_is_asked_does_not_come_back():
+    plan = plan_of("job")
+    plan.due(1, 10)
+    plan.forget("job")
+    plan.again("job", 2, jitter=0)
+
+    assert len(plan) == 0
+    assert plan.next_at() is None
+
+
+def test_a_job_forgotten_and_watched_again_begins_anew():
+    plan = plan_of("job")
+    plan.forget("job")
+    plan.watch("job", 0.5)
+
+    assert plan.due(1, 10) == []
+    assert plan.due(1.5, 10) == ordinary("job")
+    assert plan.due(1.5, 10) == []
+
+
+def test_a_job_that_was_asked_without_being_due_is_planned_anew():
+    plan = plan_of("job")
+    plan.again("job", 0.5, jitter=0)
+
+    assert plan.due(1, 10) == []
+    assert plan.due(1.5, 10) == ordinary("job")
+
+
+def test_unknown_jobs_do_no_harm():
+    plan = PollPlan(PATIENT)
+    plan.forget("job")
+    plan.hint("job", 0)
+    plan.again("job", 0, jitter=0)
+    plan.found("job")
+
+    assert not plan.is_missing_too_long("job", 1e9)
+    assert not plan.is_too_old("job", 1e9)
+    assert plan.due(1e9, 10) == []
+    assert plan.next_at() is None
+    assert entries(plan) == 0
+
+
+# Hints
+
+
+def test_a_hint_brings_a_poll_forward():
+    plan = plan_of("job", "other")
+    plan.hint("job", 0.25)
+
+    assert plan.next_at() == 0.25
+    assert plan.due(0.25, 10) == hinted("job")
+    assert plan.due(1, 10) == ordinary("other")
+
+
+def test_a_second_hint_brings_no_second_poll():
+    plan = plan_of("job")
+    plan.hint("job", 0.25)
+    plan.hint("job", 0.5)
+
+    assert plan.due(0.5, 10) == hinted("job")
+    plan.again("job", 0.75, jitter=0)
+    assert plan.due(1.74, 10) == []
+
+
+def test_a_hint_while_the_job_is_asked_leads_to_another_poll_since_the_answer_may_be_older():
+    plan = plan_of("job")
+    plan.due(60, 10)
+    plan.hint("job", 60.25)
+    assert plan.next_at() is None
+
+    plan.again("job", 60.5, jitter=0)
+    assert plan.next_at() == 61
+    assert plan.due(61, 10) == hinted("job")
+
+
+def test_a_hinted_job_is_asked_at_most_once_a_second():
+    plan = plan_of("job")
+    plan.due(60, 10)
+    plan.again("job", 60, jitter=0)
+    plan.hint("job", 60.1)
+
+    assert plan.due(60.99, 10) == []
+    assert plan.due(61, 10) == hinted("job")
+
+
+def test_a_hint_never_delays_the_ordinary_poll():
+    plan = PollPlan(Polls(floor=0.5, jitter=0))
+    plan.watch("job", 0)
+    plan.due(0.5, 10)
+    plan.again("job", 0.5, jitter=0)
+    plan.hint("job", 0.6)
+
+    assert plan.next_at() == 1.0, "and not 1.5, a second after the last poll"
+    assert plan.due(1.0, 10) == ordinary("job")
+    plan.again("job", 1.0, jitter=0)
+    assert plan.due(1.5, 10) == ordinary("job"), "the hint was followed"
+
+
+def test_a_hint_for_a_job_that_was_forgotten_is_gone():
+    plan = plan_of("job")
+    plan.hint("job", 0)
+    plan.forget("job")
+    plan.watch("job", 0)
+
+    assert plan.due(0.5, 10) == []
+
+
+def test_hinted_polls_have_a_budget_of_their_own():
+    plan = PollPlan(Polls(per_second=1, hinted_per_second=2, floor=1, jitter=0))
+    for number in range(6):
+        plan.watch(f"job {number}", 0)
+    for number in (4, 5):
+        plan.hint(f"job {number}", 1)
+
+    assert plan.due(1, 10) == [("job 4", True), ("job 0", False)]
+    assert plan.next_at() == 1.5
+    assert plan.due(1.5, 10) == hinted("job 5")
+    assert plan.next_at() == 2
+    assert plan.due(2, 10) == ordinary("job 1")
+
+
+# Budgets
+
+
+def test_a_budget_is_spread_evenly():
+    budget = Budget(10)
+
+    assert budget.take(0)
+    assert not budget.take(0.0625)
+    assert budget.next_at() == 0.1
+    assert budget.take(0.1)
+
+
+def test_a_large_budget_allows_a_tenth_of_a_second_at_once():
+    budget = Budget(50)
+
+    assert [budget.take(7) for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+def test_a_budget_does_not_add_up_while_it_is_unused():
+    budget = Budget(50)
+    budget.take(0)
+
+    assert sum(budget.take(1000) for _ in range(100)) == 5
+
+
+@pytest.mark.parametrize("rate", [0.2, 1, 10, 50])
+def test_ten_thousand_jobs_stay_within_the_budget_and_none_starves(rate):
+    count = 10_000
+    plan = PollPlan(Polls(per_second=rate, floor=1, ceiling=10))
+    for number in range(count):
+        plan.watch(str(number), 0)
+    asked: dict[str, float] = {}
+    polls, started, now = 0, 0.0, 0.0
+    while polls < 2.5 * count:
+        at = plan.next_at()
+        assert at is not None
+        now = max(now, at)
+        started = started or now
+        named = plan.due(now, 64)
+        assert named, "next_at promised one"
+        for job_id, _ in named:
+            assert now - asked.get(job_id, 0.0) <= count / rate + 12
+            asked[job_id] = now
+            plan.again(job_id, now, jitter=(-1) ** polls)
+            polls += 1
+            assert polls <= rate * (now - started) + max(1, rate / 10) + HAIR
+
+    assert len(asked) == count
+
+
+def test_ten_thousand_hints_at_once_are_followed_within_their_budget():
+    plan = plan_of(*map(str, range(10_000)), policy=Polls(hinted_per_second=50))
+    for number in range(10_000):
+        plan.hint(str(number), 0)
+    followed = 0
+    while (at := plan.next_at()) is not None:
+        for job_id, by_hint in plan.due(at, 64):
+            followed += by_hint
+            plan.forget(job_id)
+            assert followed <= 50 * at + 5 + HAIR
+
+    assert len(plan) == 0
+    assert followed > 8000
+
+
+# What is kept
+
+
+def test_jobs_that_end_leave_nothing_behind():
+    plan = plan_of(*map(str, range(10_000)))
+    plan.watch("long", -5)
+    for number in range(10_000):
+        plan.hint(str(number), 0.5)
+        plan.forget(str(number))
+    plan.next_at()
+
+    assert entries(plan) <= 2 * 64
+
+
+def test_hints_and_refreshes_leave_nothing_behind():
+    plan = PollPlan(PATIENT)
+    plan.watch("first", -5)
+    plan.watch("job", 0)
+    for step in range(2000):
+        now = float(2 * step)
+        plan.hint("job", now)
+        plan.again("job", now, jitter=0)
+        plan.hint("job", now)
+        plan.due(now + 0.5, 1)
+        plan.again("job", now + 0.5, jitter=0)
+
+    assert entries(plan) <= 2 * 64 + 4
+
+
+# When a job is lost
+
+
+def test_a_job_unknown_to_the_server_has_a_grace():
+    plan = plan_of("job", policy=Polls(not_found_grace=30))
+
+    assert not plan.is_missing_too_long("job", 100)
+    assert not plan.is_missing_too_long("job", 129.9)
+    assert plan.is_missing_too_long("job", 130)
+
+
+def test_an_answer_about_the_job_ends_the_grace():
+    plan = plan_of("job", policy=Polls(not_found_grace=30))
+    plan.is_missing_too_long("job", 100)
+    plan.found("job")
+
+    assert not plan.is_missing_too_long("job", 140)
+    assert plan.is_missing_too_long("job", 170)
+
+
+def test_a_job_is_followed_for_so_long_since_it_was_submitted():
+    plan = PollPlan(Polls(track_for=1000))
+    plan.watch("job", 0)
+    plan.watch("earlier", 0, age=400)
+
+    assert not plan.is_too_old("earlier", 599)
+    assert plan.is_too_old("earlier", 600)
+    assert not plan.is_too_old("job", 999)
+    assert plan.is_too_old("job", 1000)
+
+
+def test_the_oldest_job_is_known():
+    plan = plan_of("job", now=100)
+    plan.watch("earlier", 100, age=400)
+
+    assert plan.oldest(150) == 450
+    assert PollPlan(PATIENT).oldest(0) is None
+
+
+# Any order of events
+
+
+@define
+class Noted:
+    """One job on the naive list."""
+
+    born: float
+    at: float
+    asked: bool = False
+    hinted: bool = False
+    hint_at: float = 0.0
+    asked_at: float = float("-inf")
+
+
+class NaiveBudget:
+    """Never more than ``rate`` a second and a little at once, in every window there is."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.at_once = max(1.0, rate / 10)
+        self.taken: list[float] = []
+
+    def next_at(self) -> float:
+        count = len(self.taken)
+        return max(
+            (
+                began + (count - index + 1 - self.at_once) / self.rate
+                for index, began in enumerate(self.taken)
+            ),
+            default=float("-inf"),
+        )
+
+
+@given(
+    rate=st.sampled_from([0.25, 1.0, 9.0, 10.0, 16.0, 50.0, 1000.0]),
+    waits=st.lists(st.integers(0, 300).map(lambda number: number / 1000), max_size=60),
+)
+def test_a_budget_holds_in_every_window(rate, waits):
+    budget, naive, now = Budget(rate), NaiveBudget(rate), 0.0
+    for wait in waits:
+        now += wait
+        free_at, taken = naive.next_at(), budget.take(now)
+        if abs(free_at - now) > HAIR:
+            assert taken == (free_at < now)
+        if taken:
+            naive.taken.append(now)
+
+
+class PlanBesideList(RuleBasedStateMachine):
+    """Whatever is done, the plan names those that a naive list of jobs names."""
+
+    @initialize(
+        per_second=st.sampled_from([0.5, 10.0, 40.0]),
+        hinted_per_second=st.sampled_from([0.5, 2.0, 50.0]),
+    )
+    def open(self, per_second: float, hinted_per_second: float) -> None:
+        self.policy = Polls(
+            floor=0.5, ceiling=15, per_second=per_second, hinted_per_second=hinted_per_second
+        )
+        self.plan = PollPlan(self.policy)
+        self.now = 1000.0
+        self.number = 0
+        self.jobs: dict[str, Noted] = {}
+        self.ordinary = NaiveBudget(per_second)
+        self.hinted = NaiveBudget(hinted_per_second)
+
+    def interval(self, age: float) -> float:
+        return sorted([self.policy.floor, self.policy.share * age, self.policy.ceiling])[1]
+
+    def a_job(self, data: st.DataObject, *, asked: bool | None = None) -> str | None:
+        known = [job_id for job_id, job in self.jobs.items() if asked in (None, job.asked)]
+        return data.draw(st.sampled_from(known)) if known else None
+
+    def waiting(self, *, by_hint: bool) -> list[tuple[float, str]]:
+        """List those that wait for their time, with it, the earliest first."""
+        return sorted(
+            (job.hint_at if by_hint else job.at, job_id)
+            for job_id, job in self.jobs.items()
+            if not job.asked and (job.hinted or not by_hint)
+        )
+
+    @rule(seconds=st.sampled_from([1 / 64, 0.25, 1.0, 7.0, 60.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        count=st.integers(1, 12),
+        age=st.sampled_from([0.0, 5.0, 300.0]),
+        duration=st.sampled_from([None, 40.0, 4000.0]),
+    )
+    def watch(self, count: int, age: float, duration: float | None) -> None:
+        for _ in range(count):
+            self.number += 1
+            job_id = f"job {self.number}"
+            self.plan.watch(job_id, self.now, age=age, duration=duration)
+            first = self.interval(max(0.0, (duration or 0.0) - age))
+            self.jobs[job_id] = Noted(self.now - age, self.now + first)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        job_id = self.a_job(data)
+        assert job_id is not None
+        self.plan.forget(job_id)
+        del self.jobs[job_id]
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def hint(self, data: st.DataObject) -> None:
+        for _ in range(data.draw(st.integers(1, 5))):
+            job_id = self.a_job(data)
+            assert job_id is not None
+            self.plan.hint(job_id, self.now)
+            job = self.jobs[job_id]
+            if not job.hinted:
+                job.hinted, job.hint_at = True, max(self.now, job.asked_at + 1)
+
+    @rule(most=st.integers(-1, 30))
+    def ask(self, most: int) -> None:
+        named = self.plan.due(self.now, most)
+        assert len(named) <= max(0, most)
+        for by_hint, budget in ((True, self.hinted), (False, self.ordinary)):
+            due = [job_id for at, job_id in self.waiting(by_hint=by_hint) if at <= self.now]
+            these = [job_id for job_id, hint in named if hint is by_hint]
+            assert these == due[: len(these)], "the longest overdue come first"
+            for job_id in these:
+                assert budget.next_at() <= self.now + HAIR, "more than the budget allows"
+                budget.taken.append(self.now)
+                job = self.jobs[job_id]
+                assert not by_hint or self.now - job.asked_at >= 1
+                job.asked, job.hinted, job.asked_at = True, False, self.now
+            if len(these) < len(due) and len(named) < most:
+                assert budget.next_at() > self.now - HAIR, "somebody due was left out"
+
+    @rule()
+    def sleep_until_somebody_is_due(self) -> None:
+        at = self.plan.next_at()
+        if at is not None:
+            if at - HAIR > self.now:
+                assert self.plan.due(at - HAIR, 99) == []
+            self.now = max(self.now, at)
+            before = len(self.waiting(by_hint=False))
+            self.ask(1)
+            assert len(self.waiting(by_hint=False)) == before - 1
+
+    @rule(data=st.data(), luck=st.sampled_from([-1.0, 0.0, 1.0]), asked=st.booleans())
+    def plan_again(self, data: st.DataObject, luck: float, asked: bool) -> None:
+        """Also those that were not due: anybody may refresh a job at any time."""
+        job_id = self.a_job(data, asked=asked)
+        if job_id is not None:
+            self.plan.again(job_id, self.now, jitter=luck)
+            job = self.jobs[job_id]
+            interval = self.interval(self.now - job.born)
+            job.asked, job.at = False, self.now + interval * (1 + self.policy.jitter * luck)
+            job.hint_at = max(self.now, job.asked_at + 1)
+
+    @invariant()
+    def the_next_time_is_the_right_one(self) -> None:
+        times = [
+            max(waiting[0][0], budget.next_at())
+            for by_hint, budget in ((True, self.hinted), (False, self.ordinary))
+            if (waiting := self.waiting(by_hint=by_hint))
+        ]
+        at = self.plan.next_at()
+        assert at == (pytest.approx(min(times), abs=HAIR) if times else None)
+
+    @invariant()
+    def what_is_noted_is_bounded(self) -> None:
+        assert len(self.plan) == len(self.jobs)
+        assert entries(self.plan) <= 2 * max(64, 2 * len(self.jobs))
+
+
+TestPlanBesideList = PlanBesideList.TestCase
