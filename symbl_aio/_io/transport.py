@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from time import perf_counter
 from typing import Final
@@ -36,6 +37,8 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
+_PIECE: Final = 256 * 1024
+
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -52,7 +55,10 @@ class ReplayRefusedError(Exception):
 
 
 class Body:
-    """The body of one attempt: iterable once, of known size, told how far it got."""
+    """The body of one attempt: iterable once, of known size, told how far it got.
+
+    ``starved``: the source was asked for a chunk and has not given it (yet).
+    """
 
     def __init__(
         self, chunks: AsyncGenerator[bytes, None], size: int, moved: Callable[[int, int], None]
@@ -60,6 +66,7 @@ class Body:
         self.size = size
         self.started = False
         self.complete = False
+        self.starved = False
         self.error: SymblError | None = None
         self.touch: Callable[[bool], None] = lambda _complete: None
         self._chunks = chunks
@@ -77,19 +84,21 @@ class Body:
 
     async def __anext__(self) -> bytes:
         async with self._reading:
-            self.started = True
+            self.started = self.starved = True
             self._moved(self._sent, self.size)
             try:
                 chunk = await self._next()
             except SymblError as error:
                 self.error = error
                 raise
+            self.starved = False
             if self._stopped:
                 raise ReplayRefusedError("this body was withdrawn")
             self._sent += len(chunk)
+            complete = self._sent == self.size
+            self.touch(complete)
             # From here to the transport nothing waits: from "complete" on, it may arrive.
-            self.complete = self._sent == self.size
-            self.touch(self.complete)
+            self.complete = complete
             return chunk
 
     async def _next(self) -> bytes:
@@ -118,8 +127,13 @@ class Body:
 
 
 async def once(data: bytes) -> AsyncGenerator[bytes, None]:
-    """Give bytes that are in memory as the chunks of a ``Body``."""
-    yield data
+    """Give bytes that are in memory as the chunks of a ``Body``.
+
+    In pieces, so that a long one is not complete before its first byte has left, and the
+    time for the answer does not run while it is still on its way.
+    """
+    for at in range(0, len(data), _PIECE):
+        yield data[at : at + _PIECE]
 
 
 class Transport:
@@ -160,25 +174,28 @@ class Transport:
     ) -> Answer:
         """Send one request and read its answer.
 
-        Raises ``TransportError`` with ``sent``; ``UploadStalledError`` or another
-        ``UploadError`` when the body failed before it was complete; ``DecodeError``
-        for an answer that is no text, or larger than ``Limits.answer_bytes``.
+        ``body`` is a submission's; without it the call only asks, and if it has a body of
+        its own, that is sent. Raises ``TransportError`` with ``sent``;
+        ``UploadStalledError`` or another ``UploadError`` when the body failed before it was
+        complete; ``DecodeError`` for a good answer larger than ``Limits.answer_bytes``.
         """
+        asks = body is None
         if body is None and call.body is not None:
             body = Body(once(call.body), len(call.body), lambda _sent, _total: None)
         try:
             async with asyncio.timeout(None) as deadline:
-                self._watch(deadline, body)
+                self._watch(deadline, None if asks else body)
                 return await self._exchange(call, headers, body)
         except SymblError:
             raise
         except Exception as error:
-            # Whatever broke, all that counts is how far the body got. The cause is not
-            # chained: messages of aiohttp hold the URL, whose query may hold a secret.
-            raise self._translate(call, body, error) from None
+            failure = self._translate(call, None if asks else body, error)
         finally:
             if body is not None:
                 await body.aclose()
+        # Not inside the handler, which would chain the cause: messages of aiohttp hold the
+        # URL, whose query may hold a secret.
+        raise failure
 
     def _watch(self, deadline: asyncio.Timeout, body: Body | None) -> None:
         """Set the clock of the exchange: a whole read, or from chunk to chunk of an upload."""
@@ -207,9 +224,10 @@ class Transport:
             # aiohttp would name a content type of its own, which the API refuses for audio.
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
+            raise_for_status=False,  # whatever a borrowed session does elsewhere
             timeout=aiohttp.ClientTimeout(total=None, connect=self._config.timeouts.connect),
         ) as response:
-            raw = await self._read_capped(response, body)
+            raw = await self._read_capped(response)
             if body is not None and not body.complete:
                 # An early refusal: the rest of the body must not go on this connection.
                 response.close()
@@ -220,25 +238,26 @@ class Transport:
                 elapsed=perf_counter() - began,
             )
 
-    async def _read_capped(self, response: aiohttp.ClientResponse, body: Body | None) -> bytes:
-        parts: list[bytes] = []
-        size = 0
+    async def _read_capped(self, response: aiohttp.ClientResponse) -> bytes:
+        most = self._config.limits.answer_bytes
+        # A refusal is one by its status: it may be cut off by the server's closing in the
+        # middle of our body, or be longer than will be read.
+        refused = response.status >= 300
+        answer = bytearray()
         try:
             async for part in response.content.iter_any():
-                size += len(part)
-                if size > self._config.limits.answer_bytes:
+                answer += part
+                if len(answer) > most:
+                    if refused:
+                        break
                     raise DecodeError(
-                        f"the answer is larger than Limits.answer_bytes "
-                        f"({self._config.limits.answer_bytes})",
-                        _text(b"".join(parts)[:1000], None),
+                        f"the answer is larger than Limits.answer_bytes ({most})",
+                        _text(answer[:1000], None),
                     )
-                parts.append(part)
         except (aiohttp.ClientError, OSError):
-            # The status is known. A refusal whose text was cut off by the server's closing
-            # in the middle of our body is still a refusal.
-            if response.status < 400:
+            if not refused:
                 raise
-        return b"".join(parts)
+        return bytes(answer[:most])
 
     def _translate(self, call: Call, body: Body | None, error: BaseException) -> SymblError:
         where = f"{call.method} {call.path}"
@@ -248,9 +267,9 @@ class Transport:
             return UntrustedServerError(f"{where}: {_describe(error)}", "no")
         sent = _how_far(body, error)
         if isinstance(error, TimeoutError) and body is not None and sent == "partial":
+            who = "the body's source gave" if body.starved else "the server took"
             return UploadStalledError(
-                f"{where}: the server took no more of the body for "
-                f"{self._config.timeouts.stall:g} s"
+                f"{where}: {who} no more of it for {self._config.timeouts.stall:g} s"
             )
         return TransportError(f"{where}: {_describe(error)}", sent)
 
@@ -264,9 +283,16 @@ def _how_far(body: Body | None, error: BaseException) -> Sent:
 
 
 def _describe(error: BaseException) -> str:
+    # The text of aiohttp's own errors may hold the URL; the error number does not. The
+    # numbers of TLS and of the resolver are not those of the system.
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "the server's certificate does not verify"
-    # The text of aiohttp's own errors may hold the URL; the error number does not.
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "cannot connect (the TLS handshake failed)"
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, socket.gaierror
+    ):
+        return "cannot connect (the host's name does not resolve)"
     why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
     if isinstance(error, _NEVER_CONNECTED):
         return f"cannot connect ({why or type(error).__name__})"
@@ -275,8 +301,8 @@ def _describe(error: BaseException) -> str:
     return f"the connection broke ({why or type(error).__name__})"
 
 
-def _text(raw: bytes, charset: str | None) -> str:
+def _text(raw: bytes | bytearray, charset: str | None) -> str:
     try:
         return raw.decode(charset or "utf-8", errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):
         return raw.decode("utf-8", errors="replace")

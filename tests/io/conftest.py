@@ -1,0 +1,187 @@
+"""A server that speaks as little HTTP as a test wants, and any amount of nonsense.
+
+Each connection runs the test's script. A test waits for what the script notes, never for
+time: ``noticed`` is set by the script, ``held`` is never set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field, frozen
+
+from symbl_aio._io.transport import Transport
+from symbl_aio.config import Config, Timeouts
+
+
+@frozen
+class Head:
+    """The head of a request as it stood on the wire."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header, since one that is sent twice is a fault of its own."""
+        return [value for known, value in self.headers if known.lower() == name.lower()]
+
+    @property
+    def length(self) -> int:
+        return int(self.all("Content-Length")[0]) if self.all("Content-Length") else 0
+
+
+class Exchange:
+    """One connection, in the hands of a script."""
+
+    def __init__(self, server: RawServer, reader: Any, writer: Any) -> None:
+        self.server = server
+        self.reader: asyncio.StreamReader = reader
+        self.writer: asyncio.StreamWriter = writer
+
+    async def head(self) -> Head:
+        text = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = text.split("\r\n")[:-2]
+        method, target, _ = first.split(" ", 2)
+        pairs = [line.split(": ", 1) for line in lines]
+        head = Head(method, target, [(name, value) for name, value in pairs])
+        self.server.heads.append(head)
+        return head
+
+    async def request(self) -> tuple[Head, bytes]:
+        """Read a whole request, as long as its head says."""
+        head = await self.head()
+        body = await self.reader.readexactly(head.length)
+        self.server.bodies.append(body)
+        return head, body
+
+    async def answer(self, status: int, body: bytes | str = b"{}", *headers: str) -> None:
+        body = body.encode() if isinstance(body, str) else body
+        lines = [
+            f"HTTP/1.1 {status} So",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *headers,
+        ]
+        await self.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+    async def raw(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Close with a TCP reset."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def read_no_more(self) -> None:
+        """Take nothing from the socket, so that its buffers fill up."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await self.server.held.wait()
+
+
+Script = Callable[[Exchange], Awaitable[None]]
+
+
+@define(eq=False)
+class RawServer:
+    """What came in: ``connections``, ``heads`` in order, and ``bodies`` that were read whole."""
+
+    base_url: str = ""
+    connections: int = 0
+    heads: list[Head] = field(factory=list)
+    bodies: list[bytes] = field(factory=list)
+    noticed: asyncio.Event = field(factory=asyncio.Event)
+    held: asyncio.Event = field(factory=asyncio.Event)
+
+
+Serve = Callable[..., Awaitable[RawServer]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start raw servers; each runs its script for every connection, until that returns."""
+    listening: list[asyncio.Server] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def start(script: Script, *, tls: bool = False) -> RawServer:
+        server = RawServer()
+
+        async def connected(reader: Any, writer: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.add(task)
+            server.connections += 1
+            try:
+                await script(Exchange(server, reader, writer))
+            except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+                pass  # the client went away, or the test is over
+            finally:
+                tasks.discard(task)
+                writer.close()
+
+        context = None
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(Path(__file__).parent / "untrusted.pem")
+        accepting = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context, limit=2**20)
+        listening.append(accepting)
+        port = accepting.sockets[0].getsockname()[1]
+        server.base_url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        return server
+
+    yield start
+    for accepting in listening:
+        accepting.close()
+    for task in list(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., Transport]]:
+    """Make transports to a server, with short times where the test says so."""
+    made: list[Transport] = []
+
+    def open_(base_url: str, *, session: Any = None, **settings: Any) -> Transport:
+        times = {name: settings.pop(name) for name in ("connect", "read", "stall", "answer")
+                 if name in settings}  # fmt: skip
+        config = Config(base_url=base_url, timeouts=Timeouts(**times), **settings)
+        transport = Transport(config, session, "tests")
+        transport.open()
+        made.append(transport)
+        return transport
+
+    yield open_
+    for transport in made:
+        await transport.aclose()
+
+
+@pytest.fixture
+def everything_told() -> Callable[[BaseException], str]:
+    """Give all that an error, and whatever hangs on it, could show to somebody."""
+
+    def told(error: BaseException | None) -> str:
+        if error is None:
+            return ""
+        shown = [str(error), repr(error), repr(error.args), repr(vars(error))]
+        return "\n".join([*shown, told(error.__cause__), told(error.__context__)])
+
+    return told
+
+
+@pytest.fixture
+def no_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
