@@ -80,8 +80,8 @@ class Recognizer:
         """Recognise a recording, after those that were asked for earlier.
 
         Raises ``RecognitionError`` when the media cannot be decoded, has no audio track,
-        is cut off, or when the process stays silent or dies over it twice, and after
-        ``aclose``. Cancelling it ends the process; the next call starts another.
+        is cut off, or when the process cannot be started, stays silent or dies over it
+        twice, and after ``aclose``. Cancelling it ends the process; the next call starts another.
         """
         question = _question(path)
         async with self._turn:
@@ -149,14 +149,19 @@ class Recognizer:
             return self._process
         await self._end()
         self._check_open()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # The libraries talk a lot; only somebody who looks for a fault wants to read it.
-            stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
-            limit=_LONGEST_LINE,
-        )
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # The libraries talk a lot; only who looks for a fault wants to read it.
+                stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
+                limit=_LONGEST_LINE,
+            )
+        except OSError as error:
+            raise RecognitionError(
+                f"the recognition process cannot be started: {error.strerror}"
+            ) from error
         if self._closed:
             await self._end()
         self._check_open()

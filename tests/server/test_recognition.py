@@ -209,6 +209,14 @@ async def test_closing_while_the_process_starts_leaves_none(stage: Stage):
         await waiting
 
 
+async def test_a_process_that_cannot_start_is_an_error_of_recognition(tmp_path: Path):
+    recognizer = Recognizer(command=(str(tmp_path / "nothing"),))
+    with pytest.raises(RecognitionError, match="cannot be started: No such file") as caught:
+        await recognizer.transcribe("any.wav")
+    assert str(tmp_path) not in str(caught.value)
+    await recognizer.aclose()
+
+
 async def test_nothing_starts_after_closing(stage: Stage):
     await stage.recognizer.aclose()
     with pytest.raises(RecognitionError, match="closed"):
