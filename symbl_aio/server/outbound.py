@@ -14,10 +14,10 @@ import json
 import logging
 import socket
 from collections.abc import Collection, Mapping
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from symbl_aio.server.bodies import Body
 
@@ -40,6 +40,18 @@ def is_public(address: str) -> bool:
             tunnel = ip.teredo[1] if ip.teredo is not None else None
             ip = next((v4 for v4 in (ip.ipv4_mapped, ip.sixtofour, tunnel) if v4 is not None), ip)
     return ip.is_global and not ip.is_multicast
+
+
+def _as_address(host: str) -> str | None:
+    """The address that a host stands for, in every spelling that a socket takes; else None."""
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))  # 2130706433, 127.1, 0x7f.1
+    except OSError:
+        return None  # a name: its addresses are judged when it is resolved
 
 
 class _PublicOnly(AbstractResolver):
@@ -89,11 +101,11 @@ class Outbound:
 
     async def fetch(self, url: str, body: Body) -> None:
         """Download into ``body``. Raises OutboundError."""
-        self._check(url)
+        target = self._checked(url)
         try:
             async with (
                 asyncio.timeout(self._seconds),
-                self._client().get(url, allow_redirects=False) as response,
+                self._client().get(target, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise OutboundError(f"the link answered {response.status}")
@@ -114,11 +126,12 @@ class Outbound:
         """
         host = "?"
         try:
-            host = self._check(url)
+            target = self._checked(url)
+            host = target.host or host
             async with (
                 asyncio.timeout(self._call_seconds),
                 self._client().post(
-                    url,
+                    target,
                     data=json.dumps(payload, separators=(",", ":")).encode(),
                     headers={"Content-Type": "application/json"},
                     allow_redirects=False,
@@ -131,23 +144,25 @@ class Outbound:
             logger.info("webhook on %s was not delivered: %s", host, type(error).__name__)
         return False
 
-    def _check(self, url: str) -> str:
+    def _checked(self, url: str) -> URL:
         """Refuse what no resolver is asked about: the scheme, and addresses given as such."""
         try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
+            # Read as aiohttp will read it: a host may look like a name and be an address
+            # once it is normalised.
+            target = URL(url)
+            host = (target.raw_host or "").lower()
         except ValueError:
             raise OutboundError("the link is not a URL") from None
-        if parts.scheme not in ("http", "https") or not host:
+        if target.scheme not in ("http", "https") or not host:
             raise OutboundError("only http and https links are followed")
-        if not self._trusting and host not in self._allowed:
-            try:
-                public = is_public(host)
-            except ValueError:
-                return host  # a name: its addresses are judged when it is resolved
-            if not public:
-                raise OutboundError(f"{host} is not a public address")
-        return host
+        if self._trusting or host in self._allowed:
+            return target
+        address = _as_address(host)
+        # Some versions of aiohttp ask no resolver about anything made of digits and dots.
+        numeric = not host.strip("0123456789.")
+        if (numeric and address is None) or (address is not None and not is_public(address)):
+            raise OutboundError(f"{host} is not a public address")
+        return target
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

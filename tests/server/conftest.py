@@ -49,7 +49,7 @@ class Caller:
         # A body that cannot be sent twice: aiohttp would repeat some requests by itself.
         if isinstance(data := options.get("data"), bytes):
             headers = {"Content-Length": str(len(data)), **headers}
-            options["data"] = once(data)
+            options["data"] = Once(data)
         async with self._session.request(
             method,
             self.server.base_url + path,
@@ -101,8 +101,16 @@ class Caller:
         await self._session.close()
 
 
-async def once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+class Once:
+    """A body that some versions of aiohttp would otherwise send again, or send empty."""
+
+    def __init__(self, data: bytes) -> None:
+        self._pieces = [data]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if not self._pieces:
+            raise OSError("the body was sent before")
+        yield self._pieces.pop()
 
 
 Start = Callable[..., Awaitable[Caller]]

@@ -143,7 +143,20 @@ async def test_a_trusting_server_fetches_from_anywhere(
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "[::1]", "169.254.169.254", "localhost", "2130706433", "127.1", "0x7f.1"]
+    "host",
+    [
+        *("127.0.0.1", "[::1]", "[::ffff:7f00:1]", "169.254.169.254", "localhost", "LOCALHOST."),
+        *(
+            "2130706433",
+            "127.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "1.2.3.4.5",
+            "127。0。0。1",
+            "①②⑦.0.0.1",
+        ),
+    ],
 )
 async def test_others_do_not_go_to_private_addresses(
     outbound: Any, site: Site, body: Body, host: str
