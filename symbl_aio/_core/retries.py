@@ -84,7 +84,8 @@ class Attempts:
         if retry_after is not None:
             wait = min(retry_after, policy.max_retry_after)
         else:
-            wait = luck * min(policy.cap, policy.base * 2 ** (self._failed - 1))
+            doublings = min(self._failed - 1, 1000)  # as many as a float bears
+            wait = luck * min(policy.cap, policy.base * 2.0**doublings)
         return wait if now + wait - self._began <= policy.within else None
 
 
@@ -92,9 +93,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After`` (names in lower case): seconds, or a date told by the server's clock."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return float(text)
     try:
         wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, wait.total_seconds())
