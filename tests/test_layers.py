@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / ROOT
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "models", "options", "config"),
-    ("media", "job"),
+    ("media", "job", "events"),
     ("_core",),
     ("_io.transport", "_io.sources"),
     ("_io.auth",),
