@@ -1,0 +1,273 @@
+import inspect
+
+import pytest
+from attrs import fields
+
+from symbl_aio.config import (
+    DEFAULT_BASE_URL,
+    AccessToken,
+    Config,
+    Credentials,
+    Lanes,
+    Limits,
+    Polls,
+    Retries,
+    Timeouts,
+    credentials_from_env,
+)
+from symbl_aio.errors import ConfigurationError
+
+LOCAL = "http://127.0.0.1:8080"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch):
+    for name in ("BASE_URL", "ACCESS_TOKEN", "APP_ID", "APP_SECRET"):
+        monkeypatch.delenv(f"SYMBL_{name}", raising=False)
+
+
+# Numbers
+
+NUMBERS = [
+    pytest.param(cls, field.name, id=f"{cls.__name__}.{field.name}")
+    for cls in (Timeouts, Polls, Retries, Limits)
+    for field in fields(cls)
+    if field.name != "jitter"
+]
+
+
+@pytest.mark.parametrize("bad", [0, -1, -0.5, float("nan"), True, False])
+@pytest.mark.parametrize("cls, name", NUMBERS)
+def test_a_number_that_is_not_above_zero_is_refused_by_name(cls, name, bad):
+    with pytest.raises(ConfigurationError, match=rf"{cls.__name__}\.{name} is .*above 0"):
+        cls(**{name: bad})
+
+
+@pytest.mark.parametrize("cls, name", NUMBERS)
+def test_a_number_above_zero_is_taken(cls, name):
+    value = 14 if name != "floor" else 0.25
+
+    assert getattr(cls(**{name: value}), name) == value
+
+
+def test_limits_that_are_not_known_are_none():
+    assert Limits() == Limits(jobs=None, wait_for_slot=None)
+
+
+@pytest.mark.parametrize("jitter", [0, 0.5, 0.999])
+def test_a_jitter_is_a_share(jitter):
+    assert Polls(jitter=jitter).jitter == jitter
+
+
+@pytest.mark.parametrize("jitter", [-0.1, 1, 1.5, float("nan")])
+def test_a_jitter_that_is_no_share_is_refused(jitter):
+    with pytest.raises(ConfigurationError, match=r"Polls\.jitter"):
+        Polls(jitter=jitter)
+
+
+def test_a_floor_above_the_ceiling_is_refused():
+    assert Polls(floor=5, ceiling=5).floor == 5
+    with pytest.raises(ConfigurationError, match=r"Polls\.floor is above Polls\.ceiling"):
+        Polls(floor=5.1, ceiling=5)
+
+
+def test_chunks_are_not_tiny():
+    assert Config(base_url=LOCAL, chunk_size=65_536).chunk_size == 65_536
+    for size in (65_535, 1, 0, -1):
+        with pytest.raises(ConfigurationError, match=r"Config\.chunk_size"):
+            Config(base_url=LOCAL, chunk_size=size)
+
+
+# Choices
+
+
+@pytest.mark.parametrize(
+    "cls, name, choices",
+    [
+        (Lanes, "advance_on", ["completed", "accepted"]),
+        (Lanes, "on_failure", ["continue", "halt"]),
+        (Config, "auth_header", ["Authorization", "x-api-key"]),
+    ],
+)
+def test_a_choice_is_one_of_those_that_are_told(cls, name, choices):
+    for choice in choices:
+        assert getattr(cls(**{name: choice}), name) == choice
+    with pytest.raises(ConfigurationError) as refused:
+        cls(**{name: "other"})
+    for words in (f"{cls.__name__}.{name}", "other", *choices):
+        assert words in str(refused.value)
+
+
+# Hosts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com",
+        "https://api.example.com:8443",
+        "HTTPS://api.example.com",
+        "http://127.0.0.1:8080",
+        "http://127.8.9.10",
+        "http://[::1]:8080",
+        "http://localhost:8080",
+        "http://LOCALHOST",
+        "http://symbl.localhost",
+    ],
+)
+def test_an_origin_is_taken_as_it_is(url):
+    assert Config(base_url=url).base_url == url
+
+
+@pytest.mark.parametrize("url", ["https://api.example.com/", "https://api.example.com//"])
+def test_a_slash_at_the_end_is_dropped(url):
+    assert Config(base_url=url).base_url == "https://api.example.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "api.example.com", "ftp://example.com", "https://", "https://:80", "/v1", "file:///x"],
+)
+def test_what_is_no_http_url_is_refused(url):
+    with pytest.raises(ConfigurationError, match=r"Config\.base_url is not an http\(s\) URL"):
+        Config(base_url=url)
+
+
+@pytest.mark.parametrize("url", ["https://h:99999", "https://h:port", "https://[::1", 5, None])
+def test_what_is_no_url_at_all_is_refused(url):
+    with pytest.raises(ConfigurationError, match=r"Config\.base_url is not a"):
+        Config(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "rest", ["/v1", "/v1/", "?a=b", "#part"], ids=["path", "path/", "query", "fragment"]
+)
+def test_more_than_an_origin_is_refused(rest):
+    with pytest.raises(ConfigurationError, match="more than an origin"):
+        Config(base_url="https://api.example.com" + rest)
+
+
+@pytest.mark.parametrize("url", ["https://me:hush@example.com", "https://:hush@example.com"])
+def test_a_password_in_the_url_is_refused_and_not_shown(url):
+    with pytest.raises(ConfigurationError, match="more than an origin") as refused:
+        Config(base_url=url)
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["api.example.com", "0.0.0.0", "10.0.0.1", "notlocalhost", "127.0.0.1.example.com"]
+)
+def test_plain_http_leaves_this_machine_only_when_asked_to(host):
+    with pytest.raises(ConfigurationError, match=r"plain http to .*allow_http=True"):
+        Config(base_url=f"http://{host}")
+
+    assert Config(base_url=f"http://{host}", allow_http=True).base_url == f"http://{host}"
+
+
+def test_the_host_comes_from_the_environment_unless_it_is_given(monkeypatch):
+    assert Config().base_url == DEFAULT_BASE_URL
+    monkeypatch.setenv("SYMBL_BASE_URL", LOCAL + "/")
+    assert Config().base_url == LOCAL
+    assert Config(base_url="https://h").base_url == "https://h"
+    monkeypatch.setenv("SYMBL_BASE_URL", "")
+    assert Config().base_url == DEFAULT_BASE_URL
+
+
+def test_a_wrong_host_in_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("SYMBL_BASE_URL", "http://example.com")
+
+    with pytest.raises(ConfigurationError, match="plain http"):
+        Config()
+
+
+def test_a_changed_copy_is_checked_again():
+    changed = Config(base_url=LOCAL).evolve(limits=Limits(jobs=3))
+
+    assert (changed.limits.jobs, changed.base_url) == (3, LOCAL)
+    with pytest.raises(ConfigurationError):
+        changed.evolve(base_url="http://example.com")
+
+
+def test_settings_are_frozen():
+    for value in (Config(base_url=LOCAL), Limits(), Credentials("id", "hush")):
+        name = fields(type(value))[0].name
+        with pytest.raises(AttributeError):
+            setattr(value, name, "other")
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("bad", ["", "   ", None, 5])
+@pytest.mark.parametrize("name", ["app_id", "app_secret"])
+def test_empty_credentials_are_refused_by_name(name, bad):
+    given = {"app_id": "id", "app_secret": "hush"} | {name: bad}
+
+    with pytest.raises(ConfigurationError, match=rf"Credentials\.{name}"):
+        Credentials(**given)
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "two words", "line\nbreak", "hush\r\nX-Other: 1", "tab\t", "nul\0", "é", None, b"x"]
+)
+def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_shown(bad):
+    with pytest.raises(ConfigurationError, match=r"AccessToken\.value") as refused:
+        AccessToken(bad)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_token_may_tell_how_long_it_lives():
+    assert AccessToken("t").expires_in is None
+    assert AccessToken("t", expires_in=60).expires_in == 60
+    with pytest.raises(ConfigurationError, match=r"AccessToken\.expires_in"):
+        AccessToken("t", expires_in=0)
+
+
+def test_secrets_are_not_in_any_repr():
+    for value in (Credentials("id", "hush"), AccessToken("hush", expires_in=60)):
+        assert "hush" not in repr(value)
+        assert "hush" not in f"{value}"
+    assert "id" in repr(Credentials("id", "hush"))
+
+
+def test_a_token_in_the_environment_comes_before_an_application(monkeypatch):
+    monkeypatch.setenv("SYMBL_APP_ID", "id")
+    monkeypatch.setenv("SYMBL_APP_SECRET", "hush")
+    assert credentials_from_env() == Credentials("id", "hush")
+
+    monkeypatch.setenv("SYMBL_ACCESS_TOKEN", "token")
+    assert credentials_from_env() == AccessToken("token")
+
+
+@pytest.mark.parametrize(
+    "there, missing",
+    [
+        ((), "SYMBL_APP_ID and SYMBL_APP_SECRET not set"),
+        (("SYMBL_APP_ID",), "credentials: SYMBL_APP_SECRET not set"),
+        (("SYMBL_APP_SECRET",), "credentials: SYMBL_APP_ID not set"),
+    ],
+)
+def test_missing_credentials_are_named(monkeypatch, there, missing):
+    for name in there:
+        monkeypatch.setenv(name, "hush")
+
+    with pytest.raises(ConfigurationError, match=missing) as refused:
+        credentials_from_env()
+    assert "hush" not in str(refused.value)
+
+
+# The words
+
+
+@pytest.mark.parametrize("cls", [Timeouts, Polls, Retries, Limits, Lanes, Config])
+def test_every_setting_is_explained(cls):
+    explained = inspect.getdoc(cls) or ""
+    named_by_type = {"timeouts", "polls", "retries", "limits", "lanes"}
+
+    for field in fields(cls):
+        if field.name not in named_by_type:
+            assert f"``{field.name}" in explained or f"*{field.name}*" in explained, field.name
+
+
+def test_the_default_host_is_a_good_one():
+    assert Config(base_url=DEFAULT_BASE_URL).base_url == DEFAULT_BASE_URL
