@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -25,6 +25,7 @@ from symbl_aio.config import (
 )
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ConfigurationError
+from symbl_aio.events import Observer
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
@@ -39,7 +40,8 @@ class SymblClient:
     callable that gives one; ``None`` reads ``SYMBL_APP_ID`` and ``SYMBL_APP_SECRET``, or
     ``SYMBL_ACCESS_TOKEN``. ``session``: an ``aiohttp.ClientSession`` to borrow, for a
     proxy or TLS of one's own; it is never closed here, and to keep small submissions
-    free of doubt its ``keepalive_timeout`` should be below a second.
+    free of doubt its ``keepalive_timeout`` should be below a second. ``observers`` are
+    called with each ``Event``, in the event loop.
 
     The constructor does no I/O and needs no event loop; wrong settings raise
     ``ConfigurationError``. Use the client as ``async with``, or call ``start`` and
@@ -52,6 +54,7 @@ class SymblClient:
         *,
         config: Config | None = None,
         session: aiohttp.ClientSession | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         if credentials is None:
             credentials = credentials_from_env()
@@ -62,7 +65,12 @@ class SymblClient:
             )
         self.config = Config() if config is None else config
         self._engine = Engine(
-            self.config, credentials, session, agent=_agent(), rng=random.Random()
+            self.config,
+            credentials,
+            session,
+            observers=observers,
+            agent=_agent(),
+            rng=random.Random(),
         )
 
     def __repr__(self) -> str:
@@ -143,7 +151,7 @@ class SymblClient:
         Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
         are halted, because nobody knows whether an earlier one was accepted.
         """
-        return self._engine.append(conversation_id, media, options, key=key)
+        return self._engine.submit(media, options, key=key, to=conversation_id)
 
     async def process(
         self,

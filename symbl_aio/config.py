@@ -212,6 +212,10 @@ class Config:
     loopback unless ``allow_http`` is set. ``auth_header``: ``"Authorization"``
     (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
     ``chunk_size``: bytes read from disk at a time.
+
+    ``webhook_base_url`` with ``webhook_secret`` make every submission carry a webhook URL
+    of its own below the former, unless its options set one; the server's calls to it
+    bring polls forward, and help to settle a submission of unknown outcome.
     """
 
     base_url: str = field(
@@ -225,9 +229,12 @@ class Config:
     limits: Limits = field(factory=Limits)
     lanes: Lanes = field(factory=Lanes)
     chunk_size: int = field(default=2**20, validator=_positive)
+    webhook_base_url: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._check_base_url()
+        self._check_webhooks()
         if self.auth_header not in ("Authorization", "x-api-key"):
             raise ConfigurationError(
                 f'Config.auth_header is {self.auth_header!r}; give "Authorization" or "x-api-key"'
@@ -253,6 +260,21 @@ class Config:
             raise ConfigurationError(
                 f"Config.base_url is plain http to {host}, which would show the token to the "
                 "network; use https, or set allow_http=True if you mean it"
+            )
+
+    def _check_webhooks(self) -> None:
+        if self.webhook_base_url is None:
+            return
+        parts = urlsplit(self.webhook_base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ConfigurationError(
+                "Config.webhook_base_url is not an http(s) URL without a query; give the address "
+                "under which this service takes webhooks"
+            )
+        if not self.webhook_secret:
+            raise ConfigurationError(
+                "Config.webhook_secret is missing; with webhook_base_url give a secret that all "
+                "workers share, such as secrets.token_urlsafe()"
             )
 
     def evolve(self, **changes: Any) -> Config:

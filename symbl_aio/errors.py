@@ -8,6 +8,7 @@
     ├─ QueueFullError                       more work is queued than ``Limits.queued``
     ├─ DecodeError                          an answer arrived and could not be understood
     ├─ TransportError                       no HTTP status came back; ``.sent`` says how far it got
+    │   ├─ UntrustedServerError             its certificate does not verify
     │   ├─ AmbiguousSubmissionError         perhaps accepted, perhaps not: never sent again
     │   └─ StillAmbiguousError              ``reconcile()`` found no proof
     ├─ UploadError                          the recording could not be sent as it is
@@ -89,6 +90,10 @@ class TransportError(SymblError):
     def __init__(self, message: str, sent: Sent) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class UntrustedServerError(TransportError):
+    """The server's certificate does not verify. Nothing was sent, and nothing is tried again."""
 
 
 class AmbiguousSubmissionError(TransportError):

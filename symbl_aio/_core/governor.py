@@ -64,7 +64,7 @@ class Governor:
         return Permission.NO
 
     def wakes_at(self) -> float | None:
-        """Say since when, or from when on, time allows a probe; ``None`` if only an event can."""
+        """Say from when on a probe may start, perhaps long ago; ``None`` if only events help."""
         waits = self._refused_at is not None and self._probe is None and self.occupied < self._most
         return self._probe_at if waits else None
 

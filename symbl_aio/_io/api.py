@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from symbl_aio._core import wire
 from symbl_aio._core.retries import (
@@ -24,7 +24,7 @@ from symbl_aio._core.retries import (
 )
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.auth import Tokens
-from symbl_aio._io.transport import Body, Transport, UntrustedServerError
+from symbl_aio._io.transport import Body, Transport
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike
 from symbl_aio.errors import (
     APIError,
@@ -33,12 +33,15 @@ from symbl_aio.errors import (
     Sent,
     SymblError,
     TransportError,
+    UntrustedServerError,
     UploadStalledError,
     api_error,
 )
 
 _LOG = logging.getLogger("symbl_aio")
 _ERROR_BODY: Final = 4096
+_SHORTEST_SECRET: Final = 8
+"""Anything shorter is a placeholder, such as "secret", and would be struck out of any sentence."""
 
 
 @frozen
@@ -78,6 +81,7 @@ class Api:
         self._credentials = credentials
         self._transport = transport
         self._luck = luck
+        self._secret = credentials.app_secret if isinstance(credentials, Credentials) else ""
         self._tokens = Tokens(self._make_token, spawn)
 
     async def ready(self) -> None:
@@ -105,10 +109,10 @@ class Api:
         token = await self._tokens.current()
         answer = await self._transport.send(call, self._auth(token))
         if answer.status == 401:
-            token = await self._another(token, _error(call, answer))
+            token = await self._another(token, self._error(call, answer, token))
             answer = await self._transport.send(call, self._auth(token))
         if on_status(answer.status, "read") is not Verdict.DELIVER:
-            raise _error(call, answer)
+            raise self._error(call, answer, token)
         return answer
 
     async def submit(
@@ -171,7 +175,7 @@ class Api:
                     return answer
                 if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:
                     return answer
-                error = _error(call, answer)
+                error = self._error(call, answer, token)
                 if sending is not None and verdict is not Verdict.AMBIGUOUS:
                     sending.refused()
 
@@ -201,6 +205,11 @@ class Api:
             raise AuthenticationError(
                 401, error.message, error.body, where="the app id or secret was refused"
             ) from None
+        except UntrustedServerError:
+            raise
+        except TransportError as error:
+            # How far *this* request got says nothing of the one that waits for the token.
+            raise TransportError(f"no token could be had: {error}", "no") from error
         value, expires_in = wire.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
@@ -214,6 +223,18 @@ class Api:
             return {"x-api-key": token}
         return {"Authorization": f"Bearer {token}"}
 
+    def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
+        """Give the error that an answer is, without the secrets that it may repeat."""
+        for secret in (token or "", self._secret):
+            if len(secret) >= _SHORTEST_SECRET:
+                answer = evolve(answer, text=answer.text.replace(secret, "[secret]"))
+        return api_error(
+            answer.status,
+            wire.error_message(answer),
+            answer.text[:_ERROR_BODY],
+            where=f"{call.method} {call.path}",
+        )
+
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
         pause = attempts.pause(_now(), luck=self._luck(), retry_after=wait)
@@ -225,12 +246,3 @@ class Api:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _error(call: Call, answer: Answer) -> APIError:
-    return api_error(
-        answer.status,
-        wire.error_message(answer),
-        answer.text[:_ERROR_BODY],
-        where=f"{call.method} {call.path}",
-    )

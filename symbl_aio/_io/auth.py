@@ -8,12 +8,14 @@ time; it belongs to the client, so a caller that is cancelled does not spoil it 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from symbl_aio.config import AccessToken
-from symbl_aio.errors import AuthenticationError, ClientClosedError, SymblError
+from symbl_aio.errors import AuthenticationError, ClientClosedError
 
+_LOG = logging.getLogger("symbl_aio")
 _WIDEST_MARGIN: Final = 300.0
 _SOONEST_REFRESH: Final = 1.0
 
@@ -93,5 +95,7 @@ class Tokens:
     def _made(self, task: asyncio.Task[AccessToken]) -> None:
         # A background refresh that fails is nobody's error while the old token lasts.
         # It is tried again soon, not at every call.
-        if not task.cancelled() and isinstance(task.exception(), SymblError):
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Only its type: a provider's own error may say more than a log should hold.
+            _LOG.debug("no new token (%s)", type(error).__name__)
             self._refresh_at = task.get_loop().time() + 10 * _SOONEST_REFRESH

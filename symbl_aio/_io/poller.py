@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from symbl_aio.errors import (
     NotFoundError,
     SymblError,
 )
+from symbl_aio.events import Event, JobMoved, PollFailed
 from symbl_aio.job import Job, StatusSource
 from symbl_aio.models import JobStatus
 
@@ -30,6 +32,8 @@ _LOG = logging.getLogger("symbl_aio")
 _MOST_AT_ONCE: Final = 64
 """Polls under way at a time, so that a server that does not answer costs few connections."""
 _MOST_WARNED: Final = 100
+_RATE_OVER: Final = 10.0
+_MOST_RECENT: Final = 10_000
 
 
 class Poller:
@@ -42,6 +46,7 @@ class Poller:
         *,
         luck: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        tell: Callable[[Event], None],
         ended: Callable[[Job, SymblError | None], None],
     ) -> None:
         self._api = api
@@ -49,11 +54,13 @@ class Poller:
         self._plan = PollPlan(policy)
         self._luck = luck
         self._spawn = spawn
+        self._tell = tell
         self._ended = ended
         self._jobs: dict[str, Job] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._warned: set[str] = set()
+        self._recent: deque[float] = deque()
         self.polls = 0
 
     @property
@@ -64,6 +71,13 @@ class Poller:
     def oldest(self) -> float | None:
         """Give the age in seconds of the oldest job, ``None`` without any."""
         return self._plan.oldest(_now())
+
+    def rate(self) -> float:
+        """Give the polls a second of the last ten seconds."""
+        now = _now()
+        while self._recent and self._recent[0] < now - _RATE_OVER:
+            self._recent.popleft()
+        return len(self._recent) / _RATE_OVER
 
     def follow(self, job: Job, *, age: float = 0.0, duration: float | None = None) -> None:
         """Ask for a job from now on, until it ends."""
@@ -100,6 +114,9 @@ class Poller:
 
     async def _question(self, job: Job, source: StatusSource) -> None:
         self.polls += 1
+        self._recent.append(_now())
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.popleft()
         answer = await self._api.ask_once(endpoints.job(job.id))
         _, raw_status = wire.decode_job(answer)
         status = JobStatus.parse(raw_status)
@@ -107,7 +124,7 @@ class Poller:
             self._warn(raw_status)
         self._plan.found(job.id)
         if job._advance(status, raw_status, source):
-            _LOG.debug("job %s is %s", job.id, raw_status, extra={"job": job.id})
+            self._tell(JobMoved(job.id, job.conversation_id, status, raw_status, source))
 
     def _answered(self, job: Job, asking: asyncio.Task[None]) -> None:
         del self._asking[job.id]
@@ -132,8 +149,7 @@ class Poller:
             )
         else:
             if error is not None:
-                level = logging.DEBUG if isinstance(error, SymblError) else logging.ERROR
-                _LOG.log(level, "a poll failed, to be repeated: %s", error, extra={"job": job.id})
+                self._tell(PollFailed(job.id, error))
             self._plan.again(job.id, now, jitter=2 * self._luck() - 1)
 
     def _lose(self, job: Job, why: str, error: BaseException | None) -> None:

@@ -29,6 +29,7 @@ from symbl_aio.errors import (
     Sent,
     SymblError,
     TransportError,
+    UntrustedServerError,
     UploadError,
     UploadStalledError,
 )
@@ -44,10 +45,6 @@ _NEVER_CONNECTED = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientProxyConnectionError,
 )
-
-
-class UntrustedServerError(TransportError):
-    """The certificate does not verify. Trying again is no use, and not safe."""
 
 
 class ReplayRefusedError(Exception):

@@ -1,0 +1,71 @@
+"""Decide what a webhook call may be believed. Knows no clock, network or event loop.
+
+The API's webhooks are unsigned and carry a job id and a status (Webhook section of the
+Async API pages). So every submission gets a URL of its own, ``{base}/{nonce}/{mark}``,
+whose mark only a holder of the secret can make; and still a call is only a hint that
+brings a poll forward.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from hashlib import sha256
+from typing import Final
+
+from attrs import define
+
+PARKED_FOR: Final = 60.0
+"""Seconds that a call is kept which overtook the answer to its own submission."""
+
+MOST_PARKED: Final = 10_000
+
+
+def mark(secret: str, nonce: str) -> str:
+    """Give what proves that a nonce was made by a holder of ``secret``."""
+    return hmac.new(secret.encode(), nonce.encode(), sha256).hexdigest()
+
+
+def webhook_url(base_url: str, secret: str, nonce: str) -> str:
+    """Give the URL that a submission of this nonce carries."""
+    return f"{base_url.rstrip('/')}/{nonce}/{mark(secret, nonce)}"
+
+
+def is_genuine(secret: str, nonce: str, shown: str) -> bool:
+    """Say whether a call came to a URL that a holder of ``secret`` made, in constant time."""
+    return hmac.compare_digest(mark(secret, nonce).encode(), shown.encode())
+
+
+@define
+class _Parked:
+    job_id: str
+    ended: bool
+    until: float
+
+
+class Callbacks:
+    """Genuine calls whose submission is not settled here, by nonce; the oldest go first."""
+
+    def __init__(self, *, most: int = MOST_PARKED, keep: float = PARKED_FOR) -> None:
+        self._most = most
+        self._keep = keep
+        self._parked: OrderedDict[str, _Parked] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    def park(self, nonce: str, job_id: str, now: float, *, ended: bool) -> None:
+        """Keep what a call said: the job of this nonce, and whether it ended."""
+        before = self._parked.pop(nonce, None)
+        ended = ended or (before is not None and before.job_id == job_id and before.ended)
+        self._parked[nonce] = _Parked(job_id, ended, now + self._keep)
+        while self._parked:
+            oldest = next(iter(self._parked))
+            if len(self._parked) <= self._most and self._parked[oldest].until > now:
+                break
+            del self._parked[oldest]
+
+    def take(self, nonce: str) -> tuple[str, bool] | None:
+        """Give, once, the job id that was told for a nonce and whether it ended."""
+        parked = self._parked.pop(nonce, None)
+        return None if parked is None else (parked.job_id, parked.ended)

@@ -1,0 +1,105 @@
+"""Decide what proves that a submission of unknown outcome was accepted. Pure.
+
+Only positive evidence counts, and never a guess: absence proves nothing, since the server
+may be slow, and one match among several proves nothing either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import define, field
+
+from symbl_aio.models import ConversationInfo
+
+MOST_REMEMBERED: Final = 4 * 2**20
+"""Characters of text that one client remembers having written."""
+
+_CLOCK_STEP: Final = timedelta(seconds=2)
+"""The ``Date`` of an answer has whole seconds, and may be a moment old."""
+
+_WORD: Final = re.compile(r"\w+")
+
+
+def words(texts: Iterable[str]) -> str:
+    """Reduce text to what no server changes: its words, in order, each between two spaces."""
+    found = " ".join(word for text in texts for word in _WORD.findall(text.casefold()))
+    return f" {found} "
+
+
+@define
+class _Record:
+    texts: list[str] = field(factory=list)
+
+
+class Written:
+    """All that this client wrote into the conversations that it opened itself.
+
+    A conversation is forgotten, and then never proves anything, as soon as something is
+    added whose words are not known, or the memory is full; the oldest go first.
+    """
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._most = most
+        self._size = 0
+        self._records: OrderedDict[str, _Record] = OrderedDict()
+
+    def open(self, conversation_id: str, text: str | None) -> None:
+        """Note the submission that made a conversation; ``None`` if it is not text."""
+        self.forget(conversation_id)
+        if text is not None:
+            self._records[conversation_id] = _Record()
+            self.add(conversation_id, text)
+
+    def add(self, conversation_id: str, text: str | None) -> None:
+        """Note an accepted append."""
+        record = self._records.get(conversation_id)
+        if record is None:
+            return
+        if text is None:
+            self.forget(conversation_id)
+            return
+        record.texts.append(text)
+        self._size += len(text)
+        self._records.move_to_end(conversation_id)
+        while self._size > self._most:
+            self.forget(next(iter(self._records)))
+
+    def forget(self, conversation_id: str) -> None:
+        """Forget a conversation; harmless for an unknown one."""
+        record = self._records.pop(conversation_id, None)
+        if record is not None:
+            self._size -= sum(map(len, record.texts))
+
+    def proves(self, conversation_id: str, text: str, found: Iterable[str]) -> bool:
+        """Say whether ``found``, the conversation's messages, shows that ``text`` was accepted.
+
+        It does if the text occurs once, and nothing else that was written there holds it.
+        """
+        record = self._records.get(conversation_id)
+        ours = words([text])
+        if record is None or not ours.strip() or ours in words(record.texts):
+            return False
+        return words(found).count(ours) == 1
+
+
+def only_one_named(
+    conversations: Iterable[ConversationInfo], name: str, not_before: datetime
+) -> str | None:
+    """Give the id of the one conversation of that name that began since, ``None`` otherwise.
+
+    ``not_before``: when the submission was sent, by the server's clock. A name is often
+    used every day; what was there before the submission is not its doing.
+    """
+    found = [
+        info.id
+        for info in conversations
+        if info.name == name
+        and info.start_time is not None
+        and info.start_time >= not_before - _CLOCK_STEP
+    ]
+    return found[0] if len(found) == 1 else None

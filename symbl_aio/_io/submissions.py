@@ -1,0 +1,573 @@
+"""Bring submissions to the server: in order, within the account's limit, never twice.
+
+``_core`` decides whose turn it is and how many may run; here they are carried out, and
+each ``Submission`` is settled: accepted, refused, or of unknown outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+from weakref import WeakSet
+
+from attrs import define, evolve
+
+from symbl_aio._core import wire
+from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._core.endpoints import check_id
+from symbl_aio._core.evidence import Written
+from symbl_aio._core.governor import Governor, Permission
+from symbl_aio._core.lanes import Lanes
+from symbl_aio._io import sources
+from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
+from symbl_aio._io.doubt import Doubt, find_proof
+from symbl_aio._io.transport import Body, once
+from symbl_aio.config import Config
+from symbl_aio.errors import (
+    AmbiguousSubmissionError,
+    AppendBlockedError,
+    ClientClosedError,
+    ConcurrencyLimitError,
+    ConfigurationError,
+    JobFailedError,
+    QueueFullError,
+    SymblError,
+)
+from symbl_aio.events import (
+    Event,
+    SubmissionAccepted,
+    SubmissionEnded,
+    SubmissionQueued,
+    SubmissionRefused,
+    SubmissionStarted,
+)
+from symbl_aio.job import Acceptance, Desk, Job, Submission
+from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
+from symbl_aio.options import MediaOptions, Options, TextOptions
+
+_LOG = logging.getLogger("symbl_aio")
+_HEADS_LOOKED_AT: Final = 64
+"""How many waiting submissions are compared when the one that is cheapest to send is wanted."""
+
+
+@define(eq=False)
+class Work:
+    """One submission, until it is settled. ``task`` carries it, once it has its turn."""
+
+    submission: Submission
+    media: Media | Recording
+    options: Options | None
+    is_append: bool
+    size: int | None
+    nonce: str | None
+    task: asyncio.Task[None] | None = None
+    body: Body | None = None
+    ending: BaseException | None = None
+    slot_deadline: float | None = None
+    sent_at: float = 0.0
+    has_rival: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.submission.key
+
+    @property
+    def name(self) -> str | None:
+        """The name of the conversation that it opens, if the caller gave one."""
+        return None if self.is_append or self.options is None else self.options.name
+
+    @property
+    def text(self) -> str | None:
+        """All that it says, if it is text."""
+        media = self.media
+        return " ".join(m.text for m in media.messages) if isinstance(media, Text) else None
+
+
+class Submissions:
+    """The submissions of one client. ``accepted`` hands over a new job, to be followed.
+
+    Everything runs in one event loop, and nothing here waits but ``carry``; so between
+    two awaits of that, what the lanes, the governor and the works say is one truth.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        api: Api,
+        *,
+        desk: Desk,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        tell: Callable[[Event], None],
+        accepted: Callable[[Work, Accepted, float | None], Job],
+        make_job: Callable[[str, str | None], Job | None],
+    ) -> None:
+        limits = config.limits
+        self.governor = Governor(
+            first=limits.jobs or limits.first_jobs, most=limits.jobs or limits.most_jobs
+        )
+        self.doubts: WeakSet[Doubt] = WeakSet()
+        self._config = config
+        self._api = api
+        self._desk = desk
+        self._spawn = spawn
+        self._tell = tell
+        self._accepted = accepted
+        self._make_job = make_job
+        self._lanes = Lanes()
+        self._works: dict[str, Work] = {}
+        self._by_key: dict[str, Submission] = {}
+        self._by_name: dict[str, set[str]] = {}
+        self._holders: dict[str, list[str]] = {}
+        self._slot_deadlines: deque[tuple[float, str]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._written = Written()
+        self._closing = False
+
+    # Taking
+
+    @property
+    def works(self) -> dict[str, Work]:
+        """The submissions that are not settled, by key."""
+        return self._works
+
+    def submit(
+        self,
+        media: MediaLike,
+        options: TextOptions | MediaOptions | None,
+        *,
+        key: str | None,
+        to: str | Submission | Job | None = None,
+    ) -> Submission:
+        """Queue media for a new conversation, or to be added ``to`` one."""
+        found = coerce(media)
+        check_options(found, options)
+        conversation_id, lane = self._destination(to)
+        key = uuid.uuid4().hex if key is None else _check_key(key)
+        if (known := self._by_key.get(key)) is not None:
+            return known
+        if len(self._lanes) >= self._config.limits.queued:
+            raise QueueFullError(
+                f"{len(self._lanes)} submissions are waiting (Limits.queued); "
+                "await some of them, or use client.map, which takes no more than it can send"
+            )
+        lane = _first_lane(key) if lane is None else lane
+        if (cause := self._lanes.halted_by(lane)) is not None:
+            raise _blocked(cause)
+        submission = Submission(key, conversation_id, desk=self._desk)
+        work = Work(
+            submission,
+            found,
+            options,
+            is_append=to is not None,
+            size=_known_size(found),
+            nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
+        )
+        self._works[key], self._by_key[key] = work, submission
+        self._note_name(work)
+        self._lanes.add(lane, key)
+        self._tell(SubmissionQueued(key, conversation_id))
+        self.dispatch()
+        return submission
+
+    def _destination(self, to: str | Submission | Job | None) -> tuple[str | None, str | None]:
+        """Give conversation id and lane, as far as they are known yet."""
+        if to is None:
+            return None, None
+        if isinstance(to, Submission | Job) and to._desk is not self._desk:
+            raise ConfigurationError(
+                "conversation_id is a handle of another client; give the conversation's id"
+            )
+        if isinstance(to, Submission):
+            if not to.done():
+                return to.conversation_id, self._lanes.name_of(to.key)
+            accepted = to._outcome()
+            if not isinstance(accepted, Job):
+                raise _blocked(accepted)
+            to = accepted
+        if isinstance(to, Job):
+            if to.conversation_id is None:
+                raise ConfigurationError(
+                    "conversation_id is a job whose conversation is not known; give the id itself"
+                )
+            self._desk.follow(to)
+            to = to.conversation_id
+        check_id("conversation_id", to)
+        return to, to
+
+    def _note_name(self, work: Work) -> None:
+        """Note who bears a name, since two who do cannot be told apart by it."""
+        if work.name is None:
+            return
+        bearers = self._by_name.setdefault(work.name, set())
+        bearers.add(work.key)
+        if len(bearers) > 1:
+            for key in bearers:
+                self._works[key].has_rival = True
+        for doubt in self.doubts:
+            if doubt.name == work.name:
+                doubt.has_rival = True
+
+    def withdraw(self, submission: Submission) -> bool:
+        """End a submission if surely nothing was accepted of it, and say whether it was."""
+        work = self._works.get(submission.key)
+        if work is None or work.submission is not submission or work.ending is not None:
+            return False
+        withdrawn = asyncio.CancelledError("the submission was withdrawn")
+        if work.task is not None:
+            return self._stop(work, withdrawn)
+        lane = self._lanes.name_of(work.key)
+        assert lane is not None
+        self._lanes.discard(work.key)
+        self._settle(work, withdrawn)
+        if not work.is_append:
+            self._block(self._lanes.clear(lane), withdrawn)
+        self.dispatch()
+        return True
+
+    def resume(self, conversation_id: str) -> None:
+        """Take appends to a halted conversation again."""
+        self._lanes.resume(conversation_id)
+        self.dispatch()
+
+    def hold(self, job: Job, conversation_id: str) -> None:
+        """Let the appends of a conversation wait for a job that was attached again."""
+        if self._config.lanes.advance_on == "completed":
+            holder = f"job {job.id}"
+            self._lanes.hold(conversation_id, holder)
+            self._holders.setdefault(job.id, []).append(holder)
+
+    def job_ended(self, job: Job, error: SymblError | None) -> None:
+        """Free the slot of a job, and let its lane move on or halt."""
+        self.governor.end(job.id)
+        for key in self._holders.pop(job.id, ()):
+            self._by_key.pop(key, None)
+            self._lanes.release(key)
+        if (
+            isinstance(error, JobFailedError)
+            and job.conversation_id is not None
+            and self._config.lanes.on_failure == "halt"
+        ):
+            self._block(self._lanes.halt(job.conversation_id, error), error)
+
+    # Closing
+
+    def end_queued(self) -> None:
+        """Take no more, and end what is queued: nothing of it was sent."""
+        self._closing = True
+        closed = ClientClosedError("the client was closed; nothing of this submission was sent")
+        for work in [work for work in self._works.values() if work.task is None]:
+            self._lanes.discard(work.key)
+            self._settle(work, closed)
+
+    async def end_started(self) -> None:
+        """End what is on its way, and settle it by how far it got."""
+        closed = ClientClosedError("the client was closed before the submission was accepted")
+        started = [work for work in self._works.values() if work.task is not None]
+        for work in started:
+            if not self._stop(work, closed) and work.task is not None:
+                work.task.cancel()
+        if tasks := [work.task for work in started if work.task is not None]:
+            await asyncio.wait(tasks)
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    # Sending
+
+    def dispatch(self) -> None:
+        """Start whatever may start now. Called after everything that may have changed that."""
+        if self._closing:
+            return
+        now = _now()
+        self._expire_slots(now)
+        while len(self._lanes):
+            permission = self.governor.may_start(now)
+            if permission is Permission.NO or (work := self._choose(permission)) is None:
+                break
+            self._lanes.start(work.key)
+            self.governor.start(work.key, now)
+            work.task = self._spawn(self._carry(work), f"submission {work.key}")
+        self._set_alarm()
+
+    def _choose(self, permission: Permission) -> Work | None:
+        if permission is Permission.YES:
+            key = next(self._lanes.ready(), None)
+            return None if key is None else self._works[key]
+        # It may be refused, so let it be the one that costs least to send.
+        return min(
+            self._first_heads(),
+            key=lambda work: float("inf") if work.size is None else work.size,
+            default=None,
+        )
+
+    def _first_heads(self) -> list[Work]:
+        return [self._works[key] for key in islice(self._lanes.ready(), _HEADS_LOOKED_AT)]
+
+    def _expire_slots(self, now: float) -> None:
+        """Fail those that have waited for a slot longer than the caller allows."""
+        newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
+        patience = self._config.limits.wait_for_slot
+        if patience is None:
+            return
+        for key in newly_ready:
+            ready = self._works.get(key)
+            if ready is not None and ready.slot_deadline is None:
+                ready.slot_deadline = now + patience
+                self._slot_deadlines.append((ready.slot_deadline, key))
+        while self._slot_deadlines and self._slot_deadlines[0][0] <= now:
+            _, key = self._slot_deadlines.popleft()
+            late = self._works.get(key)
+            if late is not None and late.task is None:
+                self._give_up_waiting(late, patience)
+
+    def _give_up_waiting(self, work: Work, patience: float) -> None:
+        lane = self._lanes.name_of(work.key)
+        assert lane is not None
+        self._lanes.discard(work.key)
+        full = ConcurrencyLimitError(
+            429,
+            f"no job slot became free within Limits.wait_for_slot={patience:g} s",
+            where=f"submission {work.key}",
+        )
+        self._settle(work, full)
+        self._after_failure(work, lane, full)
+
+    def _set_alarm(self) -> None:
+        """Come back when time alone will let somebody start, or run out of patience."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if not len(self._lanes):
+            return
+        times = [self._slot_deadlines[0][0]] if self._slot_deadlines else []
+        if (probe_at := self.governor.wakes_at()) is not None:
+            times.append(probe_at)
+        if times:
+            self._alarm = asyncio.get_running_loop().call_at(min(times), self.dispatch)
+
+    async def _carry(self, work: Work) -> None:
+        """Bring one submission, whose turn it is, to an end: accepted, refused or unknown."""
+        self._tell(SubmissionStarted(work.key))
+        try:
+            prepared = await sources.prepare(work.media)
+            outcome = await self._send(work, prepared)
+        except UnsettledError as unsettled:
+            self._doubt(work, unsettled)
+        except asyncio.CancelledError:
+            # Withdrawn, or the client closes. It may have cut the wait for an answer short.
+            if work.body is not None and work.body.complete:
+                gone = ClientClosedError("the client was closed before the answer came")
+                self._doubt(work, UnsettledError(gone, "maybe"))
+            else:
+                self._fail(work, work.ending or asyncio.CancelledError())
+        except Exception as error:
+            if not isinstance(error, SymblError):
+                _LOG.warning(
+                    "submission %s failed with %s, which is no error of this library",
+                    work.key,
+                    type(error).__name__,
+                )
+            self._fail(work, error)
+        else:
+            if isinstance(outcome, Full):
+                self._put_back(work)
+            else:
+                self._accept(work, outcome, prepared.duration)
+        finally:
+            work.task = None
+            self.dispatch()
+
+    async def _send(self, work: Work, prepared: sources.Prepared) -> Accepted | Full:
+        call = wire.encode_submission(
+            prepared.media,
+            self._with_webhook(work, prepared.media),
+            self._lanes.name_of(work.key) if work.is_append else None,
+            content_type=prepared.content_type,
+        )
+        moved = work.submission._report
+
+        def body() -> Body:
+            if prepared.size is None:
+                data = call.body or b""
+                work.body = Body(once(data), len(data), moved)
+            else:
+                chunks = prepared.chunks(self._config.chunk_size)
+                work.body = Body(chunks, prepared.size, moved)
+            return work.body
+
+        work.sent_at = _now()
+        one_shot = prepared.media.one_shot
+        if one_shot:
+            # Its first byte is its last chance: have everything else in hand before.
+            await self._api.ready()
+        return await self._api.submit(call, body, repeatable=not one_shot)
+
+    def _with_webhook(self, work: Work, media: Media) -> Options | None:
+        """Add the submission's own webhook URL, unless the caller has set one."""
+        base_url, secret = self._config.webhook_base_url, self._config.webhook_secret
+        if base_url is None or secret is None or work.nonce is None:
+            return work.options
+        options = work.options or (TextOptions() if isinstance(media, Text) else MediaOptions())
+        if options.webhook_url is not None:
+            return options
+        return evolve(options, webhook_url=webhook_url(base_url, secret, work.nonce))
+
+    def _stop(self, work: Work, ending: BaseException) -> bool:
+        """End a started submission; false, and nothing done, if the server may have it."""
+        if work.task is None or (work.body is not None and not work.body.revoke()):
+            return False
+        work.ending = ending
+        work.task.cancel()
+        return True
+
+    async def _measure(self) -> None:
+        """Learn the sizes of waiting files, for the choice of the next probe."""
+        for work in self._first_heads():
+            if work.size is None and (path := _path(work.media)) is not None:
+                try:
+                    work.size = await asyncio.to_thread(os.path.getsize, path)
+                except OSError:
+                    work.size = 0  # it will fail at once, which costs nothing
+
+    # Settling
+
+    def _accept(self, work: Work, accepted: Accepted, duration: float | None) -> None:
+        key, conversation_id = work.key, accepted.conversation_id
+        more = len(self._lanes) > 0
+        self.governor.accept(key, accepted.job_id, _now(), more_waiting=more)
+        if work.is_append:
+            self._written.add(conversation_id, work.text)
+        else:
+            self._lanes.rename(_first_lane(key), conversation_id)
+            self._written.open(conversation_id, work.text)
+        if self._config.lanes.advance_on == "accepted":
+            self._lanes.release(key)
+        self._holders.setdefault(accepted.job_id, []).append(key)
+        self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id))
+        self._settle(work, self._accepted(work, accepted, duration))
+
+    def _put_back(self, work: Work) -> None:
+        """Let a submission wait that was refused for want of a slot."""
+        work.body = None
+        self.governor.refuse(work.key, _now())
+        self._tell(SubmissionRefused(work.key, self.governor.limit))
+        if work.ending is not None or self._closing:
+            closed = ClientClosedError("the client was closed; the submission was refused")
+            self._fail(work, work.ending or closed)
+            return
+        self._lanes.put_back(work.key)
+        self._spawn(self._measure(), "measuring what waits")
+
+    def _fail(self, work: Work, error: BaseException) -> None:
+        """End a started submission of which nothing was, or will be, accepted."""
+        lane = self._lanes.name_of(work.key)
+        assert lane is not None
+        self.governor.free(work.key)
+        self._settle(work, error)
+        self._after_failure(work, lane, error)
+        self._lanes.release(work.key)
+
+    def _after_failure(self, work: Work, lane: str, error: BaseException) -> None:
+        """End what cannot come after a submission that failed, or must not."""
+        if not work.is_append:
+            self._block(self._lanes.clear(lane), error)
+        elif self._config.lanes.on_failure == "halt" and isinstance(error, Exception):
+            self._block(self._lanes.halt(lane, error), error)
+
+    def _doubt(self, work: Work, unsettled: UnsettledError) -> None:
+        """Perhaps it was accepted: whoever comes after it must not be sent."""
+        lane = self._lanes.name_of(work.key)
+        assert lane is not None
+        doubt = Doubt(
+            key=work.key,
+            conversation_id=lane if work.is_append else None,
+            name=work.name,
+            text=work.text,
+            sent_at=work.sent_at,
+            has_rival=work.has_rival,
+            nonce=work.nonce,
+        )
+        self.doubts.add(doubt)
+        error = AmbiguousSubmissionError(
+            f"submission {work.key} was sent whole, and whether it was accepted is not known "
+            f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
+            key=work.key,
+            reconcile=partial(self._reconcile, doubt),
+            sent=unsettled.sent,
+        )
+        error.__cause__ = unsettled.cause
+        self.governor.free(work.key)
+        self._settle(work, error)
+        keys = self._lanes.halt(lane, error) if work.is_append else self._lanes.clear(lane)
+        self._block(keys, error)
+        self._lanes.release(work.key)
+
+    async def _reconcile(self, doubt: Doubt) -> Acceptance:
+        if self._closing:
+            raise ClientClosedError(
+                "the client was closed; look at the conversation with another one"
+            )
+        return await find_proof(doubt, self._api, self._written, self._make_job)
+
+    def _block(self, keys: list[str], cause: BaseException) -> None:
+        for key in keys:
+            self._settle(self._works[key], _blocked(cause))
+
+    def _settle(self, work: Work, outcome: Job | BaseException) -> None:
+        del self._works[work.key]
+        if work.name is not None:
+            bearers = self._by_name[work.name]
+            bearers.discard(work.key)
+            if not bearers:
+                del self._by_name[work.name]
+        if not isinstance(outcome, Job):
+            self._by_key.pop(work.key, None)
+            self._tell(SubmissionEnded(work.key, outcome))
+        work.submission._settle(outcome, expected=isinstance(outcome, ClientClosedError))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _check_key(key: object) -> str:
+    if not isinstance(key, str) or not key.strip() or not key.isprintable():
+        raise ConfigurationError(f"key is {key!r}; give a non-empty printable string")
+    return key
+
+
+def _first_lane(key: str) -> str:
+    # A lane without a conversation yet. No id has a line break, so none is equal to it.
+    return f"\n{key}"
+
+
+def _blocked(cause: BaseException) -> AppendBlockedError:
+    return AppendBlockedError(
+        "nothing was sent: an earlier submission of this conversation ended with "
+        f"{type(cause).__name__}; settle that, then conversation.resume_appends()",
+        cause,
+    )
+
+
+def _path(media: Media | Recording) -> str | os.PathLike[str] | None:
+    if isinstance(media, Recording):
+        return media.path
+    if isinstance(media, Audio | Video) and isinstance(media.source, str | os.PathLike):
+        return media.source
+    return None
+
+
+def _known_size(media: Media | Recording) -> int | None:
+    """Give about how many bytes will be sent, as far as that is known without a disk."""
+    if isinstance(media, Text):
+        return sum(len(message.text) for message in media.messages)
+    if isinstance(media, Audio | Video):
+        return len(media.source) if isinstance(media.source, bytes) else media.size
+    return None if isinstance(media, Recording) else 0
