@@ -10,15 +10,17 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import define, field, frozen
 
+from symbl_aio._io.api import Api
 from symbl_aio._io.transport import Transport
-from symbl_aio.config import Config, Timeouts
+from symbl_aio.config import Config, Credentials, CredentialsLike, Polls, Retries, Timeouts
+from symbl_aio.testing import LocalSymbl
 
 
 @frozen
@@ -163,6 +165,45 @@ async def connect() -> AsyncIterator[Callable[..., Transport]]:
     yield open_
     for transport in made:
         await transport.aclose()
+
+
+@pytest.fixture
+def quick() -> dict[str, Any]:
+    """Settings of a client whose pauses are too short to notice."""
+    return {
+        "polls": Polls(floor=0.01, share=0.01, ceiling=0.05, per_second=1000),
+        "retries": Retries(attempts=3, base=0.001, cap=0.001, max_retry_after=0.001),
+    }
+
+
+@pytest.fixture
+async def reach(
+    connect: Callable[..., Transport], quick: dict[str, Any]
+) -> AsyncIterator[Callable[..., Api]]:
+    """Make an ``Api`` for a server; its token requests are ended with the test."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    def spawn(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        tasks.append(asyncio.get_running_loop().create_task(work))
+        return tasks[-1]
+
+    def make(server: Any, credentials: CredentialsLike | None = None, **settings: Any) -> Api:
+        config = Config(base_url=server.base_url, **quick | settings)
+        transport = connect(server.base_url, limits=config.limits)
+        credentials = credentials or Credentials("app", "secret")
+        return Api(config, credentials, transport, luck=lambda: 1.0, spawn=spawn)
+
+    yield make
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalSymbl]:
+    """A server that hears "Hello." in every recording, and takes any bytes for one."""
+    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
+        yield local
 
 
 @pytest.fixture

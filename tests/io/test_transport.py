@@ -85,7 +85,7 @@ async def test_a_body_that_was_only_begun_is_not_iterated_again():
 
 
 async def test_complete_is_set_with_the_last_chunk_and_never_before():
-    seen = []
+    seen: list[tuple[object, bool]] = []
 
     async def watched() -> AsyncGenerator[bytes, None]:
         for chunk in (b"ab", b"c", b"de"):

@@ -1,0 +1,494 @@
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from symbl_aio import SymblClient
+from symbl_aio._core.wire import Call
+from symbl_aio._io.auth import Tokens
+from symbl_aio.config import AccessToken, Config, Credentials
+from symbl_aio.errors import (
+    APIError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    DecodeError,
+    ServerError,
+    TransportError,
+)
+from symbl_aio.testing import LocalSymbl
+
+JOB = Call("GET", "/v1/job/j1")
+LIST = Call("GET", "/v1/conversations")
+TOKEN_PATH = "/oauth2/token:generate"
+APP_SECRET = "sec-2f9d8e7c6b5a4938"
+
+
+def token_requests(server: LocalSymbl) -> int:
+    return sum(1 for seen in server.requests if seen.path == TOKEN_PATH)
+
+
+class Mint:
+    """Makes tokens when it is let, and counts how often it was asked."""
+
+    def __init__(self, *lives: float | None) -> None:
+        self.asked = 0
+        self.lives = list(lives)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.begun = asyncio.Event()
+        self.error: BaseException | None = None
+        self.value: str | None = None
+        self.tasks: list[asyncio.Task[AccessToken]] = []
+
+    async def make(self) -> AccessToken:
+        self.asked += 1
+        number = self.asked
+        self.begun.set()
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        life = self.lives[min(number, len(self.lives)) - 1] if self.lives else None
+        return AccessToken(self.value or f"t{number}", life)
+
+    def spawn(self, work: Coroutine[Any, Any, AccessToken]) -> asyncio.Task[AccessToken]:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.append(task)
+        return task
+
+    def tokens(self) -> Tokens:
+        return Tokens(self.make, self.spawn)
+
+    async def settled(self) -> None:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+# One request for all
+
+
+async def test_any_number_of_first_callers_share_one_request():
+    mint = Mint()
+    tokens = mint.tokens()
+    assert await asyncio.gather(*(tokens.current() for _ in range(50))) == ["t1"] * 50
+    assert mint.asked == 1
+
+
+async def test_any_number_of_first_calls_make_one_token_request(server, reach):
+    api = reach(server)
+    await asyncio.gather(*(api.read(LIST) for _ in range(20)))
+    assert token_requests(server) == 1
+
+
+async def test_a_caller_that_is_cancelled_does_not_spoil_the_token_for_the_others():
+    mint = Mint()
+    mint.open.clear()
+    tokens = mint.tokens()
+    first, second = (asyncio.ensure_future(tokens.current()) for _ in range(2))
+    await mint.begun.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    mint.open.set()
+    assert await second == "t1"
+    assert mint.asked == 1
+
+
+async def test_a_token_whose_every_caller_was_cancelled_is_kept_for_the_next():
+    mint = Mint()
+    mint.open.clear()
+    tokens = mint.tokens()
+    only = asyncio.ensure_future(tokens.current())
+    await mint.begun.wait()
+    only.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await only
+    mint.open.set()
+    assert await tokens.current() == "t1"
+    assert mint.asked == 1
+
+
+async def test_callers_of_a_request_that_the_client_ended_learn_that_it_was_closed():
+    mint = Mint()
+    mint.open.clear()
+    waiting = asyncio.ensure_future(mint.tokens().current())
+    await mint.begun.wait()
+    mint.tasks[0].cancel()
+    with pytest.raises(ClientClosedError):
+        await waiting
+
+
+async def test_a_failure_is_told_to_all_who_waited_and_the_next_caller_asks_again():
+    mint = Mint()
+    mint.error = ServerError(500)
+    tokens = mint.tokens()
+    failures = await asyncio.gather(*(tokens.current() for _ in range(5)), return_exceptions=True)
+    assert failures == [mint.error] * 5
+    assert mint.asked == 1
+    mint.error = None
+    assert await tokens.current() == "t2"
+
+
+# A token that was refused
+
+
+async def test_all_who_were_refused_the_same_token_share_one_request():
+    mint = Mint()
+    tokens = mint.tokens()
+    refused = await tokens.current()
+    assert await asyncio.gather(*(tokens.replace(refused) for _ in range(9))) == ["t2"] * 9
+    assert mint.asked == 2
+
+
+async def test_a_refusal_that_comes_late_takes_the_token_that_is_there_by_now():
+    mint = Mint()
+    tokens = mint.tokens()
+    refused = await tokens.current()
+    await tokens.replace(refused)
+    assert await tokens.replace(refused) == "t2"
+    assert mint.asked == 2
+
+
+async def test_revoked_tokens_are_replaced_with_one_request_for_all(server, reach):
+    api = reach(server)
+    await api.ready()
+    server.revoke_tokens()
+    answers = await asyncio.gather(*(api.read(LIST) for _ in range(10)))
+    assert {answer.status for answer in answers} == {200}
+    assert token_requests(server) == 2
+    assert [seen.status for seen in server.requests if seen.path == LIST.path].count(401) == 10
+
+
+@pytest.mark.parametrize("ask", ["read", "ask_once"])
+async def test_the_same_token_back_is_an_error_after_exactly_one_more_request(serve, reach, ask):
+    async def script(exchange):
+        while True:
+            head, _ = await exchange.request()
+            if head.target == TOKEN_PATH:
+                await exchange.answer(200, '{"accessToken": "same-again", "expiresIn": 100}')
+            else:
+                await exchange.answer(401, '{"message": "It is not good."}')
+
+    raw = await serve(script)
+    with pytest.raises(AuthenticationError, match="brought the same one back") as raised:
+        await getattr(reach(raw), ask)(JOB)
+    assert raised.value.status == 401
+    assert [head.target for head in raw.heads] == [TOKEN_PATH, JOB.path, TOKEN_PATH]
+
+
+@pytest.mark.parametrize("ask", ["read", "ask_once"])
+async def test_a_second_token_that_is_refused_too_ends_it(serve, reach, ask):
+    async def script(exchange):
+        while True:
+            head, _ = await exchange.request()
+            if head.target == TOKEN_PATH:
+                number = len(exchange.server.heads)
+                await exchange.answer(200, json.dumps({"accessToken": f"token-{number}"}))
+            else:
+                await exchange.answer(401, '{"message": "Not for you."}')
+
+    raw = await serve(script)
+    with pytest.raises(AuthenticationError, match="Not for you") as raised:
+        await getattr(reach(raw), ask)(JOB)
+    assert raised.value.message == "Not for you."
+    assert [head.target for head in raw.heads] == [TOKEN_PATH, JOB.path] * 2
+    tokens = [head.all("Authorization") for head in raw.heads if head.target == JOB.path]
+    assert tokens == [["Bearer token-1"], ["Bearer token-3"]]
+
+
+# Time
+
+
+async def test_a_token_is_refreshed_in_the_background_before_it_ends(monkeypatch):
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    mint = Mint(10_000)
+    tokens = mint.tokens()
+    assert await tokens.current() == "t1"
+    now += 9_699
+    assert await tokens.current() == "t1"
+    assert mint.asked == 1
+
+    now += 2
+    mint.open.clear()
+    mint.begun.clear()
+    for _ in range(20):
+        assert await tokens.current() == "t1"  # nobody waits
+    await mint.begun.wait()
+    mint.open.set()
+    await mint.settled()
+    assert await tokens.current() == "t2"
+    assert mint.asked == 2
+
+
+async def test_a_token_that_has_ended_is_waited_for(monkeypatch):
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    mint = Mint(100)
+    tokens = mint.tokens()
+    await tokens.current()
+    now += 100
+    assert await asyncio.gather(*(tokens.current() for _ in range(5))) == ["t2"] * 5
+
+
+async def test_a_token_of_unknown_life_is_used_until_it_is_refused(monkeypatch):
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    tokens = (mint := Mint(None)).tokens()
+    await tokens.current()
+    now += 10**9
+    assert await tokens.current() == "t1"
+    assert mint.asked == 1
+
+
+@pytest.mark.parametrize("lives,step,most", [([300], 1, 1), ([3, 2, 1], 0.1, 3), ([1], 0.1, 5)])
+async def test_a_short_rest_of_life_does_not_mean_a_request_per_call(
+    monkeypatch, lives, step, most
+):
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    mint = Mint(*lives)
+    tokens = mint.tokens()
+    for _ in range(40):
+        await tokens.current()
+        await mint.settled()
+        now += step
+    assert mint.asked <= most
+
+
+async def test_a_token_told_to_have_no_life_left_is_used_for_a_moment(serve, reach, monkeypatch):
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(200, '{"accessToken": "abc", "expiresIn": 0}')
+
+    raw = await serve(script)
+    api = reach(raw)
+    loop = asyncio.get_running_loop()
+    real, passed = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real() + passed)
+    for _ in range(9):
+        await api.read(JOB)
+        passed += 0.05
+    assert [head.target for head in raw.heads].count(TOKEN_PATH) == 1
+
+
+@pytest.mark.parametrize("error", [ServerError(500), RuntimeError("the provider's own")])
+async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(monkeypatch, error):
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    mint = Mint(1000)
+    tokens = mint.tokens()
+    await tokens.current()
+    mint.error = error
+    now += 901
+    for _ in range(20):
+        assert await tokens.current() == "t1"
+        await mint.settled()
+        await asyncio.sleep(0)  # for what is done when a task is done
+    assert mint.asked == 2
+    mint.error = None
+    now += 11
+    await tokens.current()
+    await mint.settled()
+    assert await tokens.current() == "t3"
+
+
+# Who gives it
+
+
+async def test_a_ready_token_is_sent_and_none_is_asked_for(server, reach):
+    value, _ = server._accounts.issue("app", "secret")
+    answer = await reach(server, AccessToken(value)).read(LIST)
+    assert answer.status == 200
+    assert token_requests(server) == 0
+
+
+@pytest.mark.parametrize("ask", ["read", "ask_once"])
+async def test_a_ready_token_that_is_refused_is_the_servers_own_error(server, reach, ask):
+    with pytest.raises(AuthenticationError, match="Token validation failed"):
+        await getattr(reach(server, AccessToken("stale-token")), ask)(LIST)
+    assert [seen.path for seen in server.requests] == [LIST.path]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["str", "AccessToken"])
+async def test_a_callable_gives_tokens_and_is_called_again_after_a_refusal(server, reach, wrapped):
+    calls = 0
+
+    async def provider() -> AccessToken | str:
+        nonlocal calls
+        calls += 1
+        value, _ = server._accounts.issue("app", "secret")
+        return AccessToken(value, 1000) if wrapped else value
+
+    api = reach(server, provider)
+    await asyncio.gather(*(api.read(LIST) for _ in range(5)))
+    assert calls == 1
+    server.revoke_tokens()
+    await api.read(LIST)
+    assert calls == 2
+    assert token_requests(server) == 0
+
+
+async def test_what_a_callable_raises_reaches_the_caller_as_it_is(server, reach):
+    class VaultError(Exception):
+        pass
+
+    async def provider() -> str:
+        raise VaultError("sealed")
+
+    with pytest.raises(VaultError, match="sealed"):
+        await reach(server, provider).read(LIST)
+    assert server.requests == []
+
+
+async def test_a_callable_that_gives_no_token_is_a_wrong_setting(server, reach):
+    async def provider() -> Any:
+        return "two words"
+
+    with pytest.raises(ConfigurationError, match=r"AccessToken\.value"):
+        await reach(server, provider).read(LIST)
+
+
+# What goes wrong on the way
+
+
+async def test_a_wrong_secret_is_said_to_be_one_after_a_single_request(server, reach):
+    with pytest.raises(AuthenticationError, match="app id or secret was refused") as raised:
+        await reach(server, Credentials("app", "another")).read(LIST)
+    assert raised.value.status == 401
+    assert [seen.path for seen in server.requests] == [TOKEN_PATH]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_token_request_is_repeated_like_a_read(server, reach, status):
+    server.inject(f"status:{status}", on="token", times=2)
+    assert (await reach(server).read(LIST)).status == 200
+    assert token_requests(server) == 3
+
+
+async def test_a_token_that_could_not_be_had_means_that_nothing_was_sent(server, reach):
+    server.inject("drop_before_body", on="token", times=3)
+    with pytest.raises(TransportError, match="no token could be had") as raised:
+        await reach(server).read(LIST)
+    assert raised.value.sent == "no"
+    assert {seen.path for seen in server.requests} == {TOKEN_PATH}
+
+
+@pytest.mark.parametrize("text", ["<html>", "[]", "{}", '{"accessToken": 7}'])
+async def test_an_answer_without_a_token_is_shown_to_nobody(serve, reach, text):
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(200, text)
+
+    with pytest.raises(DecodeError) as raised:
+        await reach(await serve(script)).read(JOB)
+    assert raised.value.raw == ""
+
+
+async def test_credentials_go_into_the_body_of_the_token_request_alone(serve, reach):
+    async def script(exchange):
+        while True:
+            head, _ = await exchange.request()
+            token = '{"accessToken": "abc", "expiresIn": 9}'
+            await exchange.answer(200, token if head.target == TOKEN_PATH else "{}")
+
+    raw = await serve(script)
+    await reach(raw, Credentials("my-app", APP_SECRET)).read(JOB)
+    asked, read = raw.heads
+    assert asked.method == "POST"
+    assert asked.all("Authorization") == []
+    assert asked.all("Content-Type") == ["application/json"]
+    assert json.loads(raw.bodies[0]) == {
+        "type": "application",
+        "appId": "my-app",
+        "appSecret": APP_SECRET,
+    }
+    assert read.all("Authorization") == ["Bearer abc"]
+    assert APP_SECRET not in repr(raw.heads)
+
+
+async def test_the_old_header_is_sent_when_asked_for_and_then_alone(serve, reach):
+    async def script(exchange):
+        while True:
+            await exchange.request()
+            await exchange.answer(200)
+
+    raw = await serve(script)
+    await reach(raw, AccessToken("abc"), auth_header="x-api-key").read(JOB)
+    assert raw.heads[0].all("x-api-key") == ["abc"]
+    assert raw.heads[0].all("Authorization") == []
+
+
+# Secrets
+
+BAD = "tok-0a1b2c3d4e5f6789"
+
+
+@pytest.mark.parametrize("refusal", [400, 401, 403, 500])
+async def test_a_server_that_repeats_secrets_does_not_bring_them_into_errors_or_logs(
+    serve, reach, refusal, everything_told, caplog
+):
+    async def script(exchange):
+        while True:
+            head, body = await exchange.request()
+            said = {"message": f"{body.decode()} {head.headers}", "more": body.decode()}
+            if head.target == TOKEN_PATH and len(exchange.server.heads) == 1:
+                await exchange.answer(200, json.dumps({"accessToken": BAD, "expiresIn": 9}))
+            else:
+                await exchange.answer(refusal, json.dumps(said))
+
+    raw = await serve(script)
+    api = reach(raw, Credentials("app", APP_SECRET))
+    with caplog.at_level(logging.DEBUG):
+        for ask in (api.read, api.ask_once):
+            with pytest.raises(APIError) as raised:
+                await ask(JOB)
+            assert raised.value.status == refusal
+            shown = everything_told(raised.value)
+            assert BAD not in shown
+            assert APP_SECRET not in shown
+    assert BAD not in caplog.text
+    assert APP_SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("ask", ["read", "ask_once"])
+async def test_a_ready_token_that_is_repeated_in_its_refusal_is_not_shown(
+    serve, reach, ask, everything_told
+):
+    async def script(exchange):
+        head, _ = await exchange.request()
+        await exchange.answer(401, json.dumps({"message": f"Bad: {head.headers}"}))
+
+    with pytest.raises(AuthenticationError, match="Bad: ") as raised:
+        await getattr(reach(await serve(script), AccessToken(BAD)), ask)(JOB)
+    assert BAD not in everything_told(raised.value)
+
+
+async def test_no_handle_or_setting_shows_a_secret(server, reach):
+    credentials = Credentials("app", APP_SECRET)
+    config = Config(base_url=server.base_url)
+    api = reach(server, credentials)
+    client = SymblClient(credentials, config=config)
+    shown = repr([credentials, AccessToken(BAD), config, client, api, api._tokens])
+    assert APP_SECRET not in shown
+    assert BAD not in shown
+
+
+@pytest.mark.parametrize("fault", ["drop_before_body", "reset", "half_answer", "not_http"])
+async def test_a_broken_token_request_shows_no_secret(fault, reach, everything_told, caplog):
+    async with LocalSymbl(app_secret=APP_SECRET) as server:
+        server.inject(fault, on="token", times=9)
+        api = reach(server, Credentials("app", APP_SECRET))
+        with caplog.at_level(logging.DEBUG), pytest.raises(TransportError) as raised:
+            await api.read(LIST)
+        assert APP_SECRET not in everything_told(raised.value)
+        assert APP_SECRET not in caplog.text
+        assert token_requests(server) == 3
