@@ -24,7 +24,7 @@ from symbl_aio._core.retries import (
 )
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.auth import Tokens
-from symbl_aio._io.transport import Body, Transport, UntrustedServerError
+from symbl_aio._io.transport import Body, Transport
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike
 from symbl_aio.errors import (
     APIError,
@@ -33,6 +33,7 @@ from symbl_aio.errors import (
     Sent,
     SymblError,
     TransportError,
+    UntrustedServerError,
     UploadStalledError,
     api_error,
 )

@@ -13,7 +13,6 @@ from symbl_aio._io.transport import (
     Body,
     ReplayRefusedError,
     Transport,
-    UntrustedServerError,
     once,
 )
 from symbl_aio.config import Limits
@@ -22,6 +21,7 @@ from symbl_aio.errors import (
     DecodeError,
     FileChangedError,
     TransportError,
+    UntrustedServerError,
     UploadError,
     UploadStalledError,
 )
