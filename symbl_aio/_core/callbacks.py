@@ -65,7 +65,7 @@ class Callbacks:
                 break
             del self._parked[oldest]
 
-    def take(self, nonce: str) -> tuple[str, bool] | None:
+    def take(self, nonce: str | None) -> tuple[str, bool] | None:
         """Give, once, the job id that was told for a nonce and whether it ended."""
-        parked = self._parked.pop(nonce, None)
+        parked = None if nonce is None else self._parked.pop(nonce, None)
         return None if parked is None else (parked.job_id, parked.ended)

@@ -17,12 +17,11 @@ import aiohttp
 import attrs
 from attrs import frozen
 
-from symbl_aio._core.callbacks import Callbacks
 from symbl_aio._core.endpoints import Call, check_id
 from symbl_aio._core.wire import Answer
 from symbl_aio._io.api import Accepted, Api
 from symbl_aio._io.poller import Poller
-from symbl_aio._io.submissions import Submissions, Work
+from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.transport import Transport
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
@@ -77,7 +76,6 @@ class Engine:
         self._observers = tuple(observers)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
-        self._callbacks = Callbacks()
         self._transport = Transport(config, session, agent)
         self._api = Api(config, credentials, self._transport, luck=rng.random, spawn=self._spawn)
         self._poller = Poller(
@@ -223,18 +221,16 @@ class Engine:
         """End a submission if surely nothing was accepted of it, and say whether it was."""
         return self._submissions.withdraw(submission)
 
-    def _accepted(self, work: Work, accepted: Accepted, duration: float | None) -> Job:
-        """Follow the job of a submission from now on."""
+    def _accepted(self, accepted: Accepted, duration: float | None, ended: bool) -> Job:
+        """Follow the job of a submission from now on. ``ended``: a webhook said so already."""
         # A server that repeats a job id has one job, whatever was submitted.
         job = self._poller.jobs.get(accepted.job_id) or Job(
             accepted.job_id, accepted.conversation_id, desk=self
         )
         self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
         self._poller.follow(job, duration=duration)
-        if work.nonce is not None and (told := self._callbacks.take(work.nonce)) is not None:
-            job_id, ended = told
-            if ended and job_id == job.id:
-                self._poller.hint(job.id)
+        if ended:
+            self._poller.hint(job.id)
         return job
 
     def _unclaimed_job(self, job_id: str, conversation_id: str | None) -> Job | None:
@@ -246,15 +242,10 @@ class Engine:
     def hear(self, nonce: str, job_id: str, raw_status: str) -> None:
         """Take in a genuine webhook call. A hint, never a truth: a poll confirms it."""
         ended = JobStatus.parse(raw_status).is_terminal
-        if job_id in self._poller.jobs:
-            if ended:
-                self._poller.hint(job_id)
-            return
-        for doubt in self._submissions.doubts:
-            if doubt.nonce == nonce:
-                doubt.job_id = job_id
-                return
-        self._callbacks.park(nonce, job_id, self._loop.time(), ended=ended)
+        if job_id not in self._poller.jobs:
+            self._submissions.hear(nonce, job_id, ended=ended)
+        elif ended:
+            self._poller.hint(job_id)
 
     # Jobs
 

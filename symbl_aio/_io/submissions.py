@@ -21,7 +21,7 @@ from weakref import WeakSet
 from attrs import define, evolve
 
 from symbl_aio._core import wire
-from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._core.callbacks import Callbacks, webhook_url
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.evidence import Written
 from symbl_aio._core.governor import Governor, Permission
@@ -92,7 +92,8 @@ class Work:
 
 
 class Submissions:
-    """The submissions of one client. ``accepted`` hands over a new job, to be followed.
+    """The submissions of one client. ``accepted`` hands over a new job, to be
+    followed, and says whether a webhook told already that it ended.
 
     Everything runs in one event loop, and nothing here waits but ``carry``; so between
     two awaits of that, what the lanes, the governor and the works say is one truth.
@@ -106,7 +107,7 @@ class Submissions:
         desk: Desk,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         tell: Callable[[Event], None],
-        accepted: Callable[[Work, Accepted, float | None], Job],
+        accepted: Callable[[Accepted, float | None, bool], Job],
         make_job: Callable[[str, str | None], Job | None],
     ) -> None:
         limits = config.limits
@@ -129,6 +130,7 @@ class Submissions:
         self._slot_deadlines: deque[tuple[float, str]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._written = Written()
+        self._callbacks = Callbacks()
         self._closing = False
 
     # Taking
@@ -256,6 +258,14 @@ class Submissions:
             and self._config.lanes.on_failure == "halt"
         ):
             self._block(self._lanes.halt(job.conversation_id, error), error)
+
+    def hear(self, nonce: str, job_id: str, *, ended: bool) -> None:
+        """Keep what a webhook said of a job that is not followed (yet)."""
+        for doubt in self.doubts:
+            if doubt.nonce == nonce:
+                doubt.job_id = job_id
+                return
+        self._callbacks.park(nonce, job_id, _now(), ended=ended)
 
     # Closing
 
@@ -451,7 +461,9 @@ class Submissions:
             self._lanes.release(key)
         self._holders.setdefault(accepted.job_id, []).append(key)
         self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id))
-        self._settle(work, self._accepted(work, accepted, duration))
+        told = self._callbacks.take(work.nonce)
+        ended = told is not None and told == (accepted.job_id, True)
+        self._settle(work, self._accepted(accepted, duration, ended))
 
     def _put_back(self, work: Work) -> None:
         """Let a submission wait that was refused for want of a slot."""
@@ -494,6 +506,8 @@ class Submissions:
             has_rival=work.has_rival,
             nonce=work.nonce,
         )
+        if (told := self._callbacks.take(work.nonce)) is not None:
+            doubt.job_id, _ = told
         self.doubts.add(doubt)
         error = AmbiguousSubmissionError(
             f"submission {work.key} was sent whole, and whether it was accepted is not known "

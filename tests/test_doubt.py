@@ -1,0 +1,220 @@
+"""Submissions of unknown outcome: proof is looked for, and never guessed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    ClientClosedError,
+    StillAmbiguousError,
+    SymblClient,
+    Text,
+    TextOptions,
+    Utterance,
+    Video,
+)
+from symbl_aio.media import MediaLike
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK, mp4_bytes
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+async def doubted(
+    symbl: SymblClient, media: MediaLike, options: TextOptions | None = None, to: str | None = None
+) -> AmbiguousSubmissionError:
+    submission = symbl.submit(media, options) if to is None else symbl.append(to, media, options)
+    with pytest.raises(AmbiguousSubmissionError) as unknown:
+        await submission
+    return unknown.value
+
+
+def nonce_of(server: LocalSymbl) -> str:
+    url = str(server.submissions[-1].parameters["webhookUrl"])
+    return url.split("/")[-2]
+
+
+# By name
+
+
+async def test_a_name_that_nobody_else_bears_proves_acceptance(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text("Hello."), TextOptions(name="Standup 17"))
+        found = await error.reconcile()
+    assert (found.how, found.job) == ("name", None)
+    assert found.conversation_id == server.submissions[0].conversation_id
+
+
+async def test_what_the_server_never_got_stays_in_doubt(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("status:500", on="POST")
+        error = await doubted(symbl, Text("Hello."), TextOptions(name="Standup 17"))
+        assert error.sent == "yes"
+        for _ in range(2):
+            with pytest.raises(StillAmbiguousError):
+                await error.reconcile()
+
+
+async def test_yesterdays_conversation_of_the_same_name_proves_nothing(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        said = Utterance("Hello.", start=yesterday, end=yesterday + timedelta(seconds=2))
+        await symbl.process(Text([said]), TextOptions(name="Standup"))
+        server.inject("status:500", on="POST")
+        error = await doubted(symbl, Text("Today."), TextOptions(name="Standup"))
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+@pytest.mark.parametrize("rival_first", [True, False])
+async def test_a_name_borne_by_another_submission_proves_nothing(
+    server: LocalSymbl, rival_first: bool
+) -> None:
+    options = TextOptions(name="Standup")
+    async with server.client(**QUICK) as symbl:
+        if rival_first:
+            server.inject("status:500", on="POST")
+            other = symbl.submit(Text("Mine."), options)
+            rival = symbl.submit(Text("Rival."), options)
+            with pytest.raises(AmbiguousSubmissionError) as unknown:
+                await other
+            error = unknown.value
+        else:
+            server.inject("status:500", on="POST")
+            error = await doubted(symbl, Text("Mine."), options)
+            rival = symbl.submit(Text("Rival."), options)
+        await (await rival)
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+async def test_a_name_that_the_caller_did_not_set_is_not_looked_for(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text("Hello."))
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+    assert not any(seen.path == "/v1/conversations" for seen in server.requests)
+
+
+# By content
+
+
+async def test_words_that_were_written_once_prove_an_append(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("accept_then_drop", on="PUT")
+        error = await doubted(symbl, Text("The budget is fine. We ship."), to=conversation.id)
+        await server.until(lambda: server.unfinished == 0)
+        found = await error.reconcile()
+        assert (found.how, found.conversation_id) == ("content", conversation.id)
+
+        conversation.resume_appends()
+        await (await conversation.append(Text("We go on.")))
+        texts = [message.text for message in await conversation.messages()]
+        assert texts == ["We begin.", "The budget is fine.", "We ship.", "We go on."]
+
+
+@pytest.mark.parametrize("earlier", ["We ship.", "So: we ship. Good."])
+async def test_words_that_stand_in_another_append_prove_nothing(
+    server: LocalSymbl, earlier: str
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        await (await conversation.append(Text(earlier)))
+        server.inject("status:502", on="PUT")
+        error = await doubted(symbl, Text("We ship!"), to=conversation.id)
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+async def test_words_in_a_conversation_with_a_recording_prove_nothing(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        await (await conversation.append(Video(mp4_bytes())))
+        server.inject("status:502", on="PUT")
+        error = await doubted(symbl, Text("Hello there."), to=conversation.id)
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+async def test_words_in_a_conversation_that_another_client_opened_prove_nothing(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as earlier:
+        conversation = await earlier.process(Text("We ship."))
+    async with server.client(**QUICK) as symbl:
+        server.inject("status:502", on="PUT")
+        error = await doubted(symbl, Text("We ship."), to=conversation.id)
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+# By webhook
+
+
+async def test_a_call_to_its_own_webhook_proves_acceptance_once_the_job_is_found(
+    server: LocalSymbl,
+) -> None:
+    hooked = {**QUICK, "webhook_base_url": HOOK, "webhook_secret": "shared by all workers"}
+    async with server.client(**hooked) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text("Hello."))
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+        (job_id,) = server.jobs
+        symbl._engine.hear(nonce_of(server), job_id, "in_progress")
+        found = await error.reconcile()
+        assert found.how == "webhook"
+        assert found.job is not None
+        assert found.job.id == job_id
+        await found.job
+
+
+async def test_a_call_that_overtakes_the_doubt_is_kept_for_it(server: LocalSymbl) -> None:
+    hooked = {**QUICK, "webhook_base_url": HOOK, "webhook_secret": "shared by all workers"}
+    async with server.client(**hooked) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("slow", on="PUT")
+        submission = conversation.append(Text("Hello."))
+        await server.until(lambda: len(server.jobs) == 2)
+        symbl._engine.hear(nonce_of(server), list(server.jobs)[-1], "completed")
+        await symbl._engine._submissions.end_started()
+        with pytest.raises(AmbiguousSubmissionError) as unknown:
+            await submission
+        found = await unknown.value.reconcile()
+        assert (found.how, found.conversation_id) == ("webhook", conversation.id)
+
+
+async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
+    server: LocalSymbl,
+) -> None:
+    hooked = {**QUICK, "webhook_base_url": HOOK, "webhook_secret": "shared by all workers"}
+    async with server.client(**hooked) as symbl:
+        server.hold_jobs()
+        other = await symbl.submit(Text("Another."))
+        server.inject("status:500", on="POST")
+        error = await doubted(symbl, Text("Hello."))
+        (doubt,) = symbl._engine._submissions.doubts
+        assert doubt.nonce is not None
+        for job_id in ("no-such-job", other.id):
+            symbl._engine.hear(doubt.nonce, job_id, "completed")
+            with pytest.raises(StillAmbiguousError):
+                await error.reconcile()
+        server.release()
+        await other
+
+
+async def test_reconciling_needs_an_open_client(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text("Hello."))
+    with pytest.raises(ClientClosedError):
+        await error.reconcile()
