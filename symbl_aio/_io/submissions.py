@@ -92,8 +92,11 @@ class Work:
 
 
 class Submissions:
-    """The submissions of one client. ``accepted`` hands over a new job, to be
-    followed, and says whether a webhook told already that it ended.
+    """The submissions of one client.
+
+    ``accepted`` is called with what the server answered, the recording's seconds if known,
+    and whether a webhook told already that the job ended; it gives the job to be followed.
+    ``make_job`` gives the handle of a job that no submission owns, else ``None``.
 
     Everything runs in one event loop, and nothing here waits but ``carry``; so between
     two awaits of that, what the lanes, the governor and the works say is one truth.
