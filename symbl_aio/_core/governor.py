@@ -76,9 +76,10 @@ class Governor:
 
     def accept(self, key: str, job_id: str, now: float, *, more_waiting: bool) -> None:
         """Turn a reserved slot into a job's."""
-        was_probe = self._end_start(key) == "probe"
+        was_probe, began = self._end_start(key, now)
         self._jobs.add(job_id)
-        if was_probe:
+        # Unless another start was refused meanwhile: that is the newer news.
+        if was_probe and self._refused_at is not None and began > self._refused_at:
             self._pause = 0.0
             self._probe_at = now
             self._blocked = False
@@ -91,8 +92,7 @@ class Governor:
 
     def refuse(self, key: str, now: float) -> None:
         """Note a 429: the account is full."""
-        began = self._starting.get(key, now)
-        self._end_start(key)
+        _, began = self._end_start(key, now)
         self.limit = min(self._most, max(1, len(self._jobs)))
         # Starts that were on their way when an earlier one was refused tell nothing new.
         tells_more = self._refused_at is None or began > self._refused_at
@@ -104,7 +104,7 @@ class Governor:
 
     def free(self, key: str) -> None:
         """Give back a slot whose start came to nothing, or to an unknown end."""
-        self._end_start(key)
+        self._end_start(key, 0.0)
 
     def adopt(self, job_id: str) -> None:
         """Count a job that an earlier client, or process, submitted."""
@@ -116,9 +116,9 @@ class Governor:
             self._jobs.remove(job_id)
             self._blocked = False
 
-    def _end_start(self, key: str) -> str:
-        self._starting.pop(key, None)
-        if self._probe == key:
+    def _end_start(self, key: str, now: float) -> tuple[bool, float]:
+        """Forget a start, and say whether it was the probe, and when it began."""
+        was_probe = self._probe == key
+        if was_probe:
             self._probe = None
-            return "probe"
-        return "start"
+        return was_probe, self._starting.pop(key, now)

@@ -81,7 +81,17 @@ def test_the_limit_grows_by_one_with_each_acceptance_while_work_waits():
     assert governor.limit == 5
 
 
-def test_the_limit_does_not_grow_while_nothing_waits():
+def test_work_that_comes_one_by_one_finds_room_while_nobody_knows_the_limit():
+    governor = Governor(first=2, most=4)
+    for number in range(4):
+        assert governor.may_start(0) is YES
+        governor.start(f"key {number}", 0)
+        governor.accept(f"key {number}", f"job {number}", 1, more_waiting=False)
+
+    assert governor.may_start(2) is NO
+
+
+def test_the_limit_does_not_grow_while_nothing_waits_and_there_is_room():
     governor = Governor(first=2, most=50)
     governor.start("a", 0)
     governor.accept("a", "job", 1, more_waiting=False)
@@ -201,6 +211,20 @@ def test_after_an_accepted_probe_the_pause_begins_with_a_second_again():
     governor.start("one more", at)
     governor.refuse("one more", at + 1)
     assert governor.wakes_at() == at + 1 + FIRST_PAUSE
+
+
+def test_a_start_refused_while_a_probe_is_on_its_way_is_the_newer_news():
+    governor = full_governor(jobs=2)
+    governor.start("probe", 1)
+    governor.end("job 0")
+    governor.end("job 1")
+    assert governor.may_start(2) is YES
+    governor.start("other", 2)
+    governor.refuse("other", 3)
+    governor.accept("probe", "another job", 3.5, more_waiting=True)
+
+    assert governor.may_start(3.5) is NO
+    assert governor.wakes_at() == 3 + 2 * FIRST_PAUSE
 
 
 def test_an_old_start_refused_after_an_accepted_probe_still_costs_a_second():
@@ -338,13 +362,17 @@ class GovernorBesideSlots(RuleBasedStateMachine):
     def accept(self, data: st.DataObject, more_waiting: bool) -> None:
         key, job_id = self.a_start(data), self.name("job")
         self.governor.accept(key, job_id, self.now, more_waiting=more_waiting)
-        if key == self.probe:
-            self.pause, self.probe_from, self.waits_for_an_end = 0.0, self.now, False
-        elif self.refused_at is None and more_waiting:
-            self.limit += 1
-        self.forget(key)
         self.jobs.append(job_id)
-        self.limit = min(self.most, max(self.limit, len(self.jobs)))
+        was_probe = key == self.probe
+        began = self.forget(key)
+        if self.refused_at is None:
+            at_least = self.limit + 1 if more_waiting else self.limit
+            self.limit = max(at_least, len(self.jobs) + 1)
+        else:
+            self.limit = max(self.limit, len(self.jobs))
+            if was_probe and began > self.refused_at:
+                self.pause, self.probe_from, self.waits_for_an_end = 0.0, self.now, False
+        self.limit = min(self.limit, self.most)
 
     @precondition(lambda self: self.began)
     @rule(data=st.data())

@@ -217,6 +217,14 @@ def test_a_resumed_lane_takes_submissions_again():
     assert lanes.halted_by("x") is None
 
 
+def test_a_resumed_lane_with_nothing_in_it_leaves_nothing_behind():
+    lanes = Lanes()
+    lanes.halt("x", OSError("lost"))
+    lanes.resume("x")
+
+    assert leaves_nothing_behind(lanes)
+
+
 def test_resuming_a_lane_that_runs_changes_nothing():
     lanes = lanes_with(x="a")
     lanes.resume("x")
@@ -435,13 +443,14 @@ class LanesBesideLists(RuleBasedStateMachine):
         self.lanes.resume(name)
         self.halted.pop(name, None)
 
-    @precondition(lambda self: any(self.holding.values()))
+    @precondition(lambda self: any(self.holding.values()) or any(self.waiting.values()))
     @rule(data=st.data(), new=A_NAME)
     def rename(self, data: st.DataObject, new: str) -> None:
-        """As the engine does it: the lane of one that was started gets another name."""
-        old = self.lane_of(data.draw(st.sampled_from(self.held())))
+        used = [name for name in NAMES if self.waiting.get(name) or self.holding.get(name)]
+        old = data.draw(st.sampled_from(used))
         self.lanes.rename(old, new)
-        waiting, holding = self.waiting.pop(old, []), self.holding.pop(old)
+        waiting, holding = self.waiting.pop(old, []), self.holding.pop(old, set())
+        self.turns = [name for name in self.turns if name != old]
         self.waiting[new] = self.waiting.get(new, []) + waiting
         self.holding[new] = self.holding.get(new, set()) | holding
         if (cause := self.halted.pop(old, None)) is not None:
@@ -475,8 +484,8 @@ class LanesBesideLists(RuleBasedStateMachine):
         for key in self.held():
             self.lanes.release(key)
         for name in NAMES:
-            self.lanes.resume(name)
             self.lanes.clear(name)
+            self.lanes.resume(name)
         assert leaves_nothing_behind(self.lanes)
 
 
