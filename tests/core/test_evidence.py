@@ -1,0 +1,216 @@
+"""Proof of acceptance: only what can have no other reason counts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symbl_aio._core.evidence import Written, only_one_named, words
+from symbl_aio.models import ConversationInfo
+
+SENT = datetime(2024, 3, 5, 8, tzinfo=UTC)
+
+
+def opened(*texts: str) -> Written:
+    written = Written()
+    written.open("c", texts[0])
+    for text in texts[1:]:
+        written.add("c", text)
+    return written
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["The budget is fine. We ship."],
+        ["The budget is fine.", "We ship."],
+        ["the  BUDGET is fine -- we ship"],
+    ],
+)
+def test_words_are_the_same_however_they_are_cut_and_punctuated(texts: list[str]):
+    assert words(texts) == " the budget is fine we ship "
+
+
+def test_words_are_whole_words():
+    assert words(["ship"]) not in words(["We have a shipment, a flagship."])
+    assert words(["ship"]) in words(["We SHIP!"])
+
+
+def test_a_text_that_is_found_once_proves_itself():
+    written = opened("We begin.")
+
+    assert written.proves("c", "We ship.", ["We begin.", "We ship."])
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        ["We begin."],
+        ["We begin.", "We sh"],
+        ["We begin.", "We ship.", "Yes.", "We ship."],
+        ["We begin.", "We ship.", "We ship."],
+        ["We begin.", "We ship we ship we ship."],
+    ],
+)
+def test_a_text_that_is_not_there_or_there_more_than_once_proves_nothing(found: list[str]):
+    assert not opened("We begin.").proves("c", "We ship.", found)
+
+
+def test_a_text_of_one_word_twice_proves_nothing():
+    assert not opened("We begin.").proves("c", "Yes.", ["We begin.", "Yes.", "Yes."])
+    assert not opened("We begin.").proves("c", "Yes, yes.", ["Yes, yes, yes."])
+
+
+@pytest.mark.parametrize("text", ["", "…", "?!", "\n"])
+def test_a_text_without_a_word_proves_nothing(text: str):
+    assert not opened("We begin.").proves("c", text, ["We begin.", text])
+
+
+@pytest.mark.parametrize("earlier", [["We ship."], ["So we", "ship"], ["Do we ship? Yes."]])
+def test_a_text_that_another_one_holds_proves_nothing(earlier: list[str]):
+    assert not opened(*earlier).proves("c", "We ship.", ["We ship."])
+
+
+def test_a_conversation_that_this_client_did_not_open_proves_nothing():
+    written = opened("We begin.")
+    written.add("another", "We ship.")
+
+    assert not written.proves("another", "We go on.", ["We ship.", "We go on."])
+
+
+def test_a_conversation_that_began_with_a_recording_proves_nothing():
+    written = Written()
+    written.open("c", None)
+    written.add("c", "We ship.")
+
+    assert not written.proves("c", "We go on.", ["We go on."])
+
+
+def test_a_recording_that_was_added_ends_all_proof():
+    written = opened("We begin.")
+    written.add("c", None)
+
+    assert not written.proves("c", "We ship.", ["We begin.", "We ship."])
+
+
+def test_an_id_that_is_opened_again_is_another_conversation():
+    written = opened("We ship.")
+    written.open("c", "We begin.")
+
+    assert written.proves("c", "We ship.", ["We begin.", "We ship."])
+
+
+def test_to_forget_what_is_not_known_is_harmless():
+    written = opened("We begin.")
+    written.forget("another")
+
+    assert written.proves("c", "We ship.", ["We ship."])
+
+
+def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago():
+    written = Written(most=30)
+    written.open("old", "x" * 10)
+    written.open("new", "y" * 10)
+    written.add("old", "z" * 10)
+    written.open("newest", "w")
+
+    assert not written.proves("new", "We ship.", ["We ship."])
+    for known in ("old", "newest"):
+        assert written.proves(known, "We ship.", ["We ship."])
+
+
+def test_a_text_larger_than_the_memory_is_not_remembered_in_part():
+    written = Written(most=10)
+    written.open("c", "x" * 11)
+
+    assert not written.proves("c", "We ship.", ["We ship."])
+    written.open("d", "x" * 10)
+    assert written.proves("d", "We ship.", ["We ship."])
+
+
+said = st.lists(st.sampled_from(["a", "b", "a.", "É"]), max_size=4).map(" ".join)
+
+
+@given(first=said, others=st.lists(said, max_size=3), text=said, found=st.lists(said, max_size=4))
+def test_whatever_was_written_a_proof_is_one_place_and_no_other_reason(
+    first: str, others: list[str], text: str, found: list[str]
+):
+    def spelled(texts: list[str]) -> list[str]:
+        return " ".join(texts).replace(".", " ").lower().split()
+
+    def places(of: list[str], among: list[str]) -> int:
+        """Count where one run of words stands in another, the slow and obvious way."""
+        starts = range(len(among) - len(of) + 1)
+        return sum(among[at : at + len(of)] == of for at in starts)
+
+    wanted = spelled([text])
+    proof = (
+        bool(wanted)
+        and places(wanted, spelled([first, *others])) == 0
+        and places(wanted, spelled(found)) == 1
+    )
+
+    assert opened(first, *others).proves("c", text, found) == proof
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(["open", "add", "forget"]),
+              st.none() | st.integers(0, 8)),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(steps=steps)
+def test_the_memory_is_never_larger_than_it_may_be_and_empty_when_all_is_forgotten(steps):
+    written = Written(most=16)
+    for conversation_id, step, size in steps:
+        text = None if size is None else "x" * size
+        if step == "open":
+            written.open(conversation_id, text)
+        elif step == "add":
+            written.add(conversation_id, text)
+        else:
+            written.forget(conversation_id)
+        held = [text for record in written._records.values() for text in record.texts]
+        assert written._size == sum(map(len, held)) <= 16
+    for conversation_id in "abc":
+        written.forget(conversation_id)
+    assert written._size == 0
+
+
+def conversation(id: str, name: str | None, seconds: float | None = 0.0) -> ConversationInfo:
+    start = None if seconds is None else SENT + timedelta(seconds=seconds)
+    return ConversationInfo(id=id, name=name, start_time=start)
+
+
+def test_the_one_conversation_of_a_name_is_found():
+    among = [conversation("1", "Standup", 5), conversation("2", "Retro", 6)]
+
+    assert only_one_named(among, "Standup", SENT) == "1"
+    assert only_one_named(among, "Planning", SENT) is None
+
+
+def test_two_conversations_of_a_name_prove_nothing():
+    among = [conversation("1", "Standup", 5), conversation("2", "Standup", 6)]
+
+    assert only_one_named(among, "Standup", SENT) is None
+
+
+def test_a_conversation_that_was_there_before_or_tells_no_time_does_not_count():
+    among = [
+        conversation("1", "Standup", -3600),
+        conversation("2", "Standup", None),
+        conversation("3", "Standup", 1),
+    ]
+
+    assert only_one_named(among, "Standup", SENT) == "3"
+    assert only_one_named(among[:2], "Standup", SENT) is None
+
+
+def test_a_servers_clock_shows_whole_seconds():
+    assert only_one_named([conversation("1", "Standup", -1.9)], "Standup", SENT) == "1"
+    assert only_one_named([conversation("1", "Standup", -2.1)], "Standup", SENT) is None
