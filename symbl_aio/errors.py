@@ -121,7 +121,8 @@ class AmbiguousSubmissionError(TransportError):
 
         Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
         when there is none: absence proves nothing, so "not accepted" is never answered.
-        Only reads are sent; calling it again, or cancelling it, is safe.
+        Only reads are sent, and what they raise is raised; calling it again, or
+        cancelling it, is safe. The client must be open (``ClientClosedError``).
         """
         return await self._reconcile()
 

@@ -243,7 +243,7 @@ class Engine:
         """Take in a genuine webhook call. A hint, never a truth: a poll confirms it."""
         ended = JobStatus.parse(raw_status).is_terminal
         if job_id not in self._poller.jobs:
-            self._submissions.hear(nonce, job_id, ended=ended)
+            self._submissions.doubts.hear(nonce, job_id, self._loop.time(), ended=ended)
         elif ended:
             self._poller.hint(job_id)
 

@@ -16,20 +16,19 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import islice
 from typing import Any, Final
-from weakref import WeakSet
 
-from attrs import define, evolve
+from attrs import evolve
 
 from symbl_aio._core import wire
-from symbl_aio._core.callbacks import Callbacks, webhook_url
+from symbl_aio._core.callbacks import webhook_url
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._core.evidence import Written
 from symbl_aio._core.governor import Governor, Permission
 from symbl_aio._core.lanes import Lanes
 from symbl_aio._io import sources
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
-from symbl_aio._io.doubt import Doubt, find_proof
+from symbl_aio._io.doubts import Doubt, Doubts
 from symbl_aio._io.transport import Body, once
+from symbl_aio._io.work import Work, known_size
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AmbiguousSubmissionError,
@@ -50,45 +49,12 @@ from symbl_aio.events import (
     SubmissionStarted,
 )
 from symbl_aio.job import Acceptance, Desk, Job, Submission
-from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
+from symbl_aio.media import Media, MediaLike, Text, check_options, coerce
 from symbl_aio.options import MediaOptions, Options, TextOptions
 
 _LOG = logging.getLogger("symbl_aio")
 _HEADS_LOOKED_AT: Final = 64
 """How many waiting submissions are compared when the one that is cheapest to send is wanted."""
-
-
-@define(eq=False)
-class Work:
-    """One submission, until it is settled. ``task`` carries it, once it has its turn."""
-
-    submission: Submission
-    media: Media | Recording
-    options: Options | None
-    is_append: bool
-    size: int | None
-    nonce: str | None
-    task: asyncio.Task[None] | None = None
-    body: Body | None = None
-    ending: BaseException | None = None
-    slot_deadline: float | None = None
-    sent_at: float = 0.0
-    has_rival: bool = False
-
-    @property
-    def key(self) -> str:
-        return self.submission.key
-
-    @property
-    def name(self) -> str | None:
-        """The name of the conversation that it opens, if the caller gave one."""
-        return None if self.is_append or self.options is None else self.options.name
-
-    @property
-    def text(self) -> str | None:
-        """All that it says, if it is text."""
-        media = self.media
-        return " ".join(m.text for m in media.messages) if isinstance(media, Text) else None
 
 
 class Submissions:
@@ -117,24 +83,20 @@ class Submissions:
         self.governor = Governor(
             first=limits.jobs or limits.first_jobs, most=limits.jobs or limits.most_jobs
         )
-        self.doubts: WeakSet[Doubt] = WeakSet()
         self._config = config
         self._api = api
         self._desk = desk
         self._spawn = spawn
         self._tell = tell
         self._accepted = accepted
-        self._make_job = make_job
         self._lanes = Lanes()
         self._works: dict[str, Work] = {}
         self._by_key: dict[str, Submission] = {}
-        self._by_name: dict[str, set[str]] = {}
         self._holders: dict[str, list[str]] = {}
         self._slot_deadlines: deque[tuple[float, str]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
-        self._written = Written()
-        self._callbacks = Callbacks()
         self._closing = False
+        self.doubts = Doubts(api, make_job)
 
     # Taking
 
@@ -172,11 +134,11 @@ class Submissions:
             found,
             options,
             is_append=to is not None,
-            size=_known_size(found),
+            size=known_size(found),
             nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
         )
         self._works[key], self._by_key[key] = work, submission
-        self._note_name(work)
+        self.doubts.note_name(key, work.name)
         self._lanes.add(lane, key)
         self._tell(SubmissionQueued(key, conversation_id))
         self.dispatch()
@@ -206,19 +168,6 @@ class Submissions:
             to = to.conversation_id
         check_id("conversation_id", to)
         return to, to
-
-    def _note_name(self, work: Work) -> None:
-        """Note who bears a name, since two who do cannot be told apart by it."""
-        if work.name is None:
-            return
-        bearers = self._by_name.setdefault(work.name, set())
-        bearers.add(work.key)
-        if len(bearers) > 1:
-            for key in bearers:
-                self._works[key].has_rival = True
-        for doubt in self.doubts:
-            if doubt.name == work.name:
-                doubt.has_rival = True
 
     def withdraw(self, submission: Submission) -> bool:
         """End a submission if surely nothing was accepted of it, and say whether it was."""
@@ -261,14 +210,6 @@ class Submissions:
             and self._config.lanes.on_failure == "halt"
         ):
             self._block(self._lanes.halt(job.conversation_id, error), error)
-
-    def hear(self, nonce: str, job_id: str, *, ended: bool) -> None:
-        """Keep what a webhook said of a job that is not followed (yet)."""
-        for doubt in self.doubts:
-            if doubt.nonce == nonce:
-                doubt.job_id = job_id
-                return
-        self._callbacks.park(nonce, job_id, _now(), ended=ended)
 
     # Closing
 
@@ -443,7 +384,7 @@ class Submissions:
     async def _measure(self) -> None:
         """Learn the sizes of waiting files, for the choice of the next probe."""
         for work in self._first_heads():
-            if work.size is None and (path := _path(work.media)) is not None:
+            if work.size is None and (path := work.path) is not None:
                 try:
                     work.size = await asyncio.to_thread(os.path.getsize, path)
                 except OSError:
@@ -456,16 +397,15 @@ class Submissions:
         more = len(self._lanes) > 0
         self.governor.accept(key, accepted.job_id, _now(), more_waiting=more)
         if work.is_append:
-            self._written.add(conversation_id, work.text)
+            self.doubts.written.add(conversation_id, work.text)
         else:
             self._lanes.rename(_first_lane(key), conversation_id)
-            self._written.open(conversation_id, work.text)
+            self.doubts.written.open(conversation_id, work.text)
         if self._config.lanes.advance_on == "accepted":
             self._lanes.release(key)
         self._holders.setdefault(accepted.job_id, []).append(key)
         self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id))
-        told = self._callbacks.take(work.nonce)
-        ended = told is not None and told == (accepted.job_id, True)
+        ended = self.doubts.callbacks.take(work.nonce) == (accepted.job_id, True)
         self._settle(work, self._accepted(accepted, duration, ended))
 
     def _put_back(self, work: Work) -> None:
@@ -500,18 +440,14 @@ class Submissions:
         """Perhaps it was accepted: whoever comes after it must not be sent."""
         lane = self._lanes.name_of(work.key)
         assert lane is not None
-        doubt = Doubt(
-            key=work.key,
+        doubt = self.doubts.open(
+            work.key,
             conversation_id=lane if work.is_append else None,
             name=work.name,
             text=work.text,
             sent_at=work.sent_at,
-            has_rival=work.has_rival,
             nonce=work.nonce,
         )
-        if (told := self._callbacks.take(work.nonce)) is not None:
-            doubt.job_id, _ = told
-        self.doubts.add(doubt)
         error = AmbiguousSubmissionError(
             f"submission {work.key} was sent whole, and whether it was accepted is not known "
             f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
@@ -531,7 +467,7 @@ class Submissions:
             raise ClientClosedError(
                 "the client was closed; look at the conversation with another one"
             )
-        return await find_proof(doubt, self._api, self._written, self._make_job)
+        return await self.doubts.find_proof(doubt)
 
     def _block(self, keys: list[str], cause: BaseException) -> None:
         for key in keys:
@@ -539,11 +475,7 @@ class Submissions:
 
     def _settle(self, work: Work, outcome: Job | BaseException) -> None:
         del self._works[work.key]
-        if work.name is not None:
-            bearers = self._by_name[work.name]
-            bearers.discard(work.key)
-            if not bearers:
-                del self._by_name[work.name]
+        self.doubts.forget_name(work.key, work.name)
         if not isinstance(outcome, Job):
             self._by_key.pop(work.key, None)
             self._tell(SubmissionEnded(work.key, outcome))
@@ -571,20 +503,3 @@ def _blocked(cause: BaseException) -> AppendBlockedError:
         f"{type(cause).__name__}; settle that, then conversation.resume_appends()",
         cause,
     )
-
-
-def _path(media: Media | Recording) -> str | os.PathLike[str] | None:
-    if isinstance(media, Recording):
-        return media.path
-    if isinstance(media, Audio | Video) and isinstance(media.source, str | os.PathLike):
-        return media.source
-    return None
-
-
-def _known_size(media: Media | Recording) -> int | None:
-    """Give about how many bytes will be sent, as far as that is known without a disk."""
-    if isinstance(media, Text):
-        return sum(len(message.text) for message in media.messages)
-    if isinstance(media, Audio | Video):
-        return len(media.source) if isinstance(media.source, bytes) else media.size
-    return None if isinstance(media, Recording) else 0

@@ -202,7 +202,7 @@ async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
         other = await symbl.submit(Text("Another."))
         server.inject("status:500", on="POST")
         error = await doubted(symbl, Text("Hello."))
-        (doubt,) = symbl._engine._submissions.doubts
+        (doubt,) = symbl._engine._submissions.doubts.open_ones
         assert doubt.nonce is not None
         for job_id in ("no-such-job", other.id):
             symbl._engine.hear(doubt.nonce, job_id, "completed")
