@@ -179,7 +179,7 @@ async def test_a_server_that_is_not_trusted_gets_no_second_chance(serve, reach, 
 
 async def test_a_token_answer_that_is_too_long_is_not_read(server, reach):
     with pytest.raises(DecodeError, match="answer_bytes"):
-        await reach(server, limits=Limits(answer_bytes=5)).read(LIST)
+        await reach(server, limits=Limits(answer_bytes=5)).ask_once(LIST)
     assert len(server.requests) == 1
 
 
