@@ -321,6 +321,17 @@ def test_jobs_that_end_leave_nothing_behind():
     assert entries(plan) <= 2 * 64
 
 
+@given(st.permutations(range(200)))
+def test_jobs_that_end_do_not_upset_the_order_of_the_others(order):
+    plan = PollPlan(PATIENT)
+    for number in order:
+        plan.watch(f"{number:03}", number)
+    for number in order[:130]:
+        plan.forget(f"{number:03}")
+
+    assert plan.due(1000, 70) == ordinary(*(f"{number:03}" for number in sorted(order[130:])))
+
+
 def test_hints_and_refreshes_leave_nothing_behind():
     plan = PollPlan(PATIENT)
     plan.watch("first", -5)
