@@ -230,6 +230,22 @@ async def test_polls_that_fail_only_delay(server: LocalSymbl) -> None:
         await (await symbl.submit(Text("Hello.")))
 
 
+async def test_a_poll_that_is_due_while_somebody_asks_is_the_same_question(
+    server: LocalSymbl,
+) -> None:
+    mistakes: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: mistakes.append(told))
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        server.inject("slow:0.2", on="job")
+        job = await symbl.submit(Text("Hello."))
+        await job.refresh()  # takes a hundred times as long as until the first poll is due
+        assert len([seen for seen in server.requests if job.id in seen.path]) == 1
+        server.release()
+        await job
+    assert mistakes == []
+
+
 async def test_polls_refused_for_good_end_the_waiters(server: LocalSymbl) -> None:
     async with server.client(**QUICK) as symbl:
         server.hold_jobs()

@@ -96,7 +96,10 @@ class Poller:
             self._wake.clear()
             free = _MOST_AT_ONCE - len(self._asking)
             for job_id, hinted in self._plan.due(_now(), free):
-                self._ask(self._jobs[job_id], "webhook" if hinted else "poll")
+                if job_id not in self._asking:
+                    self._ask(self._jobs[job_id], "webhook" if hinted else "poll")
+                elif hinted:  # ``ask`` is at it, whose answer may be older than the hint
+                    self._plan.hint(job_id, _now())
             # With all places taken, the end of a poll wakes this up.
             full = len(self._asking) >= _MOST_AT_ONCE
             await self._sleep_until(None if full else self._plan.next_at())
