@@ -13,6 +13,7 @@ import pytest
 
 from symbl_aio import (
     AccessToken,
+    AppendBlockedError,
     AuthenticationError,
     ConcurrencyLimitError,
     Config,
@@ -333,6 +334,21 @@ async def test_stats_say_what_is_going_on(server: LocalSymbl) -> None:
         server.release()
         await asyncio.gather(job, await waiting)
         assert symbl.stats().polls >= 2
+
+
+async def test_a_submission_is_withdrawn_before_its_first_step(server: LocalSymbl) -> None:
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+        withdrawn = symbl.submit(Text("Never mind."))
+        behind = symbl.append(withdrawn, Text("Nor this."))
+        assert symbl.stats().uploading == 1
+        assert withdrawn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await withdrawn
+        with pytest.raises(AppendBlockedError):
+            await behind
+        assert symbl.stats().uploading == symbl.stats().queued == 0
+        await symbl.process(Text("The one slot is free."))
+    assert len(server.submissions) == 1
 
 
 async def test_a_submission_is_withdrawn_while_it_is_surely_not_accepted(

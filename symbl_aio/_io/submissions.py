@@ -248,6 +248,7 @@ class Submissions:
             self._lanes.start(work.key)
             self.governor.start(work.key, now)
             work.task = self._spawn(self._carry(work), f"submission {work.key}")
+            work.task.add_done_callback(partial(self._carried, work))
         self._set_alarm()
 
     def _choose(self, permission: Permission) -> Work | None:
@@ -336,6 +337,13 @@ class Submissions:
                 self._accept(work, outcome, prepared.duration)
         finally:
             work.task = None
+            self.dispatch()
+
+    def _carried(self, work: Work, task: asyncio.Task[None]) -> None:
+        """End a submission whose task was cancelled before its first step: none of it has run."""
+        if work.task is task:
+            work.task = None
+            self._fail(work, work.ending or asyncio.CancelledError())
             self.dispatch()
 
     async def _send(self, work: Work, prepared: sources.Prepared) -> Accepted | Full:
