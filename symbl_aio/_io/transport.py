@@ -210,6 +210,10 @@ class Transport:
     async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
         began = perf_counter()
         session = self._reads if body is None else self._submissions
+        if session.closed:
+            raise ConfigurationError(
+                "session was closed while the client still used it; close the client first"
+            )
         sent_headers = {**self._headers, **dict(call.headers), **headers}
         if body is not None:
             sent_headers["Content-Length"] = str(body.size)

@@ -793,6 +793,14 @@ async def test_a_borrowed_session_that_is_closed_is_refused(connect):
         connect("http://127.0.0.1:1", session=session)
 
 
+async def test_a_borrowed_session_that_is_closed_later_is_named_as_the_reason(connect, no_port):
+    session = aiohttp.ClientSession()
+    transport = connect(f"http://127.0.0.1:{no_port}", session=session)
+    await session.close()
+    with pytest.raises(ConfigurationError, match="session was closed"):
+        await transport.send(POST, {}, body_of(b"ab"))
+
+
 async def test_cookies_of_the_server_are_not_sent_back(serve, connect):
     async def script(exchange):
         while True:
