@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from symbl_aio import (
     Submission,
     SymblClient,
     Text,
+    TextOptions,
     Video,
 )
 from symbl_aio.testing import LocalSymbl
@@ -196,6 +198,46 @@ async def test_cancelling_the_closing_still_closes(server: LocalSymbl) -> None:
     assert our_tasks() == []
     with pytest.raises(ClientClosedError):
         await job
+
+
+async def test_closing_again_waits_for_a_closing_whose_caller_was_cancelled(
+    server: LocalSymbl,
+) -> None:
+    for steps in range(1, 12):
+        symbl = server.client(**QUICK)
+        await symbl.start()
+        await symbl.submit(Text("Hello."))
+        closing = asyncio.create_task(symbl.aclose(drain="none"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await symbl.aclose()
+        assert our_tasks() == []
+        await asyncio.gather(closing, return_exceptions=True)
+
+
+@pytest.mark.parametrize("waiting_for", ["refresh", "messages", "reconcile"])
+async def test_whoever_waits_for_an_answer_is_told_at_once_that_the_client_closed(
+    server: LocalSymbl, waiting_for: str
+) -> None:
+    async with server.client() as symbl:  # whose retries would take seconds
+        job = await symbl.submit(Text("Hello."))
+        server.inject("accept_then_drop", on="POST")
+        with pytest.raises(AmbiguousSubmissionError) as unknown:
+            await symbl.submit(Text("Hello?"), TextOptions(name="Hello"))
+        server.inject("slow:30", on="GET", times=1000)
+        calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "refresh": job.refresh,
+            "messages": job.conversation.messages,
+            "reconcile": unknown.value.reconcile,
+        }
+        asking = asyncio.create_task(calls[waiting_for]())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await symbl.aclose(drain="none")
+            with pytest.raises(ClientClosedError):
+                await asking
+    assert our_tasks() == []
 
 
 async def test_the_constructor_needs_no_event_loop() -> None:

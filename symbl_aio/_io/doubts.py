@@ -7,7 +7,7 @@ name, what was written where, what webhooks said. Proof is looked for with reads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -19,8 +19,7 @@ from symbl_aio._core import endpoints
 from symbl_aio._core.callbacks import Callbacks
 from symbl_aio._core.decode import decode_list
 from symbl_aio._core.evidence import Written, only_one_named
-from symbl_aio._core.wire import Answer
-from symbl_aio._io.api import Api
+from symbl_aio._core.wire import Answer, Call
 from symbl_aio.errors import NotFoundError, StillAmbiguousError
 from symbl_aio.job import Acceptance, Job
 from symbl_aio.models import ConversationInfo, Message
@@ -53,14 +52,19 @@ class Doubt:
 class Doubts:
     """The open doubts of one client. One ends with the error that carries it.
 
-    ``make_job`` gives the handle of a job that no other submission owns, else ``None``.
+    ``read`` gives the answer to a call that only asks. ``make_job`` gives the handle of a
+    job that no other submission owns, else ``None``.
     """
 
-    def __init__(self, api: Api, make_job: Callable[[str, str | None], Job | None]) -> None:
+    def __init__(
+        self,
+        read: Callable[[Call], Awaitable[Answer]],
+        make_job: Callable[[str, str | None], Job | None],
+    ) -> None:
         self.open_ones: WeakSet[Doubt] = WeakSet()
         self.written = Written()
         self.callbacks = Callbacks()
-        self._api = api
+        self._read = read
         self._make_job = make_job
         self._bearers: dict[str, set[str]] = {}
         self._rivals: set[str] = set()
@@ -138,7 +142,7 @@ class Doubts:
         if doubt.job_id is None:
             return None
         try:
-            await self._api.read(endpoints.job(doubt.job_id))
+            await self._read(endpoints.job(doubt.job_id))
         except NotFoundError:
             return None
         job = self._make_job(doubt.job_id, doubt.conversation_id)
@@ -163,7 +167,7 @@ class Doubts:
         found: dict[str, ConversationInfo] = {}
         not_before: datetime | None = None
         for page in range(_MOST_PAGES):
-            answer = await self._api.read(
+            answer = await self._read(
                 endpoints.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
             )
             if not_before is None:
@@ -183,7 +187,7 @@ class Doubts:
         if doubt.text is None or doubt.conversation_id is None:
             return None
         try:
-            answer = await self._api.read(endpoints.conversation(doubt.conversation_id, "messages"))
+            answer = await self._read(endpoints.conversation(doubt.conversation_id, "messages"))
         except NotFoundError:
             return None
         messages = decode_list(Message, answer.json(), "messages", text=answer.text)

@@ -94,6 +94,7 @@ class Engine:
             tell=self._tell,
             accepted=self._accepted,
             make_job=self._unclaimed_job,
+            read=self.read,
         )
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
@@ -119,8 +120,11 @@ class Engine:
         jobs that the server still works on end their waiters with ``ClientClosedError``
         and are named in ``unfinished``; connections are closed.
         """
-        if self._state in ("new", "closed"):
+        if self._state == "new":
             self._state = "closed"
+        if self._state == "closed":
+            if self._shutting is not None:  # an earlier closing whose caller was cancelled
+                await asyncio.shield(self._shutting)
             return
         self._state = "closing"
         self._submissions.end_queued()
@@ -150,9 +154,9 @@ class Engine:
     async def _shut(self) -> None:
         try:
             await self._submissions.end_started()
-            for task in (tasks := list(self._tasks)):
-                task.cancel()
-            if tasks:
+            while tasks := list(self._tasks):  # one may begin while others end
+                for task in tasks:
+                    task.cancel()
                 await asyncio.wait(tasks)
         finally:
             self._left = self.unfinished
@@ -279,7 +283,7 @@ class Engine:
     async def ask(self, job: Job) -> None:
         """Ask the server for a job's status now."""
         self.follow(job)
-        await self._poller.ask(job)
+        await self._own(self._poller.ask(job), f"question about job {job.id}")
 
     def _moved(self, job: Job, status: JobStatus, raw: str, source: StatusSource) -> None:
         if job._advance(status, raw, source):
@@ -300,7 +304,7 @@ class Engine:
     async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Send a read of the conversation API."""
         self._check_open()
-        return await self._api.read(call, repeatable=repeatable)
+        return await self._own(self._api.read(call, repeatable=repeatable), "read")
 
     # Common to all
 
@@ -329,6 +333,17 @@ class Engine:
                 observer(event)
             except Exception:
                 _LOG.exception("an observer failed at %s", type(event).__name__)
+
+    async def _own(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Do what a caller waits for as a task of the client, which ends with either of them."""
+        task = self._spawn(work, name)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and caller is not None and not caller.cancelling():
+                raise ClientClosedError("the client was closed before the answer came") from None
+            raise
 
     def _spawn(self, work: Coroutine[Any, Any, T], name: str = "token") -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=f"symbl_aio {name}")

@@ -12,7 +12,7 @@ import os
 import secrets
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -62,7 +62,8 @@ class Submissions:
 
     ``accepted`` is called with what the server answered, the recording's seconds if known,
     and whether a webhook told already that the job ended; it gives the job to be followed.
-    ``make_job`` gives the handle of a job that no submission owns, else ``None``.
+    ``make_job`` gives the handle of a job that no submission owns, else ``None``. ``read``
+    is for what only asks.
 
     Everything runs in one event loop, and nothing here waits but ``carry``; so between
     two awaits of that, what the lanes, the governor and the works say is one truth.
@@ -78,6 +79,7 @@ class Submissions:
         tell: Callable[[Event], None],
         accepted: Callable[[Accepted, float | None, bool], Job],
         make_job: Callable[[str, str | None], Job | None],
+        read: Callable[[wire.Call], Awaitable[wire.Answer]],
     ) -> None:
         limits = config.limits
         self.governor = Governor(
@@ -96,7 +98,7 @@ class Submissions:
         self._slot_deadlines: deque[tuple[float, str]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
-        self.doubts = Doubts(api, make_job)
+        self.doubts = Doubts(read, make_job)
 
     # Taking
 
