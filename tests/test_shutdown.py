@@ -160,6 +160,19 @@ async def test_what_was_sent_whole_and_not_answered_is_ambiguous_at_the_end(
         assert unknown.value.sent == "maybe"
 
 
+async def test_what_was_withdrawn_stays_so_though_the_client_closes_at_once(
+    server: LocalSymbl, recording: Path
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        submission = symbl.submit(recording)
+        await server.until(lambda: server.submissions)
+        assert submission.cancel()
+        await symbl.aclose(drain="none")
+    with pytest.raises(asyncio.CancelledError):
+        await submission
+    assert server.jobs == {}
+
+
 async def test_a_closed_client_refuses_everything_and_says_what_to_do(server: LocalSymbl) -> None:
     symbl = server.client()
     with pytest.raises(ClientClosedError, match="async with"):

@@ -387,7 +387,8 @@ class Submissions:
         """End a started submission; false, and nothing done, if the server may have it."""
         if work.task is None or (work.body is not None and not work.body.revoke()):
             return False
-        work.ending = ending
+        # The first reason stays: whoever was told "withdrawn" is not told another.
+        work.ending = work.ending or ending
         work.task.cancel()
         return True
 
