@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -18,12 +19,36 @@ from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
-def _positive(instance: object, attribute: Any, value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not value > 0):
+
+def _positive(instance: object, attribute: Any, value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigurationError(
             f"{type(instance).__name__}.{attribute.name} is {value!r}; give a number above 0"
         )
+
+
+def _count(instance: object, attribute: Any, value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"{type(instance).__name__}.{attribute.name} is {value!r}; give a whole number above 0"
+        )
+
+
+def _of_type(kind: type) -> Any:
+    def check(instance: object, attribute: Any, value: object) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(
+                f"{type(instance).__name__}.{attribute.name} is a {type(value).__name__}; "
+                f"give {kind.__name__}(...)"
+            )
+
+    return check
 
 
 def _visible_ascii(name: str, value: object) -> str:
@@ -91,8 +116,8 @@ def credentials_from_env() -> Credentials | AccessToken:
 class Timeouts:
     """How long one exchange may take. There is no total for an upload, however large.
 
-    ``connect``: until the connection, TLS included, stands. ``read``: a whole read
-    (GET). ``stall``: between two chunks of an upload that the transport accepts.
+    ``connect``: until the connection, TLS included, stands. ``read``: a whole request
+    that only asks. ``stall``: between two chunks of an upload that the transport accepts.
     ``answer``: from the last byte of an upload to the end of the answer.
     """
 
@@ -124,7 +149,8 @@ class Polls:
     track_for: float = field(default=86_400.0, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.jitter < 1:
+        jitter: object = self.jitter
+        if not isinstance(jitter, int | float) or not 0 <= jitter < 1:
             raise ConfigurationError(f"Polls.jitter is {self.jitter!r}; give 0 or more, below 1")
         if self.floor > self.ceiling:
             raise ConfigurationError("Polls.floor is above Polls.ceiling; give a smaller floor")
@@ -139,11 +165,11 @@ class Retries:
     A ``Retry-After`` of the server is honoured up to ``max_retry_after``.
     """
 
-    attempts: int = field(default=5, validator=_positive)
+    attempts: int = field(default=5, validator=_count)
     within: float = field(default=60.0, validator=_positive)
     base: float = field(default=0.5, validator=_positive)
     cap: float = field(default=20.0, validator=_positive)
-    max_retry_after: float = field(default=60.0, validator=_positive)
+    max_retry_after: float = field(default=30.0, validator=_positive)
 
 
 @frozen
@@ -158,12 +184,12 @@ class Limits:
     ``answer_bytes``: the largest answer that is read.
     """
 
-    jobs: int | None = field(default=None, validator=_positive)
-    first_jobs: int = field(default=2, validator=_positive)
-    most_jobs: int = field(default=50, validator=_positive)
-    queued: int = field(default=100_000, validator=_positive)
+    jobs: int | None = field(default=None, validator=_count)
+    first_jobs: int = field(default=2, validator=_count)
+    most_jobs: int = field(default=50, validator=_count)
+    queued: int = field(default=100_000, validator=_count)
     wait_for_slot: float | None = field(default=None, validator=_positive)
-    answer_bytes: int = field(default=256 * 2**20, validator=_positive)
+    answer_bytes: int = field(default=256 * 2**20, validator=_count)
 
 
 @frozen
@@ -223,12 +249,12 @@ class Config:
     )
     allow_http: bool = False
     auth_header: Literal["Authorization", "x-api-key"] = "Authorization"
-    timeouts: Timeouts = field(factory=Timeouts)
-    polls: Polls = field(factory=Polls)
-    retries: Retries = field(factory=Retries)
-    limits: Limits = field(factory=Limits)
-    lanes: Lanes = field(factory=Lanes)
-    chunk_size: int = field(default=2**20, validator=_positive)
+    timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
+    polls: Polls = field(factory=Polls, validator=_of_type(Polls))
+    retries: Retries = field(factory=Retries, validator=_of_type(Retries))
+    limits: Limits = field(factory=Limits, validator=_of_type(Limits))
+    lanes: Lanes = field(factory=Lanes, validator=_of_type(Lanes))
+    chunk_size: int = field(default=2**20, validator=_count)
     webhook_base_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
 
@@ -252,7 +278,9 @@ class Config:
             raise ConfigurationError(f"Config.base_url is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigurationError(f"Config.base_url is not an http(s) URL; {remedy}")
-        if parts.username or parts.password or parts.path or parts.query or parts.fragment:
+        # Compared with what it was made of: a lone "?" or "@" leaves no other trace.
+        origin = f"{parts.scheme}://{parts.netloc.lower()}"
+        if origin != self.base_url.lower() or not _HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
                 "Config.base_url holds more than an origin (no path, query or user); " + remedy
             )

@@ -198,6 +198,32 @@ async def test_patience_for_a_slot_can_be_limited(server: LocalSymbl) -> None:
         await (await behind)
 
 
+async def test_patience_ends_for_those_behind_others_too(server: LocalSymbl) -> None:
+    async with server.client(limits=Limits(jobs=1, wait_for_slot=0.05), **QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.hold_jobs()
+        await symbl.submit(Text("Running, and in another conversation."))
+        waiting = [conversation.append(Text(f"Part {n}.")) for n in range(3)]
+        for one in waiting:
+            with pytest.raises(ConcurrencyLimitError):
+                await one
+        assert symbl.stats().queued == 0
+
+
+async def test_the_clock_does_not_call_while_nobody_could_start() -> None:
+    async with LocalSymbl(job_limit=1) as server, server.client(**QUICK) as symbl:
+        first = await symbl.process(Text("We begin."))
+        server.hold_jobs()
+        one = await first.append(Text("It holds its lane."))
+        refused = symbl.submit(Text("No slot for it."))
+        await server.until(lambda: server.submissions[-1].status == 429)
+        behind = first.append(Text("It waits for its lane, not for a slot."))
+        assert refused.cancel()
+        assert symbl._engine._submissions._alarm is None
+        server.release()
+        await asyncio.gather(one, await behind)
+
+
 async def test_a_429_is_never_the_callers_problem() -> None:
     async with (
         LocalSymbl(job_limit=1) as server,

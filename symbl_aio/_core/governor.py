@@ -34,6 +34,7 @@ class Governor:
         self._most = max(first, most)
         self._starting: dict[str, float] = {}
         self._jobs: set[str] = set()
+        self._unseen: set[str] = set()
         self._probe: str | None = None
         self._pause = 0.0
         self._refused_at: float | None = None
@@ -90,14 +91,14 @@ class Governor:
         room = 1 if self._refused_at is None else 0
         self.limit = min(self._most, max(self.limit, len(self._jobs) + room))
 
-    def refuse(self, key: str, now: float) -> None:
-        """Note a 429: the account is full."""
+    def refuse(self, key: str, now: float, *, retry_after: float | None = None) -> None:
+        """Note a 429: the account is full. ``retry_after``: seconds, if the server named any."""
         _, began = self._end_start(key, now)
         self.limit = min(self._most, max(1, len(self._jobs)))
         # Starts that were on their way when an earlier one was refused tell nothing new.
         tells_more = self._refused_at is None or began > self._refused_at
         pause = self._pause * 2 if tells_more else self._pause
-        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause))
+        self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause, retry_after or 0.0))
         self._refused_at = now
         self._probe_at = now + self._pause
         self._blocked = True
@@ -108,12 +109,21 @@ class Governor:
 
     def adopt(self, job_id: str) -> None:
         """Count a job that an earlier client, or process, submitted."""
-        self._jobs.add(job_id)
+        if job_id not in self._jobs:
+            self._jobs.add(job_id)
+            self._unseen.add(job_id)
+
+    def see(self, job_id: str) -> None:
+        """Note that an adopted job is indeed unfinished, so that the account allows as many."""
+        if job_id in self._unseen:
+            self._unseen.remove(job_id)
+            self.limit = max(self.limit, min(self._most, len(self._jobs) - len(self._unseen)))
 
     def end(self, job_id: str) -> None:
         """Free the slot of a job that ended. Harmless if it holds none."""
         if job_id in self._jobs:
             self._jobs.remove(job_id)
+            self._unseen.discard(job_id)
             self._blocked = False
 
     def _end_start(self, key: str, now: float) -> tuple[bool, float]:

@@ -52,8 +52,14 @@ class Accepted:
     job_id: str
 
 
+@frozen
 class Full:
-    """The server refused a submission: the account is at its job limit (429)."""
+    """The server refused a submission: the account is at its job limit (429).
+
+    ``retry_after``: seconds, if it named any.
+    """
+
+    retry_after: float | None
 
 
 class UnsettledError(Exception):
@@ -128,7 +134,7 @@ class Api:
             call, "submission", body, repeatable=repeatable, full_is_error=not repeatable
         )
         if answer.status == 429:
-            return Full()
+            return Full(retry_after(answer.headers))
         try:
             return Accepted(*wire.decode_accepted(answer))
         except DecodeError as error:

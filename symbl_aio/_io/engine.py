@@ -84,6 +84,7 @@ class Engine:
             luck=rng.random,
             spawn=self._spawn,
             tell=self._tell,
+            seen=lambda job: self._submissions.governor.see(job.id),
             ended=self._job_ended,
         )
         self._submissions = Submissions(

@@ -37,7 +37,11 @@ _MOST_RECENT: Final = 10_000
 
 
 class Poller:
-    """The jobs that are followed. ``ended`` is called once for each, with its error or ``None``."""
+    """The jobs that are followed.
+
+    ``seen`` is called whenever the server says that one is not finished, ``ended`` once
+    for each, with its error or ``None``.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Poller:
         luck: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         tell: Callable[[Event], None],
+        seen: Callable[[Job], None],
         ended: Callable[[Job, SymblError | None], None],
     ) -> None:
         self._api = api
@@ -55,6 +60,7 @@ class Poller:
         self._luck = luck
         self._spawn = spawn
         self._tell = tell
+        self._seen = seen
         self._ended = ended
         self._jobs: dict[str, Job] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -126,6 +132,8 @@ class Poller:
         if status is JobStatus.UNKNOWN:
             self._warn(raw_status)
         self._plan.found(job.id)
+        if not status.is_terminal:
+            self._seen(job)
         if job._advance(status, raw_status, source):
             self._tell(JobMoved(job.id, job.conversation_id, status, raw_status, source))
 

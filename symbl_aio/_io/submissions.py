@@ -11,9 +11,9 @@ import logging
 import os
 import secrets
 import uuid
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from symbl_aio.errors import (
     JobFailedError,
     QueueFullError,
     SymblError,
+    TransportError,
 )
 from symbl_aio.events import (
     Event,
@@ -95,7 +96,7 @@ class Submissions:
         self._works: dict[str, Work] = {}
         self._by_key: dict[str, Submission] = {}
         self._holders: dict[str, list[str]] = {}
-        self._slot_deadlines: deque[tuple[float, str]] = deque()
+        self._slot_deadlines: list[tuple[float, str]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
         self.doubts = Doubts(read, make_job)
@@ -196,7 +197,7 @@ class Submissions:
     def hold(self, job: Job, conversation_id: str) -> None:
         """Let the appends of a conversation wait for a job that was attached again."""
         if self._config.lanes.advance_on == "completed":
-            holder = f"job {job.id}"
+            holder = f"\n{job.id}"  # no caller's key has a line break
             self._lanes.hold(conversation_id, holder)
             self._holders.setdefault(job.id, []).append(holder)
 
@@ -269,19 +270,20 @@ class Submissions:
 
     def _expire_slots(self, now: float) -> None:
         """Fail those that have waited for a slot longer than the caller allows."""
-        newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
         patience = self._config.limits.wait_for_slot
-        if patience is None:
-            return
-        for key in newly_ready:
-            ready = self._works.get(key)
-            if ready is not None and ready.slot_deadline is None:
-                ready.slot_deadline = now + patience
-                self._slot_deadlines.append((ready.slot_deadline, key))
-        while self._slot_deadlines and self._slot_deadlines[0][0] <= now:
-            _, key = self._slot_deadlines.popleft()
+        while self._lanes.newly_ready or self._slot_deadlines:
+            newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
+            for key in newly_ready:
+                ready = self._works.get(key)
+                if patience is not None and ready is not None:
+                    # Once refused and put back, it waits on: its patience began earlier.
+                    ready.slot_deadline = ready.slot_deadline or now + patience
+                    heappush(self._slot_deadlines, (ready.slot_deadline, key))
+            if not self._slot_deadlines or self._slot_deadlines[0][0] > now:
+                return
+            _, key = heappop(self._slot_deadlines)
             late = self._works.get(key)
-            if late is not None and late.task is None:
+            if late is not None and late.task is None and patience is not None:
                 self._give_up_waiting(late, patience)
 
     def _give_up_waiting(self, work: Work, patience: float) -> None:
@@ -304,7 +306,9 @@ class Submissions:
         if not len(self._lanes):
             return
         times = [self._slot_deadlines[0][0]] if self._slot_deadlines else []
-        if (probe_at := self.governor.wakes_at()) is not None:
+        # A probe needs somebody who may start it; else the next event calls, not the clock.
+        probe_at = self.governor.wakes_at()
+        if probe_at is not None and next(self._lanes.ready(), None) is not None:
             times.append(probe_at)
         if times:
             self._alarm = asyncio.get_running_loop().call_at(min(times), self.dispatch)
@@ -324,17 +328,20 @@ class Submissions:
                 self._doubt(work, UnsettledError(gone, "maybe"))
             else:
                 self._fail(work, work.ending or asyncio.CancelledError())
-        except Exception as error:
-            if not isinstance(error, SymblError):
-                _LOG.warning(
-                    "submission %s failed with %s, which is no error of this library",
-                    work.key,
-                    type(error).__name__,
-                )
+        except SymblError as error:
             self._fail(work, error)
+        except Exception as error:
+            # A caller's token provider may raise anything; so may a mistake of ours, and
+            # that must not count as "nothing was accepted" once all was handed over.
+            _LOG.warning("submission %s met an unexpected %s", work.key, type(error).__name__)
+            if work.body is not None and work.body.complete:
+                broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
+                self._doubt(work, UnsettledError(broken, "maybe"))
+            else:
+                self._fail(work, error)
         else:
             if isinstance(outcome, Full):
-                self._put_back(work)
+                self._put_back(work, outcome)
             else:
                 self._accept(work, outcome, prepared.duration)
         finally:
@@ -349,12 +356,16 @@ class Submissions:
             self.dispatch()
 
     async def _send(self, work: Work, prepared: sources.Prepared) -> Accepted | Full:
+        conversation_id = self._lanes.name_of(work.key) if work.is_append else None
         call = wire.encode_submission(
             prepared.media,
             self._with_webhook(work, prepared.media),
-            self._lanes.name_of(work.key) if work.is_append else None,
+            conversation_id,
             content_type=prepared.content_type,
         )
+        if conversation_id is not None:
+            # From its first byte on, and not only once accepted, it may be what is found there.
+            self.doubts.written.add(conversation_id, work.key, work.text)
         moved = work.submission._report
 
         def body() -> Body:
@@ -408,10 +419,11 @@ class Submissions:
         more = len(self._lanes) > 0
         self.governor.accept(key, accepted.job_id, _now(), more_waiting=more)
         if work.is_append:
-            self.doubts.written.add(conversation_id, work.text)
+            self.doubts.written.add(conversation_id, key, work.text)
         else:
             self._lanes.rename(_first_lane(key), conversation_id)
-            self.doubts.written.open(conversation_id, work.text)
+            self.doubts.written.open(conversation_id, key, work.text)
+            self.doubts.claim(conversation_id, work.name)
         if self._config.lanes.advance_on == "accepted":
             self._lanes.release(key)
         self._holders.setdefault(accepted.job_id, []).append(key)
@@ -419,14 +431,19 @@ class Submissions:
         ended = self.doubts.callbacks.take(work.nonce) == (accepted.job_id, True)
         self._settle(work, self._accepted(accepted, duration, ended))
 
-    def _put_back(self, work: Work) -> None:
+    def _put_back(self, work: Work, full: Full) -> None:
         """Let a submission wait that was refused for want of a slot."""
         work.body = None
-        self.governor.refuse(work.key, _now())
+        self._unwrite(work)
+        self.governor.refuse(work.key, _now(), retry_after=full.retry_after)
         self._tell(SubmissionRefused(work.key, self.governor.limit))
         if work.ending is not None or self._closing:
             closed = ClientClosedError("the client was closed; the submission was refused")
             self._fail(work, work.ending or closed)
+            return
+        lane = self._lanes.name_of(work.key)
+        if lane is not None and (cause := self._lanes.halted_by(lane)) is not None:
+            self._fail(work, _blocked(cause))
             return
         self._lanes.put_back(work.key)
         self._spawn(self._measure(), "measuring what waits")
@@ -435,10 +452,15 @@ class Submissions:
         """End a started submission of which nothing was, or will be, accepted."""
         lane = self._lanes.name_of(work.key)
         assert lane is not None
+        self._unwrite(work)
         self.governor.free(work.key)
         self._settle(work, error)
         self._after_failure(work, lane, error)
         self._lanes.release(work.key)
+
+    def _unwrite(self, work: Work) -> None:
+        if work.is_append and (lane := self._lanes.name_of(work.key)) is not None:
+            self.doubts.written.withdraw(lane, work.key)
 
     def _after_failure(self, work: Work, lane: str, error: BaseException) -> None:
         """End what cannot come after a submission that failed, or must not."""

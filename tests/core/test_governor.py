@@ -540,3 +540,18 @@ def test_two_clients_of_one_account_both_come_to_their_end():
 
     assert account.most_at_once == 5
     assert account.refusals <= 20
+
+
+def test_adopted_jobs_raise_the_limit_once_they_are_seen_to_run() -> None:
+    governor = Governor(first=2, most=4)
+    for n in range(6):
+        governor.adopt(f"job {n}")
+    assert governor.limit == 2, "they may all have ended long ago"
+    for n in range(3):
+        governor.see(f"job {n}")
+        governor.see(f"job {n}")
+    assert governor.limit == 3
+    governor.end("job 5")
+    for n in range(6):
+        governor.see(f"job {n}")
+    assert governor.limit == 4
