@@ -8,6 +8,7 @@ import pytest
 
 from symbl_aio import (
     AmbiguousSubmissionError,
+    BadRequestError,
     ClientClosedError,
     StillAmbiguousError,
     SymblClient,
@@ -103,6 +104,17 @@ async def test_a_name_that_the_caller_did_not_set_is_not_looked_for(server: Loca
     assert not any(seen.path == "/v1/conversations" for seen in server.requests)
 
 
+async def test_a_conversation_that_another_submission_owns_proves_nothing(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        await symbl.process(Text("Mine."), TextOptions(name="Standup"))
+        server.inject("status:500", on="POST")
+        error = await doubted(symbl, Text("Lost."), TextOptions(name="Standup"))
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
 # By content
 
 
@@ -132,6 +144,61 @@ async def test_words_that_stand_in_another_append_prove_nothing(
         error = await doubted(symbl, Text("We ship!"), to=conversation.id)
         with pytest.raises(StillAmbiguousError):
             await error.reconcile()
+
+
+async def test_a_proof_stays_one_when_it_is_asked_for_again(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("accept_then_drop", on="PUT")
+        error = await doubted(symbl, Text("We ship."), to=conversation.id)
+        await server.until(lambda: server.unfinished == 0)
+        assert await error.reconcile() == await error.reconcile()
+
+
+async def test_words_of_two_doubted_appends_prove_neither(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        errors = []
+        for fault in ("status:500", "accept_then_drop"):
+            server.inject(fault, on="PUT")
+            errors.append(await doubted(symbl, Text("We ship."), to=conversation.id))
+            conversation.resume_appends()
+        await server.until(lambda: server.unfinished == 0)
+        for error in errors:
+            with pytest.raises(StillAmbiguousError):
+                await error.reconcile()
+
+
+async def test_words_of_an_append_on_its_way_prove_nothing_of_a_doubted_one(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("status:500", on="PUT")
+        error = await doubted(symbl, Text("We ship."), to=conversation.id)
+        conversation.resume_appends()
+        server.inject("slow:30", on="PUT")
+        again = conversation.append(Text("We ship."))
+        await server.until(lambda: len(server.jobs) == 2 and server.unfinished == 0)
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+        assert not again.done()
+        await symbl.aclose(drain="none")
+        with pytest.raises(AmbiguousSubmissionError):
+            await again
+
+
+async def test_words_that_were_surely_refused_do_not_spoil_a_proof(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("status:400", on="PUT")
+        with pytest.raises(BadRequestError):
+            await conversation.append(Text("We ship."))
+        server.inject("status:429", on="PUT")
+        server.inject("accept_then_drop", on="PUT")
+        error = await doubted(symbl, Text("We ship."), to=conversation.id)
+        await server.until(lambda: server.unfinished == 0)
+        assert (await error.reconcile()).how == "content"
 
 
 async def test_words_in_a_conversation_with_a_recording_prove_nothing(server: LocalSymbl) -> None:

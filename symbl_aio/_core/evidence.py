@@ -33,14 +33,16 @@ def words(texts: Iterable[str]) -> str:
 
 @define
 class _Record:
-    texts: list[str] = field(factory=list)
+    texts: dict[str, str | None] = field(factory=dict)
+    size: int = 0
 
 
 class Written:
-    """All that this client wrote into the conversations that it opened itself.
+    """All that this client wrote, or may have written, into the conversations that it opened.
 
-    A conversation is forgotten, and then never proves anything, as soon as something is
-    added whose words are not known, or the memory is full; the oldest go first.
+    Of each submission its key and its words, ``None`` for a recording, whose words nobody
+    knows. When the memory is full, the oldest conversation is forgotten, and then never
+    proves anything.
     """
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
@@ -48,45 +50,56 @@ class Written:
         self._size = 0
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
-    def open(self, conversation_id: str, text: str | None) -> None:
-        """Note the submission that made a conversation; ``None`` if it is not text."""
+    def open(self, conversation_id: str, key: str, text: str | None) -> None:
+        """Note the submission that made a conversation; one that is not text proves nothing."""
         self.forget(conversation_id)
         if text is not None:
             self._records[conversation_id] = _Record()
-            self.add(conversation_id, text)
+            self.add(conversation_id, key, text)
 
-    def add(self, conversation_id: str, text: str | None) -> None:
-        """Note an accepted append."""
+    def add(self, conversation_id: str, key: str, text: str | None) -> None:
+        """Note an append, before its first byte goes out; the same one any number of times."""
         record = self._records.get(conversation_id)
-        if record is None:
+        if record is None or key in record.texts:
             return
-        if text is None:
-            self.forget(conversation_id)
-            return
-        record.texts.append(text)
-        self._size += len(text)
+        record.texts[key] = text
+        self._resize(record, len(key) + len(text or ""))
         self._records.move_to_end(conversation_id)
         while self._size > self._most:
             self.forget(next(iter(self._records)))
+
+    def withdraw(self, conversation_id: str, key: str) -> None:
+        """Note that an append was surely not accepted; harmless for an unknown one."""
+        record = self._records.get(conversation_id)
+        if record is not None and key in record.texts:
+            self._resize(record, -len(key) - len(record.texts.pop(key) or ""))
 
     def forget(self, conversation_id: str) -> None:
         """Forget a conversation; harmless for an unknown one."""
         record = self._records.pop(conversation_id, None)
         if record is not None:
-            self._size -= sum(map(len, record.texts))
+            self._size -= record.size
 
-    def proves(self, conversation_id: str, text: str, found: Iterable[str]) -> bool:
+    def proves(self, conversation_id: str, key: str, text: str, found: Iterable[str]) -> bool:
         """Say whether ``found``, the conversation's messages, shows that ``text`` was accepted.
 
-        It does if the text occurs once, and nothing else that was written there holds it.
+        It does if the text occurs once, and nothing else that was, or may have been,
+        written there holds it. ``key``: of the submission itself, which is no such thing.
         """
         record = self._records.get(conversation_id)
         ours = words([text])
-        if record is None or not ours.strip() or ours in words(record.texts):
+        if record is None or not ours.strip():
+            return False
+        others = [other for known, other in record.texts.items() if known != key]
+        if None in others or ours in words(other for other in others if other is not None):
             return False
         there = words(found)
         # Not str.count: of two that follow each other it sees one, for they share a space.
         return ours in there and there.find(ours) == there.rfind(ours)
+
+    def _resize(self, record: _Record, change: int) -> None:
+        record.size += change
+        self._size += change
 
 
 def only_one_named(

@@ -26,6 +26,8 @@ from symbl_aio.models import ConversationInfo, Message
 
 _PAGE: Final = 1000
 _MOST_PAGES: Final = 50
+_MOST_CLAIMED: Final = 10_000
+"""Only those of the last seconds before a doubt matter: the server's clock tells the others."""
 
 
 @define(eq=False, kw_only=True)
@@ -68,6 +70,7 @@ class Doubts:
         self._make_job = make_job
         self._bearers: dict[str, set[str]] = {}
         self._rivals: set[str] = set()
+        self._claimed: dict[str, None] = {}
 
     # Keeping
 
@@ -82,6 +85,13 @@ class Doubts:
         for doubt in self.open_ones:
             if doubt.name == name:
                 doubt.has_rival = True
+
+    def claim(self, conversation_id: str, name: str | None) -> None:
+        """Note whose conversation it is: it proves nothing of another one of that name."""
+        if name is not None:
+            self._claimed[conversation_id] = None
+            if len(self._claimed) > _MOST_CLAIMED:
+                del self._claimed[next(iter(self._claimed))]
 
     def forget_name(self, key: str, name: str | None) -> None:
         """Note that a submission was settled."""
@@ -155,7 +165,8 @@ class Doubts:
         if conversations is None or doubt.has_rival:
             return None
         found, not_before = conversations
-        conversation_id = only_one_named(found, doubt.name, not_before)
+        unclaimed = [info for info in found if info.id not in self._claimed]
+        conversation_id = only_one_named(unclaimed, doubt.name, not_before)
         return None if conversation_id is None else Acceptance(conversation_id, None, "name")
 
     async def _begun_since(self, sent_at: float) -> tuple[list[ConversationInfo], datetime] | None:
@@ -192,9 +203,8 @@ class Doubts:
             return None
         messages = decode_list(Message, answer.json(), "messages", text=answer.text)
         texts = [message.text for message in messages]
-        if not self.written.proves(doubt.conversation_id, doubt.text, texts):
+        if not self.written.proves(doubt.conversation_id, doubt.key, doubt.text, texts):
             return None
-        self.written.add(doubt.conversation_id, doubt.text)
         return Acceptance(doubt.conversation_id, None, "content")
 
 
@@ -202,6 +212,6 @@ def _by_servers_clock(answer: Answer, *, seconds_ago: float) -> datetime | None:
     """Say what the server's clock showed so many seconds before it answered."""
     try:
         then = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return then.replace(tzinfo=then.tzinfo or UTC) - timedelta(seconds=seconds_ago)

@@ -16,9 +16,9 @@ SENT = datetime(2024, 3, 5, 8, tzinfo=UTC)
 
 def opened(*texts: str) -> Written:
     written = Written()
-    written.open("c", texts[0])
-    for text in texts[1:]:
-        written.add("c", text)
+    written.open("c", "k0", texts[0])
+    for number, text in enumerate(texts[1:], 1):
+        written.add("c", f"k{number}", text)
     return written
 
 
@@ -42,7 +42,7 @@ def test_words_are_whole_words():
 def test_a_text_that_is_found_once_proves_itself():
     written = opened("We begin.")
 
-    assert written.proves("c", "We ship.", ["We begin.", "We ship."])
+    assert written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
 
 
 @pytest.mark.parametrize(
@@ -57,79 +57,94 @@ def test_a_text_that_is_found_once_proves_itself():
     ],
 )
 def test_a_text_that_is_not_there_or_there_more_than_once_proves_nothing(found: list[str]):
-    assert not opened("We begin.").proves("c", "We ship.", found)
+    assert not opened("We begin.").proves("c", "k", "We ship.", found)
 
 
 def test_a_text_of_one_word_twice_proves_nothing():
-    assert not opened("We begin.").proves("c", "Yes.", ["We begin.", "Yes.", "Yes."])
-    assert not opened("We begin.").proves("c", "Yes, yes.", ["Yes, yes, yes."])
+    assert not opened("We begin.").proves("c", "k", "Yes.", ["We begin.", "Yes.", "Yes."])
+    assert not opened("We begin.").proves("c", "k", "Yes, yes.", ["Yes, yes, yes."])
 
 
 @pytest.mark.parametrize("text", ["", "…", "?!", "\n"])
 def test_a_text_without_a_word_proves_nothing(text: str):
-    assert not opened("We begin.").proves("c", text, ["We begin.", text])
+    assert not opened("We begin.").proves("c", "k", text, ["We begin.", text])
 
 
 @pytest.mark.parametrize("earlier", [["We ship."], ["So we", "ship"], ["Do we ship? Yes."]])
 def test_a_text_that_another_one_holds_proves_nothing(earlier: list[str]):
-    assert not opened(*earlier).proves("c", "We ship.", ["We ship."])
+    assert not opened(*earlier).proves("c", "k", "We ship.", ["We ship."])
 
 
 def test_a_conversation_that_this_client_did_not_open_proves_nothing():
     written = opened("We begin.")
-    written.add("another", "We ship.")
+    written.add("another", "k1", "We ship.")
 
-    assert not written.proves("another", "We go on.", ["We ship.", "We go on."])
+    assert not written.proves("another", "k", "We go on.", ["We ship.", "We go on."])
 
 
 def test_a_conversation_that_began_with_a_recording_proves_nothing():
     written = Written()
-    written.open("c", None)
-    written.add("c", "We ship.")
+    written.open("c", "k0", None)
+    written.add("c", "k1", "We ship.")
 
-    assert not written.proves("c", "We go on.", ["We go on."])
+    assert not written.proves("c", "k", "We go on.", ["We go on."])
 
 
-def test_a_recording_that_was_added_ends_all_proof():
+def test_a_recording_that_was_or_may_have_been_added_ends_all_proof():
     written = opened("We begin.")
-    written.add("c", None)
+    written.add("c", "k1", None)
+    assert not written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
 
-    assert not written.proves("c", "We ship.", ["We begin.", "We ship."])
+    written.withdraw("c", "k1")
+    assert written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
+
+
+def test_what_may_have_been_written_is_no_reason_against_itself():
+    written = opened("We begin.")
+    written.add("c", "k", "We ship.")
+    written.add("c", "k", "We ship.")
+    assert written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
+    assert not written.proves("c", "k2", "We ship.", ["We begin.", "We ship."])
+
+    for _ in range(2):
+        written.withdraw("c", "k")
+        written.withdraw("another", "k")
+    assert written.proves("c", "k2", "We ship.", ["We begin.", "We ship."])
 
 
 def test_an_id_that_is_opened_again_is_another_conversation():
     written = opened("We ship.")
-    written.open("c", "We begin.")
+    written.open("c", "k1", "We begin.")
 
-    assert written.proves("c", "We ship.", ["We begin.", "We ship."])
+    assert written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
 
 
 def test_to_forget_what_is_not_known_is_harmless():
     written = opened("We begin.")
     written.forget("another")
 
-    assert written.proves("c", "We ship.", ["We ship."])
+    assert written.proves("c", "k", "We ship.", ["We ship."])
 
 
 def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago():
     written = Written(most=30)
-    written.open("old", "x" * 10)
-    written.open("new", "y" * 10)
-    written.add("old", "z" * 10)
-    written.open("newest", "w")
+    written.open("old", "1", "x" * 9)
+    written.open("new", "2", "y" * 9)
+    written.add("old", "3", "z" * 9)
+    written.open("newest", "4", "w")
 
-    assert not written.proves("new", "We ship.", ["We ship."])
+    assert not written.proves("new", "k", "We ship.", ["We ship."])
     for known in ("old", "newest"):
-        assert written.proves(known, "We ship.", ["We ship."])
+        assert written.proves(known, "k", "We ship.", ["We ship."])
 
 
 def test_a_text_larger_than_the_memory_is_not_remembered_in_part():
     written = Written(most=10)
-    written.open("c", "x" * 11)
+    written.open("c", "1", "x" * 10)
 
-    assert not written.proves("c", "We ship.", ["We ship."])
-    written.open("d", "x" * 10)
-    assert written.proves("d", "We ship.", ["We ship."])
+    assert not written.proves("c", "k", "We ship.", ["We ship."])
+    written.open("d", "1", "x" * 9)
+    assert written.proves("d", "k", "We ship.", ["We ship."])
 
 
 said = st.lists(st.sampled_from(["a", "b", "a.", "É"]), max_size=4).map(" ".join)
@@ -154,29 +169,35 @@ def test_whatever_was_written_a_proof_is_one_place_and_no_other_reason(
         and places(wanted, spelled(found)) == 1
     )
 
-    assert opened(first, *others).proves("c", text, found) == proof
+    assert opened(first, *others).proves("c", "k", text, found) == proof
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from("abc"), st.sampled_from(["open", "add", "forget"]),
-              st.none() | st.integers(0, 8)),
+    st.tuples(
+        st.sampled_from("abc"),
+        st.sampled_from(["open", "add", "withdraw", "forget"]),
+        st.sampled_from("123"),
+        st.none() | st.integers(0, 8),
+    ),
     max_size=30,
-)  # fmt: skip
+)
 
 
 @given(steps=steps)
 def test_the_memory_is_never_larger_than_it_may_be_and_empty_when_all_is_forgotten(steps):
     written = Written(most=16)
-    for conversation_id, step, size in steps:
+    for conversation_id, step, key, size in steps:
         text = None if size is None else "x" * size
         if step == "open":
-            written.open(conversation_id, text)
+            written.open(conversation_id, key, text)
         elif step == "add":
-            written.add(conversation_id, text)
+            written.add(conversation_id, key, text)
+        elif step == "withdraw":
+            written.withdraw(conversation_id, key)
         else:
             written.forget(conversation_id)
-        held = [text for record in written._records.values() for text in record.texts]
-        assert written._size == sum(map(len, held)) <= 16
+        held = [pair for record in written._records.values() for pair in record.texts.items()]
+        assert written._size == sum(len(key) + len(text or "") for key, text in held) <= 16
     for conversation_id in "abc":
         written.forget(conversation_id)
     assert written._size == 0
