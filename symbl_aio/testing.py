@@ -7,9 +7,10 @@ place of sleeping and hoping.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from symbl_aio import Config, Credentials, SymblClient
+from symbl_aio import Config, Credentials, Observer, SymblClient
 from symbl_aio.server import LocalServer
 
 
@@ -27,6 +28,7 @@ class LocalSymbl(LocalServer):
         super().__init__(app_id=app_id, app_secret=app_secret, **settings)
         self._credentials = Credentials(app_id, app_secret)
 
-    def client(self, **config: Any) -> SymblClient:
+    def client(self, *, observers: Sequence[Observer] = (), **config: Any) -> SymblClient:
         """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``."""
-        return SymblClient(self._credentials, config=Config(base_url=self.base_url, **config))
+        settings = Config(base_url=self.base_url, **config)
+        return SymblClient(self._credentials, config=settings, observers=observers)

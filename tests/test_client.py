@@ -19,11 +19,13 @@ from symbl_aio import (
     Config,
     ConfigurationError,
     Credentials,
+    Event,
     FileChangedError,
     Limits,
     MediaOptions,
     MediaRejectedError,
     QueueFullError,
+    SubmissionRefused,
     SymblClient,
     SymblError,
     Text,
@@ -211,12 +213,21 @@ async def test_patience_ends_for_those_behind_others_too(server: LocalSymbl) -> 
 
 
 async def test_the_clock_does_not_call_while_nobody_could_start() -> None:
-    async with LocalSymbl(job_limit=1) as server, server.client(**QUICK) as symbl:
+    full = asyncio.Event()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, SubmissionRefused):
+            full.set()
+
+    async with (
+        LocalSymbl(job_limit=1) as server,
+        server.client(observers=[observe], **QUICK) as symbl,
+    ):
         first = await symbl.process(Text("We begin."))
         server.hold_jobs()
         one = await first.append(Text("It holds its lane."))
         refused = symbl.submit(Text("No slot for it."))
-        await server.until(lambda: server.submissions[-1].status == 429)
+        await full.wait()
         behind = first.append(Text("It waits for its lane, not for a slot."))
         assert refused.cancel()
         assert symbl._engine._submissions._alarm is None
