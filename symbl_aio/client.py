@@ -162,13 +162,25 @@ class SymblClient:
     ) -> Conversation:
         """Submit media and wait until its job is completed, at most ``timeout`` seconds.
 
-        Raises what ``submit``, the submission and its job raise. ``TimeoutError`` leaves
-        the work going on; it is a ``JobTimeoutError``, with ``.job``, once accepted.
+        Raises what ``submit``, the submission and its job raise. When the time is over,
+        a submission of which surely nothing was accepted is withdrawn (``TimeoutError``);
+        an accepted job goes on, and its ``JobTimeoutError`` carries it, so that it is never
+        lost. To tell these two apart, an answer that is already due is waited for, at most
+        ``Timeouts.answer``. Cancelling it withdraws nothing.
         """
         submission = self.submit(media, options)
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async with asyncio.timeout(timeout):
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                job = await submission
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if submission.cancel():
+                raise TimeoutError(
+                    f"nothing was accepted within {timeout} s, and the submission was withdrawn"
+                ) from None
             job = await submission
         left = None if timeout is None else max(0.0, began + timeout - loop.time())
         return await job.wait(timeout=left)

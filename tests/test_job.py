@@ -15,6 +15,7 @@ from symbl_aio import (
     JobLostError,
     JobStatus,
     JobTimeoutError,
+    Limits,
     NotFoundError,
     Polls,
     Text,
@@ -76,6 +77,26 @@ async def test_process_waits_for_the_end_or_its_timeout(server: LocalSymbl) -> N
         with pytest.raises(JobTimeoutError) as late:
             await symbl.process(Text("Hello again."), timeout=0.05)
         assert late.value.job.token in symbl.unfinished
+
+
+async def test_process_that_runs_out_of_time_loses_no_job(server: LocalSymbl) -> None:
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+        server.hold_jobs()
+        running = await symbl.submit(Text("Running."))
+        with pytest.raises(TimeoutError, match="withdrawn") as late:
+            await symbl.process(Text("No slot in time."), timeout=0.02)
+        assert not isinstance(late.value, JobTimeoutError)
+        assert symbl.stats().queued == 0
+        server.release()
+        await running
+
+        server.hold_jobs()
+        server.inject("slow:0.1", on="POST")
+        with pytest.raises(JobTimeoutError) as later:
+            await symbl.process(Text("Sent in time, and answered late."), timeout=0.05)
+        assert later.value.job.id == list(server.jobs)[-1]
+        server.release()
+        await later.value.job
 
 
 async def test_events_are_transitions_and_late_subscribers_get_a_replay(
