@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from attrs import define, field
@@ -29,6 +30,38 @@ def words(texts: Iterable[str]) -> str:
     """Reduce text to what no server changes: its words, in order, each between two spaces."""
     found = " ".join(word for text in texts for word in _WORD.findall(text.casefold()))
     return f" {found} "
+
+
+def can_stand_in_a_row(ours: str, others: Sequence[str]) -> bool:
+    """Say whether ``others``, some of them in some order, hold ``ours``: all of it as ``words``.
+
+    Not only as they were written: the job of one may have failed, so that its words are not
+    there and those before and behind it stand together; and one that may have been written
+    stands where the server took it.
+    """
+    if any(ours in other for other in others):
+        return True
+    beginning: dict[str, list[str]] = {}
+    ending: dict[str, list[str]] = {}
+    for other in others:
+        if other.strip():
+            beginning.setdefault(other.split(" ", 2)[1], []).append(other)
+            ending.setdefault(other.rsplit(" ", 2)[1], []).append(other)
+    spelled = ours.split(" ")[1:-1]
+    at, reached = 0, {0}
+    for before, word in pairwise(["", *spelled]):
+        # ``at`` is the space before ``word``: can all before it be the end of a row?
+        if at and any(other.endswith(ours[: at + 1]) for other in ending.get(before, ())):
+            reached.add(at)
+        if at in reached:
+            rest = ours[at:]
+            for other in beginning.get(word, ()):
+                if other.startswith(rest):
+                    return True
+                if rest.startswith(other):
+                    reached.add(at + len(other) - 1)
+        at += 1 + len(word)
+    return False
 
 
 @define
@@ -84,14 +117,15 @@ class Written:
         """Say whether ``found``, the conversation's messages, shows that ``text`` was accepted.
 
         It does if the text occurs once, and nothing else that was, or may have been,
-        written there holds it. ``key``: of the submission itself, which is no such thing.
+        written there can be the reason. ``key``: of the submission itself, which is no
+        such thing.
         """
         record = self._records.get(conversation_id)
         ours = words([text])
         if record is None or not ours.strip():
             return False
         others = [other for known, other in record.texts.items() if known != key]
-        if None in others or ours in words(other for other in others if other is not None):
+        if None in others or can_stand_in_a_row(ours, [words([o]) for o in others if o]):
             return False
         there = words(found)
         # Not str.count: of two that follow each other it sees one, for they share a space.

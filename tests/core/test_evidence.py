@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -154,7 +156,7 @@ said = st.lists(st.sampled_from(["a", "b", "a.", "É"]), max_size=4).map(" ".joi
 def test_whatever_was_written_a_proof_is_one_place_and_no_other_reason(
     first: str, others: list[str], text: str, found: list[str]
 ):
-    def spelled(texts: list[str]) -> list[str]:
+    def spelled(texts: Iterable[str]) -> list[str]:
         return " ".join(texts).replace(".", " ").lower().split()
 
     def places(of: list[str], among: list[str]) -> int:
@@ -163,13 +165,34 @@ def test_whatever_was_written_a_proof_is_one_place_and_no_other_reason(
         return sum(among[at : at + len(of)] == of for at in starts)
 
     wanted = spelled([text])
-    proof = (
-        bool(wanted)
-        and places(wanted, spelled([first, *others])) == 0
-        and places(wanted, spelled(found)) == 1
-    )
+    written = [first, *others]
+    rows = [row for n in range(len(written) + 1) for row in permutations(written, n)]
+    other_reason = any(places(wanted, spelled(row)) for row in rows)
 
-    assert opened(first, *others).proves("c", "k", text, found) == proof
+    proof = opened(*written).proves("c", "k", text, found)
+    assert not proof or places(wanted, spelled(found)) == 1
+    assert not proof or not other_reason
+    if wanted and not other_reason and len(wanted) <= 2:  # too few for one of them to serve twice
+        assert proof == (places(wanted, spelled(found)) == 1)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ["We", "Yes.", "Ship."],
+        ["Ship.", "We"],
+        ["Do we", "Yes.", "Ship it."],
+    ],
+)
+def test_others_may_stand_together_though_they_were_not_written_so(others: list[str]):
+    assert not opened(*others).proves("c", "k", "We ship.", ["Do we.", "Ship it."])
+
+
+def test_others_that_cannot_make_a_text_in_any_order_do_not_spoil_its_proof():
+    others = ["We ship nothing.", "They ship.", "And so we.", "Today.", "Ship today"]
+
+    assert opened(*others).proves("c", "k", "And we ship today.", ["And we ship today."])
+    assert not opened(*others).proves("c", "k", "So we ship today.", ["So we ship today."])
 
 
 steps = st.lists(
