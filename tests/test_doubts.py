@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -111,6 +112,26 @@ async def test_a_conversation_that_another_submission_owns_proves_nothing(
         await symbl.process(Text("Mine."), TextOptions(name="Standup"))
         server.inject("status:500", on="POST")
         error = await doubted(symbl, Text("Lost."), TextOptions(name="Standup"))
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+
+@pytest.mark.parametrize("first_is", ["open", "proven", "forgotten"])
+async def test_the_conversation_of_an_earlier_doubt_of_the_same_name_proves_nothing(
+    server: LocalSymbl, first_is: str
+) -> None:
+    options = TextOptions(name="Standup")
+    async with server.client(**QUICK) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        first: AmbiguousSubmissionError | None = await doubted(symbl, Text("Taken."), options)
+        assert first is not None
+        if first_is == "proven":
+            await first.reconcile()
+        elif first_is == "forgotten":
+            first = None
+            gc.collect()
+        server.inject("status:500", on="POST")
+        error = await doubted(symbl, Text("Lost."), options)
         with pytest.raises(StillAmbiguousError):
             await error.reconcile()
 

@@ -6,10 +6,10 @@ name, what was written where, what webhooks said. Proof is looked for with reads
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import Final
 from weakref import WeakSet
 
@@ -26,7 +26,7 @@ from symbl_aio.models import ConversationInfo, Message
 
 _PAGE: Final = 1000
 _MOST_PAGES: Final = 50
-_MOST_CLAIMED: Final = 10_000
+_MOST_REMEMBERED: Final = 10_000
 """Only those of the last seconds before a doubt matter: the server's clock tells the others."""
 
 
@@ -71,6 +71,7 @@ class Doubts:
         self._bearers: dict[str, set[str]] = {}
         self._rivals: set[str] = set()
         self._claimed: dict[str, None] = {}
+        self._doubted: dict[str, None] = {}
 
     # Keeping
 
@@ -80,7 +81,7 @@ class Doubts:
             return
         bearers = self._bearers.setdefault(name, set())
         bearers.add(key)
-        if len(bearers) > 1:
+        if len(bearers) > 1 or name in self._doubted:
             self._rivals |= bearers
         for doubt in self.open_ones:
             if doubt.name == name:
@@ -89,9 +90,7 @@ class Doubts:
     def claim(self, conversation_id: str, name: str | None) -> None:
         """Note whose conversation it is: it proves nothing of another one of that name."""
         if name is not None:
-            self._claimed[conversation_id] = None
-            if len(self._claimed) > _MOST_CLAIMED:
-                del self._claimed[next(iter(self._claimed))]
+            _remember(self._claimed, conversation_id)
 
     def forget_name(self, key: str, name: str | None) -> None:
         """Note that a submission was settled."""
@@ -132,6 +131,9 @@ class Doubts:
             job_id=None if told is None else told[0],
         )
         self.open_ones.add(doubt)
+        if name is not None:
+            # It outlives the doubt: the conversation may be there, whoever still asks for it.
+            _remember(self._doubted, name)
         return doubt
 
     # Looking
@@ -182,7 +184,7 @@ class Doubts:
                 endpoints.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
             )
             if not_before is None:
-                ago = asyncio.get_running_loop().time() - sent_at
+                ago = monotonic() - sent_at
                 not_before = _by_servers_clock(answer, seconds_ago=ago)
                 if not_before is None:
                     return None
@@ -206,6 +208,12 @@ class Doubts:
         if not self.written.proves(doubt.conversation_id, doubt.key, doubt.text, texts):
             return None
         return Acceptance(doubt.conversation_id, None, "content")
+
+
+def _remember(known: dict[str, None], one: str) -> None:
+    known[one] = None
+    if len(known) > _MOST_REMEMBERED:
+        del known[next(iter(known))]
 
 
 def _by_servers_clock(answer: Answer, *, seconds_ago: float) -> datetime | None:
