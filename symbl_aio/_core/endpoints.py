@@ -83,13 +83,16 @@ def instant(name: str, value: datetime) -> str:
     return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def json_text(value: JSON) -> str:
     """Write JSON without spaces and without escapes that UTF-8 does not need.
 
     Raises ``ConfigurationError`` for what JSON cannot say.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(value)
         text.encode()
         return text
     except (TypeError, ValueError, RecursionError) as error:

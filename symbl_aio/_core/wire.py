@@ -30,6 +30,7 @@ from symbl_aio.media import Audio, Media, Text, Utterance, Video
 from symbl_aio.models import JSON
 from symbl_aio.options import MediaOptions, Options, wire_name
 
+_NO_OPTIONS = MediaOptions()
 _JSON_HEADERS = (("Content-Type", "application/json"),)
 
 
@@ -67,7 +68,7 @@ def encode_submission(
     Raises ``ConfigurationError`` for an id or option that cannot be sent.
     """
     call = submission(media.kind, conversation_id)
-    options = MediaOptions() if options is None else options
+    options = _NO_OPTIONS if options is None else options
     named = {wire_name(name): _plain(value) for name, value in options.given().items()}
     if isinstance(media, Audio | Video):
         if options.extra_body:

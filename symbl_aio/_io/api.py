@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -155,7 +156,7 @@ class Api:
 
         The one place where the retry table is acted upon.
         """
-        attempts = Attempts(self._config.retries, _now())
+        attempts = Attempts(self._config.retries, monotonic())
         token = await self._tokens.current() if authorised else None
         renewed = False
         while True:
@@ -243,12 +244,8 @@ class Api:
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
-        pause = attempts.pause(_now(), luck=self._luck(), retry_after=wait)
+        pause = attempts.pause(monotonic(), luck=self._luck(), retry_after=wait)
         if pause is None:
             raise error
         _LOG.debug("trying again in %.2f s: %s", pause, error)
         await asyncio.sleep(pause)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 from symbl_aio.config import AccessToken
@@ -24,14 +25,16 @@ class Tokens:
     """The token of one client.
 
     ``make`` gives a new one (and does its own retries); ``spawn`` runs a coroutine as a
-    task that the client owns.
+    task that the client owns; ``clock`` gives seconds.
     """
 
     def __init__(
         self,
         make: Callable[[], Awaitable[AccessToken]],
         spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._clock = clock
         self._make = make
         self._spawn = spawn
         self._token: AccessToken | None = None
@@ -41,7 +44,7 @@ class Tokens:
 
     async def current(self) -> str:
         """Give a token that has not run out, waiting for a new one only if there is none."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         if self._token is None or now >= self._ends_at:
             return (await self._renew()).value
         if now >= self._refresh_at:
@@ -82,7 +85,7 @@ class Tokens:
 
     async def _keep_new(self) -> AccessToken:
         token = await self._make()
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         self._token = token
         if token.expires_in is None:
             self._refresh_at = self._ends_at = float("inf")
@@ -98,4 +101,4 @@ class Tokens:
         if not task.cancelled() and (error := task.exception()) is not None:
             # Only its type: a provider's own error may say more than a log should hold.
             _LOG.debug("no new token (%s)", type(error).__name__)
-            self._refresh_at = task.get_loop().time() + 10 * _SOONEST_REFRESH
+            self._refresh_at = self._clock() + 10 * _SOONEST_REFRESH

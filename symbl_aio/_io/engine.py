@@ -248,7 +248,7 @@ class Engine:
         """Take in a genuine webhook call. A hint, never a truth: a poll confirms it."""
         ended = JobStatus.parse(raw_status).is_terminal
         if job_id not in self._poller.jobs:
-            self._submissions.doubts.hear(nonce, job_id, self._loop.time(), ended=ended)
+            self._submissions.doubts.hear(nonce, job_id, time.monotonic(), ended=ended)
         elif ended:
             self._poller.hint(job_id)
 
@@ -347,7 +347,7 @@ class Engine:
             raise
 
     def _spawn(self, work: Coroutine[Any, Any, T], name: str = "token") -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(work, name=f"symbl_aio {name}")
+        task = self._loop.create_task(work, name=f"symbl_aio {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, Final
 
 from symbl_aio._core import endpoints, wire
@@ -76,11 +77,11 @@ class Poller:
 
     def oldest(self) -> float | None:
         """Give the age in seconds of the oldest job, ``None`` without any."""
-        return self._plan.oldest(_now())
+        return self._plan.oldest(monotonic())
 
     def rate(self) -> float:
         """Give the polls a second of the last ten seconds."""
-        now = _now()
+        now = monotonic()
         while self._recent and self._recent[0] < now - _RATE_OVER:
             self._recent.popleft()
         return len(self._recent) / _RATE_OVER
@@ -88,12 +89,12 @@ class Poller:
     def follow(self, job: Job, *, age: float = 0.0, duration: float | None = None) -> None:
         """Ask for a job from now on, until it ends."""
         self._jobs[job.id] = job
-        self._plan.watch(job.id, _now(), age=age, duration=duration)
+        self._plan.watch(job.id, monotonic(), age=age, duration=duration)
         self._wake.set()
 
     def hint(self, job_id: str) -> None:
         """Ask soon: somebody said that the job ended. Harmless for an unknown one."""
-        self._plan.hint(job_id, _now())
+        self._plan.hint(job_id, monotonic())
         self._wake.set()
 
     async def run(self) -> None:
@@ -101,11 +102,11 @@ class Poller:
         while True:
             self._wake.clear()
             free = _MOST_AT_ONCE - len(self._asking)
-            for job_id, hinted in self._plan.due(_now(), free):
+            for job_id, hinted in self._plan.due(monotonic(), free):
                 if job_id not in self._asking:
                     self._ask(self._jobs[job_id], "webhook" if hinted else "poll")
                 elif hinted:  # ``ask`` is at it, whose answer may be older than the hint
-                    self._plan.hint(job_id, _now())
+                    self._plan.hint(job_id, monotonic())
             # With all places taken, the end of a poll wakes this up.
             full = len(self._asking) >= _MOST_AT_ONCE
             await self._sleep_until(None if full else self._plan.next_at())
@@ -123,7 +124,7 @@ class Poller:
 
     async def _question(self, job: Job, source: StatusSource) -> None:
         self.polls += 1
-        self._recent.append(_now())
+        self._recent.append(monotonic())
         if len(self._recent) > _MOST_RECENT:
             self._recent.popleft()
         answer = await self._api.ask_once(endpoints.job(job.id))
@@ -142,7 +143,7 @@ class Poller:
         self._wake.set()
         if asking.cancelled():
             return
-        error, now = asking.exception(), _now()
+        error, now = asking.exception(), monotonic()
         if job.status is JobStatus.COMPLETED:
             self._end(job, None)
         elif job.status is JobStatus.FAILED:
@@ -183,11 +184,7 @@ class Poller:
 
     async def _sleep_until(self, when: float | None) -> None:
         try:
-            async with asyncio.timeout_at(when):
+            async with asyncio.timeout(None if when is None else max(0.0, when - monotonic())):
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from heapq import heappop, heappush
 from itertools import islice
+from time import monotonic
 from typing import Any, Final
 
 from attrs import evolve
@@ -242,7 +243,7 @@ class Submissions:
         """Start whatever may start now. Called after everything that may have changed that."""
         if self._closing:
             return
-        now = _now()
+        now = monotonic()
         self._expire_slots(now)
         while len(self._lanes):
             permission = self.governor.may_start(now)
@@ -311,7 +312,8 @@ class Submissions:
         if probe_at is not None and next(self._lanes.ready(), None) is not None:
             times.append(probe_at)
         if times:
-            self._alarm = asyncio.get_running_loop().call_at(min(times), self.dispatch)
+            delay = max(0.0, min(times) - monotonic())
+            self._alarm = asyncio.get_running_loop().call_later(delay, self.dispatch)
 
     async def _carry(self, work: Work) -> None:
         """Bring one submission, whose turn it is, to an end: accepted, refused or unknown."""
@@ -377,7 +379,7 @@ class Submissions:
                 work.body = Body(chunks, prepared.size, moved)
             return work.body
 
-        work.sent_at = _now()
+        work.sent_at = monotonic()
         one_shot = prepared.media.one_shot
         if one_shot:
             # Its first byte is its last chance: have everything else in hand before.
@@ -417,7 +419,7 @@ class Submissions:
     def _accept(self, work: Work, accepted: Accepted, duration: float | None) -> None:
         key, conversation_id = work.key, accepted.conversation_id
         more = len(self._lanes) > 0
-        self.governor.accept(key, accepted.job_id, _now(), more_waiting=more)
+        self.governor.accept(key, accepted.job_id, monotonic(), more_waiting=more)
         if work.is_append:
             self.doubts.written.add(conversation_id, key, work.text)
         else:
@@ -435,7 +437,7 @@ class Submissions:
         """Let a submission wait that was refused for want of a slot."""
         work.body = None
         self._unwrite(work)
-        self.governor.refuse(work.key, _now(), retry_after=full.retry_after)
+        self.governor.refuse(work.key, monotonic(), retry_after=full.retry_after)
         self._tell(SubmissionRefused(work.key, self.governor.limit))
         if work.ending is not None or self._closing:
             closed = ClientClosedError("the client was closed; the submission was refused")
@@ -513,10 +515,6 @@ class Submissions:
             self._by_key.pop(work.key, None)
             self._tell(SubmissionEnded(work.key, outcome))
         work.submission._settle(outcome, expected=isinstance(outcome, ClientClosedError))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _check_key(key: object) -> str:

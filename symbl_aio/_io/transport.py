@@ -140,6 +140,9 @@ class Transport:
         self._config = config
         self._borrowed = session
         self._headers = {"User-Agent": agent}
+        self._connecting = aiohttp.ClientTimeout(
+            total=None, sock_connect=config.timeouts.connect, sock_read=None
+        )
         self._reads: aiohttp.ClientSession
         self._submissions: aiohttp.ClientSession
 
@@ -180,8 +183,7 @@ class Transport:
         if body is None and call.body is not None:
             body = Body(once(call.body), len(call.body), lambda _sent, _total: None)
         try:
-            async with asyncio.timeout(None) as deadline:
-                self._watch(deadline, None if asks else body)
+            async with self._deadline(None if asks else body):
                 return await self._exchange(call, headers, body)
         except SymblError:
             raise
@@ -194,18 +196,19 @@ class Transport:
         # URL, whose query may hold a secret.
         raise failure
 
-    def _watch(self, deadline: asyncio.Timeout, body: Body | None) -> None:
-        """Set the clock of the exchange: a whole read, or from chunk to chunk of an upload."""
-        times, now = self._config.timeouts, asyncio.get_running_loop().time
+    def _deadline(self, body: Body | None) -> asyncio.Timeout:
+        """Make the clock of an exchange: of a whole read, or from chunk to chunk of an upload."""
+        times = self._config.timeouts
         if body is None:
-            deadline.reschedule(now() + times.connect + times.read)
-            return
+            return asyncio.timeout(times.connect + times.read)
+        now = asyncio.get_running_loop().time
+        deadline = asyncio.timeout(times.connect + times.stall)
 
         def touch(complete: bool) -> None:
             deadline.reschedule(now() + (times.answer if complete else times.stall))
 
-        deadline.reschedule(now() + times.connect + times.stall)
         body.touch = touch
+        return deadline
 
     async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
         began = perf_counter()
@@ -226,7 +229,7 @@ class Transport:
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,
             raise_for_status=False,  # whatever a borrowed session does elsewhere
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._config.timeouts.connect),
+            timeout=self._connecting,
         ) as response:
             raw = await self._read_capped(response)
             if body is not None and not body.complete:
@@ -234,7 +237,7 @@ class Transport:
                 response.close()
             return Answer(
                 status=response.status,
-                headers={name.lower(): value for name, value in response.headers.items()},
+                headers=response.headers,
                 text=_text(raw, response.charset),
                 elapsed=perf_counter() - began,
             )
@@ -267,6 +270,8 @@ class Transport:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return UntrustedServerError(f"{where}: {_describe(error)}", "no")
         sent = _how_far(body, error)
+        if isinstance(error, TimeoutError) and body is not None and not body.started:
+            return TransportError(f"{where}: cannot connect (not in time)", "no")
         if isinstance(error, TimeoutError) and body is not None and sent == "partial":
             who = "the body's source gave" if body.starved else "the server took"
             return UploadStalledError(

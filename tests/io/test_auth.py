@@ -1,7 +1,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -59,8 +60,8 @@ class Mint:
         self.tasks.append(task)
         return task
 
-    def tokens(self) -> Tokens:
-        return Tokens(self.make, self.spawn)
+    def tokens(self, clock: Callable[[], float] = monotonic) -> Tokens:
+        return Tokens(self.make, self.spawn, clock)
 
     async def settled(self) -> None:
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -201,12 +202,10 @@ async def test_a_second_token_that_is_refused_too_ends_it(serve, reach, ask):
 # Time
 
 
-async def test_a_token_is_refreshed_in_the_background_before_it_ends(monkeypatch):
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
+async def test_a_token_is_refreshed_in_the_background_before_it_ends():
+    now = 0.0
     mint = Mint(10_000)
-    tokens = mint.tokens()
+    tokens = mint.tokens(lambda: now)
     assert await tokens.current() == "t1"
     now += 9_699
     assert await tokens.current() == "t1"
@@ -224,22 +223,18 @@ async def test_a_token_is_refreshed_in_the_background_before_it_ends(monkeypatch
     assert mint.asked == 2
 
 
-async def test_a_token_that_has_ended_is_waited_for(monkeypatch):
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
+async def test_a_token_that_has_ended_is_waited_for():
+    now = 0.0
     mint = Mint(100)
-    tokens = mint.tokens()
+    tokens = mint.tokens(lambda: now)
     await tokens.current()
     now += 100
     assert await asyncio.gather(*(tokens.current() for _ in range(5))) == ["t2"] * 5
 
 
-async def test_a_token_of_unknown_life_is_used_until_it_is_refused(monkeypatch):
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
-    tokens = (mint := Mint(None)).tokens()
+async def test_a_token_of_unknown_life_is_used_until_it_is_refused():
+    now = 0.0
+    tokens = (mint := Mint(None)).tokens(lambda: now)
     await tokens.current()
     now += 10**9
     assert await tokens.current() == "t1"
@@ -247,14 +242,10 @@ async def test_a_token_of_unknown_life_is_used_until_it_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("lives,step,most", [([300], 1, 1), ([3, 2, 1], 0.1, 3), ([1], 0.1, 5)])
-async def test_a_short_rest_of_life_does_not_mean_a_request_per_call(
-    monkeypatch, lives, step, most
-):
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
+async def test_a_short_rest_of_life_does_not_mean_a_request_per_call(lives, step, most):
+    now = 0.0
     mint = Mint(*lives)
-    tokens = mint.tokens()
+    tokens = mint.tokens(lambda: now)
     for _ in range(40):
         await tokens.current()
         await mint.settled()
@@ -262,7 +253,7 @@ async def test_a_short_rest_of_life_does_not_mean_a_request_per_call(
     assert mint.asked <= most
 
 
-async def test_a_token_told_to_have_no_life_left_is_used_for_a_moment(serve, reach, monkeypatch):
+async def test_a_token_told_to_have_no_life_left_is_used_for_a_moment(serve, reach):
     async def script(exchange):
         while True:
             await exchange.request()
@@ -270,22 +261,16 @@ async def test_a_token_told_to_have_no_life_left_is_used_for_a_moment(serve, rea
 
     raw = await serve(script)
     api = reach(raw)
-    loop = asyncio.get_running_loop()
-    real, passed = loop.time, 0.0
-    monkeypatch.setattr(loop, "time", lambda: real() + passed)
     for _ in range(9):
         await api.read(JOB)
-        passed += 0.05
     assert [head.target for head in raw.heads].count(TOKEN_PATH) == 1
 
 
 @pytest.mark.parametrize("error", [ServerError(500), RuntimeError("the provider's own")])
-async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(monkeypatch, error):
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: now)
+async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(error):
+    now = 0.0
     mint = Mint(1000)
-    tokens = mint.tokens()
+    tokens = mint.tokens(lambda: now)
     await tokens.current()
     mint.error = error
     now += 901
