@@ -6,12 +6,13 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo test test-asr check fmt cov clean
+WORDS := demo test test-asr test-oldest check fmt cov soak clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
 FILE ?=
 ARGS ?=
+SECONDS ?= 120
 # Where the caller stands, for a relative FILE under make -C.
 FROM := $(PWD)
 export PYTHON FILE FROM
@@ -30,10 +31,12 @@ help:
 	@echo "make demo      a recording becomes a transcript with insights, all on this machine"
 	@echo "make demo FILE=talk.mp4    the same with your own mp4, m4a, mp3 or wav"
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
+	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
 	@echo "make test-asr  the tests that recognise real speech"
 	@echo "make check     format, lint and types"
 	@echo "make fmt       format, and fix what ruff can fix"
 	@echo "make cov       the tests, with branch coverage"
+	@echo "make soak      a storm of SECONDS=120 against the local server, and a ledger of it"
 	@echo "make clean     remove .venv, caches and build output"
 
 demo: .venv/.demo
@@ -48,6 +51,14 @@ test: .venv/.dev
 test-asr: .venv/.dev .venv/.demo
 	@$(BIN)/python -m pytest -q -m asr $(ARGS)
 
+# What is promised of the wire must not hang on a version: on the oldest dependencies allowed,
+# in a .venv of their own, and on the newest.
+test-oldest: .venv-oldest/.made .venv/.dev
+	@for python in .venv-oldest/bin/python $(BIN)/python; do \
+		"$$python" -c 'import aiohttp; print("aiohttp", aiohttp.__version__)'; \
+		"$$python" -m pytest -q $(WIRE_TESTS) $(ARGS) || exit 1; \
+	done
+
 check: .venv/.dev
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
@@ -60,8 +71,11 @@ fmt: .venv/.dev
 cov: .venv/.dev
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing $(ARGS)
 
+soak: .venv/.dev
+	@$(BIN)/python benchmarks/soak.py --seconds $(SECONDS) $(ARGS)
+
 clean:
-	rm -rf .venv build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .venv .venv-oldest build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -95,6 +109,16 @@ define install
 	fi
 	@touch $@
 endef
+
+WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/core/test_decode.py
+FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
+
+.venv-oldest/.made: pyproject.toml | .venv/.made
+	@echo "Setting up .venv-oldest with $(FLOORS)"
+	@rm -rf .venv-oldest
+	@$(BIN)/python -m venv .venv-oldest
+	@.venv-oldest/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]' $(FLOORS)
+	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.made
 	@echo "Setting up .venv for development"
