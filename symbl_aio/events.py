@@ -70,7 +70,10 @@ class JobMoved:
 
 @frozen
 class JobEnded:
-    """A job is not followed any longer. ``error`` is ``None`` if it completed."""
+    """A job is not followed any longer. ``error`` is ``None`` if it completed.
+
+    It is a ``ClientClosedError`` if the client closed first: the job goes on.
+    """
 
     job_id: str
     conversation_id: str | None

@@ -169,6 +169,7 @@ class Engine:
                     job,
                 )
                 job._settle(closed, expected=True)
+                self._tell(JobEnded(job.id, job.conversation_id, closed))
             await self._transport.aclose()
 
     @property
