@@ -160,7 +160,8 @@ class Polls:
 class Retries:
     """How often a request that surely was not accepted is tried, 429 excepted.
 
-    At most ``attempts`` in all, the last one beginning within ``within`` seconds of the first.
+    At most ``attempts`` in all, the last one beginning within ``within`` seconds of the
+    first failure.
     The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1`, at most ``cap``.
     A ``Retry-After`` of the server is honoured up to ``max_retry_after``.
     """

@@ -67,9 +67,9 @@ def on_fault(sent: Sent, purpose: Purpose) -> Verdict:
 class Attempts:
     """How often, and how soon, one request may be tried again."""
 
-    def __init__(self, policy: Retries, now: float) -> None:
+    def __init__(self, policy: Retries) -> None:
         self._policy = policy
-        self._began = now
+        self._first_failure: float | None = None
         self._failed = 0
 
     def pause(self, now: float, *, luck: float, retry_after: float | None = None) -> float | None:
@@ -79,6 +79,9 @@ class Attempts:
         """
         policy = self._policy
         self._failed += 1
+        # Counted from the first failure: an upload may take an hour before it breaks.
+        if self._first_failure is None:
+            self._first_failure = now
         if self._failed >= policy.attempts:
             return None
         if retry_after is not None:
@@ -86,7 +89,7 @@ class Attempts:
         else:
             doublings = min(self._failed - 1, 1000)  # as many as a float bears
             wait = luck * min(policy.cap, policy.base * 2.0**doublings)
-        return wait if now + wait - self._began <= policy.within else None
+        return wait if now + wait - self._first_failure <= policy.within else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from symbl_aio._core import wire
+from symbl_aio._core.redaction import secrets_of, strike
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -41,8 +42,7 @@ from symbl_aio.errors import (
 
 _LOG = logging.getLogger("symbl_aio")
 _ERROR_BODY: Final = 4096
-_SHORTEST_SECRET: Final = 8
-"""Anything shorter is a placeholder, such as "secret", and would be struck out of any sentence."""
+_LOOKED_THROUGH: Final = 2**20
 
 
 @frozen
@@ -156,7 +156,7 @@ class Api:
 
         The one place where the retry table is acted upon.
         """
-        attempts = Attempts(self._config.retries, monotonic())
+        attempts = Attempts(self._config.retries)
         token = await self._tokens.current() if authorised else None
         renewed = False
         while True:
@@ -232,15 +232,15 @@ class Api:
 
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
         """Give the error that an answer is, without the secrets that it may repeat."""
-        for secret in (token or "", self._secret):
-            if len(secret) >= _SHORTEST_SECRET:
-                answer = evolve(answer, text=answer.text.replace(secret, "[secret]"))
-        return api_error(
-            answer.status,
-            wire.error_message(answer),
-            answer.text[:_ERROR_BODY],
-            where=f"{call.method} {call.path}",
+        secrets = [token or "", self._secret]
+        for url in call.urls:
+            secrets.extend(secrets_of(url))
+        # Cut only once all are struck out, or half of one may be left.
+        message, body = (
+            strike(text[:_LOOKED_THROUGH], secrets)[:_ERROR_BODY]
+            for text in (wire.error_message(answer), answer.text)
         )
+        return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""

@@ -114,7 +114,7 @@ STEADY = Retries(attempts=6, within=1000, base=1, cap=6, max_retry_after=30)
 
 def pauses(policy: Retries, *, luck: float, told: float | None = None) -> list[float]:
     """List the pauses of a request whose every attempt fails at once."""
-    attempts, now, found = Attempts(policy, 50.0), 50.0, []
+    attempts, now, found = Attempts(policy), 50.0, []
     while (pause := attempts.pause(now, luck=luck, retry_after=told)) is not None:
         found.append(pause)
         now += pause
@@ -142,11 +142,12 @@ def test_the_last_attempt_begins_within_the_time_allowed():
     assert pauses(Retries(attempts=100, within=12, base=4, cap=4), luck=1) == [4, 4, 4]
 
 
-def test_the_time_that_attempts_took_counts_too():
-    attempts = Attempts(Retries(within=10, base=4, cap=4), 0)
+def test_the_time_counts_from_the_first_failure_so_that_a_long_upload_is_tried_again():
+    attempts = Attempts(Retries(within=10, base=4, cap=4))
 
-    assert attempts.pause(6, luck=1) == 4
-    assert attempts.pause(10.5, luck=0) is None
+    assert attempts.pause(3600, luck=1) == 4
+    assert attempts.pause(3606, luck=1) == 4
+    assert attempts.pause(3610.5, luck=0) is None
 
 
 def test_the_server_says_how_long_to_wait():
