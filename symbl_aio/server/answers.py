@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from symbl_aio.server.analysis import Entity, Insight, Message, Speaker, Topic
 from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.language.analysis import Entity, Insight, Message, Speaker, Topic
 from symbl_aio.server.wire import JSON, after, instant_text
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from attrs import define, evolve, field
 
-from symbl_aio.server.insights import (
+from symbl_aio.server.language.insights import (
     Analysis,
     CustomEntity,
     Speaker,

@@ -16,11 +16,11 @@ from attrs import define, frozen
 
 from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations import Conversation, Settings
-from symbl_aio.server.insights import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.jobs import ProcessingError, Publish
+from symbl_aio.server.language.insights import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound import Outbound, OutboundError
 from symbl_aio.server.parameters import Kind
-from symbl_aio.server.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.recognition import RecognitionError, Recognizer
 from symbl_aio.server.transcripts import Line, Transcripts, timed
 from symbl_aio.server.wire import JSON, read_instant

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from symbl_aio.server.analysis import Utterance
-from symbl_aio.server.sentences import Piece, sentences
+from symbl_aio.server.language.analysis import Utterance
+from symbl_aio.server.language.sentences import Piece, sentences
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from symbl_aio.server.conversations import Conversation
-from symbl_aio.server.insights import Speaker, Utterance
+from symbl_aio.server.language.insights import Speaker, Utterance
 from symbl_aio.server.wire import JSON, RefusedError
 
 

@@ -7,7 +7,8 @@ import pytest
 from attrs import evolve
 
 from symbl_aio.server import answers
-from symbl_aio.server.analysis import (
+from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.language.analysis import (
     Analysis,
     Analytics,
     Entity,
@@ -21,7 +22,6 @@ from symbl_aio.server.analysis import (
     TrackerMatch,
     Word,
 )
-from symbl_aio.server.conversations import Conversation
 
 ANN = Speaker("m-ann", "Ann", "ann@example.test")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

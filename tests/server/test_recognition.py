@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from symbl_aio.server.insights import Utterance
+from symbl_aio.server.language.insights import Utterance
 from symbl_aio.server.recognition import WORKER, RecognitionError, Recognizer
 
 # Tells the test over a socket what it was asked, and by the socket's end that it is gone.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from symbl_aio.server.actions import Action, Actions, question_score
-from symbl_aio.server.analysis import (
+from symbl_aio.server.language.actions import Action, Actions, question_score
+from symbl_aio.server.language.analysis import (
     Analysis,
     Analytics,
     CustomEntity,
@@ -27,12 +27,12 @@ from symbl_aio.server.analysis import (
     Utterance,
     Word,
 )
-from symbl_aio.server.analytics import measure
-from symbl_aio.server.dates import moments
-from symbl_aio.server.entities import Entities, track
-from symbl_aio.server.sentences import Piece, sentences, words
-from symbl_aio.server.sentiment import sentiment
-from symbl_aio.server.topics import find_topics
+from symbl_aio.server.language.analytics import measure
+from symbl_aio.server.language.dates import moments
+from symbl_aio.server.language.entities import Entities, track
+from symbl_aio.server.language.sentences import Piece, sentences, words
+from symbl_aio.server.language.sentiment import sentiment
+from symbl_aio.server.language.topics import find_topics
 
 __all__ = [
     "Analysis",

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import define, field
 
-from symbl_aio.server.analysis import Message, Topic
-from symbl_aio.server.lexicon import STOP_WORDS
+from symbl_aio.server.language.analysis import Message, Topic
+from symbl_aio.server.language.lexicon import STOP_WORDS
 
 _MOST = 10
 _LONGEST = 3

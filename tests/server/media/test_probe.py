@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.server.probe import MediaError, MediaInfo, probe
+from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_wav_without_format_or_sound_is_refused(look, content):
     "name, seconds, limit", [("inaugural.mp4", 11.0, 150_000), ("sensibility.m4a", 7.1, 100_000)]
 )
 def test_the_recordings_of_the_demo_are_as_described(name: str, seconds: float, limit: int):
-    media = Path(__file__).parents[2] / "examples" / "media"
+    media = Path(__file__).parents[3] / "examples" / "media"
     assert probe(media / name) == MediaInfo(name[-3:], True, seconds)
     content = (media / name).read_bytes()
     assert len(content) <= limit
