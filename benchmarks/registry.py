@@ -1,0 +1,14 @@
+"""All questions, in the order in which they are asked: one module each, with a ``QUESTION``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from benchmarks.harness import Question
+
+MODULES: Final = ("decoding",)
+
+
+def questions() -> list[Question]:
+    return [importlib.import_module(f"benchmarks.{module}").QUESTION for module in MODULES]
