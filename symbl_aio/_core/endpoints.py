@@ -32,7 +32,8 @@ class Call:
     ``path`` begins with a slash, and its ids are percent-encoded; ``query`` is not
     encoded yet. ``headers`` holds the content type, if one is to be sent. ``body`` is
     encoded JSON; ``None`` means that there is no body, or that a file is the body.
-    Query and body may hold secrets and are kept out of ``repr``.
+    Query and body may hold secrets and are kept out of ``repr``; ``urls`` are those in them,
+    which may be signed.
     """
 
     method: Method
@@ -40,6 +41,7 @@ class Call:
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = field(default=None, repr=False)
+    urls: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def target(self) -> str:

@@ -69,6 +69,9 @@ def encode_submission(
     """
     call = submission(media.kind, conversation_id)
     options = _NO_OPTIONS if options is None else options
+    urls = () if isinstance(media, Text | Audio | Video) else (media.url,)
+    if options.webhook_url:
+        urls = (*urls, options.webhook_url)
     named = {wire_name(name): _plain(value) for name, value in options.given().items()}
     if isinstance(media, Audio | Video):
         if options.extra_body:
@@ -77,7 +80,7 @@ def encode_submission(
             )
         sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
         headers = (("Content-Type", sent_type),) if sent_type else ()
-        return evolve(call, query=_query(named, options), headers=headers)
+        return evolve(call, query=_query(named, options), headers=headers, urls=urls)
 
     body: dict[str, JSON]
     if isinstance(media, Text):
@@ -90,7 +93,8 @@ def encode_submission(
     body |= {name: value for name, value in named.items() if name not in moved}
     body.update(options.extra_body)
     query = _query({name: named[name] for name in named if name in moved}, options)
-    return evolve(call, query=query, headers=_JSON_HEADERS, body=json_text(body).encode())
+    encoded = json_text(body).encode()
+    return evolve(call, query=query, headers=_JSON_HEADERS, body=encoded, urls=urls)
 
 
 def encode_token(credentials: Credentials) -> Call:
