@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations import Conversation, Settings
@@ -42,7 +42,7 @@ class Material:
     """What one accepted submission brought: its parameters, and a body of bytes or JSON."""
 
     kind: Kind
-    parameters: dict[str, JSON]
+    parameters: dict[str, JSON] = field(repr=False)
     body: Body | None = None
     info: MediaInfo | None = None
 
