@@ -17,8 +17,10 @@ from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_or
 
 from attrs import NOTHING, define, fields, has
 
+from symbl_aio import models
+from symbl_aio._core.shapes import SHAPES
 from symbl_aio.errors import DecodeError
-from symbl_aio.models import JSON, Phrase, Sentiment, Word
+from symbl_aio.models import JSON, JobStatus
 from symbl_aio.options import wire_name
 
 M = TypeVar("M")
@@ -42,6 +44,17 @@ def decode(model: type[M], answer: JSON, *, text: str = "") -> M:
     return made
 
 
+def decode_within(model: type[M], answer: JSON, key: str, *, text: str = "") -> M:
+    """Make a ``model`` of an object that stands under ``key``, or is the answer itself.
+
+    A list of one under ``key`` is taken for the object, too. Errors as for ``decode``.
+    """
+    found: JSON = answer.get(key) if isinstance(answer, dict) else None
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    return decode(model, found if isinstance(found, dict) and found else answer, text=text)
+
+
 def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tuple[M, ...]:
     """Make a ``model`` of each item in the list that the answer holds under ``key``.
 
@@ -49,10 +62,53 @@ def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tu
     understood fails the whole answer.
     """
     items = answer.get(key) if isinstance(answer, dict) else None
+    return _items(_model_reader(cast("Any", model)), items, key, text)
+
+
+def decode_any_list(model: type[M], answer: JSON, *keys: str, text: str = "") -> tuple[M, ...]:
+    """Make a ``model`` of each item, wherever this host puts them.
+
+    The list is the answer itself, or stands under one of ``keys``; one object there is a
+    list of one. For what the documents show in more shapes than one.
+    """
+    found: JSON = answer
+    if isinstance(answer, dict):
+        found = next(
+            (answer[key] for key in keys if isinstance(answer.get(key), list | dict)), None
+        )
+    if isinstance(found, dict):
+        found = [found]
+    return _items(_model_reader(cast("Any", model)), found, keys[0], text)
+
+
+def decode_detected_trackers(answer: JSON, *, text: str = "") -> tuple[models.DetectedTracker, ...]:
+    """Read detected trackers: a bare list by the documents, one bare object by the SDKs."""
+    if isinstance(answer, dict) and "matches" in answer:
+        answer = [answer]
+    return decode_any_list(models.DetectedTracker, answer, "trackers", text=text)
+
+
+def decode_insights(answer: JSON, *, text: str = "") -> tuple[models.Insight, ...]:
+    """Make of each item what its ``type`` says; of an unknown type, an ``Insight``."""
+    kinds: Mapping[Any, type[models.Insight]] = {
+        "question": models.Question,
+        "action_item": models.ActionItem,
+        "follow_up": models.FollowUp,
+    }
+
+    def read(item: Any) -> Any:
+        kind = item.get("type") if isinstance(item, dict) else None
+        model = kinds.get(kind) if isinstance(kind, str) else None
+        return _model_reader(cast("Any", model or models.Insight))(item)
+
+    items = answer.get("insights") if isinstance(answer, dict) else None
+    return _items(read, items, "insights", text)
+
+
+def _items(read: Reader, items: JSON, key: str, text: str) -> tuple[Any, ...]:
     if not isinstance(items, list):
         raise DecodeError(f"the answer has no list {key!r}", text)
-    read = _model_reader(cast("Any", model))
-    made: list[M] = []
+    made: list[Any] = []
     try:
         for item in items:
             if (found := read(item)) is None:
@@ -63,34 +119,26 @@ def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tu
     return tuple(made)
 
 
-# A field stands in the answer under its own name in camel case, but for these.
+# A field stands in the answer under its own name in camel case, but for these. The
+# models are named by their names, since importing them all takes its time.
 _OTHER_NAMES: Final = {"sender": "from"}
-_OTHER_NAMES_OF: Final[Mapping[tuple[type, str], str]] = {(Word, "text"): "word"}
+_OTHER_NAMES_OF: Final = {
+    ("Word", "text"): "word",
+    ("TimeShare", "percent"): "percentage",
+    ("Overlap", "duration"): "overlapDuration",
+    ("Overlap", "members"): "overlappingMembers",
+}
 
 
 def _name_in_answer(model: type, name: str) -> str:
-    return _OTHER_NAMES_OF.get((model, name)) or _OTHER_NAMES.get(name) or wire_name(name)
-
-
-def _sentiment(value: Any) -> Any:
-    polarity = value.get("polarity") if type(value) is dict else None
-    return {**value, **polarity} if type(polarity) is dict else value
-
-
-def _phrase(value: Any) -> Any:
-    # The documents show objects, the vendor's Go SDK plain texts.
-    return {"text": value} if type(value) is str else value
-
-
-# What does not come as an object of its model's fields is brought into that shape first.
-_SHAPES: Final[Mapping[type, Reader]] = {Sentiment: _sentiment, Phrase: _phrase}
+    return _OTHER_NAMES_OF.get((model.__name__, name)) or _OTHER_NAMES.get(name) or wire_name(name)
 
 
 @cache
 def _model_reader(model: type) -> Reader:
     """Give the reader of a model. It raises ``KeyError`` where a required field is missing."""
     build = _generated(model)
-    shape = _SHAPES.get(model)
+    shape = SHAPES.get(model.__name__)
 
     def read(value: Any, _: object = None) -> Any:
         shown = value if shape is None else shape(value)
@@ -228,6 +276,10 @@ def _instant(value: Any, _: object = None) -> datetime | None:
         return None
 
 
+def _status(value: Any, _: object = None) -> JobStatus | None:
+    return JobStatus.parse(value) if type(value) is str else None
+
+
 def _texts(value: Any, _: object = None) -> dict[str, str] | None:
     if type(value) is not dict:
         return None
@@ -240,5 +292,6 @@ _PLAIN: Final[Mapping[Any, Reader]] = {
     int: _whole,
     bool: _flag,
     datetime: _instant,
+    JobStatus: _status,
     Mapping[str, str]: _texts,
 }

@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import define, field
 
-from symbl_aio.models import ConversationInfo
+from symbl_aio import models
 
 MOST_REMEMBERED: Final = 4 * 2**20
 """Characters of text that one client remembers having written."""
@@ -137,7 +137,7 @@ class Written:
 
 
 def only_one_named(
-    conversations: Iterable[ConversationInfo], name: str, not_before: datetime
+    conversations: Iterable[models.ConversationInfo], name: str, not_before: datetime
 ) -> str | None:
     """Give the id of the one conversation of that name that began since, ``None`` otherwise.
 

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from attrs import define
 
+from symbl_aio import models
 from symbl_aio._core import endpoints
 from symbl_aio._core.callbacks import Callbacks
 from symbl_aio._core.decode import decode_list
@@ -22,7 +23,6 @@ from symbl_aio._core.evidence import Written, only_one_named
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio.errors import NotFoundError, StillAmbiguousError
 from symbl_aio.job import Acceptance, Job
-from symbl_aio.models import ConversationInfo, Message
 
 _PAGE: Final = 1000
 _MOST_PAGES: Final = 50
@@ -171,13 +171,15 @@ class Doubts:
         conversation_id = only_one_named(unclaimed, doubt.name, not_before)
         return None if conversation_id is None else Acceptance(conversation_id, None, "name")
 
-    async def _begun_since(self, sent_at: float) -> tuple[list[ConversationInfo], datetime] | None:
+    async def _begun_since(
+        self, sent_at: float
+    ) -> tuple[list[models.ConversationInfo], datetime] | None:
         """Give the newest conversations, and what the server's clock showed at ``sent_at``.
 
         ``None`` if the server does not tell its time, or has more conversations than
         anybody can tell apart.
         """
-        found: dict[str, ConversationInfo] = {}
+        found: dict[str, models.ConversationInfo] = {}
         not_before: datetime | None = None
         for page in range(_MOST_PAGES):
             answer = await self._read(
@@ -188,7 +190,9 @@ class Doubts:
                 not_before = _by_servers_clock(answer, seconds_ago=ago)
                 if not_before is None:
                     return None
-            batch = decode_list(ConversationInfo, answer.json(), "conversations", text=answer.text)
+            batch = decode_list(
+                models.ConversationInfo, answer.json(), "conversations", text=answer.text
+            )
             # One may move to the next page while it is turned: each counts once.
             found.update({info.id: info for info in batch})
             oldest = min((info.start_time for info in batch if info.start_time), default=None)
@@ -203,7 +207,7 @@ class Doubts:
             answer = await self._read(endpoints.conversation(doubt.conversation_id, "messages"))
         except NotFoundError:
             return None
-        messages = decode_list(Message, answer.json(), "messages", text=answer.text)
+        messages = decode_list(models.Message, answer.json(), "messages", text=answer.text)
         texts = [message.text for message in messages]
         if not self.written.proves(doubt.conversation_id, doubt.key, doubt.text, texts):
             return None
