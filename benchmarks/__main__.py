@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import report
+import benchmarks.report as report
 from benchmarks.harness import ROOT, Settings
 from benchmarks.registry import questions
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+import benchmarks.report as report
 from benchmarks.harness import ROOT
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.harness import Question
 
-MODULES: Final = ("decoding",)
+MODULES: Final = ("small_jobs", "decoding")
 
 
 def questions() -> list[Question]:

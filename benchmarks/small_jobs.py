@@ -1,0 +1,157 @@
+"""How many small text jobs a second, from ``submit`` to the resolved future?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from time import perf_counter, process_time
+from typing import Any
+
+from benchmarks.harness import (
+    Answer,
+    Figure,
+    Question,
+    Settings,
+    Spread,
+    alone,
+    alternate,
+    field_of,
+    serving,
+)
+from benchmarks.stub import hammer, serve, with_loop
+
+AT_ONCE = 50
+WORDS = "Hello from a benchmark."
+
+
+def ours(port: int, jobs: int, loop: str) -> dict[str, float]:
+    from symbl_aio import AccessToken, Config, Limits, Polls, SymblClient, Text
+
+    async def work() -> dict[str, float]:
+        config = Config(
+            base_url=f"http://127.0.0.1:{port}",
+            limits=Limits(jobs=AT_ONCE),
+            polls=Polls(floor=0.001, per_second=1e6),
+        )
+        async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
+            await (await symbl.submit(Text(WORDS)))
+            began, cpu = perf_counter(), process_time()
+            submissions = [symbl.submit(Text(WORDS)) for _ in range(jobs)]
+            for submission in submissions:
+                await (await submission)
+            return {
+                "seconds": perf_counter() - began,
+                "cpu": process_time() - cpu,
+                "requests": jobs + symbl.stats().polls - 1,
+            }
+
+    result: dict[str, float] = with_loop(loop, work())
+    return result
+
+
+def bare(port: int, jobs: int, loop: str) -> dict[str, float]:
+    """Send the same requests as the documentation of aiohttp shows: one session, json=, json()."""
+    import aiohttp
+
+    async def job(session: aiohttp.ClientSession) -> None:
+        body = {"messages": [{"payload": {"content": WORDS}}]}
+        async with session.post("/v1/process/text", json=body) as response:
+            job_id = (await response.json())["jobId"]
+        async with session.get(f"/v1/job/{job_id}") as response:
+            assert (await response.json())["status"] == "completed"
+
+    async def work() -> dict[str, float]:
+        async with aiohttp.ClientSession(
+            f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer " + "t" * 32}
+        ) as session:
+            await job(session)
+            began, cpu = perf_counter(), process_time()
+            left = iter(range(jobs))
+
+            async def worker() -> None:
+                for _ in left:
+                    await job(session)
+
+            await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+            return {
+                "seconds": perf_counter() - began,
+                "cpu": process_time() - cpu,
+                "requests": 2 * jobs,
+            }
+
+    result: dict[str, float] = with_loop(loop, work())
+    return result
+
+
+def ask(settings: Settings) -> Answer:
+    jobs, rounds = settings.pick(5000, 800), settings.pick(7, 2)
+    found, skipped = field_of({"bare aiohttp": "aiohttp", "on uvloop": "uvloop"})
+    with serving(serve) as server:
+        port = server.told
+
+        def run(target: Any, loop: str) -> dict[str, float]:
+            value: dict[str, float] = alone(target, port=port, jobs=jobs, loop=loop).value
+            return value
+
+        turns = {
+            "symbl-aio": lambda: run(ours, "asyncio"),
+            "bare aiohttp": lambda: run(bare, "asyncio"),
+            "ceiling": lambda: alone(hammer, port=port, jobs=jobs, connections=AT_ONCE).value,
+        }
+        if "on uvloop" in found:
+            turns["symbl-aio on uvloop"] = lambda: run(ours, "uvloop")
+            turns["bare aiohttp on uvloop"] = lambda: run(bare, "uvloop")
+        measured = alternate(turns, rounds)
+
+    rates = {name: [jobs / run["seconds"] for run in runs] for name, runs in measured.items()}
+    costs = {name: [run["cpu"] / jobs * 1e6 for run in runs] for name, runs in measured.items()}
+    mine, theirs = rates["symbl-aio"], rates["bare aiohttp"]
+    figures = [
+        Figure.spread("rate_ratio", "rate against bare aiohttp", Spread.of_ratios(mine, theirs),
+                      "×", at_least=0.8),
+        Figure.spread("cpu_ratio", "CPU a job against bare aiohttp",
+                      Spread.of_ratios(costs["symbl-aio"], costs["bare aiohttp"]), "×"),
+        Figure.spread("rate", "jobs a second", Spread.of(mine), "/s"),
+        Figure.spread("cpu", "CPU a job", Spread.of(costs["symbl-aio"]), "µs"),
+        Figure.spread("ceiling", "what the stub allows, against bare aiohttp",
+                      Spread.of_ratios(rates["ceiling"], theirs), "×", at_least=1.5),
+        Figure("requests", "requests a job",
+               sum(run["requests"] for run in measured["symbl-aio"]) / jobs / rounds),
+    ]  # fmt: skip
+    if "on uvloop" in found:
+        fast = rates["symbl-aio on uvloop"]
+        figures += [
+            Figure.spread("uvloop_ratio", "rate against bare aiohttp, both on uvloop",
+                          Spread.of_ratios(fast, rates["bare aiohttp on uvloop"]), "×"),
+            Figure.spread("uvloop_gain", "rate on uvloop against asyncio",
+                          Spread.of_ratios(fast, mine), "×"),
+        ]  # fmt: skip
+    return Answer(tuple(figures), found, skipped, {"rates": rates, "cpu": costs})
+
+
+def draw(axes: Any, data: Mapping[str, Any]) -> None:
+    rates = {name: sorted(values)[len(values) // 2] for name, values in data["rates"].items()}
+    names = [name for name in rates if name != "ceiling"][::-1]
+    colours = ["#2a6fdb" if name.startswith("symbl-aio") else "#9aa5b1" for name in names]
+    bars = axes.barh(names, [rates[name] for name in names], color=colours)
+    axes.bar_label(bars, [f" {rates[name]:,.0f}" for name in names])
+    axes.axvline(rates["ceiling"], color="#c0392b", linestyle="--")
+    axes.text(rates["ceiling"], 0.5, " what the\n stub server\n allows", color="#c0392b",
+              va="center", ha="left", fontsize=9)  # fmt: skip
+    axes.set_xlim(0, rates["ceiling"] * 1.15)
+    axes.set_xlabel("jobs a second (a job is a POST and a GET)")
+    axes.set_title("Small text jobs, from submit to resolved future")
+    axes.grid(axis="y", visible=False)
+
+
+QUESTION = Question(
+    "small_jobs",
+    "Small text jobs, submit to resolved",
+    f"5,000 texts of one sentence, {AT_ONCE} unfinished at a time, the poll budget lifted, so "
+    "that each job is one POST and one GET; bare aiohttp sends the same requests from "
+    f"{AT_ONCE} workers with one session. What aiohttp does not do is in the difference: order, "
+    "limit, at-most-once, handles, a shared poller. The ceiling is the same work done by a "
+    "client of prepared bytes.",
+    ask,
+    draw,
+)
