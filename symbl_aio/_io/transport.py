@@ -12,6 +12,7 @@ Three rules of this module keep a submission from being sent twice:
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -39,6 +40,13 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
 _PIECE: Final = 256 * 1024
+
+_CHARSETS: Final = frozenset(
+    "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be "
+    "ascii iso8859-1 iso8859-15 cp1252".split()
+)
+"""What JSON and the pages of gateways come in. Of the other charsets that Python knows, some
+are none (hex), and decoding one (punycode) takes the square of the time."""
 
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -309,6 +317,7 @@ def _describe(error: BaseException) -> str:
 
 def _text(raw: bytes | bytearray, charset: str | None) -> str:
     try:
-        return raw.decode(charset or "utf-8", errors="replace")
+        known = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
-        return raw.decode("utf-8", errors="replace")
+        known = ""
+    return raw.decode(known if known in _CHARSETS else "utf-8", errors="replace")

@@ -261,7 +261,10 @@ async def test_the_answer_is_read_whole_with_lower_case_names_and_its_time(serve
     assert 0 < answer.elapsed < 60
 
 
-@pytest.mark.parametrize("charset", ["no-such-charset", "hex", "idna", "undefined"])
+@pytest.mark.parametrize(
+    "charset",
+    ["no-such-charset", "hex", "idna", "undefined", "punycode", "unicode_escape", "\u00ff"],
+)
 async def test_a_charset_that_cannot_be_used_costs_no_answer(serve, connect, charset):
     async def script(exchange):
         await exchange.request()
@@ -273,6 +276,36 @@ async def test_a_charset_that_cannot_be_used_costs_no_answer(serve, connect, cha
     server = await serve(script)
     answer = await connect(server.base_url).send(READ, {})
     assert answer.text == "\N{REPLACEMENT CHARACTER}{"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "utf-16", "utf-16le", "utf-32", "latin-1"])
+async def test_an_answer_is_read_in_the_charset_that_it_names(serve, connect, charset):
+    async def script(exchange):
+        await exchange.request()
+        said = '{"name": "Zoë"}'.encode(charset)
+        await exchange.raw(
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset={charset}\r\n"
+            f"Content-Length: {len(said)}\r\n\r\n".encode()
+            + said
+        )
+
+    server = await serve(script)
+    assert (await connect(server.base_url).send(READ, {})).json() == {"name": "Zoë"}
+
+
+async def test_no_charset_makes_reading_an_answer_slow(serve, connect):
+    said = b"a-b1." * 200_000  # as punycode, this would take minutes
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.raw(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=punycode\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(said) + said
+        )
+
+    server = await serve(script)
+    async with asyncio.timeout(10):
+        assert (await connect(server.base_url).send(READ, {})).text == said.decode()
 
 
 # No connection
