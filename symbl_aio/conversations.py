@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Account(Protocol):
     """What a conversation asks of the client that it belongs to."""
 
-    async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Give the 2xx answer. ``repeatable=False``: no retry once the call may have been heard."""
         ...
 
@@ -96,7 +96,7 @@ class Conversation:
 
         Conversation API, "Get conversation" page.
         """
-        answer = await self._account.read(endpoints.conversation(self.id))
+        answer = await self._account.call(endpoints.conversation(self.id))
         return decode(ConversationInfo, answer.json(), text=answer.text)
 
     async def messages(
@@ -175,7 +175,7 @@ class Conversation:
     async def _page(self, model: type[T], part: Part, key: str, **flags: bool | None) -> Page[T]:
         call = endpoints.conversation(self.id, part, **flags)
         # What a refresh deletes and makes anew, a retry would delete again.
-        answer = await self._account.read(call, repeatable=not flags.get("refresh"))
+        answer = await self._account.call(call, repeatable=not flags.get("refresh"))
         raw = answer.json()
         items = decode_list(model, raw, key, text=answer.text)
         return Page(items, raw, answer.status, answer.headers, answer.elapsed)

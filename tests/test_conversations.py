@@ -25,7 +25,7 @@ class Desk:
         self.error: Exception | None = None
         self.submission: Any = object()
 
-    async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         self.calls.append((call, repeatable))
         if self.error is not None:
             raise self.error

@@ -1,6 +1,6 @@
 """Call the API: attempts until there is an answer, as the retry table decides.
 
-``read`` repeats whatever only asks. ``submit`` repeats a submission only while it is
+``call`` repeats what may be repeated. ``submit`` repeats a submission only while it is
 certain that the server accepted nothing.
 """
 
@@ -95,11 +95,12 @@ class Api:
         """Get a token, so that what follows starts with its first byte."""
         await self._tokens.current()
 
-    async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
-        """Send what only asks, again if need be, and give the 2xx answer.
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
+        """Send a call, again if need be, and give the 2xx answer.
 
         Raises ``APIError``, ``TransportError`` or ``DecodeError``. ``repeatable=False``
-        is for what looks like a read and changes something, such as ``refresh=true``.
+        is for what would do a second time what it did already: it is sent again only
+        while it is certain that the server did nothing.
         """
         try:
             return await self._attempt(
@@ -111,7 +112,7 @@ class Api:
     async def ask_once(self, call: Call) -> Answer:
         """Send a read without any retry but one for a refused token.
 
-        For the poller, whose plan is its retry. Raises as ``read``.
+        For the poller, whose plan is its retry. Raises as ``call``.
         """
         token = await self._tokens.current()
         answer = await self._transport.send(call, self._auth(token))
@@ -192,7 +193,7 @@ class Api:
                 raise error
             if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
                 token, renewed = await self._another(token, error), True
-            elif verdict is Verdict.RETRY:
+            elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and body is None):
                 await self._pause(attempts, error, wait)
             else:
                 raise error

@@ -95,7 +95,7 @@ class Engine:
             tell=self._tell,
             accepted=self._accepted,
             make_job=self._unclaimed_job,
-            read=self.read,
+            read=self.call,
         )
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
@@ -297,16 +297,16 @@ class Engine:
         self._tell(JobEnded(job.id, job.conversation_id, error))
         self._submissions.dispatch()
 
-    # Reading
+    # Reading and managing
 
     def conversation(self, conversation_id: str | None) -> Conversation:
         """Give the read side of a conversation. No I/O."""
         return Conversation(conversation_id, account=self)
 
-    async def read(self, call: Call, *, repeatable: bool = True) -> Answer:
-        """Send a read of the conversation API."""
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
+        """Send a call of the Conversation or Management API."""
         self._check_open()
-        return await self._own(self._api.read(call, repeatable=repeatable), "read")
+        return await self._own(self._api.call(call, repeatable=repeatable), "call")
 
     # Common to all
 

@@ -109,7 +109,7 @@ async def transcript(client: SymblClient) -> Call:
 async def test_a_read_is_repeated_until_it_is_answered(server, reach, transcript, status, method):
     call = LIST if method == "GET" else transcript
     server.inject(f"status:{status}", on=call.path, times=2)
-    assert (await reach(server).read(call)).status == 200
+    assert (await reach(server).call(call)).status == 200
     assert asked(server, call.path) == 3
 
 
@@ -117,7 +117,7 @@ async def test_a_read_is_repeated_until_it_is_answered(server, reach, transcript
 async def test_a_read_is_given_up_after_the_attempts_that_are_allowed(server, reach, status):
     server.inject(f"status:{status}", on=LIST.path, times=99)
     with pytest.raises(CLASSES[status]) as raised:
-        await reach(server).read(LIST)
+        await reach(server).call(LIST)
     assert raised.value.status == status
     assert f"told to answer {status}" in raised.value.message
     assert f"GET {LIST.path}" in str(raised.value)
@@ -128,7 +128,7 @@ async def test_a_read_is_given_up_after_the_attempts_that_are_allowed(server, re
 async def test_a_read_that_is_refused_is_not_repeated(server, reach, status):
     server.inject(f"status:{status}", on=LIST.path, times=99)
     with pytest.raises(CLASSES[status]) as raised:
-        await reach(server).read(LIST)
+        await reach(server).call(LIST)
     assert raised.value.status == status
     assert asked(server, LIST.path) == 1
 
@@ -138,7 +138,7 @@ async def test_a_read_that_is_refused_is_not_repeated(server, reach, status):
 async def test_a_read_that_breaks_is_repeated(server, reach, transcript, fault, method):
     call = LIST if method == "GET" else transcript
     server.inject(fault, on=call.path)
-    assert (await reach(server).read(call)).status == 200
+    assert (await reach(server).call(call)).status == 200
     # A dropped GET is repeated by aiohttp too, which harms nobody.
     assert asked(server, call.path) == 2
 
@@ -147,14 +147,14 @@ async def test_a_read_that_breaks_is_repeated(server, reach, transcript, fault, 
 async def test_a_read_that_keeps_breaking_ends_with_how_far_it_got(server, reach, fault, sent):
     server.inject(fault, on=LIST.path, times=99)
     with pytest.raises(TransportError) as raised:
-        await reach(server).read(LIST)
+        await reach(server).call(LIST)
     assert raised.value.sent == sent
     assert f"GET {LIST.path}" in str(raised.value)
 
 
 async def test_a_read_that_reaches_nobody_was_not_sent(reach, nobody, provider):
     with pytest.raises(TransportError) as raised:
-        await reach(nobody, provider).read(LIST)
+        await reach(nobody, provider).call(LIST)
     assert raised.value.sent == "no"
 
 
@@ -172,7 +172,7 @@ async def test_a_server_that_is_not_trusted_gets_no_second_chance(serve, reach, 
     with pytest.raises(UntrustedServerError):
         await reach(raw, provider).submit(SUBMIT, body, repeatable=True)
     with pytest.raises(UntrustedServerError):
-        await reach(raw).read(LIST)
+        await reach(raw).call(LIST)
     assert len(bodies) == 1
     assert raw.heads == []
 
@@ -185,7 +185,7 @@ async def test_a_token_answer_that_is_too_long_is_not_read(server, reach):
 
 async def test_a_read_with_an_answer_that_is_too_long_is_not_repeated(server, reach, provider):
     with pytest.raises(DecodeError, match="answer_bytes"):
-        await reach(server, provider, limits=Limits(answer_bytes=5)).read(LIST)
+        await reach(server, provider, limits=Limits(answer_bytes=5)).call(LIST)
     assert asked(server, LIST.path) == 1
 
 
@@ -202,11 +202,11 @@ async def test_retry_after_is_honoured_up_to_its_cap(server, reach, monkeypatch)
     server.inject("retry_after:503:5", on=LIST.path)
     server.inject("retry_after:429:3600", on=LIST.path)
     server.inject("status:500", on=LIST.path)
-    assert (await reach(server, retries=retries).read(LIST)).status == 200
+    assert (await reach(server, retries=retries).call(LIST)).status == 200
     assert [seconds for seconds in pauses if seconds] == [5, 7, 1]
 
 
-async def test_a_read_that_changes_something_is_not_repeated_once_it_may_have_arrived(
+async def test_a_call_that_must_not_act_twice_is_not_repeated_once_it_may_have_arrived(
     server, reach
 ):
     api = reach(server)
@@ -214,12 +214,13 @@ async def test_a_read_that_changes_something_is_not_repeated_once_it_may_have_ar
         server.requests.clear()
         server.inject(fault, on=LIST.path)
         with pytest.raises(error):
-            await api.read(LIST, repeatable=False)
+            await api.call(LIST, repeatable=False)
         assert asked(server, LIST.path) == 1
-    server.requests.clear()
-    server.inject("status:425", on=LIST.path)
-    assert (await api.read(LIST, repeatable=False)).status == 200
-    assert asked(server, LIST.path) == 2
+    for refusal in ("status:425", "status:429"):
+        server.requests.clear()
+        server.inject(refusal, on=LIST.path)
+        assert (await api.call(LIST, repeatable=False)).status == 200
+        assert asked(server, LIST.path) == 2
 
 
 @pytest.mark.parametrize("status", [*READS_RETRIED, *RAISED])
@@ -548,5 +549,5 @@ async def test_a_server_error_longer_than_will_be_shown_is_cut(serve, reach, pro
             await exchange.answer(404, "x" * 100_000)
 
     with pytest.raises(NotFoundError) as raised:
-        await reach(await serve(script), provider).read(LIST)
+        await reach(await serve(script), provider).call(LIST)
     assert len(raised.value.body) == 4096

@@ -79,7 +79,7 @@ async def test_any_number_of_first_callers_share_one_request():
 
 async def test_any_number_of_first_calls_make_one_token_request(server, reach):
     api = reach(server)
-    await asyncio.gather(*(api.read(LIST) for _ in range(20)))
+    await asyncio.gather(*(api.call(LIST) for _ in range(20)))
     assert token_requests(server) == 1
 
 
@@ -156,13 +156,13 @@ async def test_revoked_tokens_are_replaced_with_one_request_for_all(server, reac
     api = reach(server)
     await api.ready()
     server.revoke_tokens()
-    answers = await asyncio.gather(*(api.read(LIST) for _ in range(10)))
+    answers = await asyncio.gather(*(api.call(LIST) for _ in range(10)))
     assert {answer.status for answer in answers} == {200}
     assert token_requests(server) == 2
     assert [seen.status for seen in server.requests if seen.path == LIST.path].count(401) == 10
 
 
-@pytest.mark.parametrize("ask", ["read", "ask_once"])
+@pytest.mark.parametrize("ask", ["call", "ask_once"])
 async def test_the_same_token_back_is_an_error_after_exactly_one_more_request(serve, reach, ask):
     async def script(exchange):
         while True:
@@ -179,7 +179,7 @@ async def test_the_same_token_back_is_an_error_after_exactly_one_more_request(se
     assert [head.target for head in raw.heads] == [TOKEN_PATH, JOB.path, TOKEN_PATH]
 
 
-@pytest.mark.parametrize("ask", ["read", "ask_once"])
+@pytest.mark.parametrize("ask", ["call", "ask_once"])
 async def test_a_second_token_that_is_refused_too_ends_it(serve, reach, ask):
     async def script(exchange):
         while True:
@@ -262,7 +262,7 @@ async def test_a_token_told_to_have_no_life_left_is_used_for_a_moment(serve, rea
     raw = await serve(script)
     api = reach(raw)
     for _ in range(9):
-        await api.read(JOB)
+        await api.call(JOB)
     assert [head.target for head in raw.heads].count(TOKEN_PATH) == 1
 
 
@@ -291,12 +291,12 @@ async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(err
 
 async def test_a_ready_token_is_sent_and_none_is_asked_for(server, reach):
     value, _ = server._accounts.issue("app", "secret")
-    answer = await reach(server, AccessToken(value)).read(LIST)
+    answer = await reach(server, AccessToken(value)).call(LIST)
     assert answer.status == 200
     assert token_requests(server) == 0
 
 
-@pytest.mark.parametrize("ask", ["read", "ask_once"])
+@pytest.mark.parametrize("ask", ["call", "ask_once"])
 async def test_a_ready_token_that_is_refused_is_the_servers_own_error(server, reach, ask):
     with pytest.raises(AuthenticationError, match="Token validation failed"):
         await getattr(reach(server, AccessToken("stale-token")), ask)(LIST)
@@ -314,10 +314,10 @@ async def test_a_callable_gives_tokens_and_is_called_again_after_a_refusal(serve
         return AccessToken(value, 1000) if wrapped else value
 
     api = reach(server, provider)
-    await asyncio.gather(*(api.read(LIST) for _ in range(5)))
+    await asyncio.gather(*(api.call(LIST) for _ in range(5)))
     assert calls == 1
     server.revoke_tokens()
-    await api.read(LIST)
+    await api.call(LIST)
     assert calls == 2
     assert token_requests(server) == 0
 
@@ -330,7 +330,7 @@ async def test_what_a_callable_raises_reaches_the_caller_as_it_is(server, reach)
         raise VaultError("sealed")
 
     with pytest.raises(VaultError, match="sealed"):
-        await reach(server, provider).read(LIST)
+        await reach(server, provider).call(LIST)
     assert server.requests == []
 
 
@@ -339,7 +339,7 @@ async def test_a_callable_that_gives_no_token_is_a_wrong_setting(server, reach):
         return "two words"
 
     with pytest.raises(ConfigurationError, match=r"AccessToken\.value"):
-        await reach(server, provider).read(LIST)
+        await reach(server, provider).call(LIST)
 
 
 # What goes wrong on the way
@@ -347,7 +347,7 @@ async def test_a_callable_that_gives_no_token_is_a_wrong_setting(server, reach):
 
 async def test_a_wrong_secret_is_said_to_be_one_after_a_single_request(server, reach):
     with pytest.raises(AuthenticationError, match="app id or secret was refused") as raised:
-        await reach(server, Credentials("app", "another")).read(LIST)
+        await reach(server, Credentials("app", "another")).call(LIST)
     assert raised.value.status == 401
     assert [seen.path for seen in server.requests] == [TOKEN_PATH]
 
@@ -355,14 +355,14 @@ async def test_a_wrong_secret_is_said_to_be_one_after_a_single_request(server, r
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 async def test_a_token_request_is_repeated_like_a_read(server, reach, status):
     server.inject(f"status:{status}", on="token", times=2)
-    assert (await reach(server).read(LIST)).status == 200
+    assert (await reach(server).call(LIST)).status == 200
     assert token_requests(server) == 3
 
 
 async def test_a_token_that_could_not_be_had_means_that_nothing_was_sent(server, reach):
     server.inject("drop_before_body", on="token", times=3)
     with pytest.raises(TransportError, match="no token could be had") as raised:
-        await reach(server).read(LIST)
+        await reach(server).call(LIST)
     assert raised.value.sent == "no"
     assert {seen.path for seen in server.requests} == {TOKEN_PATH}
 
@@ -374,7 +374,7 @@ async def test_an_answer_without_a_token_is_shown_to_nobody(serve, reach, text):
         await exchange.answer(200, text)
 
     with pytest.raises(DecodeError) as raised:
-        await reach(await serve(script)).read(JOB)
+        await reach(await serve(script)).call(JOB)
     assert raised.value.raw == ""
 
 
@@ -386,7 +386,7 @@ async def test_credentials_go_into_the_body_of_the_token_request_alone(serve, re
             await exchange.answer(200, token if head.target == TOKEN_PATH else "{}")
 
     raw = await serve(script)
-    await reach(raw, Credentials("my-app", APP_SECRET)).read(JOB)
+    await reach(raw, Credentials("my-app", APP_SECRET)).call(JOB)
     asked, read = raw.heads
     assert asked.method == "POST"
     assert asked.all("Authorization") == []
@@ -407,7 +407,7 @@ async def test_the_old_header_is_sent_when_asked_for_and_then_alone(serve, reach
             await exchange.answer(200)
 
     raw = await serve(script)
-    await reach(raw, AccessToken("abc"), auth_header="x-api-key").read(JOB)
+    await reach(raw, AccessToken("abc"), auth_header="x-api-key").call(JOB)
     assert raw.heads[0].all("x-api-key") == ["abc"]
     assert raw.heads[0].all("Authorization") == []
 
@@ -433,7 +433,7 @@ async def test_a_server_that_repeats_secrets_does_not_bring_them_into_errors_or_
     raw = await serve(script)
     api = reach(raw, Credentials("app", APP_SECRET))
     with caplog.at_level(logging.DEBUG):
-        for ask in (api.read, api.ask_once):
+        for ask in (api.call, api.ask_once):
             with pytest.raises(APIError) as raised:
                 await ask(JOB)
             assert raised.value.status == refusal
@@ -444,7 +444,7 @@ async def test_a_server_that_repeats_secrets_does_not_bring_them_into_errors_or_
     assert APP_SECRET not in caplog.text
 
 
-@pytest.mark.parametrize("ask", ["read", "ask_once"])
+@pytest.mark.parametrize("ask", ["call", "ask_once"])
 async def test_a_ready_token_that_is_repeated_in_its_refusal_is_not_shown(
     serve, reach, ask, everything_told
 ):
@@ -473,7 +473,7 @@ async def test_a_broken_token_request_shows_no_secret(fault, reach, everything_t
         server.inject(fault, on="token", times=9)
         api = reach(server, Credentials("app", APP_SECRET))
         with caplog.at_level(logging.DEBUG), pytest.raises(TransportError) as raised:
-            await api.read(LIST)
+            await api.call(LIST)
         assert APP_SECRET not in everything_told(raised.value)
         assert APP_SECRET not in caplog.text
         assert token_requests(server) == 3
