@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
+DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
 
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
@@ -240,6 +241,13 @@ class Config:
     (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
     ``chunk_size``: bytes read from disk at a time.
 
+    ``labs_url``: the origin of the Labs features; without it the vendor's Labs host beside
+    the vendor's ``base_url``, and the ``base_url`` itself beside any other. It gets the
+    same token. ``tracker_paths``: which family of paths the host has for stored trackers,
+    ``"2022"`` (``/manage/tracker/{id}``, updated with PUT) or ``"2024"``
+    (``/manage/trackers/{id}``, updated with JSON Patch). The same path means other things
+    in each, so it is never guessed.
+
     ``webhook_base_url`` with ``webhook_secret`` make every submission carry a webhook URL
     of its own below the former, unless its options set one; the server's calls to it
     bring polls forward, and help to settle a submission of unknown outcome.
@@ -248,6 +256,7 @@ class Config:
     base_url: str = field(
         factory=lambda: os.environ.get("SYMBL_BASE_URL") or DEFAULT_BASE_URL, converter=_origin
     )
+    labs_url: str | None = field(default=None, converter=_origin)
     allow_http: bool = False
     auth_header: Literal["Authorization", "x-api-key"] = "Authorization"
     timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
@@ -255,13 +264,20 @@ class Config:
     retries: Retries = field(factory=Retries, validator=_of_type(Retries))
     limits: Limits = field(factory=Limits, validator=_of_type(Limits))
     lanes: Lanes = field(factory=Lanes, validator=_of_type(Lanes))
+    tracker_paths: Literal["2022", "2024"] = "2022"
     chunk_size: int = field(default=2**20, validator=_count)
     webhook_base_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._check_base_url()
+        self._check_origin("base_url", self.base_url)
+        if self.labs_url is not None:
+            self._check_origin("labs_url", self.labs_url)
         self._check_webhooks()
+        if self.tracker_paths not in ("2022", "2024"):
+            raise ConfigurationError(
+                f'Config.tracker_paths is {self.tracker_paths!r}; give "2022" or "2024"'
+            )
         if self.auth_header not in ("Authorization", "x-api-key"):
             raise ConfigurationError(
                 f'Config.auth_header is {self.auth_header!r}; give "Authorization" or "x-api-key"'
@@ -269,25 +285,32 @@ class Config:
         if self.chunk_size < 2**16:
             raise ConfigurationError("Config.chunk_size is below 65536 bytes; give 2**20 or more")
 
-    def _check_base_url(self) -> None:
+    @property
+    def labs_origin(self) -> str:
+        """The origin that Labs calls go to: ``labs_url``, or what follows from ``base_url``."""
+        if self.labs_url is not None:
+            return self.labs_url
+        return DEFAULT_LABS_URL if self.base_url == DEFAULT_BASE_URL else self.base_url
+
+    def _check_origin(self, name: str, value: str) -> None:
         # The value itself is not printed: it may carry a password.
         remedy = "give an origin such as https://api.example.com or http://127.0.0.1:8080"
         try:
-            parts = urlsplit(self.base_url)
+            parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
         except (ValueError, TypeError, AttributeError):
-            raise ConfigurationError(f"Config.base_url is not a URL; {remedy}") from None
+            raise ConfigurationError(f"Config.{name} is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(f"Config.base_url is not an http(s) URL; {remedy}")
+            raise ConfigurationError(f"Config.{name} is not an http(s) URL; {remedy}")
         # Compared with what it was made of: a lone "?" or "@" leaves no other trace.
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
-        if origin != self.base_url.lower() or not _HOST_AND_PORT.fullmatch(parts.netloc):
+        if origin != value.lower() or not _HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
-                "Config.base_url holds more than an origin (no path, query or user); " + remedy
+                f"Config.{name} holds more than an origin (no path, query or user); {remedy}"
             )
         if parts.scheme == "http" and not self.allow_http and not _is_loopback(host):
             raise ConfigurationError(
-                f"Config.base_url is plain http to {host}, which would show the token to the "
+                f"Config.{name} is plain http to {host}, which would show the token to the "
                 "network; use https, or set allow_http=True if you mean it"
             )
 

@@ -5,6 +5,7 @@ from attrs import fields
 
 from symbl_aio.config import (
     DEFAULT_BASE_URL,
+    DEFAULT_LABS_URL,
     AccessToken,
     Config,
     Credentials,
@@ -271,3 +272,26 @@ def test_every_setting_is_explained(cls):
 
 def test_the_default_host_is_a_good_one():
     assert Config(base_url=DEFAULT_BASE_URL).base_url == DEFAULT_BASE_URL
+
+
+def test_labs_calls_go_to_the_vendors_labs_host_beside_the_vendors_own():
+    assert Config(base_url=DEFAULT_BASE_URL).labs_origin == DEFAULT_LABS_URL
+    assert Config(base_url=LOCAL).labs_origin == LOCAL
+    # A copy for another host must not send that host's token to the vendor.
+    assert Config(base_url=DEFAULT_BASE_URL).evolve(base_url=LOCAL).labs_origin == LOCAL
+
+
+def test_a_labs_host_of_ones_own_is_an_origin_like_any_other():
+    assert Config(base_url=LOCAL, labs_url="https://labs.example.com/").labs_origin == (
+        "https://labs.example.com"
+    )
+    with pytest.raises(ConfigurationError, match=r"Config\.labs_url is plain http"):
+        Config(base_url=LOCAL, labs_url="http://labs.example.com")
+    with pytest.raises(ConfigurationError, match=r"Config\.labs_url holds more"):
+        Config(base_url=LOCAL, labs_url="https://labs.example.com/v1")
+
+
+def test_the_family_of_tracker_paths_is_one_of_two():
+    assert Config(base_url=LOCAL).tracker_paths == "2022"
+    with pytest.raises(ConfigurationError, match=r"Config\.tracker_paths.*2024"):
+        Config(base_url=LOCAL, tracker_paths="newest")  # type: ignore[arg-type]

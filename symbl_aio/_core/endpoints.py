@@ -18,7 +18,7 @@ from symbl_aio.media import Kind
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
 
-Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Part: TypeAlias = Literal["messages", "topics", "questions", "action-items", "follow-ups"]
 """A part of a conversation, as its path names it."""
 
@@ -33,7 +33,7 @@ class Call:
     encoded yet. ``headers`` holds the content type, if one is to be sent. ``body`` is
     encoded JSON; ``None`` means that there is no body, or that a file is the body.
     Query and body may hold secrets and are kept out of ``repr``; ``urls`` are those in them,
-    which may be signed.
+    which may be signed. ``labs``: the call is for the host of the Labs features.
     """
 
     method: Method
@@ -42,6 +42,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = field(default=None, repr=False)
     urls: tuple[str, ...] = field(default=(), repr=False)
+    labs: bool = False
 
     @property
     def target(self) -> str:

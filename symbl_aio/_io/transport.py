@@ -146,6 +146,7 @@ class Transport:
 
     def __init__(self, config: Config, session: aiohttp.ClientSession | None, agent: str) -> None:
         self._config = config
+        self._labs = config.labs_origin
         self._borrowed = session
         self._headers = {"User-Agent": agent}
         self._connecting = aiohttp.ClientTimeout(
@@ -230,7 +231,7 @@ class Transport:
             sent_headers["Content-Length"] = str(body.size)
         async with session.request(
             call.method,
-            URL(self._config.base_url + call.target, encoded=True),
+            URL((self._labs if call.labs else self._config.base_url) + call.target, encoded=True),
             data=body,
             headers=sent_headers,
             # aiohttp would name a content type of its own, which the API refuses for audio.

@@ -846,3 +846,18 @@ async def test_cookies_of_the_server_are_not_sent_back(serve, connect):
     await transport.send(READ, {})
     await transport.send(READ, {})
     assert [head.all("Cookie") for head in server.heads] == [[], []]
+
+
+async def test_a_call_for_the_labs_goes_to_their_host(serve, connect):
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.answer(200)
+
+    usual, labs = await serve(script), await serve(script)
+    transport = connect(usual.base_url, labs_url=labs.base_url)
+
+    await transport.send(Call("GET", "/v1/a", labs=True), {})
+    await transport.send(Call("GET", "/v1/b"), {})
+
+    assert [head.target for head in labs.heads] == ["/v1/a"]
+    assert [head.target for head in usual.heads] == ["/v1/b"]
