@@ -849,7 +849,7 @@ async def test_cookies_of_the_server_are_not_sent_back(serve, connect):
 
 
 async def test_a_call_for_the_labs_goes_to_their_host(serve, connect):
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange) -> None:
         await exchange.head()
         await exchange.answer(200)
 
