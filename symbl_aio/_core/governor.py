@@ -5,7 +5,7 @@ reserved before the first byte goes out and freed when the job ends. Nobody tell
 limit: it is learned. It grows by one with each acceptance while work waits; a 429 says
 that it was reached, with so many jobs as are ours now (other programs may hold the
 rest). From then on the limit is only filled up again, and going beyond it is a *probe*:
-one at a time, after a pause that doubles with every refusal, up to a minute.
+one at a time, after a pause that doubles with every refused probe, up to a minute.
 """
 
 from __future__ import annotations
@@ -93,10 +93,12 @@ class Governor:
 
     def refuse(self, key: str, now: float, *, retry_after: float | None = None) -> None:
         """Note a 429: the account is full. ``retry_after``: seconds, if the server named any."""
-        _, began = self._end_start(key, now)
+        was_probe, began = self._end_start(key, now)
         self.limit = min(self._most, max(1, len(self._jobs)))
-        # Starts that were on their way when an earlier one was refused tell nothing new.
-        tells_more = self._refused_at is None or began > self._refused_at
+        # Starts that were on their way when an earlier one was refused tell nothing new; and
+        # one that took the place of a job of ours came too late, which is no reason to come
+        # back later and later: jobs may be accepted in between for hours.
+        tells_more = was_probe and self._refused_at is not None and began > self._refused_at
         pause = self._pause * 2 if tells_more else self._pause
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause, retry_after or 0.0))
         self._refused_at = now

@@ -180,6 +180,26 @@ def test_refusals_of_starts_that_were_on_their_way_together_double_nothing():
     assert governor.wakes_at() == 13 + FIRST_PAUSE
 
 
+def test_refusals_now_and_then_of_jobs_in_the_place_of_our_own_double_nothing():
+    governor = full_governor(jobs=2)
+    for turn in range(10):
+        now = 0.1 * (turn + 1)
+        governor.end(f"job {turn}")
+        governor.start("refused", now)
+        governor.refuse("refused", now + 0.01)
+        governor.end(f"job {turn + 1}")
+        for number in (turn + 1, turn + 2):
+            governor.start("accepted", now + 0.02)
+            governor.accept("accepted", f"job {number}", now + 0.03, more_waiting=True)
+    governor.end("job 10")
+    governor.end("job 11")
+    governor.start("refused", 2)
+    governor.refuse("refused", 3)
+
+    assert governor.unfinished == 0
+    assert governor.wakes_at() == 3 + FIRST_PAUSE, "nothing of ours will end; who waits a minute?"
+
+
 def test_refusals_at_the_very_moment_of_the_start_double_nothing():
     governor = Governor(first=2, most=50)
     governor.start("a", 5)
@@ -224,7 +244,7 @@ def test_a_start_refused_while_a_probe_is_on_its_way_is_the_newer_news():
     governor.accept("probe", "another job", 3.5, more_waiting=True)
 
     assert governor.may_start(3.5) is NO
-    assert governor.wakes_at() == 3 + 2 * FIRST_PAUSE
+    assert governor.wakes_at() == 3 + FIRST_PAUSE
 
 
 def test_an_old_start_refused_after_an_accepted_probe_still_costs_a_second():
@@ -379,11 +399,11 @@ class GovernorBesideSlots(RuleBasedStateMachine):
     def refuse(self, data: st.DataObject) -> None:
         key = self.a_start(data)
         self.governor.refuse(key, self.now)
+        was_probe = key == self.probe
         began = self.forget(key)
-        another_episode = self.refused_at is None or began > self.refused_at
         if self.pause == 0.0:
             self.pause = FIRST_PAUSE
-        elif another_episode:
+        elif was_probe and self.refused_at is not None and began > self.refused_at:
             self.pause = min(LONGEST_PAUSE, 2 * self.pause)
         self.limit = min(self.most, max(1, len(self.jobs)))
         self.refused_at, self.probe_from = self.now, self.now + self.pause
