@@ -74,7 +74,7 @@ cov: .venv/.dev
 	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing $(ARGS)
 
 soak: .venv/.dev
-	@$(BIN)/python benchmarks/soak.py --seconds $(SECONDS) $(ARGS)
+	@$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) $(ARGS)
 
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)
