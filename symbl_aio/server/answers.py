@@ -5,10 +5,12 @@ They tell what was published so far: nothing of a job that has not completed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
-from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.conversations import Bookmark, Conversation
 from symbl_aio.server.language.analysis import Entity, Insight, Message, Speaker, Topic
+from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.wire import JSON, after, instant_text
 
 
@@ -56,7 +58,7 @@ def messages(about: Conversation, *, verbose: bool, sentiment: bool) -> list[JSO
 
 
 def topics(about: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]:
-    """Section 6.6. The rules know no hierarchy, so that parents are always empty."""
+    """Section 6.6. With ``parents``, the wider topics that each is a case of."""
 
     def item(topic: Topic) -> dict[str, JSON]:
         body: dict[str, JSON] = {
@@ -69,10 +71,84 @@ def topics(about: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]
         if sentiment:
             body["sentiment"] = _sentiment(topic.sentiment)
         if parents or sentiment:
-            body["parentRefs"] = []
+            wider = topic.parents if parents else ()
+            body["parentRefs"] = [{"type": "topic", "text": text} for text in wider]
         return body
 
     return [item(topic) for topic in about.analysis.topics]
+
+
+def abstract_topics(about: Conversation) -> list[JSON]:
+    """Section 6.21: the topics that others are cases of. No word that was not said."""
+    found = about.analysis.topics
+    wider = {text for topic in found for text in topic.parents}
+    return [
+        {
+            "id": about.item_id("abstract_topic", topic.text),
+            "text": topic.text,
+            "type": "abstract_topic",
+            "score": round(topic.score, 3),
+            "messageIds": [about.message_id(index) for index in topic.messages],
+        }
+        for topic in found
+        if topic.text in wider
+    ]
+
+
+def intents(about: Conversation) -> list[JSON]:
+    """Section 6.20."""
+    messages = about.analysis.messages
+    return [
+        {
+            "id": about.item_id("intent", intent.kind, intent.message),
+            "text": messages[intent.message].text,
+            "type": "intent",
+            "score": SCORE,
+            "messageIds": [about.message_id(intent.message)],
+            "intent": intent.kind,
+            "alternatives": [],
+            "entities": [],
+        }
+        for intent in find_intents(messages)
+        if messages[intent.message].text not in about.notices
+    ]
+
+
+def summary(about: Conversation, chosen: Iterable[int]) -> list[JSON]:
+    """Section 6.18: the chosen messages, in their own words."""
+    return [
+        {
+            "id": about.item_id("summary", index),
+            "text": about.analysis.messages[index].text,
+            "messageRefs": [{"id": about.message_id(index)}],
+            "startTime": after(about.started_at, about.analysis.messages[index].start),
+            "endTime": after(about.started_at, about.analysis.messages[index].end),
+        }
+        for index in chosen
+    ]
+
+
+def bookmark(about: Conversation, mark: Bookmark, inside: Sequence[int]) -> dict[str, JSON]:
+    """Section 6.20; ``inside`` are the indexes of the messages it marks. Whole seconds."""
+    messages = about.analysis.messages
+    body: dict[str, JSON] = {
+        "id": mark.id,
+        "label": mark.label,
+        "description": mark.description,
+        "user": mark.user,
+        "beginTimeOffset": math.floor(mark.begin),
+        "duration": math.ceil(mark.begin + mark.duration) - math.floor(mark.begin),
+        "messageRefs": [
+            {
+                "id": about.message_id(index),
+                "text": messages[index].text,
+                "startTime": after(about.started_at, messages[index].start),
+                "endTime": after(about.started_at, messages[index].end),
+            }
+            for index in inside
+        ],
+    }
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def insights(about: Conversation, found: Iterable[Insight]) -> list[JSON]:
@@ -148,8 +224,10 @@ def trackers(about: Conversation) -> list[JSON]:
     for insight in (*analysis.questions, *analysis.action_items, *analysis.follow_ups):
         insights_of.setdefault(insight.message, []).append(insight)
     insight_refs: dict[tuple[str, str], list[JSON]] = {}
+    ids: dict[str, str | None] = {}
     for match in analysis.trackers:
         name = match.tracker.name
+        ids.setdefault(name, match.tracker.id)
         refs = grouped.setdefault(name, {}).setdefault(match.value, [])
         refs.append(message_ref(about, match.message, match.offset))
         insight_refs.setdefault((name, match.value), []).extend(
@@ -163,7 +241,7 @@ def trackers(about: Conversation) -> list[JSON]:
         )
     return [
         {
-            "id": about.item_id("tracker", name),
+            "id": ids[name] or about.item_id("tracker", name),
             "name": name,
             "matches": [
                 {

@@ -9,6 +9,7 @@ from aiohttp import web
 from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.faults import TOKEN_PATH, DroppedError, Faults, Handler, Scene
 from symbl_aio.server.jobs import Jobs
+from symbl_aio.server.pages import PAGE_PATH
 from symbl_aio.server.parameters import Kind
 from symbl_aio.server.received import Log
 from symbl_aio.server.submissions import LARGEST_JSON, Submissions
@@ -16,6 +17,7 @@ from symbl_aio.server.wire import RefusedError, answer
 
 logger = logging.getLogger("symbl_aio.server")
 
+_REFRESH_PATH = "/oauth2/token:refresh"
 _KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
 
@@ -31,7 +33,7 @@ class App:
         faults: Faults,
         scene: Scene,
         log: Log,
-        conversation_routes: list[web.RouteDef],
+        routes: list[web.RouteDef],
     ) -> None:
         self._accounts = accounts
         self._submissions = submissions
@@ -39,7 +41,7 @@ class App:
         self._faults = faults
         self._scene = scene
         self._log = log
-        self._conversation_routes = conversation_routes
+        self._routes = routes
 
     def build(self) -> web.Application:
         """Make the application. The size limit is for JSON; media goes to disk."""
@@ -53,13 +55,15 @@ class App:
             client_max_size=LARGEST_JSON,
         )
         app.router.add_post(TOKEN_PATH, self._accounts.generate)
+        app.router.add_post(_REFRESH_PATH, self._accounts.refresh)
+        app.router.add_delete("/oauth2/token:revoke", self._accounts.revoke_one)
         for kind in _KINDS:
             path = f"/v1/process/{kind}"
             handle = self._submissions.handle
             app.router.add_post(path, handle, name=_name("post", kind))
             app.router.add_put(path + "/{conversation_id}", handle, name=_name("put", kind))
         app.router.add_get("/v1/job/{job_id}", self._job)
-        app.router.add_routes(self._conversation_routes)
+        app.router.add_routes(self._routes)
         return app
 
     async def _job(self, request: web.Request) -> web.Response:
@@ -110,7 +114,8 @@ class App:
 
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path != TOKEN_PATH:
+        path = request.path
+        if path not in (TOKEN_PATH, _REFRESH_PATH) and not path.startswith(PAGE_PATH):
             self._accounts.check(request)
         return await handler(request)
 

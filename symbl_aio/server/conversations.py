@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import define, evolve, field
+from aiohttp import web
+from attrs import define, evolve, field, frozen
 
+from symbl_aio.server.jobs import Job
 from symbl_aio.server.language.insights import (
     Analysis,
     CustomEntity,
@@ -18,7 +20,10 @@ from symbl_aio.server.language.insights import (
     Utterance,
     analyse,
 )
-from symbl_aio.server.wire import now
+from symbl_aio.server.language.summary import best_messages
+from symbl_aio.server.wire import JSON, RefusedError, now
+
+UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
 
 @define
@@ -28,8 +33,26 @@ class Settings:
     confidence_threshold: float = 0.5
     detect_phrases: bool = False
     detect_entities: bool = False
+    summary: bool = False
     custom_entities: tuple[CustomEntity, ...] = ()
     trackers: tuple[Tracker, ...] = ()
+
+
+@frozen
+class Bookmark:
+    """A stretch of a conversation that somebody marked, in seconds from its start.
+
+    ``messages``: the indexes of the messages it was set on, or None when it was set on a
+    time. Texts that were not given are None.
+    """
+
+    id: str
+    begin: float
+    duration: float
+    messages: tuple[int, ...] | None
+    label: str | None
+    description: str | None
+    user: dict[str, JSON] | None
 
 
 @define(eq=False)
@@ -37,6 +60,8 @@ class Conversation:
     """A conversation. ``started_at`` is second 0 of every utterance in it.
 
     ``notices`` are messages of the server itself: nothing is looked for in them.
+    ``features``: those asked for with the last submission that asked for any, whose job is
+    ``features_job``. ``media_url``: what was set as the place of its recording.
     """
 
     id: str
@@ -48,8 +73,15 @@ class Conversation:
     members: dict[str, Speaker] = field(factory=dict)
     duration: float = 0.0
     notices: set[str] = field(factory=set)
+    bookmarks: dict[str, Bookmark] = field(factory=dict)
+    bookmarks_made: int = 0
+    features: tuple[str, ...] = ()
+    features_job: Job | None = None
+    media_url: str | None = None
     _analysis: Analysis | None = None
     _aliases: dict[str, str] = field(factory=dict)
+    _summary: tuple[int, ...] = ()
+    _summarised: int = 0
 
     @property
     def ended_at(self) -> datetime:
@@ -72,6 +104,22 @@ class Conversation:
             self._analysis = _without(found, self.notices) if self.notices else found
         return self._analysis
 
+    def summary(self, *, refresh: bool | None) -> tuple[int, ...]:
+        """The indexes of the messages that sum it up; none when it is too short.
+
+        ``refresh`` True makes it anew, False adds to it what was said since, None makes
+        it only if there is none. API section 6.18.
+        """
+        if refresh or not self._summary:
+            self._summary, self._summarised = (), 0
+        elif refresh is None:
+            return self._summary
+        said = len(self.analysis.messages)
+        if chosen := best_messages(self.analysis, range(self._summarised, said)):
+            self._summary += chosen
+            self._summarised = said
+        return self._summary
+
     def speaker(self, name: str | None, email: str | None) -> Speaker | None:
         """The member with this e-mail address, or else this name; a new one if there is none."""
         key = (email or name or "").casefold()
@@ -90,6 +138,8 @@ class Conversation:
         self.duration = max(self.duration, duration, *(u.end for u in said))
         self.settings = asked
         self._analysis = None
+        if asked.summary:
+            self.summary(refresh=False)
 
     def rename(self, member_id: str, name: str, email: str | None) -> None:
         """Change a member; messages and insights follow. Equal addresses become one member."""
@@ -160,3 +210,10 @@ class Conversations:
 
     def get(self, identity: str) -> Conversation | None:
         return self.known.get(identity)
+
+    def of(self, request: web.Request) -> Conversation:
+        """The conversation that a path names; 404 when there is none."""
+        found = self.known.get(request.match_info["conversation_id"])
+        if found is None:
+            raise RefusedError(404, UNKNOWN)
+        return found

@@ -100,6 +100,10 @@ class Jobs:
         """Accepted jobs that have not ended."""
         return self._unfinished
 
+    def busy(self, conversation_id: str) -> bool:
+        """Tell whether the conversation has a job that has not ended."""
+        return conversation_id in self._lanes
+
     def enter(self) -> bool:
         """Take a slot for a submission whose body is still to come; False when all are taken."""
         if self._unfinished + self._entering >= self.limit:

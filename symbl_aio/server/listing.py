@@ -48,22 +48,25 @@ def listed(conversations: Iterable[Conversation], request: web.Request) -> list[
     return chosen[offset : offset + limit]
 
 
-def filtering(text: str) -> Callable[[Conversation], bool]:
-    """Read RSQL: terms joined by ``;`` or ``and``, about two things at most."""
+def filtering(text: str, field: str = "filter") -> Callable[[Conversation], bool]:
+    """Read RSQL: terms joined by ``;`` or ``and``, about two things at most.
+
+    A refusal names the ``field`` that the text came in.
+    """
     tests: list[Callable[[Conversation], bool]] = []
     names = set()
     for part in re.split(r";|\s+and\s+", text) if text.strip() else []:
         term = _TERM.fullmatch(part.strip())
         if term is None:
-            raise RefusedError(400, '"filter" must be RSQL terms joined by "and" or ";".')
+            raise RefusedError(400, f'"{field}" must be RSQL terms joined by "and" or ";".')
         names.add(term["name"])
-        tests.append(_test(term["name"], term["op"], term["value"]))
+        tests.append(_test(term["name"], term["op"], term["value"], field))
     if len(names) > 2:
-        raise RefusedError(400, '"filter" takes two different parameters at most.')
+        raise RefusedError(400, f'"{field}" takes two different parameters at most.')
     return lambda conversation: all(test(conversation) for test in tests)
 
 
-def _test(name: str, op: str, value: str) -> Callable[[Conversation], bool]:
+def _test(name: str, op: str, value: str, field: str) -> Callable[[Conversation], bool]:
     compare = _COMPARE[op]
     key = name.removeprefix("conversation.")
     if key in ("startTime", "startDate", "endTime"):
@@ -77,9 +80,9 @@ def _test(name: str, op: str, value: str) -> Callable[[Conversation], bool]:
     if key == "name":
         return lambda c: compare(c.name, value)
     if key.startswith("metadata."):
-        field = key.removeprefix("metadata.")
-        return lambda c: compare(c.metadata.get(field, ""), value)
-    raise RefusedError(400, f'"filter" does not know {name}.')
+        entry = key.removeprefix("metadata.")
+        return lambda c: compare(c.metadata.get(entry, ""), value)
+    raise RefusedError(400, f'"{field}" does not know {name}.')
 
 
 def _number(request: web.Request, name: str, default: int, most: int | None) -> int:

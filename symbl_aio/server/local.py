@@ -17,11 +17,14 @@ from aiohttp import web
 
 from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.app import App
+from symbl_aio.server.bookmarks import Bookmarks
 from symbl_aio.server.conversations import Conversations
 from symbl_aio.server.faults import Faults, Scene
 from symbl_aio.server.gate import Gate, Stage
 from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.management.calls import Management
 from symbl_aio.server.outbound import Outbound
+from symbl_aio.server.pages import Pages
 from symbl_aio.server.processing import Processing
 from symbl_aio.server.pulse import Pulse
 from symbl_aio.server.reading import Reading
@@ -52,7 +55,9 @@ class LocalServer:
     ``hash_bodies=False`` spare the disk and the SHA-256: for tests that send gigabytes.
     ``retain``: about so many requests, submissions and ended jobs are remembered, so that
     a server which runs for long does not grow; by default all of them, for tests.
-    ``clock`` (seconds) is what tokens age by.
+    ``newer_management``: trackers are managed under the paths that the API has had since
+    late 2022; by default under those of mid-2022, which mean other things.
+    ``clock`` (seconds) is what tokens and links to pages age by.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class LocalServer:
         keep_bodies: bool = True,
         hash_bodies: bool = True,
         retain: int | None = None,
+        newer_management: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
@@ -80,6 +86,7 @@ class LocalServer:
         self._directory = directory
         self._probe_media = probe_media
         self._keep_bodies = keep_bodies
+        self._clock = clock
         self._hash_bodies = hash_bodies
         self._pulse = Pulse()
         self._gate = Gate()
@@ -87,6 +94,7 @@ class LocalServer:
         self._faults = Faults()
         self._accounts = Accounts(app_id, app_secret, token_life, clock)
         self._conversations = Conversations()
+        self._management = Management(self._conversations, newer=newer_management)
         self._transcripts = Transcripts(default_transcript)
         self._outbound = Outbound(trusting=is_loopback(host), allowed_hosts=allowed_hosts)
         self._webhooks = Webhooks(self._outbound, self._pulse, retain)
@@ -128,6 +136,7 @@ class LocalServer:
             directory=self._bodies,
             probe_media=self._probe_media,
             recognizer=self._recognizer,
+            management=self._management,
         )
         app = App(
             accounts=self._accounts,
@@ -135,6 +144,7 @@ class LocalServer:
                 jobs=self._jobs,
                 conversations=self._conversations,
                 processing=processing,
+                management=self._management,
                 pulse=self._pulse,
                 bodies=BodyRules(self._bodies, self._keep_bodies, self._hash_bodies),
                 log=self._log,
@@ -144,7 +154,12 @@ class LocalServer:
             faults=self._faults,
             scene=scene,
             log=self._log,
-            conversation_routes=Reading(self._conversations).routes(),
+            routes=[
+                *Bookmarks(self._conversations).routes(),
+                *Pages(self._conversations, self._clock).routes(),
+                *self._management.routes(),
+                *Reading(self._conversations, self._jobs).routes(),
+            ],
         ).build()
         # Large reads: the default of 64 KiB pauses and resumes the socket all the time.
         self._runner = web.AppRunner(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from symbl_aio.server.wire import JSON, RefusedError
+from symbl_aio.server.wire import JSON, RefusedError, boolean, link
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 
@@ -55,6 +55,10 @@ def _entity(item: Mapping[str, JSON]) -> bool:
     return _text(item.get("customType")) and _text(item.get("text"))
 
 
+def _features(value: JSON) -> bool:
+    return isinstance(value, dict) and _texts(value.get("featureList", []))
+
+
 def _channel(item: Mapping[str, JSON]) -> bool:
     return _whole(item.get("channel")) and _object(item.get("speaker"))
 
@@ -83,7 +87,7 @@ _RULES: Mapping[str, tuple[Callable[[JSON], bool], str, bool]] = {
         True,
     ),
     "timezoneOffset": (_whole, "a whole number of minutes", True),
-    "features": (_object, "an object", True),
+    "features": (_features, "an object {featureList: a list of strings}", True),
     "metadata": (_object, "an object", True),
 }
 
@@ -99,6 +103,11 @@ def from_query(request: web.Request) -> dict[str, JSON]:
             continue
         if len(values) > 1:
             raise RefusedError(400, f'The query parameter "{name}" was given {len(values)} times.')
+        if rule[0] is _flag:
+            found[name] = boolean(values[0])
+            if found[name] is None:
+                raise RefusedError(400, f'The query parameter "{name}" must be {rule[1]}.')
+            continue
         try:
             found[name] = json.loads(values[0]) if rule[2] else values[0]
         except ValueError:
@@ -137,8 +146,7 @@ def check_messages(messages: JSON) -> None:
                     raise RefusedError(400, f'{where}.{field}.{name}" must be a string.')
 
 
-def check_url(value: JSON) -> str:
+def check_url(value: JSON) -> None:
     """Check the ``url`` of a URL submission: a direct http(s) link."""
-    if not isinstance(value, str) or not value.lower().startswith(("http://", "https://")):
+    if not link(value):
         raise RefusedError(400, '"url" is required and must be an http or https link.')
-    return value

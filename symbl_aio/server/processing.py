@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations import Conversation, Settings
 from symbl_aio.server.jobs import ProcessingError, Publish
 from symbl_aio.server.language.insights import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.management.calls import Management
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound import Outbound, OutboundError
 from symbl_aio.server.parameters import Kind
@@ -85,12 +87,14 @@ class Processing:
         directory: Path,
         probe_media: bool,
         recognizer: Recognizer | None,
+        management: Management,
     ) -> None:
         self._transcripts = transcripts
         self._outbound = outbound
         self._directory = directory
         self._probe_media = probe_media
         self._recognizer = recognizer
+        self._management = management
 
     async def process(self, conversation: Conversation, material: Material, job_id: str) -> Publish:
         """Process; what this gives publishes the result. Raises ProcessingError."""
@@ -112,9 +116,23 @@ class Processing:
             if heard is not None and heard.notice:
                 conversation.notices.update(line.text for line in heard.lines)
             end = start + (heard.duration if heard else 0.0)
-            conversation.publish(said, end, extended(conversation.settings, material.parameters))
+            asked = extended(conversation.settings, material.parameters)
+            conversation.publish(said, end, self._with_stored(asked, material.parameters))
 
         return publish
+
+    def _with_stored(self, asked: Settings, parameters: dict[str, JSON]) -> Settings:
+        """Add what the account has stored, as it is now: later changes do not reach back."""
+        stored = self._management.trackers
+        wanted = stored.keys() if parameters.get("enableAllTrackers") is True else ()
+        named = [identity for identity in stored_trackers(parameters) if identity in stored]
+        trackers = [stored[identity] for identity in (*named, *wanted)]
+        entities = self._management.entities if asked.detect_entities else ()
+        return evolve(
+            asked,
+            trackers=tuple(dict.fromkeys((*asked.trackers, *trackers))),
+            custom_entities=tuple(dict.fromkeys((*asked.custom_entities, *entities))),
+        )
 
     async def _hear(self, material: Material, job_id: str) -> _Heard:
         lines = self._registered(material)
@@ -243,9 +261,19 @@ def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
         else before.confidence_threshold,
         detect_phrases=before.detect_phrases or parameters.get("detectPhrases") is True,
         detect_entities=before.detect_entities or parameters.get("detectEntities") is True,
+        summary=before.summary or parameters.get("enableSummary") is True,
         custom_entities=tuple(dict.fromkeys((*before.custom_entities, *entities))),
         trackers=tuple(dict.fromkeys((*before.trackers, *trackers))),
     )
+
+
+def stored_trackers(parameters: Mapping[str, JSON]) -> list[str]:
+    """The ids of the account's trackers that a submission names."""
+    return [
+        str(item["id"])
+        for item in _dicts(parameters.get("trackers"))
+        if "vocabulary" not in item and item.get("id") is not None
+    ]
 
 
 def _dicts(value: JSON) -> list[dict[str, JSON]]:

@@ -9,18 +9,23 @@ from aiohttp import web
 from symbl_aio.server import answers
 from symbl_aio.server.conversations import Conversation, Conversations
 from symbl_aio.server.formatted import Format, markdown, srt
+from symbl_aio.server.jobs import Jobs, Status
 from symbl_aio.server.listing import listed
 from symbl_aio.server.speakers import laid_over
-from symbl_aio.server.wire import JSON, RefusedError, answer
+from symbl_aio.server.wire import JSON, RefusedError, answer, flag, link, sent_object
 
-_UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
+_NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
 
 class Reading:
-    """Handles the calls below ``/v1/conversations``."""
+    """Handles the calls below ``/v1/conversations``.
 
-    def __init__(self, conversations: Conversations) -> None:
+    What the vendor serves on another host (6.9, 6.21) is here under the same paths.
+    """
+
+    def __init__(self, conversations: Conversations, jobs: Jobs) -> None:
         self._conversations = conversations
+        self._jobs = jobs
 
     def routes(self) -> list[web.RouteDef]:
         base = "/v1/conversations/{conversation_id}"
@@ -40,6 +45,11 @@ class Reading:
             "trackers-detected": lambda c, _: answers.trackers(c),
             "trackers": lambda c, _: answers.trackers(c),
             "summary": self._summary,
+            "abstract-topics": lambda c, _: {"abstractTopics": answers.abstract_topics(c)},
+            "intents": lambda c, _: {"intents": answers.intents(c)},
+            "callscore": self._call_score,
+            "callscore/status": self._call_score_status,
+            "lm-insights/status": self._features_status,
         }
         return [
             web.get("/v1/conversations", self._list),
@@ -48,6 +58,7 @@ class Reading:
             web.put(f"{base}/members/{{member_id}}", self._update_member),
             web.put(f"{base}/speakers", self._update_speakers),
             web.post(f"{base}/transcript", self._transcript),
+            web.put(f"{base}/experiences/url", self._update_media_url),
             web.get(base, self._part(lambda c, _: answers.conversation(c))),
             *(web.get(f"{base}/{name}", self._part(part)) for name, part in parts.items()),
         ]
@@ -56,15 +67,9 @@ class Reading:
         self, part: Callable[[Conversation, web.Request], JSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            return answer(part(self._found(request), request))
+            return answer(part(self._conversations.of(request), request))
 
         return handle
-
-    def _found(self, request: web.Request) -> Conversation:
-        found = self._conversations.get(request.match_info["conversation_id"])
-        if found is None:
-            raise RefusedError(404, _UNKNOWN)
-        return found
 
     async def _list(self, request: web.Request) -> web.Response:
         chosen = listed(self._conversations.known.values(), request)
@@ -72,8 +77,8 @@ class Reading:
 
     async def _update(self, request: web.Request) -> web.Response:
         """Metadata only (6.3). Keys that are not sent stay; the API does not say."""
-        about = self._found(request)
-        metadata = (await fields(request)).get("metadata")
+        about = self._conversations.of(request)
+        metadata = (await sent_object(request)).get("metadata")
         if not isinstance(metadata, dict):
             raise RefusedError(400, '"metadata" is required and must be an object.')
         for key, value in metadata.items():
@@ -85,15 +90,15 @@ class Reading:
         return answer({"id": about.id, "metadata": dict(about.metadata)})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._conversations.delete(self._found(request).id)
+        self._conversations.delete(self._conversations.of(request).id)
         return answer({"message": "The conversation was deleted."})
 
     async def _update_member(self, request: web.Request) -> web.Response:
-        about = self._found(request)
+        about = self._conversations.of(request)
         member_id = request.match_info["member_id"]
         if member_id not in about.members:
             raise RefusedError(404, "The conversation has no member with this id.")
-        sent = await fields(request)
+        sent = await sent_object(request)
         name, email = sent.get("name"), sent.get("email")
         if sent.get("id") != member_id:
             raise RefusedError(400, '"id" is required and must be the id in the path.')
@@ -105,13 +110,21 @@ class Reading:
         return answer({"message": f"Member {member_id} of conversation {about.id} was updated."})
 
     async def _update_speakers(self, request: web.Request) -> web.Response:
-        about = self._found(request)
-        about.replace(laid_over(about, (await fields(request)).get("speakerEvents")))
+        about = self._conversations.of(request)
+        about.replace(laid_over(about, (await sent_object(request)).get("speakerEvents")))
         return answer({"message": f"The speakers of conversation {about.id} were updated."})
 
+    async def _update_media_url(self, request: web.Request) -> web.Response:
+        about = self._conversations.of(request)
+        url = (await sent_object(request)).get("url")
+        if not isinstance(url, str) or not link(url):
+            raise RefusedError(400, '"url" is required and must be an http or https link.')
+        about.media_url = url
+        return answer({"url": url})
+
     async def _transcript(self, request: web.Request) -> web.Response:
-        about = self._found(request)
-        sent = await fields(request)
+        about = self._conversations.of(request)
+        sent = await sent_object(request)
         phrases = sent.get("phrases")
         asked = phrases if isinstance(phrases, dict) else {}
         wanted = Format(
@@ -131,15 +144,22 @@ class Reading:
         return answer({"transcript": {"payload": payload, "contentType": kind}})
 
     def _messages(self, about: Conversation, request: web.Request) -> JSON:
-        if flag(request, "redact"):
-            raise RefusedError(400, '"redact" is not offered by this server.')
+        if flag(request, "redact") or "exclude" in request.query:
+            # The rules know people by name only if they speak: half a mask is none.
+            raise RefusedError(
+                400,
+                '"redact" and "exclude" are not offered: this server would overlook personal data.',
+            )
         verbose, sentiment = flag(request, "verbose"), flag(request, "sentiment")
-        return {"messages": answers.messages(about, verbose=verbose, sentiment=sentiment)}
+        return {
+            "messages": answers.messages(about, verbose=bool(verbose), sentiment=bool(sentiment))
+        }
 
     def _topics(self, about: Conversation, request: web.Request) -> JSON:
-        flag(request, "refresh")
+        for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
+            flag(request, name)  # the topics are always those of all that was said
         sentiment, parents = flag(request, "sentiment"), flag(request, "parentRefs")
-        return {"topics": answers.topics(about, sentiment=sentiment, parents=parents)}
+        return {"topics": answers.topics(about, sentiment=bool(sentiment), parents=bool(parents))}
 
     def _insights(self, about: Conversation, request: web.Request) -> JSON:
         found = about.analysis
@@ -147,23 +167,26 @@ class Reading:
         return {"insights": answers.insights(about, sorted(mixed, key=lambda i: i.message))}
 
     def _summary(self, about: Conversation, request: web.Request) -> JSON:
-        raise RefusedError(404, "There is no summary of this conversation.")
+        refresh = flag(request, "refresh")
+        if self._jobs.busy(about.id):
+            raise RefusedError(404, "There is no summary yet: the conversation is in progress.")
+        return {"summary": answers.summary(about, about.summary(refresh=refresh))}
 
+    def _call_score(self, about: Conversation, request: web.Request) -> JSON:
+        """No score is ever invented: it is left out, and the summary says why (6.20)."""
+        if self._call_score_status(about, request)["status"] != Status.COMPLETED:
+            raise RefusedError(404, "There is no call score (yet).")
+        return {"summary": _NOT_SCORED, "criteria": []}
 
-async def fields(request: web.Request) -> dict[str, JSON]:
-    """The JSON object that a request brings."""
-    try:
-        body: JSON = await request.json()
-    except ValueError:
-        raise RefusedError(400, "The body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise RefusedError(400, "The body must be a JSON object.")
-    return body
+    def _call_score_status(self, about: Conversation, request: web.Request) -> dict[str, JSON]:
+        if "callScore" not in about.features:
+            raise RefusedError(
+                404, 'No call score was asked for: "features" had no "callScore" in it.'
+            )
+        return self._features_status(about, request)
 
-
-def flag(request: web.Request, name: str) -> bool:
-    """A boolean of the query; absent is false."""
-    value = request.query.get(name, "false")
-    if value not in ("true", "false"):
-        raise RefusedError(400, f'"{name}" must be true or false.')
-    return value == "true"
+    def _features_status(self, about: Conversation, request: web.Request) -> dict[str, JSON]:
+        job = about.features_job
+        if job is None:
+            raise RefusedError(404, 'No submission of this conversation asked for "features".')
+        return {"jobId": job.id, "status": job.status.value}

@@ -15,10 +15,11 @@ from attrs import define
 
 from symbl_aio.server import parameters
 from symbl_aio.server.bodies import Body
-from symbl_aio.server.conversations import Conversation, Conversations
+from symbl_aio.server.conversations import UNKNOWN, Conversation, Conversations
 from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.management.calls import Management
 from symbl_aio.server.parameters import Kind
-from symbl_aio.server.processing import Material, Processing, first_instant
+from symbl_aio.server.processing import Material, Processing, first_instant, stored_trackers
 from symbl_aio.server.pulse import Pulse
 from symbl_aio.server.received import Log, Received
 from symbl_aio.server.wire import JSON, RefusedError, answer
@@ -46,6 +47,7 @@ class Submissions:
         jobs: Jobs,
         conversations: Conversations,
         processing: Processing,
+        management: Management,
         pulse: Pulse,
         bodies: BodyRules,
         log: Log,
@@ -54,6 +56,7 @@ class Submissions:
         self._jobs = jobs
         self._conversations = conversations
         self._processing = processing
+        self._management = management
         self._pulse = pulse
         self._bodies = bodies
         self._log = log
@@ -66,7 +69,7 @@ class Submissions:
         conversation = self._appended_to(received)
         _check_head(received, request)
         asked = parameters.from_query(request)
-        parameters.check(asked)
+        self._check(asked)
         if not self._jobs.enter():
             raise RefusedError(
                 429,
@@ -84,9 +87,7 @@ class Submissions:
             return None
         conversation = self._conversations.get(received.conversation_id)
         if conversation is None:
-            raise RefusedError(
-                404, "The conversation is unknown: its id is invalid or it was deleted."
-            )
+            raise RefusedError(404, UNKNOWN)
         return conversation
 
     async def _take_in(
@@ -105,8 +106,14 @@ class Submissions:
                 raise RefusedError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             parameters.check_url(fields.get("url"))
-        parameters.check(fields)
+        self._check(fields)
         return Material(received.kind, {**asked, **fields})
+
+    def _check(self, asked: dict[str, JSON]) -> None:
+        parameters.check(asked)
+        for identity in stored_trackers(asked):
+            if identity not in self._management.trackers:
+                raise RefusedError(400, f'"trackers" names an unknown one: {identity}.')
 
     async def _take_json(self, request: web.Request, received: Received) -> dict[str, JSON]:
         pieces = []
@@ -163,6 +170,8 @@ class Submissions:
             faults=self._faults_of(request),
         )
         received.job_id = job.id
+        if features := _features(material):
+            conversation.features, conversation.features_job = features, job
         self._jobs.add(job)
         return answer({"conversationId": conversation.id, "jobId": job.id}, 201)
 
@@ -173,6 +182,12 @@ class Submissions:
             start = first_instant(material.parameters.get("messages"))
             conversation.started_at = start or conversation.started_at
         return conversation
+
+
+def _features(material: Material) -> tuple[str, ...]:
+    asked = material.parameters.get("features")
+    listed = asked.get("featureList") if isinstance(asked, dict) else None
+    return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
 def _check_head(received: Received, request: web.Request) -> None:

@@ -1,4 +1,4 @@
-"""What several answers have in common: JSON, instants, refusals. API sections 0.2 and 5.2."""
+"""What the calls have in common: JSON, instants, booleans, refusals. API sections 0.2 and 5.2."""
 
 from __future__ import annotations
 
@@ -31,6 +31,43 @@ def answer(body: JSON, status: int = 200) -> web.Response:
         content_type="application/json",
         charset="utf-8",
     )
+
+
+async def sent_json(request: web.Request) -> JSON:
+    """The JSON that a request brings."""
+    try:
+        body: JSON = await request.json()
+    except ValueError:
+        raise RefusedError(400, "The body is not JSON.") from None
+    return body
+
+
+async def sent_object(request: web.Request) -> dict[str, JSON]:
+    """The JSON object that a request brings."""
+    body = await sent_json(request)
+    if not isinstance(body, dict):
+        raise RefusedError(400, "The body must be a JSON object.")
+    return body
+
+
+def flag(request: web.Request, name: str) -> bool | None:
+    """A boolean of the query; None when it is absent."""
+    if name not in request.query:
+        return None
+    value = boolean(request.query[name])
+    if value is None:
+        raise RefusedError(400, f'"{name}" must be true or false.')
+    return value
+
+
+def boolean(text: str) -> bool | None:
+    """Read a boolean of a query; the vendor's Python client writes it as Python does."""
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def link(value: JSON) -> bool:
+    """Tell whether a value is an http or https link."""
+    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
 def now() -> datetime:

@@ -25,7 +25,7 @@ async def test_a_token_is_cached_and_its_remaining_life_told(start: Any) -> None
 
     assert first.status == second.status == 200
     assert first.body["expiresIn"] == 1000
-    assert second.body == {"accessToken": first.body["accessToken"], "expiresIn": 700}
+    assert second.body == {**first.body, "expiresIn": 700}
 
 
 async def test_near_its_end_a_token_is_followed_by_another_and_both_are_good(start: Any) -> None:
@@ -98,3 +98,48 @@ async def test_a_wrong_token_request_is_refused(caller: Any, body: Any, status: 
 
 async def test_a_token_request_must_be_json(caller: Any) -> None:
     assert (await caller.anonymous("POST", PATH, data=b"{")).status == 400
+
+
+async def test_a_refresh_token_gives_a_new_token_with_a_whole_life(start: Any) -> None:
+    clock = Clock()
+    caller = await start(token_life=1000, clock=clock)
+    old = (await caller.anonymous("POST", PATH, json=PAIR)).body
+    clock.now += 500
+
+    new = await caller.anonymous(
+        "POST",
+        "/oauth2/token:refresh",
+        json={"appId": "app", "appSecret": "secret", "refreshToken": old["refershToken"]},
+    )
+
+    assert new.status == 200
+    assert new.body["accessToken"] != old["accessToken"]
+    assert new.body["expiresIn"] == 1000
+    for body in (old, new.body):
+        caller.token = body["accessToken"]
+        assert (await caller.get("/v1/conversations")).status == 200
+
+
+@pytest.mark.parametrize(
+    "change,status",
+    [({"appSecret": "x"}, 401), ({"refreshToken": "x"}, 401), ({"refreshToken": None}, 400)],
+)
+async def test_a_wrong_refresh_is_refused(caller: Any, change: Any, status: int) -> None:
+    good = (await caller.anonymous("POST", PATH, json=PAIR)).body["refershToken"]
+    body = {"appId": "app", "appSecret": "secret", "refreshToken": good} | change
+
+    answer = await caller.anonymous("POST", "/oauth2/token:refresh", json=body)
+
+    assert answer.status == status
+
+
+async def test_a_token_can_be_revoked_by_who_has_the_pair(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+    path, pair = "/oauth2/token:revoke", {"appId": "app", "appSecret": "secret"}
+
+    assert (await caller.request("DELETE", path, json=pair | {"appId": "x"})).status == 401
+    assert (await caller.get("/v1/conversations")).status == 200
+    assert (await caller.request("DELETE", path, json=pair)).status == 200
+    assert (await caller.get("/v1/conversations")).status == 401
+    caller.token = None
+    assert (await caller.get("/v1/conversations")).status == 200

@@ -14,7 +14,24 @@ PARTS = {
     "insights": "insights",
     "entities": "entities",
     "members": "members",
+    "summary": "summary",
+    "abstract-topics": "abstractTopics",
+    "intents": "intents",
+    "bookmarks": "bookmarks",
+    "bookmarks-summary": "bookmarksSummary",
 }
+LONG = (
+    "Ann: The rocket engine failed its pressure test on Monday.",
+    "Bob: Oh.",
+    "Bob: The fuel pump let the pressure drop, so the rocket engine stopped early.",
+    "Ann: I will send the pressure test report to the supplier tomorrow.",
+    "Bob: Thank you.",
+    "Ann: We should order another fuel pump from the supplier.",
+    "Bob: Yes.",
+    "Ann: The next pressure test is a week away.",
+    "Bob: Good.",
+    "Ann: The rocket engine needs another fuel pump by then.",
+)
 
 
 async def conversation(caller: Any, *said: str, **fields: Any) -> str:
@@ -49,15 +66,6 @@ async def test_analytics_have_metrics_and_members(caller: Any) -> None:
     assert set((await caller.get(f"{path}/analytics")).body) == {"metrics", "members"}
 
 
-async def test_there_is_no_summary(caller: Any) -> None:
-    path = await conversation(caller)
-
-    answer = await caller.get(f"{path}/summary", refresh="true")
-
-    assert answer.status == 404
-    assert list(answer.body) == ["message"]
-
-
 async def test_a_conversation_has_the_name_it_was_given_or_its_id(caller: Any) -> None:
     named = await conversation(caller, name="Standup")
     nameless = await conversation(caller)
@@ -74,10 +82,14 @@ async def test_a_conversation_has_the_name_it_was_given_or_its_id(caller: Any) -
         ("GET", ""),
         ("PUT", ""),
         ("DELETE", ""),
-        *(("GET", f"/{part}") for part in (*PARTS, "analytics", "trackers-detected", "summary")),
+        *(("GET", f"/{part}") for part in (*PARTS, "analytics", "trackers-detected", "callscore")),
         ("PUT", "/members/1"),
         ("PUT", "/speakers"),
         ("POST", "/transcript"),
+        ("POST", "/experiences"),
+        ("PUT", "/experiences/url"),
+        ("POST", "/bookmarks"),
+        ("POST", "/bookmarks/bulk"),
     ],
 )
 async def test_an_unknown_conversation_is_404(caller: Any, method: str, part: str) -> None:
@@ -95,7 +107,6 @@ async def test_messages_follow_the_query(caller: Any) -> None:
     assert not plain.keys() & {"words", "sentiment"}
     assert full["messages"][0].keys() >= {"words", "sentiment"}
     assert (await caller.get(f"{path}/messages", verbose="yes")).status == 400
-    assert (await caller.get(f"{path}/messages", redact="true")).status == 400
 
 
 async def test_topics_follow_the_query(caller: Any) -> None:
@@ -251,3 +262,140 @@ async def test_a_transcript_needs_its_form(caller: Any, body: bytes) -> None:
     path = await conversation(caller)
 
     assert (await caller.request("POST", f"{path}/transcript", data=body)).status == 400
+
+
+async def test_nothing_is_redacted_rather_than_only_a_part(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for query in ({"redact": "true"}, {"redact": "true", "exclude": "[]"}, {"exclude": "[]"}):
+        answer = await caller.get(f"{path}/messages", **query)
+        assert answer.status == 400
+        assert '"redact"' in answer.body["message"]
+    assert (await caller.get(f"{path}/messages", redact="false")).status == 200
+
+
+async def test_a_summary_is_made_of_what_was_said(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+
+    summary = (await caller.get(f"{path}/summary")).body["summary"]
+
+    messages = {m["id"]: m for m in (await caller.get(f"{path}/messages")).body["messages"]}
+    assert 0 < len(summary) < len(LONG)
+    for item in summary:
+        (ref,) = item["messageRefs"]
+        said = messages[ref["id"]]
+        assert {k: item[k] for k in ("text", "startTime", "endTime")} == {
+            k: said[k] for k in ("text", "startTime", "endTime")
+        }
+
+
+async def test_a_summary_stays_until_it_is_refreshed(caller: Any) -> None:
+    path = await conversation(caller, *LONG, enableSummary=True)
+    identity = path.rpartition("/")[2]
+    first = (await caller.get(f"{path}/summary")).body
+    await caller.text(*(line.replace("rocket", "jet") for line in LONG), into=identity)
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    # The submission said so: what is appended is added to the summary.
+    grown = (await caller.get(f"{path}/summary")).body
+    assert grown["summary"][: len(first["summary"])] == first["summary"]
+    assert len(grown["summary"]) > len(first["summary"])
+    assert (await caller.get(f"{path}/summary", refresh="false")).body == grown
+    anew = (await caller.get(f"{path}/summary", refresh="true")).body
+    assert (await caller.get(f"{path}/summary")).body == anew
+
+
+async def test_a_summary_made_on_request_does_not_grow_by_itself(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+    first = (await caller.get(f"{path}/summary")).body
+    await caller.text(*LONG, into=path.rpartition("/")[2])
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    assert (await caller.get(f"{path}/summary")).body == first
+    grown = (await caller.get(f"{path}/summary", refresh="false")).body
+    assert len(grown["summary"]) > len(first["summary"])
+
+
+async def test_there_is_no_summary_while_a_job_runs(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+    caller.server.hold_jobs()
+    await caller.text("More.", into=path.rpartition("/")[2])
+
+    answer = await caller.get(f"{path}/summary")
+
+    assert answer.status == 404
+    assert list(answer.body) == ["message"]
+    caller.server.release()
+    await caller.server.until(lambda: not caller.server.unfinished)
+    assert (await caller.get(f"{path}/summary")).status == 200
+
+
+async def test_what_was_not_transcribed_has_no_summary_and_no_intents(start: Any) -> None:
+    caller = await start(probe_media=False)
+    identity = (await caller.audio(b"ID3" + bytes(64))).body["conversationId"]
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    for part in ("summary", "intents"):
+        assert (await caller.get(f"/v1/conversations/{identity}/{part}")).body == {part: []}
+
+
+async def test_topics_have_parents_on_request_and_those_are_the_abstract_ones(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "Ann: The pension plan is cheap.",
+        "Bob: Every plan has a price.",
+        "Ann: That plan is a burden.",
+        "Bob: The pension plan is the best.",
+    )
+
+    topics = (await caller.get(f"{path}/topics", parentRefs="true")).body["topics"]
+    abstract = (await caller.get(f"{path}/abstract-topics")).body["abstractTopics"]
+
+    by_text = {topic["text"]: topic for topic in topics}
+    assert by_text["pension plan"]["parentRefs"] == [{"type": "topic", "text": "plan"}]
+    assert by_text["plan"]["parentRefs"] == []
+    assert [topic["text"] for topic in abstract] == ["plan"]
+    assert abstract[0]["type"] == "abstract_topic"
+    assert abstract[0]["messageIds"] == by_text["plan"]["messageIds"]
+
+
+async def test_an_intent_is_found_where_it_is_plain(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Hello.", "Bob: Please stop calling me.")
+
+    (intent,) = (await caller.get(f"{path}/intents")).body["intents"]
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert intent["intent"] == "do_not_call"
+    assert intent["text"] == messages[1]["text"]
+    assert intent["messageIds"] == [messages[1]["id"]]
+
+
+async def test_a_call_is_never_scored_but_its_status_is_told(caller: Any) -> None:
+    caller.server.hold_jobs()
+    answer = await caller.text("Hi.", features={"featureList": ["insights", "callScore"]})
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+
+    status = (await caller.get(f"{path}/callscore/status")).body
+    assert status["jobId"] == answer.body["jobId"]
+    assert status["status"] in ("scheduled", "in_progress")
+    assert (await caller.get(f"{path}/callscore")).status == 404
+    caller.server.release()
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    assert (await caller.get(f"{path}/callscore/status")).body["status"] == "completed"
+    assert (await caller.get(f"{path}/lm-insights/status")).body["status"] == "completed"
+    scored = await caller.get(f"{path}/callscore")
+    assert scored.status == 200
+    assert "score" not in scored.body
+    assert scored.body["criteria"] == []
+    assert scored.body["summary"].startswith("[not scored")
+
+
+async def test_a_score_that_nobody_asked_for_is_unknown(caller: Any) -> None:
+    path = await conversation(caller)
+    only_insights = await conversation(caller, features={"featureList": ["insights"]})
+
+    for part in ("callscore", "callscore/status", "lm-insights/status"):
+        assert (await caller.get(f"{path}/{part}")).status == 404
+    assert (await caller.get(f"{only_insights}/callscore")).status == 404
+    assert (await caller.get(f"{only_insights}/lm-insights/status")).status == 200

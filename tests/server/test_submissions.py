@@ -100,7 +100,7 @@ async def test_lists_in_a_query_are_json_text(caller: Any) -> None:
     [
         {"confidenceThreshold": "1.5"},
         {"confidenceThreshold": "high"},
-        {"detectPhrases": "True"},
+        {"detectPhrases": "yes"},
         {"enableSpeakerDiarization": "1"},
         {"diarizationSpeakerCount": "0"},
         {"diarizationSpeakerCount": "2.5"},

@@ -109,12 +109,16 @@ class Insight:
 
 @frozen
 class Topic:
-    """``score`` is above 0.5 and at most 1, best first; it ranks only."""
+    """``score`` is above 0.5 and at most 1, best first; it ranks only.
+
+    ``parents``: the topics, by their text, that this one is a narrower case of.
+    """
 
     text: str
     score: float
     messages: tuple[int, ...]
     sentiment: float
+    parents: tuple[str, ...] = ()
 
 
 @frozen

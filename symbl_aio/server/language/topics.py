@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
@@ -24,6 +24,10 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\w\s]|\d\S*")
 class _Candidate:
     forms: Counter[str] = field(factory=Counter)
     messages: list[int] = field(factory=list)
+
+    @property
+    def text(self) -> str:
+        return max(self.forms, key=lambda form: (self.forms[form], form))
 
     def weight(self, length: int) -> float:
         spread = len(set(self.messages))
@@ -58,14 +62,32 @@ def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple
         key=lambda item: (-item[0], item[2].messages[0], item[1]),
     )[: max(3, min(_MOST, len(messages)))]
     best = ranked[0][0] if ranked else 1.0
-    return tuple(_topic(candidate, weight / best, messages) for weight, _, candidate in ranked)
+    texts = {key: candidate.text for _, key, candidate in ranked}
+    return tuple(
+        _topic(candidate, weight / best, messages, _parents(key, texts))
+        for weight, key, candidate in ranked
+    )
 
 
-def _topic(candidate: _Candidate, share: float, messages: Sequence[Message]) -> Topic:
+def _topic(
+    candidate: _Candidate, share: float, messages: Sequence[Message], parents: tuple[str, ...]
+) -> Topic:
     where = tuple(dict.fromkeys(candidate.messages))
     feeling = sum(messages[index].sentiment for index in where) / len(where)
-    text = max(candidate.forms, key=lambda form: (candidate.forms[form], form))
-    return Topic(text, round(0.5 + 0.5 * share, 3), where, round(feeling, 3))
+    score = round(0.5 + 0.5 * share, 3)
+    return Topic(candidate.text, score, where, round(feeling, 3), parents)
+
+
+def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
+    """Name the topics whose words stand in this one: "plan" for "basic plan". Nearest only."""
+    wider = [
+        part
+        for length in range(len(key) - 1, 0, -1)
+        for start in range(len(key) - length + 1)
+        if (part := key[start : start + length]) in texts
+    ]
+    nearest = [part for part in wider if len(part) == len(wider[0])]
+    return tuple(texts[part] for part in dict.fromkeys(nearest))
 
 
 def _parts(run: list[str]) -> Iterator[list[str]]:

@@ -1,0 +1,156 @@
+"""Pages for people, in the place of the vendor's pre-built UI. API sections 6.20 and 8.
+
+The link is the key: whoever has it may read the page, without a token, until it expires.
+A key is signed and not stored, so that links cost no memory. The page is plain and
+tells what the API tells; colours and logos are taken in and not used.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from html import escape
+
+from aiohttp import web
+
+from symbl_aio.server.conversations import Conversation, Conversations
+from symbl_aio.server.wire import JSON, RefusedError, answer, flag, instant_text, link, sent_object
+
+PAGE_PATH = "/pages/"
+
+_NAMES = ("verbose-text-summary", "video-summary", "audio-summary")
+_THIRTY_DAYS = 2_592_000
+_LIST = "all"
+
+# field -> (is it right, what it should be)
+_RULES: Mapping[str, tuple[Callable[[JSON], bool], str]] = {
+    "name": (lambda value: value in _NAMES, f"one of {', '.join(_NAMES)}"),
+    "videoUrl": (link, "an http or https link"),
+    "audioUrl": (link, "an http or https link"),
+    "logo": (link, "an http or https link"),
+    "favicon": (link, "an http or https link"),
+    "color": (lambda value: isinstance(value, dict), "an object"),
+    "font": (lambda value: isinstance(value, dict), "an object"),
+    "speakerAvatarURLs": (lambda value: isinstance(value, dict), "an object"),
+    "readOnly": (lambda value: isinstance(value, bool), "true or false"),
+    "enableCustomDomain": (lambda value: isinstance(value, bool), "true or false"),
+    "summaryURLExpiresIn": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+        "a whole number of seconds, 0 for never",
+    ),
+}
+_NEEDED = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
+
+
+class Pages:
+    """Gives out links to pages and serves these. ``clock`` (seconds) is what links age by."""
+
+    def __init__(self, conversations: Conversations, clock: Callable[[], float]) -> None:
+        self._conversations = conversations
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/v1/conversations/{conversation_id}/experiences", self._experience),
+            web.get("/v1/conversations/experiences/insights/list", self._insights_list),
+            web.get(
+                "/v1/conversations/experiences/insights/details/{conversation_id}",
+                self._insights_details,
+            ),
+            web.get(PAGE_PATH + "{about}/{expires}/{signature}", self._page),
+        ]
+
+    async def _experience(self, request: web.Request) -> web.Response:
+        about = self._conversations.of(request)
+        sent = await sent_object(request)
+        for name, value in sent.items():
+            rule = _RULES.get(name)
+            if rule is not None and value is not None and not rule[0](value):
+                raise RefusedError(400, f'"{name}" must be {rule[1]}.')
+        kind = sent.get("name")
+        if not isinstance(kind, str):
+            raise RefusedError(400, f'"name" is required: {_RULES["name"][1]}.')
+        if kind in _NEEDED and sent.get(_NEEDED[kind]) is None:
+            raise RefusedError(400, f'"{_NEEDED[kind]}" is required for {kind}.')
+        life = sent.get("summaryURLExpiresIn")
+        url = self._link(request, about.id, life if isinstance(life, int) else _THIRTY_DAYS)
+        return answer({"name": kind, "url": url}, 201)
+
+    async def _insights_list(self, request: web.Request) -> web.Response:
+        return answer({"url": self._link(request, _LIST, _THIRTY_DAYS)})
+
+    async def _insights_details(self, request: web.Request) -> web.Response:
+        flag(request, "includeCallScore")
+        about = self._conversations.of(request)
+        return answer({"url": self._link(request, about.id, _THIRTY_DAYS)})
+
+    def _link(self, request: web.Request, about: str, life: int) -> str:
+        expires = str(int(self._clock()) + life if life else 0)
+        path = f"{PAGE_PATH}{about}/{expires}/{self._signature(about, expires)}"
+        return str(request.url.origin()) + path
+
+    def _signature(self, about: str, expires: str) -> str:
+        return hmac.new(self._key, f"{about}/{expires}".encode(), sha256).hexdigest()
+
+    async def _page(self, request: web.Request) -> web.Response:
+        about, expires = request.match_info["about"], request.match_info["expires"]
+        signature = self._signature(about, expires)
+        if not hmac.compare_digest(signature.encode(), request.match_info["signature"].encode()):
+            return _html("There is no such page", "", 404)
+        if expires != "0" and self._clock() >= int(expires):
+            return _html("This link has expired", "", 410)
+        if about == _LIST:
+            return _html("Conversations", self._listed(request))
+        conversation = self._conversations.get(about)
+        if conversation is None:
+            return _html("The conversation was deleted", "", 404)
+        return _html(conversation.name, _told(conversation))
+
+    def _listed(self, request: web.Request) -> str:
+        rows = [
+            f'<li><a href="{escape(self._link(request, about.id, _THIRTY_DAYS))}">'
+            f"{escape(about.name)}</a>, {instant_text(about.started_at)}</li>"
+            for about in self._conversations.known.values()
+        ]
+        return f"<ul>{''.join(rows)}</ul>"
+
+
+def _told(about: Conversation) -> str:
+    found = about.analysis
+    parts = [f"<p>{instant_text(about.started_at)} to {instant_text(about.ended_at)}</p>"]
+    if about.media_url is not None:
+        parts.append(f'<p><a href="{escape(about.media_url)}">Recording</a></p>')
+    for title, texts in (
+        ("Topics", [topic.text for topic in found.topics]),
+        ("Questions", [insight.text for insight in found.questions]),
+        ("Action items", [insight.text for insight in found.action_items]),
+        ("Follow-ups", [insight.text for insight in found.follow_ups]),
+    ):
+        if texts:
+            items = "".join(f"<li>{escape(text)}</li>" for text in texts)
+            parts.append(f"<h2>{title}</h2><ul>{items}</ul>")
+    parts.append("<h2>Transcript</h2>")
+    for message in found.messages:
+        name = message.speaker.name if message.speaker else None
+        who = f"<b>{escape(name)}:</b> " if name else ""
+        parts.append(f"<p>{who}{escape(message.text)}</p>")
+    return "".join(parts)
+
+
+def _html(title: str, body: str, status: int = 200) -> web.Response:
+    return web.Response(
+        text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title></head><body><h1>{escape(title)}</h1>{body}</body></html>",
+        status=status,
+        content_type="text/html",
+        charset="utf-8",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )

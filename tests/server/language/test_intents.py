@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from symbl_aio.server.language.analysis import Message
+from symbl_aio.server.language.intents import find_intents
+
+
+def intents(text: str) -> list[str]:
+    message = Message(text, None, 0, 1, (), 0)
+    return [intent.kind for intent in find_intents([message])]
+
+
+@pytest.mark.parametrize(
+    "text,kind",
+    [
+        ("Please leave a message after the tone.", "answering_machine"),
+        ("You've reached the voicemail of Ann.", "answering_machine"),
+        ("Please don\u2019t call me again.", "do_not_call"),
+        ("Take me off your calling list.", "do_not_call"),
+        ("We're on the do not call list.", "do_not_call"),
+        ("I'm not interested.", "not_interested"),
+        ("We are really not interested, sorry.", "not_interested"),
+        ("I am very interested in that plan.", "interested"),
+    ],
+)
+def test_what_is_said_plainly_is_an_intent(text: str, kind: str) -> None:
+    assert intents(text) == [kind]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I will leave a note on your desk.",
+        "You can call me any time.",
+        "He was interested.",
+        "Is anybody interested?",
+        "Remove the old items from the list.",
+    ],
+)
+def test_what_is_not_said_plainly_is_none(text: str) -> None:
+    assert intents(text) == []
+
+
+def test_an_intent_knows_its_message() -> None:
+    messages = [Message(text, None, 0, 1, (), 0) for text in ("Hello.", "I'm interested.")]
+
+    (intent,) = find_intents(messages)
+    assert intent.message == 1

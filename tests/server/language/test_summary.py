@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from symbl_aio.server.language.analysis import Analysis, Utterance
+from symbl_aio.server.language.insights import analyse
+from symbl_aio.server.language.summary import LEAST, best_messages
+
+SAID = [
+    "Good morning to all of you.",
+    "The rocket engine failed its pressure test on Monday.",
+    "Oh, that is bad.",
+    "Was it the rocket engine or the fuel pump that failed the pressure test?",
+    "The fuel pump let the pressure drop, so the rocket engine stopped early.",
+    "I will send the pressure test report to the supplier tomorrow.",
+    "Thank you.",
+    "We should order another fuel pump from the supplier this week.",
+    "The rocket engine failed its pressure test on Monday.",
+    "Yes.",
+    "The weather was nice, at least for the people there.",
+    "Goodbye.",
+]
+
+
+def analysed(*said: str) -> Analysis:
+    return analyse(
+        [Utterance(text, None, float(i), i + 1.0) for i, text in enumerate(said)],
+        started_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+    )
+
+
+def test_a_summary_is_made_of_the_sentences_that_say_most() -> None:
+    found = analysed(*SAID)
+
+    chosen = best_messages(found, range(len(SAID)))
+
+    assert 0 < len(chosen) <= 3
+    assert list(chosen) == sorted(chosen)
+    assert 4 in chosen  # it names the most topics
+    assert not {0, 2, 3, 6, 9, 10, 11} & set(chosen)
+
+
+def test_the_same_words_give_the_same_summary() -> None:
+    assert best_messages(analysed(*SAID), range(12)) == best_messages(analysed(*SAID), range(12))
+
+
+def test_nothing_is_said_twice() -> None:
+    found = analysed(*(SAID[1:2] * 20))
+
+    assert len(best_messages(found, range(20))) == 1
+
+
+def test_too_little_has_no_summary() -> None:
+    found = analysed(*SAID)
+
+    assert best_messages(found, range(LEAST - 1)) == ()
+    assert best_messages(found, range(LEAST - 1), least=3) != ()
+
+
+def test_talk_about_nothing_has_no_summary() -> None:
+    assert best_messages(analysed(*["Yes."] * 30), range(30)) == ()
+
+
+def test_only_the_messages_asked_about_are_chosen() -> None:
+    assert set(best_messages(analysed(*SAID), range(4, 8), least=1)) <= {4, 5, 7}
