@@ -13,6 +13,7 @@ from symbl_aio import (
     AppendBlockedError,
     BadRequestError,
     ClientClosedError,
+    ConcurrencyLimitError,
     Job,
     JobFailedError,
     Lanes,
@@ -231,6 +232,22 @@ async def test_a_withdrawn_append_is_never_sent_and_the_next_goes_on(server: Loc
         server.release()
         await (await three)
         assert texts(server.appended(conversation_id)) == ["1.", "3."]
+
+
+async def test_patience_with_slots_that_is_over_is_not_that_of_the_next_of_the_same_key(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(limits=Limits(jobs=1, wait_for_slot=0.05), **QUICK) as symbl:
+        await (await symbl.submit(Text("We begin."), key="mine"))
+        server.hold_jobs()
+        first = symbl.submit(Text("One."))
+        behind = symbl.append(await first, Text("Two."), key="mine")
+        without_slot = symbl.submit(Text("Three."))
+        with pytest.raises(ConcurrencyLimitError):
+            await without_slot
+        assert not behind.done(), "it waits for its turn, not for a slot"
+        server.release()
+        await (await behind)
 
 
 async def test_a_lane_is_not_left_behind_by_a_client_that_closes(server: LocalSymbl) -> None:

@@ -282,9 +282,11 @@ class Submissions:
                     heappush(self._slot_deadlines, (ready.slot_deadline, key))
             if not self._slot_deadlines or self._slot_deadlines[0][0] > now:
                 return
-            _, key = heappop(self._slot_deadlines)
+            deadline, key = heappop(self._slot_deadlines)
             late = self._works.get(key)
-            if late is not None and late.task is None and patience is not None:
+            if late is None or late.task is not None or patience is None:
+                continue
+            if late.slot_deadline == deadline:  # and not that of an earlier one of its key
                 self._give_up_waiting(late, patience)
 
     def _give_up_waiting(self, work: Work, patience: float) -> None:
