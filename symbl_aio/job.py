@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime
@@ -305,9 +306,9 @@ class JobToken:
     since: float
 
     @classmethod
-    def parse(cls, text: str) -> JobToken | None:
-        """Read a token; ``None`` if the text is not one, and so a plain job id."""
-        if not text.lstrip().startswith("{"):
+    def parse(cls, text: object) -> JobToken | None:
+        """Read a token; ``None`` if it is not one, and so a plain job id."""
+        if not isinstance(text, str) or not text.lstrip().startswith("{"):
             return None
         try:
             value = json.loads(text)
@@ -318,7 +319,9 @@ class JobToken:
                 )
             job_id, conversation_id = value["job"], value["conversation"]
             origin, since = value["origin"], float(value["since"])
-        except (ValueError, TypeError, KeyError) as error:
+            if not math.isfinite(since):
+                raise ValueError("since")
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             if isinstance(error, ConfigurationError):
                 raise
             raise ConfigurationError(

@@ -173,12 +173,26 @@ async def test_a_job_that_is_followed_has_one_handle(server: LocalSymbl) -> None
 
 @pytest.mark.parametrize(
     "token",
-    ['{"v":2}', "{", '{"v":1}', '{"v":1,"job":1,"conversation":null,"origin":"x","since":0}'],
+    [
+        '{"v":2}',
+        "{",
+        '{"v":1}',
+        '{"v":1,"job":1,"conversation":null,"origin":"x","since":0}',
+        '{"v":1,"job":"j","conversation":null,"origin":"x","since":NaN}',
+        '{"v":1,"job":"j","conversation":null,"origin":"x","since":1' + "0" * 400 + "}",
+        '{"v":' * 100_000,
+    ],
 )
 async def test_a_bad_token_is_refused_with_a_reason(server: LocalSymbl, token: str) -> None:
     async with server.client() as symbl:
         with pytest.raises(ConfigurationError, match="token"):
             symbl.job(token)
+
+
+async def test_a_job_id_of_another_type_is_refused(server: LocalSymbl) -> None:
+    async with server.client() as symbl:
+        with pytest.raises(ConfigurationError, match="job_id"):
+            symbl.job(17)  # type: ignore[arg-type]
 
 
 async def test_a_token_of_another_host_is_refused(server: LocalSymbl) -> None:
