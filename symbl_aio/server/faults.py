@@ -26,7 +26,7 @@ TOKEN_PATH = "/oauth2/token:generate"
 JOB_PATH = "/v1/job/"
 PROCESS_PATH = "/v1/process/"
 
-_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class DroppedError(Exception):

@@ -17,8 +17,9 @@ from aiohttp import web
 
 from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.app import App
-from symbl_aio.server.bookmarks import Bookmarks
-from symbl_aio.server.conversations import Conversations
+from symbl_aio.server.conversations.bookmarks import Bookmarks
+from symbl_aio.server.conversations.calls import Calls
+from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.faults import Faults, Scene
 from symbl_aio.server.gate import Gate, Stage
 from symbl_aio.server.jobs import Job, Jobs
@@ -27,7 +28,6 @@ from symbl_aio.server.outbound import Outbound
 from symbl_aio.server.pages import Pages
 from symbl_aio.server.processing import Processing
 from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.reading import Reading
 from symbl_aio.server.received import Log, Received, Seen
 from symbl_aio.server.recognition import Recognizer
 from symbl_aio.server.submissions import BodyRules, Submissions
@@ -158,7 +158,7 @@ class LocalServer:
                 *Bookmarks(self._conversations).routes(),
                 *Pages(self._conversations, self._clock).routes(),
                 *self._management.routes(),
-                *Reading(self._conversations, self._jobs).routes(),
+                *Calls(self._conversations, self._jobs).routes(),
             ],
         ).build()
         # Large reads: the default of 64 KiB pauses and resumes the socket all the time.

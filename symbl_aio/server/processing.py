@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.bodies import Body
-from symbl_aio.server.conversations import Conversation, Settings
+from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.jobs import ProcessingError, Publish
 from symbl_aio.server.language.insights import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.management.calls import Management

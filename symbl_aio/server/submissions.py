@@ -15,7 +15,7 @@ from attrs import define
 
 from symbl_aio.server import parameters
 from symbl_aio.server.bodies import Body
-from symbl_aio.server.conversations import UNKNOWN, Conversation, Conversations
+from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
 from symbl_aio.server.jobs import Job, Jobs
 from symbl_aio.server.management.calls import Management
 from symbl_aio.server.parameters import Kind

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server import Line
-from symbl_aio.server.conversations import Settings
+from symbl_aio.server.conversations.conversation import Settings
 from symbl_aio.server.language.analysis import Utterance
 from symbl_aio.server.processing import extended
 from symbl_aio.server.recognition import RecognitionError, Transcript

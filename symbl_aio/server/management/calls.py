@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from symbl_aio.server import answers
-from symbl_aio.server.conversations import Conversations
+from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations.conversation import Conversations
+from symbl_aio.server.conversations.listing import filtering, listed
 from symbl_aio.server.language.analysis import CustomEntity, Tracker
-from symbl_aio.server.listing import filtering, listed
 from symbl_aio.server.management import rules
 from symbl_aio.server.management.records import Record, Records, patched
 from symbl_aio.server.wire import JSON, RefusedError, answer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from symbl_aio.server.listing import filtering
+from symbl_aio.server.conversations.listing import filtering
 from symbl_aio.server.management.records import Record
 from symbl_aio.server.wire import JSON, RefusedError, instant_text, now
 

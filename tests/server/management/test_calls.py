@@ -445,3 +445,14 @@ async def test_settings_are_kept(caller: Any) -> None:
 async def test_a_body_that_is_no_json_is_refused(caller: Any, path: str) -> None:
     assert (await caller.request("POST", f"/v1/manage/{path}", data=b"{")).status == 400
     assert (await post(caller, f"/v1/manage/{path}", "x")).status == 400
+
+
+@pytest.mark.parametrize("status", [429, 502, 504])
+async def test_an_update_can_be_made_to_fail(newer: Any, status: int) -> None:
+    tracker = (await post(newer, "/v1/manage/trackers", PRICE)).body["tracker"]
+    one = f"/v1/manage/trackers/{tracker['id']}"
+    rename = {"op": "replace", "path": "/name", "value": "Cost"}
+    newer.server.inject(f"status:{status}", on="PATCH")
+
+    assert (await patch(newer, one, rename)).status == status
+    assert (await patch(newer, one, rename)).status == 200

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from aiohttp import web
 from attrs import evolve
 
-from symbl_aio.server import answers
-from symbl_aio.server.conversations import Bookmark, Conversation, Conversations
+from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
 from symbl_aio.server.language.summary import best_messages
 from symbl_aio.server.wire import JSON, RefusedError, answer, sent_json, sent_object
 

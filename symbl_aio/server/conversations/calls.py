@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from symbl_aio.server import answers
-from symbl_aio.server.conversations import Conversation, Conversations
-from symbl_aio.server.formatted import Format, markdown, srt
+from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations.conversation import Conversation, Conversations
+from symbl_aio.server.conversations.formatted import Format, markdown, srt
+from symbl_aio.server.conversations.listing import listed
+from symbl_aio.server.conversations.speakers import laid_over
 from symbl_aio.server.jobs import Jobs, Status
-from symbl_aio.server.listing import listed
-from symbl_aio.server.speakers import laid_over
 from symbl_aio.server.wire import JSON, RefusedError, answer, flag, link, sent_object
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
 
-class Reading:
+class Calls:
     """Handles the calls below ``/v1/conversations``.
 
     What the vendor serves on another host (6.9, 6.21) is here under the same paths.
@@ -81,12 +81,14 @@ class Reading:
         metadata = (await sent_object(request)).get("metadata")
         if not isinstance(metadata, dict):
             raise RefusedError(400, '"metadata" is required and must be an object.')
+        texts: dict[str, str] = {}
         for key, value in metadata.items():
             if not isinstance(value, str) or len(value) > 128:
                 raise RefusedError(
                     400, f'"metadata.{key}" must be a string of at most 128 characters.'
                 )
-            about.metadata[key] = value
+            texts[key] = value
+        about.metadata.update(texts)
         return answer({"id": about.id, "metadata": dict(about.metadata)})
 
     async def _delete(self, request: web.Request) -> web.Response:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from symbl_aio.server import answers
-from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.analysis import (
     Analysis,
     Analytics,

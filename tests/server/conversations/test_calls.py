@@ -187,6 +187,13 @@ async def test_metadata_must_be_short_strings(caller: Any, body: Any) -> None:
     assert (await caller.put(path, body)).status == 400
 
 
+async def test_metadata_of_which_one_value_is_wrong_changes_nothing(caller: Any) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.put(path, {"metadata": {"agent": "7", "team": 8}})).status == 400
+    assert "metadata" not in (await caller.get(path)).body
+
+
 async def test_a_deleted_conversation_is_gone(caller: Any) -> None:
     path = await conversation(caller)
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from symbl_aio.server.conversations import Conversation
-from symbl_aio.server.formatted import Format, markdown, srt
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.formatted import Format, markdown, srt
 from symbl_aio.server.language.analysis import Analysis, Analytics, Insight, Message, Speaker
 
 ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")

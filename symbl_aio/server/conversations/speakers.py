@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.insights import Speaker, Utterance
 from symbl_aio.server.wire import JSON, RefusedError
 
@@ -30,11 +30,14 @@ def laid_over(conversation: Conversation, events: JSON) -> list[Utterance]:
 def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, float, float]]:
     if not isinstance(events, list):
         raise RefusedError(400, '"speakerEvents" is required and must be a list.')
+    # All are read before the first makes a member: a refusal changes nothing.
+    read = [_read(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
     turns: list[tuple[Speaker, float, float]] = []
     since: dict[str, float] = {}
     people: dict[str, Speaker] = {}
-    for index, event in enumerate(events):
-        kind, who, at = _read(conversation, event, f'"speakerEvents[{index}]')
+    for kind, name, email, at in read:
+        who = conversation.speaker(name, email)
+        assert who is not None
         people[who.id] = who
         if kind == "started_speaking":
             since.setdefault(who.id, at)
@@ -45,7 +48,7 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
     return turns
 
 
-def _read(conversation: Conversation, event: JSON, where: str) -> tuple[str, Speaker, float]:
+def _read(event: JSON, where: str) -> tuple[str, str | None, str | None, float]:
     if not isinstance(event, dict):
         raise RefusedError(400, f'{where}" must be an object.')
     kind, user, offset = event.get("type"), event.get("user"), event.get("offset")
@@ -53,13 +56,10 @@ def _read(conversation: Conversation, event: JSON, where: str) -> tuple[str, Spe
         raise RefusedError(400, f'{where}.type" must be started_speaking or stopped_speaking.')
     if not isinstance(user, dict) or not isinstance(offset, dict):
         raise RefusedError(400, f'{where}" must have "user" and "offset", both objects.')
-    name, email = user.get("name"), user.get("email")
-    who = conversation.speaker(
-        name if isinstance(name, str) else None, email if isinstance(email, str) else None
-    )
-    if who is None:
+    name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
+    if not name and not email:
         raise RefusedError(400, f'{where}.user" must have a name or an email.')
     seconds, nanos = offset.get("seconds", 0), offset.get("nanos", 0)
     if not isinstance(seconds, int | float) or not isinstance(nanos, int | float):
         raise RefusedError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
-    return str(kind), who, seconds + nanos / 1e9
+    return str(kind), name, email, seconds + nanos / 1e9

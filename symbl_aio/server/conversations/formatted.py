@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.analysis import Message
 
 # Speech of one person goes on as one paragraph until a pause as long as this, in seconds.

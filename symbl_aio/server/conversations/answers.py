@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from symbl_aio.server.conversations import Bookmark, Conversation
+from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.language.analysis import Entity, Insight, Message, Speaker, Topic
 from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.wire import JSON, after, instant_text

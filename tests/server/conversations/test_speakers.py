@@ -65,3 +65,10 @@ async def test_who_does_not_stop_goes_on_to_the_end(caller: Any, path: str) -> N
 )
 async def test_events_that_make_no_sense_are_refused(caller: Any, path: str, events: Any) -> None:
     assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
+
+
+async def test_a_refusal_leaves_no_member_behind(caller: Any, path: str) -> None:
+    events = [event("started_speaking", "Ann", 0), event("shouting", "Ann", 1)]
+
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
+    assert (await caller.get(f"{path}/members")).body == {"members": []}

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from symbl_aio.server.conversations import Conversation
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.wire import RefusedError, now, read_instant
 
 _MOST = 65536
