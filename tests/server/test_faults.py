@@ -208,7 +208,7 @@ async def test_faults_can_be_forgotten(caller: Any) -> None:
         ("retry_after:503", None),
         ("slow:ly", None),
         ("redirect", None),
-        ("reset", "PATCH"),
+        ("reset", "TRACE"),
         ("reset", "jobs"),
     ],
 )
