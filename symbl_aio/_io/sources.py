@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import aiofiles
 from attrs import frozen
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
 T = TypeVar("T")
+
+Chunk: TypeAlias = bytes | memoryview
+"""Bytes that nobody changes any more: a view is one of immutable bytes, cut without copying."""
+
+_PIECE: Final = 2**20
+"""What is handed over at a time of what was read at once. The stall watchdog is re-armed with
+each piece; smaller ones cost a wake-up of the receiver each."""
 
 # The caller's mistake or wish, as opposed to a machine that is out of handles or has a bad disk.
 _CALLERS_ERRNOS: Final = frozenset(
@@ -85,15 +92,16 @@ class Prepared:
     duration: float | None = None
     identity: Identity | None = None
 
-    def chunks(self, chunk_size: int) -> AsyncGenerator[bytes, None]:
+    def chunks(self, chunk_size: int) -> AsyncGenerator[Chunk, None]:
         """Give the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
 
-        Every call starts afresh; only a stream can be read once, and raises
-        ``UploadError`` after that. No piece is ever reused. Before the last piece is
-        given, everything is checked again: ``FileChangedError`` if the file is no longer
-        what it was, ``UploadError`` if it cannot be read or a stream is not of the length
-        that it announced, ``MediaRejectedError`` (before the first piece) if a ``Video``
-        stream is no mp4. Nothing stays open however the reading ends.
+        A file is read ``chunk_size`` bytes at a time, one such chunk ahead of what is given.
+        Every call starts afresh; only a stream can be read once, and raises ``UploadError``
+        after that. No piece is ever reused. Before the last piece is given, everything is
+        checked again: ``FileChangedError`` if the file is no longer what it was,
+        ``UploadError`` if it cannot be read or a stream is not of the length that it
+        announced, ``MediaRejectedError`` (before the first piece) if a ``Video`` stream is no
+        mp4. Nothing stays open however the reading ends.
         """
         media = self.media
         if not isinstance(media, Audio | Video) or self.size is None:
@@ -162,30 +170,54 @@ def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _cut(data: bytes, chunk_size: int) -> Iterator[bytes]:
-    return (data[at : at + chunk_size] for at in range(0, len(data), chunk_size))
+def _cut(data: bytes, chunk_size: int) -> Iterator[Chunk]:
+    if len(data) <= chunk_size:
+        if data:
+            yield data
+        return
+    view = memoryview(data)
+    for at in range(0, len(data), chunk_size):
+        yield view[at : at + chunk_size]
 
 
-async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[bytes, None]:
+async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[Chunk, None]:
     for chunk in _cut(data, chunk_size):
         yield chunk
 
 
 async def _file_chunks(
     path: str | os.PathLike[str], shown: str, seen: Identity, chunk_size: int
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Chunk, None]:
     async with _opened(path, shown) as file:
         await _refuse_change(file, shown, seen)
         left = seen.size
-        while left:
-            with _explained(shown):
-                chunk = await _to_its_end(file.read(min(chunk_size, left)))
-            left -= len(chunk)
-            if not left or not chunk:
-                await _refuse_change(file, shown, seen)
-            if not chunk:
-                raise FileChangedError(f"{shown} ended {left} bytes early; {_AGAIN}")
-            yield chunk
+        reading = asyncio.ensure_future(file.read(min(chunk_size, left)))
+        try:
+            while left:
+                with _explained(shown):
+                    chunk = await _to_its_end(reading)
+                left -= len(chunk)
+                if not left or not chunk:
+                    await _refuse_change(file, shown, seen)
+                if not chunk:
+                    raise FileChangedError(f"{shown} ended {left} bytes early; {_AGAIN}")
+                if left:
+                    reading = asyncio.ensure_future(file.read(min(chunk_size, left)))
+                    # A task takes its first step at the next turn of the loop. Without one
+                    # here, the disk would begin only once the socket is full.
+                    await asyncio.sleep(0)
+                for piece in _cut(chunk, _PIECE):
+                    yield piece
+        finally:
+            await _no_longer_wanted(reading)
+
+
+async def _no_longer_wanted(reading: asyncio.Task[bytes]) -> None:
+    """Wait for the end of a reading ahead, since its file is about to be closed."""
+    if not reading.done():
+        await _to_its_end(asyncio.wait({reading}))
+    if not reading.cancelled():
+        reading.exception()  # nobody asked for these bytes, so nobody is told
 
 
 async def _refuse_change(file: AsyncFileIO, shown: str, seen: Identity) -> None:
@@ -240,7 +272,7 @@ async def _to_its_end(work: Awaitable[T]) -> T:
 
 async def _stream_chunks(
     media: Audio | Video, stream: OneShot, size: int, chunk_size: int
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Chunk, None]:
     iterator = aiter(stream)
     # What came last waits here for its successor, so that the end is known before it is given.
     held, received = b"", 0

@@ -23,6 +23,7 @@ import aiohttp
 from yarl import URL
 
 from symbl_aio._core.wire import Answer, Call
+from symbl_aio._io.sources import Chunk
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     ConfigurationError,
@@ -66,7 +67,7 @@ class Body:
     """
 
     def __init__(
-        self, chunks: AsyncGenerator[bytes, None], size: int, moved: Callable[[int, int], None]
+        self, chunks: AsyncGenerator[Chunk, None], size: int, moved: Callable[[int, int], None]
     ) -> None:
         self.size = size
         self.started = False
@@ -81,13 +82,13 @@ class Body:
         self._sent = 0
         self._reading = asyncio.Lock()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[Chunk]:
         if self._taken:
             raise ReplayRefusedError("a body is sent once")
         self._taken = True
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         async with self._reading:
             self.started = self.starved = True
             self._moved(self._sent, self.size)
@@ -106,7 +107,7 @@ class Body:
             self.complete = complete
             return chunk
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> Chunk:
         async for chunk in self._chunks:
             if self._sent + len(chunk) > self.size:
                 raise UploadError(f"the body is longer than the {self.size} bytes announced")

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from symbl_aio._io.sources import Identity, Prepared, _to_its_end, prepare
+from symbl_aio._io.sources import _PIECE, Chunk, Identity, Prepared, _to_its_end, prepare
 from symbl_aio.errors import (
     ClientClosedError,
     FileChangedError,
@@ -45,14 +45,14 @@ def is_open(path: Path) -> bool:
     return str(path) in {file.path for file in psutil.Process().open_files()}
 
 
-async def drain(chunks: AsyncIterator[bytes], into: list[bytes]) -> bytes:
+async def drain(chunks: AsyncIterator[Chunk], into: list[Chunk]) -> bytes:
     """Read to the end; what was given before an error is found in ``into``."""
     async for chunk in chunks:
         into.append(chunk)  # noqa: PERF401 - a comprehension would lose it on an error
     return b"".join(into)
 
 
-async def read(prepared: Prepared, into: list[bytes] | None = None) -> bytes:
+async def read(prepared: Prepared, into: list[Chunk] | None = None) -> bytes:
     return await drain(prepared.chunks(CHUNK), [] if into is None else into)
 
 
@@ -90,6 +90,24 @@ class SlowDisk(ThreadPoolExecutor):
 
     def release(self) -> None:
         self._gate.set()
+
+
+class BrokenDisk(ThreadPoolExecutor):
+    """Fails at its ``breaks``-th work."""
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__(1)
+        self._until_broken = breaks
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._until_broken -= 1
+        if self._until_broken:
+            return super().submit(fn, *args, **kwargs)
+
+        def fail() -> Any:
+            raise OSError("the disk is broken")
+
+        return super().submit(fail)
 
 
 @contextmanager
@@ -268,7 +286,7 @@ async def test_a_machine_out_of_handles_is_no_fault_of_the_recording(talk: Path)
 async def test_a_file_is_given_whole_in_pieces(tmp_path: Path, size: int):
     path = tmp_path / "sound"
     path.write_bytes(os.urandom(size))
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     assert await read(await prepare(Audio(path)), chunks) == path.read_bytes()
     assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
@@ -327,7 +345,7 @@ async def test_a_file_that_changed_since_the_first_look_is_refused(
 ):
     prepared = await prepare(Video(talk))
     change(talk)
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     with pytest.raises(FileChangedError, match=rf"talk\.mp4' changed .*{words}.*submit it again"):
         await read(prepared, chunks)
@@ -366,7 +384,69 @@ async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
     first = await anext(chunks)
     replace(talk)
 
-    assert first + b"".join([chunk async for chunk in chunks]) == data
+    assert b"".join([first, *[chunk async for chunk in chunks]]) == data
+
+
+async def test_a_large_chunk_is_handed_over_in_views_of_it(tmp_path: Path):
+    path = tmp_path / "sound"
+    path.write_bytes(os.urandom(2 * _PIECE + 1))
+    chunks: list[Chunk] = []
+
+    data = await drain((await prepare(Audio(path))).chunks(4 * _PIECE), chunks)
+
+    assert data == path.read_bytes()
+    assert [len(chunk) for chunk in chunks] == [_PIECE, _PIECE, 1]
+    assert len({id(chunk.obj) for chunk in chunks if isinstance(chunk, memoryview)}) == 1
+
+
+async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
+    disk = SlowDisk(held=4)  # open, compare, and the first chunk go before
+    chunks = (await prepare(Video(talk))).chunks(CHUNK)
+    asyncio.get_running_loop().set_default_executor(disk)
+
+    await anext(chunks)
+    await disk.at_work.wait()  # though nobody has asked for the second one
+
+    disk.release()
+    await chunks.aclose()
+    assert not is_open(talk)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+async def test_a_file_is_not_closed_under_a_reading_ahead(talk: Path, times: int):
+    disk = SlowDisk(held=4)
+    chunks = (await prepare(Video(talk))).chunks(CHUNK)
+    asyncio.get_running_loop().set_default_executor(disk)
+    await anext(chunks)
+    await disk.at_work.wait()
+
+    closing = asyncio.create_task(chunks.aclose())
+    for _ in range(times):
+        await asyncio.sleep(0)  # one turn of the loop, to begin and to deliver it
+        closing.cancel()
+    await asyncio.sleep(0)
+    assert is_open(talk)
+    disk.release()
+
+    await asyncio.wait({closing})
+    assert closing.cancelled() == (times > 0)
+    assert not is_open(talk)
+
+
+async def test_a_reading_ahead_that_fails_unwanted_is_not_left_unnoticed(talk: Path):
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, what: complaints.append(what))
+    chunks = (await prepare(Video(talk))).chunks(CHUNK)
+    disk = BrokenDisk(breaks=4)
+    loop.set_default_executor(disk)
+
+    await anext(chunks)
+    await chunks.aclose()
+
+    gc.collect()
+    assert complaints == []
+    assert not is_open(talk)
 
 
 async def test_a_reading_that_fails_names_file_and_cause(talk: Path):
@@ -385,7 +465,7 @@ SHORT = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 @pytest.mark.skipif(not SHORT.exists(), reason="needs a file that is shorter than it says")
 async def test_a_file_shorter_than_it_says_is_never_given_whole():
     prepared = await prepare(Audio(SHORT))
-    given: list[bytes] = []
+    given: list[Chunk] = []
 
     with pytest.raises(FileChangedError, match=r"enabled' ended \d+ bytes early"):
         await read(prepared, given)
@@ -502,7 +582,7 @@ def test_the_identity_of_a_file_tells_what_changed():
 
 async def test_bytes_are_cut_and_small_ones_given_as_they_are():
     data = os.urandom(2 * CHUNK + 1)
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     assert await read(await prepare(Audio(data)), chunks) == data
     assert [len(chunk) for chunk in chunks] == [CHUNK, CHUNK, 1]
@@ -515,7 +595,7 @@ async def test_bytes_are_cut_and_small_ones_given_as_they_are():
 async def test_a_stream_is_given_whole_and_large_items_are_cut():
     items = [b"a", b"", b"b" * (CHUNK + 1), b"", b"c" * (3 * CHUNK)]
     size = sum(map(len, items))
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     assert await read(await prepare(Audio(stream(*items), size=size)), chunks) == b"".join(items)
     assert max(map(len, chunks)) == CHUNK
@@ -560,7 +640,7 @@ async def test_a_producer_may_reuse_its_buffer():
 async def test_a_stream_that_is_not_as_announced_is_never_given_whole(
     items: list[Any], size: int, words: str
 ):
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     with pytest.raises(UploadError, match=words) as caught:
         await read(await prepare(Audio(stream(*items), size=size)), chunks)
@@ -581,7 +661,7 @@ async def test_our_own_errors_pass_through_a_stream():
 async def test_a_video_stream_is_held_back_until_its_brand_is_seen(talk: Path, step: int):
     data = talk.read_bytes()
     items = [data[at : at + step] for at in range(0, len(data), step)]
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     assert await read(await prepare(Video(stream(*items), size=len(data))), chunks) == data
     assert len(chunks[0]) >= 12
@@ -589,7 +669,7 @@ async def test_a_video_stream_is_held_back_until_its_brand_is_seen(talk: Path, s
 
 @pytest.mark.parametrize("items", [[b"These are ", b"the notes of our meeting"], [b"x" * 34]])
 async def test_a_video_stream_that_is_no_mp4_gives_nothing(items: list[bytes]):
-    chunks: list[bytes] = []
+    chunks: list[Chunk] = []
 
     with pytest.raises(MediaRejectedError, match=r"Video\(<stream of 34 bytes>\) is of an unkn"):
         await read(await prepare(Video(stream(*items), size=34)), chunks)

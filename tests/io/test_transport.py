@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from symbl_aio._core.wire import Answer, Call
-from symbl_aio._io.sources import prepare
+from symbl_aio._io.sources import Chunk, prepare
 from symbl_aio._io.transport import (
     Body,
     ReplayRefusedError,
@@ -63,7 +63,7 @@ def no_matter(_sent: int, _total: int) -> None:
     pass
 
 
-async def drain(body: Body) -> list[bytes]:
+async def drain(body: Body) -> list[Chunk]:
     return [chunk async for chunk in body]
 
 
