@@ -111,9 +111,9 @@ class Submissions:
 
     def _check(self, asked: dict[str, JSON]) -> None:
         parameters.check(asked)
-        for identity in stored_trackers(asked):
-            if identity not in self._management.trackers:
-                raise RefusedError(400, f'"trackers" names an unknown one: {identity}.')
+        unknown = set(stored_trackers(asked)).difference(self._management.trackers)
+        if unknown:
+            raise RefusedError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')
 
     async def _take_json(self, request: web.Request, received: Received) -> dict[str, JSON]:
         pieces = []
