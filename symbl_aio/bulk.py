@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from symbl_aio.conversations import Conversation
-from symbl_aio.errors import SymblError
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 
@@ -100,7 +99,7 @@ async def _outcome(index: int, source: S, submit: Callable[[S], Submission]) -> 
             submission.cancel()
             raise
         return Outcome(index, source, job, await job, None)
-    except (SymblError, OSError) as error:
+    except Exception as error:  # whatever it is: of a token callable, of a stream
         return Outcome(index, source, job, None, error)
 
 

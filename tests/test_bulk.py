@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from symbl_aio import (
+    Config,
     ConfigurationError,
     JobFailedError,
     Limits,
     MediaRejectedError,
+    SymblClient,
     Text,
 )
 from symbl_aio.testing import LocalSymbl
@@ -127,6 +129,20 @@ async def test_an_error_of_the_sources_comes_after_the_outcomes_of_what_they_gav
         assert (await anext(found)).ok
         with pytest.raises(LookupError):
             await anext(found)
+
+
+async def test_an_error_that_is_none_of_ours_is_an_outcome_as_well(server: LocalSymbl) -> None:
+    given = 0
+
+    async def forgetful() -> str:
+        nonlocal given
+        given += 1
+        raise LookupError(f"the vault is locked ({given})")
+
+    async with SymblClient(forgetful, config=Config(base_url=server.base_url, **QUICK)) as symbl:
+        outcomes = [outcome async for outcome in symbl.map([Text("One."), Text("Two.")])]
+    assert sorted(outcome.index for outcome in outcomes) == [0, 1]
+    assert all(isinstance(outcome.error, LookupError) for outcome in outcomes)
 
 
 async def test_leaving_early_withdraws_what_was_not_sent(server: LocalSymbl) -> None:
