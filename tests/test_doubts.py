@@ -18,6 +18,8 @@ from symbl_aio import (
     Utterance,
     Video,
 )
+from symbl_aio._core.wire import Answer
+from symbl_aio._io.doubts import Doubts
 from symbl_aio.media import MediaLike
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
@@ -298,6 +300,26 @@ async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
                 await error.reconcile()
         server.release()
         await other
+
+
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Tue, 05 Mar 2024 08:00:00 +9999999999999999", "5 Mar 99999 08:00:00 GMT"]
+)
+async def test_a_server_without_a_readable_clock_proves_nothing_by_a_name(
+    date: str,
+) -> None:
+    """Such a server is stood in for by its answer: no other part of it matters here."""
+    answer = Answer(200, {"date": date}, '{"conversations": []}')
+
+    async def read(_call: object) -> Answer:
+        return answer
+
+    doubts = Doubts(read, lambda _job_id, _conversation_id: None)
+    doubt = doubts.open(
+        "k", conversation_id=None, name="Standup", text="Hi.", sent_at=0.0, nonce=None
+    )
+    with pytest.raises(StillAmbiguousError):
+        await doubts.find_proof(doubt)
 
 
 async def test_reconciling_needs_an_open_client(server: LocalSymbl) -> None:
