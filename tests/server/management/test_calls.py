@@ -231,8 +231,8 @@ async def test_the_newer_family_has_more_fields_and_patches(newer: Any) -> None:
     assert (await patch(newer, one, taken)).status == 409
     wrong = {"op": "replace", "path": "/vocabulary", "value": "discount"}
     assert (await patch(newer, one, wrong)).status == 400
-    wrong = {"op": "replace", "path": "/description", "value": 1}
-    assert (await patch(newer, one, wrong)).status == 400
+    number: Any = {"op": "replace", "path": "/description", "value": 1}
+    assert (await patch(newer, one, number)).status == 400
     assert (await patch(newer, "/v1/manage/trackers/1", taken)).status == 404
     assert (await delete(newer, one)).body["deleted"] is True
 
