@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.harness import Question
 
-MODULES: Final = ("small_jobs", "decoding")
+MODULES: Final = ("small_jobs", "polling", "decoding")
 
 
 def questions() -> list[Question]:

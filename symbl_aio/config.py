@@ -133,11 +133,16 @@ class Polls:
     """How often jobs are asked for their status (Job API page: GET is the only way).
 
     A job of age *a* is asked again after ``share`` x *a*, within ``floor`` and
-    ``ceiling``, give or take ``jitter`` (a fraction). All jobs of a client together
-    cost at most ``per_second`` requests a second; polls brought forward by a webhook
-    have a budget of their own, ``hinted_per_second``. A job unknown to the server
-    (404) gets ``not_found_grace`` seconds before it is lost; one still unfinished
-    after ``track_for`` is lost too.
+    ``ceiling``, give or take ``jitter`` (a fraction). Once eight jobs of the client have
+    ended, the ages at which they did say when it is worth asking: first about the age
+    of the youngest, then more often where many ended, about ``share`` of the usual age
+    apart and within the same bounds. While webhooks tell every end, the other polls only
+    look for a lost one, at long intervals.
+
+    All jobs of a client together cost at most ``per_second`` requests a second; polls
+    brought forward by a webhook have a budget of their own, ``hinted_per_second``. A job
+    unknown to the server (404) gets ``not_found_grace`` seconds before it is lost; one
+    still unfinished after ``track_for`` is lost too.
     """
 
     share: float = field(default=0.1, validator=_positive)

@@ -1,8 +1,10 @@
 """Decide which job is asked for its status next. Knows no clock, network or random source.
 
 One plan for all jobs of a client (Job API page: GET is the only way to learn a status).
-A job is asked less often as it ages; all together stay within a budget; a poll that a
-webhook asked for is brought forward and counts against a budget of its own.
+A job is asked less often as it ages, and when a client's jobs have shown how long they
+take, at the ages at which they end. All together stay within a budget; a poll that a
+webhook asked for is brought forward and counts against a budget of its own. Where
+webhooks have proven to tell every end, the other polls only catch one that was lost.
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ from typing import Final
 
 from attrs import define
 
+from symbl_aio._core.habits import Habits
 from symbl_aio.config import Polls
 
 _BURST_SECONDS: Final = 0.1
 _HINT_GAP: Final = 1.0
 """Seconds between two hinted polls of one job, so that a leaked webhook URL costs little."""
+_TRUSTED: Final = 3
+"""So many ends in a row that a webhook told let the next one be expected of a webhook."""
+_BACKSTOP: Final = 20
+"""Ceilings between two polls that only catch a lost webhook."""
 
 
 class Budget:
@@ -47,10 +54,17 @@ class _Watch:
     hint_at: float = float("-inf")
     asked_at: float = float("-inf")
     missing_since: float | None = None
+    running_at: float | None = None
+    """When it was last known not to have ended."""
+    told: bool = False
+    """Whether a hint said that it ended."""
 
 
 class PollPlan:
-    """When to ask for each job. A job taken by ``due`` waits until ``again`` or ``forget``."""
+    """When to ask for each job.
+
+    A job taken by ``due`` waits until ``again``, ``ended`` or ``forget``.
+    """
 
     def __init__(self, policy: Polls) -> None:
         self._policy = policy
@@ -59,6 +73,8 @@ class PollPlan:
         self._hints: list[tuple[float, str]] = []
         self._ordinary = Budget(policy.per_second)
         self._hinted = Budget(policy.hinted_per_second)
+        self._habits = Habits(policy.share)
+        self._told_in_a_row = 0
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -73,13 +89,32 @@ class PollPlan:
         long one is not done at once.
         """
         if job_id not in self._watches:
-            first = self._interval((duration or 0.0) - age)
+            first = self._by_rule((duration or 0.0) - age)
+            if not age:
+                first = max(first, self._next_age(0.0))
             watch = self._watches[job_id] = _Watch(born=now - age, at=now + first)
+            watch.running_at = None if age else now
             heappush(self._heap, (watch.at, job_id))
 
     def forget(self, job_id: str) -> None:
         """Take a job off the plan; harmless if it is not on it."""
         self._watches.pop(job_id, None)
+
+    def ended(self, job_id: str, now: float, *, luck: float) -> None:
+        """Take a job off the plan that was found ended, and learn from it.
+
+        ``luck``, from 0 to 1, says where between the last two questions it is taken to
+        have ended: always at the later one, and a server that became faster would never
+        be noticed.
+        """
+        watch = self._watches.pop(job_id, None)
+        if watch is None:
+            return
+        self._told_in_a_row = self._told_in_a_row + 1 if watch.told else 0
+        if watch.told:
+            self._habits.note(now - watch.born)
+        elif watch.running_at is not None:
+            self._habits.note(watch.running_at - watch.born + luck * (now - watch.running_at))
 
     def hint(self, job_id: str, now: float) -> None:
         """Bring a job's poll forward. Harmless for a job not watched, or hinted already.
@@ -88,7 +123,7 @@ class PollPlan:
         """
         watch = self._watches.get(job_id)
         if watch is not None and not watch.hinted:
-            watch.hinted = True
+            watch.hinted = watch.told = True
             if not watch.asked:
                 self._plan_hinted(job_id, watch, now)
 
@@ -119,17 +154,20 @@ class PollPlan:
         if watch is None:
             return
         watch.asked = False
-        interval = self._interval(now - watch.born)
+        age = now - watch.born
+        interval = self._next_age(age) - age
         watch.at = now + interval * (1 + self._policy.jitter * jitter)
         heappush(self._heap, (watch.at, job_id))
         if watch.hinted:  # while it was being asked: the answer may be older than the hint
             self._plan_hinted(job_id, watch, now)
 
-    def found(self, job_id: str) -> None:
-        """Note that the server knows the job: the grace of an earlier 404 is over."""
+    def unfinished(self, job_id: str, asked_at: float) -> None:
+        """Note that the server works on the job: the grace of an earlier 404 is over."""
         watch = self._watches.get(job_id)
         if watch is not None:
             watch.missing_since = None
+            watch.running_at = asked_at
+            watch.told = watch.hinted  # an earlier hint was wrong; one that waits is newer
 
     def is_missing_too_long(self, job_id: str, now: float) -> bool:
         """Note a 404, and say whether its grace is used up."""
@@ -153,7 +191,21 @@ class PollPlan:
         watch.hint_at = max(now, watch.asked_at + _HINT_GAP)
         heappush(self._hints, (watch.hint_at, job_id))
 
-    def _interval(self, age: float) -> float:
+    def _next_age(self, age: float) -> float:
+        """Say at which age a job is best asked next."""
+        policy, habits = self._policy, self._habits
+        if self._told_in_a_row >= _TRUSTED:
+            late = 1.5 * habits.median if habits.known else policy.ceiling
+            wait = min(max(2 * age, late - age), _BACKSTOP * policy.ceiling)
+            return age + max(policy.floor, wait)
+        learned = habits.next_age(age)
+        if learned is None:
+            return age + self._by_rule(age)
+        latest = max(age, habits.youngest) + policy.ceiling
+        return max(age + policy.floor, min(learned, latest))
+
+    def _by_rule(self, age: float) -> float:
+        """Give the interval at an age of which nothing is known."""
         policy = self._policy
         return min(policy.ceiling, max(policy.floor, policy.share * age))
 

@@ -124,7 +124,8 @@ class Poller:
 
     async def _question(self, job: Job, source: StatusSource) -> None:
         self.polls += 1
-        self._recent.append(monotonic())
+        asked_at = monotonic()
+        self._recent.append(asked_at)
         if len(self._recent) > _MOST_RECENT:
             self._recent.popleft()
         answer = await self._api.ask_once(endpoints.job(job.id))
@@ -132,8 +133,8 @@ class Poller:
         status = JobStatus.parse(raw_status)
         if status is JobStatus.UNKNOWN:
             self._warn(raw_status)
-        self._plan.found(job.id)
         if not status.is_terminal:
+            self._plan.unfinished(job.id, asked_at)
             self._seen(job)
         if job._advance(status, raw_status, source):
             self._tell(JobMoved(job.id, job.conversation_id, status, raw_status, source))
@@ -144,6 +145,8 @@ class Poller:
         if asking.cancelled():
             return
         error, now = asking.exception(), monotonic()
+        if job.status.is_terminal:
+            self._plan.ended(job.id, now, luck=self._luck())
         if job.status is JobStatus.COMPLETED:
             self._end(job, None)
         elif job.status is JobStatus.FAILED:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from attrs import define
 from hypothesis import given
@@ -154,13 +156,119 @@ def test_unknown_jobs_do_no_harm():
     plan.forget("job")
     plan.hint("job", 0)
     plan.again("job", 0, jitter=0)
-    plan.found("job")
+    plan.unfinished("job", 100)
 
     assert not plan.is_missing_too_long("job", 1e9)
     assert not plan.is_too_old("job", 1e9)
     assert plan.due(1e9, 10) == []
     assert plan.next_at() is None
     assert entries(plan) == 0
+
+
+# What earlier jobs teach
+
+
+def live(
+    plan: PollPlan, job_id: str, born: float, age: float, *, told: bool = False
+) -> list[float]:
+    """Let a job end at an age, and give the ages at which it was asked."""
+    plan.watch(job_id, born)
+    asked: list[float] = []
+    while True:
+        at = plan.next_at()
+        assert at is not None
+        if told and at - born > age:
+            told = False
+            plan.hint(job_id, born + age)
+            continue
+        assert plan.due(at, 10)
+        asked.append(at - born)
+        if at - born >= age:
+            plan.ended(job_id, at, luck=0.5)
+            return asked
+        plan.unfinished(job_id, at)
+        plan.again(job_id, at, jitter=0)
+
+
+def taught(policy: Polls = PATIENT, *, age: float, jobs: int = 40, told: bool = False) -> PollPlan:
+    plan = PollPlan(policy)
+    for number in range(jobs):
+        live(plan, f"old {number}", 1000.0 * number, age, told=told)
+    return plan
+
+
+def test_jobs_that_always_take_long_are_not_asked_for_early():
+    at_first = live(PollPlan(PATIENT), "job", 0, 60)
+    later = live(taught(age=60), "job", 1e6, 60)
+
+    assert len(later) < len(at_first) / 2
+    assert later[0] > 30
+    assert later[-1] < 60 + PATIENT.ceiling
+
+
+def test_intervals_stay_within_floor_and_ceiling_once_a_job_may_have_ended():
+    plan = taught(age=1000, jobs=300)
+    asked = live(plan, "job", 1e6, 3000)
+
+    assert asked[0] > PATIENT.ceiling
+    gaps = [after - before for before, after in pairwise(asked)]
+    assert min(gaps) > PATIENT.floor - HAIR
+    assert max(gaps) < PATIENT.ceiling + HAIR
+
+
+def test_a_server_that_became_faster_is_noticed():
+    plan = taught(age=100)
+    asked = [live(plan, f"job {number}", 1e6 + 1000 * number, 5) for number in range(300)]
+
+    assert asked[0][-1] > 20
+    assert asked[-1][-1] < 7
+
+
+def test_a_job_attached_again_teaches_nothing_unless_it_was_seen_unfinished():
+    plan = taught(age=50, jobs=20)
+    before = live(plan, "before", 1e5, 50)
+    for number in range(200):
+        plan.watch(str(number), 1e6, age=86_000)
+        plan.ended(str(number), 1e6 + 1, luck=0.5)
+
+    assert live(plan, "job", 2e6, 50) == pytest.approx(before, abs=10)
+
+
+def test_where_webhooks_tell_every_end_hardly_anything_is_asked():
+    plan = taught(age=60, told=True)
+
+    assert live(plan, "job", 1e6, 59, told=True) == [59]
+    assert live(plan, "lost", 2e6, 170) == [90, 270], "for one may be lost"
+
+
+def test_a_lost_webhook_brings_the_polls_back():
+    plan = taught(age=60, told=True)
+    live(plan, "lost", 1e6, 60)
+
+    assert len(live(plan, "job", 2e6, 60)) > 1
+
+
+def test_a_webhook_that_was_wrong_proves_nothing():
+    plan = PollPlan(PATIENT)
+    for number in range(3):
+        job_id, born = str(number), 1000.0 * number
+        plan.watch(job_id, born)
+        plan.hint(job_id, born + 0.5)
+        assert plan.due(born + 0.5, 1) == hinted(job_id)
+        plan.unfinished(job_id, born + 0.5)
+        plan.again(job_id, born + 0.5, jitter=0)
+        plan.ended(job_id, born + 2, luck=0)
+
+    plan.watch("job", 1e6)
+    assert plan.next_at() == 1e6 + PATIENT.floor
+
+
+def test_the_end_of_an_unknown_job_does_no_harm():
+    plan = plan_of("job")
+    plan.ended("other", 1, luck=0.5)
+    plan.unfinished("other", 1)
+
+    assert plan.due(1, 10) == ordinary("job")
 
 
 # Hints
@@ -361,7 +469,7 @@ def test_a_job_unknown_to_the_server_has_a_grace():
 def test_an_answer_about_the_job_ends_the_grace():
     plan = plan_of("job", policy=Polls(not_found_grace=30))
     plan.is_missing_too_long("job", 100)
-    plan.found("job")
+    plan.unfinished("job", 100)
 
     assert not plan.is_missing_too_long("job", 140)
     assert plan.is_missing_too_long("job", 170)
