@@ -9,6 +9,9 @@
             print(message.sender.name, message.text)
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
 from symbl_aio._io.engine import Stats
 from symbl_aio.bulk import Outcome
 from symbl_aio.client import SymblClient
@@ -33,6 +36,7 @@ from symbl_aio.errors import (
     ConcurrencyLimitError,
     ConfigurationError,
     DecodeError,
+    EarlyReadWarning,
     FileChangedError,
     JobError,
     JobFailedError,
@@ -64,15 +68,7 @@ from symbl_aio.events import (
 )
 from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
 from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
-from symbl_aio.models import (
-    ActionItem,
-    FollowUp,
-    JobStatus,
-    Message,
-    Page,
-    Question,
-    Topic,
-)
+from symbl_aio.models import JobStatus, Page
 from symbl_aio.options import (
     ChannelMetadata,
     CustomEntity,
@@ -85,30 +81,138 @@ from symbl_aio.options import (
     TrackerRef,
 )
 
+if TYPE_CHECKING:
+    from symbl_aio.bookmarks import Bookmarks
+    from symbl_aio.drafts import (
+        BookmarkDraft,
+        Colors,
+        EntityDraft,
+        GroupDraft,
+        Patch,
+        SpeakerEvent,
+        TrackerDraft,
+        criteria,
+    )
+    from symbl_aio.everything import Everything
+    from symbl_aio.management import Entities, Groups, Settings, Trackers
+    from symbl_aio.models import (
+        AbstractTopic,
+        ActionItem,
+        Analytics,
+        Bookmark,
+        BookmarkSummary,
+        CallScore,
+        ComprehensiveActionItem,
+        ConversationGroup,
+        ConversationInfo,
+        Criterion,
+        DetectedTracker,
+        Entity,
+        EntityMatch,
+        EntityValue,
+        Experience,
+        FollowUp,
+        FormattedTranscript,
+        Insight,
+        InsightEntity,
+        InsightRef,
+        Intent,
+        MemberAnalytics,
+        Message,
+        MessageRef,
+        Metric,
+        Notice,
+        Overlap,
+        OverlapMember,
+        ParentRef,
+        Phrase,
+        Progress,
+        Question,
+        Sentiment,
+        StoredEntity,
+        StoredTracker,
+        SummaryItem,
+        TimeShare,
+        Topic,
+        TrackerMatch,
+        User,
+        Word,
+    )
+    from symbl_aio.transcripts import TalkTime, talk_time, to_markdown, to_srt, to_text, to_webvtt
+
+# Imported when it is first used, since making a class takes attrs half a millisecond and
+# most programs need few of these.
+_HOMES = {
+    "bookmarks": "Bookmarks",
+    "drafts": (
+        "BookmarkDraft Colors EntityDraft GroupDraft Patch SpeakerEvent TrackerDraft criteria"
+    ),
+    "everything": "Everything",
+    "management": "Entities Groups Settings Trackers",
+    "models": (
+        "AbstractTopic ActionItem Analytics Bookmark BookmarkSummary CallScore "
+        "ComprehensiveActionItem ConversationGroup ConversationInfo Criterion DetectedTracker "
+        "Entity EntityMatch EntityValue Experience FollowUp FormattedTranscript Insight "
+        "InsightEntity InsightRef Intent MemberAnalytics Message MessageRef Metric Notice "
+        "Overlap OverlapMember ParentRef Phrase Progress Question Sentiment StoredEntity "
+        "StoredTracker SummaryItem TimeShare Topic TrackerMatch User Word"
+    ),
+    "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
 __all__ = [
     "APIError",
+    "AbstractTopic",
     "Acceptance",
     "AccessToken",
     "ActionItem",
     "AmbiguousSubmissionError",
+    "Analytics",
     "AppendBlockedError",
     "Audio",
     "AudioURL",
     "AuthenticationError",
     "BadRequestError",
+    "Bookmark",
+    "BookmarkDraft",
+    "BookmarkSummary",
+    "Bookmarks",
+    "CallScore",
     "ChannelMetadata",
     "ClientClosedError",
+    "Colors",
+    "ComprehensiveActionItem",
     "ConcurrencyLimitError",
     "Config",
     "ConfigurationError",
     "Conversation",
+    "ConversationGroup",
+    "ConversationInfo",
     "Credentials",
+    "Criterion",
     "CustomEntity",
     "DecodeError",
+    "DetectedTracker",
+    "EarlyReadWarning",
+    "Entities",
+    "Entity",
+    "EntityDraft",
+    "EntityMatch",
+    "EntityValue",
     "Event",
+    "Everything",
+    "Experience",
     "Features",
     "FileChangedError",
     "FollowUp",
+    "FormattedTranscript",
+    "GroupDraft",
+    "Groups",
+    "Insight",
+    "InsightEntity",
+    "InsightRef",
+    "Intent",
     "Job",
     "JobEnded",
     "JobError",
@@ -122,42 +226,85 @@ __all__ = [
     "Limits",
     "MediaOptions",
     "MediaRejectedError",
+    "MemberAnalytics",
     "Message",
+    "MessageRef",
+    "Metric",
     "NotFoundError",
+    "Notice",
     "Observer",
     "Outcome",
+    "Overlap",
+    "OverlapMember",
     "Page",
+    "ParentRef",
+    "Patch",
     "PermissionDeniedError",
+    "Phrase",
     "PollFailed",
     "Polls",
+    "Progress",
     "Question",
     "QueueFullError",
     "Retries",
     "SalesMetadata",
+    "Sentiment",
     "ServerError",
+    "Settings",
     "Speaker",
+    "SpeakerEvent",
     "Stats",
     "StillAmbiguousError",
+    "StoredEntity",
+    "StoredTracker",
     "Submission",
     "SubmissionAccepted",
     "SubmissionEnded",
     "SubmissionQueued",
     "SubmissionRefused",
     "SubmissionStarted",
+    "SummaryItem",
     "SymblClient",
     "SymblError",
+    "TalkTime",
     "Text",
     "TextOptions",
+    "TimeShare",
     "Timeouts",
     "Topic",
     "Tracker",
+    "TrackerDraft",
+    "TrackerMatch",
     "TrackerRef",
+    "Trackers",
     "TransportError",
     "UntrustedServerError",
     "UploadError",
     "UploadProgress",
     "UploadStalledError",
+    "User",
     "Utterance",
     "Video",
     "VideoURL",
+    "Word",
+    "criteria",
+    "talk_time",
+    "to_markdown",
+    "to_srt",
+    "to_text",
+    "to_webvtt",
 ]
+
+
+if not TYPE_CHECKING:  # or else a misspelt name would be of type object
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return __all__

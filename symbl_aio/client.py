@@ -7,12 +7,17 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
+from datetime import datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 import aiohttp
 
+from symbl_aio import listing, models
+from symbl_aio._core import endpoints
+from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio.bulk import Outcome, outcomes
@@ -29,6 +34,9 @@ from symbl_aio.events import Observer
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
+
+if TYPE_CHECKING:
+    from symbl_aio.management import Entities, Groups, Settings, Trackers
 
 S = TypeVar("S", bound=MediaLike)
 
@@ -64,6 +72,7 @@ class SymblClient:
                 "app_secret), AccessToken(token) or an async callable that gives a token"
             )
         self.config = Config() if config is None else config
+        self._changing = asyncio.Lock()
         self._engine = Engine(
             self.config,
             credentials,
@@ -232,6 +241,71 @@ class SymblClient:
     def conversation(self, conversation_id: str) -> Conversation:
         """Give a conversation by its id. No I/O."""
         return self._engine.conversation(check_id("conversation_id", conversation_id))
+
+    def conversations(
+        self,
+        *,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        sort: str | None = None,
+        filter: str | None = None,
+        page_size: int = 100,
+    ) -> AsyncGenerator[models.ConversationInfo, None]:
+        """Go through the account's conversations: ``async for info in client.conversations()``.
+
+        Without ``start_time`` only those of the last seven days are shown: give it to see
+        older ones. Both times are aware datetimes, and before now. ``order`` is by start
+        time; in descending order one may be given twice while new ones arrive. ``filter`` is
+        RSQL about at most two things, as ``criteria({"agentId": "johndoe"})`` writes it.
+        Pages of ``page_size`` are asked for as the iteration comes to them, until one is
+        empty. Raises as ``Conversation`` does, when the iteration comes to it.
+        Conversation API, "Get conversations" page.
+        """
+        return listing.conversations(
+            self._engine,
+            start_time=start_time,
+            end_time=end_time,
+            order=order,
+            sort=sort,
+            filter=filter,
+            page_size=page_size,
+        )
+
+    async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
+        """Give the link to the ready-made list of all conversations, a secret (newer hosts)."""
+        answer = await self._engine.call(
+            endpoints.insights_ui(include_call_score=include_call_score)
+        )
+        return decode(models.Experience, answer.json(), text=answer.text)
+
+    @cached_property
+    def trackers(self) -> Trackers:
+        """The account's trackers (Management API)."""
+        from symbl_aio.management import Trackers
+
+        return Trackers(self._engine, self._changing, paths=self.config.tracker_paths)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The account's groups of conversations (Management API)."""
+        from symbl_aio.management import Groups
+
+        return Groups(self._engine, self._changing)
+
+    @cached_property
+    def entities(self) -> Entities:
+        """The account's own entities (Management API, newer hosts)."""
+        from symbl_aio.management import Entities
+
+        return Entities(self._engine, self._changing)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The account's settings (Management API, newer hosts)."""
+        from symbl_aio.management import Settings
+
+        return Settings(self._engine, self._changing)
 
 
 def _agent() -> str:

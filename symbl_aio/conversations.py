@@ -1,156 +1,191 @@
-"""The read side of one conversation, and the way to add to it.
-
-Every answer is a snapshot: before the conversation's job is completed the server gives
-what it has so far, which may be nothing, and gives no sign of it. ``await job`` first.
-"""
+"""One conversation: what it holds, what can be changed of it, and the way to add to it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
 
-from symbl_aio._core import endpoints
-from symbl_aio._core.decode import decode, decode_list
-from symbl_aio._core.endpoints import Call, Part, check_id
-from symbl_aio._core.wire import Answer
+from symbl_aio import models
+from symbl_aio._core import bodies, endpoints
+from symbl_aio._core.decode import decode
+from symbl_aio._core.endpoints import Call
+from symbl_aio._core.wire import with_body
+from symbl_aio.account import page_of
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
-from symbl_aio.models import (
-    ActionItem,
-    ConversationInfo,
-    FollowUp,
-    Message,
-    Page,
-    Question,
-    Topic,
-)
+from symbl_aio.models import Page
 from symbl_aio.options import Options
+from symbl_aio.reading import Reading
 
 if TYPE_CHECKING:
+    from symbl_aio.bookmarks import Bookmarks
+    from symbl_aio.drafts import Colors, SpeakerEvent
+    from symbl_aio.everything import Everything, InsightPart
     from symbl_aio.job import Submission
 
-T = TypeVar("T")
 
-
-class Account(Protocol):
-    """What a conversation asks of the client that it belongs to."""
-
-    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
-        """Give the 2xx answer. ``repeatable=False``: no retry once the call may have been heard."""
-        ...
-
-    def append(
-        self, conversation_id: str, media: MediaLike, options: Options | None, *, key: str | None
-    ) -> Submission:
-        """Queue an append."""
-        ...
-
-    def resume_appends(self, conversation_id: str) -> None:
-        """Open a halted lane."""
-        ...
-
-
-class Conversation:
+class Conversation(Reading):
     """A conversation on the server, known by its id; making one costs no request.
 
     The constructor is the client's: ``client.conversation(id)``, which raises
     ``ConfigurationError`` for what cannot be an id.
 
-    Each reading method is one GET of the Conversation API and gives a ``Page``: a
-    sequence of items, with the response around them. Raises, each of them:
+    Most reading methods give a ``Page``: a sequence of items, with the response around
+    them. Every method that asks the server raises:
 
     - ``NotFoundError`` if the server does not know the conversation, other ``APIError``\\ s
       for other refusals, ``TransportError`` when no answer came, after the retries of
       ``Config.retries``;
     - ``DecodeError`` if the answer cannot be understood;
-    - ``ConfigurationError`` if the id is unknown, ``ClientClosedError`` outside of the
-      client's ``async with``.
+    - ``ConfigurationError`` if the id is unknown or an argument is wrong,
+      ``ClientClosedError`` outside of the client's ``async with``.
 
-    Cancelling a read is safe.
+    Cancelling a read is safe. Cancelling a change leaves open whether it was made.
     """
 
-    __slots__ = ("__weakref__", "_account", "_id")
-
-    def __init__(self, conversation_id: str | None, *, account: Account) -> None:
-        self._id = None if conversation_id is None else check_id("conversation_id", conversation_id)
-        self._account = account
+    __slots__ = ("__weakref__",)
 
     def __repr__(self) -> str:
         return f"<Conversation {self._id or 'of unknown id'}>"
 
-    @property
-    def id(self) -> str:
-        """The conversation's id: an opaque string.
-
-        Raises ``ConfigurationError`` if the job was re-attached without it: the Job API
-        does not tell which conversation a job belongs to.
-        """
-        if self._id is None:
-            raise ConfigurationError(
-                "conversation_id is unknown: the job was re-attached by its id alone; give "
-                "client.job(job_id, conversation_id) or client.job(token)"
-            )
-        return self._id
-
-    async def info(self) -> ConversationInfo:
+    async def info(self) -> models.ConversationInfo:
         """Give the conversation's own record: name, times, members, metadata.
 
         Conversation API, "Get conversation" page.
         """
         answer = await self._account.call(endpoints.conversation(self.id))
-        return decode(ConversationInfo, answer.json(), text=answer.text)
+        return decode(models.ConversationInfo, answer.json(), text=answer.text)
 
-    async def messages(
-        self, *, verbose: bool | None = None, sentiment: bool | None = None
-    ) -> Page[Message]:
-        """Give the transcript in its order, all of it in one page.
+    async def update_metadata(self, metadata: Mapping[str, str]) -> models.ConversationInfo:
+        """Set the caller's own words about the conversation, which lists can be filtered by.
 
-        ``verbose`` adds each word with its times, ``sentiment`` how it was meant.
-        Offsets and durations are seconds. Conversation API, "Get messages" page.
+        Values are strings of at most 128 characters. Whether names that are not given keep
+        their values is not documented. The answer may tell the metadata alone.
+        Conversation API, "Update conversation" page.
         """
-        return await self._page(
-            Message, "messages", "messages", verbose=verbose, sentiment=sentiment
-        )
+        call = endpoints.conversation(self.id, method="PUT")
+        answer = await self._account.call(with_body(call, bodies.metadata(metadata)))
+        return decode(models.ConversationInfo, answer.json(), text=answer.text)
 
-    async def topics(
+    async def delete(self) -> None:
+        """Delete the conversation and all that it holds, for good.
+
+        After a retry, ``NotFoundError`` may mean that the first attempt deleted it.
+        Conversation API, "Delete conversation" page.
+        """
+        await self._account.call(endpoints.conversation(self.id, method="DELETE"))
+
+    async def members(self) -> Page[models.User]:
+        """Give who takes part. Conversation API, "Get members" page."""
+        answer = await self._account.call(endpoints.conversation(self.id, "members"))
+        return page_of(models.User, answer, "members")
+
+    async def update_member(
+        self, member_id: str, *, name: str, email: str | None = None
+    ) -> models.Notice:
+        """Name a member. Messages and insights follow, a little later.
+
+        A speaker with the same ``email`` in media that is appended is taken for the same
+        person. Conversation API, "Update members" page.
+        """
+        body = bodies.named(id=member_id, name=name, email=email)
+        return await self._change(with_body(endpoints.member(self.id, member_id), body))
+
+    async def add_speaker_events(self, events: Iterable[SpeakerEvent]) -> models.Notice:
+        """Tell who spoke when. Messages and insights follow, a little later.
+
+        Conversation API, "Speaker events" page.
+        """
+        call = endpoints.conversation(self.id, "speakers", method="PUT")
+        return await self._change(with_body(call, bodies.speaker_events(events)))
+
+    async def create_experience(
         self,
+        name: Literal["verbose-text-summary", "video-summary", "audio-summary"],
         *,
-        sentiment: bool | None = None,
-        parent_refs: bool | None = None,
-        refresh: bool | None = None,
-    ) -> Page[Topic]:
-        """Give what was talked about; scores are from 0 to 1.
+        video_url: str | None = None,
+        audio_url: str | None = None,
+        logo: str | None = None,
+        favicon: str | None = None,
+        colors: Colors | None = None,
+        font_family: str | None = None,
+        summary_url_expires_in: int | None = None,
+        read_only: bool | None = None,
+        enable_custom_domain: bool | None = None,
+        speaker_avatar_urls: Mapping[str, str] | None = None,
+    ) -> models.Experience:
+        """Make a ready-made page about the conversation, and give its link, which is a secret.
 
-        ``parent_refs`` adds the topics above each (documented to stay empty together with
-        ``sentiment``). ``refresh`` makes the server delete the topics and find them
-        anew, with new ids: such a call is not repeated once it may have been heard.
-        Conversation API, "Get topics" page.
+        ``video_url`` or ``audio_url`` is the recording, under the URL that was processed;
+        ``summary_url_expires_in`` is in seconds (0: never, 30 days if not given);
+        ``speaker_avatar_urls`` are by member id. Each call makes another link; it is not
+        repeated once it may have been heard. Experience API page.
         """
-        return await self._page(
-            Topic,
-            "topics",
-            "topics",
-            sentiment=sentiment,
-            parent_refs=parent_refs,
-            refresh=refresh,
+        if name not in ("verbose-text-summary", "video-summary", "audio-summary"):
+            raise ConfigurationError(
+                f'name is {name!r}; give "verbose-text-summary", "video-summary" or "audio-summary"'
+            )
+        if name == "video-summary" and not video_url:
+            raise ConfigurationError("video_url is missing; a video-summary needs it")
+        if name == "audio-summary" and not audio_url:
+            raise ConfigurationError("audio_url is missing; an audio-summary needs it")
+        avatars = dict(speaker_avatar_urls or {})
+        body = bodies.experience(
+            name,
+            colors=colors,
+            font_family=font_family,
+            video_url=video_url,
+            audio_url=audio_url,
+            logo=logo,
+            favicon=favicon,
+            summary_url_expires_in=summary_url_expires_in,
+            read_only=read_only,
+            enable_custom_domain=enable_custom_domain,
+            speaker_avatar_urls=avatars or None,
         )
+        call = endpoints.conversation(self.id, "experiences", method="POST")
+        urls = (video_url, audio_url, logo, favicon, *avatars.values())
+        answer = await self._account.call(with_body(call, body, urls=urls), repeatable=False)
+        return decode(models.Experience, answer.json(), text=answer.text)
 
-    async def questions(self) -> Page[Question]:
-        """Give the questions that were asked. Conversation API, "Get questions" page."""
-        return await self._page(Question, "questions", "questions")
+    async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
+        """Give the link to the ready-made page of the insights, a secret (newer hosts)."""
+        call = endpoints.insights_ui(self.id, include_call_score=include_call_score)
+        answer = await self._account.call(call)
+        return decode(models.Experience, answer.json(), text=answer.text)
 
-    async def action_items(self) -> Page[ActionItem]:
-        """Give what is to be done, by whom and until when, where that was said.
+    async def set_media_url(self, url: str) -> models.Notice:
+        """Tell where the recording is now, for the ready-made pages (newer hosts)."""
+        call = endpoints.conversation(self.id, "experiences/url", method="PUT")
+        return await self._change(with_body(call, {"url": url}, urls=[url]))
 
-        Conversation API, "Get action items" page.
+    @property
+    def bookmarks(self) -> Bookmarks:
+        """The bookmarks of the conversation (newer hosts)."""
+        from symbl_aio.bookmarks import Bookmarks
+
+        return Bookmarks(self.id, account=self._account)
+
+    async def everything(
+        self,
+        parts: Collection[InsightPart] | None = None,
+        *,
+        verbose: bool | None = None,
+        sentiment: bool | None = None,
+        wait: bool = False,
+    ) -> Everything:
+        """Gather what the conversation holds, four requests at a time.
+
+        Without ``parts``: whatever the Conversation API documents, the summary included
+        (which the server makes if there is none), and nothing of Labs or newer hosts alone.
+        A part that this host or conversation does not have (404, 405) is named in
+        ``Everything.missing``; any other error ends the gathering and is raised.
+        ``verbose`` and ``sentiment`` as for ``messages``, ``wait`` as everywhere.
         """
-        return await self._page(ActionItem, "action-items", "actionItems")
+        from symbl_aio.everything import gather
 
-    async def follow_ups(self) -> Page[FollowUp]:
-        """Give the calls, meetings and messages that were agreed upon.
-
-        Conversation API, "Get follow-ups" page.
-        """
-        return await self._page(FollowUp, "follow-ups", "followUps")
+        await self._settled(wait)
+        return await gather(self, parts, verbose=verbose, sentiment=sentiment)
 
     def append(
         self, media: MediaLike, options: Options | None = None, *, key: str | None = None
@@ -172,10 +207,6 @@ class Conversation:
         """
         self._account.resume_appends(self.id)
 
-    async def _page(self, model: type[T], part: Part, key: str, **flags: bool | None) -> Page[T]:
-        call = endpoints.conversation(self.id, part, **flags)
-        # What a refresh deletes and makes anew, a retry would delete again.
-        answer = await self._account.call(call, repeatable=not flags.get("refresh"))
-        raw = answer.json()
-        items = decode_list(model, raw, key, text=answer.text)
-        return Page(items, raw, answer.status, answer.headers, answer.elapsed)
+    async def _change(self, call: Call) -> models.Notice:
+        answer = await self._account.call(call)
+        return decode(models.Notice, answer.json(), text=answer.text)

@@ -49,6 +49,10 @@ was handed over and no complete answer came. ``"yes"``: an HTTP status came.
 """
 
 
+class EarlyReadWarning(UserWarning):
+    """Insights were read while a job of the conversation still ran, so they are incomplete."""
+
+
 class SymblError(Exception):
     """Base of every error of this library."""
 

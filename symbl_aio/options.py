@@ -11,17 +11,31 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
-from attrs import Attribute, field, fields, frozen
+from attrs import field, fields, frozen
 from attrs.validators import optional
 
+from symbl_aio._fields import (
+    a_flag,
+    a_text,
+    a_word,
+    all_words,
+    as_tuple,
+    check,
+    is_a,
+    is_int,
+    is_share,
+    is_web_url,
+    is_word,
+    list_of,
+    required_strings,
+    strings,
+    words,
+)
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
-
-T = TypeVar("T")
 
 
 def wire_name(name: str) -> str:
@@ -30,111 +44,27 @@ def wire_name(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
-    """Make a validator that names the field and the remedy; a secret value is not shown."""
-
-    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
-        if not test(value):
-            shown = "not usable" if secret else reprlib.repr(value)
-            raise ConfigurationError(
-                f"{type(instance).__name__}.{attribute.name} is {shown}; give {remedy}"
-            )
-
-    return validate
-
-
-def _is_text(value: object) -> bool:
-    # Half of a surrogate pair is a legal str and has no UTF-8.
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
-
-
-def _is_word(value: object) -> bool:
-    # Not str.isprintable: Persian and Hindi words hold joiners, which it refuses.
-    return (
-        isinstance(value, str)
-        and _is_text(value)
-        and bool(value.strip())
-        and not any(c < " " or c == "\x7f" for c in value)
-    )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _is_web_url(value: object) -> bool:
-    if value == "":
-        return True
-    if not isinstance(value, str) or " " in value or not value.isprintable():
-        return False
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _all_words(value: object) -> bool:
-    return isinstance(value, tuple) and all(map(_is_word, value))
-
-
-def _is_a(kind: type, remedy: str) -> Any:
-    return _check(lambda value: isinstance(value, kind), remedy)
-
-
-def _list_of(remedy: str, *kinds: type) -> Any:
-    def test(value: object) -> bool:
-        return isinstance(value, tuple) and all(isinstance(item, kinds) for item in value)
-
-    return optional(_check(test, f"a list of {remedy}"))
-
-
-_text = _check(_is_text, "a string that UTF-8 can encode")
-_word = _check(_is_word, "a non-empty string without control characters")
-_words = _check(_all_words, "a list of non-empty strings")
-_flag = optional(_is_a(bool, "True or False"))
-
-
-def _tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
-    # What is no list of items is left for the validator, which knows the field's name.
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        return value  # type: ignore[return-value]
-    return tuple(value)
-
-
-def _strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
-    return _tuple(value)
-
-
-def _required_strings(value: Iterable[str]) -> tuple[str, ...]:
-    return _tuple(value)  # type: ignore[return-value]
-
-
 def _entities(value: Iterable[CustomEntity] | None) -> tuple[CustomEntity, ...] | None:
-    return _tuple(value)
+    return as_tuple(value)
 
 
 def _trackers(
     value: Iterable[Tracker | TrackerRef] | None,
 ) -> tuple[Tracker | TrackerRef, ...] | None:
-    return _tuple(value)
+    return as_tuple(value)
 
 
 def _channels(value: Iterable[ChannelMetadata] | None) -> tuple[ChannelMetadata, ...] | None:
-    return _tuple(value)
+    return as_tuple(value)
 
 
 def _string_or_strings(value: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
-    return _tuple(value)
+    return as_tuple(value)
 
 
 def _names(value: Iterable[str]) -> frozenset[str]:
-    names = _tuple(value)
-    if not _all_words(names):
+    names = as_tuple(value)
+    if not all_words(names):
         raise ConfigurationError(
             f"in_query is {reprlib.repr(value)}; give a list of field names, such as "
             "['webhook_url']"
@@ -144,7 +74,7 @@ def _names(value: Iterable[str]) -> frozenset[str]:
 
 def _json_object(field_name: str, value: object) -> Mapping[str, JSON]:
     """Copy a mapping, so that a later change of the caller's own cannot reach queued work."""
-    if not isinstance(value, Mapping) or not all(map(_is_word, value)):
+    if not isinstance(value, Mapping) or not all(map(is_word, value)):
         raise ConfigurationError(f"{field_name} is no mapping of names; give a dict with str keys")
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
@@ -172,32 +102,32 @@ def _extra_query(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
 class CustomEntity:
     """An entity of the caller's own: where ``text`` is said, the server reports ``custom_type``."""
 
-    custom_type: str = field(validator=_word)
-    text: str = field(validator=_word)
-    value: str | None = field(default=None, validator=optional(_text))
+    custom_type: str = field(validator=a_word)
+    text: str = field(validator=a_word)
+    value: str | None = field(default=None, validator=optional(a_text))
 
 
 @frozen
 class Tracker:
     """A tracker for this submission alone: a name, and the phrases that stand for it."""
 
-    name: str = field(validator=_word)
-    vocabulary: tuple[str, ...] = field(converter=_required_strings, validator=_words)
+    name: str = field(validator=a_word)
+    vocabulary: tuple[str, ...] = field(converter=required_strings, validator=words)
 
 
 @frozen
 class TrackerRef:
     """A tracker stored in the account, by its id."""
 
-    id: str = field(validator=_word)
+    id: str = field(validator=a_word)
 
 
 @frozen
 class Speaker:
     """Who speaks on a channel."""
 
-    name: str | None = field(default=None, validator=optional(_text))
-    email: str | None = field(default=None, validator=optional(_text))
+    name: str | None = field(default=None, validator=optional(a_text))
+    email: str | None = field(default=None, validator=optional(a_text))
 
 
 @frozen
@@ -205,16 +135,16 @@ class ChannelMetadata:
     """The speaker of one channel. Channels are counted from 1 in the API's samples."""
 
     channel: int = field(
-        validator=_check(lambda v: _is_int(v) and v >= 0, "the channel's number, an int")
+        validator=check(lambda v: is_int(v) and v >= 0, "the channel's number, an int")
     )
-    speaker: Speaker = field(validator=_is_a(Speaker, "Speaker(name=..., email=...)"))
+    speaker: Speaker = field(validator=is_a(Speaker, "Speaker(name=..., email=...)"))
 
 
 @frozen
 class Features:
     """Results to be made besides the usual ones, such as ``"insights"`` and ``"callScore"``."""
 
-    feature_list: tuple[str, ...] = field(converter=_required_strings, validator=_words)
+    feature_list: tuple[str, ...] = field(converter=required_strings, validator=words)
 
 
 @frozen
@@ -224,8 +154,8 @@ class SalesMetadata:
     ``sales_stage``, lower case: qualification, discovery, demo, negotiation or general.
     """
 
-    sales_stage: str | None = field(default=None, validator=optional(_word))
-    prospect_name: str | None = field(default=None, validator=optional(_text))
+    sales_stage: str | None = field(default=None, validator=optional(a_word))
+    prospect_name: str | None = field(default=None, validator=optional(a_text))
 
 
 _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
@@ -235,53 +165,51 @@ _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
 class SharedOptions:
     """The parameters that every kind of media takes. Use ``TextOptions`` or ``MediaOptions``."""
 
-    name: str | None = field(default=None, validator=optional(_text))
+    name: str | None = field(default=None, validator=optional(a_text))
     """Title of the conversation; the conversation's id if not given."""
 
     confidence_threshold: float | None = field(
-        default=None, validator=optional(_check(_is_share, "a number from 0.0 to 1.0"))
+        default=None, validator=optional(check(is_share, "a number from 0.0 to 1.0"))
     )
     """Least score of the insights that are reported, 0.0 to 1.0; the server may ask for 0.5."""
 
-    detect_phrases: bool | None = field(default=None, validator=_flag)
+    detect_phrases: bool | None = field(default=None, validator=a_flag)
     """Mark the phrases in messages that carry an action."""
 
     entities: tuple[CustomEntity, ...] | None = field(
         default=None,
         converter=_entities,
-        validator=_list_of("CustomEntity(custom_type=..., text=...)", CustomEntity),
+        validator=list_of("CustomEntity(custom_type=..., text=...)", CustomEntity),
     )
     """Entities of the caller's own."""
 
-    detect_entities: bool | None = field(default=None, validator=_flag)
+    detect_entities: bool | None = field(default=None, validator=a_flag)
     """Find entities at all; without it the conversation's entities stay empty."""
 
     trackers: tuple[Tracker | TrackerRef, ...] | None = field(
         default=None,
         converter=_trackers,
-        validator=_list_of(
+        validator=list_of(
             "Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...)", Tracker, TrackerRef
         ),
     )
     """Trackers to look for: some for this submission alone, some stored in the account."""
 
-    enable_all_trackers: bool | None = field(default=None, validator=_flag)
+    enable_all_trackers: bool | None = field(default=None, validator=a_flag)
     """Look for all trackers of the account."""
 
-    enable_summary: bool | None = field(default=None, validator=_flag)
+    enable_summary: bool | None = field(default=None, validator=a_flag)
     """Make a summary."""
 
     webhook_url: str | None = field(
         default=None,
         repr=False,
-        validator=optional(
-            _check(_is_web_url, "an http(s) URL, or '' for none at all", secret=True)
-        ),
+        validator=optional(check(is_web_url, "an http(s) URL, or '' for none at all", secret=True)),
     )
     """Where the server reports each change of the job's status. Not shown in ``repr``."""
 
     timezone_offset: int | None = field(
-        default=None, validator=optional(_check(_is_int, "minutes, an int"))
+        default=None, validator=optional(check(is_int, "minutes, an int"))
     )
     """The speakers' offset from UTC in minutes."""
 
@@ -289,20 +217,20 @@ class SharedOptions:
         default=None,
         converter=_string_or_strings,
         validator=optional(
-            _check(lambda v: _is_word(v) or _all_words(v), "a string or a list of strings")
+            check(lambda v: is_word(v) or all_words(v), "a string or a list of strings")
         ),
     )
     """``"sales"`` or ``"general"``; sent as given, a string or a list of strings."""
 
     features: Features | None = field(
-        default=None, validator=optional(_is_a(Features, "Features(feature_list=[...])"))
+        default=None, validator=optional(is_a(Features, "Features(feature_list=[...])"))
     )
     """Further results, such as a call score."""
 
     metadata: SalesMetadata | None = field(
         default=None,
         validator=optional(
-            _is_a(SalesMetadata, "SalesMetadata(sales_stage=..., prospect_name=...)")
+            is_a(SalesMetadata, "SalesMetadata(sales_stage=..., prospect_name=...)")
         ),
     )
     """What the call score is measured against."""
@@ -360,37 +288,35 @@ class MediaOptions(SharedOptions):
     """Parameters of recordings, as files or URLs. Only those that are set are sent."""
 
     custom_vocabulary: tuple[str, ...] | None = field(
-        default=None, converter=_strings, validator=optional(_words)
+        default=None, converter=strings, validator=optional(words)
     )
     """Words and phrases that the recognition should expect."""
 
-    language_code: str | None = field(default=None, validator=optional(_word))
+    language_code: str | None = field(default=None, validator=optional(a_word))
     """Spoken language, BCP-47, such as ``"en-US"``. Insights are made for English only."""
 
     mode: Literal["phone", "default"] | None = field(
         default=None,
-        validator=optional(_check(lambda v: v in ("phone", "default"), '"phone" or "default"')),
+        validator=optional(check(lambda v: v in ("phone", "default"), '"phone" or "default"')),
     )
     """``"phone"`` for recordings of about 8 kHz, ``"default"`` from 16 kHz up."""
 
-    enable_separate_recognition_per_channel: bool | None = field(default=None, validator=_flag)
+    enable_separate_recognition_per_channel: bool | None = field(default=None, validator=a_flag)
     """Take each channel for one speaker. Billed as duration times channels."""
 
     channel_metadata: tuple[ChannelMetadata, ...] | None = field(
         default=None,
         converter=_channels,
-        validator=_list_of(
-            "ChannelMetadata(channel=1, speaker=Speaker(name=...))", ChannelMetadata
-        ),
+        validator=list_of("ChannelMetadata(channel=1, speaker=Speaker(name=...))", ChannelMetadata),
     )
     """Who speaks on which channel; of use only with the field above."""
 
-    enable_speaker_diarization: bool | None = field(default=None, validator=_flag)
+    enable_speaker_diarization: bool | None = field(default=None, validator=a_flag)
     """Tell voices apart (English and Spanish). Wins over recognition by channel."""
 
     diarization_speaker_count: int | None = field(
         default=None,
-        validator=optional(_check(lambda v: _is_int(v) and v >= 1, "an int of 1 or more")),
+        validator=optional(check(lambda v: is_int(v) and v >= 1, "an int of 1 or more")),
     )
     """How many speak, 1 or more; the true number gives the best result."""
 

@@ -7,7 +7,7 @@ import pytest
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ConfigurationError, DecodeError, NotFoundError
-from symbl_aio.job import Submission
+from symbl_aio.job import Job, Submission
 from symbl_aio.models import Page
 from symbl_aio.options import TextOptions
 
@@ -37,6 +37,9 @@ class Desk:
         self.appended.append((conversation_id, media, options, key))
         submission: Submission = self.submission
         return submission
+
+    def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
+        return ()
 
     def resume_appends(self, conversation_id: str) -> None:
         self.resumed.append(conversation_id)

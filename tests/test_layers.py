@@ -17,12 +17,13 @@ SOURCE = Path(__file__).parents[1] / ROOT
 
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "models", "options", "config"),
-    ("media", "job", "events"),
+    ("errors", "_fields", "models", "options", "drafts", "config"),
+    ("media", "job", "events", "transcripts"),
     ("_core",),
     ("_io.transport", "_io.sources"),
     ("_io.auth",),
     ("_io.api",),
+    ("account", "reading", "bookmarks", "everything", "listing", "management"),
     ("_io.engine", "_io", "conversations", "webhooks"),
     ("client", "bulk"),
     ("",),

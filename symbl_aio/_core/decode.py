@@ -44,15 +44,18 @@ def decode(model: type[M], answer: JSON, *, text: str = "") -> M:
     return made
 
 
-def decode_within(model: type[M], answer: JSON, key: str, *, text: str = "") -> M:
-    """Make a ``model`` of an object that stands under ``key``, or is the answer itself.
+def decode_within(model: type[M], answer: JSON, *keys: str, text: str = "") -> M:
+    """Make a ``model`` of an object that stands under one of ``keys``, or is the answer itself.
 
-    A list of one under ``key`` is taken for the object, too. Errors as for ``decode``.
+    A list of one there is taken for the object, too. Errors as for ``decode``.
     """
-    found: JSON = answer.get(key) if isinstance(answer, dict) else None
-    if isinstance(found, list) and len(found) == 1:
-        found = found[0]
-    return decode(model, found if isinstance(found, dict) and found else answer, text=text)
+    for key in keys:
+        found = answer.get(key) if isinstance(answer, dict) else None
+        if isinstance(found, list) and len(found) == 1:
+            found = found[0]
+        if isinstance(found, dict) and found:
+            return decode(model, found, text=text)
+    return decode(model, answer, text=text)
 
 
 def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tuple[M, ...]:

@@ -6,12 +6,13 @@ Bodies, headers and answers are the wire's business. Knows no host and no creden
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import Kind
@@ -19,9 +20,48 @@ from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Part: TypeAlias = Literal["messages", "topics", "questions", "action-items", "follow-ups"]
+Part: TypeAlias = Literal[
+    "abstract-topics",
+    "action-items",
+    "analytics",
+    "bookmarks",
+    "bookmarks-summary",
+    "bookmarks/bulk",
+    "callscore",
+    "callscore/status",
+    "comprehensive/action-items",
+    "entities",
+    "experiences",
+    "experiences/url",
+    "follow-ups",
+    "insights",
+    "intents",
+    "lm-insights/status",
+    "members",
+    "messages",
+    "questions",
+    "speakers",
+    "summary",
+    "topics",
+    "trackers",
+    "trackers-detected",
+    "transcript",
+]
 """A part of a conversation, as its path names it."""
 
+Stored: TypeAlias = Literal[
+    "entities",
+    "entities/bulk",
+    "group",
+    "groups",
+    "settings",
+    "tracker",
+    "trackers",
+    "trackers/bulk",
+]
+"""A kind of thing that an account keeps, as its path names it."""
+
+_LABS: Final = frozenset({"abstract-topics", "comprehensive/action-items"})
 _MOST_CONVERSATIONS: Final = 65_536
 
 
@@ -121,6 +161,12 @@ def _quoted(name: str, value: str) -> str:
     return quote(check_id(name, value), safe="")
 
 
+def _query(given: Mapping[str, JSON]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (wire_name(name), query_text(value)) for name, value in given.items() if value is not None
+    )
+
+
 def token() -> Call:
     """Authentication page: generate a token. Outside of ``/v1``."""
     return Call("POST", "/oauth2/token:generate")
@@ -141,18 +187,61 @@ def job(job_id: str) -> Call:
     return Call("GET", f"/v1/job/{_quoted('job_id', job_id)}")
 
 
-def conversation(conversation_id: str, part: Part | None = None, **flags: bool | None) -> Call:
+def conversation(
+    conversation_id: str, part: Part | None = None, *, method: Method = "GET", **query: JSON
+) -> Call:
     """Conversation API pages: a conversation itself, or one of its parts.
 
-    ``flags`` are the part's query parameters; ``None`` leaves one out. Messages take
-    ``verbose`` and ``sentiment``; topics ``sentiment``, ``parent_refs`` and ``refresh``
-    (which makes the topics anew: no safe read).
+    ``query`` holds the page's parameters under their Python names; ``None`` leaves one
+    out. Messages take ``verbose``, ``sentiment``, ``redact`` and ``exclude``; topics
+    ``sentiment``, ``parent_refs``, ``custom_topic_vocabulary`` and ``refresh`` (which
+    makes the topics anew: no safe read), the summary ``refresh``.
     """
     path = f"/v1/conversations/{_quoted('conversation_id', conversation_id)}"
-    query = tuple(
-        (wire_name(name), query_text(flag)) for name, flag in flags.items() if flag is not None
+    if part is None:
+        return Call(method, path, _query(query))
+    return Call(method, f"{path}/{part}", _query(query), labs=part in _LABS)
+
+
+def member(conversation_id: str, member_id: str) -> Call:
+    """Conversation API, "Update members" page."""
+    of = conversation(conversation_id, "members", method="PUT")
+    return evolve(of, path=f"{of.path}/{_quoted('member_id', member_id)}")
+
+
+def bookmark(
+    conversation_id: str, bookmark_id: str, *, method: Method = "GET", summary: bool = False
+) -> Call:
+    """Bookmarks pages: one bookmark, or its summary."""
+    of = conversation(conversation_id, "bookmarks", method=method)
+    path = f"{of.path}/{_quoted('bookmark_id', bookmark_id)}"
+    return evolve(of, path=path + "/summary" if summary else path)
+
+
+def insights_ui(conversation_id: str | None = None, **query: JSON) -> Call:
+    """Insights UI pages: the link to the list of conversations, or to one of them.
+
+    ``query``: ``include_call_score``.
+    """
+    path = "/v1/conversations/experiences/insights/"
+    if conversation_id is None:
+        return Call("GET", path + "list", _query(query))
+    return Call(
+        "GET", f"{path}details/{_quoted('conversation_id', conversation_id)}", _query(query)
     )
-    return Call("GET", path if part is None else f"{path}/{part}", query)
+
+
+def stored(
+    kind: Stored, item_id: str | None = None, *, method: Method = "GET", **query: JSON
+) -> Call:
+    """Management API pages: what an account keeps, all of a kind or one of it.
+
+    ``query``: ``name`` of trackers, ``sub_type`` of entities that are to be deleted.
+    """
+    path = f"/v1/manage/{kind}"
+    if item_id is not None:
+        path = f"{path}/{_quoted('id', item_id)}"
+    return Call(method, path, _query(query))
 
 
 def conversations(
@@ -164,9 +253,11 @@ def conversations(
     end_time: datetime | None = None,
     sort: str | None = None,
     filter: str | None = None,
+    group_id: str | None = None,
 ) -> Call:
     """Conversation API, "Get conversations" page: one page of the account's conversations.
 
+    With ``group_id``, of a group's (Management API, "Conversation groups" page).
     Without ``start_time`` the server looks back seven days only. ``order`` is by start
     time, and ascending if not given. ``filter`` is an RSQL expression.
     """
@@ -176,14 +267,17 @@ def conversations(
         raise ConfigurationError(f"offset is {offset!r}; give 0 or more")
     if order not in (None, "asc", "desc"):
         raise ConfigurationError(f'order is {order!r}; give "asc" or "desc"')
+    if group_id is None:
+        path = "/v1/conversations"
+    else:
+        path = f"/v1/groups/{_quoted('group_id', group_id)}/conversations"
     query: dict[str, JSON] = {
         "limit": limit,
         "offset": offset,
         "order": order,
-        "startTime": None if start_time is None else instant("start_time", start_time),
-        "endTime": None if end_time is None else instant("end_time", end_time),
+        "start_time": None if start_time is None else instant("start_time", start_time),
+        "end_time": None if end_time is None else instant("end_time", end_time),
         "sort": sort,
         "filter": filter,
     }
-    given = tuple((name, query_text(value)) for name, value in query.items() if value is not None)
-    return Call("GET", "/v1/conversations", given)
+    return Call("GET", path, _query(query))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -72,7 +72,7 @@ def encode_submission(
     urls = () if isinstance(media, Text | Audio | Video) else (media.url,)
     if options.webhook_url:
         urls = (*urls, options.webhook_url)
-    named = {wire_name(name): _plain(value) for name, value in options.given().items()}
+    named = {wire_name(name): plain(value) for name, value in options.given().items()}
     if isinstance(media, Audio | Video):
         if options.extra_body:
             raise ConfigurationError(
@@ -97,6 +97,19 @@ def encode_submission(
     return evolve(call, query=query, headers=_JSON_HEADERS, body=encoded, urls=urls)
 
 
+def with_body(call: Call, body: JSON, *, urls: Iterable[str | None] = ()) -> Call:
+    """Give the call a JSON body. ``urls``: those in it, which may be signed.
+
+    Raises ``ConfigurationError`` for what JSON cannot say.
+    """
+    return evolve(
+        call,
+        headers=_JSON_HEADERS,
+        body=json_text(body).encode(),
+        urls=tuple(url for url in urls if url),
+    )
+
+
 def encode_token(credentials: Credentials) -> Call:
     """Make the call that asks for a token (Authentication page)."""
     body = {
@@ -114,15 +127,16 @@ def _query(named: Mapping[str, JSON], options: Options) -> tuple[tuple[str, str]
     return tuple((name, query_text(value)) for name, value in pairs.items())
 
 
-def _plain(value: Any) -> JSON:
-    """Turn an option's value into JSON: its fields get their names on the wire."""
+def plain(value: Any) -> JSON:
+    """Turn a value of the caller's into JSON: its fields get their names on the wire."""
     if attrs.has(type(value)):
-        items = ((f.name, getattr(value, f.name)) for f in attrs.fields(type(value)))
-        return {wire_name(name): _plain(item) for name, item in items if item is not None}
+        names = (f.name for f in attrs.fields(type(value)) if f.name != "raw")
+        items = ((name, getattr(value, name)) for name in names)
+        return {wire_name(name): plain(item) for name, item in items if item is not None}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    plain: JSON = value
-    return plain
+        return [plain(item) for item in value]
+    ready: JSON = value
+    return ready
 
 
 def _message(utterance: Utterance) -> JSON:

@@ -303,6 +303,11 @@ class Engine:
         """Give the read side of a conversation. No I/O."""
         return Conversation(conversation_id, account=self)
 
+    def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
+        """Give the jobs of a conversation that are followed: as far as is known, they run."""
+        jobs = self._poller.jobs.values()
+        return tuple(job for job in jobs if job.conversation_id == conversation_id)
+
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Send a call of the Conversation or Management API."""
         self._check_open()

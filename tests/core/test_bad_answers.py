@@ -48,6 +48,9 @@ from symbl_aio._core.wire import Answer
 from symbl_aio._io.transport import _text
 from symbl_aio.job import JobToken
 
+# The jobs of these conversations never end, and what is read of them is nonsense anyway.
+pytestmark = pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
+
 MODELS = [
     model
     for model in (getattr(models, name) for name in sorted(models.__all__))

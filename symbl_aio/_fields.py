@@ -1,0 +1,102 @@
+"""Check and copy what a caller gives as a field of an option or a draft.
+
+Every refusal is a ``ConfigurationError`` that names the field and the remedy.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import Attribute
+from attrs.validators import optional
+
+from symbl_aio.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
+    """Make a validator that names the field and the remedy; a secret value is not shown."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not test(value):
+            shown = "not usable" if secret else reprlib.repr(value)
+            raise ConfigurationError(
+                f"{type(instance).__name__}.{attribute.name} is {shown}; give {remedy}"
+            )
+
+    return validate
+
+
+def is_text(value: object) -> bool:
+    # Half of a surrogate pair is a legal str and has no UTF-8.
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def is_word(value: object) -> bool:
+    # Not str.isprintable: Persian and Hindi words hold joiners, which it refuses.
+    return (
+        isinstance(value, str)
+        and is_text(value)
+        and bool(value.strip())
+        and not any(c < " " or c == "\x7f" for c in value)
+    )
+
+
+def is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def is_web_url(value: object) -> bool:
+    if value == "":
+        return True
+    if not isinstance(value, str) or " " in value or not value.isprintable():
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def all_words(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(is_word, value))
+
+
+def is_a(kind: type, remedy: str) -> Any:
+    return check(lambda value: isinstance(value, kind), remedy)
+
+
+def list_of(remedy: str, *kinds: type) -> Any:
+    def test(value: object) -> bool:
+        return isinstance(value, tuple) and all(isinstance(item, kinds) for item in value)
+
+    return optional(check(test, f"a list of {remedy}"))
+
+
+a_text = check(is_text, "a string that UTF-8 can encode")
+a_word = check(is_word, "a non-empty string without control characters")
+words = check(all_words, "a list of non-empty strings")
+a_flag = optional(is_a(bool, "True or False"))
+
+
+def as_tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
+    # What is no list of items is left for the validator, which knows the field's name.
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return value  # type: ignore[return-value]
+    return tuple(value)
+
+
+def strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    return as_tuple(value)
+
+
+def required_strings(value: Iterable[str]) -> tuple[str, ...]:
+    return as_tuple(value)  # type: ignore[return-value]

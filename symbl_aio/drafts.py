@@ -1,0 +1,169 @@
+"""What a caller writes to the server beside media: bookmarks, trackers, groups, changes.
+
+Frozen values, checked when they are made. Only what is set is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from attrs import field, frozen
+from attrs.validators import optional
+
+from symbl_aio._fields import a_text, a_word, check, is_a, is_int, required_strings, strings, words
+from symbl_aio.errors import ConfigurationError
+from symbl_aio.models import JSON, User
+from symbl_aio.options import Tracker
+
+_PLAIN_VALUE: Final = re.compile(r"[\w.@:+-]+", re.ASCII)
+_MOST_CRITERIA: Final = 2
+_LONGEST_NAME: Final = 128
+_LONGEST_DESCRIPTION: Final = 512
+
+_user = is_a(User, "User(name=..., email=...)")
+_seconds = optional(check(lambda v: is_int(v) and v >= 0, "whole seconds, 0 or more"))
+
+
+def criteria(metadata: Mapping[str, str]) -> str:
+    """Write the RSQL that finds conversations by their metadata, for filters and groups.
+
+    Raises ``ConfigurationError`` for none, or for more than the two that the API takes.
+    """
+    if not metadata or len(metadata) > _MOST_CRITERIA:
+        raise ConfigurationError(
+            f"metadata has {len(metadata)} names; give one or two, the API takes no more"
+        )
+    terms = []
+    for name, value in metadata.items():
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise ConfigurationError(f"metadata name {name!r} cannot stand in a filter")
+        quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        terms.append(
+            f"conversation.metadata.{name}=={value if _PLAIN_VALUE.fullmatch(value) else quoted}"
+        )
+    return " and ".join(terms)
+
+
+@frozen
+class TrackerDraft(Tracker):
+    """A tracker with the fields that only newer hosts know (``Config.tracker_paths="2024"``)."""
+
+    description: str | None = field(default=None, kw_only=True, validator=optional(a_text))
+    categories: tuple[str, ...] | None = field(
+        default=None, kw_only=True, converter=strings, validator=optional(words)
+    )
+    languages: tuple[str, ...] | None = field(
+        default=None, kw_only=True, converter=strings, validator=optional(words)
+    )
+    exclude_vocabulary: tuple[str, ...] | None = field(
+        default=None, kw_only=True, converter=strings, validator=optional(words)
+    )
+
+
+@frozen
+class GroupDraft:
+    """A group of conversations; ``criteria`` is RSQL, as the function ``criteria`` writes it.
+
+    At most 128 characters of ``name`` and 512 of ``description`` (Conversation groups page);
+    newer hosts ask for a description.
+    """
+
+    name: str = field(
+        validator=[a_word, check(lambda v: len(v) <= _LONGEST_NAME, "at most 128 characters")]
+    )
+    criteria: str = field(validator=a_word)
+    description: str | None = field(
+        default=None,
+        validator=optional(
+            [a_text, check(lambda v: len(v) <= _LONGEST_DESCRIPTION, "at most 512 characters")]
+        ),
+    )
+
+
+@frozen
+class EntityDraft:
+    """An entity of the account's own: whenever one of ``values`` is said, word by word.
+
+    ``sub_type`` is unique within its ``type``.
+    """
+
+    type: str = field(validator=a_word)
+    sub_type: str = field(validator=a_word)
+    values: tuple[str, ...] = field(converter=required_strings, validator=words)
+    category: str = field(default="Custom", validator=a_word)
+
+
+@frozen(kw_only=True)
+class BookmarkDraft:
+    """A stretch of a conversation to be marked.
+
+    Either ``begin_time_offset`` and ``duration``, whole seconds, or ``message_ids``, a run
+    of messages that follow each other. ``user`` is who marks it.
+    """
+
+    label: str = field(validator=a_word)
+    description: str = field(validator=a_word)
+    user: User = field(validator=_user)
+    begin_time_offset: int | None = field(default=None, validator=_seconds)
+    duration: int | None = field(default=None, validator=_seconds)
+    message_ids: tuple[str, ...] | None = field(
+        default=None, converter=strings, validator=optional(words)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        times = (self.begin_time_offset, self.duration)
+        complete = times == (None, None) if self.message_ids else None not in times
+        if not complete:
+            raise ConfigurationError(
+                "BookmarkDraft.message_ids, or begin_time_offset and duration: give the one or "
+                "the other two"
+            )
+
+
+@frozen
+class SpeakerEvent:
+    """Somebody began or ceased to speak, ``offset`` seconds after the conversation's start."""
+
+    type: Literal["started_speaking", "stopped_speaking"] = field(
+        validator=check(
+            lambda v: v in ("started_speaking", "stopped_speaking"),
+            '"started_speaking" or "stopped_speaking"',
+        )
+    )
+    user: User = field(validator=_user)
+    offset: float = field(
+        validator=check(
+            lambda v: (is_int(v) or isinstance(v, float)) and 0 <= v < float("inf"),
+            "seconds, 0 or more",
+        )
+    )
+
+
+@frozen
+class Patch:
+    """One change of a stored value: JSON Patch, as far as the API takes it.
+
+    ``path`` begins with a slash, such as ``"/vocabulary"``. ``value`` is of no use to
+    ``"remove"``.
+    """
+
+    op: Literal["add", "replace", "remove"] = field(
+        validator=check(lambda v: v in ("add", "replace", "remove"), '"add", "replace" or "remove"')
+    )
+    path: str = field(
+        validator=check(
+            lambda v: isinstance(v, str) and v.startswith("/"), 'a path such as "/vocabulary"'
+        )
+    )
+    value: JSON = None
+
+
+@frozen(kw_only=True)
+class Colors:
+    """The colours of a ready-made page, hexadecimal such as ``"#0A2136"``."""
+
+    background: str | None = field(default=None, validator=optional(a_word))
+    topics_filter: str | None = field(default=None, validator=optional(a_word))
+    insights_filter: str | None = field(default=None, validator=optional(a_word))

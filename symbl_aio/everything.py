@@ -1,0 +1,201 @@
+"""All that a conversation holds, gathered into one value that can be kept as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+
+from attrs import frozen
+
+from symbl_aio._core.decode import decode, decode_any_list, decode_detected_trackers, decode_list
+from symbl_aio._core.endpoints import json_text
+from symbl_aio.errors import APIError, ConfigurationError, DecodeError
+from symbl_aio.models import (
+    JSON,
+    AbstractTopic,
+    ActionItem,
+    Analytics,
+    Bookmark,
+    CallScore,
+    ComprehensiveActionItem,
+    ConversationInfo,
+    DetectedTracker,
+    Entity,
+    FollowUp,
+    Intent,
+    Message,
+    Page,
+    Question,
+    SummaryItem,
+    Topic,
+    User,
+)
+from symbl_aio.models.base import raw_field
+
+if TYPE_CHECKING:
+    from symbl_aio.conversations import Conversation
+
+InsightPart: TypeAlias = Literal[
+    "messages",
+    "topics",
+    "questions",
+    "action_items",
+    "follow_ups",
+    "entities",
+    "members",
+    "analytics",
+    "trackers",
+    "summary",
+    "abstract_topics",
+    "comprehensive_action_items",
+    "bookmarks",
+    "call_score",
+    "intents",
+]
+"""A field of ``Everything``."""
+
+_ALL: Final[tuple[InsightPart, ...]] = get_args(InsightPart)
+_DOCUMENTED: Final = _ALL[:10]
+_AT_ONCE: Final = 4
+_FORMAT: Final = 1
+
+
+@frozen(kw_only=True)
+class Everything:
+    """A conversation with all that was asked for; what was not is empty, or ``None``.
+
+    ``missing`` names the parts that were asked for and that the server does not have.
+    ``raw`` holds each answer as it came, by part, so that nothing is lost on the way to
+    JSON and back.
+    """
+
+    info: ConversationInfo
+    messages: tuple[Message, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    questions: tuple[Question, ...] = ()
+    action_items: tuple[ActionItem, ...] = ()
+    follow_ups: tuple[FollowUp, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    members: tuple[User, ...] = ()
+    analytics: Analytics | None = None
+    trackers: tuple[DetectedTracker, ...] = ()
+    summary: tuple[SummaryItem, ...] = ()
+    abstract_topics: tuple[AbstractTopic, ...] = ()
+    comprehensive_action_items: tuple[ComprehensiveActionItem, ...] = ()
+    bookmarks: tuple[Bookmark, ...] = ()
+    call_score: CallScore | None = None
+    intents: tuple[Intent, ...] = ()
+    missing: tuple[str, ...] = ()
+    raw: Mapping[str, JSON] = raw_field()
+
+    def to_json(self) -> str:
+        """Write it as JSON, for ``from_json``: the server's own answers, as they came."""
+        return json_text(
+            {
+                "symbl_aio": _FORMAT,
+                "info": self.info.raw,
+                "parts": self.raw,
+                "missing": list(self.missing),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Everything:
+        """Read what ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
+        try:
+            kept = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"the text is not JSON: {error}", text) from None
+        if not isinstance(kept, dict) or kept.get("symbl_aio") != _FORMAT:
+            raise DecodeError("the text was not written by Everything.to_json", text)
+        parts, missing = kept.get("parts"), kept.get("missing")
+        if not isinstance(parts, dict) or not isinstance(missing, list):
+            raise DecodeError("the text has no parts", text)
+        return _of(kept.get("info"), parts, missing, text)
+
+
+def _list(model: type, key: str) -> Callable[[JSON, str], object]:
+    return lambda raw, text: decode_list(model, raw, key, text=text)
+
+
+def _one(model: type) -> Callable[[JSON, str], object]:
+    return lambda raw, text: decode(model, raw, text=text)
+
+
+_READERS: Final[Mapping[InsightPart, Callable[[JSON, str], object]]] = {
+    "messages": _list(Message, "messages"),
+    "topics": _list(Topic, "topics"),
+    "questions": _list(Question, "questions"),
+    "action_items": _list(ActionItem, "actionItems"),
+    "follow_ups": _list(FollowUp, "followUps"),
+    "entities": _list(Entity, "entities"),
+    "members": _list(User, "members"),
+    "analytics": _one(Analytics),
+    "trackers": lambda raw, text: decode_detected_trackers(raw, text=text),
+    "summary": _list(SummaryItem, "summary"),
+    "abstract_topics": _list(AbstractTopic, "abstractTopics"),
+    "comprehensive_action_items": _list(ComprehensiveActionItem, "actionItems"),
+    "bookmarks": lambda raw, text: decode_any_list(Bookmark, raw, "bookmarks", text=text),
+    "call_score": _one(CallScore),
+    "intents": _list(Intent, "intents"),
+}
+
+
+def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: str) -> Everything:
+    """Decode each part of what the server said."""
+    fields: dict[str, object] = {
+        name: read(parts[name], text) for name, read in _READERS.items() if name in parts
+    }
+    return Everything(
+        info=decode(ConversationInfo, info, text=text),
+        missing=tuple(missing),
+        raw=parts,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+async def gather(
+    conversation: Conversation,
+    parts: Collection[InsightPart] | None,
+    *,
+    verbose: bool | None,
+    sentiment: bool | None,
+) -> Everything:
+    """Ask for the parts, a few at a time, and give them as one value."""
+    wanted = _DOCUMENTED if parts is None else tuple(dict.fromkeys(parts))
+    if unknown := [part for part in wanted if part not in _ALL]:
+        raise ConfigurationError(f"parts names {unknown[0]!r}; give some of {', '.join(_ALL)}")
+    # With sentiment asked for, parents are documented to stay empty.
+    asks: dict[InsightPart, Callable[[], Awaitable[Page[object] | Analytics | CallScore]]] = {
+        "messages": lambda: conversation.messages(verbose=verbose, sentiment=sentiment),
+        "topics": lambda: conversation.topics(
+            sentiment=sentiment, parent_refs=None if sentiment else True
+        ),
+        "bookmarks": lambda: conversation.bookmarks.list(),
+    }
+    turns = asyncio.Semaphore(_AT_ONCE)
+    found: dict[InsightPart, JSON] = {}
+    missing: list[InsightPart] = []
+
+    async def ask(part: InsightPart) -> None:
+        async with turns:
+            try:
+                answer = await asks.get(part, getattr(conversation, part))()
+            except APIError as error:
+                if error.status not in (404, 405):
+                    raise
+                missing.append(part)
+            else:
+                found[part] = answer.raw
+
+    info = await conversation.info()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in wanted:
+                group.create_task(ask(part), name=f"symbl_aio {part} of {conversation.id}")
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    in_order: dict[str, JSON] = {part: found[part] for part in wanted if part in found}
+    return _of(info.raw, in_order, [part for part in wanted if part in missing], "")

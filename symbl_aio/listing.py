@@ -1,0 +1,56 @@
+"""Go through lists of conversations, page after page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from symbl_aio import models
+from symbl_aio._core import endpoints
+from symbl_aio.account import Account, page_of
+from symbl_aio.errors import ConfigurationError
+
+DAYS_SHOWN: Final = 7
+"""How far back a list goes that does not say where to begin ("Get conversations" page)."""
+
+
+async def conversations(
+    account: Account,
+    *,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    order: Literal["asc", "desc"] | None,
+    sort: str | None,
+    filter: str | None,
+    page_size: int,
+    group_id: str | None = None,
+) -> AsyncGenerator[models.ConversationInfo, None]:
+    """Give each conversation; a page is asked for when the one before was used up.
+
+    The API tells neither how many there are nor which page is the last, so the end is an
+    empty page.
+    """
+    if page_size < 1:
+        raise ConfigurationError(f"page_size is {page_size!r}; give 1 or more")
+    if start_time is None:
+        # The server's own default moves on with its clock, and offsets would move with it.
+        start_time = (end_time or datetime.now(UTC)) - timedelta(days=DAYS_SHOWN)
+    offset = 0
+    while True:
+        call = endpoints.conversations(
+            limit=page_size,
+            offset=offset,
+            order=order,
+            start_time=start_time,
+            end_time=end_time,
+            sort=sort,
+            filter=filter,
+            group_id=group_id,
+        )
+        found = page_of(models.ConversationInfo, await account.call(call), "conversations")
+        if not found:
+            return
+        for info in found:
+            yield info
+        offset += len(found)

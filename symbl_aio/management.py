@@ -1,0 +1,257 @@
+"""What an account keeps for all of its conversations (Management API pages).
+
+The API takes one change at a time for each account, so the changes of one client wait
+for each other; reads do not wait. A create or a patch is not repeated once it may have
+been heard, all else is. Raises as the methods of ``Conversation`` do, and further:
+``BadRequestError`` with ``status`` 409 for a name that exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from symbl_aio import listing, models
+from symbl_aio._core import bodies
+from symbl_aio._core.endpoints import Call, stored
+from symbl_aio._core.wire import Answer, plain, with_body
+from symbl_aio.account import Account, any_page_of, one_of
+from symbl_aio.drafts import EntityDraft, GroupDraft, Patch
+from symbl_aio.errors import ConfigurationError, DecodeError
+from symbl_aio.models import JSON, Page
+from symbl_aio.options import Tracker
+
+
+class Stored:
+    """Things of one kind that an account keeps."""
+
+    __slots__ = ("_account", "_changing")
+
+    def __init__(self, account: Account, changing: asyncio.Lock) -> None:
+        self._account = account
+        self._changing = changing
+
+    async def _change(self, call: Call, *, repeatable: bool = True) -> Answer:
+        async with self._changing:
+            return await self._account.call(call, repeatable=repeatable)
+
+
+class Trackers(Stored):
+    """The account's trackers; ``client.trackers`` gives this.
+
+    Which paths the host has for them is told by ``Config.tracker_paths``. Names are
+    unique, and "A" is not "a". The API asks for 5 to 50 terms each, and for 500 trackers
+    at most; that is left to the server.
+    """
+
+    __slots__ = ("_paths",)
+
+    def __init__(
+        self, account: Account, changing: asyncio.Lock, *, paths: Literal["2022", "2024"]
+    ) -> None:
+        super().__init__(account, changing)
+        self._paths = paths
+
+    async def list(self) -> Page[models.StoredTracker]:
+        """Give all trackers."""
+        answer = await self._account.call(stored("trackers"))
+        return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
+
+    async def by_name(self, name: str) -> Page[models.StoredTracker]:
+        """Give the tracker of that very name, in a page of one or none."""
+        answer = await self._account.call(stored("trackers", name=name))
+        return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
+
+    async def get(self, tracker_id: str) -> models.StoredTracker:
+        """Give one tracker, or raise ``NotFoundError``."""
+        return self._one(await self._account.call(self._call(tracker_id)))
+
+    async def create(self, tracker: Tracker) -> models.StoredTracker:
+        """Keep a tracker, a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
+        call = stored("tracker" if self._paths == "2022" else "trackers", method="POST")
+        return self._one(await self._change(with_body(call, plain(tracker)), repeatable=False))
+
+    async def create_many(self, trackers: Iterable[Tracker]) -> Page[models.StoredTracker]:
+        """Keep several trackers in one call, of at most 1 MB."""
+        call = stored("trackers" if self._paths == "2022" else "trackers/bulk", method="POST")
+        body = bodies.each(trackers, "trackers")
+        answer = await self._change(with_body(call, body), repeatable=False)
+        return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
+
+    async def update(self, tracker_id: str, tracker: Tracker) -> models.StoredTracker:
+        """Put ``tracker`` in the place of one (``tracker_paths="2022"`` only).
+
+        Whether the server replaces the old vocabulary or adds to it, its documents do not
+        agree.
+        """
+        if self._paths != "2022":
+            raise ConfigurationError(
+                'update is for Config.tracker_paths="2022"; use patch with "2024"'
+            )
+        call = self._call(tracker_id, "PUT")
+        body = {"id": tracker_id, **bodies.named_fields(tracker)}
+        return self._one(await self._change(with_body(call, body)))
+
+    async def patch(self, tracker_id: str, changes: Iterable[Patch]) -> models.StoredTracker:
+        """Change fields of a tracker (``tracker_paths="2024"`` only).
+
+        Paths: ``/name``, ``/description``, ``/categories``, ``/languages``, ``/vocabulary``,
+        ``/excludeVocabulary``.
+        """
+        if self._paths != "2024":
+            raise ConfigurationError(
+                'patch is for Config.tracker_paths="2024"; use update with "2022"'
+            )
+        call = with_body(self._call(tracker_id, "PATCH"), bodies.patches(changes))
+        return self._one(await self._change(call, repeatable=False))
+
+    async def delete(self, tracker_id: str) -> None:
+        """Delete a tracker, or raise ``NotFoundError``."""
+        await self._change(self._call(tracker_id, "DELETE"))
+
+    def _call(
+        self, tracker_id: str, method: Literal["GET", "PUT", "PATCH", "DELETE"] = "GET"
+    ) -> Call:
+        kind: Literal["tracker", "trackers"] = "tracker" if self._paths == "2022" else "trackers"
+        return stored(kind, tracker_id, method=method)
+
+    @staticmethod
+    def _one(answer: Answer) -> models.StoredTracker:
+        return one_of(models.StoredTracker, answer, "tracker", "trackers")
+
+
+class Groups(Stored):
+    """The account's groups of conversations; ``client.groups`` gives this."""
+
+    __slots__ = ()
+
+    async def list(self) -> Page[models.ConversationGroup]:
+        """Give all groups."""
+        answer = await self._account.call(stored("groups"))
+        return any_page_of(models.ConversationGroup, answer, "groups", "group")
+
+    async def get(self, group_id: str) -> models.ConversationGroup:
+        """Give one group, or raise ``NotFoundError``."""
+        return self._one(await self._account.call(stored("group", group_id)))
+
+    async def create(self, group: GroupDraft) -> models.ConversationGroup:
+        """Make a group."""
+        call = with_body(stored("group", method="POST"), plain(group))
+        return self._one(await self._change(call, repeatable=False))
+
+    async def create_many(self, groups: Iterable[GroupDraft]) -> Page[models.ConversationGroup]:
+        """Make several groups in one call."""
+        call = with_body(stored("groups", method="POST"), bodies.each(groups, "groups"))
+        answer = await self._change(call, repeatable=False)
+        return any_page_of(models.ConversationGroup, answer, "groups", "group")
+
+    async def update(self, group_id: str, group: GroupDraft) -> models.ConversationGroup:
+        """Put ``group`` in the place of one. The answer may still show the old values."""
+        body = {"id": group_id, **bodies.named_fields(group)}
+        call = with_body(stored("group", group_id, method="PUT"), body)
+        return self._one(await self._change(call))
+
+    async def delete(self, group_id: str) -> None:
+        """Delete a group, not its conversations; or raise ``NotFoundError``."""
+        await self._change(stored("group", group_id, method="DELETE"))
+
+    def conversations(
+        self,
+        group_id: str,
+        *,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        sort: str | None = None,
+        filter: str | None = None,
+        page_size: int = 100,
+    ) -> AsyncGenerator[models.ConversationInfo, None]:
+        """Go through the conversations of a group, as ``client.conversations`` does through all.
+
+        Without ``start_time`` only those of the last seven days are shown.
+        """
+        return listing.conversations(
+            self._account,
+            start_time=start_time,
+            end_time=end_time,
+            order=order,
+            sort=sort,
+            filter=filter,
+            page_size=page_size,
+            group_id=group_id,
+        )
+
+    @staticmethod
+    def _one(answer: Answer) -> models.ConversationGroup:
+        return one_of(models.ConversationGroup, answer, "group", "groups")
+
+
+class Entities(Stored):
+    """The account's own entities (newer hosts only); ``client.entities`` gives this."""
+
+    __slots__ = ()
+
+    async def list(self) -> Page[models.StoredEntity]:
+        """Give all entities."""
+        answer = await self._account.call(stored("entities"))
+        return any_page_of(models.StoredEntity, answer, "entities", "entity")
+
+    async def get(self, entity_id: str) -> models.StoredEntity:
+        """Give one entity, or raise ``NotFoundError``."""
+        return self._one(await self._account.call(stored("entities", entity_id)))
+
+    async def create(self, entity: EntityDraft) -> models.StoredEntity:
+        """Keep an entity."""
+        call = with_body(stored("entities", method="POST"), plain(entity))
+        return self._one(await self._change(call, repeatable=False))
+
+    async def create_many(self, entities: Iterable[EntityDraft]) -> Page[models.StoredEntity]:
+        """Keep several entities in one call."""
+        body = bodies.each(entities, "entities")
+        call = with_body(stored("entities/bulk", method="POST"), body)
+        answer = await self._change(call, repeatable=False)
+        return any_page_of(models.StoredEntity, answer, "entities", "entity")
+
+    async def update(self, entity_id: str, entity: EntityDraft) -> models.StoredEntity:
+        """Put ``entity`` in the place of one."""
+        call = with_body(stored("entities", entity_id, method="PUT"), plain(entity))
+        return self._one(await self._change(call))
+
+    async def delete(self, entity_id: str) -> None:
+        """Delete an entity, or raise ``NotFoundError``."""
+        await self._change(stored("entities", entity_id, method="DELETE"))
+
+    async def delete_sub_type(self, sub_type: str) -> None:
+        """Delete all entities of a sub-type."""
+        if not sub_type:
+            # An empty one would be left to the server, which might take it for all.
+            raise ConfigurationError("sub_type is empty; give the one whose entities are to go")
+        await self._change(stored("entities", method="DELETE", sub_type=sub_type))
+
+    @staticmethod
+    def _one(answer: Answer) -> models.StoredEntity:
+        return one_of(models.StoredEntity, answer, "entity", "entities")
+
+
+class Settings(Stored):
+    """The account's settings (newer hosts only); ``client.settings`` gives this."""
+
+    __slots__ = ()
+
+    async def get(self) -> Mapping[str, JSON]:
+        """Give all settings as the server shows them; their names are not documented as a whole."""
+        return self._object(await self._account.call(stored("settings")))
+
+    async def patch(self, changes: Iterable[Patch]) -> Mapping[str, JSON]:
+        """Change settings, such as ``Patch("replace", "/intelligence/bookmarks/duration", 60)``."""
+        call = with_body(stored("settings", method="PATCH"), bodies.patches(changes))
+        return self._object(await self._change(call, repeatable=False))
+
+    @staticmethod
+    def _object(answer: Answer) -> Mapping[str, JSON]:
+        settings = answer.json()
+        if not isinstance(settings, dict):
+            raise DecodeError("the settings are not a JSON object", answer.text)
+        return settings

@@ -1,0 +1,176 @@
+"""Write transcripts from messages that are already here: text, Markdown, SRT, WebVTT.
+
+::
+
+    Path("standup.srt").write_text(to_srt(await conversation.messages()))
+
+Pure functions of the messages, in the order given. Where a message lies in time is told
+by ``time_offset`` if every message has it, else by ``start_time``, counted from the
+earliest. What has no times follows what came before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from symbl_aio.models import Message, User
+
+_READ_PER_SECOND: Final = 15
+"""Characters that a reader takes in, for messages that do not tell how long they are."""
+
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~])")
+_LIST: Final = re.compile(r"^(\d*)([-+.)])(?=\s)")
+
+
+def to_text(messages: Iterable[Message], *, speakers: bool = True) -> str:
+    """Write one line for each message, ``Name: what was said``."""
+    return "".join(f"{_line(message, speakers)}\n" for message in messages)
+
+
+def to_markdown(messages: Iterable[Message], *, times: bool = True) -> str:
+    """Write a paragraph for each turn: a speaker's messages until somebody else speaks.
+
+    Its heading is the speaker's name and, with ``times``, when the turn begins.
+    """
+    blocks: list[str] = []
+    speaker: str | None = None
+    for message, start, _ in _timed(list(messages)):
+        text = _LIST.sub(r"\1\\\2", _marked_down(_one_line(message.text)))
+        if speaker == _who(message.sender):
+            blocks[-1] += f" {text}"
+            continue
+        speaker = _who(message.sender)
+        name = _marked_down(_name(message.sender))
+        heading = [f"**{name}**"] if name else []
+        if times:
+            heading.append(_clock(start, ".")[:-4])
+        if heading:
+            blocks.append(" ".join(heading))
+        blocks.append(text)
+    return "".join(f"{block}\n\n" for block in blocks)[:-1]
+
+
+def to_srt(messages: Iterable[Message], *, speakers: bool = True) -> str:
+    """Write SubRip subtitles, one for each message."""
+    return "\n".join(
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n"
+        f"{_line(message, speakers).replace('-->', '->')}\n"
+        for number, (message, start, end) in enumerate(_timed(list(messages)), 1)
+    )
+
+
+def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
+    """Write WebVTT subtitles, one for each message, the speaker as its voice."""
+    cues = ["WEBVTT\n"]
+    for message, start, end in _timed(list(messages)):
+        text = _escaped(_one_line(message.text))
+        if speakers and (name := _escaped(_name(message.sender))):
+            text = f"<v {name}>{text}"
+        cues.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n")
+    return "\n".join(cues)
+
+
+@frozen
+class TalkTime:
+    """How long somebody spoke: ``seconds`` in all, ``share`` of everybody's (0 to 1)."""
+
+    speaker: User
+    seconds: float
+    share: float
+    messages: int
+
+
+def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:
+    """Add up how long each speaker's messages are, the longest first.
+
+    A speaker is known by the id, else by the address or name; those without any are one.
+    """
+    found: dict[str, list[Message]] = {}
+    for message in messages:
+        found.setdefault(_who(message.sender), []).append(message)
+    seconds = {who: sum(_length(m) or 0.0 for m in said) for who, said in found.items()}
+    total = sum(seconds.values())
+    times = [
+        TalkTime(said[0].sender, seconds[who], seconds[who] / total if total else 0.0, len(said))
+        for who, said in found.items()
+    ]
+    return tuple(sorted(times, key=lambda time: time.seconds, reverse=True))
+
+
+def _who(sender: User) -> str:
+    return sender.id or sender.email or sender.user_id or sender.name or ""
+
+
+def _name(sender: User) -> str:
+    return _one_line(sender.name or sender.email or sender.user_id or "")
+
+
+def _one_line(text: str) -> str:
+    # An empty line would end a subtitle, and a paragraph.
+    return " ".join(text.split())
+
+
+def _line(message: Message, speakers: bool) -> str:
+    name = _name(message.sender) if speakers else ""
+    text = _one_line(message.text)
+    return f"{name}: {text}" if name else text
+
+
+def _marked_down(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
+
+
+def _length(message: Message) -> float | None:
+    """Give how many seconds a message takes, if it tells."""
+    if message.duration is not None:
+        return max(0.0, message.duration)
+    if message.start_time is None or message.end_time is None:
+        return None
+    return max(0.0, (message.end_time - message.start_time).total_seconds())
+
+
+def _timed(messages: Sequence[Message]) -> list[tuple[Message, float, float]]:
+    """Give each message with its first and last second; the last is later than the first."""
+    starts = _starts(messages)
+    timed: list[tuple[Message, float, float]] = []
+    before = 0.0
+    for index, message in enumerate(messages):
+        start = starts[index]
+        start = before if start is None else max(0.0, start)
+        length = _length(message)
+        if not length:
+            length = max(1.0, len(message.text) / _READ_PER_SECOND)
+            following = starts[index + 1] if index + 1 < len(starts) else None
+            if following is not None and following > start:
+                length = min(length, following - start)
+        before = start + length
+        timed.append((message, start, before))
+    return timed
+
+
+def _starts(messages: Sequence[Message]) -> list[float | None]:
+    if all(message.time_offset is not None for message in messages):
+        return [message.time_offset for message in messages]
+    known = [message.start_time for message in messages if message.start_time is not None]
+    first = min(known, default=None)
+    return [
+        None
+        if first is None or message.start_time is None
+        else (message.start_time - first).total_seconds()
+        for message in messages
+    ]
