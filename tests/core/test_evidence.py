@@ -77,6 +77,10 @@ def test_a_text_that_another_one_holds_proves_nothing(earlier: list[str]):
     assert not opened(*earlier).proves("c", "k", "We ship.", ["We ship."])
 
 
+def test_others_without_a_word_do_not_spoil_a_proof():
+    assert opened("We begin.", "…", "?!").proves("c", "k", "We ship.", ["We begin.", "We ship."])
+
+
 def test_a_conversation_that_this_client_did_not_open_proves_nothing():
     written = opened("We begin.")
     written.add("another", "k1", "We ship.")
