@@ -176,7 +176,12 @@ class World:
         self.server.clear_faults()
 
     def _submit(
-        self, what: str, name: str | None, thread: int | None, to: Submission | Job | Any = None
+        self,
+        what: str,
+        name: str | None,
+        thread: int | None,
+        to: Submission | Job | Any = None,
+        key: str | None = None,
     ) -> None:
         mark = self.marks
         self.marks += 1
@@ -199,9 +204,9 @@ class World:
                 media, options = Text(said), text_options  # type: ignore[assignment]
         try:
             if to is None:
-                submission = self.client.submit(media, options)
+                submission = self.client.submit(media, options, key=key)
             else:
-                submission = self.client.append(to, media, options)
+                submission = self.client.append(to, media, options, key=key)
         except (AppendBlockedError, QueueFullError, ClientClosedError) as error:
             self.diary.append(f"   {mark}: {type(error).__name__} at once")
             self.refused_at_once.append(mark)
@@ -216,6 +221,18 @@ class World:
             known = open_[which % len(open_)].submission
             with contextlib.suppress(ClientClosedError):
                 assert self.client.submit(Text("Twice."), key=known.key) is known
+
+    async def reuse(self, which: int, what: str) -> None:
+        """Append under the key of a submission that has ended, and whose job has, too."""
+        keys: dict[str, bool] = {}
+        for call in self._mine():
+            job = job_of(call.submission)
+            over = call.submission.done() and (job is None or job.done())
+            keys[call.submission.key] = over and keys.get(call.submission.key, True)
+        ended = [c for c in self._mine() if keys[c.submission.key] and job_of(c.submission)]
+        if ended:
+            call = ended[which % len(ended)]
+            self._submit(what, None, call.thread, job_of(call.submission), key=call.submission.key)
 
     async def cancel(self, which: int) -> None:
         if mine := self._mine():

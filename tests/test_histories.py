@@ -82,6 +82,7 @@ seldom = [
     said("inject", st.sampled_from(HOOK_FAULTS), st.none(), st.integers(1, 2)),
     said("cancel_await", which),
     said("again", which),
+    said("reuse", which, what),
     said("revoke"),
     drains.map(lambda d: ("close", *d)),
     said("cancel_close"),
