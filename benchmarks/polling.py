@@ -221,8 +221,8 @@ def ask(_settings: Settings) -> Answer:
             Figure(f"webhooks_{number}", f"{name}: polls a job with webhooks",
                    row["webhooks"][0], at_most=2.5),
         ]  # fmt: skip
-    return Answer(tuple(figures), {name.partition(" ")[0]: name.partition(" ")[2] for name in OTHERS},
-                  data={"rows": rows, "at_once": AT_ONCE, "jobs": JOBS})  # fmt: skip
+    published = {name.partition(" ")[0]: name.partition(" ")[2] for name in OTHERS}
+    return Answer(tuple(figures), published, data={"rows": rows, "jobs": JOBS})
 
 
 def draw(axes: Any, data: Mapping[str, Any]) -> None:

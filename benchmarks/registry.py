@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.harness import Question
 
-MODULES: Final = ("small_jobs", "polling", "decoding")
+MODULES: Final = ("small_jobs", "tracking", "polling", "appends", "decoding", "footprint")
 
 
 def questions() -> list[Question]:

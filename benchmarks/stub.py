@@ -33,9 +33,8 @@ class Account:
         self.ends_in = ends_in
         self.accepted = 0
         self.polls = 0
-        self.polls_of_done = 0
 
-    def answer(self, method: bytes, path: bytes) -> bytes:
+    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
         if path.startswith(b"/v1/process/"):
             self.accepted += 1
             ends_at = monotonic() + self.ends_in() if self.ends_in else 0.0
@@ -77,8 +76,8 @@ class Connection(asyncio.Protocol):
             if len(held) < end + 4 + size:
                 break
             method, path, _ = head.split(b" ", 2)
-            answers.append(self._account.answer(method, path))
-            held = held[end + 4 + size :]
+            body, held = held[end + 4 : end + 4 + size], held[end + 4 + size :]
+            answers.append(self._account.answer(method, path, body))
         self._held = held
         if answers:
             self._transport.write(b"".join(answers))
@@ -90,7 +89,10 @@ async def serve(
     """Serve for ever. Jobs end at once, or after log-normal times of that ``median``."""
     luck = random.Random(7)
     ends_in = None if median is None else lambda: median * luck.lognormvariate(0.0, sigma)
-    account = Account(ends_in)
+    await serve_account(announce, Account(ends_in))
+
+
+async def serve_account(announce: Callable[[int], None], account: Account) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(account), "127.0.0.1", 0, backlog=1024)
     announce(server.sockets[0].getsockname()[1])
