@@ -111,10 +111,12 @@ async def soak(seconds: float, seed: int, directory: Path) -> bool:
         "MiB grown beyond measure": max(0, memory_after - memory - MOST_GROWTH) >> 20,
     }
     mib = 2**20
+    slowest = [after - before for before, after in zip(storm.pace, storm.pace[10:], strict=False)]
     rows: list[tuple[str, object]] = [
         ("seconds", f"{took:.0f} (seed {seed})"),
         ("submitted", len(books.told)),
         ("submissions a second", f"{rate:.0f}"),
+        ("in the slowest ten seconds", min(slowest, default="")),
         *((name, counts[name]) for name in (
             "accepted", "refused", "ambiguous", "ambiguous, and accepted", "ambiguous, and not",
             "ambiguous, proven", "blocked", "withdrawn", "closed before it was sent",

@@ -36,7 +36,9 @@ DRAINS: Final[list[Drain]] = ["uploads", "jobs", "none"]
 JOB_LIMIT: Final = 50
 TALKERS: Final = 24
 """Conversations that go on at a time, at each of the two clients."""
+CALLS_PER_FAULT: Final = 20
 
+TOKEN_FAULTS: Final = ["drop_before_body", "status:500", "half_answer", "garbage"]
 FAULTS: Final = [
     *((f, on) for f in ("accept_then_drop", "half_answer", "garbage", "no_ids", "not_http")
       for on in ("POST", "PUT")),
@@ -46,7 +48,6 @@ FAULTS: Final = [
       for on in ("POST", "PUT")),
     *((f, "job") for f in ("unknown_status", "flap", "not_found", "reset", "status:500",
                            "garbage", "half_answer", "drop_before_body", "status:429")),
-    *((f, "token") for f in ("drop_before_body", "status:500", "half_answer")),
 ]  # fmt: skip
 
 
@@ -115,7 +116,7 @@ class Storm:
             timeouts=Timeouts(answer=PATIENCE),
         )
         self.steady, self.changing = Line(config, self.books), Line(config, self.books)
-        self.over = asyncio.Event()
+        self.over, self.provoked = asyncio.Event(), asyncio.Event()
         self.left_tasks = 0
         self.restarts = 0
         self.reattached = 0
@@ -123,6 +124,8 @@ class Storm:
         self.finished: list[str] = []
         self.server_said: dict[str, Any] = {}
         self.server_memory: list[tuple[float, int]] = []
+        self.pace: list[int] = []
+        """Submissions called so far, second by second."""
 
     # The callers
 
@@ -176,6 +179,8 @@ class Storm:
 
     def _submit(self, line: Line, to: Submission | str | None) -> tuple[int, Submission] | None:
         mark = self.books.call()
+        if mark % CALLS_PER_FAULT == 0:
+            self.provoked.set()
         query = {"mark": mark}
         media, options = self._media(mark)
         given: Any = (
@@ -209,14 +214,8 @@ class Storm:
         if whole:
             yield data[60_000:]
 
-    async def _settle(
-        self, line: Line, mark: int, submission: Submission
-    ) -> Job | BaseException | None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                (outcome,) = await asyncio.gather(submission, return_exceptions=True)
-        except TimeoutError:
-            return None  # the books show it as pending
+    async def _settle(self, line: Line, mark: int, submission: Submission) -> Job | BaseException:
+        (outcome,) = await asyncio.gather(submission, return_exceptions=True)
         self.books.tell(mark, outcome)
         if isinstance(outcome, Job):
             line.watch(outcome)
@@ -235,17 +234,22 @@ class Storm:
     async def _read(self, line: Line, conversation_id: str) -> None:
         if self.rng.random() < 0.2:
             with contextlib.suppress(SymblError):
-                await line.client.conversation(conversation_id).messages()
+                await line.client.conversation(conversation_id).messages(wait=True)
                 self.books.counts["conversations read"] += 1
 
     # What befalls them
 
     async def misbehave(self) -> None:
-        """Make something go wrong, dozens of times a second."""
-        while not await self._over_within(self.rng.uniform(0.005, 0.045)):
+        """Make something go wrong each time that callers have made so many calls.
+
+        Not by the clock: faults wait for requests to strike, so that they would pile up
+        while the clients back off, and make them back off further.
+        """
+        while not self.over.is_set():
+            await self.provoked.wait()
+            self.provoked.clear()
             fault, on = self.rng.choice(FAULTS)
-            await self.server.tell("inject", fault, on, self.rng.choice([1, 1, 1, 3]))
-            self.faults += 1
+            await self._inject(fault, on, self.rng.choice([1, 1, 1, 3]))
             if self.rng.random() < 0.005:
                 await self.server.tell("revoke")
             if self.rng.random() < 0.005:
@@ -253,17 +257,24 @@ class Storm:
                 await self._over_within(0.3)
                 await self.server.tell("release")
 
+    async def _inject(self, fault: str, on: str, times: int) -> None:
+        await self.server.tell("inject", fault, on, times)
+        self.faults += 1
+
     async def restart(self) -> None:
         while not await self._over_within(self.rng.uniform(2, 8)):
             drain = self.rng.choice(DRAINS)
             tokens = await self.changing.close(drain, self.rng.uniform(0, 1))
             self.restarts += 1
             self.reattached += len(tokens)
+            if self.rng.random() < 0.3:
+                await self._inject(self.rng.choice(TOKEN_FAULTS), "token", self.rng.randint(1, 3))
             await self.changing.open(tokens)
 
     async def keep_the_books(self) -> None:
         while not await self._over_within(1.0):
             await self.collect()
+            self.pace.append(len(self.books.told))
 
     async def collect(self) -> None:
         finished, self.finished = self.finished, []
@@ -304,12 +315,19 @@ class Storm:
             [*others, *talkers], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
         )
         self.over.set()
+        self.provoked.set()
         for task in failed:
             task.result()
         await asyncio.gather(*others)
         await self.server.tell("clear")
         await self.server.tell("release")
-        await asyncio.gather(*talkers)
+        ended, hanging = await asyncio.wait(talkers, timeout=PATIENCE)
+        for task in ended:
+            task.result()
+        for task in hanging:  # the books show what they waited for
+            task.cancel()
+        if hanging:
+            await asyncio.wait(hanging)
 
     async def calm_down(self) -> None:
         """Close both clients, all their jobs done, and compare."""
