@@ -7,7 +7,16 @@ from typing import Final
 
 from benchmarks.harness import Question
 
-MODULES: Final = ("small_jobs", "tracking", "polling", "appends", "decoding", "footprint")
+MODULES: Final = (
+    "small_jobs",
+    "tracking",
+    "polling",
+    "peers",
+    "latency",
+    "appends",
+    "decoding",
+    "footprint",
+)
 
 
 def questions() -> list[Question]:

@@ -18,12 +18,15 @@ from typing import Any
 from benchmarks.harness import field_of
 
 
-def http(body: bytes, status: bytes = b"200 OK") -> bytes:
-    """Give an answer with a JSON body."""
-    return (
-        b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json; charset=utf-8\r\n"
-        b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
-    )
+def http(
+    body: bytes,
+    status: bytes = b"200 OK",
+    content_type: bytes = b"application/json; charset=utf-8",
+) -> bytes:
+    """Give a whole answer."""
+    return b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        status, content_type, len(body), body,
+    )  # fmt: skip
 
 
 class Account:
