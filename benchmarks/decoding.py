@@ -101,6 +101,7 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
     bars = axes.barh(["json.loads alone", "symbl-aio: typed models"], values,
                      color=["#9aa5b1", "#2a6fdb"])  # fmt: skip
     axes.bar_label(bars, [f" {value:.2f} s" for value in values])
+    axes.set_xlim(0, 1.15 * max(values))
     axes.set_xlabel("seconds")
     axes.set_title(
         f"Decoding {MESSAGES:,} messages with every word's times ({data['megabytes']:.0f} MB)"

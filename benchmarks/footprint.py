@@ -111,6 +111,7 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
     colours = ["#2a6fdb" if name == "symbl_aio" else "#9aa5b1" for name in seconds]
     bars = axes.barh(list(seconds), [1e3 * value for value in seconds.values()], color=colours)
     axes.bar_label(bars, [f" {1e3 * value:.0f} ms" for value in seconds.values()])
+    axes.set_xlim(0, 1.15e3 * max(seconds.values()))
     axes.set_xlabel("milliseconds")
     axes.set_title("import …")
     axes.grid(axis="y", visible=False)

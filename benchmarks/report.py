@@ -16,6 +16,21 @@ import psutil
 from benchmarks.harness import Answer, Figure, Question, Settings, installed
 
 _OURS = ("symbl-aio", "aiohttp", "aiofiles", "attrs", "cattrs")
+# Text stays text, and equal data give equal files.
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "symbl-aio",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
 _HEAD = """# Benchmarks
 
 Written by `make bench`; every figure, with the data of the plots, is in `results.json`.
@@ -160,13 +175,7 @@ def _draw_all(
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    # Text stays text, and equal data give equal files.
-    mpl.rcParams.update({
-        "svg.fonttype": "none", "svg.hashsalt": "symbl-aio", "font.family": "sans-serif",
-        "font.size": 11, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True, "axes.titlesize": 13,
-        "axes.titlelocation": "left", "legend.frameon": False,
-    })  # fmt: skip
+    mpl.rcParams.update(STYLE)
     drawn = {}
     for question in questions:
         result = results["questions"].get(question.name)
