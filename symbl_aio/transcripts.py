@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Final
 
 from attrs import frozen
@@ -128,8 +129,7 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _clock(seconds: float, point: str) -> str:
-    milliseconds = round(seconds * 1000)
+def _clock(milliseconds: int, point: str) -> str:
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
@@ -137,17 +137,17 @@ def _clock(seconds: float, point: str) -> str:
 
 def _length(message: Message) -> float | None:
     """Give how many seconds a message takes, if it tells."""
-    if message.duration is not None:
+    if message.duration is not None and isfinite(message.duration):
         return max(0.0, message.duration)
     if message.start_time is None or message.end_time is None:
         return None
     return max(0.0, (message.end_time - message.start_time).total_seconds())
 
 
-def _timed(messages: Sequence[Message]) -> list[tuple[Message, float, float]]:
-    """Give each message with its first and last second; the last is later than the first."""
+def _timed(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
+    """Give each message with its first and last millisecond; the last is later than the first."""
     starts = _starts(messages)
-    timed: list[tuple[Message, float, float]] = []
+    timed: list[tuple[Message, int, int]] = []
     before = 0.0
     for index, message in enumerate(messages):
         start = starts[index]
@@ -159,13 +159,15 @@ def _timed(messages: Sequence[Message]) -> list[tuple[Message, float, float]]:
             if following is not None and following > start:
                 length = min(length, following - start)
         before = start + length
-        timed.append((message, start, before))
+        first = round(start * 1000)
+        timed.append((message, first, max(first + 1, round(before * 1000))))
     return timed
 
 
 def _starts(messages: Sequence[Message]) -> list[float | None]:
-    if all(message.time_offset is not None for message in messages):
-        return [message.time_offset for message in messages]
+    offsets = [message.time_offset for message in messages]
+    if all(offset is not None and isfinite(offset) for offset in offsets):
+        return offsets
     known = [message.start_time for message in messages if message.start_time is not None]
     first = min(known, default=None)
     return [

@@ -69,9 +69,9 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host() -> AsyncIterator[Host]:
+async def open_host(host: Host | None = None) -> AsyncIterator[Host]:
     """Listen on a free port of this machine."""
-    host = Host()
+    host = Host() if host is None else host
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", host._handle)
     runner = web.AppRunner(app)
