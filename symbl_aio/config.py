@@ -335,6 +335,6 @@ class Config:
                 "workers share, such as secrets.token_urlsafe()"
             )
 
-    def evolve(self, **changes: Any) -> Config:
+    def evolve(self, **changes: object) -> Config:
         """Return a copy with some settings changed, checked again."""
-        return evolve(self, **changes)
+        return evolve(self, **changes)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from attrs import field, fields, frozen
 from attrs.validators import optional
@@ -269,7 +269,7 @@ class SharedOptions:
                         f"give one of them (in_query=[{name!r}] moves the field to the query)"
                     )
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> dict[str, object]:
         """Give the parameters that the caller set, by the names of their fields."""
         return {
             f.name: value

@@ -1,13 +1,22 @@
+import ast
 import copy
+import json
 import pickle
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
+import symbl_aio
+from symbl_aio import models
 from symbl_aio.models import (
     NOBODY,
     ActionItem,
+    Experience,
     FollowUp,
     Insight,
     JobStatus,
@@ -101,3 +110,56 @@ def test_models_can_be_copied_and_sent_to_another_process():
     for twin in (pickle.loads(pickle.dumps(message)), copy.deepcopy(message)):
         assert twin == message
         assert twin.words[0].raw == {"word": "quay"}
+
+
+def test_what_an_answer_did_not_have_stays_empty():
+    first = User()
+    raw: Any = first.raw
+    for change in (
+        lambda: raw.__setitem__("name", "Ines"),
+        lambda: raw.update(name="Ines"),
+        lambda: raw.setdefault("name", "Ines"),
+    ):
+        with pytest.raises(TypeError):
+            change()
+    assert (User().raw, json.dumps(first.raw)) == ({}, "{}")
+    assert pickle.loads(pickle.dumps(first)).raw is first.raw
+
+
+def test_the_link_of_a_page_is_not_shown():
+    page = Experience(name="verbose-text-summary", url="https://pages.example/?o=s3cret")
+
+    assert repr(page) == "Experience(name='verbose-text-summary', url='[secret]')"
+    assert "s3cret" not in str([page])
+    assert repr(Experience()) == "Experience(name=None, url='')"
+
+
+def test_each_name_is_imported_from_the_module_that_type_checkers_see():
+    for package in (symbl_aio, models):
+        source = ast.parse(Path(package.__file__ or "").read_text("utf-8"))
+        (only,) = (
+            node
+            for node in source.body
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        seen = {
+            alias.name: (node.module or "").removeprefix(f"{package.__name__}.")
+            for node in only.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert seen == package._HOME_OF
+        assert set(seen) <= set(package.__all__)
+        assert set(package.__all__) <= set(dir(package))
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+        with pytest.raises(AttributeError, match="no_such_name"):
+            _ = package.no_such_name
+
+
+def test_importing_the_library_makes_no_model():
+    program = (
+        "import sys, symbl_aio; assert not [m for m in sys.modules if m.startswith("
+        "('symbl_aio.models.s', 'symbl_aio.drafts', 'symbl_aio.management', 'cattrs'))]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -412,7 +412,7 @@ def fits(value: object, kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return type(value) is tuple and all(fits(item, arguments[0]) for item in value)
     if kind == Mapping[str, str]:
-        return type(value) is dict and all(type(x) is str for pair in value.items() for x in pair)
+        return isinstance(value, dict) and all(type(x) is str for pair in value.items() for x in pair)
     if kind is NoneType:
         return value is None
     if type(value) is not kind:
