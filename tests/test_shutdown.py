@@ -229,6 +229,7 @@ async def test_closing_again_waits_for_a_closing_whose_caller_was_cancelled(
         await asyncio.gather(closing, return_exceptions=True)
 
 
+@pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
 @pytest.mark.parametrize("waiting_for", ["refresh", "messages", "reconcile"])
 async def test_whoever_waits_for_an_answer_is_told_at_once_that_the_client_closed(
     server: LocalSymbl, waiting_for: str
