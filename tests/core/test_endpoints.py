@@ -9,12 +9,16 @@ from yarl import URL
 
 from symbl_aio._core.endpoints import (
     Call,
+    bookmark,
     check_id,
     conversation,
     conversations,
+    insights_ui,
     instant,
     job,
+    member,
     query_text,
+    stored,
     submission,
     token,
 )
@@ -57,12 +61,63 @@ ids = printable.filter(
         (conversation("12", "action-items"), "GET", "/v1/conversations/12/action-items"),
         (conversation("12", "follow-ups"), "GET", "/v1/conversations/12/follow-ups"),
         (conversations(), "GET", "/v1/conversations"),
-    ],
+        (conversations(group_id="ä"), "GET", "/v1/groups/%C3%A4/conversations"),
+        (conversation("12", method="DELETE"), "DELETE", "/v1/conversations/12"),
+        (
+            conversation("12", "transcript", method="POST"),
+            "POST",
+            "/v1/conversations/12/transcript",
+        ),
+        (
+            conversation("12", "messages", exclude=["A", "B"]),
+            "GET",
+            "/v1/conversations/12/messages?exclude=%5B%22A%22%2C%22B%22%5D",
+        ),
+        (member("12", "a?b"), "PUT", "/v1/conversations/12/members/a%3Fb"),
+        (bookmark("12", "b#1"), "GET", "/v1/conversations/12/bookmarks/b%231"),
+        (bookmark("12", "b1", summary=True), "GET", "/v1/conversations/12/bookmarks/b1/summary"),
+        (insights_ui(), "GET", "/v1/conversations/experiences/insights/list"),
+        (
+            insights_ui("1 2", include_call_score=False),
+            "GET",
+            "/v1/conversations/experiences/insights/details/1%202?includeCallScore=false",
+        ),
+        (stored("trackers", name="A & B"), "GET", "/v1/manage/trackers?name=A%20%26%20B"),
+        (
+            stored("entities", method="DELETE", sub_type="x"),
+            "DELETE",
+            "/v1/manage/entities?subType=x",
+        ),
+        (stored("tracker", "7", method="PUT"), "PUT", "/v1/manage/tracker/7"),
+    ],  # fmt: skip
 )
 def test_every_endpoint_has_its_method_and_path(call: Call, method: str, target: str):
     assert (call.method, call.target) == (method, target)
     assert call.headers == ()
     assert call.body is None
+
+
+def test_the_labs_parts_of_a_conversation_are_for_their_own_host():
+    assert conversation("12", "abstract-topics").labs
+    assert conversation("12", "comprehensive/action-items").labs
+    assert not conversation("12", "action-items").labs
+    assert not conversation("12").labs
+
+
+@pytest.mark.parametrize(
+    "call,named",
+    [
+        (lambda: member("12", "../13"), "member_id"),
+        (lambda: bookmark("12", ""), "bookmark_id"),
+        (lambda: bookmark("a/b", "1"), "conversation_id"),
+        (lambda: insights_ui(".."), "conversation_id"),
+        (lambda: stored("group", "a/b"), "id"),
+        (lambda: conversations(group_id="a/b"), "group_id"),
+    ],
+)
+def test_an_id_that_would_lead_elsewhere_is_refused_by_its_name(call, named):
+    with pytest.raises(ConfigurationError, match=named):
+        call()
 
 
 def test_a_list_of_conversations_sends_what_is_asked_for():
