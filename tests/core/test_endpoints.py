@@ -89,7 +89,7 @@ ids = printable.filter(
             "/v1/manage/entities?subType=x",
         ),
         (stored("tracker", "7", method="PUT"), "PUT", "/v1/manage/tracker/7"),
-    ],  # fmt: skip
+    ],
 )
 def test_every_endpoint_has_its_method_and_path(call: Call, method: str, target: str):
     assert (call.method, call.target) == (method, target)
