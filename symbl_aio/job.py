@@ -80,14 +80,14 @@ class Job:
     that cancels a job (Job API page), so there is no ``cancel`` here.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_desk", "_events", "_outcome", "_since", "id",
-                 "conversation_id")  # fmt: skip
+    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_outcome",
+                 "_since", "id")  # fmt: skip
 
     def __init__(
         self, id: str, conversation_id: str | None, *, desk: Desk, since: float | None = None
     ) -> None:
         self.id: Final = id
-        self.conversation_id: Final = conversation_id
+        self._conversation_id = conversation_id
         self._desk = desk
         self._since = time.time() if since is None else since
         self._events: list[JobEvent] = []
@@ -96,6 +96,11 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that it adds to; ``None`` as long as only the job id is known."""
+        return self._conversation_id
 
     @property
     def status(self) -> JobStatus:

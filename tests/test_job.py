@@ -171,6 +171,35 @@ async def test_a_job_that_is_followed_has_one_handle(server: LocalSymbl) -> None
         await job
 
 
+async def test_a_job_attached_twice_before_anybody_waits_ends_for_both(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        async with server.client(**QUICK) as later:
+            once, again = later.job(job.token), later.job(job.id)
+            waiting = asyncio.gather(once.wait(), again.wait())
+            assert await again.refresh() is not JobStatus.COMPLETED
+            server.release()
+            await waiting
+            await later.job(job.id)  # a new question, now that the first one was answered
+
+
+async def test_a_conversation_that_is_told_later_is_that_of_the_handle(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        async with server.client(**QUICK) as later:
+            nameless = later.job(job.id)
+            await nameless.refresh()
+            assert nameless.conversation_id is None
+            assert later.job(job.id, job.conversation_id) is nameless
+            assert nameless.conversation_id == job.conversation_id
+            behind = later.append(nameless, Text("And more."))
+            server.release()
+            await (await behind)
+        assert [r.job_id for r in server.submissions] == [job.id, (await behind).id]
+
+
 @pytest.mark.parametrize(
     "token",
     [

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
 
 import aiohttp
 import attrs
@@ -97,6 +98,7 @@ class Engine:
             make_job=self._unclaimed_job,
             read=self.call,
         )
+        self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
@@ -230,9 +232,9 @@ class Engine:
     def _accepted(self, accepted: Accepted, duration: float | None, ended: bool) -> Job:
         """Follow the job of a submission from now on. ``ended``: a webhook said so already."""
         # A server that repeats a job id has one job, whatever was submitted.
-        job = self._poller.jobs.get(accepted.job_id) or Job(
-            accepted.job_id, accepted.conversation_id, desk=self
-        )
+        job = self._unfinished_job(accepted.job_id)
+        if job is None:
+            job = Job(accepted.job_id, accepted.conversation_id, desk=self)
         self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
         self._poller.follow(job, duration=duration)
         if ended:
@@ -243,7 +245,7 @@ class Engine:
         """Give a handle of a job that a webhook named, unless a submission owns it."""
         if job_id in self._poller.jobs:
             return None
-        return Job(job_id, conversation_id, desk=self)
+        return self._attach(job_id, conversation_id)
 
     def hear(self, nonce: str, job_id: str, raw_status: str) -> None:
         """Take in a genuine webhook call. A hint, never a truth: a poll confirms it."""
@@ -269,8 +271,23 @@ class Engine:
         check_id("job_id", job_id)
         if conversation_id is not None:
             check_id("conversation_id", conversation_id)
-        known = self._poller.jobs.get(job_id)
-        return known or Job(job_id, conversation_id, desk=self, since=since)
+        return self._attach(job_id, conversation_id, since)
+
+    def _attach(self, job_id: str, conversation_id: str | None, since: float | None = None) -> Job:
+        """Give the one handle of a job, as long as it is unfinished and anybody holds it."""
+        job = self._unfinished_job(job_id)
+        if job is None:
+            job = self._attached[job_id] = Job(job_id, conversation_id, desk=self, since=since)
+        elif job.conversation_id is None and conversation_id is not None:
+            job._conversation_id = conversation_id
+            if job_id in self._poller.jobs:
+                self._submissions.hold(job, conversation_id)
+        return job
+
+    def _unfinished_job(self, job_id: str) -> Job | None:
+        # Of two handles of a job only the one that is followed would be told of its end.
+        job = self._poller.jobs.get(job_id) or self._attached.get(job_id)
+        return None if job is None or job.done() else job
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
