@@ -244,8 +244,8 @@ class Config:
     ``SYMBL_BASE_URL``, else the vendor's host. Plain ``http`` is taken only for
     loopback unless ``allow_http`` is set. ``auth_header``: ``"Authorization"``
     (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
-    ``chunk_size``: bytes read from disk at a time; an upload keeps about four times as
-    many in memory, whatever the size of its file.
+    ``chunk_size``: bytes read from disk at a time; an upload keeps a few times as many in
+    memory, whatever the size of its file.
 
     ``labs_url``: the origin of the Labs features; without it the vendor's Labs host beside
     the vendor's ``base_url``, and the ``base_url`` itself beside any other. It gets the
@@ -271,7 +271,7 @@ class Config:
     limits: Limits = field(factory=Limits, validator=_of_type(Limits))
     lanes: Lanes = field(factory=Lanes, validator=_of_type(Lanes))
     tracker_paths: Literal["2022", "2024"] = "2022"
-    chunk_size: int = field(default=2**21, validator=_count)
+    chunk_size: int = field(default=2**20, validator=_count)
     webhook_base_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
 

@@ -40,10 +40,6 @@ T = TypeVar("T")
 Chunk: TypeAlias = bytes | memoryview
 """Bytes that nobody changes any more: a view is one of immutable bytes, cut without copying."""
 
-_PIECE: Final = 2**20
-"""What is handed over at a time of what was read at once. The stall watchdog is re-armed with
-each piece; smaller ones cost a wake-up of the receiver each."""
-
 # The caller's mistake or wish, as opposed to a machine that is out of handles or has a bad disk.
 _CALLERS_ERRNOS: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
@@ -206,8 +202,8 @@ async def _file_chunks(
                     # A task takes its first step at the next turn of the loop. Without one
                     # here, the disk would begin only once the socket is full.
                     await asyncio.sleep(0)
-                for piece in _cut(chunk, _PIECE):
-                    yield piece
+                # A view, so that the transport can cut off what the socket took without a copy.
+                yield memoryview(chunk)
         finally:
             await _no_longer_wanted(reading)
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from symbl_aio._io.sources import _PIECE, Chunk, Identity, Prepared, _to_its_end, prepare
+from symbl_aio._io.sources import Chunk, Identity, Prepared, _to_its_end, prepare
 from symbl_aio.errors import (
     ClientClosedError,
     FileChangedError,
@@ -385,18 +385,6 @@ async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
     replace(talk)
 
     assert b"".join([first, *[chunk async for chunk in chunks]]) == data
-
-
-async def test_a_large_chunk_is_handed_over_in_views_of_it(tmp_path: Path):
-    path = tmp_path / "sound"
-    path.write_bytes(os.urandom(2 * _PIECE + 1))
-    chunks: list[Chunk] = []
-
-    data = await drain((await prepare(Audio(path))).chunks(4 * _PIECE), chunks)
-
-    assert data == path.read_bytes()
-    assert [len(chunk) for chunk in chunks] == [_PIECE, _PIECE, 1]
-    assert len({id(chunk.obj) for chunk in chunks if isinstance(chunk, memoryview)}) == 1
 
 
 async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
