@@ -68,11 +68,12 @@ def encode_submission(
     Raises ``ConfigurationError`` for an id or option that cannot be sent.
     """
     call = submission(media.kind, conversation_id)
+    given = {} if options is None else options.given()
     options = _NO_OPTIONS if options is None else options
     urls = () if isinstance(media, Text | Audio | Video) else (media.url,)
     if options.webhook_url:
         urls = (*urls, options.webhook_url)
-    named = {wire_name(name): plain(value) for name, value in options.given().items()}
+    named = {wire_name(name): plain(value) for name, value in given.items()}
     if isinstance(media, Audio | Video):
         if options.extra_body:
             raise ConfigurationError(
@@ -80,7 +81,8 @@ def encode_submission(
             )
         sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
         headers = (("Content-Type", sent_type),) if sent_type else ()
-        return evolve(call, query=_query(named, options), headers=headers, urls=urls)
+        query = _query(named, options)
+        return Call(call.method, call.path, query=query, headers=headers, urls=urls)
 
     body: dict[str, JSON]
     if isinstance(media, Text):
@@ -93,8 +95,14 @@ def encode_submission(
     body |= {name: value for name, value in named.items() if name not in moved}
     body.update(options.extra_body)
     query = _query({name: named[name] for name in named if name in moved}, options)
-    encoded = json_text(body).encode()
-    return evolve(call, query=query, headers=_JSON_HEADERS, body=encoded, urls=urls)
+    return Call(
+        call.method,
+        call.path,
+        query=query,
+        headers=_JSON_HEADERS,
+        body=json_text(body).encode(),
+        urls=urls,
+    )
 
 
 def with_body(call: Call, body: JSON, *, urls: Iterable[str | None] = ()) -> Call:

@@ -186,8 +186,10 @@ class Poller:
             )
 
     async def _sleep_until(self, when: float | None) -> None:
-        try:
-            async with asyncio.timeout(None if when is None else max(0.0, when - monotonic())):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        alarm = None
+        if when is not None:
+            delay = max(0.0, when - monotonic())
+            alarm = asyncio.get_running_loop().call_later(delay, self._wake.set)
+        await self._wake.wait()
+        if alarm is not None:
+            alarm.cancel()

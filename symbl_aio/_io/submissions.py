@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from heapq import heappop, heappush
@@ -121,7 +120,7 @@ class Submissions:
         found = coerce(media)
         check_options(found, options)
         conversation_id, lane = self._destination(to)
-        key = uuid.uuid4().hex if key is None else _check_key(key)
+        key = secrets.token_hex(16) if key is None else _check_key(key)
         if (known := self._by_key.get(key)) is not None:
             return known
         if len(self._lanes) >= self._config.limits.queued:
@@ -189,6 +188,12 @@ class Submissions:
             self._block(self._lanes.clear(lane), withdrawn)
         self.dispatch()
         return True
+
+    def give_up(self, submission: Submission, ending: BaseException) -> None:
+        """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
+        work = self._works.get(submission.key)
+        if work is not None and work.submission is submission:
+            work.ending = work.ending or ending
 
     def resume(self, conversation_id: str) -> None:
         """Take appends to a halted conversation again."""
@@ -373,6 +378,8 @@ class Submissions:
         moved = work.submission._report
 
         def body() -> Body:
+            if work.ending is not None:  # given up, and then refused: there is no other attempt
+                raise asyncio.CancelledError
             if prepared.size is None:
                 data = call.body or b""
                 work.body = Body(once(data), len(data), moved)

@@ -158,6 +158,7 @@ class Transport:
 
     def open(self) -> None:
         """Make the connection pools; nothing connects yet."""
+        self._clock = asyncio.get_running_loop().time
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ConfigurationError("session is closed; pass an open aiohttp.ClientSession")
@@ -209,10 +210,10 @@ class Transport:
     def _deadline(self, body: Body | None) -> asyncio.Timeout:
         """Make the clock of an exchange: of a whole read, or from chunk to chunk of an upload."""
         times = self._config.timeouts
+        now = self._clock
         if body is None:
-            return asyncio.timeout(times.connect + times.read)
-        now = asyncio.get_running_loop().time
-        deadline = asyncio.timeout(times.connect + times.stall)
+            return asyncio.timeout_at(now() + times.connect + times.read)
+        deadline = asyncio.timeout_at(now() + times.connect + times.stall)
 
         def touch(complete: bool) -> None:
             deadline.reschedule(now() + (times.answer if complete else times.stall))
@@ -227,7 +228,8 @@ class Transport:
             raise ConfigurationError(
                 "session was closed while the client still used it; close the client first"
             )
-        sent_headers = {**self._headers, **dict(call.headers), **headers}
+        sent_headers = {**self._headers, **headers}
+        sent_headers.update(call.headers)
         if body is not None:
             sent_headers["Content-Length"] = str(body.size)
         async with session.request(
@@ -236,7 +238,7 @@ class Transport:
             data=body,
             headers=sent_headers,
             # aiohttp would name a content type of its own, which the API refuses for audio.
-            skip_auto_headers=("Content-Type",),
+            skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
             allow_redirects=False,
             raise_for_status=False,  # whatever a borrowed session does elsewhere
             timeout=self._connecting,
@@ -257,21 +259,23 @@ class Transport:
         # A refusal is one by its status: it may be cut off by the server's closing in the
         # middle of our body, or be longer than will be read.
         refused = response.status >= 300
-        answer = bytearray()
+        parts: list[bytes] = []
+        size = 0
         try:
-            async for part in response.content.iter_any():
-                answer += part
-                if len(answer) > most:
+            while part := await response.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > most:
                     if refused:
                         break
                     raise DecodeError(
                         f"the answer is larger than Limits.answer_bytes ({most})",
-                        _text(answer[:1000], None),
+                        _text(b"".join(parts)[:1000], None),
                     )
         except (aiohttp.ClientError, OSError):
             if not refused:
                 raise
-        return bytes(answer[:most])
+        return b"".join(parts)[:most]
 
     def _translate(self, call: Call, body: Body | None, error: BaseException) -> SymblError:
         where = f"{call.method} {call.path}"
@@ -317,7 +321,7 @@ def _describe(error: BaseException) -> str:
     return f"the connection broke ({why or type(error).__name__})"
 
 
-def _text(raw: bytes | bytearray, charset: str | None) -> str:
+def _text(raw: bytes, charset: str | None) -> str:
     try:
         known = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
