@@ -143,6 +143,9 @@ class Job:
         running and followed.
         """
         self._desk.follow(self)
+        if timeout is None:
+            await asyncio.shield(self._outcome)
+            return self.conversation
         try:
             async with asyncio.timeout(timeout) as limit:
                 await asyncio.shield(self._outcome)
