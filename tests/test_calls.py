@@ -38,6 +38,7 @@ QUICK = Polls(floor=0.01, share=0.01, ceiling=0.05, per_second=1000)
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 9000
 WAV = b"RIFF\x24\x08\x00\x00WAVEfmt " + bytes(range(256)) * 9000
 
+STORED = "5123"
 WEBHOOK = "http://127.0.0.1:9/hook?a=b&c=%C3%BC"
 
 # Field, value, name on the wire, value as JSON. The last two differ for each row, so that
@@ -58,9 +59,9 @@ SHARED: list[tuple[str, object, str, object]] = [
     ("detect_entities", True, "detectEntities", True),
     (
         "trackers",
-        [Tracker("delay", ["runs late", "zu spät"]), TrackerRef("5123")],
+        [Tracker("delay", ["runs late", "zu spät"]), TrackerRef(STORED)],
         "trackers",
-        [{"name": "delay", "vocabulary": ["runs late", "zu spät"]}, {"id": "5123"}],
+        [{"name": "delay", "vocabulary": ["runs late", "zu spät"]}, {"id": STORED}],
     ),
     ("enable_all_trackers", False, "enableAllTrackers", False),
     ("enable_summary", True, "enableSummary", True),
@@ -127,6 +128,13 @@ async def server() -> AsyncIterator[LocalSymbl]:
 async def client(server: LocalSymbl) -> AsyncIterator[SymblClient]:
     async with server.client(polls=QUICK) as symbl:
         yield symbl
+
+
+@pytest.fixture
+async def stored_tracker(client: SymblClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a tracker under a known id: the server refuses those that it does not know."""
+    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED)
+    await client.trackers.create(Tracker("berth", ["pier", "quay", "berth", "dock", "slip"]))
 
 
 async def sent(
@@ -203,6 +211,7 @@ async def test_each_of_the_ten_calls_sends_the_media_and_nothing_else(server, cl
     assert (received.conversation_id, received.job_id) == (job.conversation_id, job.id)
 
 
+@pytest.mark.usefixtures("stored_tracker")
 @each_verb
 @each_media
 async def test_each_of_the_ten_calls_takes_every_option_where_its_page_says(
@@ -231,6 +240,7 @@ async def test_the_table_above_knows_every_option(media):
     }
 
 
+@pytest.mark.usefixtures("stored_tracker")
 @each_verb
 @pytest.mark.parametrize("media", [MEDIA[0], MEDIA[3], MEDIA[4]], ids=lambda media: media.kind)
 async def test_fields_move_to_the_query_when_asked_to(server, client, media, verb):
@@ -238,11 +248,11 @@ async def test_fields_move_to_the_query_when_asked_to(server, client, media, ver
         media,
         name="Bay",
         enable_summary=True,
-        trackers=[TrackerRef("5123")],
+        trackers=[TrackerRef(STORED)],
         in_query=["enable_summary", "trackers"],
     )
     received, _ = await sent(client, server, media, options, verb)
-    assert received.query == {"enableSummary": "true", "trackers": '[{"id":"5123"}]'}
+    assert received.query == {"enableSummary": "true", "trackers": f'[{{"id":"{STORED}"}}]'}
     assert received.body == CONTENT[media.kind] | {"name": "Bay"}
 
 
