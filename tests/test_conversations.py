@@ -178,3 +178,28 @@ def test_what_cannot_be_an_id_is_refused_at_once(wrong):
 def test_a_conversation_prints_its_id():
     assert repr(Conversation("12", account=Desk())) == "<Conversation 12>"
     assert repr(Conversation(None, account=Desk())) == "<Conversation of unknown id>"
+
+
+@pytest.mark.parametrize(
+    "name,remedy",
+    [
+        ("summary", "verbose-text-summary"),
+        ("video-summary", "video_url"),
+        ("audio-summary", "audio_url"),
+    ],
+)
+async def test_a_page_that_cannot_be_made_is_refused_before_it_is_asked_for(name, remedy):
+    desk = Desk()
+
+    with pytest.raises(ConfigurationError, match=remedy):
+        await Conversation("12", account=desk).create_experience(name)
+    assert desk.calls == []
+
+
+async def test_urls_that_are_sent_are_known_as_secrets():
+    conversation, desk = asking("notice")
+
+    await conversation.set_media_url("https://media.example/a?signature=s3cret")
+
+    assert desk.calls[0][0].urls == ("https://media.example/a?signature=s3cret",)
+    assert "s3cret" not in repr(desk.calls)
