@@ -186,10 +186,12 @@ class SymblClient:
         except TimeoutError:
             if not limit.expired():
                 raise
+            late = TimeoutError(
+                f"nothing was accepted within {timeout} s, and the submission was withdrawn"
+            )
             if submission.cancel():
-                raise TimeoutError(
-                    f"nothing was accepted within {timeout} s, and the submission was withdrawn"
-                ) from None
+                raise late from None
+            self._engine.give_up(submission, late)
             job = await submission
         left = None if timeout is None else max(0.0, began + timeout - loop.time())
         return await job.wait(timeout=left)

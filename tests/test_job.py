@@ -8,6 +8,7 @@ import json
 import logging
 
 import pytest
+from aiohttp import web
 
 from symbl_aio import (
     ConfigurationError,
@@ -22,6 +23,7 @@ from symbl_aio import (
     Video,
 )
 from symbl_aio.testing import LocalSymbl
+from tests.host import Host, open_host
 from tests.support import QUICK, mp4_bytes
 
 
@@ -97,6 +99,40 @@ async def test_process_that_runs_out_of_time_loses_no_job(server: LocalSymbl) ->
         assert later.value.job.id == list(server.jobs)[-1]
         server.release()
         await later.value.job
+
+
+class Hesitant(Host):
+    """A host that answers no submission before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard, self.let = asyncio.Event(), asyncio.Event()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if "/process/" in request.path:
+            await request.read()
+            self.heard.set()
+            await self.let.wait()
+        return await super()._handle(request)
+
+
+@pytest.mark.parametrize("status", [425, 429])
+async def test_process_whose_time_is_over_does_not_send_again_what_is_refused(
+    status: int,
+) -> None:
+    async with open_host(Hesitant()) as host:
+        assert isinstance(host, Hesitant)
+        host.says((status, {}), {"conversationId": "c", "jobId": "j"})
+        async with host.client() as symbl:
+            processing = asyncio.create_task(symbl.process(Text("Hello."), timeout=0.4))
+            await host.heard.wait()
+            await asyncio.wait([processing], timeout=0.5)
+            assert not processing.done()  # the answer that is due may be an acceptance
+            host.let.set()
+            with pytest.raises(TimeoutError, match="withdrawn"):
+                await processing
+            assert symbl.stats().queued == symbl.stats().uploading == 0
+        assert len(host.asked) == 1
 
 
 async def test_events_are_transitions_and_late_subscribers_get_a_replay(

@@ -229,6 +229,10 @@ class Engine:
         """End a submission if surely nothing was accepted of it, and say whether it was."""
         return self._submissions.withdraw(submission)
 
+    def give_up(self, submission: Submission, ending: BaseException) -> None:
+        """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
+        self._submissions.give_up(submission, ending)
+
     def _accepted(self, accepted: Accepted, duration: float | None, ended: bool) -> Job:
         """Follow the job of a submission from now on. ``ended``: a webhook said so already."""
         # A server that repeats a job id has one job, whatever was submitted.
