@@ -197,6 +197,21 @@ async def test_closing_twice_at_once_closes_once(server: LocalSymbl) -> None:
         assert our_tasks() == []
 
 
+async def test_whoever_waits_for_jobs_is_not_left_waiting_by_a_closing_that_does_not(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+) -> None:
+    symbl = server.client(**QUICK)
+    await symbl.start()
+    server.hold_jobs()
+    job = await symbl.submit(Text("Hello."))
+    patient = asyncio.create_task(symbl.aclose(drain="jobs", timeout=3600))
+    await job.refresh()
+    await symbl.aclose(drain="none")
+    await patient
+    assert symbl.unfinished == (job.token,)
+    assert caplog.records == []
+
+
 async def test_cancelling_the_closing_still_closes(server: LocalSymbl) -> None:
     symbl = server.client(**QUICK)
     await symbl.start()

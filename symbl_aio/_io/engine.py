@@ -137,13 +137,15 @@ class Engine:
         finally:
             if self._shutting is None:
                 self._shutting = self._loop.create_task(self._shut(), name="symbl_aio closing")
+                self._idle.set()
             await asyncio.shield(self._shutting)
 
     async def _drain(self, drain: Drain, timeout: float) -> None:
         works, jobs = self._submissions.works, self._poller.jobs
         try:
             async with asyncio.timeout(timeout):
-                while works or (drain == "jobs" and jobs):
+                # Until there is nothing to wait for, or another caller of aclose will not wait.
+                while self._shutting is None and (works or (drain == "jobs" and jobs)):
                     self._idle.clear()
                     await self._idle.wait()
         except TimeoutError:
