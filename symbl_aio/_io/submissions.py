@@ -195,12 +195,6 @@ class Submissions:
         if work is not None and work.submission is submission:
             work.ending = work.ending or ending
 
-    def give_up(self, submission: Submission, ending: BaseException) -> None:
-        """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
-        work = self._works.get(submission.key)
-        if work is not None and work.submission is submission:
-            work.ending = work.ending or ending
-
     def resume(self, conversation_id: str) -> None:
         """Take appends to a halted conversation again."""
         self._lanes.resume(conversation_id)
