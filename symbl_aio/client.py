@@ -215,8 +215,9 @@ class SymblClient:
             raise ConfigurationError(
                 "sources is a single path; give an iterable, or use client.process"
             )
+        limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.
-        most = 2 * (self.config.limits.jobs or self.config.limits.most_jobs)
+        most = min(limits.queued, 2 * (limits.jobs or limits.most_jobs))
         async with aclosing(
             outcomes(
                 sources,

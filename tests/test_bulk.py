@@ -161,3 +161,10 @@ async def test_a_single_path_is_not_taken_for_a_list_of_letters(server: LocalSym
     async with server.client() as symbl:
         with pytest.raises(ConfigurationError, match="iterable"):
             await anext(symbl.map("standup.mp4"))
+
+
+async def test_a_short_queue_is_filled_and_not_overrun(server: LocalSymbl) -> None:
+    limits = Limits(jobs=5, queued=3)
+    async with server.client(**QUICK, limits=limits) as symbl:
+        outcomes = [o async for o in symbl.map(Text(f"Text {n}.") for n in range(50))]
+    assert [o.error for o in outcomes] == [None] * 50
