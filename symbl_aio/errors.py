@@ -220,7 +220,8 @@ class AppendBlockedError(SymblError):
     """An earlier submission of the conversation halted its appends; nothing was sent.
 
     ``cause`` is the error of that submission. ``conversation.resume_appends()``
-    takes new appends again, once the caller has settled what happened.
+    takes new appends again, once the caller has settled what happened. If that submission
+    was the one that was to open the conversation, there is nothing to resume.
     """
 
     def __init__(self, message: str, cause: BaseException) -> None:

@@ -251,7 +251,8 @@ class Submission:
         """Withdraw the work; true only while surely nothing was accepted.
 
         After true, awaiting raises ``asyncio.CancelledError`` and the next append of the
-        conversation goes on. After false, the submission runs on or has ended.
+        conversation goes on; appends to a conversation that it was to open end with
+        ``AppendBlockedError``. After false, the submission runs on or has ended.
         """
         return self._desk.withdraw(self)
 

@@ -263,3 +263,32 @@ async def test_a_lane_is_not_left_behind_by_a_client_that_closes(server: LocalSy
             await job
         assert closed.value.job is job
     assert texts(server.appended(conversation_id)) == ["One."]
+
+
+async def test_an_append_behind_a_refused_one_goes_on_whether_that_has_ended_or_not(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        refused = symbl.append(conversation.id, "/nowhere/missing.mp4")
+        behind = symbl.append(refused, Text("Called before it was refused."))
+        with pytest.raises(MediaRejectedError):
+            await refused
+        await behind
+        await symbl.append(refused, Text("Called after that."))
+    assert len(server.appended(conversation.id)) == 2
+
+
+async def test_what_was_to_be_added_to_a_conversation_that_never_was_is_told_so(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        first = symbl.submit("/nowhere/missing.mp4")
+        behind = symbl.append(first, Text("Called before it was refused."))
+        with pytest.raises(AppendBlockedError, match="open the conversation"):
+            await behind
+        with pytest.raises(MediaRejectedError):
+            await first
+        with pytest.raises(AppendBlockedError, match="open the conversation") as blocked:
+            symbl.append(first, Text("Called after that."))
+    assert isinstance(blocked.value.cause, MediaRejectedError)

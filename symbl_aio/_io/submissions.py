@@ -158,10 +158,13 @@ class Submissions:
         if isinstance(to, Submission):
             if not to.done():
                 return to.conversation_id, self._lanes.name_of(to.key)
-            accepted = to._outcome()
-            if not isinstance(accepted, Job):
-                raise _blocked(accepted)
-            to = accepted
+            outcome = to._outcome()
+            if isinstance(outcome, Job):
+                to = outcome
+            elif to.conversation_id is not None:
+                to = to.conversation_id  # whose lane knows whether it goes on after that
+            else:
+                raise _without_conversation(outcome)
         if isinstance(to, Job):
             if to.conversation_id is None:
                 raise ConfigurationError(
@@ -184,8 +187,7 @@ class Submissions:
         assert lane is not None
         self._lanes.discard(work.key)
         self._settle(work, withdrawn)
-        if not work.is_append:
-            self._block(self._lanes.clear(lane), withdrawn)
+        self._after_failure(work, lane, withdrawn)
         self.dispatch()
         return True
 
@@ -218,7 +220,7 @@ class Submissions:
             and job.conversation_id is not None
             and self._config.lanes.on_failure == "halt"
         ):
-            self._block(self._lanes.halt(job.conversation_id, error), error)
+            self._halt(job.conversation_id, error)
 
     # Closing
 
@@ -476,9 +478,9 @@ class Submissions:
     def _after_failure(self, work: Work, lane: str, error: BaseException) -> None:
         """End what cannot come after a submission that failed, or must not."""
         if not work.is_append:
-            self._block(self._lanes.clear(lane), error)
+            self._clear(lane, error)
         elif self._config.lanes.on_failure == "halt" and isinstance(error, Exception):
-            self._block(self._lanes.halt(lane, error), error)
+            self._halt(lane, error)
 
     def _doubt(self, work: Work, unsettled: UnsettledError) -> None:
         """Perhaps it was accepted: whoever comes after it must not be sent."""
@@ -502,8 +504,10 @@ class Submissions:
         error.__cause__ = unsettled.cause
         self.governor.free(work.key)
         self._settle(work, error)
-        keys = self._lanes.halt(lane, error) if work.is_append else self._lanes.clear(lane)
-        self._block(keys, error)
+        if work.is_append:
+            self._halt(lane, error)
+        else:
+            self._clear(lane, error)
         self._lanes.release(work.key)
 
     async def _reconcile(self, doubt: Doubt) -> Acceptance:
@@ -513,9 +517,13 @@ class Submissions:
             )
         return await self.doubts.find_proof(doubt)
 
-    def _block(self, keys: list[str], cause: BaseException) -> None:
-        for key in keys:
+    def _halt(self, lane: str, cause: BaseException) -> None:
+        for key in self._lanes.halt(lane, cause):
             self._settle(self._works[key], _blocked(cause))
+
+    def _clear(self, lane: str, cause: BaseException) -> None:
+        for key in self._lanes.clear(lane):
+            self._settle(self._works[key], _without_conversation(cause))
 
     def _settle(self, work: Work, outcome: Job | BaseException) -> None:
         del self._works[work.key]
@@ -541,5 +549,13 @@ def _blocked(cause: BaseException) -> AppendBlockedError:
     return AppendBlockedError(
         "nothing was sent: an earlier submission of this conversation ended with "
         f"{type(cause).__name__}; settle that, then conversation.resume_appends()",
+        cause,
+    )
+
+
+def _without_conversation(cause: BaseException) -> AppendBlockedError:
+    return AppendBlockedError(
+        "nothing was sent: the submission that was to open the conversation ended with "
+        f"{type(cause).__name__}; settle that, then submit both again",
         cause,
     )
