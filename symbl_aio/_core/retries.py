@@ -45,8 +45,13 @@ _SUBMISSIONS: Final = {
 }
 
 
-def on_status(status: int, purpose: Purpose, *, has_retry_after: bool = False) -> Verdict:
-    """Judge an answer by its status (Errors page, and the API's lack of idempotency)."""
+def on_status(
+    status: int, purpose: Purpose, *, has_retry_after: bool = False, complete: bool = True
+) -> Verdict:
+    """Judge an answer by its status (Errors page, and the API's lack of idempotency).
+
+    ``complete``: the last byte of the request was handed over before the answer came.
+    """
     if 200 <= status < 300:
         return Verdict.DELIVER
     if purpose == "read":
@@ -54,7 +59,11 @@ def on_status(status: int, purpose: Purpose, *, has_retry_after: bool = False) -
     if status == 503 and has_retry_after:
         # The one assumption: a server that names a time to come back took nothing.
         return Verdict.RETRY
-    return _SUBMISSIONS.get(status, Verdict.AMBIGUOUS if status >= 500 else Verdict.RAISE)
+    verdict = _SUBMISSIONS.get(status, Verdict.AMBIGUOUS if status >= 500 else Verdict.RAISE)
+    if verdict is Verdict.AMBIGUOUS and not complete:
+        # Whatever failed there, it did so over a message without an end: nothing was accepted.
+        return on_status(status, "read")
+    return verdict
 
 
 def on_fault(sent: Sent, purpose: Purpose) -> Verdict:

@@ -178,7 +178,12 @@ class Api:
                 sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
             else:
                 sent, wait = "yes", retry_after(answer.headers)
-                verdict = on_status(answer.status, purpose, has_retry_after=wait is not None)
+                verdict = on_status(
+                    answer.status,
+                    purpose,
+                    has_retry_after=wait is not None,
+                    complete=sending is None or sending.complete,
+                )
                 if verdict is Verdict.DELIVER:
                     return answer
                 if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:

@@ -70,6 +70,12 @@ def test_a_status_leads_to_what_the_table_says(status, purpose, told, verdict):
     assert on_status(status, purpose, has_retry_after=told) is verdict
 
 
+@pytest.mark.parametrize("status, purpose, told, verdict", CELLS)
+def test_an_answer_to_half_a_message_leaves_no_doubt(status, purpose, told, verdict):
+    early = on_status(status, purpose, has_retry_after=told, complete=False)
+    assert early is (TABLE[status][0] if verdict is Verdict.AMBIGUOUS else verdict)
+
+
 def test_no_retry_after_is_the_default():
     assert on_status(503, "submission") is Verdict.AMBIGUOUS
 

@@ -425,6 +425,16 @@ async def test_an_upload_that_always_stalls_is_a_timeout(server, large, quick):
     assert len(server.submissions) == 3
 
 
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+async def test_an_upload_that_fails_on_the_server_before_its_end_starts_again(
+    server, client, large, status
+):
+    server.inject(f"early:{status}", on="POST", times=2)
+    await client.submit(large)
+    assert [received.status for received in server.submissions] == [status, status, 201]
+    assert server.submissions[0].size < 64 * MIB
+
+
 @pytest.mark.parametrize("status", [401, 413, 429])
 async def test_an_early_answer_means_what_a_late_one_means(server, client, large, status):
     await client.submit(Text("This gets the first token."))
@@ -464,6 +474,7 @@ async def stream(count: int = 64) -> AsyncIterator[bytes]:
         ("drop_before_body", TransportError),
         ("reset", TransportError),
         ("early:429", ConcurrencyLimitError),
+        ("early:502", ServerError),
     ],
 )
 async def test_a_stream_is_sent_once_and_whatever_happens_is_raised(server, client, fault, error):
