@@ -8,6 +8,11 @@ from typing import Final
 from benchmarks.harness import Question
 
 MODULES: Final = (
+    "uploads",
+    "uploads_tls",
+    "upload_memory",
+    "upload_delay",
+    "upload_crowd",
     "small_jobs",
     "tracking",
     "polling",

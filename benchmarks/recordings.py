@@ -1,0 +1,59 @@
+"""Recordings to send: sparse mp4 files of any size, and a certificate made on the spot."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+MIB: Final = 2**20
+GIB: Final = 2**30
+HEAD: Final = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom")
+
+
+@contextmanager
+def recordings(*sizes: int, read: bool = True) -> Iterator[list[str]]:
+    """Make a file of each size for the block; no disk space is used.
+
+    ``read``: read once, so that all contenders find it in the page cache.
+    """
+    with tempfile.TemporaryDirectory(prefix="symbl-bench-") as folder:
+        paths = [Path(folder) / f"{number}.mp4" for number in range(len(sizes))]
+        for path, size in zip(paths, sizes, strict=True):
+            with path.open("wb") as file:
+                file.write(HEAD + struct.pack(">I4sQ", 1, b"mdat", size - len(HEAD)))
+                file.truncate(size)
+            if read:
+                with path.open("rb", buffering=0) as file:
+                    while file.read(MIB):
+                        pass
+        yield [str(path) for path in paths]
+
+
+@contextmanager
+def certificate() -> Iterator[str]:
+    """Make a self-signed certificate of 127.0.0.1, with its key, in one PEM file."""
+    with tempfile.TemporaryDirectory(prefix="symbl-bench-") as folder:
+        key, made, both = (str(Path(folder) / name) for name in ("key", "made", "both"))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+             "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", key, "-out", made],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        Path(both).write_text(Path(key).read_text() + Path(made).read_text())
+        yield both
+
+
+def tool(name: str) -> str | None:
+    """Give the version of a program, ``None`` if there is none."""
+    if shutil.which(name) is None:
+        return None
+    flag = "version" if name == "openssl" else "--version"
+    told = subprocess.run([name, flag], capture_output=True, text=True, check=True).stdout
+    return " ".join(told.split()[:2])

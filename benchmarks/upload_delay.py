@@ -1,0 +1,109 @@
+"""How late is everything else in the event loop while four files are uploaded?"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.harness import Answer, Figure, Question, Settings, alone, serving
+from benchmarks.recordings import MIB, recordings
+from benchmarks.senders import late, send, senders_found
+from benchmarks.sink import serve
+from benchmarks.uploads import colour, key_of
+
+
+def ask(settings: Settings) -> Answer:
+    rounds, size = settings.pick(6, 2), settings.pick(1024, 256)
+    found, skipped = senders_found()
+    for name in ("curl -T", "symbl-aio on uvloop"):  # no loop of Python's
+        found.pop(name, None)
+        skipped.pop(name, None)
+
+    delays: dict[str, list[float]] = {name: [] for name in found}
+    idle: dict[str, list[float]] = {name: [] for name in found}
+    with serving(serve) as server, recordings(size * MIB, size // 4 * MIB) as (large, small):
+        for turn in range(rounds):
+            for name in found:
+                if name != "symbl-aio" and turn >= rounds // 2:
+                    continue  # they take longer, so that they have as many ticks
+                path = large if name == "symbl-aio" else small
+                with _Idle(idle[name]):
+                    value = alone(
+                        send, sender=name, port=server.told, paths=[path] * 4, watch=True
+                    ).value
+                delays[name] += value["delays"]
+
+    worst = {name: percentile(values, 99.9) * 1e3 for name, values in delays.items()}
+    alongside = {name: percentile(values, 99.9) * 1e3 for name, values in idle.items()}
+    above = worst["symbl-aio"] - alongside["symbl-aio"]
+    figures = [
+        Figure("above_idle", "p99.9 above an idle loop alongside", above, "ms", at_most=20),
+        Figure("idle", "p99.9 of that idle loop", alongside["symbl-aio"], "ms"),
+    ]
+    for name, values in delays.items():
+        figures += [
+            Figure(f"p999_{key_of(name)}", f"{name}: p99.9", worst[name], "ms"),
+            Figure(f"worst_{key_of(name)}", f"{name}: longest", max(values) * 1e3, "ms"),
+        ]
+    data = {"p999": worst, "longest": {n: max(v) * 1e3 for n, v in delays.items()},
+            "ticks": {n: len(v) for n, v in delays.items()}}  # fmt: skip
+    return Answer(tuple(figures), found, skipped, data)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share / 100 * (len(ordered) - 1)))]
+
+
+class _Idle:
+    """An event loop in a thread of this process, which does nothing else for the block."""
+
+    def __init__(self, delays: list[float]) -> None:
+        self._delays = delays
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None]
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        self._task = self._loop.create_task(late(self._delays))
+        self._loop.run_forever()
+        self._loop.close()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        def end() -> None:
+            self._task.cancel()
+            self._loop.call_soon(self._loop.stop)
+
+        self._loop.call_soon_threadsafe(end)
+        self._thread.join()
+
+
+def draw(axes: Any, data: Mapping[str, Any]) -> None:
+    worst, longest = data["p999"], data["longest"]
+    names = sorted(worst, key=lambda name: -worst[name])
+    bars = axes.barh(names, [worst[name] for name in names], color=[colour(n) for n in names])
+    axes.bar_label(
+        bars, [f" {worst[name]:,.1f} ms (longest {longest[name]:,.0f})" for name in names]
+    )
+    axes.set_xscale("log")
+    axes.set_xlim(0.1, max(worst.values()) * 30)
+    axes.set_xlabel("lateness of a timer, 99.9th percentile, in ms (log scale)")
+    axes.set_title("Event loop while four files are sent at once")
+    axes.grid(axis="y", visible=False)
+
+
+QUESTION = Question(
+    "upload_delay",
+    "Event-loop delay during four uploads",
+    "A task in the sender's event loop asks to be woken after one millisecond, again and again; "
+    "how late it is, is how long anything else in that program waits. At the same time an idle "
+    "loop in another process does the same, which tells what the machine adds. symbl-aio sends "
+    "four times 1 GiB, the others four times 256 MiB, for about as many ticks.",
+    ask,
+    draw,
+)

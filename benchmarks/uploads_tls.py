@@ -1,0 +1,36 @@
+"""How fast does one large file leave when it is encrypted on the way?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.harness import Answer, Question, Settings
+from benchmarks.recordings import GIB, certificate, recordings, tool
+from benchmarks.senders import senders_found
+from benchmarks.uploads import answer, draw_rates, measure, ratio
+
+
+def ask(settings: Settings) -> Answer:
+    gib, rounds = settings.pick(0.5, 0.125), settings.pick(5, 2)
+    if tool("openssl") is None:
+        return Answer((), {}, {"all": "there is no openssl on PATH to make a certificate with"})
+    found, skipped = senders_found()
+    with certificate() as pem, recordings(int(gib * GIB)) as (path,):
+        runs = measure(["ceiling", *found], path, gib, rounds, pem)
+    return answer([ratio("curl -T", runs)], runs, found, skipped)
+
+
+def draw(axes: Any, data: Mapping[str, Any]) -> None:
+    draw_rates(axes, data, "One large file on loopback, over TLS")
+
+
+QUESTION = Question(
+    "uploads_tls",
+    "The same over TLS",
+    "512 MiB over TLS 1.3, with a certificate made for the run, which each client verifies. "
+    "The sink is one thread of Python that decrypts, so that it is close to what the fastest "
+    "senders give: compare the CPU a GiB, which does not depend on it.",
+    ask,
+    draw,
+)
