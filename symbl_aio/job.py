@@ -230,7 +230,7 @@ class Submission:
         self.conversation_id: Final = conversation_id
         self._desk = desk
         self._job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._progress: UploadProgress | None = None
+        self._progress: tuple[int, int] | None = None
         self._moved: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -262,11 +262,11 @@ class Submission:
         A slow reader sees the newest state, not every step. Never raises: the end of
         the submission is told by awaiting it.
         """
-        given: UploadProgress | None = None
+        given: tuple[int, int] | None = None
         while True:
             if self._progress is not None and self._progress != given:
                 given = self._progress
-                yield given
+                yield UploadProgress(*given)
             elif self._job.done():
                 return
             else:
@@ -277,7 +277,7 @@ class Submission:
     # Called by the engine alone.
 
     def _report(self, sent: int, total: int) -> None:
-        self._progress = UploadProgress(sent, total)
+        self._progress = (sent, total)
         self._wake()
 
     def _outcome(self) -> Job | BaseException:

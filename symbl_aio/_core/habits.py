@@ -52,7 +52,7 @@ class Habits:
         """Take in the age at which a job ended."""
         self._ages.append(age)
         self._unread += 1
-        if len(self._ages) >= _FEWEST and self._unread * 8 >= len(self._ages):
+        if len(self._ages) >= _FEWEST and self._unread * 4 >= len(self._ages):
             self._read()
 
     def next_age(self, age: float) -> float | None:

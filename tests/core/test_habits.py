@@ -32,7 +32,7 @@ def test_a_few_jobs_tell_nothing():
 
 
 def test_at_a_constant_rate_of_ends_the_intervals_are_the_share_of_the_median():
-    habits = habits_of(*range(1, 257), share=0.05)
+    habits = habits_of(*range(1, 257), *range(1, 257), share=0.05)
     first, second, *_ = questions(habits)
 
     # One in 256 ends each second, and the median is 129.
