@@ -17,8 +17,11 @@ from attrs import define, field
 
 from symbl_aio import models
 
-MOST_REMEMBERED: Final = 4 * 2**20
-"""Characters of text that one client remembers having written."""
+MOST_REMEMBERED: Final = 2**20
+"""Characters of texts and their keys that one client remembers having written.
+
+With all that Python adds to a short text, that is 5 to 15 MiB.
+"""
 
 _CLOCK_STEP: Final = timedelta(seconds=2)
 """The ``Date`` of an answer has whole seconds, and may be a moment old."""
