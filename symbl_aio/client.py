@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
@@ -312,6 +311,9 @@ class SymblClient:
 
 
 def _agent() -> str:
+    # Not above: it loads zipfile, csv and email, for one line of a file.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"symbl-aio/{version('symbl-aio')}"
     except PackageNotFoundError:  # run from a source tree that was not installed
