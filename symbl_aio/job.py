@@ -180,7 +180,9 @@ class Job:
                 given += 1
                 yield self._events[given - 1]
             if self._outcome.done():
-                if not self.status.is_terminal:
+                if self.status.is_terminal:
+                    self._outcome.exception()  # whoever saw FAILED was told, and no log need say so
+                else:
                     self._outcome.result()
                 return
             if self._changed is None:

@@ -166,6 +166,20 @@ async def test_a_failed_job_raises_for_everybody_and_ends_its_events(server: Loc
         assert job.status is JobStatus.FAILED
 
 
+async def test_a_failure_that_was_seen_as_an_event_is_not_told_again(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+) -> None:
+    gc.collect()  # what earlier tests left is not this test's to tell
+    caplog.clear()
+    async with server.client(**QUICK) as symbl:
+        server.inject("job_fails")
+        job = await symbl.submit(Text("Hello."))
+        assert [event.status async for event in job.events()][-1] is JobStatus.FAILED
+        del job
+    gc.collect()
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
 async def test_progress_moves_to_the_end_and_stops(server: LocalSymbl) -> None:
     data = mp4_bytes(3 * 2**20)
     async with server.client(**QUICK) as symbl:
