@@ -19,6 +19,7 @@ from symbl_aio import (
     Limits,
     NotFoundError,
     Polls,
+    ServerError,
     Text,
     Video,
 )
@@ -342,6 +343,42 @@ async def test_polls_that_fail_only_delay(server: LocalSymbl) -> None:
         for fault in ("status:500", "status:503", "reset", "garbage", "half_answer", "status:429"):
             server.inject(fault, on="job")
         await (await symbl.submit(Text("Hello.")))
+
+
+async def test_an_old_job_that_is_attached_again_is_not_lost_to_one_poll_that_fails(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK) as symbl:
+        job = await symbl.submit(Text("Hello."))
+        await job
+    token = json.loads(job.token)
+    token["since"] -= 3 * 86_400
+    for fault in ("status:500", "reset", "not_found"):
+        server.inject(fault, on="job")
+    async with server.client(**QUICK) as later:
+        await later.job(json.dumps(token))
+
+
+async def test_an_old_job_that_cannot_be_asked_for_is_lost_at_last(server: LocalSymbl) -> None:
+    polls = Polls(floor=0.002, ceiling=0.01, track_for=0.001, not_found_grace=0.05)
+    async with server.client(**{**QUICK, "polls": polls}) as symbl:
+        server.inject("status:500", on="job", times=1000)
+        with pytest.raises(JobLostError, match="track_for") as lost:
+            await (await symbl.submit(Text("Hello.")))
+    assert isinstance(lost.value.__cause__, ServerError)
+
+
+async def test_a_poll_that_a_stranger_cancels_is_made_again(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        server.inject("slow:30", on="job")
+        job = await symbl.submit(Text("Hello."))
+        asking = asyncio.create_task(job.refresh())
+        await server.until(lambda: any(job.id in seen.path for seen in server.requests))
+        for task in asyncio.all_tasks():
+            if f"poll of job {job.id}" in task.get_name():
+                task.cancel()
+        await asyncio.wait([asking])
+        await job
 
 
 async def test_a_poll_that_is_due_while_somebody_asks_is_the_same_question(

@@ -170,7 +170,7 @@ class PollPlan:
             watch.told = watch.hinted  # an earlier hint was wrong; one that waits is newer
 
     def is_missing_too_long(self, job_id: str, now: float) -> bool:
-        """Note a 404, and say whether its grace is used up."""
+        """Note that a poll did not find the job, and say whether its grace is used up."""
         watch = self._watches.get(job_id)
         if watch is None:
             return False

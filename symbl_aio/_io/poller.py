@@ -142,9 +142,11 @@ class Poller:
     def _answered(self, job: Job, asking: asyncio.Task[None]) -> None:
         del self._asking[job.id]
         self._wake.set()
-        if asking.cancelled():
+        now = monotonic()
+        if asking.cancelled():  # by the closing, or by a stranger: then the job must not be lost
+            self._plan.again(job.id, now, jitter=0.0)
             return
-        error, now = asking.exception(), monotonic()
+        error = asking.exception()
         if job.status.is_terminal:
             self._plan.ended(job.id, now, luck=self._luck())
         if job.status is JobStatus.COMPLETED:
@@ -155,7 +157,11 @@ class Poller:
             self._lose(job, f"the server does not know job {job.id}", error)
         elif isinstance(error, AuthenticationError):
             self._lose(job, f"the server refuses to tell about job {job.id}", error)
-        elif self._plan.is_too_old(job.id, now):
+        elif self._plan.is_too_old(job.id, now) and (
+            # One that was attached again after days is asked for the first time: a poll that
+            # fails only delays, though not for ever.
+            error is None or self._plan.is_missing_too_long(job.id, now)
+        ):
             self._lose(
                 job,
                 f"job {job.id} was still {job.status.value} after "
