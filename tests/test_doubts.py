@@ -15,6 +15,7 @@ from symbl_aio import (
     SymblClient,
     Text,
     TextOptions,
+    TransportError,
     Utterance,
     Video,
 )
@@ -328,3 +329,13 @@ async def test_reconciling_needs_an_open_client(server: LocalSymbl) -> None:
         error = await doubted(symbl, Text("Hello."))
     with pytest.raises(ClientClosedError):
         await error.reconcile()
+
+
+async def test_a_doubt_does_not_keep_the_frames_that_sent_the_body(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("accept_then_drop", on="PUT")
+        with pytest.raises(AmbiguousSubmissionError) as doubt:
+            await conversation.append(Text("And go on."))
+    assert isinstance(doubt.value.__cause__, TransportError)
+    assert doubt.value.__cause__.__traceback__ is None

@@ -501,7 +501,8 @@ class Submissions:
             reconcile=partial(self._reconcile, doubt),
             sent=unsettled.sent,
         )
-        error.__cause__ = unsettled.cause
+        # Without its frames, which hold the whole body: a halted lane keeps the error.
+        error.__cause__ = unsettled.cause.with_traceback(None)
         self.governor.free(work.key)
         self._settle(work, error)
         if work.is_append:
