@@ -46,10 +46,14 @@ async def outcomes(
     sources: Iterable[S] | AsyncIterable[S],
     submit: Callable[[S], Submission],
     *,
+    check_open: Callable[[], None],
     ordered: bool,
     most: int,
 ) -> AsyncGenerator[Outcome[S], None]:
-    """Submit each source, at most ``most`` at a time that the caller has not got back yet."""
+    """Submit each source, at most ``most`` at a time that the caller has not got back yet.
+
+    ``check_open`` raises when there is no use in pulling more.
+    """
     room = asyncio.Semaphore(most)
     ready: asyncio.Queue[asyncio.Task[Outcome[S]] | None] = asyncio.Queue()
     watching: set[asyncio.Task[Outcome[S]]] = set()
@@ -66,6 +70,7 @@ async def outcomes(
                 else:
                     task.add_done_callback(ready.put_nowait)
                 index += 1
+                check_open()
         finally:
             ready.put_nowait(None)  # there will be no more
 
@@ -78,7 +83,7 @@ async def outcomes(
                 watching.discard(task)
                 room.release()
                 yield outcome
-        await feeder  # an error of the sources themselves
+        await feeder  # an error of the sources themselves, or of ``check_open``
     finally:
         left = [feeder, *watching]
         for unfinished in left:

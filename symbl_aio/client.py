@@ -208,7 +208,8 @@ class SymblClient:
         iterable is fine. One failure never hides another, and none is raised: look at
         ``Outcome.ok``. ``ordered=True`` gives the outcomes in the order of the sources.
         Leaving the iteration early withdraws what was not sent yet; the rest goes on.
-        An error of ``sources`` itself is raised after the outcomes of what it gave.
+        An error of ``sources`` itself is raised after the outcomes of what it gave; so is
+        ``ClientClosedError`` when the client closes, and then nothing more is pulled.
         """
         if isinstance(sources, str | bytes | os.PathLike):
             raise ConfigurationError(
@@ -221,6 +222,7 @@ class SymblClient:
             outcomes(
                 sources,
                 lambda source: self.submit(source, options),
+                check_open=self._engine.check_open,
                 ordered=ordered,
                 most=most,
             )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from symbl_aio import (
+    AmbiguousSubmissionError,
+    ClientClosedError,
     Config,
     ConfigurationError,
     JobFailedError,
@@ -168,3 +171,17 @@ async def test_a_short_queue_is_filled_and_not_overrun(server: LocalSymbl) -> No
     async with server.client(**QUICK, limits=limits) as symbl:
         outcomes = [o async for o in symbl.map(Text(f"Text {n}.") for n in range(50))]
     assert [o.error for o in outcomes] == [None] * 50
+
+
+async def test_a_closed_client_ends_even_a_map_of_an_endless_iterable(server: LocalSymbl) -> None:
+    symbl = server.client(**QUICK)
+    await symbl.start()
+    outcomes = []
+    with pytest.raises(ClientClosedError):
+        async for outcome in symbl.map(Text(f"Text {n}.") for n in count()):
+            outcomes.append(outcome)
+            await symbl.aclose(drain="none")
+    assert outcomes[0].ok
+    assert sorted(o.index for o in outcomes) == list(range(len(outcomes)))
+    ended = ClientClosedError, AmbiguousSubmissionError
+    assert all(isinstance(o.error, ended) for o in outcomes if not o.ok)

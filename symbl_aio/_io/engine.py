@@ -208,7 +208,7 @@ class Engine:
         to: str | Submission | Job | None = None,
     ) -> Submission:
         """Queue media for a new conversation, or to be added ``to`` one."""
-        self._check_open()
+        self.check_open()
         return self._submissions.submit(media, options, key=key, to=to)
 
     def append(
@@ -224,7 +224,7 @@ class Engine:
 
     def resume_appends(self, conversation_id: str) -> None:
         """Take appends to a halted conversation again."""
-        self._check_open()
+        self.check_open()
         self._submissions.resume(conversation_id)
 
     def withdraw(self, submission: Submission) -> bool:
@@ -299,7 +299,7 @@ class Engine:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
         if job.done() or job.id in self._poller.jobs:
             return
-        self._check_open()
+        self.check_open()
         self._submissions.governor.adopt(job.id)
         if job.conversation_id is not None:
             self._submissions.hold(job, job.conversation_id)
@@ -333,12 +333,13 @@ class Engine:
 
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Send a call of the Conversation or Management API."""
-        self._check_open()
+        self.check_open()
         return await self._own(self._api.call(call, repeatable=repeatable), "call")
 
     # Common to all
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise unless work is taken: closed, or called from elsewhere than its event loop."""
         if self._state != "open":
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
