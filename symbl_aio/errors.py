@@ -67,8 +67,9 @@ class ConfigurationError(SymblError, ValueError):
 class ClientClosedError(SymblError):
     """The client is not open: not started yet, closing, or closed.
 
-    ``job`` is the accepted job whose waiter was ended by the closing, else ``None``
-    (nothing of the work was sent). ``job.token`` re-attaches to it later.
+    ``job`` is the accepted job whose waiter was ended by the closing; ``job.token``
+    re-attaches to it later. Without one, a submission was surely not accepted, and a
+    change that was on its way (a bookmark, a tracker) may have been made.
     """
 
     def __init__(self, message: str, job: Job | None = None) -> None:
@@ -140,7 +141,7 @@ class UploadError(SymblError):
 
 
 class UploadStalledError(UploadError, TimeoutError):
-    """The server took no more of the body for ``Timeouts.stall`` seconds."""
+    """For ``Timeouts.stall`` seconds the server took no more, or the stream gave no more."""
 
 
 class FileChangedError(UploadError):
@@ -155,7 +156,7 @@ class APIError(SymblError):
     """The server answered with an error status.
 
     ``status`` is the HTTP status, ``message`` the server's own words (may be empty),
-    ``body`` the answer's text, cut to a configured size.
+    ``body`` the answer's text, cut to 4096 characters.
     """
 
     def __init__(self, status: int, message: str = "", body: str = "", *, where: str = "") -> None:
@@ -185,7 +186,8 @@ class NotFoundError(APIError):
 class ConcurrencyLimitError(APIError):
     """429: the account has no free job slot.
 
-    Raised only for a one-shot source, or when ``Limits.wait_for_slot`` ran out.
+    Raised only for a one-shot source, or when ``Limits.wait_for_slot`` ran out; and by a
+    call that is no submission, when ``Retries`` are used up.
     """
 
 
