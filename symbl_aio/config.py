@@ -271,7 +271,7 @@ class Config:
     limits: Limits = field(factory=Limits, validator=_of_type(Limits))
     lanes: Lanes = field(factory=Lanes, validator=_of_type(Lanes))
     tracker_paths: Literal["2022", "2024"] = "2022"
-    chunk_size: int = field(default=2**20, validator=_count)
+    chunk_size: int = field(default=3 * 2**19, validator=_count)
     webhook_base_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
 
