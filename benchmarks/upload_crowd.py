@@ -197,10 +197,13 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
         axes.bar_label(bars, [f" {seconds:.1f} s" for seconds in times], fontsize=9)
     axes.set_yticks(range(len(names)), names)
     axes.axvline(data["ideal"], color="#c0392b", linestyle="--")
-    axes.text(data["ideal"], -0.9, " what the disk needs", color="#c0392b", fontsize=9)
+    axes.text(
+        data["ideal"], len(names) - 0.5, " what the slow side needs", color="#c0392b", fontsize=9
+    )
+    axes.margins(x=0.12)
     axes.set_xlabel("seconds until all are accepted")
     axes.set_title(f"{CROWD} uploads at once")
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right")
     axes.grid(axis="y", visible=False)
 
 

@@ -62,9 +62,9 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
     peaks = {name: max(values) for name, values in data["beside"].items()}
     names = sorted(peaks, key=lambda name: -peaks[name])
     bars = axes.barh(names, [peaks[name] for name in names], color=[colour(n) for n in names])
-    axes.bar_label(bars, [f" {peaks[name]:,.0f} MiB" for name in names])
+    axes.bar_label(bars, [f" {peaks[name]:,.3g} MiB" for name in names])
     axes.set_xscale("log")
-    axes.set_xlim(1, max(peaks.values()) * 5)
+    axes.set_xlim(0.01, max(peaks.values()) * 8)
     axes.axvline(512, color="#c0392b", linestyle="--")
     axes.text(512, len(names) - 0.55, " size of the file", color="#c0392b", fontsize=9)
     axes.set_xlabel("peak of extra memory while one file of 512 MiB is sent (log scale)")
