@@ -4,7 +4,7 @@
 
 A full run writes ``results.json``, ``README.md`` and the plots beside this file; a quick
 one shows that everything runs and writes the same below ``build/bench``. With names, only
-those questions are asked anew.
+those questions are asked anew, and all their figures are printed.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def main() -> None:
             failed.append(f"{name}: {type(error).__name__}: {error}")
             continue
         report.keep(results, known[name], answer, settings, time.monotonic() - began)
-        report.save(folder, results, list(known.values()))
-    print(report.table(results, list(given.names or known)))
+        report.save(folder, results, list(known.values()), known[name])
+    print(report.table(results, list(given.names or known), whole=bool(given.names)))
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr)
     sys.exit(1 if failed else 0)

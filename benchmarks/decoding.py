@@ -75,7 +75,7 @@ def decode(messages: int, eagerly: bool, turns: int) -> list[float]:
 
 
 def ask(settings: Settings) -> Answer:
-    turns = settings.pick(5, 2)
+    turns = settings.pick(3, 1)
 
     def best(eagerly: bool) -> float:
         run = alone(decode, messages=MESSAGES, eagerly=eagerly, turns=turns)

@@ -82,7 +82,7 @@ async def idle_sessions(many: int) -> dict[str, float]:
 
 
 def ask(settings: Settings) -> Answer:
-    rounds, many = settings.pick(21, 7), settings.pick(2000, 300)
+    rounds, many = settings.pick(21, 5), settings.pick(2000, 300)
     found, skipped = field_of(
         {"httpx": "httpx", "speechmatics.batch": "speechmatics-batch",
          "assemblyai": "assemblyai", "fal_client": "fal-client"}
@@ -90,7 +90,7 @@ def ask(settings: Settings) -> Answer:
     for name in ("symbl_aio", "aiohttp"):
         imported(name)  # into the page cache, and compiled
     turns = alternate({name: partial(imported, name) for name in ("symbl_aio", "aiohttp")}, rounds)
-    peers = alternate({name: partial(imported, name) for name in found}, settings.pick(5, 2))
+    peers = alternate({name: partial(imported, name) for name in found}, settings.pick(5, 1))
     client = alone(idle_clients, many=many).value
     session = alone(idle_sessions, many=many).value
     figures = (

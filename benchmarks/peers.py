@@ -135,7 +135,7 @@ async def assemblyai(port: int, jobs: int) -> Any:
 
 
 def ask(settings: Settings) -> Answer:
-    jobs, median = settings.pick((160, 4.0), (40, 1.0))
+    jobs, median = settings.pick((100, 4.0), (40, 0.5))
     found, skipped = field_of({"speechmatics": "speechmatics-batch", "assemblyai": "assemblyai"})
     clients = {"symbl-aio": symbl, "speechmatics": speechmatics, "assemblyai": assemblyai}
     rows: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,26 +81,29 @@ def figures(result: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def save(folder: Path, results: dict[str, Any], questions: Sequence[Question]) -> None:
-    """Write everything anew."""
+def save(
+    folder: Path, results: dict[str, Any], questions: Sequence[Question], asked: Question
+) -> None:
+    """Write everything anew, and the plot of the question that was asked."""
     folder.mkdir(parents=True, exist_ok=True)
     order = [question.name for question in questions]
     kept = results["questions"]
     results["questions"] = {name: kept[name] for name in order if name in kept}
     text = json.dumps(_rounded(results), indent=1, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n")
-    drawn = _draw_all(folder, results, questions)
-    (folder / "README.md").write_text(_readme(results, questions, drawn))
+    if asked.draw is not None and installed("matplotlib") is not None:
+        _draw(asked.draw, kept[asked.name]["data"], folder / f"{asked.name}.svg")
+    (folder / "README.md").write_text(_readme(folder, results, questions))
 
 
-def table(results: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Give the one table as text for a terminal."""
+def table(results: Mapping[str, Any], names: Sequence[str], *, whole: bool) -> str:
+    """Give the one table as text for a terminal: whole, or what has a bar or comes first."""
     rows = [("question", "figure", "value", "bar", "verdict", "contenders")]
     for name in names:
         if (result := results["questions"].get(name)) is None:
             continue
         beside = _contenders(result)
-        for number, figure in enumerate(figures(result)):
+        for number, figure in enumerate(_shown(result, whole=whole)):
             what, whom = (name, beside) if number == 0 else ("", "")
             rows.append((what, figure.label, _value(figure), figure.bar, figure.verdict, whom))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -110,6 +113,11 @@ def table(results: Mapping[str, Any], names: Sequence[str]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def _shown(result: Mapping[str, Any], *, whole: bool) -> list[Figure]:
+    found = figures(result)
+    return found if whole else [figure for figure in found if figure.bar] or found[:1]
 
 
 def _contenders(result: Mapping[str, Any]) -> str:
@@ -164,40 +172,25 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _draw_all(
-    folder: Path, results: Mapping[str, Any], questions: Sequence[Question]
-) -> dict[str, str]:
-    """Draw one SVG a question; without matplotlib the README says so instead."""
-    if installed("matplotlib") is None:
-        return {}
+def _draw(draw: Callable[[Any, Mapping[str, Any]], None], data: Any, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update(STYLE)
-    drawn = {}
-    for question in questions:
-        result = results["questions"].get(question.name)
-        if result is None or question.draw is None:
-            continue
-        figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-        question.draw(axes, result["data"])
-        name = f"{question.name}.svg"
-        figure.savefig(folder / name, metadata={"Date": None})
-        plt.close(figure)
-        drawn[question.name] = name
-    return drawn
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    draw(axes, data)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
 
 
-def _readme(
-    results: Mapping[str, Any], questions: Sequence[Question], drawn: Mapping[str, str]
-) -> str:
+def _readme(folder: Path, results: Mapping[str, Any], questions: Sequence[Question]) -> str:
     parts = [_HEAD]
     parts.append("| Question | Figure | Value | Bar | Verdict |\n| --- | --- | --- | --- | --- |")
     asked = [question for question in questions if question.name in results["questions"]]
     for question in asked:
-        for number, figure in enumerate(figures(results["questions"][question.name])):
+        for number, figure in enumerate(_shown(results["questions"][question.name], whole=False)):
             link = f"[{question.title}](#{question.name})" if number == 0 else ""
             cells = (link, figure.label, _value(figure), figure.bar, figure.verdict)
             parts[-1] += "\n| " + " | ".join(cells) + " |"
@@ -205,9 +198,13 @@ def _readme(
         result = results["questions"][question.name]
         # An anchor of its own: a title may change, a link to it should not.
         parts.append(f'<a id="{question.name}"></a>\n## {question.title}')
-        if name := drawn.get(question.name):
-            parts.append(f"![{question.title}]({name})")
+        if (folder / f"{question.name}.svg").exists():
+            parts.append(f"![{question.title}]({question.name}.svg)")
         parts.append(question.about)
+        rows = "".join(
+            f"\n| {figure.label} | {_value(figure)} | {figure.bar} |" for figure in figures(result)
+        )
+        parts.append(f"| Figure | Value | Bar |\n| --- | --- | --- |{rows}")
         if result["contenders"] or result["skipped"]:
             parts.append(f"Contenders: {_contenders(result)}.")
         machine = result["machine"]

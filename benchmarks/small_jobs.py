@@ -84,7 +84,7 @@ def bare(port: int, jobs: int, loop: str) -> dict[str, float]:
 
 
 def ask(settings: Settings) -> Answer:
-    jobs, rounds = settings.pick(5000, 800), settings.pick(7, 2)
+    jobs, rounds = settings.pick(5000, 800), settings.pick(5, 2)
     found, skipped = field_of({"bare aiohttp": "aiohttp", "on uvloop": "uvloop"})
     with serving(serve) as server:
         port = server.told

@@ -78,7 +78,7 @@ def slope(sizes: Sequence[int], costs: Sequence[float]) -> float:
 
 def ask(settings: Settings) -> Answer:
     sizes = settings.pick(SIZES, SIZES[:3])
-    polls, rounds = settings.pick(6000, 1000), settings.pick(3, 1)
+    polls, rounds = settings.pick(4500, 1000), settings.pick(2, 1)
     cpu: dict[int, list[float]] = {size: [] for size in sizes}
     chosen: dict[int, list[float]] = {size: [] for size in sizes}
     memory = {}
