@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from attrs import frozen
 
+from symbl_aio._waiting import result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
 
@@ -144,11 +145,11 @@ class Job:
         """
         self._desk.follow(self)
         if timeout is None:
-            await asyncio.shield(self._outcome)
+            await result_of(self._outcome)
             return self.conversation
         try:
             async with asyncio.timeout(timeout) as limit:
-                await asyncio.shield(self._outcome)
+                await result_of(self._outcome)
         except TimeoutError:
             if limit.expired():
                 raise JobTimeoutError(
@@ -247,7 +248,7 @@ class Submission:
         return self._job.done()
 
     def __await__(self) -> Generator[Any, None, Job]:
-        return asyncio.shield(self._job).__await__()
+        return result_of(self._job).__await__()
 
     def cancel(self) -> bool:
         """Withdraw the work; true only while surely nothing was accepted.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
+from symbl_aio._waiting import result_of
 from symbl_aio.config import AccessToken
 from symbl_aio.errors import AuthenticationError, ClientClosedError
 
@@ -69,7 +70,7 @@ class Tokens:
     async def _renew(self) -> AccessToken:
         making = self._start()
         try:
-            return await asyncio.shield(making)
+            return await result_of(making)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if making.cancelled() and task is not None and not task.cancelling():

@@ -17,6 +17,7 @@ from typing import Any, Final
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.polls import PollPlan
 from symbl_aio._io.api import Api
+from symbl_aio._waiting import result_of
 from symbl_aio.config import Polls
 from symbl_aio.errors import (
     AuthenticationError,
@@ -114,7 +115,7 @@ class Poller:
     async def ask(self, job: Job) -> None:
         """Ask for one job now, together with whoever asks for it already. Raises what failed."""
         asking = self._asking.get(job.id) or self._ask(job, "poll")
-        await asyncio.shield(asking)
+        await result_of(asking)
 
     def _ask(self, job: Job, source: StatusSource) -> asyncio.Task[None]:
         asking = self._spawn(self._question(job, source), f"poll of job {job.id}")
