@@ -239,7 +239,8 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
     ):
         polls, lag, _ = row[key]
         axes.plot(lag, polls, mark, color="#2a6fdb", markersize=9)
-        axes.annotate(f" {label}", (lag, polls), color="#2a6fdb", va="top", weight="bold")
+        axes.annotate(f"{label}  ", (lag, polls), color="#2a6fdb", va="top", ha="right",
+                      weight="bold")  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("mean seconds from the end of a job to its discovery (less is better)")
