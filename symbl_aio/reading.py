@@ -270,12 +270,12 @@ class Reading:
         if wait:
             while jobs := self._account.jobs_of(self.id):
                 await jobs[0]
-        elif not self._warned and (jobs := self._account.jobs_of(self.id)):
+        elif not self._warned and self._account.jobs_of(self.id):
             self._warned = True
+            # No ids: Python remembers every text of a warning for as long as the process lives.
             warnings.warn(
-                f"conversation {self.id} is read while job {jobs[0].id} is "
-                f"{jobs[0].status.value}: the answer is incomplete. Await the job first, or "
-                "read with wait=True",
+                "a conversation is read while one of its jobs still runs: the answer is "
+                "incomplete. Await the job first, or read with wait=True",
                 EarlyReadWarning,
                 stacklevel=depth,
             )
