@@ -15,6 +15,7 @@ from symbl_aio import (
     SymblClient,
     Text,
     TextOptions,
+    Timeouts,
     TransportError,
     Utterance,
     Video,
@@ -321,6 +322,19 @@ async def test_a_server_without_a_readable_clock_proves_nothing_by_a_name(
     )
     with pytest.raises(StillAmbiguousError):
         await doubts.find_proof(doubt)
+
+
+async def test_a_webhook_that_came_while_the_answer_was_waited_for_is_still_known(
+    server: LocalSymbl,
+) -> None:
+    async with server.client(**QUICK, timeouts=Timeouts(answer=300.0)) as symbl:
+        doubts = symbl._engine._submissions.doubts
+        doubts.hear("nonce", "job", 0.0, ended=False)
+        doubts.hear("of another one", "another job", 330.0, ended=False)
+        doubt = doubts.open(
+            "k", conversation_id=None, name=None, text=None, sent_at=0.0, nonce="nonce"
+        )
+    assert doubt.job_id == "job"
 
 
 async def test_reconciling_needs_an_open_client(server: LocalSymbl) -> None:

@@ -17,7 +17,7 @@ from attrs import define
 
 from symbl_aio import models
 from symbl_aio._core import endpoints
-from symbl_aio._core.callbacks import Callbacks
+from symbl_aio._core.callbacks import PARKED_FOR, Callbacks
 from symbl_aio._core.decode import decode_list
 from symbl_aio._core.evidence import Written, only_one_named
 from symbl_aio._core.wire import Answer, Call
@@ -55,17 +55,21 @@ class Doubts:
     """The open doubts of one client. One ends with the error that carries it.
 
     ``read`` gives the answer to a call that only asks. ``make_job`` gives the handle of a
-    job that no other submission owns, else ``None``.
+    job that no other submission owns, else ``None``. ``answer_within``: seconds that a
+    submission may wait for its answer, before there is a doubt.
     """
 
     def __init__(
         self,
         read: Callable[[Call], Awaitable[Answer]],
         make_job: Callable[[str, str | None], Job | None],
+        *,
+        answer_within: float = 0.0,
     ) -> None:
         self.open_ones: WeakSet[Doubt] = WeakSet()
         self.written = Written()
-        self.callbacks = Callbacks()
+        # A webhook may tell of a job long before its submission gives up waiting.
+        self.callbacks = Callbacks(keep=PARKED_FOR + answer_within)
         self._read = read
         self._make_job = make_job
         self._bearers: dict[str, set[str]] = {}

@@ -99,7 +99,7 @@ class Submissions:
         self._slot_deadlines: list[tuple[float, str]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
-        self.doubts = Doubts(read, make_job)
+        self.doubts = Doubts(read, make_job, answer_within=config.timeouts.answer)
 
     # Taking
 
