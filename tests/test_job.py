@@ -391,7 +391,6 @@ async def test_an_old_job_that_cannot_be_asked_for_is_lost_at_last(server: Local
 
 async def test_a_poll_that_a_stranger_cancels_is_made_again(server: LocalSymbl) -> None:
     async with server.client(**QUICK) as symbl:
-        server.inject("slow:30", on="job")
         job = await symbl.submit(Text("Hello."))
         asking = asyncio.create_task(job.refresh())
         while symbl.stats().polls == 0:
