@@ -393,12 +393,14 @@ async def test_a_poll_that_a_stranger_cancels_is_made_again(server: LocalSymbl) 
     async with server.client(**QUICK) as symbl:
         job = await symbl.submit(Text("Hello."))
         asking = asyncio.create_task(job.refresh())
-        while symbl.stats().polls == 0:
+        polls: list[asyncio.Task[None]] = []
+        for _ in range(10):  # steps until the poll is a task of its own
             await asyncio.sleep(0)
-        for task in asyncio.all_tasks():
-            if f"poll of job {job.id}" in task.get_name():
-                task.cancel()
-        await asyncio.wait([asking])
+            polls += [t for t in asyncio.all_tasks() if f"poll of job {job.id}" in t.get_name()]
+            if polls:
+                break
+        assert [poll.cancel() for poll in polls] == [True]
+        await asyncio.gather(asking, return_exceptions=True)
         await job
 
 
