@@ -391,16 +391,11 @@ async def test_an_old_job_that_cannot_be_asked_for_is_lost_at_last(server: Local
 
 async def test_a_poll_that_a_stranger_cancels_is_made_again(server: LocalSymbl) -> None:
     async with server.client(**QUICK) as symbl:
+        server.inject("slow:0.3", on="job")
         job = await symbl.submit(Text("Hello."))
-        asking = asyncio.create_task(job.refresh())
-        polls: list[asyncio.Task[None]] = []
-        for _ in range(10):  # steps until the poll is a task of its own
-            await asyncio.sleep(0)
-            polls += [t for t in asyncio.all_tasks() if f"poll of job {job.id}" in t.get_name()]
-            if polls:
-                break
+        await server.until(lambda: any(job.id in seen.path for seen in server.requests))
+        polls = [t for t in asyncio.all_tasks() if f"poll of job {job.id}" in t.get_name()]
         assert [poll.cancel() for poll in polls] == [True]
-        await asyncio.gather(asking, return_exceptions=True)
         await job
 
 
