@@ -13,6 +13,7 @@ import pytest
 
 from symbl_aio import (
     AccessToken,
+    AmbiguousSubmissionError,
     AppendBlockedError,
     AuthenticationError,
     ConcurrencyLimitError,
@@ -25,6 +26,7 @@ from symbl_aio import (
     MediaOptions,
     MediaRejectedError,
     QueueFullError,
+    ServerError,
     SubmissionRefused,
     SymblClient,
     SymblError,
@@ -410,3 +412,36 @@ async def test_a_submission_is_withdrawn_while_it_is_surely_not_accepted(
         await server.until(lambda: len(server.requests) >= 2)
         assert not server.submissions[0].complete
         assert symbl.stats().uploading == 0
+
+
+async def test_stats_name_the_conversations_that_are_halted(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("accept_then_drop", on="PUT")
+        with pytest.raises(AmbiguousSubmissionError):
+            await conversation.append(Text("Perhaps."))
+        assert symbl.stats().halted == (conversation.id,)
+        conversation.resume_appends()
+        assert symbl.stats().halted == ()
+
+
+async def test_polls_that_all_fail_are_seen_in_the_stats_and_told_once(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("symbl_aio._io.poller._OUTAGE", 0.0)
+    async with server.client(**QUICK) as symbl:
+        server.hold_jobs()
+        job = await symbl.submit(Text("Hello."))
+        await job.refresh()
+        assert symbl.stats().polls_failing_for is None
+        server.inject("status:500", on="job", times=3)
+        for _ in range(3):
+            with pytest.raises(ServerError):
+                await job.refresh()
+        assert symbl.stats().polls_failing_for is not None
+        server.clear_faults()
+        server.release()
+        await job
+        assert symbl.stats().polls_failing_for is None
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert ["every poll has failed" in told[0], *told[1:]] == [True, "polls are answered again"]

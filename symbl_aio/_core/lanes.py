@@ -49,6 +49,10 @@ class Lanes:
         lane = self._lanes.get(name)
         return lane.halted if lane else None
 
+    def halted(self) -> Iterator[str]:
+        """Name the lanes that are halted."""
+        return (lane.name for lane in self._lanes.values() if lane.halted is not None)
+
     def name_of(self, key: str) -> str | None:
         """Name the lane that a submission waits in or holds."""
         lane = self._lane_of.get(key)

@@ -48,7 +48,9 @@ class Stats:
     ``queued``: submissions that wait for their turn or a slot. ``uploading``: on their
     way. ``jobs``: accepted and unfinished. ``limit``: how many may be unfinished, as
     learned so far. ``oldest_job``: seconds. ``polls``: status requests so far, and
-    ``polls_per_second`` in the last ten seconds.
+    ``polls_per_second`` in the last ten seconds. ``polls_failing_for``: seconds for which
+    every poll has failed, ``None`` if the last one was answered. ``halted``: conversations
+    whose appends are halted until ``resume_appends()``.
     """
 
     queued: int
@@ -58,6 +60,8 @@ class Stats:
     oldest_job: float | None
     polls: int
     polls_per_second: float
+    polls_failing_for: float | None
+    halted: tuple[str, ...]
 
 
 class Engine:
@@ -195,6 +199,8 @@ class Engine:
             oldest_job=self._poller.oldest(),
             polls=self._poller.polls,
             polls_per_second=self._poller.rate(),
+            polls_failing_for=self._poller.failing_for(),
+            halted=self._submissions.halted,
         )
 
     # Submissions

@@ -34,6 +34,8 @@ _LOG = logging.getLogger("symbl_aio")
 _MOST_AT_ONCE: Final = 64
 """Polls under way at a time, so that a server that does not answer costs few connections."""
 _MOST_WARNED: Final = 100
+_OUTAGE: Final = 60.0
+"""Seconds of failing polls after which somebody should know."""
 _RATE_OVER: Final = 10.0
 _MOST_RECENT: Final = 10_000
 
@@ -69,6 +71,8 @@ class Poller:
         self._wake = asyncio.Event()
         self._warned: set[str] = set()
         self._recent: deque[float] = deque()
+        self._failing_since: float | None = None
+        self._outage_told = False
         self.polls = 0
 
     @property
@@ -86,6 +90,10 @@ class Poller:
         while self._recent and self._recent[0] < now - _RATE_OVER:
             self._recent.popleft()
         return len(self._recent) / _RATE_OVER
+
+    def failing_for(self) -> float | None:
+        """Give the seconds since a poll was answered, if those since then failed."""
+        return None if self._failing_since is None else monotonic() - self._failing_since
 
     def follow(self, job: Job, *, age: float = 0.0, duration: float | None = None) -> None:
         """Ask for a job from now on, until it ends."""
@@ -148,6 +156,7 @@ class Poller:
             self._plan.again(job.id, now, jitter=0.0)
             return
         error = asking.exception()
+        self._note_health(error)
         if job.status.is_terminal:
             self._plan.ended(job.id, now, luck=self._luck())
         if job.status is JobStatus.COMPLETED:
@@ -173,6 +182,25 @@ class Poller:
             if error is not None:
                 self._tell(PollFailed(job.id, error))
             self._plan.again(job.id, now, jitter=2 * self._luck() - 1)
+
+    def _note_health(self, error: BaseException | None) -> None:
+        """Warn once when no poll has been answered for a while, and tell when it is over."""
+        if error is None or isinstance(error, NotFoundError):
+            if self._outage_told:
+                _LOG.warning("polls are answered again")
+            self._failing_since, self._outage_told = None, False
+            return
+        if self._failing_since is None:
+            self._failing_since = monotonic()
+        failing = monotonic() - self._failing_since
+        if failing >= _OUTAGE and not self._outage_told:
+            self._outage_told = True
+            _LOG.warning(
+                "every poll has failed for %.0f s (%s); %d jobs are waited for",
+                failing,
+                error,
+                len(self._jobs),
+            )
 
     def _lose(self, job: Job, why: str, error: BaseException | None) -> None:
         lost = JobLostError(why, job)

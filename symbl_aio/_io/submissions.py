@@ -108,6 +108,11 @@ class Submissions:
         """The submissions that are not settled, by key."""
         return self._works
 
+    @property
+    def halted(self) -> tuple[str, ...]:
+        """The conversations whose appends are halted."""
+        return tuple(self._lanes.halted())
+
     def submit(
         self,
         media: MediaLike,

@@ -490,3 +490,13 @@ class LanesBesideLists(RuleBasedStateMachine):
 
 
 TestLanesBesideLists = LanesBesideLists.TestCase
+
+
+def test_halted_lanes_are_named_until_they_are_resumed() -> None:
+    lanes = Lanes()
+    for name in ("one", "two"):
+        lanes.halt(name, RuntimeError(name))
+    lanes.add("three", "k")
+    assert list(lanes.halted()) == ["one", "two"]
+    lanes.resume("one")
+    assert list(lanes.halted()) == ["two"]
