@@ -12,7 +12,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from heapq import heappop, heappush
 from itertools import islice
 from time import monotonic
 from typing import Any, Final
@@ -24,6 +23,7 @@ from symbl_aio._core.callbacks import webhook_url
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.governor import Governor, Permission
 from symbl_aio._core.lanes import Lanes
+from symbl_aio._core.patience import Patience
 from symbl_aio._io import sources
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.doubts import Doubt, Doubts
@@ -96,7 +96,7 @@ class Submissions:
         self._works: dict[str, Work] = {}
         self._by_key: dict[str, Submission] = {}
         self._holders: dict[str, list[str]] = {}
-        self._slot_deadlines: list[tuple[float, str]] = []
+        self._patience = Patience(config.limits.wait_for_slot)
         self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
         self.doubts = Doubts(read, make_job, answer_within=config.timeouts.answer)
@@ -256,13 +256,14 @@ class Submissions:
         if self._closing:
             return
         now = monotonic()
-        self._expire_slots(now)
+        self._end_patience(now)
         while len(self._lanes):
             permission = self.governor.may_start(now)
             if permission is Permission.NO or (work := self._choose(permission)) is None:
                 break
             self._lanes.start(work.key)
             self.governor.start(work.key, now)
+            self._patience.start(work.key)
             work.task = self._spawn(self._carry(work), f"submission {work.key}")
             work.task.add_done_callback(partial(self._carried, work))
         self._set_alarm()
@@ -281,33 +282,25 @@ class Submissions:
     def _first_heads(self) -> list[Work]:
         return [self._works[key] for key in islice(self._lanes.ready(), _HEADS_LOOKED_AT)]
 
-    def _expire_slots(self, now: float) -> None:
+    def _end_patience(self, now: float) -> None:
         """Fail those that have waited for a slot longer than the caller allows."""
-        patience = self._config.limits.wait_for_slot
-        while self._lanes.newly_ready or self._slot_deadlines:
+        while True:
             newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
             for key in newly_ready:
-                ready = self._works.get(key)
-                if patience is not None and ready is not None:
-                    # Once refused and put back, it waits on: its patience began earlier.
-                    ready.slot_deadline = ready.slot_deadline or now + patience
-                    heappush(self._slot_deadlines, (ready.slot_deadline, key))
-            if not self._slot_deadlines or self._slot_deadlines[0][0] > now:
+                if key in self._works:
+                    self._patience.wait(key, now)
+            if not (late := self._patience.over(now)):
                 return
-            deadline, key = heappop(self._slot_deadlines)
-            late = self._works.get(key)
-            if late is None or late.task is not None or patience is None:
-                continue
-            if late.slot_deadline == deadline:  # and not that of an earlier one of its key
-                self._give_up_waiting(late, patience)
+            for key in late:  # and then whoever stood behind it is ready, and looked at
+                self._give_up_waiting(self._works[key])
 
-    def _give_up_waiting(self, work: Work, patience: float) -> None:
+    def _give_up_waiting(self, work: Work) -> None:
         lane = self._lanes.name_of(work.key)
         assert lane is not None
         self._lanes.discard(work.key)
         full = ConcurrencyLimitError(
             429,
-            f"no job slot became free within Limits.wait_for_slot={patience:g} s",
+            f"no job slot became free within Limits.wait_for_slot={self._patience.seconds} s",
             where=f"submission {work.key}",
         )
         self._settle(work, full)
@@ -320,7 +313,9 @@ class Submissions:
             self._alarm = None
         if not len(self._lanes):
             return
-        times = [self._slot_deadlines[0][0]] if self._slot_deadlines else []
+        times = []
+        if (patience_ends_at := self._patience.next_at()) is not None:
+            times.append(patience_ends_at)
         # A probe needs somebody who may start it; else the next event calls, not the clock.
         probe_at = self.governor.wakes_at()
         if probe_at is not None and next(self._lanes.ready(), None) is not None:
@@ -533,6 +528,7 @@ class Submissions:
 
     def _settle(self, work: Work, outcome: Job | BaseException) -> None:
         del self._works[work.key]
+        self._patience.forget(work.key)
         self.doubts.forget_name(work.key, work.name)
         if not isinstance(outcome, Job):
             self._by_key.pop(work.key, None)

@@ -31,7 +31,6 @@ class Work:
     task: asyncio.Task[None] | None = None
     body: Body | None = None
     ending: BaseException | None = None
-    slot_deadline: float | None = None
     sent_at: float = 0.0
 
     @property
