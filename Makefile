@@ -48,7 +48,7 @@ demo: .venv/.demo
 	fi; $(BIN)/python -m symbl_aio.cli demo "$$@"
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 test-asr: .venv/.dev .venv/.demo
 	@$(BIN)/python -m pytest -q -m asr $(ARGS)
@@ -71,7 +71,7 @@ fmt: .venv/.dev
 	@$(BIN)/python -m ruff check --fix .
 
 cov: .venv/.dev
-	@$(BIN)/python -m pytest -q --cov --cov-report=term-missing $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report=term-missing $(ARGS)
 
 soak: .venv/.dev
 	@$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) $(ARGS)
@@ -119,6 +119,8 @@ define install
 	@touch $@
 endef
 
+# Four processes, since many tests wait for sockets. PARALLEL= runs them in one.
+PARALLEL ?= -n 4 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/core/test_decode.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
 

@@ -41,8 +41,9 @@ def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
             (frames,) = struct.unpack_from(">I", content, 2)
             # 80-bit float: exponent, then 64 bits of which the first is the whole part.
             exponent, mantissa = struct.unpack_from(">HQ", content, 8)
-            rate = mantissa * 2.0 ** (exponent - 16383 - 63)
-            return True, frames / rate if rate else None
+            if not 0 <= exponent - 16383 < 32 or not mantissa:
+                raise ValueError("its sample rate is none")
+            return True, frames / (mantissa * 2.0 ** (exponent - 16383 - 63))
     raise ValueError("no COMM chunk")
 
 
