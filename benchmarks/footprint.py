@@ -121,7 +121,10 @@ QUESTION = Question(
     "footprint",
     "Import, start, and an idle client",
     "Each import runs in an interpreter of its own, in turns with aiohttp's. Memory is what a "
-    "process grew by for each of many started clients, which have no connection yet.",
+    "process grew by for each of many started clients, which have no connection yet. The bar of "
+    "the import is not reached: what aiohttp does not import already is about fifty classes, "
+    "which attrs builds at 0.3 to 0.5 ms each (`python -X importtime -c 'import symbl_aio'`); "
+    "models and cattrs are imported when first used.",
     ask,
     draw,
 )

@@ -150,7 +150,10 @@ QUESTION = Question(
     "that each job is one POST and one GET; bare aiohttp sends the same requests from "
     f"{AT_ONCE} workers with one session. What aiohttp does not do is in the difference: order, "
     "limit, at-most-once, handles, a shared poller. The ceiling is the same work done by a "
-    "client of prepared bytes.",
+    "client of prepared bytes. The bar is not reached: of the samples of a profile (py-spy) 38 % "
+    "are in asyncio, 24 % in aiohttp and 30 % in this library, with no module of it above 5 %. "
+    "Two tasks and two futures a job, and the garbage collector over what waits, are the rest "
+    "of the price; a real job takes seconds.",
     ask,
     draw,
 )
