@@ -17,10 +17,11 @@ from attrs import define, field
 
 from symbl_aio import models
 
-MOST_REMEMBERED: Final = 2**20
+MOST_REMEMBERED: Final = 2**18
 """Characters of texts and their keys that one client remembers having written.
 
-With all that Python adds to a short text, that is 5 to 15 MiB.
+With all that Python adds to a short text, that is 1 to 4 MiB. A doubt is about what was
+written last, so the newest conversations are the ones that matter.
 """
 
 _CLOCK_STEP: Final = timedelta(seconds=2)
