@@ -439,13 +439,31 @@ class World:
             yield f"{call.mark} was withdrawn, and then told {told!r}"
         if isinstance(told, asyncio.CancelledError) and not call.cancelled:
             yield f"{call.mark} was told withdrawn, and nobody did"
-        if (proof := call.acceptance) is not None:
+        proof = call.acceptance
+        if proof is not None and not self._is_the_same_name_of_another_client(call, proof):
             if not received:
                 yield f"{call.mark} was not accepted, and there is proof of it by {proof.how}"
             elif proof.conversation_id not in (None, received[0].conversation_id):
                 yield f"{call.mark} has proof by {proof.how} in a conversation of another"
             elif proof.job is not None and proof.job.id != received[0].job_id:
                 yield f"{call.mark} has proof by {proof.how} of another's job"
+
+    def _is_the_same_name_of_another_client(self, call: Call, proof: Acceptance) -> bool:
+        """Say whether a client was deceived by another one, which it cannot know of.
+
+        Both gave the same name, at the same time or in the same second. It is the one
+        limit of proof by name, and stated as such to the user.
+        """
+        if proof.how != "name":
+            return False
+        owners = [
+            other
+            for other in self.calls
+            for received in self.server.submissions
+            if received.conversation_id == proof.conversation_id
+            and mark_of(received) == other.mark == other.thread
+        ]
+        return bool(owners) and all(other.reign != call.reign for other in owners)
 
     def _judge_job(self, mark: int, job: Job) -> Iterator[str]:
         ended = job._outcome.exception() if job.done() else None

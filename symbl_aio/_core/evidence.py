@@ -24,9 +24,6 @@ With all that Python adds to a short text, that is 1 to 4 MiB. A doubt is about 
 written last, so the newest conversations are the ones that matter.
 """
 
-_CLOCK_STEP: Final = timedelta(seconds=2)
-"""The ``Date`` of an answer has whole seconds, and may be a moment old."""
-
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -145,14 +142,19 @@ def only_one_named(
 ) -> str | None:
     """Give the id of the one conversation of that name that began since, ``None`` otherwise.
 
-    ``not_before``: when the submission was sent, by the server's clock. A name is often
-    used every day; what was there before the submission is not its doing.
+    ``not_before``: when the submission was sent at the earliest, by the server's clock. A
+    name is often used every day; what was there before the submission is not its doing.
     """
     found = [
         info.id
         for info in conversations
         if info.name == name
         and info.start_time is not None
-        and info.start_time >= not_before - _CLOCK_STEP
+        and info.start_time + _cut_off(info.start_time) > not_before
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _cut_off(instant: datetime) -> timedelta:
+    """Say how much later the truth may be: servers cut instants to milliseconds or seconds."""
+    return timedelta(milliseconds=1) if instant.microsecond else timedelta(seconds=1)

@@ -178,8 +178,9 @@ class Doubts:
     async def _begun_since(
         self, sent_at: float
     ) -> tuple[list[models.ConversationInfo], datetime] | None:
-        """Give the newest conversations, and what the server's clock showed at ``sent_at``.
+        """Give the newest conversations, and the earliest instant that ``sent_at`` can have been.
 
+        Both by the server's clock.
         ``None`` if the server does not tell its time, or has more conversations than
         anybody can tell apart.
         """
@@ -225,7 +226,10 @@ def _remember(known: dict[str, None], one: str) -> None:
 
 
 def _by_servers_clock(answer: Answer, *, seconds_ago: float) -> datetime | None:
-    """Say what the server's clock showed so many seconds before it answered."""
+    """Say what the server's clock showed, at the earliest, so many seconds before it answered.
+
+    A ``Date`` has whole seconds and may be a moment old: the clock never shows less.
+    """
     try:
         then = parsedate_to_datetime(answer.headers.get("date", ""))
     except (TypeError, ValueError, OverflowError):

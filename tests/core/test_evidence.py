@@ -259,6 +259,16 @@ def test_a_conversation_that_was_there_before_or_tells_no_time_does_not_count():
     assert only_one_named(among[:2], "Standup", SENT) is None
 
 
-def test_a_servers_clock_shows_whole_seconds():
-    assert only_one_named([conversation("1", "Standup", -1.9)], "Standup", SENT) == "1"
-    assert only_one_named([conversation("1", "Standup", -2.1)], "Standup", SENT) is None
+@pytest.mark.parametrize(
+    ("began", "counts"),
+    [(-0.0005, True), (-0.0011, False), (-1.0, False), (-0.999, False), (0.0, True)],
+)
+def test_a_conversation_may_have_begun_as_long_after_its_instant_as_was_cut_off(
+    began: float, counts: bool
+):
+    sent = SENT + timedelta(milliseconds=500)
+    info = ConversationInfo(id="1", name="Standup", start_time=sent + timedelta(seconds=began))
+
+    assert (only_one_named([info], "Standup", sent) == "1") is counts
+    assert only_one_named([conversation("1", "Standup")], "Standup", sent) == "1", "a whole second"
+    assert only_one_named([conversation("1", "Standup", -1)], "Standup", sent) is None
