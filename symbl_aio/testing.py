@@ -8,10 +8,37 @@ place of sleeping and hoping.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
-from symbl_aio import Config, Credentials, Observer, SymblClient
+from symbl_aio import (
+    Config,
+    Credentials,
+    Lanes,
+    Limits,
+    Observer,
+    Polls,
+    Retries,
+    SymblClient,
+    Timeouts,
+)
 from symbl_aio.server import LocalServer
+
+
+class Settings(TypedDict, total=False):
+    """The fields of ``Config``, all but ``base_url``: that is the server's own."""
+
+    labs_url: str | None
+    allow_http: bool
+    auth_header: Literal["Authorization", "x-api-key"]
+    timeouts: Timeouts
+    polls: Polls
+    retries: Retries
+    limits: Limits
+    lanes: Lanes
+    tracker_paths: Literal["2022", "2024"]
+    chunk_size: int
+    webhook_base_url: str | None
+    webhook_secret: str | None
 
 
 class LocalSymbl(LocalServer):
@@ -24,11 +51,12 @@ class LocalSymbl(LocalServer):
             ...
     """
 
-    def __init__(self, *, app_id: str = "app", app_secret: str = "secret", **settings: Any) -> None:
-        super().__init__(app_id=app_id, app_secret=app_secret, **settings)
-        self._credentials = Credentials(app_id, app_secret)
-
-    def client(self, *, observers: Sequence[Observer] = (), **config: Any) -> SymblClient:
+    def client(
+        self, *, observers: Sequence[Observer] = (), **config: Unpack[Settings]
+    ) -> SymblClient:
         """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``."""
-        settings = Config(base_url=self.base_url, **config)
-        return SymblClient(self._credentials, config=settings, observers=observers)
+        return SymblClient(
+            Credentials(self.app_id, self.app_secret),
+            config=Config(base_url=self.base_url, **config),
+            observers=observers,
+        )

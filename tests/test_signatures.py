@@ -9,12 +9,13 @@ import attrs
 import pytest
 
 import symbl_aio
+from symbl_aio.testing import LocalSymbl
 
 
 def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Give every public function, and every public method of every public class."""
-    for name in symbl_aio.__all__:
-        value = getattr(symbl_aio, name)
+    public = {name: getattr(symbl_aio, name) for name in symbl_aio.__all__}
+    for name, value in {**public, "LocalSymbl": LocalSymbl}.items():
         if inspect.isfunction(value):
             yield name, value
         elif inspect.isclass(value):
@@ -47,6 +48,7 @@ CALLABLES = list(callables())
 def test_there_is_something_to_look_at():
     names = {name for name, _ in CALLABLES}
     assert {
+        "LocalSymbl.client",
         "SymblClient.submit",
         "SymblClient.trackers",
         "Conversation.messages",

@@ -81,6 +81,8 @@ class LocalServer:
         newer_management: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.app_id = app_id
+        self.app_secret = app_secret
         self._host = host
         self._port = port
         self._directory = directory
