@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +16,7 @@ from symbl_aio import (
     BadRequestError,
     ClientClosedError,
     ConcurrencyLimitError,
+    Conversation,
     Job,
     JobFailedError,
     Lanes,
@@ -22,6 +25,7 @@ from symbl_aio import (
     Submission,
     SymblClient,
     Text,
+    TransportError,
 )
 from symbl_aio.server import Received
 from symbl_aio.testing import LocalSymbl
@@ -190,6 +194,34 @@ async def test_an_append_whose_outcome_is_unknown_halts_the_lane(server: LocalSy
         conversation.resume_appends()
         await (await conversation.append(Text("Four.")))
         assert texts(server.appended(conversation_id)) == ["One.", "Four."]
+
+
+async def test_a_halted_lane_keeps_the_error_and_nothing_of_who_was_told(
+    server: LocalSymbl,
+) -> None:
+    class Luggage:
+        """What a caller has in its variables."""
+
+    async def fail(conversation: Conversation) -> weakref.ref[Luggage]:
+        luggage = Luggage()
+        with pytest.raises(AmbiguousSubmissionError):
+            await conversation.append(Text("One."))
+        return weakref.ref(luggage)
+
+    async with server.client(**QUICK) as symbl:
+        conversation = symbl.conversation(await opened(symbl))
+        server.inject("accept_then_drop", on="PUT")
+        luggage = await fail(conversation)
+        gc.collect()
+        assert luggage() is None
+        with pytest.raises(AppendBlockedError) as blocked:
+            conversation.append(Text("Two."))
+        cause = blocked.value.cause
+        assert isinstance(cause, AmbiguousSubmissionError)
+        assert cause.sent == "maybe"
+        assert cause.key in str(cause)
+        assert isinstance(cause.__cause__, TransportError)
+        assert (await cause.reconcile()).conversation_id == conversation.id
 
 
 async def test_appends_behind_a_first_submission_that_is_refused_are_blocked(

@@ -501,7 +501,7 @@ class Submissions:
             reconcile=partial(self._reconcile, doubt),
             sent=unsettled.sent,
         )
-        # Without its frames, which hold the whole body: a halted lane keeps the error.
+        # Without its frames, which hold the whole body: callers and halted lanes keep the error.
         error.__cause__ = unsettled.cause.with_traceback(None)
         self.governor.free(work.key)
         self._settle(work, error)
@@ -519,7 +519,7 @@ class Submissions:
         return await self.doubts.find_proof(doubt)
 
     def _halt(self, lane: str, cause: BaseException) -> None:
-        for key in self._lanes.halt(lane, cause):
+        for key in self._lanes.halt(lane, _without_frames(cause)):
             self._settle(self._works[key], _blocked(cause))
 
     def _clear(self, lane: str, cause: BaseException) -> None:
@@ -553,6 +553,14 @@ def _blocked(cause: BaseException) -> AppendBlockedError:
         f"{type(cause).__name__}; settle that, then conversation.resume_appends()",
         cause,
     )
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Give another one of the same content, which no traceback ties to its callers' variables."""
+    kept = type(error).__new__(type(error), *error.args)
+    kept.__dict__.update(error.__dict__)
+    kept.__cause__ = error.__cause__
+    return kept
 
 
 def _without_conversation(cause: BaseException) -> AppendBlockedError:
