@@ -16,7 +16,10 @@ from symbl_aio.models import JobStatus
 
 @frozen
 class SubmissionQueued:
-    """A submission waits for its turn. ``conversation_id``: of an append, if it is known yet."""
+    """A submission waits for its turn. ``conversation_id``: of an append, if it is known yet.
+
+    Told within ``submit`` or ``append``, so in the context variables of their caller.
+    """
 
     key: str
     conversation_id: str | None
