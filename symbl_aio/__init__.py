@@ -9,9 +9,9 @@
             print(message.sender.name, message.text)
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from symbl_aio._exports import export_on_first_use as _export_on_first_use
 from symbl_aio._io.engine import Stats
 from symbl_aio.bulk import Outcome
 from symbl_aio.client import SymblClient
@@ -159,7 +159,6 @@ _HOMES = {
     ),
     "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "APIError",
@@ -295,16 +294,5 @@ __all__ = [
     "to_webvtt",
 ]
 
-
 if not TYPE_CHECKING:  # or else a misspelt name would be of type object
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+    __getattr__, __dir__ = _export_on_first_use(__name__, _HOMES)

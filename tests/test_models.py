@@ -148,7 +148,9 @@ def test_each_name_is_imported_from_the_module_that_type_checkers_see():
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        assert seen == package._HOME_OF
+        assert seen == {
+            name: home for home, names in package._HOMES.items() for name in names.split()
+        }
         assert set(seen) <= set(package.__all__)
         assert set(package.__all__) <= set(dir(package))
         for name in package.__all__:

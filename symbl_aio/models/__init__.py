@@ -14,9 +14,9 @@ Each name is imported when it is first used: making a class takes attrs half a
 millisecond, and there are many.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from symbl_aio._exports import export_on_first_use
 from symbl_aio.models.base import JSON, JobStatus, Page
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ _HOMES = {
     "speech": "FormattedTranscript Message Phrase Sentiment Word",
     "summaries": "Bookmark BookmarkSummary CallScore Criterion Progress SummaryItem",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "AbstractTopic",
@@ -128,16 +127,5 @@ __all__ = [
     "Word",
 ]
 
-
 if not TYPE_CHECKING:  # or else a misspelt name would be of type object
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+    __getattr__, __dir__ = export_on_first_use(__name__, _HOMES)
