@@ -52,12 +52,15 @@ class _Watch:
     asked: bool = False
     hinted: bool = False
     hint_at: float = float("-inf")
-    asked_at: float = float("-inf")
+    followed_at: float = float("-inf")
+    """When a hint was last followed: an ordinary poll before it does not delay the next."""
     missing_since: float | None = None
     running_at: float | None = None
     """When it was last known not to have ended."""
     told: bool = False
     """Whether a hint said that it ended."""
+    heard: bool = False
+    """Whether one ever did: no other is to be expected, whatever the answer was."""
 
 
 class PollPlan:
@@ -123,7 +126,7 @@ class PollPlan:
         """
         watch = self._watches.get(job_id)
         if watch is not None and not watch.hinted:
-            watch.hinted = watch.told = True
+            watch.hinted = watch.told = watch.heard = True
             if not watch.asked:
                 self._plan_hinted(job_id, watch, now)
 
@@ -155,7 +158,7 @@ class PollPlan:
             return
         watch.asked = False
         age = now - watch.born
-        interval = self._next_age(age) - age
+        interval = self._next_age(age, heard=watch.heard) - age
         watch.at = now + interval * (1 + self._policy.jitter * jitter)
         heappush(self._heap, (watch.at, job_id))
         if watch.hinted:  # while it was being asked: the answer may be older than the hint
@@ -188,12 +191,14 @@ class PollPlan:
         return max((now - watch.born for watch in self._watches.values()), default=None)
 
     def _plan_hinted(self, job_id: str, watch: _Watch, now: float) -> None:
-        watch.hint_at = max(now, watch.asked_at + _HINT_GAP)
+        watch.hint_at = max(now, watch.followed_at + _HINT_GAP)
         heappush(self._hints, (watch.hint_at, job_id))
 
-    def _next_age(self, age: float) -> float:
-        """Say at which age a job is best asked next."""
+    def _next_age(self, age: float, *, heard: bool = False) -> float:
+        """Say at which age a job is best asked next. ``heard``: its webhook has come already."""
         policy, habits = self._policy, self._habits
+        if heard:
+            return age + self._by_rule(age)
         if self._told_in_a_row >= _TRUSTED:
             late = 1.5 * habits.median if habits.known else policy.ceiling
             wait = min(max(2 * age, late - age), _BACKSTOP * policy.ceiling)
@@ -219,7 +224,9 @@ class PollPlan:
                 return due
             _, job_id = heappop(heap)
             watch = self._watches[job_id]
-            watch.asked, watch.hinted, watch.asked_at = True, False, now
+            watch.asked, watch.hinted = True, False
+            if hinted:
+                watch.followed_at = now
             due.append((job_id, hinted))
 
     def _drop_stale(self, heap: list[tuple[float, str]], *, hinted: bool) -> None:

@@ -263,6 +263,21 @@ def test_a_webhook_that_was_wrong_proves_nothing():
     assert plan.next_at() == 1e6 + PATIENT.floor
 
 
+@pytest.mark.parametrize("answered", [True, False], ids=["not ended yet", "no answer"])
+def test_an_end_that_was_told_and_not_confirmed_is_looked_for_though_webhooks_tell_every_end(
+    answered,
+):
+    plan = taught(age=600, told=True)
+    plan.watch("job", 1e6)
+    plan.hint("job", 1e6 + 50)
+    assert plan.due(1e6 + 50, 10) == hinted("job")
+    if answered:
+        plan.unfinished("job", 1e6 + 50)
+    plan.again("job", 1e6 + 50, jitter=0)
+
+    assert plan.next_at() == pytest.approx(1e6 + 55), "for it was the one that was waited for"
+
+
 def test_the_end_of_an_unknown_job_does_no_harm():
     plan = plan_of("job")
     plan.ended("other", 1, luck=0.5)
@@ -300,13 +315,14 @@ def test_a_hint_while_the_job_is_asked_leads_to_another_poll_since_the_answer_ma
     assert plan.next_at() is None
 
     plan.again("job", 60.5, jitter=0)
-    assert plan.next_at() == 61
-    assert plan.due(61, 10) == hinted("job")
+    assert plan.next_at() == 60.5
+    assert plan.due(60.5, 10) == hinted("job")
 
 
-def test_a_hinted_job_is_asked_at_most_once_a_second():
+def test_hints_bring_a_job_at_most_one_poll_a_second():
     plan = plan_of("job")
-    plan.due(60, 10)
+    plan.hint("job", 60)
+    assert plan.due(60, 10) == hinted("job")
     plan.again("job", 60, jitter=0)
     plan.hint("job", 60.1)
 
@@ -314,9 +330,33 @@ def test_a_hinted_job_is_asked_at_most_once_a_second():
     assert plan.due(61, 10) == hinted("job")
 
 
+def test_an_ordinary_poll_does_not_delay_the_first_hint_after_it():
+    plan = plan_of("job")
+    plan.due(60, 10)
+    plan.again("job", 60, jitter=0)
+    plan.hint("job", 60.1)
+
+    assert plan.due(60.1, 10) == hinted("job")
+
+
+@given(hints=st.lists(st.floats(0.0, 0.4), max_size=200))
+def test_however_often_a_job_is_hinted_hints_cost_at_most_one_poll_a_second(hints):
+    plan, followed, now = plan_of("job"), [], 0.0
+    for passed in hints:
+        now += passed
+        plan.hint("job", now)
+        for _, by_hint in plan.due(now, 10):
+            followed += [now] if by_hint else []
+            plan.unfinished("job", now)
+            plan.again("job", now, jitter=0)
+
+    assert all(later - sooner >= 1 - HAIR for sooner, later in pairwise(followed))
+
+
 def test_a_hint_never_delays_the_ordinary_poll():
     plan = PollPlan(Polls(floor=0.5, jitter=0))
     plan.watch("job", 0)
+    plan.hint("job", 0.5)
     plan.due(0.5, 10)
     plan.again("job", 0.5, jitter=0)
     plan.hint("job", 0.6)
@@ -506,7 +546,7 @@ class Noted:
     asked: bool = False
     hinted: bool = False
     hint_at: float = 0.0
-    asked_at: float = float("-inf")
+    followed_at: float = float("-inf")
 
 
 class NaiveBudget:
@@ -610,7 +650,7 @@ class PlanBesideList(RuleBasedStateMachine):
             self.plan.hint(job_id, self.now)
             job = self.jobs[job_id]
             if not job.hinted:
-                job.hinted, job.hint_at = True, max(self.now, job.asked_at + 1)
+                job.hinted, job.hint_at = True, max(self.now, job.followed_at + 1)
 
     @rule(most=st.integers(-1, 30))
     def ask(self, most: int) -> None:
@@ -624,8 +664,9 @@ class PlanBesideList(RuleBasedStateMachine):
                 assert budget.next_at() <= self.now + HAIR, "more than the budget allows"
                 budget.taken.append(self.now)
                 job = self.jobs[job_id]
-                assert not by_hint or self.now - job.asked_at >= 1
-                job.asked, job.hinted, job.asked_at = True, False, self.now
+                assert not by_hint or self.now - job.followed_at >= 1
+                job.asked, job.hinted = True, False
+                job.followed_at = self.now if by_hint else job.followed_at
             if len(these) < len(due) and len(named) < most:
                 assert budget.next_at() > self.now - HAIR, "somebody due was left out"
 
@@ -649,7 +690,7 @@ class PlanBesideList(RuleBasedStateMachine):
             job = self.jobs[job_id]
             interval = self.interval(self.now - job.born)
             job.asked, job.at = False, self.now + interval * (1 + self.policy.jitter * luck)
-            job.hint_at = max(self.now, job.asked_at + 1)
+            job.hint_at = max(self.now, job.followed_at + 1)
 
     @invariant()
     def the_next_time_is_the_right_one(self) -> None:
