@@ -36,6 +36,7 @@ from symbl_aio.options import MediaOptions, TextOptions
 
 if TYPE_CHECKING:
     from symbl_aio.management import Entities, Groups, Settings, Trackers
+    from symbl_aio.webhooks import WebhookReceiver
 
 S = TypeVar("S", bound=MediaLike)
 
@@ -282,6 +283,22 @@ class SymblClient:
             endpoints.insights_ui(include_call_score=include_call_score)
         )
         return decode(models.Experience, answer.json(), text=answer.text)
+
+    @cached_property
+    def webhooks(self) -> WebhookReceiver:
+        """What takes the server's webhook calls, for a route of any framework.
+
+        Raises ``ConfigurationError`` without ``Config.webhook_secret``.
+        """
+        from symbl_aio.webhooks import WebhookReceiver
+
+        secret = self.config.webhook_secret
+        if secret is None:
+            raise ConfigurationError(
+                "Config.webhook_secret is missing; give the secret that all workers share, and "
+                "webhook_base_url, the address under which this service takes webhooks"
+            )
+        return WebhookReceiver(self._engine.hear, secret, self.config.webhook_networks)
 
     @cached_property
     def trackers(self) -> Trackers:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
+from symbl_aio._fields import is_text, is_web_url, required_strings
 from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
@@ -223,6 +224,20 @@ class Lanes:
             )
 
 
+def _networks(instance: object, attribute: Any, value: object) -> None:
+    name = f"{type(instance).__name__}.{attribute.name}"
+    remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
+    if not isinstance(value, tuple):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}; {remedy}")
+    for network in value:
+        try:
+            if not isinstance(network, str):
+                raise ValueError(f"{network!r} is not a string")
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {error}; {remedy}") from None
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -256,7 +271,9 @@ class Config:
 
     ``webhook_base_url`` with ``webhook_secret`` make every submission carry a webhook URL
     of its own below the former, unless its options set one; the server's calls to it
-    bring polls forward, and help to settle a submission of unknown outcome.
+    bring polls forward, and help to settle a submission of unknown outcome. The secret is
+    shared by all workers that may be called. ``webhook_networks``: addresses and networks
+    (``192.0.2.0/24``) that ``WebhookReceiver.allows`` lets in; none here lets all in.
     """
 
     base_url: str = field(
@@ -274,6 +291,9 @@ class Config:
     chunk_size: int = field(default=3 * 2**19, validator=_count)
     webhook_base_url: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
+    webhook_networks: tuple[str, ...] = field(
+        default=(), converter=required_strings, validator=_networks
+    )
 
     def __attrs_post_init__(self) -> None:
         self._check_origin("base_url", self.base_url)
@@ -321,15 +341,20 @@ class Config:
             )
 
     def _check_webhooks(self) -> None:
-        if self.webhook_base_url is None:
+        url, secret = self.webhook_base_url, self.webhook_secret
+        if secret is not None and not (secret and is_text(secret)):
+            raise ConfigurationError(
+                "Config.webhook_secret is not a non-empty string that UTF-8 can encode; give a "
+                "secret that all workers share, such as secrets.token_urlsafe()"
+            )
+        if url is None:
             return
-        parts = urlsplit(self.webhook_base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        if not url or not is_web_url(url) or "?" in url or "#" in url:
             raise ConfigurationError(
                 "Config.webhook_base_url is not an http(s) URL without a query; give the address "
                 "under which this service takes webhooks"
             )
-        if not self.webhook_secret:
+        if secret is None:
             raise ConfigurationError(
                 "Config.webhook_secret is missing; with webhook_base_url give a secret that all "
                 "workers share, such as secrets.token_urlsafe()"

@@ -39,6 +39,7 @@ class Settings(TypedDict, total=False):
     chunk_size: int
     webhook_base_url: str | None
     webhook_secret: str | None
+    webhook_networks: tuple[str, ...]
 
 
 class LocalSymbl(LocalServer):

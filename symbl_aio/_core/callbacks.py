@@ -9,21 +9,28 @@ brings a poll forward.
 from __future__ import annotations
 
 import hmac
+import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
+from urllib.parse import parse_qsl
 
-from attrs import define
+from attrs import define, frozen
+
+from symbl_aio._core.wire import read_id
 
 PARKED_FOR: Final = 60.0
 """Seconds that a call is kept which overtook the answer to its own submission."""
 
 MOST_PARKED: Final = 10_000
 
+_MOST_FIELDS: Final = 100
+
 
 def mark(secret: str, nonce: str) -> str:
     """Give what proves that a nonce was made by a holder of ``secret``."""
-    return hmac.new(secret.encode(), nonce.encode(), sha256).hexdigest()
+    return hmac.new(secret.encode(), _encoded(nonce), sha256).hexdigest()
 
 
 def webhook_url(base_url: str, secret: str, nonce: str) -> str:
@@ -31,9 +38,51 @@ def webhook_url(base_url: str, secret: str, nonce: str) -> str:
     return f"{base_url.rstrip('/')}/{nonce}/{mark(secret, nonce)}"
 
 
-def is_genuine(secret: str, nonce: str, shown: str) -> bool:
-    """Say whether a call came to a URL that a holder of ``secret`` made, in constant time."""
-    return hmac.compare_digest(mark(secret, nonce).encode(), shown.encode())
+def is_genuine(secret: str, nonce: object, shown: object) -> bool:
+    """Say whether a call came to a URL that a holder of ``secret`` made, in constant time.
+
+    Whatever stands in the path of a request may be asked about, and anything else.
+    """
+    if not isinstance(nonce, str) or not isinstance(shown, str):
+        return False
+    return hmac.compare_digest(mark(secret, nonce).encode(), _encoded(shown))
+
+
+def _encoded(text: str) -> bytes:
+    # Servers give bytes of a path that are no UTF-8 as halves of surrogate pairs.
+    return text.encode("utf-8", "surrogatepass")
+
+
+@frozen
+class Told:
+    """What a call says: a job, and its status in the server's own word."""
+
+    job_id: str
+    status: str
+
+
+def read(body: bytes) -> Told | None:
+    """Read what a call says, JSON or a form, whatever its header; ``None`` if it says nothing.
+
+    The documentation has ``jobId``, the vendor's own sample prints ``id``.
+    """
+    fields = _fields(body)
+    job_id = read_id(fields.get("jobId")) or read_id(fields.get("id"))
+    status = fields.get("status")
+    return Told(job_id, status) if job_id is not None and isinstance(status, str) else None
+
+
+def _fields(body: bytes) -> Mapping[str, object]:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    try:
+        return dict(parse_qsl(body.decode(), max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        return {}
 
 
 @define

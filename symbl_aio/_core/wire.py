@@ -166,7 +166,7 @@ def _object(answer: Answer, what: str) -> Mapping[str, JSON]:
     return value
 
 
-def _id(value: JSON) -> str | None:
+def read_id(value: object) -> str | None:
     """Read an id, which some answers give as a number; ``None`` if it cannot be one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -192,7 +192,7 @@ def decode_accepted(answer: Answer) -> tuple[str, str]:
     Raises ``DecodeError`` when either is missing or unusable.
     """
     value = _object(answer, "the answer to a submission")
-    conversation_id, job_id = _id(value.get("conversationId")), _id(value.get("jobId"))
+    conversation_id, job_id = read_id(value.get("conversationId")), read_id(value.get("jobId"))
     if conversation_id is None or job_id is None:
         missing = "conversationId" if conversation_id is None else "jobId"
         raise DecodeError(f"the answer to a submission has no usable {missing}", answer.text)
@@ -208,7 +208,7 @@ def decode_job(answer: Answer) -> tuple[str | None, str]:
     status = value.get("status")
     if not isinstance(status, str):
         raise DecodeError("the answer about a job has no status", answer.text)
-    return _id(value.get("id")) or _id(value.get("jobId")), status
+    return read_id(value.get("id")) or read_id(value.get("jobId")), status
 
 
 def decode_token(answer: Answer) -> tuple[str, float | None]:

@@ -76,6 +76,7 @@ class Doubts:
         self._rivals: set[str] = set()
         self._claimed: dict[str, None] = {}
         self._doubted: dict[str, None] = {}
+        self._owned: dict[str, None] = {}
 
     # Keeping
 
@@ -104,8 +105,20 @@ class Doubts:
             if not bearers:
                 del self._bearers[name]
 
+    def own(self, nonce: str | None, job_id: str) -> bool:
+        """Note whose job it is, take what its webhook said, and say whether that was its end.
+
+        It proves nothing of another submission.
+        """
+        if nonce is None:
+            return False
+        _remember(self._owned, job_id)
+        return self.callbacks.take(nonce) == (job_id, True)
+
     def hear(self, nonce: str, job_id: str, now: float, *, ended: bool) -> None:
         """Keep what a webhook said of a job that is not followed (yet)."""
+        if job_id in self._owned:  # it has ended, and this is late, repeated or a lie
+            return
         for doubt in self.open_ones:
             if doubt.nonce == nonce:
                 doubt.job_id = job_id
@@ -161,8 +174,13 @@ class Doubts:
             await self._read(endpoints.job(doubt.job_id))
         except NotFoundError:
             return None
+        if doubt.job_id in self._owned:
+            return None
         job = self._make_job(doubt.job_id, doubt.conversation_id)
-        return None if job is None else Acceptance(doubt.conversation_id, job, "webhook")
+        if job is None:
+            return None
+        self.own(doubt.nonce, doubt.job_id)
+        return Acceptance(doubt.conversation_id, job, "webhook")
 
     async def _by_name(self, doubt: Doubt) -> Acceptance | None:
         if doubt.name is None or doubt.has_rival:

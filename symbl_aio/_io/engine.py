@@ -7,6 +7,7 @@ What is submitted goes through ``submissions``, what was accepted is followed by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -260,7 +261,16 @@ class Engine:
         return self._attach(job_id, conversation_id)
 
     def hear(self, nonce: str, job_id: str, raw_status: str) -> None:
-        """Take in a genuine webhook call. A hint, never a truth: a poll confirms it."""
+        """Take in a genuine webhook call. A hint, never a truth: a poll confirms it.
+
+        From any thread: a route may be served by another one than the client's.
+        """
+        if self._state not in ("open", "closing"):
+            return
+        if not self._is_here():
+            with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+                self._loop.call_soon_threadsafe(self.hear, nonce, job_id, raw_status)
+            return
         ended = JobStatus.parse(raw_status).is_terminal
         if job_id not in self._poller.jobs:
             self._submissions.doubts.hear(nonce, job_id, time.monotonic(), ended=ended)
@@ -349,15 +359,17 @@ class Engine:
         if self._state != "open":
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here:
+        if not self._is_here():
             raise ConfigurationError(
                 "the client was started on another event loop, or this is another thread; "
                 "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
             )
+
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def _tell(self, event: Event) -> None:
         """Log one change of state, and tell it to the observers."""

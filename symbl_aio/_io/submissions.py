@@ -441,7 +441,7 @@ class Submissions:
             self._lanes.release(key)
         self._holders.setdefault(accepted.job_id, []).append(key)
         self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id))
-        ended = self.doubts.callbacks.take(work.nonce) == (accepted.job_id, True)
+        ended = self.doubts.own(work.nonce, accepted.job_id)
         self._settle(work, self._accepted(accepted, duration, ended))
 
     def _put_back(self, work: Work, full: Full) -> None:
