@@ -139,6 +139,7 @@ if TYPE_CHECKING:
         Word,
     )
     from symbl_aio.transcripts import TalkTime, talk_time, to_markdown, to_srt, to_text, to_webvtt
+    from symbl_aio.webhooks import WebhookReceiver
 
 # Imported when it is first used, since making a class takes attrs half a millisecond and
 # most programs need few of these.
@@ -158,6 +159,7 @@ _HOMES = {
         "StoredTracker SummaryItem TimeShare Topic TrackerMatch User Word"
     ),
     "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
+    "webhooks": "WebhookReceiver",
 }
 
 __all__ = [
@@ -285,6 +287,7 @@ __all__ = [
     "Utterance",
     "Video",
     "VideoURL",
+    "WebhookReceiver",
     "Word",
     "criteria",
     "talk_time",
