@@ -5,17 +5,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import attrs
 import pytest
 
 from symbl_aio import (
     Audio,
     AudioURL,
-    ChannelMetadata,
     Credentials,
-    CustomEntity,
     MediaOptions,
-    Speaker,
     SymblClient,
     Text,
     TextOptions,
@@ -29,75 +25,14 @@ from symbl_aio.config import Polls
 from symbl_aio.errors import ConfigurationError, NotFoundError
 from symbl_aio.job import Job
 from symbl_aio.media import Media
-from symbl_aio.options import Features, SalesMetadata
 from symbl_aio.server.received import Received
 from symbl_aio.testing import LocalSymbl
+from tests.options import STORED_TRACKER, in_query, options_for, options_of
 
 QUICK = Polls(floor=0.01, share=0.01, ceiling=0.05, per_second=1000)
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 9000
 WAV = b"RIFF\x24\x08\x00\x00WAVEfmt " + bytes(range(256)) * 9000
-
-STORED = "5123"
-WEBHOOK = "http://127.0.0.1:9/hook?a=b&c=%C3%BC"
-
-# Field, value, name on the wire, value as JSON. The last two differ for each row, so that
-# no parameter can stand in for another.
-SHARED: list[tuple[str, object, str, object]] = [
-    ("name", "Hafen & Fähre, Plan=B?", "name", "Hafen & Fähre, Plan=B?"),
-    ("confidence_threshold", 0.75, "confidenceThreshold", 0.75),
-    ("detect_phrases", True, "detectPhrases", True),
-    (
-        "entities",
-        [CustomEntity("vessel", "ferry"), CustomEntity("person", "Ines", value="the pilot")],
-        "entities",
-        [
-            {"customType": "vessel", "text": "ferry"},
-            {"customType": "person", "text": "Ines", "value": "the pilot"},
-        ],
-    ),
-    ("detect_entities", True, "detectEntities", True),
-    (
-        "trackers",
-        [Tracker("delay", ["runs late", "zu spät"]), TrackerRef(STORED)],
-        "trackers",
-        [{"name": "delay", "vocabulary": ["runs late", "zu spät"]}, {"id": STORED}],
-    ),
-    ("enable_all_trackers", False, "enableAllTrackers", False),
-    ("enable_summary", True, "enableSummary", True),
-    ("webhook_url", WEBHOOK, "webhookUrl", WEBHOOK),
-    ("timezone_offset", -90, "timezoneOffset", -90),
-    ("conversation_type", ["sales"], "conversationType", ["sales"]),
-    ("features", Features(["callScore"]), "features", {"featureList": ["callScore"]}),
-    (
-        "metadata",
-        SalesMetadata(sales_stage="demo", prospect_name="Ana"),
-        "metadata",
-        {"salesStage": "demo", "prospectName": "Ana"},
-    ),
-]
-RECORDINGS: list[tuple[str, object, str, object]] = [
-    ("custom_vocabulary", ["Pier 7", "Größe+1"], "customVocabulary", ["Pier 7", "Größe+1"]),
-    ("language_code", "en-GB", "languageCode", "en-GB"),
-    ("mode", "phone", "mode", "phone"),
-    (
-        "enable_separate_recognition_per_channel",
-        True,
-        "enableSeparateRecognitionPerChannel",
-        True,
-    ),
-    (
-        "channel_metadata",
-        [ChannelMetadata(1, Speaker("Ana", "ana@example.com")), ChannelMetadata(2, Speaker("Bo"))],
-        "channelMetadata",
-        [
-            {"channel": 1, "speaker": {"name": "Ana", "email": "ana@example.com"}},
-            {"channel": 2, "speaker": {"name": "Bo"}},
-        ],
-    ),
-    ("enable_speaker_diarization", False, "enableSpeakerDiarization", False),
-    ("diarization_speaker_count", 3, "diarizationSpeakerCount", 3),
-]
 
 MEDIA: list[Media] = [
     Text([Utterance("Cast off.", speaker="Ana")]),
@@ -133,7 +68,7 @@ async def client(server: LocalSymbl) -> AsyncIterator[SymblClient]:
 @pytest.fixture
 async def stored_tracker(client: SymblClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a tracker under a known id: the server refuses those that it does not know."""
-    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED)
+    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED_TRACKER)
     await client.trackers.create(Tracker("berth", ["pier", "quay", "berth", "dock", "slip"]))
 
 
@@ -164,20 +99,6 @@ async def appended(
     job = await client.append(to, media, options)
     assert server.submissions[-1].conversation_id == to.conversation_id
     return server.submissions[-1], job
-
-
-def options_for(media: Media, **fields: Any) -> TextOptions | MediaOptions:
-    return (TextOptions if isinstance(media, Text) else MediaOptions)(**fields)
-
-
-def rows(media: Media) -> list[tuple[str, object, str, object]]:
-    return SHARED if isinstance(media, Text) else SHARED + RECORDINGS
-
-
-def in_query(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def check_frame(received: Received, media: Media, verb: str, conversation_id: str | None) -> None:
@@ -217,27 +138,16 @@ async def test_each_of_the_ten_calls_sends_the_media_and_nothing_else(server, cl
 async def test_each_of_the_ten_calls_takes_every_option_where_its_page_says(
     server, client, media, verb
 ):
-    options = options_for(media, **{field: value for field, value, _, _ in rows(media)})
+    options = options_for(media, **{field: value for field, value, _, _ in options_of(media)})
     received, job = await sent(client, server, media, options, verb)
     check_frame(received, media, verb, job.conversation_id)
-    wanted = {name: value for _, _, name, value in rows(media)}
+    wanted = {name: value for _, _, name, value in options_of(media)}
     if media.kind in FILES:
         assert received.query == {name: in_query(value) for name, value in wanted.items()}
         assert received.body is None
     else:
         assert received.query == {}
         assert received.body == CONTENT[media.kind] | wanted
-
-
-@each_media
-async def test_the_table_above_knows_every_option(media):
-    options = TextOptions if isinstance(media, Text) else MediaOptions
-    documented = {f.name for f in attrs.fields(options)}
-    assert {field for field, *_ in rows(media)} == documented - {
-        "extra_body",
-        "extra_query",
-        "in_query",
-    }
 
 
 @pytest.mark.usefixtures("stored_tracker")
@@ -248,11 +158,11 @@ async def test_fields_move_to_the_query_when_asked_to(server, client, media, ver
         media,
         name="Bay",
         enable_summary=True,
-        trackers=[TrackerRef(STORED)],
+        trackers=[TrackerRef(STORED_TRACKER)],
         in_query=["enable_summary", "trackers"],
     )
     received, _ = await sent(client, server, media, options, verb)
-    assert received.query == {"enableSummary": "true", "trackers": f'[{{"id":"{STORED}"}}]'}
+    assert received.query == {"enableSummary": "true", "trackers": f'[{{"id":"{STORED_TRACKER}"}}]'}
     assert received.body == CONTENT[media.kind] | {"name": "Bay"}
 
 

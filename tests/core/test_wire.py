@@ -22,85 +22,8 @@ from symbl_aio._core.wire import (
 from symbl_aio.config import Credentials
 from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, AudioURL, Media, Text, Utterance, Video, VideoURL
-from symbl_aio.options import (
-    ChannelMetadata,
-    CustomEntity,
-    Features,
-    MediaOptions,
-    SalesMetadata,
-    Speaker,
-    TextOptions,
-    Tracker,
-    TrackerRef,
-)
-
-# Every documented parameter once: field, value, name on the wire, JSON value there.
-SHARED: list[tuple[str, object, str, object]] = [
-    ("name", "Stand-up, März", "name", "Stand-up, März"),
-    ("confidence_threshold", 0.6, "confidenceThreshold", 0.6),
-    ("detect_phrases", True, "detectPhrases", True),
-    (
-        "entities",
-        [CustomEntity("colour", "teal"), CustomEntity("role", "chief", "head of")],
-        "entities",
-        [
-            {"customType": "colour", "text": "teal"},
-            {"customType": "role", "text": "chief", "value": "head of"},
-        ],
-    ),
-    ("detect_entities", False, "detectEntities", False),
-    (
-        "trackers",
-        [Tracker("Offer", ["half price", "gratis, wirklich"]), TrackerRef("5123033831841280")],
-        "trackers",
-        [
-            {"name": "Offer", "vocabulary": ["half price", "gratis, wirklich"]},
-            {"id": "5123033831841280"},
-        ],
-    ),
-    ("enable_all_trackers", True, "enableAllTrackers", True),
-    ("enable_summary", True, "enableSummary", True),
-    ("webhook_url", "https://example.com/a?b=c&d", "webhookUrl", "https://example.com/a?b=c&d"),
-    ("timezone_offset", 0, "timezoneOffset", 0),
-    ("conversation_type", ["sales"], "conversationType", ["sales"]),
-    (
-        "features",
-        Features(["insights", "callScore"]),
-        "features",
-        {"featureList": ["insights", "callScore"]},
-    ),
-    (
-        "metadata",
-        SalesMetadata(sales_stage="demo", prospect_name="Ada"),
-        "metadata",
-        {"salesStage": "demo", "prospectName": "Ada"},
-    ),
-]
-RECORDINGS: list[tuple[str, object, str, object]] = [
-    ("custom_vocabulary", ["Plan & Ziel", "Größe"], "customVocabulary", ["Plan & Ziel", "Größe"]),
-    ("language_code", "en-GB", "languageCode", "en-GB"),
-    ("mode", "phone", "mode", "phone"),
-    (
-        "enable_separate_recognition_per_channel",
-        True,
-        "enableSeparateRecognitionPerChannel",
-        True,
-    ),
-    (
-        "channel_metadata",
-        [
-            ChannelMetadata(1, Speaker("Ada", "ada@example.com")),
-            ChannelMetadata(2, Speaker(name="Bo")),
-        ],
-        "channelMetadata",
-        [
-            {"channel": 1, "speaker": {"name": "Ada", "email": "ada@example.com"}},
-            {"channel": 2, "speaker": {"name": "Bo"}},
-        ],
-    ),
-    ("enable_speaker_diarization", True, "enableSpeakerDiarization", True),
-    ("diarization_speaker_count", 2, "diarizationSpeakerCount", 2),
-]
+from symbl_aio.options import MediaOptions, TextOptions, Tracker
+from tests.options import RECORDINGS, SHARED, Option, in_query, options_for, options_of
 
 TEXT = Text("Hello.")
 AUDIO = Audio(b"some audio", content_type="audio/wav")
@@ -120,24 +43,9 @@ each_media = pytest.mark.parametrize(
 each_conversation = pytest.mark.parametrize("conversation", [None, "5179649407582208"])
 
 
-def rows(media: Media) -> list[tuple[str, object, str, object]]:
-    return SHARED if media.kind == "text" else SHARED + RECORDINGS
-
-
-def options_for(media: Media, **fields: Any) -> TextOptions | MediaOptions:
-    return (TextOptions if media.kind == "text" else MediaOptions)(**fields)
-
-
 def body_of(call: Call) -> Any:
     assert call.body is not None
     return json.loads(call.body.decode("utf-8"))
-
-
-def in_query(value: object) -> str:
-    """Write a value the way the pages describe it, with nothing of the code under test."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @each_conversation
@@ -159,9 +67,9 @@ def test_each_of_the_ten_calls_sends_only_the_media_by_default(
 def test_each_of_the_ten_calls_takes_every_option_where_its_page_says(
     media: Media, conversation: str | None
 ):
-    options = options_for(media, **{field: value for field, value, _, _ in rows(media)})
+    options = options_for(media, **{field: value for field, value, _, _ in options_of(media)})
     call = encode_submission(media, options, conversation)
-    wanted = {name: value for _, _, name, value in rows(media)}
+    wanted = {name: value for _, _, name, value in options_of(media)}
     if media.kind in FILES:
         assert call.body is None
         assert dict(call.query) == {name: in_query(value) for name, value in wanted.items()}
@@ -171,11 +79,11 @@ def test_each_of_the_ten_calls_takes_every_option_where_its_page_says(
         assert body_of(call) == CONTENT[media.kind] | wanted
 
 
-@pytest.mark.parametrize("row", SHARED + RECORDINGS, ids=lambda row: str(row[0]))
+@pytest.mark.parametrize("option", SHARED + RECORDINGS, ids=lambda option: option.field)
 @each_media
-def test_each_option_alone_adds_one_parameter(media: Media, row: tuple[str, object, str, object]):
-    field, value, name, on_the_wire = row
-    if row not in rows(media):
+def test_each_option_alone_adds_one_parameter(media: Media, option: Option):
+    field, value, name, on_the_wire = option
+    if option not in options_of(media):
         return
     call = encode_submission(media, options_for(media, **{field: value}), "1")
     if media.kind in FILES:
@@ -184,11 +92,11 @@ def test_each_option_alone_adds_one_parameter(media: Media, row: tuple[str, obje
         assert body_of(call) == CONTENT[media.kind] | {name: on_the_wire}
 
 
-@pytest.mark.parametrize("row", SHARED + RECORDINGS, ids=lambda row: str(row[0]))
+@pytest.mark.parametrize("option", SHARED + RECORDINGS, ids=lambda option: option.field)
 @each_media
-def test_each_option_can_be_moved_to_the_query(media: Media, row: tuple[str, object, str, object]):
-    field, value, name, on_the_wire = row
-    if row not in rows(media):
+def test_each_option_can_be_moved_to_the_query(media: Media, option: Option):
+    field, value, name, on_the_wire = option
+    if option not in options_of(media):
         return
     options = options_for(media, **{field: value}, in_query=[field])
     call = encode_submission(media, options)
