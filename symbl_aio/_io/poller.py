@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
 from symbl_aio._core import endpoints, wire
+from symbl_aio._core.pace import Pace
 from symbl_aio._core.polls import PollPlan
 from symbl_aio._io.api import Api
 from symbl_aio._waiting import result_of
@@ -36,8 +36,6 @@ _MOST_AT_ONCE: Final = 64
 _MOST_WARNED: Final = 100
 _OUTAGE: Final = 60.0
 """Seconds of failing polls after which somebody should know."""
-_RATE_OVER: Final = 10.0
-_MOST_RECENT: Final = 10_000
 
 
 class Poller:
@@ -70,7 +68,7 @@ class Poller:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._warned: set[str] = set()
-        self._recent: deque[float] = deque()
+        self._pace = Pace()
         self._failing_since: float | None = None
         self._outage_told = False
         self.polls = 0
@@ -86,10 +84,7 @@ class Poller:
 
     def rate(self) -> float:
         """Give the polls a second of the last ten seconds."""
-        now = monotonic()
-        while self._recent and self._recent[0] < now - _RATE_OVER:
-            self._recent.popleft()
-        return len(self._recent) / _RATE_OVER
+        return self._pace.rate(monotonic())
 
     def failing_for(self) -> float | None:
         """Give the seconds since a poll was answered, if those since then failed."""
@@ -134,9 +129,7 @@ class Poller:
     async def _question(self, job: Job, source: StatusSource) -> None:
         self.polls += 1
         asked_at = monotonic()
-        self._recent.append(asked_at)
-        if len(self._recent) > _MOST_RECENT:
-            self._recent.popleft()
+        self._pace.count(asked_at)
         answer = await self._api.ask_once(endpoints.job(job.id))
         _, raw_status = wire.decode_job(answer)
         status = JobStatus.parse(raw_status)
