@@ -11,6 +11,7 @@
 
 from typing import TYPE_CHECKING
 
+from symbl_aio._core.intake import recording_of
 from symbl_aio._exports import export_on_first_use as _export_on_first_use
 from symbl_aio._io.engine import Stats
 from symbl_aio.bulk import Outcome
@@ -290,6 +291,7 @@ __all__ = [
     "WebhookReceiver",
     "Word",
     "criteria",
+    "recording_of",
     "talk_time",
     "to_markdown",
     "to_srt",

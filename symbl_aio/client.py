@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 import aiohttp
 
 from symbl_aio import listing, models
-from symbl_aio._core import endpoints
+from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._io.engine import Drain, Engine, Stats
@@ -243,19 +243,22 @@ class SymblClient:
         """
         return self._engine.job(job_id, conversation_id)
 
+    async def job_status(self, job_id: str) -> models.JobStatus:
+        """Ask for the status of a job, without following it. Job API page.
+
+        For a job of which nothing is known here but its id, told by somebody who may be
+        mistaken. Raises ``NotFoundError`` for one that the server does not know, else as
+        ``Conversation`` does.
+        """
+        answer = await self._engine.call(endpoints.job(job_id))
+        return models.JobStatus.parse(wire.decode_job(answer)[1])
+
     def conversation(self, conversation_id: str) -> Conversation:
         """Give a conversation by its id. No I/O."""
         return self._engine.conversation(check_id("conversation_id", conversation_id))
 
     def conversations(
-        self,
-        *,
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        order: Literal["asc", "desc"] | None = None,
-        sort: str | None = None,
-        filter: str | None = None,
-        page_size: int = 100,
+        self, *, page_size: int = 100, **selection: Unpack[listing.Selection]
     ) -> AsyncGenerator[models.ConversationInfo, None]:
         """Go through the account's conversations: ``async for info in client.conversations()``.
 
@@ -267,15 +270,7 @@ class SymblClient:
         empty. Raises as ``Conversation`` does, when the iteration comes to it.
         Conversation API, "Get conversations" page.
         """
-        return listing.conversations(
-            self._engine,
-            start_time=start_time,
-            end_time=end_time,
-            order=order,
-            sort=sort,
-            filter=filter,
-            page_size=page_size,
-        )
+        return listing.conversations(self._engine, page_size=page_size, **selection)
 
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
         """Give the link to the ready-made list of all conversations, a secret (newer hosts)."""

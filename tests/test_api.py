@@ -22,6 +22,7 @@ from symbl_aio import (
     Conversation,
     EntityDraft,
     GroupDraft,
+    JobStatus,
     Patch,
     SpeakerEvent,
     SymblClient,
@@ -106,6 +107,8 @@ SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 NOTHING: Callable[[Any], bool] = lambda value: value is None  # noqa: E731
 
 ROWS = [
+    Row("symbl.job_status()", lambda s, c: s.job_status("j1"), asked("GET /v1/job/j1"),
+        {"id": "j1", "status": "in_progress"}, lambda found: found is JobStatus.IN_PROGRESS),
     Row("symbl.conversations()", lambda s, c: listed(s.conversations(
             start_time=SINCE, end_time=datetime(2024, 2, 1, tzinfo=UTC), order="asc",
             sort="conversation.startTime", filter="conversation.metadata.berth==12",
@@ -368,7 +371,10 @@ async def test_each_method_makes_its_call_and_reads_its_answer(host: Host, row: 
 
 # The document
 
-IDS = {"/12": "/{conversationId}", "/m1": "/{memberId}", "/b1": "/{bookmarkId}", "/77": "/{id}"}
+IDS = {
+    "/12": "/{conversationId}", "/j1": "/{jobId}", "/m1": "/{memberId}", "/b1": "/{bookmarkId}",
+    "/77": "/{id}",
+}  # fmt: skip
 
 
 def line(call: Asked) -> str:

@@ -6,7 +6,7 @@ whatever holds them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterable, Callable, Generator
 from typing import Final, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -27,7 +27,10 @@ T = TypeVar("T")
 LONGEST: Final = 4 * 3600.0
 """Seconds of the longest recording that the API takes (FAQ page)."""
 
-_AUDIO_FORMATS: Final = "mp3, wav, amr, aac, ac3, aiff, flac, ogg, opus, wma, m4a"
+_TAKEN: Final = (
+    "the API takes mp4 video and these audio formats: "
+    "mp3, wav, amr, aac, ac3, aiff, flac, ogg, opus, wma, m4a"
+)
 
 
 @frozen
@@ -97,11 +100,28 @@ def feed(examination: Generator[tuple[int, int], bytes, T], read: Callable[[int,
         return result
 
 
+def recording_of(head: bytes, stream: AsyncIterable[bytes], *, size: int) -> Audio | Video:
+    """Make an ``Audio`` or ``Video`` of a stream, as its first bytes tell.
+
+    ``stream`` gives all of its ``size`` bytes, ``head`` among them, which should be 4096
+    bytes or all there are. The content type of a wav or mp3 is told to the API, too. No I/O.
+
+    Raises ``MediaRejectedError`` if the API takes it neither as a recording of sound nor as
+    a video, and ``ConfigurationError`` for a size below 1.
+    """
+    container = sniff(head)
+    if container.kind == "video":
+        return Video(stream, size=size)
+    if container.kind is None:
+        raise MediaRejectedError(f"the recording is {_format(container)}; {_TAKEN}")
+    return Audio(stream, size=size, content_type=container.content_type)
+
+
 def _settle(recording: Recording, container: Container) -> Audio | Video:
     if container.kind is None:
         raise MediaRejectedError(
-            f"{describe(recording)} is {_format(container)}; the API takes mp4 video and these "
-            f"audio formats: {_AUDIO_FORMATS}. Convert it, or give Audio(path) if it is one of them"
+            f"{describe(recording)} is {_format(container)}; {_TAKEN}. "
+            "Convert it, or give Audio(path) if it is one of them"
         )
     return Video(recording.path) if container.kind == "video" else Audio(recording.path)
 

@@ -1,7 +1,17 @@
+from collections.abc import AsyncIterator
+
 import pytest
 
-from symbl_aio._core.intake import LONGEST, Verdict, content_type, examine, feed, require_mp4
-from symbl_aio.errors import MediaRejectedError
+from symbl_aio._core.intake import (
+    LONGEST,
+    Verdict,
+    content_type,
+    examine,
+    feed,
+    recording_of,
+    require_mp4,
+)
+from symbl_aio.errors import ConfigurationError, MediaRejectedError
 from symbl_aio.media import Audio, Recording, Video
 
 
@@ -111,3 +121,26 @@ def test_bytes_are_named_by_their_size_alone():
 
     assert "Video(<45 bytes>)" in str(caught.value)
     assert "Anna" not in str(caught.value)
+
+
+async def stream() -> AsyncIterator[bytes]:
+    yield b""
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "header"),
+    [(mp4(10), Video, None), (wav(10), Audio, "audio/wav"), (b"fLaC" + bytes(9), Audio, None)],
+)
+def test_a_stream_is_told_by_its_first_bytes(data: bytes, kind: type, header: str | None):
+    made = recording_of(data, stream(), size=10**9)
+
+    assert type(made) is kind
+    assert (made.size, made.one_shot) == (10**9, True)
+    assert getattr(made, "content_type", None) == header
+
+
+def test_a_stream_of_no_accepted_format_is_refused_before_it_is_read():
+    with pytest.raises(MediaRejectedError, match="mp3, wav"):
+        recording_of(b"%PDF-1.7", stream(), size=100)
+    with pytest.raises(ConfigurationError, match="size is 0"):
+        recording_of(wav(10), stream(), size=0)
