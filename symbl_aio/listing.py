@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict, Unpack
 
 from symbl_aio import models
 from symbl_aio._core import endpoints
@@ -15,16 +15,23 @@ DAYS_SHOWN: Final = 7
 """How far back a list goes that does not say where to begin ("Get conversations" page)."""
 
 
+class Selection(TypedDict, total=False):
+    """Which conversations a list shows, and in which order; see ``client.conversations``."""
+
+    start_time: datetime | None
+    end_time: datetime | None
+    order: Literal["asc", "desc"] | None
+    sort: str | None
+    filter: str | None
+
+
 async def conversations(
     account: Account,
-    *,
-    start_time: datetime | None,
-    end_time: datetime | None,
-    order: Literal["asc", "desc"] | None,
-    sort: str | None,
-    filter: str | None,
-    page_size: int,
     group_id: str | None = None,
+    /,
+    *,
+    page_size: int,
+    **selection: Unpack[Selection],
 ) -> AsyncGenerator[models.ConversationInfo, None]:
     """Give each conversation; a page is asked for when the one before was used up.
 
@@ -33,20 +40,14 @@ async def conversations(
     """
     if page_size < 1:
         raise ConfigurationError(f"page_size is {page_size!r}; give 1 or more")
-    if start_time is None:
+    if selection.get("start_time") is None:
         # The server's own default moves on with its clock, and offsets would move with it.
-        start_time = (end_time or datetime.now(UTC)) - timedelta(days=DAYS_SHOWN)
+        end = selection.get("end_time") or datetime.now(UTC)
+        selection["start_time"] = end - timedelta(days=DAYS_SHOWN)
     offset = 0
     while True:
         call = endpoints.conversations(
-            limit=page_size,
-            offset=offset,
-            order=order,
-            start_time=start_time,
-            end_time=end_time,
-            sort=sort,
-            filter=filter,
-            group_id=group_id,
+            limit=page_size, offset=offset, group_id=group_id, **selection
         )
         found = page_of(models.ConversationInfo, await account.call(call), "conversations")
         if not found:

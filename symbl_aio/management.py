@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from datetime import datetime
-from typing import Literal
+from typing import Literal, Unpack
 
 from symbl_aio import listing, models
 from symbl_aio._core import bodies
@@ -161,27 +160,15 @@ class Groups(Stored):
         self,
         group_id: str,
         *,
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        order: Literal["asc", "desc"] | None = None,
-        sort: str | None = None,
-        filter: str | None = None,
         page_size: int = 100,
+        **selection: Unpack[listing.Selection],
     ) -> AsyncGenerator[models.ConversationInfo, None]:
         """Go through the conversations of a group, as ``client.conversations`` does through all.
 
-        Without ``start_time`` only those of the last seven days are shown.
+        ``start_time``, ``end_time``, ``order``, ``sort``, ``filter`` and ``page_size`` are
+        the same; without ``start_time`` only those of the last seven days are shown.
         """
-        return listing.conversations(
-            self._account,
-            start_time=start_time,
-            end_time=end_time,
-            order=order,
-            sort=sort,
-            filter=filter,
-            page_size=page_size,
-            group_id=group_id,
-        )
+        return listing.conversations(self._account, group_id, page_size=page_size, **selection)
 
     @staticmethod
     def _one(answer: Answer) -> models.ConversationGroup:

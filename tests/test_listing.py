@@ -1,6 +1,8 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,16 @@ async def test_a_wrong_question_is_refused_before_it_is_asked(host: Host, wrong,
     async with host.client() as symbl:
         with pytest.raises(ConfigurationError, match=named):
             await anext(symbl.conversations(**wrong))
+    assert host.asked == []
+
+
+@pytest.mark.parametrize("misspelt", ["strat_time", "group_id", "offset"])
+async def test_a_keyword_that_there_is_not_is_refused_before_it_is_asked(host: Host, misspelt):
+    wrong: dict[str, Any] = {misspelt: "1"}
+    async with host.client() as symbl:
+        for infos in (symbl.conversations, partial(symbl.groups.conversations, "77")):
+            with pytest.raises(TypeError, match=misspelt):
+                await anext(infos(**wrong))
     assert host.asked == []
 
 

@@ -125,6 +125,8 @@ async def managing(symbl: SymblClient) -> None:
     infos = symbl.conversations(filter=criteria({"agentId": "1"}), order="desc")
     assert_type(infos, AsyncGenerator[ConversationInfo, None])
     symbl.conversations(order="up")  # type: ignore[arg-type]
+    symbl.conversations(strat_time=None)  # type: ignore[call-arg]
+    symbl.groups.conversations("1", sort=1)  # type: ignore[arg-type]
     Config(tracker_paths="2023")  # type: ignore[arg-type]
     Patch("move", "/name")  # type: ignore[arg-type]
     assert_type(await symbl.trackers.create(Tracker("a", ["b"])), StoredTracker)
