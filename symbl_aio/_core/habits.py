@@ -9,8 +9,8 @@ with them: half a minute is nothing after an hour and long after ten seconds.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
 from math import sqrt
 from typing import Final
 
@@ -25,12 +25,16 @@ class Habits:
     ``share``: the interval between two questions, measured by a job's age.
     """
 
+    # Arrays, since floats of their own, made when most is going on, would stay where they are
+    # and keep Python from giving back all the memory around them.
+
     def __init__(self, share: float) -> None:
         self._share = share
-        self._ages: deque[float] = deque(maxlen=_REMEMBERED)
+        self._ages = array("d")
+        self._noted = 0
         self._unread = 0
-        self._sorted: list[float] = []
-        self._questions: list[float] = []
+        self._sorted = array("d")
+        self._questions = array("d")
         """How many questions are due up to each of the sorted ages."""
 
     @property
@@ -50,7 +54,11 @@ class Habits:
 
     def note(self, age: float) -> None:
         """Take in the age at which a job ended."""
-        self._ages.append(age)
+        if len(self._ages) < _REMEMBERED:
+            self._ages.append(age)
+        else:
+            self._ages[self._noted % _REMEMBERED] = age
+        self._noted += 1
         self._unread += 1
         if len(self._ages) >= _FEWEST and self._unread * 4 >= len(self._ages):
             self._read()
@@ -72,8 +80,8 @@ class Habits:
 
     def _read(self) -> None:
         self._unread = 0
-        self._sorted = sorted(self._ages)
-        self._questions = []
+        self._sorted = array("d", sorted(self._ages))
+        self._questions = array("d")
         # At a rate of one end per median age, intervals are then the share of that age.
         worth = max(1e-9, self._share**2 / 2 * self.median)
         before = due = 0.0
