@@ -32,7 +32,7 @@ class WebhookReceiver:
         self._secret = secret
         self._networks = tuple(map(ipaddress.ip_network, networks))
 
-    def receive(self, nonce: str, mark: str, body: bytes) -> int:
+    def receive(self, nonce: str, mark: str, body: bytes | bytearray | memoryview) -> int:
         """Take in one call, and give the HTTP status to answer it with. Raises nothing.
 
         ``nonce`` and ``mark`` are the last two parts of the path, percent-decoded. 204:
