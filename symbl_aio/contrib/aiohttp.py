@@ -1,0 +1,163 @@
+"""For aiohttp.web: a client that lives with the application, its routes, uploads passed through.
+
+::
+
+    symbl = Symbl(config=Config(webhook_base_url="https://example.com/symbl/webhooks", …))
+    app = web.Application()
+    symbl.setup(app, prefix="/symbl")
+
+    async def take(request: web.Request) -> web.Response:
+        job = await upload_through(request, MediaOptions(name="Monday"))
+        return web.json_response({"job": job.id, "conversation": job.conversation_id})
+
+What is guaranteed with several workers is told in ``contrib.fastapi``: it is the same here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Final
+
+from aiohttp import ClientError, web
+from aiohttp.typedefs import Handler
+
+from symbl_aio import Job, MediaOptions, Submission, SymblClient, SymblError, WebhookReceiver
+from symbl_aio.contrib import problems, sse
+from symbl_aio.contrib.embedded import Embedded
+from symbl_aio.contrib.passing import Incoming, read_incoming
+from symbl_aio.contrib.problems import BadUploadError
+
+CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
+"""Where the running client is: ``request.config_dict[CLIENT]``, in mounted applications too."""
+
+
+class Symbl(Embedded):
+    """The client of an ``aiohttp.web`` application, with its routes and its errors.
+
+    The arguments are those of ``Embedded``.
+    """
+
+    def setup(self, app: web.Application, prefix: str = "/symbl") -> None:
+        """Do all of it: ``attach``, and both sorts of routes below ``prefix``, open to all."""
+        self.attach(app)
+        app.add_routes([*self.webhook_routes(prefix), *self.job_routes(prefix)])
+
+    def attach(self, app: web.Application) -> None:
+        """Start and drain the client with the application, and answer errors with problems.
+
+        Whatever error of the library a route raises becomes a problem (RFC 9457), see
+        ``contrib.problems``; what is not the visitor's fault is logged as a warning. Streams
+        of events end when the application shuts down; how long uploads are waited for then
+        is the runner's ``shutdown_timeout``.
+        """
+        app.middlewares.append(_errors)
+        app.cleanup_ctx.append(self._live)
+        app.on_shutdown.append(self._stop)
+
+    def webhook_routes(self, prefix: str = "") -> list[web.RouteDef]:
+        """Give ``POST /webhooks/{nonce}/{mark}``, which must be open to the API.
+
+        ``Config.webhook_base_url`` is the public address of ``…/webhooks``. Answers 403 to
+        a peer outside of ``Config.webhook_networks``, else as ``WebhookReceiver`` says.
+        """
+        return [web.post(f"{prefix}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
+
+    def job_routes(self, prefix: str = "") -> list[web.RouteDef]:
+        """Give ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
+
+        The first is JSON with ``id``, ``conversation_id``, ``status`` and ``error`` (a
+        problem, or null); the second is server-sent events, see ``sse.stream``. Both tell
+        about any job of the account: add them to an application that asks for a login.
+        A visitor who leaves is noticed at the next heartbeat.
+        """
+        return [
+            web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
+            web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),
+        ]
+
+    async def _live(self, app: web.Application) -> AsyncIterator[None]:
+        async with self:
+            app[CLIENT] = self.client
+            yield
+
+    async def _stop(self, _app: web.Application) -> None:
+        self.stop_streams()
+
+    async def _webhook(self, request: web.Request) -> web.Response:
+        if not self.allows(request.remote):
+            return web.Response(status=403)
+        body = b""
+        async with aclosing(_chunks(request)) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > WebhookReceiver.MAX_BYTES:
+                    break
+        status = self.hear(request.match_info["nonce"], request.match_info["mark"], body)
+        return web.Response(status=status)
+
+    async def _job(self, request: web.Request) -> web.Response:
+        return web.json_response(sse.describe(*await self.find(request.match_info["job_id"])))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if sse.is_over(request.headers.get("last-event-id")):
+            return web.Response(status=204)
+        found, _ = await self.find(request.match_info["job_id"])
+        response = web.StreamResponse(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
+        await response.prepare(request)
+        async with aclosing(self.stream(found)) as events:
+            with suppress(ConnectionError):
+                async for event in events:
+                    await response.write(event)
+        return response
+
+
+async def read_upload(request: web.Request) -> Incoming:
+    """Read a request up to the first bytes of the recording in it, as for ``upload_through``.
+
+    For a form whose fields decide what is to be done; then ``await incoming.pass_on(client)``.
+    Raises as ``passing.read_incoming``.
+    """
+    return await read_incoming(_chunks(request), request.headers)
+
+
+async def upload_through(
+    request: web.Request,
+    options: MediaOptions | None = None,
+    *,
+    to: str | Submission | Job | None = None,
+    key: str | None = None,
+) -> Job:
+    """Stream the body of a request straight to the API, and give the job it was accepted as.
+
+    The body is the recording itself, or a form whose last part it is; its kind is told by
+    its first bytes. Nothing is stored, and it is never whole in memory, whatever the
+    application's ``client_max_size``. ``options``, ``to`` and ``key``, what is raised, and
+    what cancelling does: see ``passing.Incoming.pass_on`` and ``passing.read_incoming``. A
+    visitor who leaves before the last byte aborts it, and the API accepts nothing.
+    """
+    client = request.config_dict[CLIENT]
+    incoming = await read_upload(request)
+    return await incoming.pass_on(client, options, to=to, key=key)
+
+
+async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (ConnectionError, ClientError, web.RequestPayloadError):
+        raise BadUploadError(400, "the visitor left before the end of the body") from None
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (SymblError, BadUploadError) as error:
+        told = problems.problem(error)
+        problems.log(told, error)
+        return web.Response(
+            body=told.to_json(),
+            status=told.status,
+            headers={**told.headers, "Content-Type": problems.MEDIA_TYPE},
+        )

@@ -1,0 +1,189 @@
+"""Remember the unfinished jobs of a process, so that the next one takes them up.
+
+``kill -9`` may come at any moment: a job is written down when it is accepted, and crossed
+out when it has ended. Each process has an SQLite file of its own, locked as long as it
+lives; so a process that starts can tell the files of the dead, which it takes over, from
+those of the living, which it leaves alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from symbl_aio import (
+    ClientClosedError,
+    ConfigurationError,
+    Event,
+    Job,
+    JobEnded,
+    JobTimeoutError,
+    SubmissionAccepted,
+    SymblClient,
+)
+
+_LOG = logging.getLogger("symbl_aio.contrib")
+_SUFFIX: Final = ".jobs"
+_BROKEN: Final = ".broken"
+
+
+class JobJournal:
+    """The unfinished jobs of one client, in a file below ``directory``. Makes no I/O yet.
+
+    Give it to the client as an observer, and call ``resume`` once the client has started::
+
+        journal = JobJournal("/var/lib/myservice")
+        async with SymblClient(observers=[journal]) as symbl:
+            jobs = await journal.resume(symbl)
+            ...
+        journal.close()
+
+    (``Symbl`` of ``contrib.fastapi`` and ``contrib.aiohttp`` does all of it.) Any number of
+    processes may share the directory, which must be on a disk of the machine: locks on
+    network file systems are not to be relied on. What is written survives the end of the
+    process, however it comes; of a crash of the whole machine the last seconds may be lost.
+    The file holds ids and times, no secret and nothing that was said.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._directory = Path(directory)
+        self._client: SymblClient | None = None
+        self._file: sqlite3.Connection | None = None
+        self._path: Path | None = None
+
+    async def resume(self, client: SymblClient) -> list[Job]:
+        """Begin to write, take over the files of dead processes, and follow their jobs.
+
+        Gives those jobs; all are followed from now on. A file that cannot be read is put
+        aside under another name, with a warning; so is a job of another host left alone.
+        Raises ``ConfigurationError`` if the directory cannot be written to.
+        """
+        if self._file is not None:
+            raise ConfigurationError("the journal is in use; make one for each client")
+        tokens = await asyncio.to_thread(self._open)
+        self._client = client
+        jobs = []
+        for token in tokens:
+            try:
+                job = client.job(token)
+            except ConfigurationError as error:
+                _LOG.warning("a job of the journal is left alone: %s", error)
+                continue
+            await _follow(job)
+            jobs.append(job)
+        return jobs
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event of the client, in well under a millisecond. Called by the client."""
+        if isinstance(event, SubmissionAccepted):
+            file, client = self._file, self._client
+            if file is None or client is None:
+                raise ConfigurationError(
+                    "the journal is not open, so the job is not in it; call resume(client) first"
+                )
+            job = client.job(event.job_id, event.conversation_id)
+            file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job.id, job.token))
+        elif (
+            isinstance(event, JobEnded)
+            and not isinstance(event.error, ClientClosedError)
+            and self._file is not None
+        ):
+            self._file.execute("DELETE FROM jobs WHERE id = ?", (event.job_id,))
+
+    def close(self) -> None:
+        """Close the file: jobs that are still in it are taken up by whoever resumes next."""
+        file, self._file = self._file, None
+        if file is None or self._path is None:
+            return
+        empty = not file.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        if empty:  # while it is locked, so that nobody else has it in hand
+            _remove(self._path)
+        file.close()
+        if empty:
+            _remove(self._path)  # what closing wrote
+
+    def _open(self) -> list[str]:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path = self._directory / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
+            file = _locked(path, "rwc")
+            file.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, token TEXT NOT NULL)")
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"the journal's directory {os.fspath(self._directory)!r} cannot be written to "
+                f"({error}); give one on a disk of this machine"
+            ) from error
+        for other in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            if other != path:
+                _take_over(other, file)
+        self._file, self._path = file, path
+        return [token for (token,) in file.execute("SELECT token FROM jobs")]
+
+
+def _take_over(path: Path, to: sqlite3.Connection) -> None:
+    """Move the jobs of a dead process to another file. Leaves alone what is in use."""
+    try:
+        if not path.stat().st_size:
+            return  # about to be locked by the process that makes it
+        with closing(_locked(path, "rw")) as file:
+            rows = file.execute("SELECT id, token FROM jobs").fetchall()
+            to.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
+            # In this order: who dies in between leaves a job to two processes, never to none.
+            file.execute("DELETE FROM jobs")
+            _remove(path)
+        _remove(path)  # and what closing wrote
+    except (FileNotFoundError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
+            _remove(path)  # its process died before it could write anything
+    except (OSError, sqlite3.Error) as error:
+        _LOG.warning("the journal %s cannot be read (%s) and is put aside", path.name, error)
+        for part in _parts(path):
+            with suppress(OSError):
+                part.rename(part.with_name(part.name + _BROKEN))
+
+
+def _locked(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a file that nobody else can open until it is closed, or this process ends.
+
+    Raises ``sqlite3.OperationalError`` for one that is open elsewhere, or not there.
+    """
+    file = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,  # opened in another thread, so that starting blocks nothing
+    )
+    try:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # A log, since a rollback in memory would not survive being killed; and no flushing to
+        # the disk, which takes milliseconds, since only the process need not survive.
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = OFF")
+        file.execute("PRAGMA wal_autocheckpoint = 64")
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute("COMMIT")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _parts(path: Path) -> list[Path]:
+    return [path, path.with_name(path.name + "-wal")]
+
+
+def _remove(path: Path) -> None:
+    for part in _parts(path):
+        part.unlink(missing_ok=True)
+
+
+async def _follow(job: Job) -> None:
+    with suppress(JobTimeoutError):
+        await job.wait(timeout=0)
