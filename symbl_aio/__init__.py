@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from symbl_aio._core.intake import recording_of
 from symbl_aio._exports import export_on_first_use as _export_on_first_use
-from symbl_aio._io.engine import Stats
+from symbl_aio._io.engine import Drain, Stats
 from symbl_aio.bulk import Outcome
 from symbl_aio.client import SymblClient
 from symbl_aio.config import (
     AccessToken,
     Config,
     Credentials,
+    CredentialsLike,
     Lanes,
     Limits,
     Polls,
@@ -192,10 +193,12 @@ __all__ = [
     "ConversationGroup",
     "ConversationInfo",
     "Credentials",
+    "CredentialsLike",
     "Criterion",
     "CustomEntity",
     "DecodeError",
     "DetectedTracker",
+    "Drain",
     "EarlyReadWarning",
     "Entities",
     "Entity",
