@@ -18,6 +18,7 @@ MODULES: Final = (
     "polling",
     "peers",
     "latency",
+    "webhooks",
     "appends",
     "decoding",
     "footprint",

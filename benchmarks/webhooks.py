@@ -1,0 +1,149 @@
+"""What does a job cost in status requests with webhooks on, and how soon is its end known?"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from benchmarks.harness import Answer, Figure, Question, Settings, Spread, alone, serving
+
+A_SECOND = 25
+SECONDS = 1.5
+
+
+async def serve(announce: Callable[[Any], None], lost: bool) -> None:
+    """Run the local server, and beside it a page that tells when its jobs ended."""
+    from symbl_aio.server import LocalServer
+
+    async with LocalServer(job_seconds=SECONDS) as server:
+        if lost:
+            server.inject("no_webhook", times=1_000_000)
+
+        async def tell(_: web.Request) -> web.Response:
+            ends = {job.id: job.history[-1][1].timestamp() for job in server.jobs.values()}
+            polls = sum(seen.path.startswith("/v1/job/") for seen in server.requests)
+            return web.json_response({"ends": ends, "polls": polls})
+
+        page = web.Application()
+        page.router.add_get("/", tell)
+        async with _listening(page) as url:
+            announce([server.base_url, url])
+            await asyncio.Event().wait()
+
+
+async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
+    """Submit jobs as they come, and give the seconds from the end of each to its future.
+
+    With the settings that everybody has, and the webhooks taken in the same event loop.
+    """
+    import aiohttp
+
+    from symbl_aio import Config, Credentials, SymblClient, Text
+
+    known: dict[str, float] = {}
+    luck = random.Random(7)
+
+    async def hear(request: web.Request) -> web.Response:
+        nonce, mark = request.match_info["nonce"], request.match_info["mark"]
+        return web.Response(status=symbl.webhooks.receive(nonce, mark, await request.read()))
+
+    async def one() -> None:
+        job = await symbl.submit(Text("Hello from a benchmark."))
+        await job
+        known[job.id] = time.time()
+
+    app = web.Application()
+    app.router.add_post("/hooks/{nonce}/{mark}", hear)
+    async with _listening(app) as url:
+        config = Config(base_url=server, webhook_base_url=f"{url}hooks", webhook_secret="s" * 32)
+        async with (
+            SymblClient(Credentials("app", "secret"), config=config) as symbl,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(jobs):
+                group.create_task(one())
+                await asyncio.sleep(luck.expovariate(A_SECOND))
+        async with aiohttp.ClientSession() as session, session.get(page) as response:
+            told = await response.json()
+    return {
+        "lags": [known[job_id] - ended for job_id, ended in told["ends"].items()],
+        "polls": told["polls"] / jobs,
+    }
+
+
+@asynccontextmanager
+async def _listening(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+def run(jobs: int, *, lost: bool) -> dict[str, Any]:
+    with serving(serve, lost=lost) as beside:
+        server, page = beside.told
+        done = alone(follow, server=server, page=page, jobs=jobs, patience=900)
+        value: dict[str, Any] = done.value
+    return value
+
+
+def ask(settings: Settings) -> Answer:
+    jobs, rounds = settings.pick(1000, 100), settings.pick(3, 1)
+    told = [run(jobs, lost=False) for _ in range(rounds)]
+    lost = run(jobs, lost=True)
+    lags = sorted(lag for one in told for lag in one["lags"])
+    late = sorted(lost["lags"])
+    figures = (
+        Figure.spread("polls", f"status requests a job, {jobs:,} jobs with webhooks",
+                      Spread.of([one["polls"] for one in told]), at_most=2.5),
+        Figure.spread("median", "end on the server to resolved future, median",
+                      Spread.of([1e3 * Spread.of(one["lags"]).median for one in told]), "ms",
+                      at_most=50),
+        Figure("p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
+        Figure("p99", "p99 of it", 1e3 * lags[int(len(lags) * 0.99)], "ms"),
+        Figure("resolved", "jobs that resolved with every webhook lost", len(late), at_least=jobs),
+        Figure("lost_polls", "status requests a job, every webhook lost", lost["polls"]),
+        Figure("lost_median", "end to resolved future, every webhook lost, median",
+               Spread.of(late).median, "s"),
+        Figure("lost_p95", "p95 of it", late[int(len(late) * 0.95)], "s"),
+    )  # fmt: skip
+    every = max(1, len(lags) // 500)
+    return Answer(figures, data={"told": lags[::every], "lost": late[:: max(1, len(late) // 500)]})
+
+
+def draw(axes: Any, data: Mapping[str, Any]) -> None:
+    for name, colour, label in (
+        ("told", "#2a6fdb", "with webhooks"),
+        ("lost", "#9aa5b1", "every webhook lost"),
+    ):
+        values = data[name]
+        axes.plot([1e3 * value for value in values],
+                  [100 * (rank + 1) / len(values) for rank in range(len(values))],
+                  color=colour, linewidth=2.5, label=label)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds from the end of the job to the resolved future")
+    axes.set_ylabel("% of the jobs")
+    axes.set_title("Webhooks, from the server's call to the caller")
+    axes.legend()
+
+
+QUESTION = Question(
+    "webhooks",
+    "Jobs that the server tells the end of",
+    f"1,000 texts, {A_SECOND} a second as they happen to come, each {SECONDS:g} s of work for the "
+    "local server, which calls a webhook at every change of a job. Settings are the defaults: the "
+    "limit is learned, and every end is confirmed by a status request. The server tells the times "
+    "to the millisecond, from its own process. Once more with every webhook lost, where the "
+    "default of ten status requests a second for all jobs together is what they wait for.",
+    ask,
+    draw,
+)
