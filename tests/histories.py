@@ -566,9 +566,9 @@ async def _hook(world: World) -> AsyncIterator[None]:
     """Take the server's webhook calls for whichever client is there."""
 
     async def hear(request: web.Request) -> web.Response:
-        body = await request.json()
-        world.client._engine.hear(request.match_info["nonce"], body["jobId"], body["status"])
-        return web.Response()
+        nonce, mark = request.match_info["nonce"], request.match_info["mark"]
+        body = await request.read()
+        return web.Response(status=world.client.webhooks.receive(nonce, mark, body))
 
     app = web.Application()
     app.router.add_post("/hook/{nonce}/{mark}", hear)

@@ -295,3 +295,50 @@ def test_the_family_of_tracker_paths_is_one_of_two():
     assert Config(base_url=LOCAL).tracker_paths == "2022"
     with pytest.raises(ConfigurationError, match=r"Config\.tracker_paths.*2024"):
         Config(base_url=LOCAL, tracker_paths="newest")  # type: ignore[arg-type]
+
+
+# Webhooks
+
+HOOKS = "https://us.example/hooks"
+
+
+@pytest.mark.parametrize("secret", ["", "\ud800", b"hush", 5])
+@pytest.mark.parametrize("url", [None, HOOKS])
+def test_a_webhook_secret_is_a_text(url, secret):
+    with pytest.raises(ConfigurationError, match=r"Config\.webhook_secret is not"):
+        Config(base_url=LOCAL, webhook_base_url=url, webhook_secret=secret)
+
+
+def test_a_webhook_address_needs_a_secret():
+    with pytest.raises(ConfigurationError, match=r"Config\.webhook_secret is missing.*give"):
+        Config(base_url=LOCAL, webhook_base_url=HOOKS)
+    hooked = Config(base_url=LOCAL, webhook_base_url=HOOKS, webhook_secret="hush")
+    assert hooked.webhook_base_url == HOOKS
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "us.example/hooks", "ftp://us.example", "https://", "https://us.example/?a=b",
+     "https://us.example/#here", "https://us.example/a b", "https://[::1", "https://h:port", 5],
+)  # fmt: skip
+def test_a_webhook_address_is_a_url_without_a_query(url):
+    with pytest.raises(ConfigurationError, match=r"Config\.webhook_base_url is not") as refused:
+        Config(base_url=LOCAL, webhook_base_url=url, webhook_secret="hush")
+    assert "hush" not in str(refused.value)
+
+
+def test_webhook_networks_are_addresses_and_networks():
+    networks = ("192.0.2.0/24", "198.51.100.7", "2001:db8::/32", "::1")
+
+    assert Config(base_url=LOCAL).webhook_networks == ()
+    assert Config(base_url=LOCAL, webhook_networks=list(networks)).webhook_networks == networks
+
+
+@pytest.mark.parametrize(
+    "networks",
+    ["192.0.2.0/24", None, 5, [""], ["us.example"], ["192.0.2.1/24"], ["192.0.2.0/33"], [5],
+     [b"\x7f\0\0\1"], [None], ["::1", "192.0.2.0/24 "]],
+)  # fmt: skip
+def test_what_is_no_network_is_refused(networks):
+    with pytest.raises(ConfigurationError, match=r"Config\.webhook_networks.*give a list"):
+        Config(base_url=LOCAL, webhook_networks=networks)

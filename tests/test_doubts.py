@@ -304,6 +304,45 @@ async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
         await other
 
 
+async def test_a_call_that_names_a_job_of_another_submission_that_has_ended_proves_nothing(
+    server: LocalSymbl,
+) -> None:
+    hooked = {**QUICK, "webhook_base_url": HOOK, "webhook_secret": "shared by all workers"}
+    async with server.client(**hooked) as symbl:
+        ended = await symbl.submit(Text("Another."))
+        await ended
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text("Hello."))
+        symbl._engine.hear(nonce_of(server), ended.id, "completed")
+        with pytest.raises(StillAmbiguousError):
+            await error.reconcile()
+
+        job_id = list(server.jobs)[-1]
+        symbl._engine.hear(nonce_of(server), job_id, "in_progress")
+        symbl._engine.hear(nonce_of(server), ended.id, "completed")
+        found = await error.reconcile()
+        assert found.job is not None
+        assert found.job.id == job_id
+
+
+async def test_one_job_is_no_proof_for_two_submissions(server: LocalSymbl) -> None:
+    hooked = {**QUICK, "webhook_base_url": HOOK, "webhook_secret": "shared by all workers"}
+    async with server.client(**hooked) as symbl:
+        errors = []
+        for _ in range(2):
+            server.inject("accept_then_drop", on="POST")
+            errors.append(await doubted(symbl, Text("Hello.")))
+        doubts = list(symbl._engine._submissions.doubts.open_ones)
+        for doubt in doubts:
+            assert doubt.nonce is not None
+            symbl._engine.hear(doubt.nonce, next(iter(server.jobs)), "completed")
+        found = await errors[0].reconcile()
+        assert found.job is not None
+        await found.job
+        with pytest.raises(StillAmbiguousError):
+            await errors[1].reconcile()
+
+
 @pytest.mark.parametrize(
     "date", ["", "soon", "Tue, 05 Mar 2024 08:00:00 +9999999999999999", "5 Mar 99999 08:00:00 GMT"]
 )
