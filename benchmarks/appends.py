@@ -18,6 +18,8 @@ AT_ONCE = 50
 EACH = 10
 FIRST = 1_000
 """Conversations before the measured ones."""
+MOST_GROWTH = 16
+"""MiB that may stay when all is done: pieces of 1 MiB, in each of which something else lives."""
 
 
 class Ledger(Account):
@@ -53,7 +55,11 @@ async def serve(announce: Callable[[int], None]) -> None:
 
 
 async def append(port: int, conversations: int) -> dict[str, float]:
-    """Append to all conversations in turn, after some others: what is kept for good is there."""
+    """Append to all conversations in turn, after some others, and look at the memory.
+
+    The others have a client of their own: what is imported and cached for good is there when
+    the memory is first looked at.
+    """
     import aiohttp
 
     from symbl_aio import AccessToken, Config, Limits, Polls, SymblClient, Text
@@ -65,37 +71,44 @@ async def append(port: int, conversations: int) -> dict[str, float]:
     )
     process = psutil.Process()
 
-    async def whole(symbl: SymblClient, name: str, conversations: int) -> None:
-        submissions = [
-            symbl.append(f"{name}{number}", Text(str(turn)))
-            for turn in range(EACH)
-            for number in range(conversations)
-        ]
-        for submission in submissions:
-            await (await submission)
+    def memory() -> int:
+        gc.collect()
+        size: int = process.memory_info().rss
+        return size
 
-    async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
-        await whole(symbl, "a", FIRST)
-        gc.collect()
-        memory, blocks = process.memory_info().rss, sys.getallocatedblocks()
-        began = perf_counter()
-        await whole(symbl, "b", conversations)
-        seconds = perf_counter() - began
-        gc.collect()
-        working_size = process.memory_info().rss
-        blocks = sys.getallocatedblocks() - blocks
-        await whole(symbl, "c", conversations)
-        gc.collect()
-        again = process.memory_info().rss - working_size
+    async def whole(name: str, conversations: int) -> dict[str, float]:
+        """Do it with a client of its own; say what the process held when, in bytes."""
+        async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
+            began = perf_counter()
+            submissions = [
+                symbl.append(f"{name}{number}", Text(str(turn)))
+                for turn in range(EACH)
+                for number in range(conversations)
+            ]
+            queued = memory()
+            for submission in submissions:
+                await (await submission)
+            del submissions, submission
+            seconds, done = perf_counter() - began, memory()
+        del symbl
+        return {"seconds": seconds, "queued": queued, "done": done, "closed": memory()}
+
+    await whole("a", FIRST)
+    start, blocks = memory(), sys.getallocatedblocks()
+    first = await whole("b", conversations)
+    blocks = sys.getallocatedblocks() - blocks
+    second = await whole("c", conversations)
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{port}/ledger") as response,
     ):
         told = await response.json()
     return {
-        "seconds": seconds,
-        "kept": working_size - memory,
-        "memory": again,
+        "seconds": first["seconds"],
+        "queue": first["queued"] - start,
+        "open": first["done"] - start,
+        "closed": first["closed"] - start,
+        "again": second["closed"] - first["closed"],
         "blocks": blocks,
         "wrong": told["wrong"],
         "missing": EACH * (FIRST + 2 * conversations) - told["appends"],
@@ -113,10 +126,13 @@ def ask(settings: Settings) -> Answer:
                at_most=0),
         Figure("blocks", "objects kept when all is done, an append", run["blocks"] / appends,
                at_most=0.1),
-        Figure("kept", f"freed memory that Python keeps after {appends:,} appends",
-               run["kept"] / 2**20, "MiB"),
-        Figure("memory", f"growth of the process by another {appends:,} appends",
-               run["memory"] / 2**20, "MiB", at_most=8),
+        Figure("closed", "growth of the process when all is done and the client is closed",
+               run["closed"] / 2**20, "MiB", at_most=MOST_GROWTH),
+        Figure("again", f"growth by another {appends:,} appends",
+               run["again"] / 2**20, "MiB", at_most=MOST_GROWTH),
+        Figure("open", "growth while the client and its 100 connections are still open",
+               run["open"] / 2**20, "MiB"),
+        Figure("queue", f"what {appends:,} waiting appends take", run["queue"] / 2**20, "MiB"),
         Figure("rate", "appends a second, each after the job before it",
                appends / run["seconds"], "/s"),
     )  # fmt: skip
@@ -128,9 +144,11 @@ QUESTION = Question(
     "100,000 appends over 10,000 conversations",
     f"Ten appends to each conversation, in turn, queued all at once and {AT_ONCE} unfinished at "
     "a time. The stub notes the number of each append, and whether the job before it had been "
-    "seen to end. It begins with 1,000 other conversations, so that whatever is kept for good is "
-    "there when the memory is first looked at: what the rest leaves behind is a leak. Python gives "
-    "little of what 100,000 waiting appends needed back to the system, so the process is looked at "
-    "again after as many more.",
+    "seen to end. Another client appends to 1,000 other conversations first, so that what is "
+    "kept for good is there when the memory is first looked at. No object is left, and yet the "
+    "process is not quite what it was: Python gives its memory back in pieces of 1 MiB, each only "
+    "when it is empty, and whatever lives on of what was made at the busiest moment keeps one. In "
+    "an open client that is the state of its connections, which end when they were idle for 15 s; "
+    "after it, some 340 entries in the caches of yarl, aiohttp and the standard library.",
     ask,
 )

@@ -179,3 +179,7 @@ class Lanes:
             self._turns.pop(lane.name, None)
             if lane.is_idle():
                 self._lanes.pop(lane.name, None)
+                if not (self._lanes or self._lane_of):
+                    # An empty dict keeps the room of its fullest hour, until it is cleared.
+                    for emptied in (self._lanes, self._lane_of, self._turns):
+                        emptied.clear()

@@ -220,6 +220,8 @@ class Submissions:
         for key in self._holders.pop(job.id, ()):
             self._by_key.pop(key, None)
             self._lanes.release(key)
+        if not self._by_key:
+            self._by_key.clear()
         if (
             isinstance(error, JobFailedError)
             and job.conversation_id is not None
@@ -528,6 +530,8 @@ class Submissions:
 
     def _settle(self, work: Work, outcome: Job | BaseException) -> None:
         del self._works[work.key]
+        if not self._works:
+            self._works.clear()  # an empty dict keeps the room of its fullest hour
         self._patience.forget(work.key)
         self.doubts.forget_name(work.key, work.name)
         if not isinstance(outcome, Job):
