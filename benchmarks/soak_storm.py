@@ -175,6 +175,9 @@ class Storm:
                 to = str(job.conversation_id)
         if isinstance(to, str):
             await self._read(line, to)
+            # Who has looked at a doubt says so; a lane that nobody resumes stays, on purpose.
+            if line.ready.is_set():
+                line.client.conversation(to).resume_appends()
             self.finished.append(to)
 
     def _submit(self, line: Line, to: Submission | str | None) -> tuple[int, Submission] | None:
@@ -294,14 +297,11 @@ class Storm:
 
     # From the beginning to the end
 
-    async def warm_up(self) -> None:
-        """Have everything imported, connected and used once, so that later growth is growth."""
+    async def rage(self, seconds: float) -> None:
+        """Open both clients and let all of it go on for so long; the clients stay open."""
+        self.over.clear()
         await self.steady.open()
         await self.changing.open()
-        for line in (self.steady, self.changing):
-            await asyncio.gather(*[self._conversation(line) for _ in range(TALKERS)])
-
-    async def rage(self, seconds: float) -> None:
         others = [
             asyncio.create_task(work)
             for work in (self.misbehave(), self.restart(), self.keep_the_books())
@@ -330,7 +330,7 @@ class Storm:
             await asyncio.wait(hanging)
 
     async def calm_down(self) -> None:
-        """Close both clients, all their jobs done, and compare."""
+        """Close both clients, all their jobs done, and see what they leave behind."""
         await self.server.tell("quiet")
         for line in (self.steady, self.changing):
             tokens = await line.close("jobs", PATIENCE)
@@ -340,10 +340,9 @@ class Storm:
             occupied = line.client._engine._submissions.governor.occupied
             if occupied:
                 self.books.lies.append(f"{occupied} job slots did not come back")
-        self.left_tasks = len(asyncio.all_tasks()) - 1
+        self.left_tasks += len(asyncio.all_tasks()) - 1
         await self.server.tell("quiet")
         await self.collect()
-        self.books.close()
 
 
 def mp4_bytes(size: int) -> bytes:
