@@ -11,80 +11,26 @@
 
 from typing import TYPE_CHECKING
 
-from symbl_aio._core.intake import recording_of
 from symbl_aio._exports import export_on_first_use as _export_on_first_use
-from symbl_aio._io.engine import Drain, Stats
-from symbl_aio.bulk import Outcome
-from symbl_aio.client import SymblClient
-from symbl_aio.config import (
-    AccessToken,
-    Config,
-    Credentials,
-    CredentialsLike,
-    Lanes,
-    Limits,
-    Polls,
-    Retries,
-    Timeouts,
-)
-from symbl_aio.conversations import Conversation
-from symbl_aio.errors import (
-    AmbiguousSubmissionError,
-    APIError,
-    AppendBlockedError,
-    AuthenticationError,
-    BadRequestError,
-    ClientClosedError,
-    ConcurrencyLimitError,
-    ConfigurationError,
-    DecodeError,
-    EarlyReadWarning,
-    FileChangedError,
-    JobError,
-    JobFailedError,
-    JobLostError,
-    JobTimeoutError,
-    MediaRejectedError,
-    NotFoundError,
-    PermissionDeniedError,
-    QueueFullError,
-    ServerError,
-    StillAmbiguousError,
-    SymblError,
-    TransportError,
-    UntrustedServerError,
-    UploadError,
-    UploadStalledError,
-)
-from symbl_aio.events import (
-    Event,
-    JobEnded,
-    JobMoved,
-    Observer,
-    PollFailed,
-    SubmissionAccepted,
-    SubmissionEnded,
-    SubmissionQueued,
-    SubmissionRefused,
-    SubmissionStarted,
-)
-from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
-from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
-from symbl_aio.models import JobStatus, Page
-from symbl_aio.options import (
-    ChannelMetadata,
-    CustomEntity,
-    Features,
-    MediaOptions,
-    SalesMetadata,
-    Speaker,
-    TextOptions,
-    Tracker,
-    TrackerRef,
-)
 
 if TYPE_CHECKING:
+    from symbl_aio._core.intake import recording_of
+    from symbl_aio._io.engine import Drain, Stats
     from symbl_aio.bookmarks import Bookmarks
+    from symbl_aio.bulk import Outcome
+    from symbl_aio.client import SymblClient
+    from symbl_aio.config import (
+        AccessToken,
+        Config,
+        Credentials,
+        CredentialsLike,
+        Lanes,
+        Limits,
+        Polls,
+        Retries,
+        Timeouts,
+    )
+    from symbl_aio.conversations import Conversation
     from symbl_aio.drafts import (
         BookmarkDraft,
         Colors,
@@ -95,8 +41,50 @@ if TYPE_CHECKING:
         TrackerDraft,
         criteria,
     )
+    from symbl_aio.errors import (
+        AmbiguousSubmissionError,
+        APIError,
+        AppendBlockedError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ConcurrencyLimitError,
+        ConfigurationError,
+        DecodeError,
+        EarlyReadWarning,
+        FileChangedError,
+        JobError,
+        JobFailedError,
+        JobLostError,
+        JobTimeoutError,
+        MediaRejectedError,
+        NotFoundError,
+        PermissionDeniedError,
+        QueueFullError,
+        ServerError,
+        StillAmbiguousError,
+        SymblError,
+        TransportError,
+        UntrustedServerError,
+        UploadError,
+        UploadStalledError,
+    )
+    from symbl_aio.events import (
+        Event,
+        JobEnded,
+        JobMoved,
+        Observer,
+        PollFailed,
+        SubmissionAccepted,
+        SubmissionEnded,
+        SubmissionQueued,
+        SubmissionRefused,
+        SubmissionStarted,
+    )
     from symbl_aio.everything import Everything
+    from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
     from symbl_aio.management import Entities, Groups, Settings, Trackers
+    from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
     from symbl_aio.models import (
         AbstractTopic,
         ActionItem,
@@ -119,6 +107,7 @@ if TYPE_CHECKING:
         InsightEntity,
         InsightRef,
         Intent,
+        JobStatus,
         MemberAnalytics,
         Message,
         MessageRef,
@@ -126,6 +115,7 @@ if TYPE_CHECKING:
         Notice,
         Overlap,
         OverlapMember,
+        Page,
         ParentRef,
         Phrase,
         Progress,
@@ -140,25 +130,60 @@ if TYPE_CHECKING:
         User,
         Word,
     )
+    from symbl_aio.options import (
+        ChannelMetadata,
+        CustomEntity,
+        Features,
+        MediaOptions,
+        SalesMetadata,
+        Speaker,
+        TextOptions,
+        Tracker,
+        TrackerRef,
+    )
     from symbl_aio.transcripts import TalkTime, talk_time, to_markdown, to_srt, to_text, to_webvtt
     from symbl_aio.webhooks import WebhookReceiver
 
-# Imported when it is first used, since making a class takes attrs half a millisecond and
-# most programs need few of these.
+# Imported when it is first used: a program needs few of these, some need nothing but an error
+# or a setting, and making a class takes attrs half a millisecond.
 _HOMES = {
+    "_core.intake": "recording_of",
+    "_io.engine": "Drain Stats",
     "bookmarks": "Bookmarks",
+    "bulk": "Outcome",
+    "client": "SymblClient",
+    "config": "AccessToken Config Credentials CredentialsLike Lanes Limits Polls Retries Timeouts",
+    "conversations": "Conversation",
     "drafts": (
         "BookmarkDraft Colors EntityDraft GroupDraft Patch SpeakerEvent TrackerDraft criteria"
     ),
+    "errors": (
+        "APIError AmbiguousSubmissionError AppendBlockedError AuthenticationError "
+        "BadRequestError ClientClosedError ConcurrencyLimitError ConfigurationError "
+        "DecodeError EarlyReadWarning FileChangedError JobError JobFailedError JobLostError "
+        "JobTimeoutError MediaRejectedError NotFoundError PermissionDeniedError QueueFullError "
+        "ServerError StillAmbiguousError SymblError TransportError UntrustedServerError "
+        "UploadError UploadStalledError"
+    ),
+    "events": (
+        "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
+        "SubmissionQueued SubmissionRefused SubmissionStarted"
+    ),
     "everything": "Everything",
+    "job": "Acceptance Job JobEvent Submission UploadProgress",
     "management": "Entities Groups Settings Trackers",
+    "media": "Audio AudioURL Text Utterance Video VideoURL",
     "models": (
         "AbstractTopic ActionItem Analytics Bookmark BookmarkSummary CallScore "
         "ComprehensiveActionItem ConversationGroup ConversationInfo Criterion DetectedTracker "
         "Entity EntityMatch EntityValue Experience FollowUp FormattedTranscript Insight "
-        "InsightEntity InsightRef Intent MemberAnalytics Message MessageRef Metric Notice "
-        "Overlap OverlapMember ParentRef Phrase Progress Question Sentiment StoredEntity "
-        "StoredTracker SummaryItem TimeShare Topic TrackerMatch User Word"
+        "InsightEntity InsightRef Intent JobStatus MemberAnalytics Message MessageRef Metric "
+        "Notice Overlap OverlapMember Page ParentRef Phrase Progress Question Sentiment "
+        "StoredEntity StoredTracker SummaryItem TimeShare Topic TrackerMatch User Word"
+    ),
+    "options": (
+        "ChannelMetadata CustomEntity Features MediaOptions SalesMetadata Speaker TextOptions "
+        "Tracker TrackerRef"
     ),
     "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
     "webhooks": "WebhookReceiver",
