@@ -365,13 +365,13 @@ class World:
         stats = self.client.stats()
         assert (stats.queued, stats.uploading, stats.jobs) == (0, 0, 0), stats
         engine = self.client._engine
-        submissions = engine._submissions
-        assert submissions.governor.occupied == 0
-        assert submissions.governor._probe is None
-        assert not submissions.works
-        assert not submissions._by_key
-        assert not submissions._holders
-        lanes = submissions._lanes
+        settling = engine._settling
+        assert settling.governor.occupied == 0
+        assert settling.governor._probe is None
+        assert not settling.works
+        assert not settling._by_key
+        assert not settling._holders
+        lanes = settling.lanes
         assert len(lanes) == 0
         assert not lanes._lane_of
         assert all(lane.halted is not None for lane in lanes._lanes.values())

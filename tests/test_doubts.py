@@ -294,7 +294,7 @@ async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
         other = await symbl.submit(Text("Another."))
         server.inject("status:500", on="POST")
         error = await doubted(symbl, Text("Hello."))
-        (doubt,) = symbl._engine._submissions.doubts.open_ones
+        (doubt,) = symbl._engine._doubts.open_ones
         assert doubt.nonce is not None
         for job_id in ("no-such-job", other.id):
             symbl._engine.hear(doubt.nonce, job_id, "completed")
@@ -332,7 +332,7 @@ async def test_one_job_is_no_proof_for_two_submissions(server: LocalSymbl) -> No
         for _ in range(2):
             server.inject("accept_then_drop", on="POST")
             errors.append(await doubted(symbl, Text("Hello.")))
-        doubts = list(symbl._engine._submissions.doubts.open_ones)
+        doubts = list(symbl._engine._doubts.open_ones)
         for doubt in doubts:
             assert doubt.nonce is not None
             symbl._engine.hear(doubt.nonce, next(iter(server.jobs)), "completed")
@@ -367,7 +367,7 @@ async def test_a_webhook_that_came_while_the_answer_was_waited_for_is_still_know
     server: LocalSymbl,
 ) -> None:
     async with server.client(**QUICK, timeouts=Timeouts(answer=300.0)) as symbl:
-        doubts = symbl._engine._submissions.doubts
+        doubts = symbl._engine._doubts
         doubts.hear("nonce", "job", 0.0, ended=False)
         doubts.hear("of another one", "another job", 330.0, ended=False)
         doubt = doubts.open(

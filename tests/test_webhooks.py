@@ -227,7 +227,7 @@ async def test_a_webhook_that_comes_when_all_is_over_changes_nothing_and_is_not_
         await job
         assert job.status is JobStatus.COMPLETED
         assert symbl.stats().polls == asked
-        assert len(symbl._engine._submissions.doubts.callbacks) == 0
+        assert len(symbl._engine._doubts.callbacks) == 0
     assert hook.answered == [204] * 3
 
 

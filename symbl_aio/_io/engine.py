@@ -1,7 +1,8 @@
 """Own every task of a client, from its start to its end.
 
-What is submitted goes through ``submissions``, what was accepted is followed by the
-``poller``; this is where both meet, where handles ask, and where everything ends.
+What is submitted goes through ``submissions`` and is ended by ``settling``, what was
+accepted is followed by the ``poller``; this is where they meet, where handles ask, and
+where everything ends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from attrs import frozen
 from symbl_aio._core.endpoints import Call, check_id
 from symbl_aio._core.wire import Answer
 from symbl_aio._io.api import Accepted, Api
+from symbl_aio._io.doubts import Doubts
 from symbl_aio._io.poller import Poller
+from symbl_aio._io.sending import Sending
+from symbl_aio._io.settling import Settling
 from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.transport import Transport
 from symbl_aio.config import Config, CredentialsLike
@@ -90,18 +94,18 @@ class Engine:
             luck=rng.random,
             spawn=self._spawn,
             tell=self._tell,
-            seen=lambda job: self._submissions.governor.see(job.id),
+            seen=lambda job: self._settling.governor.see(job.id),
             ended=self._job_ended,
         )
+        self._doubts = Doubts(self.call, self._unclaimed_job, answer_within=config.timeouts.answer)
+        self._settling = Settling(config, self._doubts, tell=self._tell, accepted=self._accepted)
         self._submissions = Submissions(
             config,
-            self._api,
+            Sending(config, self._api, self._doubts),
+            self._settling,
             desk=self,
             spawn=self._spawn,
             tell=self._tell,
-            accepted=self._accepted,
-            make_job=self._unclaimed_job,
-            read=self.call,
         )
         self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
         self._state: Literal["new", "open", "closing", "closed"] = "new"
@@ -135,7 +139,7 @@ class Engine:
                 await asyncio.shield(self._shutting)
             return
         self._state = "closing"
-        self._submissions.end_queued()
+        self._settling.close()
         try:
             if drain != "none":
                 await self._drain(drain, timeout)
@@ -146,7 +150,7 @@ class Engine:
             await asyncio.shield(self._shutting)
 
     async def _drain(self, drain: Drain, timeout: float) -> None:
-        works, jobs = self._submissions.works, self._poller.jobs
+        works, jobs = self._settling.works, self._poller.jobs
         try:
             async with asyncio.timeout(timeout):
                 # Until there is nothing to wait for, or another caller of aclose will not wait.
@@ -190,18 +194,18 @@ class Engine:
 
     def stats(self) -> Stats:
         """Say what is going on."""
-        works = self._submissions.works
+        works = self._settling.works
         uploading = sum(1 for work in works.values() if work.task is not None)
         return Stats(
             queued=len(works) - uploading,
             uploading=uploading,
             jobs=len(self._poller.jobs),
-            limit=self._submissions.governor.limit,
+            limit=self._settling.governor.limit,
             oldest_job=self._poller.oldest(),
             polls=self._poller.polls,
             polls_per_second=self._poller.rate(),
             polls_failing_for=self._poller.failing_for(),
-            halted=self._submissions.halted,
+            halted=tuple(self._settling.lanes.halted()),
         )
 
     # Submissions
@@ -273,7 +277,7 @@ class Engine:
             return
         ended = JobStatus.parse(raw_status).is_terminal
         if job_id not in self._poller.jobs:
-            self._submissions.doubts.hear(nonce, job_id, time.monotonic(), ended=ended)
+            self._doubts.hear(nonce, job_id, time.monotonic(), ended=ended)
         elif ended:
             self._poller.hint(job_id)
 
@@ -303,7 +307,7 @@ class Engine:
         elif job.conversation_id is None and conversation_id is not None:
             job._conversation_id = conversation_id
             if job_id in self._poller.jobs:
-                self._submissions.hold(job, conversation_id)
+                self._settling.hold(job, conversation_id)
         return job
 
     def _unfinished_job(self, job_id: str) -> Job | None:
@@ -316,9 +320,9 @@ class Engine:
         if job.done() or job.id in self._poller.jobs:
             return
         self.check_open()
-        self._submissions.governor.adopt(job.id)
+        self._settling.governor.adopt(job.id)
         if job.conversation_id is not None:
-            self._submissions.hold(job, job.conversation_id)
+            self._settling.hold(job, job.conversation_id)
         self._poller.follow(job, age=max(0.0, time.time() - job._since))
 
     async def ask(self, job: Job) -> None:
@@ -331,7 +335,7 @@ class Engine:
             self._tell(JobMoved(job.id, job.conversation_id, status, raw, source))
 
     def _job_ended(self, job: Job, error: SymblError | None) -> None:
-        self._submissions.job_ended(job, error)
+        self._settling.job_ended(job, error)
         job._settle(error)
         self._tell(JobEnded(job.id, job.conversation_id, error))
         self._submissions.dispatch()

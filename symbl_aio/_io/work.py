@@ -58,6 +58,15 @@ class Work:
             return source if isinstance(source, str | os.PathLike) else None
         return None
 
+    def stop(self, ending: BaseException) -> bool:
+        """End a started one; false, and nothing done, if the server may have it."""
+        if self.task is None or (self.body is not None and not self.body.revoke()):
+            return False
+        # The first reason stays: whoever was told "withdrawn" is not told another.
+        self.ending = self.ending or ending
+        self.task.cancel()
+        return True
+
 
 def known_size(media: Media | Recording) -> int | None:
     """Give about how many bytes will be sent, as far as that is known without a disk."""

@@ -1,0 +1,80 @@
+"""Send a submission whose turn has come: look at its media, write the call, hand over the body.
+
+What the answer means for it, and for those behind it, is ``settling``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from attrs import evolve
+
+from symbl_aio._core import wire
+from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._io import sources
+from symbl_aio._io.api import Accepted, Api, Full
+from symbl_aio._io.doubts import Doubts
+from symbl_aio._io.transport import Body, once
+from symbl_aio._io.work import Work
+from symbl_aio.config import Config
+from symbl_aio.media import Media, Text
+from symbl_aio.options import MediaOptions, Options, TextOptions
+
+
+class Sending:
+    """Sends the submissions of one client, any number at a time."""
+
+    def __init__(self, config: Config, api: Api, doubts: Doubts) -> None:
+        self._config = config
+        self._api = api
+        self._doubts = doubts
+
+    async def send(
+        self, work: Work, conversation_id: str | None
+    ) -> tuple[Accepted | Full, float | None]:
+        """Send a submission, to be added to ``conversation_id`` if that is given.
+
+        Gives what the server answered, and the recording's seconds if known. Raises as
+        ``Api.submit``, what is wrong with the media, and ``asyncio.CancelledError`` for one
+        that was given up meanwhile.
+        """
+        prepared = await sources.prepare(work.media)
+        call = wire.encode_submission(
+            prepared.media,
+            self._with_webhook(work, prepared.media),
+            conversation_id,
+            content_type=prepared.content_type,
+        )
+        if conversation_id is not None:
+            # From its first byte on, and not only once accepted, it may be what is found there.
+            self._doubts.written.add(conversation_id, work.key, work.text)
+        moved = work.submission._report
+
+        def body() -> Body:
+            if work.ending is not None:  # given up, and then refused: there is no other attempt
+                raise asyncio.CancelledError
+            if prepared.size is None:
+                data = call.body or b""
+                work.body = Body(once(data), len(data), moved)
+            else:
+                chunks = prepared.chunks(self._config.chunk_size)
+                work.body = Body(chunks, prepared.size, moved)
+            return work.body
+
+        work.sent_at = monotonic()
+        one_shot = prepared.media.one_shot
+        if one_shot:
+            # Its first byte is its last chance: have everything else in hand before.
+            await self._api.ready()
+        return await self._api.submit(call, body, repeatable=not one_shot), prepared.duration
+
+    def _with_webhook(self, work: Work, media: Media) -> Options | None:
+        """Add the submission's own webhook URL, unless the caller has set one."""
+        base_url, secret = self._config.webhook_base_url, self._config.webhook_secret
+        if base_url is None or secret is None or work.nonce is None:
+            return work.options
+        options = work.options or (TextOptions() if isinstance(media, Text) else MediaOptions())
+        if options.webhook_url is not None:
+            return options
+        return evolve(options, webhook_url=webhook_url(base_url, secret, work.nonce))
