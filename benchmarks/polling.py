@@ -265,8 +265,8 @@ QUESTION = Question(
     "with hindsight for that very distribution. The default was chosen on "
     + ", ".join(CHOSEN_ON)
     + "; the figures are of six others, the last three of which were written down after the "
-    "default was fixed and before it was tried on them. With webhooks, each end is told 0.1 s later, and one "
-    "in fifty is lost.\n\n"
+    "default was fixed and before it was tried on them. With webhooks, each end is told 0.1 s "
+    "later, and one in fifty is lost.\n\n"
     "Why the default is what it is: a fixed interval suits jobs of one length, and an interval "
     "that is a share of a job's age, which suits all, wastes polls while no job can have ended. "
     "So the ages at which a client's last 256 jobs ended decide: where jobs end at a rate of "
