@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from contextlib import aclosing
 from functools import cached_property
 from types import TracebackType
@@ -127,6 +134,7 @@ class SymblClient:
         options: TextOptions | MediaOptions | None = None,
         *,
         key: str | None = None,
+        before_last_byte: Callable[[], Awaitable[None]] | None = None,
     ) -> Submission:
         """Queue media for a new conversation (Async API pages, POST).
 
@@ -136,11 +144,17 @@ class SymblClient:
         that key is unfinished, the same ``Submission`` is given again and nothing new is
         queued.
 
+        ``before_last_byte`` is awaited each time that all of the body but its last byte was
+        handed over, and until it returns the server cannot have accepted anything: there a
+        program that must outlive a crash notes that it is about to submit. What it raises
+        fails the submission (``UploadError``), and nothing was accepted. It has
+        ``Timeouts.stall`` seconds.
+
         Raises ``ConfigurationError`` for a wrong type or option, ``QueueFullError`` above
         ``Limits.queued``, ``ClientClosedError`` when the client is not open. Whatever
         touches the disk or the network fails the submission instead.
         """
-        return self._engine.submit(media, options, key=key)
+        return self._engine.submit(media, options, key=key, before_last_byte=before_last_byte)
 
     def append(
         self,
@@ -149,17 +163,21 @@ class SymblClient:
         options: TextOptions | MediaOptions | None = None,
         *,
         key: str | None = None,
+        before_last_byte: Callable[[], Awaitable[None]] | None = None,
     ) -> Submission:
         """Queue media to be added to a conversation (Async API pages, PUT).
 
         Appends to one conversation are sent in call order, one at a time, each after the
         job of the one before has ended (``Lanes``). Given a ``Submission`` or ``Job`` that
-        is still in flight, the append waits behind it.
+        is still in flight, the append waits behind it. ``key`` and ``before_last_byte`` as
+        for ``submit``.
 
         Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
         are halted, because nobody knows whether an earlier one was accepted.
         """
-        return self._engine.submit(media, options, key=key, to=conversation_id)
+        return self._engine.submit(
+            media, options, key=key, to=conversation_id, before_last_byte=before_last_byte
+        )
 
     async def process(
         self,

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
@@ -217,10 +217,13 @@ class Engine:
         *,
         key: str | None,
         to: str | Submission | Job | None = None,
+        before_last_byte: Callable[[], Awaitable[None]] | None = None,
     ) -> Submission:
         """Queue media for a new conversation, or to be added ``to`` one."""
         self.check_open()
-        return self._submissions.submit(media, options, key=key, to=to)
+        return self._submissions.submit(
+            media, options, key=key, to=to, before_last_byte=before_last_byte
+        )
 
     def append(
         self,

@@ -56,10 +56,10 @@ class Sending:
                 raise asyncio.CancelledError
             if prepared.size is None:
                 data = call.body or b""
-                work.body = Body(once(data), len(data), moved)
+                work.body = Body(once(data), len(data), moved, work.confirm)
             else:
                 chunks = prepared.chunks(self._config.chunk_size)
-                work.body = Body(chunks, prepared.size, moved)
+                work.body = Body(chunks, prepared.size, moved, work.confirm)
             return work.body
 
         work.sent_at = monotonic()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -79,6 +79,7 @@ class Submissions:
         *,
         key: str | None,
         to: str | Submission | Job | None = None,
+        before_last_byte: Callable[[], Awaitable[None]] | None = None,
     ) -> Submission:
         """Queue media for a new conversation, or to be added ``to`` one."""
         found = coerce(media)
@@ -101,6 +102,7 @@ class Submissions:
             found,
             options,
             is_append=to is not None,
+            confirm=before_last_byte,
             size=known_size(found),
             nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
         )

@@ -15,7 +15,7 @@ import asyncio
 import codecs
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Final
 
@@ -63,11 +63,16 @@ class ReplayRefusedError(Exception):
 class Body:
     """The body of one attempt: iterable once, of known size, told how far it got.
 
-    ``starved``: the source was asked for a chunk and has not given it (yet).
+    ``confirm`` is awaited before the last chunk is handed over. ``starved``: the source was
+    asked for a chunk and has not given it (yet).
     """
 
     def __init__(
-        self, chunks: AsyncGenerator[Chunk, None], size: int, moved: Callable[[int, int], None]
+        self,
+        chunks: AsyncGenerator[Chunk, None],
+        size: int,
+        moved: Callable[[int, int], None],
+        confirm: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.size = size
         self.started = False
@@ -77,6 +82,7 @@ class Body:
         self.touch: Callable[[bool], None] = lambda _complete: None
         self._chunks = chunks
         self._moved = moved
+        self._confirm = confirm
         self._taken = False
         self._stopped = False
         self._sent = 0
@@ -94,6 +100,8 @@ class Body:
             self._moved(self._sent, self.size)
             try:
                 chunk = await self._next()
+                if self._confirm is not None and self._sent + len(chunk) == self.size:
+                    await self._confirmed(self._confirm)
             except SymblError as error:
                 self.error = error
                 raise
@@ -115,6 +123,14 @@ class Body:
         if not self.complete:
             raise UploadError(f"the body ended at {self._sent} of {self.size} bytes announced")
         raise StopAsyncIteration
+
+    async def _confirmed(self, confirm: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await confirm()
+        except Exception as error:
+            raise UploadError(
+                f"before_last_byte raised {type(error).__name__}; nothing complete was sent"
+            ) from error
 
     def revoke(self) -> bool:
         """Hand nothing over any more; false if the last byte was handed over already."""

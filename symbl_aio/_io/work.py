@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 
 from attrs import define
 
@@ -17,9 +18,10 @@ from symbl_aio.options import Options
 class Work:
     """A submission on its way.
 
-    ``size``: about how many bytes it will send, ``None`` until its file was looked at.
-    ``nonce``: of its own webhook URL. ``task`` carries it, once it has its turn, and
-    ``body`` is that of the attempt under way. ``ending``: why it was told to end.
+    ``confirm`` is awaited before its last byte is handed over. ``size``: about how many
+    bytes it will send, ``None`` until its file was looked at. ``nonce``: of its own webhook
+    URL. ``task`` carries it, once it has its turn, and ``body`` is that of the attempt under
+    way. ``ending``: why it was told to end.
     """
 
     submission: Submission
@@ -27,7 +29,8 @@ class Work:
     options: Options | None
     is_append: bool
     nonce: str | None
-    size: int | None
+    confirm: Callable[[], Awaitable[None]] | None = None
+    size: int | None = None
     task: asyncio.Task[None] | None = None
     body: Body | None = None
     ending: BaseException | None = None
