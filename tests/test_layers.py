@@ -29,6 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("",),
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")
+# The two engines, in memory and in a database, decide by the same rules.
+SHARED = {"durable": ("_core",)}
 PUBLIC = (ROOT, f"{ROOT}.server", f"{ROOT}.testing")
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
@@ -126,7 +128,7 @@ def _own(module: str, target: str) -> str | None:
         )
     if within(part(module), OUTSIDE):
         family = part(module).split(".")[0]
-        if target in PUBLIC or within(part(target), (family,)):
+        if target in PUBLIC or within(part(target), (family, *SHARED.get(family, ()))):
             return None
         return "outer parts use the public API only"
     here, there = layer(module), layer(target)

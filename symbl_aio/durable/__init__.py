@@ -1,0 +1,21 @@
+"""Submissions that survive the crash, and an account that many machines share.
+
+An ``Outbox`` takes what is to be sent, in any process; a ``Worker`` sends it, in the order
+of its handing in, once, whatever dies meanwhile::
+
+    async with Outbox("sqlite:///outbox.db") as outbox, Worker("sqlite:///outbox.db"):
+        await outbox.submit("standup.mp4", key="monday")
+        await outbox.append("monday", "standup-part2.mp4", key="monday-2")
+        item = await outbox.result("monday-2")
+        print(item.state, item.conversation_id)
+
+Needs the extra ``durable``, which brings DBOS: a durable-workflow engine on SQLite or
+PostgreSQL.
+"""
+
+from symbl_aio.durable.duty import AfterDoubt
+from symbl_aio.durable.items import Item, ItemEvent, ItemState
+from symbl_aio.durable.outbox import Outbox, OutboxStats
+from symbl_aio.durable.worker import Worker
+
+__all__ = ["AfterDoubt", "Item", "ItemEvent", "ItemState", "Outbox", "OutboxStats", "Worker"]

@@ -1,0 +1,227 @@
+"""All that is asked of DBOS, the engine underneath: so that it can be exchanged in one place.
+
+One workflow brings one item from its turn to its end. It decides by nothing but the
+recorded results of its steps, for after a crash it is run again from its beginning, and
+each step that was recorded gives what it gave. What the steps do is ``Duty``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol, TypedDict
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+
+from symbl_aio.durable.tables import Database
+
+QUEUE: Final = "symbl"
+_WORKFLOW: Final = "symbl.item"
+_TOPIC: Final = "symbl.webhook"
+_RESULT: Final = "ended"
+_APPLICATION: Final = "symbl-aio"
+_VERSION: Final = "symbl_aio.1"
+"""Ours, and not a hash of the source: what an older release queued, a newer one goes on with.
+A step may be added within it, none removed or moved."""
+
+
+class Report(TypedDict):
+    """What a step found: ``again`` (nothing was sent), ``unknown``, ``accepted``, or an ending.
+
+    ``hears``: the server was given a webhook URL of ours.
+    """
+
+    state: str
+    hears: bool
+
+
+class Duty(Protocol):
+    """What the steps of the workflow do. None of them raises; each may be done twice."""
+
+    patience: float
+    """Seconds to wait for a webhook that says what became of an item."""
+    interval: float
+    """Seconds to wait for a webhook of a running job, before the server is asked."""
+
+    def begin(self, workflow_id: str) -> None: ...
+    def end(self, workflow_id: str) -> None: ...
+    async def attempt(self, key: str) -> Report: ...
+    async def settle(self, key: str, job_id: str | None) -> Report: ...
+    async def follow(self, key: str, hears: bool) -> Report: ...
+
+
+_duty: Duty
+
+
+@DBOS.step(name="symbl.attempt")
+async def _attempt(key: str) -> Report:
+    return await _duty.attempt(key)
+
+
+@DBOS.step(name="symbl.settle")
+async def _settle(key: str, job_id: str | None) -> Report:
+    return await _duty.settle(key, job_id)
+
+
+@DBOS.step(name="symbl.follow")
+async def _follow(key: str, hears: bool) -> Report:
+    return await _duty.follow(key, hears)
+
+
+@DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=1000)
+async def _item(key: str) -> str:
+    workflow_id = DBOS.workflow_id
+    assert workflow_id is not None
+    _duty.begin(workflow_id)
+    try:
+        report = await _attempt(key)
+        while report["state"] in ("again", "unknown", "accepted"):
+            if report["state"] == "again":
+                report = await _attempt(key)
+            elif report["state"] == "unknown":
+                told = await DBOS.recv_async(_TOPIC, _duty.patience)
+                report = await _settle(key, None if told is None else told["job_id"])
+            else:
+                told = await DBOS.recv_async(_TOPIC, _duty.interval) if report["hears"] else None
+                if told is None or told["ended"]:
+                    report = await _follow(key, report["hears"])
+        await DBOS.set_event_async(_RESULT, report["state"])
+        return report["state"]
+    finally:
+        _duty.end(workflow_id)
+
+
+# For any process
+
+
+def migrate(database: Database) -> None:
+    """Make, or bring up to date, the engine's tables and ours. Safe to call at once by many."""
+    if database.file is not None:
+        database.file.parent.mkdir(parents=True, exist_ok=True)
+    DBOS.migrate(database.url, schema=database.schema)
+    database.create()
+
+
+def connect(database: Database) -> DBOSClient:
+    """Give what enqueues and waits, without any worker in this process. Blocks."""
+    return DBOSClient(
+        system_database_engine=database.engine,
+        dbos_system_schema=database.schema,
+        serializer=DBOSPortableJSONSerializer(),
+        use_listen_notify=not database.is_sqlite,
+        application_name=_APPLICATION,
+    )
+
+
+def enqueue(
+    client: DBOSClient,
+    connection: sa.Connection,
+    key: str,
+    *,
+    workflow_id: str,
+    conversation: str,
+    number: int,
+) -> None:
+    """Queue an item in a transaction: in its conversation the one of the least number goes first.
+
+    The number is all that the order rests on, for the engine's own is that of a clock.
+    """
+    client.enqueue_in_transaction(
+        connection,
+        {
+            "workflow_name": _WORKFLOW,
+            "workflow_id": workflow_id,
+            "queue_name": QUEUE,
+            "queue_partition_key": conversation,
+            "priority": number,
+            "app_version": _VERSION,
+        },
+        key,
+    )
+
+
+def tell(client: DBOSClient, workflow_id: str, job_id: str, *, ended: bool) -> None:
+    """Wake the workflow of an item, wherever it runs or will run. The same word counts once."""
+    said = {"job_id": job_id, "ended": ended}
+    client.send(workflow_id, said, _TOPIC, f"{workflow_id}:{job_id}:{ended}")
+
+
+async def wait(client: DBOSClient, workflow_id: str, seconds: float) -> None:
+    """Wait for the end of a workflow, at most so long."""
+    await client.get_event_async(workflow_id, _RESULT, seconds)
+
+
+def purge(client: DBOSClient, workflow_ids: list[str]) -> None:
+    """Delete what the engine keeps of ended workflows."""
+    client.delete_workflows(workflow_ids)
+
+
+# For a worker: only on the loop that its own thread runs
+
+
+async def launch(
+    database: Database, duty: Duty, *, worker: str, concurrency: int, interval: float
+) -> None:
+    """Begin to work. ``concurrency``: items under way in all workers of the database.
+
+    The engine takes over the default executor of the loop that this is called on, and
+    exists once in a process.
+    """
+    global _duty
+    _duty = duty
+    DBOS(
+        config={
+            "name": _APPLICATION,
+            "system_database_url": database.url,
+            "dbos_system_schema": database.schema,
+            "executor_id": worker,
+            "application_version": _VERSION,
+            "serializer": DBOSPortableJSONSerializer(),
+            "log_level": "CRITICAL",
+            "max_executor_threads": 8,
+            "sys_db_pool_size": 10,
+            "notification_listener_polling_interval_sec": min(0.1, interval),
+            "run_migrations": False,
+        }
+    )
+    DBOS.launch()
+    await DBOS.register_queue_async(
+        QUEUE,
+        global_concurrency=concurrency,
+        partition_concurrency=1,
+        polling_interval_sec=interval,
+        on_conflict="always_update",
+    )
+
+
+async def under_way(worker: str | None = None) -> dict[str, str]:
+    """Give the workflows that somebody works on, and by which worker's id."""
+    found = await DBOS.list_workflows_async(
+        status="PENDING",
+        queue_name=QUEUE,
+        executor_id=worker,
+        load_input=False,
+        load_output=False,
+    )
+    return {one.workflow_id: one.executor_id or "" for one in found}
+
+
+async def take_over(workflow_ids: Iterable[str]) -> None:
+    """Put workflows back into the queue, whoever was said to work on them."""
+    await DBOS.resume_workflows_async(list(workflow_ids), queue_name=QUEUE)
+
+
+async def shut() -> None:
+    """End the engine; workflows under way stay as they are. Not by its own executor."""
+    with ThreadPoolExecutor(1, "symbl_aio ending") as ending:
+        await asyncio.get_running_loop().run_in_executor(ending, DBOS.destroy)
+
+
+def is_running() -> bool:
+    """Say whether the host runs the engine for itself: there is one to a process."""
+    import dbos._dbos
+
+    instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
+    return instance is not None

@@ -1,0 +1,258 @@
+"""What waits in the outbox: its states, and its content as text that means the same everywhere.
+
+A file is named by its path on storage that all workers share, with its size and SHA-256,
+so that whoever sends it sends what was handed in. Bytes and streams live in one process
+alone, and are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from attrs import frozen
+
+from symbl_aio import (
+    Audio,
+    AudioURL,
+    ChannelMetadata,
+    ConfigurationError,
+    CustomEntity,
+    Features,
+    MediaOptions,
+    MediaRejectedError,
+    SalesMetadata,
+    Speaker,
+    Text,
+    TextOptions,
+    Tracker,
+    TrackerRef,
+    Utterance,
+    Video,
+    VideoURL,
+)
+
+Options = TextOptions | MediaOptions
+Media = Text | Audio | Video | AudioURL | VideoURL | Path
+
+_BLOCK: Final = 2**20
+
+
+class ItemState(Enum):
+    """How far an item has come. The last seven are endings, of which a person may undo some."""
+
+    QUEUED = "queued"
+    """Waits for its turn, or is on its way; whatever happens, nothing is lost."""
+    ACCEPTED = "accepted"
+    """The server has it, and its job runs."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """The server took it, and its job failed."""
+    LOST = "lost"
+    """The server took it, and does not know the job any more."""
+    REFUSED = "refused"
+    """The server, or the client before it, said no; nothing was accepted."""
+    AMBIGUOUS = "ambiguous"
+    """It was sent whole, and nobody knows whether it was accepted: ``Outbox.resolve``."""
+    BLOCKED = "blocked"
+    """Nothing was sent, since an earlier item of the conversation is ambiguous or was refused."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in (ItemState.QUEUED, ItemState.ACCEPTED)
+
+
+@frozen
+class Item:
+    """One submission in the outbox.
+
+    ``conversation``: the key of the item that opens it, or the conversation's id.
+    ``number``: its place there, from 1. ``sending``: its last byte was, or may have been,
+    handed over, and no answer is known yet. Times are seconds of the database's clock.
+    ``error``: why it ended as it did, in words.
+    """
+
+    key: str
+    conversation: str
+    number: int
+    state: ItemState
+    sending: bool
+    conversation_id: str | None
+    job_id: str | None
+    error: str | None
+    queued_at: float
+    accepted_at: float | None
+    ended_at: float | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether its job completed."""
+        return self.state is ItemState.COMPLETED
+
+
+@frozen
+class ItemEvent:
+    """An item reached a state. ``at``: seconds of the database's clock."""
+
+    key: str
+    state: ItemState
+    at: float
+
+
+def write(media: Media, options: Options | None) -> str:
+    """Give media and options as text. Reads a file once, for its SHA-256: call it in a thread.
+
+    Raises ``ConfigurationError`` for what only this process has, and
+    ``MediaRejectedError`` for a file that cannot be read.
+    """
+    return json.dumps({"media": _write_media(media), "options": _write_options(options)})
+
+
+def read(content: str) -> tuple[Media, Options | None]:
+    """Give back what ``write`` was given; a file may have changed since (``check_file``)."""
+    fields = json.loads(content)
+    return _read_media(fields["media"]), _read_options(fields["options"])
+
+
+def text_of(content: str) -> str | None:
+    """Give all that an item says, if it is text."""
+    media = json.loads(content)["media"]
+    return " ".join(m["text"] for m in media["messages"]) if media["kind"] == "text" else None
+
+
+def name_of(content: str) -> str | None:
+    """Give the name that its conversation is to have, if any."""
+    options = json.loads(content)["options"]
+    name: str | None = options["fields"].get("name") if options else None
+    return name
+
+
+def check_file(content: str) -> str | None:
+    """Say what is wrong with the file of an item, ``None`` if it is what was handed in.
+
+    Reads it whole: call it in a thread.
+    """
+    media = json.loads(content)["media"]
+    if "path" not in media:
+        return None
+    try:
+        size, digest = _digest(media["path"])
+    except OSError as error:
+        return f"{media['path']!r} cannot be read here ({error.strerror})"
+    if (size, digest) != (media["size"], media["sha256"]):
+        return f"{media['path']!r} is not the file that was handed in; hand it in under a new key"
+    return None
+
+
+# Media
+
+_FILES: Final[dict[str, Callable[[str, str | None], Media]]] = {
+    "recording": lambda path, _content_type: Path(path),
+    "audio": lambda path, content_type: Audio(path, content_type=content_type),
+    "video": lambda path, _content_type: Video(path),
+}
+
+
+def _write_media(media: Media) -> dict[str, Any]:
+    if isinstance(media, Text):
+        return {"kind": "text", "messages": [_write_utterance(one) for one in media.messages]}
+    if isinstance(media, AudioURL | VideoURL):
+        return {"kind": media.kind, "url": media.url}
+    source = media if isinstance(media, Path) else media.source
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigurationError(
+            f"media is a {type(media).__name__} of bytes or a stream, which only this process "
+            "has; give a path on storage that all workers share, or a URL"
+        )
+    kind = "recording" if isinstance(media, Path) else media.kind
+    content_type = media.content_type if isinstance(media, Audio) else None
+    path = os.path.abspath(source)
+    try:
+        size, digest = _digest(path)
+    except OSError as error:
+        raise MediaRejectedError(f"{path!r} cannot be read ({error.strerror})") from error
+    return {
+        "kind": kind, "path": path, "size": size, "sha256": digest, "content_type": content_type
+    }  # fmt: skip
+
+
+def _read_media(fields: dict[str, Any]) -> Media:
+    match fields["kind"]:
+        case "text":
+            return Text([_read_utterance(one) for one in fields["messages"]])
+        case "audio/url":
+            return AudioURL(fields["url"], allow_platforms=True)
+        case "video/url":
+            return VideoURL(fields["url"], allow_platforms=True)
+        case kind:
+            return _FILES[kind](fields["path"], fields["content_type"])
+
+
+def _write_utterance(utterance: Utterance) -> dict[str, Any]:
+    given = attrs.asdict(utterance, filter=lambda _field, value: value is not None)
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in given.items()
+    }
+
+
+def _read_utterance(fields: Mapping[str, Any]) -> Utterance:
+    times = {
+        name: datetime.fromisoformat(fields[name]) for name in ("start", "end") if name in fields
+    }
+    return Utterance(**{**fields, **times})
+
+
+def _digest(path: str) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
+
+
+# Options
+
+_KINDS: Final = {"TextOptions": TextOptions, "MediaOptions": MediaOptions}
+_VALUES: Final[dict[str, Callable[[Any], object]]] = {
+    "entities": lambda given: [CustomEntity(**one) for one in given],
+    "trackers": lambda given: [
+        TrackerRef(**one) if "id" in one else Tracker(**one) for one in given
+    ],
+    "channel_metadata": lambda given: [
+        ChannelMetadata(**{**one, "speaker": Speaker(**one["speaker"])}) for one in given
+    ],
+    "features": lambda given: Features(**given),
+    "metadata": lambda given: SalesMetadata(**given),
+}
+
+
+def _write_options(options: Options | None) -> Any:
+    if options is None:
+        return None
+    fields = attrs.asdict(options, filter=lambda _field, value: value is not None)
+    plain = {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in fields.items()
+    }
+    return {"type": type(options).__name__, "fields": plain}
+
+
+def _read_options(written: Mapping[str, Any] | None) -> Options | None:
+    if written is None:
+        return None
+    fields = {
+        name: _VALUES[name](value) if name in _VALUES else value
+        for name, value in written["fields"].items()
+    }
+    options: Options = _KINDS[written["type"]](**fields)
+    return options

@@ -1,0 +1,195 @@
+"""Say that this worker lives, notice those that do not, and take over what they had.
+
+A worker whose row is gone was declared dead, and must not send: each send is noted in a
+transaction that holds the row (``duty``), so that a worker which was paused and wakes up
+finds out before its last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import sqlalchemy as sa
+
+from symbl_aio import ConfigurationError
+from symbl_aio.durable import engine
+from symbl_aio.durable.tables import Database
+
+_LOG = logging.getLogger("symbl_aio.durable")
+_FIT: Final = 0.6
+"""Share of the time to live after which a worker that could not say so sends nothing more."""
+
+
+class Liveness:
+    """The heartbeat of one worker, and its watch over the others.
+
+    ``beat`` and ``time_to_live`` are seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        *,
+        beat: float,
+        time_to_live: float,
+    ) -> None:
+        self._database = database
+        self._worker = worker
+        self._beat_every = beat
+        self._time_to_live = time_to_live
+        self._last_beat = monotonic()
+        self._fit = asyncio.Event()
+        self._leaving = False
+        self.declared_dead = asyncio.Event()
+        """Set when others took this worker for dead: it must end, and come back anew."""
+
+    async def wait_until_fit(self) -> None:
+        """Wait while this worker must not send: it leaves, or could not say that it lives."""
+        while self._leaving or monotonic() - self._last_beat > _FIT * self._time_to_live:
+            self._fit.clear()
+            await self._fit.wait()
+
+    def leave(self) -> None:
+        """Send nothing more."""
+        self._leaving = True
+
+    async def begin(self) -> None:
+        """Enter the row of this worker, before it takes anything on."""
+        await self._database.call(self._enter)
+        self._last_beat = monotonic()
+
+    def _enter(self) -> None:
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.insert(self._database.workers).values(id=self._worker, beat=self._database.now)
+            )
+
+    async def end(self) -> None:
+        """Let the others take over at once."""
+        await self._database.call(self._resign)
+
+    def _resign(self) -> None:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.id == self._worker).values(beat=0.0))
+
+    # The heart
+
+    async def beat(self) -> None:
+        """Say again and again that this worker lives, until cancelled."""
+        while not self.declared_dead.is_set():
+            began = monotonic()
+            try:
+                async with asyncio.timeout(self._time_to_live / 3):
+                    known = await self._database.call(self._renew)
+            except Exception as error:  # an outage: the gate shuts by itself, nobody leaves
+                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+            else:
+                if known:
+                    self._last_beat = began
+                    self._fit.set()
+                else:
+                    _LOG.warning("worker %s was taken for dead and stops", self._worker)
+                    self.leave()
+                    self.declared_dead.set()
+            await asyncio.sleep(self._beat_every)
+
+    def _renew(self) -> bool:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            renewed = connection.execute(
+                sa.update(table).where(table.c.id == self._worker).values(beat=self._database.now)
+            )
+            return renewed.rowcount == 1
+
+    # The watch
+
+    async def watch(self, active: Collection[str]) -> None:
+        """Take over what the dead had, and what was lost between database and worker.
+
+        ``active``: the workflows that really run here, by id.
+        """
+        suspects: set[str] = set()
+        await asyncio.sleep(self._time_to_live)  # everybody may have come up again just now
+        while True:
+            await asyncio.sleep(self._beat_every)
+            if monotonic() - self._last_beat > _FIT * self._time_to_live:
+                await asyncio.sleep(self._time_to_live)  # after an outage: let them beat first
+                continue
+            try:
+                suspects = await self._look(suspects, active)
+            except Exception as error:
+                _LOG.warning("looking after the others failed (%s)", type(error).__name__)
+
+    async def _look(self, suspects: set[str], active: Collection[str]) -> set[str]:
+        working = await engine.under_way()
+        living = await self._database.call(self._living)
+        stranded = {
+            workflow
+            for workflow, worker in working.items()
+            if worker == self._worker and workflow not in active
+        }
+        # A claim whose reply got lost is mine by the row alone; twice in a row, or it was new.
+        if lost := stranded & suspects:
+            _LOG.warning("%d items that were never begun are queued again", len(lost))
+            await engine.take_over(lost)
+        for worker in set(working.values()) - living - {self._worker}:
+            if await self._database.call(partial(self._claim, worker)):
+                # Only now, since what was listed before may be somebody else's by now.
+                left = await engine.under_way(worker)
+                if left:
+                    _LOG.warning("%d items of worker %s are taken over", len(left), worker)
+                    await engine.take_over(left)
+        return stranded - lost
+
+    def _living(self) -> set[str]:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            alive = table.c.beat > self._database.now - self._time_to_live
+            return set(connection.execute(sa.select(table.c.id).where(alive)).scalars())
+
+    def _claim(self, worker: str) -> bool:
+        """Declare a worker dead; only one of those who do wins."""
+        table = self._database.workers
+        with self._database.begin() as connection:
+            dead = connection.execute(
+                sa.delete(table)
+                .where(table.c.id == worker)
+                .where(table.c.beat <= self._database.now - self._time_to_live)
+            )
+            if dead.rowcount:
+                return True
+            known = connection.execute(sa.select(table.c.id).where(table.c.id == worker)).first()
+            if known is None:
+                # Who declared it dead died before taking over: there is one winner again.
+                connection.execute(sa.insert(table).values(id=worker, beat=0.0))
+            return False
+
+
+class SoleWorker:
+    """The one worker of an SQLite file, as long as it lives."""
+
+    def __init__(self, file: Path) -> None:
+        path = file.with_name(file.name + ".worker")
+        self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        try:
+            self._lock.execute("pragma locking_mode = exclusive")
+            self._lock.execute("begin exclusive")
+        except sqlite3.OperationalError:
+            self._lock.close()
+            raise ConfigurationError(
+                f"another worker works on {str(file)!r}, and an SQLite file has one; "
+                "use PostgreSQL for several"
+            ) from None
+
+    def release(self) -> None:
+        """Let another one in."""
+        self._lock.close()

@@ -1,0 +1,167 @@
+"""The tables beside the engine's own: conversations, items, workers. And how they are reached.
+
+Numbers are taken, and items written, in the transaction that enqueues the work: what is
+there, is queued. All times are seconds of the database's clock, which all machines share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from symbl_aio import ConfigurationError
+from symbl_aio.durable.items import Item, ItemState
+
+T = TypeVar("T")
+
+SCHEMA: Final = "symbl_aio"
+_SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_LOCK: Final = 0x53796D62
+"""Of PostgreSQL's advisory locks: one process makes the tables at a time."""
+
+
+class Database:
+    """One database, which all processes of an application share.
+
+    ``url``: ``sqlite:///path`` for one machine, ``postgresql://…`` for many. ``schema``
+    (PostgreSQL) keeps two applications apart; both kinds of tables live in it. Connects
+    when it is first used. All of its work blocks and is done in ``call``.
+    """
+
+    def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
+        if not str(url).startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ConfigurationError(  # without the value, which may hold a password
+                "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
+                "or postgresql://user@host/name"
+            )
+        if not _SCHEMA_NAME.fullmatch(schema):
+            raise ConfigurationError(
+                f"schema is {schema!r}; give a name of small letters, digits and _, "
+                "at most 41 characters"
+            )
+        self.url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self.schema = schema
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = self._make_engine(connections)
+        self._threads = ThreadPoolExecutor(connections, "symbl_aio database")
+        meta = sa.MetaData(schema=None if self.is_sqlite else schema)
+        self.conversations = sa.Table(
+            "symbl_conversation",
+            meta,
+            sa.Column("name", sa.Text, primary_key=True),
+            sa.Column("last", sa.Integer, nullable=False),
+            sa.Column("conversation_id", sa.Text, unique=True),
+            sa.Column("halted_by", sa.Text),
+        )
+        self.items = sa.Table(
+            "symbl_item",
+            meta,
+            sa.Column("key", sa.Text, primary_key=True),
+            sa.Column("conversation", sa.Text, nullable=False),
+            sa.Column("number", sa.Integer, nullable=False),
+            sa.Column("opens", sa.Boolean, nullable=False),
+            sa.Column("content", sa.Text, nullable=False),
+            sa.Column("nonce", sa.Text, nullable=False, unique=True),
+            sa.Column("attempt", sa.Integer, nullable=False),
+            sa.Column("state", sa.Text, nullable=False),
+            sa.Column("sent_by", sa.Text),
+            sa.Column("sent_at", sa.Double),
+            sa.Column("job_id", sa.Text),
+            sa.Column("conversation_id", sa.Text),
+            sa.Column("error", sa.Text),
+            sa.Column("queued_at", sa.Double, nullable=False),
+            sa.Column("accepted_at", sa.Double),
+            sa.Column("ended_at", sa.Double),
+            sa.UniqueConstraint("conversation", "number"),
+            sa.Index("symbl_item_state", "state", "queued_at"),
+            sa.Index("symbl_item_job", "job_id"),
+        )
+        self.workers = sa.Table(
+            "symbl_worker",
+            meta,
+            sa.Column("id", sa.Text, primary_key=True),
+            sa.Column("beat", sa.Double, nullable=False),
+        )
+        self._meta = meta
+
+    def _make_engine(self, connections: int) -> sa.Engine:
+        url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        engine = sa.create_engine(
+            url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True
+        )
+        if self.is_sqlite:
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database."""
+        name = self.engine.url.database
+        return Path(name) if self.is_sqlite and name else None
+
+    @property
+    def now(self) -> sa.ColumnElement[float]:
+        """The database's clock."""
+        if self.is_sqlite:
+            return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
+        return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Double)
+
+    def create(self) -> None:
+        """Make the tables that are missing. Any number of processes may call it at once."""
+        with self.engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+                connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+            self._meta.create_all(connection)
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction, which ends with the block."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do what blocks in a thread of this database's own.
+
+        Not in the loop's default executor: in a worker that is the engine's, and ends with it.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Close all connections, and end the threads once they are done."""
+        self._threads.shutdown()
+        self.engine.dispose()
+
+    def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
+        """Give what the row of an item means."""
+        found = row._mapping
+        state = ItemState(found["state"])
+        return Item(
+            key=found["key"],
+            conversation=found["conversation"],
+            number=found["number"],
+            state=state,
+            sending=state is ItemState.QUEUED and found["sent_by"] is not None,
+            conversation_id=found["conversation_id"],
+            job_id=found["job_id"],
+            error=found["error"],
+            queued_at=found["queued_at"],
+            accepted_at=found["accepted_at"],
+            ended_at=found["ended_at"],
+        )
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    import sqlite3
+
+    assert isinstance(connection, sqlite3.Connection)
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("pragma busy_timeout = 30000")
+    connection.execute("pragma journal_mode = wal")

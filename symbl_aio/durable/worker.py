@@ -1,0 +1,257 @@
+"""Send what is in the outbox: one process among many, or inside another program."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import sqlalchemy as sa
+from attrs import evolve
+
+from symbl_aio import (
+    Config,
+    ConfigurationError,
+    CredentialsLike,
+    Lanes,
+    SymblClient,
+)
+from symbl_aio.durable import engine
+from symbl_aio.durable.duty import AfterDoubt, Duty
+from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.liveness import Liveness, SoleWorker
+from symbl_aio.durable.outbox import workflow_id
+from symbl_aio.durable.tables import SCHEMA, Database
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("symbl_aio.durable")
+_CONNECTIONS: Final = 8
+_PURGE_EVERY: Final = 3600.0
+_PURGED_AT_ONCE: Final = 500
+
+
+class Worker:
+    """Sends the items of an outbox, and follows their jobs.
+
+    ``database`` and ``schema`` as for ``Outbox``; ``credentials`` and ``config`` as for
+    ``SymblClient``. With ``Config.webhook_base_url`` and ``webhook_secret`` every item
+    carries a webhook URL, whose calls go to ``Outbox.webhook`` in any process: they wake
+    its worker, and tell after a crash what was accepted.
+
+    ``concurrency``: the account's job limit, kept by all workers of the database together;
+    give all the same. ``after_doubt``: what becomes of an item that was sent whole and of
+    which ``doubt_for`` seconds later no evidence tells whether it was accepted:
+    ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
+    ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
+    it lives is taken for dead, and others take over what it had. ``keep``: seconds for
+    which ended items are remembered, and their keys are not used anew.
+
+    Everything runs in a thread and an event loop of its own. A process has one worker, an
+    SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
+    another process (``symbl-aio worker``). Use it as ``async with``, or call ``start`` and
+    ``aclose``.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        credentials: CredentialsLike | None = None,
+        *,
+        config: Config | None = None,
+        schema: str = SCHEMA,
+        concurrency: int = 50,
+        after_doubt: AfterDoubt = "at_most_once",
+        doubt_for: float = 120.0,
+        heartbeat: float = 5.0,
+        time_to_live: float = 15.0,
+        keep: float = 7 * 86400.0,
+        look_every: float = 0.1,
+    ) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
+        if time_to_live < 3 * heartbeat:
+            raise ConfigurationError(
+                f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
+            )
+        if after_doubt not in ("at_most_once", "at_least_once"):
+            raise ConfigurationError(
+                f'after_doubt is {after_doubt!r}; give "at_most_once" or "at_least_once"'
+            )
+        config = Config() if config is None else config
+        self._config = evolve(
+            config,
+            # Order and limit are kept by the database, for all workers together.
+            limits=evolve(config.limits, jobs=concurrency),
+            lanes=Lanes(advance_on="accepted"),
+        )
+        self._client = SymblClient(credentials, config=self._config)
+        self._database = Database(database, schema, connections=_CONNECTIONS)
+        self._concurrency = concurrency
+        self._after_doubt = after_doubt
+        self._doubt_for = doubt_for
+        self._heartbeat = heartbeat
+        self._time_to_live = time_to_live
+        self._keep = keep
+        self._look_every = look_every
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sole: SoleWorker | None = None
+        self._duty: Duty
+        self._liveness: Liveness
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        """New for every start, never used again."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Begin to work. Makes the tables if they are missing.
+
+        Raises ``ConfigurationError`` for the second worker of an SQLite file or of a
+        process.
+        """
+        if self._thread is not None:
+            raise ConfigurationError("the worker was started already; make a new one")
+        if engine.is_running():
+            raise ConfigurationError(
+                "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
+            )
+        if (file := self._database.file) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._sole = SoleWorker(file)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="symbl_aio worker", daemon=True
+        )
+        self._thread.start()
+        try:
+            await self._inside(self._start())
+        except BaseException:
+            await self._end_thread()
+            raise
+
+    async def aclose(self, timeout: float = 10.0) -> None:
+        """Stop: send nothing more, give uploads that have started ``timeout`` seconds.
+
+        Jobs that run on are followed by the next worker, at once; so is all that waits.
+        """
+        if self._thread is None or not self._thread.is_alive():
+            return
+        await self._inside(self._stop(timeout))
+        await self._end_thread()
+
+    async def wait_until_dead(self) -> None:
+        """Wait until the other workers took this one for dead; it has to be closed then."""
+        await self._inside(self._liveness.declared_dead.wait())
+
+    # In the worker's own thread
+
+    async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def _start(self) -> None:
+        await self._database.call(lambda: engine.migrate(self._database))
+        self._liveness = Liveness(
+            self._database,
+            self.id,
+            beat=self._heartbeat,
+            time_to_live=self._time_to_live,
+        )
+        await self._client.start()
+        self._duty = Duty(
+            self._database,
+            self._client,
+            self._liveness,
+            self.id,
+            after_doubt=self._after_doubt,
+            patience=min(15.0, self._doubt_for / 4),
+            doubt_for=self._doubt_for,
+            interval=30.0,
+        )
+        await self._liveness.begin()  # before the first claim
+        await engine.launch(
+            self._database,
+            self._duty,
+            worker=self.id,
+            concurrency=self._concurrency,
+            interval=self._look_every,
+        )
+        self._tasks = [
+            self._loop.create_task(work)
+            for work in (
+                self._liveness.beat(),
+                self._liveness.watch(self._duty.active),
+                self._purge(),
+            )
+        ]
+
+    async def _stop(self, timeout: float) -> None:
+        self._liveness.leave()
+        await self._client.aclose(drain="uploads", timeout=timeout)
+        for task in self._tasks:
+            task.cancel()
+        await engine.shut()
+        rest = asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        await self._liveness.end()
+        self._database.close()
+
+    async def _end_thread(self) -> None:
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+        if self._sole is not None:
+            self._sole.release()
+
+    async def _purge(self) -> None:
+        """Forget what ended long ago, now and then."""
+        while True:
+            try:
+                while await self._database.call(self._purge_some):
+                    pass
+            except Exception as error:
+                _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
+            await asyncio.sleep(_PURGE_EVERY)
+
+    def _purge_some(self) -> bool:
+        table = self._database.items
+        gone = (ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED)
+        with self._database.begin() as connection:
+            rows = connection.execute(
+                sa.select(table.c.key, table.c.attempt)
+                .where(table.c.state.in_([state.value for state in gone]))
+                .where(table.c.ended_at < self._database.now - self._keep)
+                .limit(_PURGED_AT_ONCE)
+            ).all()
+        if not rows:
+            return False
+        client = engine.connect(self._database)
+        try:
+            engine.purge(
+                client,
+                [workflow_id(key, attempt) for key, last in rows for attempt in range(1, last + 1)],
+            )
+        finally:
+            client.destroy()
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.key.in_([r.key for r in rows])))
+        return len(rows) == _PURGED_AT_ONCE
