@@ -1,0 +1,67 @@
+"""Databases for the tests of the outbox: an SQLite file, or one of a PostgreSQL of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from symbl_aio.durable import engine
+from symbl_aio.durable.tables import Database
+from tests.durable.postgres import NoPostgres, Postgres, postgres
+
+
+@pytest.fixture(scope="session")
+def pg() -> Iterator[Postgres]:
+    """A PostgreSQL that this process of pytest shares among its tests."""
+    try:
+        with postgres() as server:
+            yield server
+    except NoPostgres as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def pg_template(pg: Postgres) -> Iterator[str]:
+    """A database with tables, made once: a copy takes a quarter of the time."""
+    template = pg.create()
+    _migrate(template)
+    yield template
+    pg.drop(template)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "outbox.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    engine.migrate(database)
+    database.close()
+
+
+@pytest.fixture
+def pg_database(pg: Postgres, pg_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database of the test's own, with its tables."""
+    url = pg.create(pg_template)
+    yield url
+    pg.drop(url)
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of an SQLite database of the test's own, with its tables."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'outbox.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The URL of a database of the test's own, of each kind in turn."""
+    kind = "pg_database" if request.param == "postgresql" else "sqlite_database"
+    url: str = request.getfixturevalue(kind)
+    return url
