@@ -118,7 +118,8 @@ class Database:
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
-                connection.execute(sa.schema.CreateSchema(self.schema, if_not_exists=True))
+                if self.schema not in sa.inspect(connection).get_schema_names():
+                    connection.execute(sa.schema.CreateSchema(self.schema))  # needs the privilege
             self._meta.create_all(connection)
 
     @contextmanager
