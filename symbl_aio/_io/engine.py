@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Literal, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
@@ -112,6 +113,7 @@ class Engine:
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._context: Context
 
     # Opening and closing
 
@@ -120,6 +122,7 @@ class Engine:
         if self._state != "new":
             raise ClientClosedError(f"the client is {self._state} already; make a new one")
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
         self._transport.open()
         self._spawn(self._poller.run(), "poller")
         self._state = "open"
@@ -392,7 +395,7 @@ class Engine:
 
     async def _own(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Do what a caller waits for as a task of the client, which ends with either of them."""
-        task = self._spawn(work, name)
+        task = self._spawn(work, name, copy_context())
         try:
             return await task
         except asyncio.CancelledError:
@@ -401,8 +404,17 @@ class Engine:
                 raise ClientClosedError("the client was closed before the answer came") from None
             raise
 
-    def _spawn(self, work: Coroutine[Any, Any, T], name: str = "token") -> asyncio.Task[T]:
-        task = self._loop.create_task(work, name=f"symbl_aio {name}")
+    def _spawn(
+        self, work: Coroutine[Any, Any, T], name: str = "token", context: Context | None = None
+    ) -> asyncio.Task[T]:
+        """Begin work in the context of who asked for it, else in that of the client's start.
+
+        Never in that of whoever happens to call: what a trace or a log line takes from the
+        context would name somebody else's request.
+        """
+        task = self._loop.create_task(
+            work, name=f"symbl_aio {name}", context=context or self._context
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -55,7 +56,7 @@ class Submissions:
         settling: Settling,
         *,
         desk: Desk,
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        spawn: Callable[[Coroutine[Any, Any, None], str, Context | None], asyncio.Task[None]],
         tell: Callable[[Event], None],
     ) -> None:
         self._config = config
@@ -190,7 +191,7 @@ class Submissions:
             self._lanes.start(work.key)
             self._governor.start(work.key, now)
             self._patience.start(work.key)
-            work.task = self._spawn(self._carry(work), f"submission {work.key}")
+            work.task = self._spawn(self._carry(work), f"submission {work.key}", work.context)
             work.task.add_done_callback(partial(self._carried, work))
         self._set_alarm()
 
@@ -276,7 +277,7 @@ class Submissions:
             if not isinstance(outcome, Full):
                 self._settling.accept(work, outcome, duration)
             elif self._settling.put_back(work, outcome):
-                self._spawn(self._measure(), "measuring what waits")
+                self._spawn(self._measure(), "measuring what waits", None)
         finally:
             work.task = None
             self.dispatch()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 
-from attrs import define
+from attrs import define, field
 
 from symbl_aio._io.transport import Body
 from symbl_aio.job import Submission
@@ -20,8 +21,8 @@ class Work:
 
     ``confirm`` is awaited before its last byte is handed over. ``size``: about how many
     bytes it will send, ``None`` until its file was looked at. ``nonce``: of its own webhook
-    URL. ``task`` carries it, once it has its turn, and ``body`` is that of the attempt under
-    way. ``ending``: why it was told to end.
+    URL. ``context``: the caller's. ``task`` carries it, once it has its turn, and ``body``
+    is that of the attempt under way. ``ending``: why it was told to end.
     """
 
     submission: Submission
@@ -31,6 +32,7 @@ class Work:
     nonce: str | None
     confirm: Callable[[], Awaitable[None]] | None = None
     size: int | None = None
+    context: Context = field(factory=copy_context)
     task: asyncio.Task[None] | None = None
     body: Body | None = None
     ending: BaseException | None = None
