@@ -15,7 +15,17 @@ PostgreSQL.
 
 from symbl_aio.durable.duty import AfterDoubt
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
+from symbl_aio.durable.migration import migrate
 from symbl_aio.durable.outbox import Outbox, OutboxStats
 from symbl_aio.durable.worker import Worker
 
-__all__ = ["AfterDoubt", "Item", "ItemEvent", "ItemState", "Outbox", "OutboxStats", "Worker"]
+__all__ = [
+    "AfterDoubt",
+    "Item",
+    "ItemEvent",
+    "ItemState",
+    "Outbox",
+    "OutboxStats",
+    "Worker",
+    "migrate",
+]

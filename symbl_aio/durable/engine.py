@@ -96,11 +96,14 @@ async def _item(key: str) -> str:
 # For any process
 
 
-def migrate(database: Database) -> None:
-    """Make, or bring up to date, the engine's tables and ours. Safe to call at once by many."""
+def migrate(database: Database, role: str | None = None) -> None:
+    """Make, or bring up to date, the engine's tables and ours. Safe to call at once by many.
+
+    ``role`` (PostgreSQL) may use them then, and what is made later in their schema, too.
+    """
     if database.file is not None:
         database.file.parent.mkdir(parents=True, exist_ok=True)
-    DBOS.migrate(database.url, schema=database.schema)
+    DBOS.migrate(database.url, schema=database.schema, application_role=role)
     database.create()
 
 

@@ -36,7 +36,7 @@ class Database:
     """
 
     def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
-        if not str(url).startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        if not _is_database(url):
             raise ConfigurationError(  # without the value, which may hold a password
                 "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
                 "or postgresql://user@host/name"
@@ -157,6 +157,14 @@ class Database:
             accepted_at=found["accepted_at"],
             ended_at=found["ended_at"],
         )
+
+
+def _is_database(url: object) -> bool:
+    try:
+        sa.make_url(str(url))
+    except (sa.exc.ArgumentError, ValueError):
+        return False
+    return str(url).startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://"))
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

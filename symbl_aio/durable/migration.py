@@ -1,0 +1,26 @@
+"""Make the tables, by a user who may, for others who may only use them."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from symbl_aio import ConfigurationError
+from symbl_aio.durable import engine
+from symbl_aio.durable.tables import SCHEMA, Database
+
+
+async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = None) -> None:
+    """Make the tables of an outbox, or bring them up to date. Any number may do so at once.
+
+    ``Outbox`` and ``Worker`` do it by themselves when they start; if their user may not,
+    do it before, as one who may. ``role`` (PostgreSQL) may use all of the tables then, those
+    of later releases too. Cancelling stops the wait, not the work.
+    """
+    found = Database(database, schema, connections=1)
+    try:
+        if found.is_sqlite and role is not None:
+            raise ConfigurationError("role is for PostgreSQL; a file has its own permissions")
+        await found.call(partial(engine.migrate, found, role))
+    finally:
+        await asyncio.to_thread(found.close)
