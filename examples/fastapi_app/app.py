@@ -1,0 +1,94 @@
+"""A web service around recordings: take one, follow its job, show what was said in it.
+
+``make example`` runs it on this machine alone; ``uvicorn examples.fastapi_app.app:app`` does
+with these settings in the environment:
+
+- ``SYMBL_BASE_URL``, and ``SYMBL_APP_ID`` with ``SYMBL_APP_SECRET`` (or ``SYMBL_ACCESS_TOKEN``):
+  the API, and who calls it.
+- ``PUBLIC_URL`` and ``WEBHOOK_SECRET``: where the API reaches this service, and the secret that
+  all workers share. Without them jobs are found to have ended by polling alone.
+- ``JOURNAL``: the directory in which unfinished jobs outlive a worker.
+
+Whoever reaches the page reads every conversation of the account: put a login before it where
+that is not meant. Only the webhooks must stay open.
+"""
+
+import os
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.staticfiles import StaticFiles
+
+from symbl_aio import ActionItem, Config, FollowUp, Limits, MediaOptions
+from symbl_aio.contrib.fastapi import Client, Symbl, upload_through
+from symbl_aio.contrib.journal import JobJournal
+
+HERE = Path(__file__).parent
+SHOWN = 50
+"""So many conversations are listed, of the last year."""
+
+public_url = os.environ.get("PUBLIC_URL")
+symbl = Symbl(
+    config=Config(
+        # A visitor is told to come back rather than kept waiting.
+        limits=Limits(wait_for_slot=20),
+        webhook_base_url=f"{public_url}/symbl/webhooks" if public_url else None,
+        webhook_secret=os.environ.get("WEBHOOK_SECRET"),
+    ),
+    journal=JobJournal(os.environ.get("JOURNAL", HERE / "journal")),
+)
+app = FastAPI(title="Recordings", lifespan=symbl.lifespan)
+app.include_router(symbl.router, prefix="/symbl")
+symbl.handle_errors(app)
+
+
+@app.post("/recordings", status_code=202)
+async def take(request: Request, name: str = "") -> dict[str, str | None]:
+    """Pass the body on to the API as it comes in, and name the job it was accepted as."""
+    job = await upload_through(request, MediaOptions(name=name[:200] or "A recording"))
+    return {"job": job.id, "conversation": job.conversation_id}
+
+
+@app.get("/conversations")
+async def past(client: Client) -> list[dict[str, object]]:
+    """List the conversations, the newest first."""
+    since = datetime.now(UTC) - timedelta(days=365)
+    found = client.conversations(page_size=SHOWN, start_time=since, order="desc")
+    listed: list[dict[str, object]] = []
+    async with aclosing(found):
+        async for info in found:
+            listed.append({"id": info.id, "name": info.name, "started": info.start_time})
+            if len(listed) == SHOWN:
+                break
+    return listed
+
+
+@app.get("/conversations/{conversation_id}")
+async def read(conversation_id: str, client: Client) -> dict[str, object]:
+    """Give what was said in a conversation, once its jobs have ended."""
+    found = await client.conversation(conversation_id).everything(
+        ["messages", "topics", "questions", "action_items", "follow_ups"], wait=True
+    )
+    return {
+        "name": found.info.name,
+        "started": found.info.start_time,
+        "messages": [
+            {"speaker": said.sender.name, "start": said.start_time, "text": said.text}
+            for said in found.messages
+        ],
+        "topics": [topic.text for topic in found.topics],
+        "action_items": [to_do(item) for item in found.action_items],
+        "follow_ups": [to_do(item) for item in found.follow_ups],
+        "questions": [{"text": question.text} for question in found.questions],
+    }
+
+
+def to_do(item: ActionItem | FollowUp) -> dict[str, object]:
+    who = item.assignee.name if item.assignee else None
+    return {"text": item.text, "who": who, "due": item.due_by}
+
+
+# Last, since it answers for every path that no route took.
+app.mount("/", StaticFiles(directory=HERE / "page", html=True))

@@ -1,0 +1,112 @@
+"""The example as ``make example`` runs it: two processes, one address, no browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+from attrs import define
+
+ROOT = Path(__file__).parents[2]
+RECORDING = ROOT / "examples" / "media" / "inaugural.mp4"
+
+
+async def started(port: str) -> Process:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SYMBL_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "examples.fastapi_app"),
+        cwd=ROOT,
+        env=inherited | {"PORT": port, "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+
+
+@define
+class Example:
+    """A running example."""
+
+    process: Process
+    url: str = ""
+
+    async def line(self, wanted: str) -> re.Match[str]:
+        """Read on to a line that matches."""
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            if found := re.search(wanted, line.decode()):
+                return found
+        raise AssertionError(f"it ended before it said {wanted!r}")
+
+    async def end(self) -> tuple[int | None, str]:
+        """Press Ctrl-C, as it is felt by both processes, and give how it ended."""
+        for one in (psutil.Process(self.process.pid), *self.children()):
+            one.send_signal(signal.SIGINT)
+        said, _ = await self.process.communicate()
+        return self.process.returncode, said.decode()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+
+@pytest.fixture
+async def example() -> AsyncIterator[Example]:
+    example = Example(await started("0"))
+    example.url = (await example.line(r"Open (http://127\.0\.0\.1:\d+) "))[1]
+    yield example
+    if example.process.returncode is None:
+        await example.end()
+
+
+async def test_a_recording_is_taken_followed_and_read_over_http(example: Example):
+    async with aiohttp.ClientSession(example.url) as visitor:
+        async with visitor.get("/") as page:
+            assert "<title>Recordings</title>" in await page.text()
+        data = RECORDING.read_bytes()
+        async with visitor.post("/recordings", params={"name": "talk.mp4"}, data=data) as taken:
+            assert taken.status == 202
+            job = await taken.json()
+        async with visitor.get(f"/symbl/jobs/{job['job']}/events") as events:
+            told = await events.text()
+        assert re.findall(r'"status":"(\w+)"', told)[-1] == "completed"
+        async with visitor.get("/conversations") as listed:
+            assert [found["name"] for found in await listed.json()] == ["talk.mp4"]
+        async with visitor.get(f"/conversations/{job['conversation']}") as read:
+            found = await read.json()
+        assert found["messages"][0]["text"]
+        async with visitor.post("/recordings", data=b"Nobody speaks in here.") as refused:
+            assert refused.status == 415
+            assert refused.content_type == "application/problem+json"
+
+    code, said = await example.end()
+    assert (code, said.strip()) == (0, "")
+
+
+async def test_a_service_that_is_killed_is_started_again_at_the_same_address(example: Example):
+    async with aiohttp.ClientSession(example.url) as visitor:
+        async with visitor.get("/conversations") as before:
+            assert before.status == 200
+        (service,) = example.children()
+        service.kill()
+        await example.line("The service was killed")
+        async with visitor.get("/conversations") as after:
+            assert after.status == 200
+
+    assert (await example.end())[0] == 0
+
+
+async def test_an_address_that_is_taken_is_told_with_a_remedy(example: Example):
+    other = await started(example.url.rpartition(":")[2])
+    said, _ = await other.communicate()
+
+    assert other.returncode == 2
+    assert b"PORT=" in said
+    assert b"Traceback" not in said
