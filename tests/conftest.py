@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from symbl_aio.testing import LocalSymbl
+
+# Without the extra there is nothing to import there, and nothing to run.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
 
 settings.register_profile(
     "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
