@@ -100,7 +100,7 @@ class Worker:
         self._time_to_live = time_to_live
         self._keep = keep
         self._look_every = look_every
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sole: SoleWorker | None = None
@@ -136,6 +136,7 @@ class Worker:
         if (file := self._database.file) is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._sole = SoleWorker(file)
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="symbl_aio worker", daemon=True
         )
