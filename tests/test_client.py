@@ -22,6 +22,7 @@ from symbl_aio import (
     Credentials,
     Event,
     FileChangedError,
+    JobTimeoutError,
     Limits,
     MediaOptions,
     MediaRejectedError,
@@ -264,6 +265,23 @@ async def test_jobs_attached_again_count_towards_the_limit(server: LocalSymbl) -
         assert len(server.submissions) == 1
         server.release()
         await asyncio.gather(job, await late)
+
+
+async def test_new_work_does_not_wait_for_the_end_of_jobs_attached_again(
+    server: LocalSymbl,
+) -> None:
+    server.hold_jobs()
+    async with server.client(**QUICK) as earlier:
+        tokens = [(await earlier.submit(Text("Earlier."))).token for _ in range(5)]
+    async with server.client(**QUICK) as symbl:
+        jobs = [symbl.job(token) for token in tokens]
+        for job in jobs:
+            with pytest.raises(JobTimeoutError):
+                await job.wait(timeout=0)
+        assert await symbl.submit(Text("Late."))
+        assert server.unfinished == 6
+        server.release()
+        await asyncio.gather(*jobs)
 
 
 # One-shot sources

@@ -86,10 +86,7 @@ class Governor:
             self._blocked = False
         elif more_waiting and self._refused_at is None:
             self.limit += 1
-        # So many run at once, so one more may be tried: otherwise work that comes one by
-        # one, after this acceptance, would wait for the end of a job that takes an hour.
-        room = 1 if self._refused_at is None else 0
-        self.limit = min(self._most, max(self.limit, len(self._jobs) + room))
+        self._allow_beyond(len(self._jobs))
 
     def refuse(self, key: str, now: float, *, retry_after: float | None = None) -> None:
         """Note a 429: the account is full. ``retry_after``: seconds, if the server named any."""
@@ -115,11 +112,17 @@ class Governor:
             self._jobs.add(job_id)
             self._unseen.add(job_id)
 
-    def see(self, job_id: str) -> None:
-        """Note that an adopted job is indeed unfinished, so that the account allows as many."""
-        if job_id in self._unseen:
-            self._unseen.remove(job_id)
-            self.limit = max(self.limit, min(self._most, len(self._jobs) - len(self._unseen)))
+    def see(self, job_id: str) -> bool:
+        """Note that an adopted job is indeed unfinished, so that the account allows as many.
+
+        Says whether that raised the limit.
+        """
+        if job_id not in self._unseen:
+            return False
+        self._unseen.remove(job_id)
+        before = self.limit
+        self._allow_beyond(len(self._jobs) - len(self._unseen))
+        return self.limit > before
 
     def end(self, job_id: str) -> None:
         """Free the slot of a job that ended. Harmless if it holds none."""
@@ -127,6 +130,15 @@ class Governor:
             self._jobs.remove(job_id)
             self._unseen.discard(job_id)
             self._blocked = False
+
+    def _allow_beyond(self, running: int) -> None:
+        """Raise the limit to what runs at once, and by one to be tried.
+
+        Otherwise work that comes one by one, after the last acceptance or after a restart,
+        would wait for the end of a job that takes an hour.
+        """
+        room = 1 if self._refused_at is None else 0
+        self.limit = min(self._most, max(self.limit, running + room))
 
     def _end_start(self, key: str, now: float) -> tuple[bool, float]:
         """Forget a start, and say whether it was the probe, and when it began."""

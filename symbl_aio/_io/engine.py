@@ -95,7 +95,7 @@ class Engine:
             luck=rng.random,
             spawn=self._spawn,
             tell=self._tell,
-            seen=lambda job: self._settling.governor.see(job.id),
+            seen=self._job_seen,
             ended=self._job_ended,
         )
         self._doubts = Doubts(self.call, self._unclaimed_job, answer_within=config.timeouts.answer)
@@ -339,6 +339,10 @@ class Engine:
     def _moved(self, job: Job, status: JobStatus, raw: str, source: StatusSource) -> None:
         if job._advance(status, raw, source):
             self._tell(JobMoved(job.id, job.conversation_id, status, raw, source))
+
+    def _job_seen(self, job: Job) -> None:
+        if self._settling.governor.see(job.id):
+            self._submissions.dispatch()
 
     def _job_ended(self, job: Job, error: SymblError | None) -> None:
         self._settling.job_ended(job, error)

@@ -563,15 +563,26 @@ def test_two_clients_of_one_account_both_come_to_their_end():
 
 
 def test_adopted_jobs_raise_the_limit_once_they_are_seen_to_run() -> None:
-    governor = Governor(first=2, most=4)
+    governor = Governor(first=2, most=5)
     for n in range(6):
         governor.adopt(f"job {n}")
     assert governor.limit == 2, "they may all have ended long ago"
     for n in range(3):
-        governor.see(f"job {n}")
-        governor.see(f"job {n}")
-    assert governor.limit == 3
+        assert governor.see(f"job {n}") == (n > 0)
+        assert not governor.see(f"job {n}")
+    assert governor.limit == 4, "one more may be tried"
     governor.end("job 5")
     for n in range(6):
         governor.see(f"job {n}")
-    assert governor.limit == 4
+    assert governor.limit == 5
+
+
+def test_after_a_refusal_adopted_jobs_raise_the_limit_to_their_number_alone() -> None:
+    governor = Governor(first=2, most=50)
+    governor.start("a", now=0)
+    governor.refuse("a", now=0)
+    for n in range(3):
+        governor.adopt(f"job {n}")
+        governor.see(f"job {n}")
+
+    assert governor.limit == 3
