@@ -211,6 +211,20 @@ async def test_a_page_that_is_opened_anew_goes_on_showing_the_job(page: Page, se
     await expect(cards(page)).to_have_count(0)
 
 
+async def test_a_conversation_that_is_opened_too_early_opens_when_its_job_has_ended(
+    page: Page, server: LocalSymbl
+):
+    server.hold_jobs()
+    await choose(page, RECORDING)
+    await expect(cards(page)).to_contain_text("Being transcribed.")
+    await page.reload()
+    await past(page).click()
+    await expect(page.get_by_role("article")).to_contain_text("still being transcribed")
+    server.release()
+
+    await expect(part(page, "Transcript")).to_have_count(6)
+
+
 async def test_a_service_that_is_stopped_with_a_page_open_stops_at_once(
     page: Page, service: Service, server: LocalSymbl
 ):

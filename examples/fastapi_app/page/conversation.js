@@ -26,8 +26,8 @@ export function shown(told) {
     make(
       "div",
       "found",
-      part("Topics", told.topics, "No topics were found.", (topic) => make("li", "topic", topic)),
-      part("Action items", told.action_items, "Nothing to be done was found.", toDo),
+      part("Topics", told.topics, "None were found.", (topic) => make("li", "topic", topic)),
+      part("Action items", told.action_items, "None were found.", toDo),
       told.follow_ups.length > 0 && part("Follow-ups", told.follow_ups, "", toDo),
       told.questions.length > 0 && part("Questions", told.questions, "", toDo),
     ),

@@ -26,8 +26,10 @@ export function follow(job, { moved, lost }) {
 function listen(url, moved) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(url);
+    const over = new AbortController();
     const end = (how, what) => {
       source.close();
+      over.abort();
       how(what);
     };
     source.addEventListener("status", ({ data }) => {
@@ -41,5 +43,7 @@ function listen(url, moved) {
       return end(reject, new Failure("The job cannot be followed.", { detail: problem.detail }));
     });
     source.onerror = () => end(resolve, null);
+    // A connection through the network that was before may be dead, and nobody says so.
+    addEventListener("online", () => end(resolve, null), { signal: over.signal });
   });
 }

@@ -182,7 +182,7 @@ async function open({ focus = true } = {}) {
   const area = at("reading");
   area.ariaBusy = "true";
   const patience = setTimeout(() => {
-    area.replaceChildren(make("p", "note", "It opens as soon as it is transcribed…"));
+    area.replaceChildren(make("p", "note", "One moment. What is still being transcribed opens when that is done."));
   }, 1500);
   try {
     const conversation = await get(`conversations/${id}`, signal);
