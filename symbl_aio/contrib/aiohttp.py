@@ -67,14 +67,19 @@ class Symbl(Embedded):
         """Give ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
 
         The first is JSON with ``id``, ``conversation_id``, ``status`` and ``error`` (a
-        problem, or null); the second is server-sent events, see ``sse.stream``. Both tell
-        about any job of the account: add them to an application that asks for a login.
-        A visitor who leaves is noticed at the next heartbeat.
+        problem, or null); the second is server-sent events, see ``sse.stream``. With an
+        outbox there is ``GET /items/{key}``, too: JSON with ``key``, ``state``,
+        ``conversation_id`` and ``job_id``. They tell about any job and any item: add them to
+        an application that asks for a login. A visitor who leaves is noticed at the next
+        heartbeat.
         """
-        return [
+        routes = [
             web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
             web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),
         ]
+        if self._durable is not None:
+            routes.append(web.get(f"{prefix}/items/{{key:.+}}", self._item, allow_head=False))
+        return routes
 
     async def _live(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
@@ -93,11 +98,14 @@ class Symbl(Embedded):
                 body += chunk
                 if len(body) > WebhookReceiver.MAX_BYTES:
                     break
-        status = self.hear(request.match_info["nonce"], request.match_info["mark"], body)
-        return web.Response(status=status)
+        nonce, mark = request.match_info["nonce"], request.match_info["mark"]
+        return web.Response(status=await self.hear(nonce, mark, body))
 
     async def _job(self, request: web.Request) -> web.Response:
         return web.json_response(sse.describe(*await self.find(request.match_info["job_id"])))
+
+    async def _item(self, request: web.Request) -> web.Response:
+        return web.json_response(await self.describe_item(request.match_info["key"]))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if sse.is_over(request.headers.get("last-event-id")):

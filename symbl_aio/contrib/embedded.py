@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from symbl_aio import (
     ClientClosedError,
     Config,
+    ConfigurationError,
     CredentialsLike,
     Drain,
     Job,
@@ -22,7 +23,11 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio.contrib import sse
+from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
 from symbl_aio.contrib.journal import JobJournal
+
+if TYPE_CHECKING:
+    from symbl_aio.durable import Outbox
 
 
 class Embedded:
@@ -31,7 +36,9 @@ class Embedded:
     ``credentials``, ``config`` and ``observers`` are those of ``SymblClient``; wrong ones
     raise ``ConfigurationError`` when the service starts, and so does a journal that cannot
     be written to. ``journal``: where jobs are kept that outlive the process; those that a
-    dead process left are followed from the start on. When the service stops, ``drain`` and
+    dead process left are followed from the start on. ``durable``: an outbox beside the
+    client, by its database (``"sqlite:///outbox.db"``) or as ``Durable(…)``; what is handed
+    in through ``outbox`` is sent by a worker in this process, or elsewhere. When the service stops, ``drain`` and
     ``timeout`` (seconds) say what is waited for, as in ``SymblClient.aclose``.
     ``heartbeat``: seconds of silence after which a stream of events says that it is alive.
     """
@@ -42,6 +49,7 @@ class Embedded:
         *,
         config: Config | None = None,
         journal: JobJournal | None = None,
+        durable: str | Durable | None = None,
         drain: Drain = "uploads",
         timeout: float = 30.0,
         observers: Sequence[Observer] = (),
@@ -50,6 +58,8 @@ class Embedded:
         self._credentials = credentials
         self._config = config
         self._journal = journal
+        self._durable = Durable(durable) if isinstance(durable, str) else durable
+        self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
         self._observers = tuple(observers)
@@ -61,11 +71,28 @@ class Embedded:
     def client(self) -> SymblClient:
         """The running client. Raises ``ClientClosedError`` before the start and after the stop."""
         if self._client is None:
-            raise ClientClosedError(
-                f"the service has not started, or has stopped; let {type(self).__name__} start "
-                "with the application"
-            )
+            raise self._not_started()
         return self._client
+
+    @property
+    def outbox(self) -> Outbox:
+        """The open outbox. Raises ``ClientClosedError`` as ``client``.
+
+        Raises ``ConfigurationError`` if the service has none.
+        """
+        if self._durable is None:
+            raise ConfigurationError(
+                'the service has no outbox; give durable="sqlite:///outbox.db", or PostgreSQL'
+            )
+        if self._opened is None:
+            raise self._not_started()
+        return self._opened.outbox
+
+    def _not_started(self) -> ClientClosedError:
+        return ClientClosedError(
+            f"the service has not started, or has stopped; let {type(self).__name__} start "
+            "with the application"
+        )
 
     async def __aenter__(self) -> Self:
         journal: tuple[Observer, ...] = () if self._journal is None else (self._journal,)
@@ -73,14 +100,17 @@ class Embedded:
             self._credentials, config=self._config, observers=(*journal, *self._observers)
         )
         await client.start()
+        opened: OpenOutbox | None = None
         try:
             if self._journal is not None:
                 await self._journal.resume(client)
+            if self._durable is not None:
+                opened = await self._durable.open(self._credentials, client.config)
         except BaseException:
-            await self._close(client, "none")
+            await self._close(client, opened, "none")
             raise
         self._closing = asyncio.Event()
-        self._client = client
+        self._client, self._opened = client, opened
         return self
 
     async def __aexit__(
@@ -90,12 +120,18 @@ class Embedded:
         traceback: TracebackType | None,
     ) -> None:
         self.stop_streams()
-        client, self._client = self.client, None
-        await self._close(client, self._drain if kind is None else "none")
+        client, opened = self.client, self._opened
+        self._client = self._opened = None
+        await self._close(client, opened, self._drain if kind is None else "none")
 
-    async def _close(self, client: SymblClient, drain: Drain) -> None:
+    async def _close(self, client: SymblClient, opened: OpenOutbox | None, drain: Drain) -> None:
+        closing = [client.aclose(drain=drain, timeout=self._timeout)]
+        if opened is not None:
+            closing.append(opened.aclose(0.0 if drain == "none" else self._timeout))
         try:
-            await client.aclose(drain=drain, timeout=self._timeout)
+            failed = await asyncio.gather(*closing, return_exceptions=True)
+            for error in filter(None, failed):
+                raise error
         finally:
             if self._journal is not None:
                 self._journal.close()
@@ -118,6 +154,10 @@ class Embedded:
             return job, job.status
         return job, await self.client.job_status(job_id)
 
+    async def describe_item(self, key: str) -> dict[str, str | None]:
+        """Tell a visitor of an item by its key. Raises ``NotFoundError`` for an unknown one."""
+        return describe(await self.outbox.item(key))
+
     def stream(self, job: Job) -> AsyncGenerator[bytes, None]:
         """Give the events of a job as server-sent events, see ``sse.stream``."""
         return sse.stream(job, self._closing, heartbeat=self._heartbeat)
@@ -126,9 +166,17 @@ class Embedded:
         """Say whether a peer may call webhooks, by ``Config.webhook_networks``."""
         return not self._hears() or self.client.webhooks.allows(peer)
 
-    def hear(self, nonce: str, mark: str, body: bytes) -> int:
-        """Take in a webhook call, and give the status to answer; 404 if none are expected."""
-        return self.client.webhooks.receive(nonce, mark, body) if self._hears() else 404
+    async def hear(self, nonce: str, mark: str, body: bytes) -> int:
+        """Take in a webhook call, and give the status to answer; 404 if none are expected.
+
+        It is for the client, or for an item of the outbox: each knows its own.
+        """
+        if not self._hears():
+            return 404
+        status = self.client.webhooks.receive(nonce, mark, body)
+        if status == 204 and self._opened is not None:
+            return await self._opened.webhook(nonce, mark, body)
+        return status
 
     def _hears(self) -> bool:
         return self.client.config.webhook_secret is not None

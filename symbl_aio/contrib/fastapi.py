@@ -28,6 +28,8 @@ other but the journal's directory and the webhook secret. With these two shared:
 Not guaranteed: each worker learns and keeps the job limit of the account by itself, so
 together they are refused (429) more often; ``Limits(jobs=…)`` divides a known limit among
 them. Appends to one conversation are in order within one worker only: send them to one.
+An outbox (``Symbl(durable="postgresql://…")``, then ``symbl.outbox.append(…)``) keeps limit
+and order for all of them, see ``durable``.
 """
 
 from __future__ import annotations
@@ -101,8 +103,10 @@ class Symbl(Embedded):
         """A router with ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
 
         The first is JSON with ``id``, ``conversation_id``, ``status`` and ``error`` (a
-        problem, or null); the second is server-sent events, see ``sse.stream``. Both tell
-        about any job of the account: ``include_router(…, dependencies=[…])`` asks for a login.
+        problem, or null); the second is server-sent events, see ``sse.stream``. With an
+        outbox there is ``GET /items/{key}``, too: JSON with ``key``, ``state``,
+        ``conversation_id`` and ``job_id``. They tell about any job and any item:
+        ``include_router(…, dependencies=[…])`` asks for a login.
         """
         router = APIRouter()
 
@@ -122,6 +126,15 @@ class Symbl(Embedded):
             except SymblError as error:
                 return _problem(error)
             return _Events(self.stream(found))
+
+        if self._durable is not None:
+
+            @router.get("/items/{key:path}")
+            async def item(key: str) -> Response:
+                try:
+                    return JSONResponse(await self.describe_item(key))
+                except SymblError as error:
+                    return _problem(error)
 
         return router
 
@@ -151,7 +164,7 @@ class Symbl(Embedded):
                     body += chunk
                     if len(body) > WebhookReceiver.MAX_BYTES:
                         break
-            return self.hear(nonce, mark, body)
+            return await self.hear(nonce, mark, body)
         except BadUploadError as error:
             return error.status
         except SymblError as error:

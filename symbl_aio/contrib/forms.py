@@ -16,6 +16,8 @@ from symbl_aio.contrib.problems import BadUploadError
 MOST_BEFORE: Final = 64 * 1024
 """Bytes that a form may have before its file: a preamble, fields, and their headers."""
 
+_LONGEST_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
+
 SHAPE: Final = "a form must end with its file, the closing delimiter and a line break"
 
 
@@ -30,8 +32,10 @@ def boundary_of(content_type: str) -> bytes | None:
     if kind != b"multipart/form-data":
         raise BadUploadError(415, "the body is multipart, but no form; send multipart/form-data")
     boundary = options.get(b"boundary", b"")
-    if not boundary:
-        raise BadUploadError(400, "the Content-Type of the form names no boundary")
+    if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
+        raise BadUploadError(
+            400, f"the boundary of the form has not 1 to {_LONGEST_BOUNDARY} characters"
+        )
     return boundary
 
 
@@ -43,22 +47,19 @@ class Form:
     """
 
     def __init__(self, boundary: bytes) -> None:
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._part_begin,
-                    "on_header_field": self._header_field,
-                    "on_header_value": self._header_value,
-                    "on_header_end": self._header_end,
-                    "on_headers_finished": self._headers_finished,
-                    "on_part_data": self._part_data,
-                    "on_part_end": self._part_end,
-                    "on_end": self._end,
-                },
-            )
-        except FormParserError:
-            raise BadUploadError(400, "the boundary of the form is too long") from None
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._part_data,
+                "on_part_end": self._part_end,
+                "on_end": self._end,
+            },
+        )
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self.at_file = False

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
-from symbl_aio import ClientClosedError, Job, JobFailedError, JobStatus, SymblError
+from symbl_aio import ClientClosedError, Job, JobEvent, JobFailedError, JobStatus, SymblError
 from symbl_aio.contrib.problems import problem
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -63,8 +63,12 @@ async def stream(
     ``heartbeat`` seconds. Leaving it early leaves no task.
     """
     events = job.events()
-    stopping = asyncio.ensure_future(closing.wait())
-    moving = asyncio.ensure_future(anext(events, None))
+
+    async def next_event() -> JobEvent | None:
+        return await anext(events, None)
+
+    stopping = asyncio.create_task(closing.wait(), name="symbl_aio stop of a stream")
+    moving = asyncio.create_task(next_event(), name="symbl_aio event of a stream")
     try:
         while True:
             done, _ = await asyncio.wait(
@@ -76,7 +80,7 @@ async def stream(
                     return
                 told = {**describe(job, event.status), "at": event.at.isoformat()}
                 yield _event("status", told, last=event.status.is_terminal)
-                moving = asyncio.ensure_future(anext(events, None))
+                moving = asyncio.create_task(next_event(), name=moving.get_name())
             elif stopping in done:
                 raise ClientClosedError("the service is stopping", job)
             else:

@@ -1,0 +1,143 @@
+"""An outbox inside a web service, and a worker for it in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen
+
+from symbl_aio import Config, ConfigurationError, CredentialsLike
+
+if TYPE_CHECKING:  # an extra, imported when a service has an outbox
+    from symbl_aio.durable import AfterDoubt, Item, Outbox, Worker
+
+_LOG = logging.getLogger("symbl_aio.contrib")
+_ENGINE: Final = ("dbos", "psycopg", "sqlalchemy")
+_PAUSE: Final = 5.0
+"""Seconds before a worker that could not come back tries again."""
+
+
+@frozen(kw_only=True)
+class Durable:
+    """What a service needs for an outbox. Credentials and webhooks are those of its client.
+
+    ``database`` and ``schema`` are those of ``durable.Outbox``, the other settings those of
+    ``durable.Worker``. ``worker=False`` hands in only, and ``symbl-aio worker`` sends:
+    needed where several processes of a service share an SQLite file, or where the program
+    runs DBOS for itself.
+    """
+
+    database: str = field(repr=False, kw_only=False)
+    schema: str = "symbl_aio"
+    worker: bool = True
+    concurrency: int = 50
+    after_doubt: AfterDoubt = "at_most_once"
+    doubt_for: float = 120.0
+    time_to_live: float = 15.0
+
+    async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
+        """Open the outbox and start the worker.
+
+        Raises ``ConfigurationError`` without the extra, and whatever ``Outbox`` and
+        ``Worker`` raise when they start.
+        """
+        try:
+            from symbl_aio.durable import Outbox, Worker
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _ENGINE:
+                raise
+            raise ConfigurationError(
+                f"durable needs {error.name}, which is not installed; "
+                "pip install 'symbl-aio[durable]'"
+            ) from None
+
+        def worker() -> Worker:
+            return Worker(
+                self.database,
+                credentials,
+                config=config,
+                schema=self.schema,
+                concurrency=self.concurrency,
+                after_doubt=self.after_doubt,
+                doubt_for=self.doubt_for,
+                heartbeat=self.time_to_live / 3,
+                time_to_live=self.time_to_live,
+            )
+
+        first = worker() if self.worker else None
+        outbox = Outbox(self.database, schema=self.schema, webhook_secret=config.webhook_secret)
+        await outbox.start()
+        opened = OpenOutbox(outbox)
+        if first is not None:
+            try:
+                await first.start()
+            except BaseException:
+                await outbox.aclose()
+                raise
+            opened.keep_at_work(first, worker)
+        return opened
+
+
+class OpenOutbox:
+    """An open outbox, and the worker that works for it here, if any."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self._timeout = 0.0
+        self._keeper: asyncio.Task[None] | None = None
+
+    def keep_at_work(self, worker: Worker, anew: Callable[[], Worker]) -> None:
+        """Look after a worker that has started, until ``aclose``."""
+        self._keeper = asyncio.create_task(self._keep(worker, anew))
+
+    async def _keep(self, worker: Worker, anew: Callable[[], Worker]) -> None:
+        """Let another one work when this one was taken for dead: nobody else restarts it."""
+        while True:
+            try:
+                await worker.wait_until_dead()
+            finally:
+                await worker.aclose(self._timeout)
+            worker = await self._start(anew)
+            _LOG.warning("the worker was taken for dead, and is back as %s", worker.id)
+
+    async def _start(self, anew: Callable[[], Worker]) -> Worker:
+        while True:
+            worker = anew()
+            try:
+                await worker.start()
+            except Exception as error:
+                _LOG.warning("the worker cannot come back yet (%s)", type(error).__name__)
+                await asyncio.sleep(_PAUSE)
+            else:
+                return worker
+
+    async def webhook(self, nonce: str, mark: str, body: bytes) -> int:
+        """Hand on a webhook call, and give the status to answer: 503 without the database."""
+        try:
+            return await self.outbox.webhook(nonce, mark, body)
+        except Exception as error:
+            _LOG.warning("a webhook call could not be kept (%s)", type(error).__name__)
+            return 503
+
+    async def aclose(self, timeout: float) -> None:
+        """Stop the worker, its uploads within ``timeout`` seconds, and close the outbox."""
+        self._timeout = timeout
+        try:
+            if self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
+        finally:
+            await self.outbox.aclose()
+
+
+def describe(item: Item) -> dict[str, str | None]:
+    """Tell a visitor about an item: not why it failed, which may name files of this machine."""
+    return {
+        "key": item.key,
+        "state": item.state.value,
+        "conversation_id": item.conversation_id,
+        "job_id": item.job_id,
+    }

@@ -1,0 +1,28 @@
+"""A process that submits a job, says so, and then works on until it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from symbl_aio import Config, Credentials, SymblClient, Text
+from symbl_aio.contrib.journal import JobJournal
+from tests.support import QUICK
+
+
+async def main(base_url: str, directory: str, count: int) -> None:
+    journal = JobJournal(directory)
+    config = Config(base_url=base_url, **QUICK)
+    async with SymblClient(
+        Credentials("app", "secret"), config=config, observers=[journal]
+    ) as symbl:
+        resumed = await journal.resume(symbl)
+        print("resumed", *(job.id for job in resumed), flush=True)
+        for number in range(count):
+            job = await symbl.submit(Text(f"Sentence {number}."))
+            print("accepted", job.id, flush=True)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,245 @@
+"""A small web service on a real socket, with uvicorn or aiohttp.web, and its visitors."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import uvicorn
+from aiohttp import web
+from attrs import define, field, frozen
+from fastapi import FastAPI, Request
+
+from symbl_aio import Config, Credentials, Event, Job, MediaOptions, SymblClient
+from symbl_aio.contrib import aiohttp as for_aiohttp
+from symbl_aio.contrib import fastapi as for_fastapi
+from symbl_aio.contrib.embedded import Embedded
+from symbl_aio.contrib.fastapi import Client
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
+
+BOUNDARY = "----SomeBoundary"
+
+
+def settings(server: LocalSymbl, **config: Any) -> dict[str, Any]:
+    """The arguments of ``Symbl`` for a client of this server."""
+    return {
+        "credentials": Credentials(server.app_id, server.app_secret),
+        "config": Config(base_url=server.base_url, **(QUICK | config)),
+    }
+
+
+class _Announced(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+
+@asynccontextmanager
+async def uvicorn_serving(app: FastAPI, http: str = "h11", **config: Any) -> AsyncIterator[str]:
+    """Serve an application for the block, and give its URL."""
+    server = _Announced(
+        uvicorn.Config(
+            app,
+            port=0,
+            http=http,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            **config,
+        )  # fmt: skip
+    )  # type: ignore[arg-type]
+    serving = asyncio.create_task(server.serve())
+    listens = asyncio.create_task(server.listens.wait())
+    try:
+        await asyncio.wait((serving, listens), return_when=asyncio.FIRST_COMPLETED)
+        assert server.listens.is_set(), "the application did not start"
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        listens.cancel()
+        server.should_exit = True
+        await serving
+
+
+@asynccontextmanager
+async def aiohttp_serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application for the block, and give its URL."""
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@define
+class Heard:
+    """An observer of a client, on which a test can wait."""
+
+    events: list[Event] = field(factory=list)
+    _pulse: asyncio.Event = field(factory=asyncio.Event)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self._pulse.set()
+
+    async def until(self, predicate: Callable[[], object]) -> None:
+        """Wait until this is true; it is tried again at each event."""
+        while not predicate():
+            self._pulse.clear()
+            await self._pulse.wait()
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@frozen
+class Site:
+    """A running service. ``POST /recordings`` passes uploads through, ``/forms`` reads fields."""
+
+    url: str
+    symbl: Embedded
+    heard: Heard
+
+    @property
+    def client(self) -> SymblClient:
+        return self.symbl.client
+
+    def head(self, path: str, *headers: str, method: str = "POST") -> bytes:
+        """Write the head of a request by hand."""
+        host = self.url.removeprefix("http://")
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]
+        return "\r\n".join(lines).encode()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return await asyncio.open_connection(host, int(port))
+
+
+def told(job: Job) -> dict[str, str | None]:
+    return {"job": job.id, "conversation": job.conversation_id}
+
+
+def fastapi_app(symbl: for_fastapi.Symbl) -> FastAPI:
+    app = FastAPI(lifespan=symbl.lifespan)
+    app.include_router(symbl.router, prefix="/symbl")
+    symbl.handle_errors(app)
+
+    @app.post("/recordings")
+    async def recordings(
+        request: Request, to: str | None = None, key: str | None = None
+    ) -> dict[str, str | None]:
+        return told(await for_fastapi.upload_through(request, to=to, key=key))
+
+    @app.post("/forms")
+    async def forms(request: Request, client: Client) -> dict[str, str | None]:
+        incoming = await for_fastapi.read_upload(request)
+        return told(await incoming.pass_on(client, MediaOptions(name=incoming.fields["name"])))
+
+    return app
+
+
+def aiohttp_app(symbl: for_aiohttp.Symbl) -> web.Application:
+    app = web.Application()
+    symbl.setup(app)
+
+    async def recordings(request: web.Request) -> web.Response:
+        to, key = request.query.get("to"), request.query.get("key")
+        return web.json_response(told(await for_aiohttp.upload_through(request, to=to, key=key)))
+
+    async def forms(request: web.Request) -> web.Response:
+        incoming = await for_aiohttp.read_upload(request)
+        client = request.config_dict[for_aiohttp.CLIENT]
+        name = MediaOptions(name=incoming.fields["name"])
+        return web.json_response(told(await incoming.pass_on(client, name)))
+
+    app.router.add_post("/recordings", recordings)
+    app.router.add_post("/forms", forms)
+    return app
+
+
+@asynccontextmanager
+async def site_of(
+    kind: str, server: LocalSymbl, *, embedded: dict[str, Any] | None = None, **config: Any
+) -> AsyncIterator[Site]:
+    """Run the service for the block: ``kind`` is ``h11``, ``httptools`` or ``aiohttp``.
+
+    ``config`` are fields of ``Config``, ``embedded`` further arguments of ``Symbl``.
+    """
+    heard = Heard()
+    given = settings(server, **config) | {"observers": [heard], **(embedded or {})}
+    if kind == "aiohttp":
+        symbl = for_aiohttp.Symbl(**given)
+        async with aiohttp_serving(aiohttp_app(symbl)) as url:
+            yield Site(url, symbl, heard)
+    else:
+        other = for_fastapi.Symbl(**given)
+        async with uvicorn_serving(fastapi_app(other), kind) as url:
+            yield Site(url, other, heard)
+
+
+def form(
+    data: bytes,
+    *,
+    boundary: str = BOUNDARY,
+    fields: dict[str, str] | None = None,
+    filename: str = '"talk.mp4"',
+    preamble: bytes = b"",
+    end: bytes = b"\r\n",
+    after: dict[str, str] | None = None,
+) -> bytes:
+    """Write a form by hand: ``fields``, the file, and what should not be ``after`` it."""
+
+    def parts(of: dict[str, str] | None) -> str:
+        return "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in (of or {}).items()
+        )
+
+    file = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename={filename}\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    last = f"\r\n{parts(after)}--{boundary}--".encode()
+    return preamble + parts(fields).encode() + file.encode() + data + last + end
+
+
+def as_form(boundary: str = BOUNDARY) -> dict[str, str]:
+    return {"Content-Type": f'multipart/form-data; boundary="{boundary}"'}
+
+
+async def post(
+    url: str, data: Any, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any], Any]:
+    """Post a body; give status, JSON and headers of the answer."""
+    skip = [] if isinstance(data, aiohttp.FormData) else ["Content-Type"]
+    data = io.BytesIO(data) if isinstance(data, bytes) else data  # aiohttp warns of large bytes
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=data, headers=headers, skip_auto_headers=skip) as answer,
+    ):
+        return answer.status, json.loads(await answer.read()), answer.headers
+
+
+async def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, headers=headers) as answer,
+    ):
+        text = await answer.text()
+        return answer.status, json.loads(text) if "json" in answer.content_type else text

@@ -1,0 +1,289 @@
+"""What was accepted is known to the next process, however this one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from symbl_aio import (
+    ConfigurationError,
+    Job,
+    JobFailedError,
+    JobStatus,
+    SubmissionAccepted,
+    SymblClient,
+    Text,
+)
+from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def journalled(
+    server: LocalSymbl, directory: Path, drain: str = "none"
+) -> AsyncIterator[tuple[SymblClient, list[Job]]]:
+    """A client with a journal, and the jobs that it took up."""
+    journal = JobJournal(directory)
+    client = server.client(observers=[journal], **QUICK)
+    await client.start()
+    try:
+        yield client, await journal.resume(client)
+    finally:
+        await client.aclose(drain=drain)  # type: ignore[arg-type]
+        journal.close()
+
+
+class Process:
+    """A process with a journal. What it says is read line by line."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.contrib.journal_process"),
+                *(server.base_url, str(directory), str(count)),
+                cwd=ROOT,
+                stdout=asyncio.subprocess.PIPE,
+            )
+        )
+
+    async def says(self) -> dict[str, list[str]]:
+        """Give the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
+        told: dict[str, list[str]] = {"resumed": [], "accepted": []}
+        assert self._process.stdout is not None
+        while (line := (await self._process.stdout.readline()).split()) != [b"ready"]:
+            assert line, "the process ended"
+            told[line[0].decode()] += [word.decode() for word in line[1:]]
+        return told
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+
+async def test_jobs_of_a_process_that_was_killed_are_seen_to_their_end(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.hold_jobs()
+    process = await Process.start(server, tmp_path, 5)
+    accepted = (await process.says())["accepted"]
+    await process.kill()
+    assert server.unfinished == 5
+
+    async with journalled(server, tmp_path) as (client, jobs):
+        assert sorted(job.id for job in jobs) == sorted(accepted)
+        assert all(job.conversation_id for job in jobs)
+        assert client.stats().jobs == 5
+        server.release()
+        for job in jobs:
+            assert (await job).id == job.conversation_id
+
+    assert os.listdir(tmp_path) == []
+
+
+async def test_killed_again_and_again_no_job_is_lost(server: LocalSymbl, tmp_path: Path):
+    server.hold_jobs()
+    accepted: list[str] = []
+    for _ in range(3):
+        process = await Process.start(server, tmp_path, 2)
+        told = await process.says()
+        assert sorted(told["resumed"]) == sorted(accepted)
+        accepted += told["accepted"]
+        await process.kill()
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert sorted(job.id for job in jobs) == sorted(accepted)
+        assert len(jobs) == 6
+
+
+async def test_the_living_do_not_take_each_others_jobs(server: LocalSymbl, tmp_path: Path):
+    server.hold_jobs()
+    first = await Process.start(server, tmp_path, 1)
+    told = [await first.says()]
+    second = await Process.start(server, tmp_path, 1)
+    told.append(await second.says())
+    assert [each["resumed"] for each in told] == [[], []]
+
+    await first.kill()
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [job.id for job in jobs] == told[0]["accepted"]
+    await second.kill()
+
+
+async def test_many_that_start_at_once_share_the_jobs_of_the_dead(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.hold_jobs()
+    dead = [await Process.start(server, tmp_path, 3) for _ in range(2)]
+    accepted = [id for process in dead for id in (await process.says())["accepted"]]
+    for process in dead:
+        await process.kill()
+
+    living = await asyncio.gather(*(Process.start(server, tmp_path, 0) for _ in range(4)))
+    told = await asyncio.gather(*(process.says() for process in living))
+    for process in living:
+        await process.kill()
+
+    resumed = [id for each in told for id in each["resumed"]]
+    assert sorted(resumed) == sorted(accepted)  # each by one of them
+
+
+async def test_a_job_that_ended_is_crossed_out_and_one_that_goes_on_is_not(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.inject("job_fails")
+    async with journalled(server, tmp_path) as (client, _):
+        failed = await client.submit(Text("One."))
+        with pytest.raises(JobFailedError):
+            await failed
+        await client.process(Text("Two."))
+        server.hold_jobs()
+        running = await client.submit(Text("Three."))
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [job.id for job in jobs] == [running.id]
+        assert jobs[0].token == running.token
+
+
+async def test_nothing_is_left_of_a_journal_without_jobs(server: LocalSymbl, tmp_path: Path):
+    async with journalled(server, tmp_path / "below" / "this", drain="jobs") as (client, _):
+        await client.submit(Text("One."))
+        assert len(os.listdir(tmp_path / "below" / "this")) > 0
+
+    assert os.listdir(tmp_path / "below" / "this") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"this is no database" * 100, b"SQLite format 3\0" + bytes(5000)],
+    ids=["text", "zeros"],
+)
+async def test_a_broken_file_does_not_stop_the_start(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+):
+    server.hold_jobs()
+    process = await Process.start(server, tmp_path, 1)
+    accepted = (await process.says())["accepted"]
+    await process.kill()
+    (tmp_path / "1-aaaa.jobs").write_bytes(content)
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [job.id for job in jobs] == accepted
+    assert "1-aaaa.jobs cannot be read" in caplog.text
+    assert (tmp_path / "1-aaaa.jobs.broken").read_bytes() == content
+
+
+@pytest.mark.parametrize("at", [0, 100, 1000, 4096, -2000])
+async def test_a_file_that_was_damaged_does_not_stop_the_start(
+    server: LocalSymbl, tmp_path: Path, at: int
+):
+    server.hold_jobs()
+    process = await Process.start(server, tmp_path, 3)
+    await process.says()
+    await process.kill()
+    for path in tmp_path.iterdir():
+        data = bytearray(path.read_bytes())
+        data[at : at + 300 if at + 300 else None] = bytes(300)
+        path.write_bytes(data)
+
+    async with journalled(server, tmp_path) as (client, jobs):
+        assert len(jobs) <= 3
+        assert await client.submit(Text("It goes on."))
+
+
+async def test_an_empty_file_or_one_without_a_table_is_nobodys(server: LocalSymbl, tmp_path: Path):
+    (tmp_path / "1-aaaa.jobs").touch()
+    with sqlite3.connect(tmp_path / "2-bbbb.jobs") as file:
+        file.execute("CREATE TABLE other (id)")
+    file.close()
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert jobs == []
+    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]  # which somebody may be about to lock
+
+
+async def test_a_job_of_another_host_is_left_alone_and_kept(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        elsewhere = await client.submit(Text("One."))
+    async with LocalSymbl() as other:
+        async with journalled(other, tmp_path) as (_, jobs):
+            assert jobs == []
+        assert "left alone" in caplog.text
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [job.id for job in jobs] == [elsewhere.id]
+
+
+async def test_a_directory_that_cannot_be_written_to_is_a_wrong_setting(
+    server: LocalSymbl, tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    async with server.client() as client:
+        with pytest.raises(ConfigurationError, match="cannot be written to"):
+            await JobJournal(tmp_path / "file").resume(client)
+
+
+async def test_a_journal_serves_one_client_at_a_time(server: LocalSymbl, tmp_path: Path):
+    journal = JobJournal(tmp_path)
+    async with server.client() as one, server.client() as two:
+        await journal.resume(one)
+        with pytest.raises(ConfigurationError, match="in use"):
+            await journal.resume(two)
+        journal.close()
+        await journal.resume(two)
+    journal.close()
+    journal.close()
+
+
+async def test_a_journal_that_was_not_opened_says_so(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    async with server.client(observers=[JobJournal(tmp_path)]) as client:
+        await client.submit(Text("One."))
+
+    assert "call resume(client) first" in caplog.text
+
+
+async def test_a_job_that_was_taken_up_counts_and_its_status_is_not_known_yet(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        await client.submit(Text("One."))
+    server.inject("status:503", on="job", times=10_000)
+
+    async with journalled(server, tmp_path) as (client, jobs):
+        assert client.stats().jobs == 1
+        assert jobs[0].status is JobStatus.UNKNOWN
+        assert client.job(jobs[0].id) is jobs[0]
+
+
+async def test_writing_an_event_down_blocks_the_loop_for_no_time(
+    server: LocalSymbl, tmp_path: Path
+):
+    """Generous by some orders of magnitude: a flush to the disk would show, nothing else."""
+    journal = JobJournal(tmp_path)
+    async with server.client(observers=[journal], **QUICK) as client:
+        await journal.resume(client)
+        began = perf_counter()
+        for number in range(2000):
+            journal(SubmissionAccepted("key", "conversation", f"job-{number}"))
+        assert (perf_counter() - began) / 2000 < 0.002
+    journal.close()
