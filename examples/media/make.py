@@ -84,7 +84,7 @@ def loudness(sound: np.ndarray, count: int) -> np.ndarray:
 
 
 def picture(bars: np.ndarray, heard: float) -> np.ndarray:
-    image = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
+    image: np.ndarray = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
     for index, level in enumerate(bars):
         half = max(1, round(level * HEIGHT * 0.4))
         colour = HEARD if index < heard * len(bars) else AHEAD
