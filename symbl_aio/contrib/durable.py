@@ -129,6 +129,8 @@ class OpenOutbox:
             if self._keeper is not None:
                 self._keeper.cancel()
                 await asyncio.wait([self._keeper])
+                if not self._keeper.cancelled():
+                    self._keeper.result()
         finally:
             await self.outbox.aclose()
 
