@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import os
 import re
 import signal
 import sys
@@ -11,8 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from attrs import frozen
-from click.testing import CliRunner
 from rich.console import Console
 
 from symbl_aio import (
@@ -24,65 +21,16 @@ from symbl_aio import (
     SymblError,
     TransportError,
 )
-from symbl_aio.cli.commands import cli
 from symbl_aio.cli.endings import MEANINGS, code_of, gravest
 from symbl_aio.cli.follow import labels
 from symbl_aio.cli.screen import Screen, clean, size
 from symbl_aio.cli.show import Running
 from symbl_aio.testing import LocalSymbl
+from tests.shell import CREDENTIALS, Shell
 
 ROOT = Path(__file__).parents[1]
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
-CREDENTIALS = {"SYMBL_APP_ID": "app", "SYMBL_APP_SECRET": "secret"}
-
-
-@frozen
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    def events(self) -> list[object]:
-        return [line.get("event") for line in self.lines]
-
-
-class Shell:
-    """Runs ``symbl-aio`` with an environment of its own."""
-
-    def __init__(self, **variables: str) -> None:
-        self._env = {name: None for name in os.environ if name.startswith("SYMBL_")} | variables
-
-    async def run(self, *arguments: str | Path) -> Ended:
-        """Run a command to its end, in a thread: an event loop of its own, as in a process."""
-        result = await asyncio.to_thread(
-            CliRunner(env=self._env).invoke, cli, [*map(str, arguments)], prog_name="symbl-aio"
-        )
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Ended(result.exit_code, result.stdout, result.stderr)
-
-    async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
-        """Start a process, for what only a process can take: signals."""
-        inherited = {k: v for k, v in os.environ.items() if k not in self._env}
-        own = {k: v for k, v in self._env.items() if v is not None}
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-W", "error", "-m", "symbl_aio.cli"),
-            *map(str, arguments),
-            env=inherited | own | {"PYTHONPATH": str(ROOT)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    async def end(self, process: asyncio.subprocess.Process) -> Ended:
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return Ended(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules.
 SHARED = {"durable": ("_core",)}
-PUBLIC = (ROOT, f"{ROOT}.server", f"{ROOT}.testing")
+PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}

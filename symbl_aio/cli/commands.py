@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, TypeAlias
 
 import click
 from rich.console import Console
 
-from symbl_aio import Job, MediaOptions, Submission, SymblClient, SymblError
+from symbl_aio import Job, MediaOptions, Submission, SymblClient
 from symbl_aio.cli import demo as demonstration
-from symbl_aio.cli.endings import INTERRUPTED, MEANINGS, OK, code_of
+from symbl_aio.cli import outbox
+from symbl_aio.cli.endings import MEANINGS, OK
 from symbl_aio.cli.follow import follow, labels
+from symbl_aio.cli.running import run, show_for
 from symbl_aio.cli.screen import Screen
 from symbl_aio.cli.serve import DEFAULT_SECRET, serve_until_stopped
-from symbl_aio.cli.show import Lines, Show
 from symbl_aio.server import LocalServer
 
 Speech: TypeAlias = Literal["auto", "off"]
@@ -49,6 +48,10 @@ def cli() -> None:
     """
 
 
+for command in outbox.COMMANDS:
+    cli.add_command(command)
+
+
 @cli.command()
 @click.argument("file", required=False, metavar="[FILE]")
 @click.option("--append", "second", metavar="FILE", help="A second part for the conversation.")
@@ -64,7 +67,7 @@ def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> 
     screen = Screen(console, Console(stderr=True), bars=svg is None)
 
     try:
-        _run(lambda: demonstration.run(file, second, asr, console, screen), screen)
+        run(lambda: demonstration.run(file, second, asr, console, screen), screen)
     finally:
         if svg:
             Path(svg).write_text(_picture(console), "utf-8")
@@ -121,13 +124,13 @@ def append(
 @as_json
 def wait(tokens: tuple[str, ...], as_json: bool) -> None:
     """Wait for jobs by their tokens, as printed when they were accepted, or by job id."""
-    show = _show(as_json)
+    show = show_for(as_json)
 
     def begin(client: SymblClient) -> Mapping[str, Job]:
         jobs = [client.job(token) for token in tokens]
         return dict(zip(labels([job.id for job in jobs]), jobs, strict=True))
 
-    _run(lambda: follow(SymblClient(), begin, show), show)
+    run(lambda: follow(SymblClient(), begin, show), show)
 
 
 @cli.command()
@@ -135,14 +138,14 @@ def wait(tokens: tuple[str, ...], as_json: bool) -> None:
 @as_json
 def messages(conversation: str, as_json: bool) -> None:
     """Print the transcript of a conversation; with --json each message as the API sent it."""
-    show = _show(as_json)
+    show = show_for(as_json)
 
     async def read() -> int:
         async with SymblClient() as client:
             show.messages(await client.conversation(conversation).messages())
         return OK
 
-    _run(read, show)
+    run(read, show)
 
 
 @cli.command()
@@ -193,7 +196,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Run the local server until Ctrl-C (exit code 0)."""
-    show = _show(as_json)
+    show = show_for(as_json)
     server = LocalServer(
         host=host,
         port=port,
@@ -206,7 +209,7 @@ def serve(
         allowed_hosts=allow_host,
     )
     address = f"{host}:{port}"
-    _run(
+    run(
         lambda: serve_until_stopped(
             server, show, address=address, app_id=app_id, app_secret=app_secret
         ),
@@ -221,7 +224,7 @@ def _send(
     no_wait: bool,
     as_json: bool,
 ) -> NoReturn:
-    show = _show(as_json)
+    show = show_for(as_json)
 
     async def send() -> int:
         options = MediaOptions(name=name, language_code=language)
@@ -229,29 +232,10 @@ def _send(
             SymblClient(), lambda client: begin(client, options), show, wait=not no_wait
         )
 
-    _run(send, show)
+    run(send, show)
 
 
 def _picture(console: Console) -> str:
     # Without the fonts that rich would have the reader's machine fetch from a stranger's host.
     drawn = console.export_svg(title="symbl-aio demo")
     return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
-
-
-def _show(as_json: bool) -> Show:
-    if as_json:
-        return Lines(sys.stdout)
-    return Screen(Console(), Console(stderr=True))
-
-
-def _run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
-    try:
-        code = asyncio.run(main())
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except SymblError as error:
-        show.error(str(error))
-        code = code_of(error)
-    finally:
-        show.close()
-    raise SystemExit(code)

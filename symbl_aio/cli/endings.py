@@ -27,20 +27,24 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 AMBIGUOUS: Final = 4
 REFUSED: Final = 5
+TAKEN_FOR_DEAD: Final = 6
 INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
     OK: "all done",
     JOB_FAILED: "a job failed on the server",
     USAGE: "wrong usage, setting, credentials or file; nothing of it was accepted",
-    UNREACHABLE: "the server could not be reached, or a job could not be followed to its end",
+    UNREACHABLE: "the server or the database could not be reached, or a job not be followed",
     AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
     REFUSED: "the server answered with an error, or with something unreadable",
+    TAKEN_FOR_DEAD: "the other workers took this one for dead; start it again",
     INTERRUPTED: "Ctrl-C; jobs still running on the server are listed",
 }
 
 # When several things went wrong, the one that most needs a person's eyes is told.
-_GRAVEST_FIRST: Final = (AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, USAGE, OK)
+_GRAVEST_FIRST: Final = (
+    AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, TAKEN_FOR_DEAD, USAGE, OK
+)  # fmt: skip
 
 # First match wins, so the more special class stands first.
 _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (

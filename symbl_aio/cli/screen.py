@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -14,11 +14,19 @@ from rich.text import Text
 from symbl_aio import Job, JobEvent, Message, SymblError
 from symbl_aio.cli.show import Running
 
+if TYPE_CHECKING:
+    from symbl_aio.durable import Item, OutboxStats
+
 STYLES: Final = {
     "completed": "bold green",
     "failed": "bold red",
     "in_progress": "cyan",
     "uploaded": "magenta",
+    "accepted": "cyan",
+    "ambiguous": "bold yellow",
+    "blocked": "yellow",
+    "lost": "bold red",
+    "refused": "bold red",
 }
 
 WIDEST_NAME: Final = 40
@@ -127,6 +135,28 @@ class Screen:
                 f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True
             )
 
+    def working(self, worker: str, database: str) -> None:
+        self._tell(f"Worker {worker} works on {database}; Ctrl-C stops it.")
+
+    def item(self, item: Item) -> None:
+        self._column = max(self._column, min(WIDEST_NAME, len(item.key)))
+        known = [f"{item.number} of {item.conversation}"]
+        if item.conversation_id is not None:
+            known.append(f"conversation {item.conversation_id}")
+        if item.job_id is not None:
+            known.append(f"job {item.job_id}")
+        state = "sending" if item.sending else item.state.value
+        self._line(item.key, state, "  ".join([*known, *([item.error] if item.error else [])]))
+
+    def stock(self, stats: OutboxStats) -> None:
+        counts = [f"{count} {state.value}" for state, count in stats.counts.items() if count]
+        waited = "" if stats.oldest is None else f"; the oldest has waited {stats.oldest:.0f} s"
+        workers = "1 worker" if stats.workers == 1 else f"{stats.workers} workers"
+        self._tell(f"{', '.join(counts) or 'nothing there'}{waited}; {workers}")
+
+    def migrated(self, database: str) -> None:
+        self._tell(f"The tables in {database} are up to date.")
+
     def error(self, message: str) -> None:
         self.close()
         self._say(f"symbl-aio: {message}")
@@ -157,6 +187,9 @@ class Screen:
             ),
             soft_wrap=True,
         )
+
+    def _tell(self, text: str) -> None:
+        self._console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
         self._errors.print(clean(text), markup=False, highlight=False, soft_wrap=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
+import attrs
 from attrs import frozen
 
 from symbl_aio import Job, JobEvent, Message, SymblError
 from symbl_aio.cli.endings import code_of
+
+if TYPE_CHECKING:  # an extra that only some commands need
+    from symbl_aio.durable import Item, OutboxStats
 
 
 @frozen
@@ -34,6 +38,10 @@ class Show(Protocol):
     ) -> None: ...
     def messages(self, messages: Sequence[Message]) -> None: ...
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None: ...
+    def working(self, worker: str, database: str) -> None: ...
+    def item(self, item: Item) -> None: ...
+    def stock(self, stats: OutboxStats) -> None: ...
+    def migrated(self, database: str) -> None: ...
     def error(self, message: str) -> None: ...
     def close(self) -> None: ...
 
@@ -99,6 +107,23 @@ class Lines:
 
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
         self._write("serving", base_url=base_url, app_id=app_id)
+
+    def working(self, worker: str, database: str) -> None:
+        self._write("working", worker=worker, database=database)
+
+    def item(self, item: Item) -> None:
+        self._write("item", **attrs.asdict(item) | {"state": item.state.value})
+
+    def stock(self, stats: OutboxStats) -> None:
+        self._write(
+            "stock",
+            counts={state.value: count for state, count in stats.counts.items()},
+            oldest=stats.oldest,
+            workers=stats.workers,
+        )
+
+    def migrated(self, database: str) -> None:
+        self._write("migrated", database=database)
 
     def error(self, message: str) -> None:
         self._write("error", message=message)

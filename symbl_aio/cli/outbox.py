@@ -1,0 +1,215 @@
+"""The words for what is kept in a database: worker, jobs, retry, resolve, db.
+
+They need the extra ``durable``, which is imported when one of them runs (``work``), and
+not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
+
+import click
+
+from symbl_aio.cli.running import run, show_for
+
+AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
+
+# What ``durable`` has by default, told without importing it; a test compares the two.
+SCHEMA: Final = "symbl_aio"
+STATES: Final = (
+    *("queued", "accepted", "completed", "failed", "lost", "refused", "ambiguous", "blocked"),
+)
+
+database = click.option(
+    "--database",
+    envvar="SYMBL_AIO_DATABASE",
+    show_envvar=True,
+    required=True,
+    metavar="URL",
+    help="sqlite:///outbox.db, or postgresql://user@host/name.",
+)
+schema = click.option(
+    "--schema", default=SCHEMA, show_default=True, help="Of the tables, in PostgreSQL."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
+
+
+def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that all of them have."""
+    return database(schema(as_json(command)))
+
+
+@click.command()
+@of_outbox
+@click.option(
+    "--concurrency",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Unfinished jobs at a time, of all workers together; the same for all.",
+)
+@click.option(
+    "--after-doubt",
+    default="at_most_once",
+    show_default=True,
+    type=click.Choice(["at_most_once", "at_least_once"]),
+    help="Leave an item of unknown outcome to a person, or send it again.",
+)
+@click.option(
+    "--doubt-for",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long evidence is looked for before that.",
+)
+@click.option(
+    "--time-to-live",
+    default=15.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A worker silent for so long is taken for dead; the same for all.",
+)
+@click.option(
+    "--webhook-base-url",
+    envvar="SYMBL_AIO_WEBHOOK_BASE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Where the API reaches your webhooks; the secret is in SYMBL_AIO_WEBHOOK_SECRET.",
+)
+def worker(
+    database: str,
+    schema: str,
+    as_json: bool,
+    concurrency: int,
+    after_doubt: AfterDoubt,
+    doubt_for: float,
+    time_to_live: float,
+    webhook_base_url: str | None,
+) -> None:
+    """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
+
+    Let something start it again when it ends with another code: one that was taken for dead
+    stops with exit code 6.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.work(
+            database,
+            show,
+            schema=schema,
+            concurrency=concurrency,
+            after_doubt=after_doubt,
+            doubt_for=doubt_for,
+            time_to_live=time_to_live,
+            webhook_base_url=webhook_base_url,
+        )
+
+    run(main, show)
+
+
+@click.command()
+@of_outbox
+@click.option("--state", type=click.Choice(STATES), help="Those in this state.")
+@click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id.")
+def jobs(
+    database: str, schema: str, as_json: bool, state: str | None, conversation: str | None
+) -> None:
+    """List what is in an outbox, oldest first, and count all of it by state."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.list_items(database, show, schema, state, conversation)
+
+    run(main, show)
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@of_outbox
+def retry(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> None:
+    """Send items again that failed, were lost or refused, or are blocked.
+
+    What failed or was lost was accepted once: look whether its content is there.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.retry(database, show, schema, keys)
+
+    run(main, show)
+
+
+@click.command()
+@click.argument("key", metavar="KEY")
+@of_outbox
+@click.option(
+    "--accepted/--not-accepted",
+    default=None,  # nothing is taken for granted here
+    help="The server has it; or it has not, and it is sent again.",
+)
+@click.option("--conversation-id", metavar="ID", help="Of an accepted item that opens one.")
+@click.option("--job-id", metavar="ID", help="Of an accepted item: follow this job.")
+def resolve(
+    key: str,
+    database: str,
+    schema: str,
+    as_json: bool,
+    accepted: bool | None,
+    conversation_id: str | None,
+    job_id: str | None,
+) -> None:
+    """Say what became of an ambiguous item, and let its conversation go on."""
+    if accepted is None:
+        raise click.UsageError("Say what is true: --accepted or --not-accepted.")
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.resolve(
+            database,
+            show,
+            schema,
+            key,
+            accepted=accepted,
+            conversation_id=conversation_id,
+            job_id=job_id,
+        )
+
+    run(main, show)
+
+
+@click.group()
+def db() -> None:
+    """Look after the database of an outbox."""
+
+
+@db.command()
+@of_outbox
+@click.option("--role", metavar="NAME", help="Who may use the tables, in PostgreSQL.")
+def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None:
+    """Make the tables, or bring them up to date.
+
+    Workers do it by themselves, if their user may make tables.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.migrate(database, show, schema, role)
+
+    run(main, show)
+
+
+COMMANDS: Final = (worker, jobs, retry, resolve, db)

@@ -1,0 +1,344 @@
+"""The commands of the outbox as their users meet them: processes, signals, exit codes."""
+
+import asyncio
+import inspect
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import Text, TextOptions
+from symbl_aio.cli import outbox as words
+from symbl_aio.cli import work
+from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.testing import LocalSymbl
+from tests.shell import CREDENTIALS, ROOT, Shell
+
+INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
+PATIENT = 20.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/outbox.db"
+
+
+@pytest.fixture
+def shell(server: LocalSymbl, url: str) -> Shell:
+    return Shell(SYMBL_BASE_URL=server.base_url, SYMBL_AIO_DATABASE=url, **CREDENTIALS)
+
+
+@pytest.fixture
+async def outbox(url: str) -> AsyncIterator[Outbox]:
+    async with Outbox(url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def working(shell: Shell, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a worker that has started, and stop it in the end if it did not."""
+    process = await shell.start("worker", "--json", *options)
+    try:
+        assert process.stdout is not None
+        told = await process.stdout.readline()
+        if not told:
+            pytest.fail((await shell.end(process)).err)
+        assert json.loads(told)["event"] == "working"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+# worker
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_worker_sends_what_is_there_and_stops_when_it_is_asked_to(
+    number, shell, server, outbox
+):
+    await outbox.submit(Text("Hello."), key="monday")
+    async with working(shell) as process:
+        item = await outbox.result("monday", timeout=PATIENT)
+        process.send_signal(number)
+        ended = await shell.end(process)
+
+    assert (item.state, len(server.submissions)) == (ItemState.COMPLETED, 1)
+    assert (ended.code, ended.err) == (0, "")
+
+
+async def test_a_worker_that_was_taken_for_dead_says_so_with_a_code_of_its_own(
+    shell, outbox, tmp_path
+):
+    async with working(shell, "--time-to-live", "0.6") as process:
+        with closing(sqlite3.connect(tmp_path / "outbox.db", timeout=PATIENT)) as database:
+            database.execute("delete from symbl_worker")
+            database.commit()
+        ended = await shell.end(process)
+
+    assert ended.code == 6
+    assert "took it for dead" in ended.out
+    assert "start it again" in ended.out
+    assert "Traceback" not in ended.err
+
+
+async def test_a_second_worker_of_a_file_is_wrong_usage(shell, outbox):
+    async with working(shell):
+        ended = await shell.end(await shell.start("worker"))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "PostgreSQL" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_webhooks_need_a_secret_which_only_the_environment_may_hold(shell):
+    ended = await shell.run("worker", "--webhook-base-url", "https://example.com/hooks")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "SYMBL_AIO_WEBHOOK_SECRET" in ended.err
+
+
+async def test_the_webhook_url_of_an_item_is_below_the_one_given(server, url, outbox):
+    server.inject("no_webhook")
+    shell = Shell(
+        SYMBL_BASE_URL=server.base_url,
+        SYMBL_AIO_DATABASE=url,
+        SYMBL_AIO_WEBHOOK_SECRET="shared-4711",
+        **CREDENTIALS,
+    )
+    async with working(shell, "--webhook-base-url", "http://127.0.0.1:1/hooks") as process:
+        await outbox.submit(Text("Hello."), key="monday")
+        await server.until(lambda: server.submissions and server.submissions[0].complete)
+        process.send_signal(signal.SIGTERM)
+        ended = await shell.end(process)
+
+    assert server.submissions[0].parameters["webhookUrl"].startswith("http://127.0.0.1:1/hooks/")
+    assert "shared-4711" not in ended.out + ended.err
+
+
+# jobs
+
+
+async def test_jobs_are_listed_in_their_order_and_counted(shell, outbox):
+    await outbox.submit(Text("Hello."), key="monday")
+    await outbox.append("monday", Text("Goodbye."), key="monday-2")
+    await outbox.submit(Text("Hello."), key="tuesday")
+
+    everything = await shell.run("jobs", "--json")
+    one = await shell.run("jobs", "--json", "--conversation", "monday", "--state", "queued")
+    none = await shell.run("jobs", "--json", "--state", "ambiguous")
+
+    *items, stock = everything.lines
+    assert [item["key"] for item in items] == ["monday", "monday-2", "tuesday"]
+    assert [(item["number"], item["state"]) for item in items] == [
+        (1, "queued"),
+        (2, "queued"),
+        (1, "queued"),
+    ]
+    assert stock["counts"] == {"queued": 3}
+    assert stock["oldest"] >= 0
+    assert stock["workers"] == 0
+    assert [item["key"] for item in one.lines[:-1]] == ["monday", "monday-2"]
+    assert none.lines[:-1] == []
+    assert everything.code == one.code == none.code == 0
+
+
+async def test_a_person_gets_a_line_an_item_and_a_summary_without_any_content(shell, outbox):
+    await outbox.submit(Text("We do not talk about this."), key="monday")
+
+    ended = await shell.run("jobs")
+
+    first, last = ended.out.splitlines()
+    assert first.split() == ["monday", "queued", "1", "of", "monday"]
+    assert last.startswith("1 queued; the oldest has waited ")
+    assert last.endswith(" s; 0 workers")
+    assert "talk" not in ended.out
+
+
+async def test_a_mistyped_file_is_told_and_not_made(tmp_path):
+    ended = await Shell().run("jobs", "--database", f"sqlite:///{tmp_path}/outbux.db")
+
+    assert ended.code == 2
+    assert "outbux.db" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["retry", "monday"], ["db", "migrate"]])
+async def test_a_database_that_is_away_is_exit_code_3_and_no_password_is_shown(
+    command, unused_tcp_port
+):
+    away = f"postgresql://me:pass-4711@127.0.0.1:{unused_tcp_port}/name"
+
+    ended = await Shell(SYMBL_AIO_DATABASE=away).run(*command)
+
+    assert (ended.code, ended.out) == (3, "")
+    assert f"127.0.0.1:{unused_tcp_port}/name" in ended.err
+    assert "pass-4711" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://me:pass-4711@host/name", "postgresql://me:pass-4711@host:port/name", "x"]
+)
+async def test_what_is_no_database_is_wrong_usage_and_not_repeated(url):
+    ended = await Shell().run("jobs", "--database", url)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "sqlite:///outbox.db" in ended.err
+    assert "pass-4711" not in ended.err
+
+
+def test_a_database_is_named_without_who_uses_it():
+    named = work.named("postgresql://me:pass@db.example.com:5433/app?password=too")
+
+    assert named == "postgresql://db.example.com:5433/app"
+    assert work.named("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
+
+
+# retry and resolve
+
+
+async def test_an_item_that_a_killed_worker_left_in_doubt_is_resolved_by_a_person(
+    shell, server, outbox
+):
+    server.inject("slow:60", on="POST")
+    await outbox.submit(Text("Hello."), TextOptions(name="one of many"), key="monday")
+    await outbox.append("monday", Text("Goodbye."), key="monday-2")
+    async with working(shell) as process:
+        await server.until(lambda: server.submissions and server.submissions[0].accepted)
+        process.kill()
+    opened = str(server.submissions[0].conversation_id)
+
+    async with working(shell, "--time-to-live", "0.3", "--doubt-for", "0.1"):
+        item = await outbox.result("monday", timeout=PATIENT)
+        blocked = await outbox.result("monday-2", timeout=PATIENT)
+        unsaid = await shell.run("resolve", "monday")
+        incomplete = await shell.run("resolve", "--accepted", "monday")
+        resolved = await shell.run(
+            *("resolve", "monday", "--accepted", "--conversation-id", opened, "--json")
+        )
+        behind = await outbox.result("monday-2", timeout=PATIENT)
+
+    assert (item.state, blocked.state) == (ItemState.AMBIGUOUS, ItemState.BLOCKED)
+    assert (unsaid.code, incomplete.code) == (2, 2)
+    assert "--not-accepted" in unsaid.err
+    assert "conversation_id" in incomplete.err
+    assert (resolved.code, resolved.lines[0]["state"]) == (0, "completed")
+    assert behind.state is ItemState.COMPLETED
+    assert [received.method for received in server.arrivals(opened)] == ["POST", "PUT"]
+
+
+async def test_an_item_of_which_a_person_says_that_it_is_not_there_is_sent_again(
+    shell, server, outbox
+):
+    async with server.client() as somebody:
+        conversation = await somebody.process(Text("Hello."))
+    server.inject("accept_then_drop", on="PUT")
+    await outbox.append(conversation.id, INAUGURAL, key="late")
+
+    async with working(shell, "--doubt-for", "0.1"):
+        item = await outbox.result("late", timeout=PATIENT)
+        resolved = await shell.run("resolve", "late", "--not-accepted")
+        again = await outbox.result("late", timeout=PATIENT)
+
+    assert (item.state, again.state) == (ItemState.AMBIGUOUS, ItemState.COMPLETED)
+    assert resolved.out.split()[:2] == ["late", "queued"]
+    assert len(server.appended(conversation.id)) == 2
+
+
+async def test_an_item_that_was_refused_is_sent_again_on_demand(shell, server, outbox, tmp_path):
+    recording = tmp_path / "talk.mp4"
+    recording.write_bytes(INAUGURAL.read_bytes())
+    kept = recording.read_bytes()
+    await outbox.submit(recording, key="monday")
+    recording.unlink()
+    async with working(shell):
+        refused = await outbox.result("monday", timeout=PATIENT)
+        recording.write_bytes(kept)
+        retried = await shell.run("retry", "no-such-key", "monday", "--json")
+        item = await outbox.result("monday", timeout=PATIENT)
+
+    assert refused.state is ItemState.REFUSED
+    assert [line["event"] for line in retried.lines] == ["error", "item"]
+    assert "no-such-key" in retried.lines[0]["message"]
+    assert retried.code == 2
+    assert item.state is ItemState.COMPLETED
+
+
+async def test_what_needs_no_second_try_is_told(shell, outbox):
+    await outbox.submit(Text("Hello."), key="monday")
+
+    retried = await shell.run("retry", "monday")
+    resolved = await shell.run("resolve", "monday", "--not-accepted")
+
+    assert (retried.code, resolved.code) == (2, 2)
+    assert "'monday' is queued" in retried.err
+    assert "'monday' is queued" in resolved.err
+
+
+# db
+
+
+async def test_the_tables_are_made_on_demand(shell, url, tmp_path):
+    ended = await shell.run("db", "migrate")
+    again = await shell.run("db", "migrate", "--json")
+
+    assert (ended.code, ended.out) == (0, f"The tables in {tmp_path}/outbox.db are up to date.\n")
+    assert again.lines == [{"event": "migrated", "database": f"{tmp_path}/outbox.db"}]
+
+
+async def test_a_file_has_no_roles(shell):
+    ended = await shell.run("db", "migrate", "--role", "app")
+
+    assert ended.code == 2
+    assert "role" in ended.err
+
+
+# The extra
+
+
+async def _python(program: str, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", program),
+        *arguments,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+@pytest.mark.parametrize("missing", ["dbos", "sqlalchemy"])
+async def test_without_the_extra_the_commands_say_what_to_install(missing):
+    blocker = f"import sys; sys.modules[{missing!r}] = None; from symbl_aio.cli import main; main()"
+
+    code, said = await _python(blocker, "jobs", "--database", "sqlite:///outbox.db")
+
+    assert code == 2
+    assert "pip install 'symbl-aio[cli,durable]'" in said
+    assert "Traceback" not in said
+
+
+async def test_other_commands_do_not_import_the_engine():
+    code, said = await _python(
+        "import sys, symbl_aio.cli.commands\n"
+        "print([m for m in ('dbos', 'sqlalchemy', 'symbl_aio.durable') if m in sys.modules])"
+    )
+
+    assert (code, said.strip()) == (0, "[]")
+
+
+def test_what_the_help_says_is_what_the_worker_does():
+    defaults = {name: given.default for name, given in inspect.signature(Worker).parameters.items()}
+    told = {option.name: option.default for option in words.worker.params}
+    for name in ("schema", "concurrency", "after_doubt", "doubt_for", "time_to_live"):
+        assert told[name] == defaults[name], name
+    assert defaults["heartbeat"] == defaults["time_to_live"] / 3
+    assert list(words.STATES) == [state.value for state in ItemState]
