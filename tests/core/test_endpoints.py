@@ -24,7 +24,7 @@ from symbl_aio._core.endpoints import (
 )
 from symbl_aio.errors import ConfigurationError
 
-printable = st.text(min_size=1).filter(str.isprintable)
+printable = st.text(st.characters().filter(str.isprintable), min_size=1)
 ids = printable.filter(
     lambda text: not text.isspace() and text not in (".", "..") and not set(text) & set("/\\")
 )
