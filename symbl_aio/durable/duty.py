@@ -60,6 +60,8 @@ _PASSING: Final = (
     TransportError,
     UploadStalledError,
 )
+_SUPERSEDED: Final[Report] = {"state": "superseded", "hears": False}
+"""A person had the item queued again; another attempt is its own now."""
 _LONGEST_PAUSE: Final = 60.0
 _MOST_LISTED: Final = 50_000
 
@@ -106,17 +108,19 @@ class Duty:
 
     # Sending
 
-    async def attempt(self, key: str) -> Report:
+    async def attempt(self, key: str, attempt: int) -> Report:
         """Send an item, unless it may have been sent before or must not be."""
         row, conversation = await self._load(key)
+        if row.attempt != attempt:
+            return _SUPERSEDED
         hears = self._hears(row)
         if row.job_id is not None:
             return {"state": "accepted", "hears": hears}
         if row.sent_by is not None:
             return {"state": "unknown", "hears": hears}
-        if (why := _blocked(row, conversation)) is not None:
-            return await self._end(key, ItemState.BLOCKED, why)
-        if (why := await self._database.call(lambda: items.check_file(row.content))) is not None:
+        if _blocked(row, conversation) is not None:
+            return await self._call_again(lambda: self._write_blocked(key, attempt))
+        if (why := await items.check_file(row.content)) is not None:
             return await self._end(key, ItemState.REFUSED, why)
         pause = 1.0
         while True:
@@ -229,9 +233,11 @@ class Duty:
 
     # Finding out
 
-    async def settle(self, key: str, job_id: str | None) -> Report:
+    async def settle(self, key: str, attempt: int, job_id: str | None) -> Report:
         """Look for evidence of acceptance. ``job_id``: what a webhook call has told."""
         row, conversation = await self._load(key)
+        if row.attempt != attempt:
+            return _SUPERSEDED
         hears = self._hears(row)
         try:
             if row.job_id is not None or (
@@ -335,9 +341,11 @@ class Duty:
 
     # Following
 
-    async def follow(self, key: str, hears: bool) -> Report:
+    async def follow(self, key: str, attempt: int, hears: bool) -> Report:
         """Follow a job: to its end, or by one question if webhooks tell when to ask."""
         row, _ = await self._load(key)
+        if row.attempt != attempt:
+            return _SUPERSEDED
         self.passed("following")
         job = self._client.job(row.job_id, row.conversation_id)
         try:
@@ -415,6 +423,27 @@ class Duty:
                     .where(conversations.c.name == row.conversation)
                     .values(halted_by=key)
                 )
+
+    def _write_blocked(self, key: str, attempt: int) -> Report:
+        """End an item as blocked, unless a person undoes at this moment what blocks it."""
+        table, conversations = self._database.items, self._database.conversations
+        with self._database.begin() as connection:
+            name = sa.select(table.c.conversation).where(table.c.key == key).scalar_subquery()
+            conversation = connection.execute(
+                sa.select(conversations).where(conversations.c.name == name).with_for_update()
+            ).one()
+            row = connection.execute(sa.select(table).where(table.c.key == key)).one()
+            why = _blocked(row, conversation)
+            if row.attempt != attempt:
+                return _SUPERSEDED
+            if why is None:
+                return {"state": "again", "hears": False}
+            connection.execute(
+                sa.update(table)
+                .where(table.c.key == key)
+                .values(state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now)
+            )
+            return {"state": ItemState.BLOCKED.value, "hears": False}
 
     async def _change(self, statement: sa.Update) -> None:
         def write() -> None:

@@ -30,6 +30,8 @@ A step may be added within it, none removed or moved."""
 class Report(TypedDict):
     """What a step found: ``again`` (nothing was sent), ``unknown``, ``accepted``, or an ending.
 
+    ``superseded`` ends an attempt whose item was queued again meanwhile.
+
     ``hears``: the server was given a webhook URL of ours.
     """
 
@@ -47,46 +49,47 @@ class Duty(Protocol):
 
     def begin(self, workflow_id: str) -> None: ...
     def end(self, workflow_id: str) -> None: ...
-    async def attempt(self, key: str) -> Report: ...
-    async def settle(self, key: str, job_id: str | None) -> Report: ...
-    async def follow(self, key: str, hears: bool) -> Report: ...
+    async def attempt(self, key: str, attempt: int) -> Report: ...
+    async def settle(self, key: str, attempt: int, job_id: str | None) -> Report: ...
+    async def follow(self, key: str, attempt: int, hears: bool) -> Report: ...
 
 
 _duty: Duty
 
 
 @DBOS.step(name="symbl.attempt")
-async def _attempt(key: str) -> Report:
-    return await _duty.attempt(key)
+async def _attempt(key: str, attempt: int) -> Report:
+    return await _duty.attempt(key, attempt)
 
 
 @DBOS.step(name="symbl.settle")
-async def _settle(key: str, job_id: str | None) -> Report:
-    return await _duty.settle(key, job_id)
+async def _settle(key: str, attempt: int, job_id: str | None) -> Report:
+    return await _duty.settle(key, attempt, job_id)
 
 
 @DBOS.step(name="symbl.follow")
-async def _follow(key: str, hears: bool) -> Report:
-    return await _duty.follow(key, hears)
+async def _follow(key: str, attempt: int, hears: bool) -> Report:
+    return await _duty.follow(key, attempt, hears)
 
 
 @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=1000)
 async def _item(key: str) -> str:
     workflow_id = DBOS.workflow_id
     assert workflow_id is not None
+    attempt = int(workflow_id.rpartition("#")[2])
     _duty.begin(workflow_id)
     try:
-        report = await _attempt(key)
+        report = await _attempt(key, attempt)
         while report["state"] in ("again", "unknown", "accepted"):
             if report["state"] == "again":
-                report = await _attempt(key)
+                report = await _attempt(key, attempt)
             elif report["state"] == "unknown":
                 told = await DBOS.recv_async(_TOPIC, _duty.patience)
-                report = await _settle(key, None if told is None else told["job_id"])
+                report = await _settle(key, attempt, None if told is None else told["job_id"])
             else:
                 told = await DBOS.recv_async(_TOPIC, _duty.interval) if report["hears"] else None
                 if told is None or told["ended"]:
-                    report = await _follow(key, report["hears"])
+                    report = await _follow(key, attempt, report["hears"])
         await DBOS.set_event_async(_RESULT, report["state"])
         return report["state"]
     finally:
@@ -94,6 +97,11 @@ async def _item(key: str) -> str:
 
 
 # For any process
+
+
+def workflow_id(key: str, attempt: int) -> str:
+    """Name the workflow of an item's attempt: the first, and one each time it is queued again."""
+    return f"{key}#{attempt}"
 
 
 def migrate(database: Database, role: str | None = None) -> None:
@@ -123,7 +131,7 @@ def enqueue(
     connection: sa.Connection,
     key: str,
     *,
-    workflow_id: str,
+    attempt: int,
     conversation: str,
     number: int,
 ) -> None:
@@ -135,7 +143,7 @@ def enqueue(
         connection,
         {
             "workflow_name": _WORKFLOW,
-            "workflow_id": workflow_id,
+            "workflow_id": workflow_id(key, attempt),
             "queue_name": QUEUE,
             "queue_partition_key": conversation,
             "priority": number,

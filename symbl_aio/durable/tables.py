@@ -36,20 +36,16 @@ class Database:
     """
 
     def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
-        if not _is_database(url):
-            raise ConfigurationError(  # without the value, which may hold a password
-                "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
-                "or postgresql://user@host/name"
-            )
+        found = _read_url(url)
         if not _SCHEMA_NAME.fullmatch(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
             )
-        self.url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self.url = found.render_as_string(hide_password=False)
         self.schema = schema
-        self.is_sqlite = url.startswith("sqlite")
-        self.engine = self._make_engine(connections)
+        self.is_sqlite = found.drivername == "sqlite"
+        self.engine = self._make_engine(found, connections)
         self._threads = ThreadPoolExecutor(connections, "symbl_aio database")
         meta = sa.MetaData(schema=None if self.is_sqlite else schema)
         self.conversations = sa.Table(
@@ -57,13 +53,14 @@ class Database:
             meta,
             sa.Column("name", sa.Text, primary_key=True),
             sa.Column("last", sa.Integer, nullable=False),
-            sa.Column("conversation_id", sa.Text, unique=True),
+            sa.Column("conversation_id", sa.Text, index=True),
             sa.Column("halted_by", sa.Text),
         )
         self.items = sa.Table(
             "symbl_item",
             meta,
-            sa.Column("key", sa.Text, primary_key=True),
+            sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+            sa.Column("key", sa.Text, nullable=False, unique=True),
             sa.Column("conversation", sa.Text, nullable=False),
             sa.Column("number", sa.Integer, nullable=False),
             sa.Column("opens", sa.Boolean, nullable=False),
@@ -91,8 +88,16 @@ class Database:
         )
         self._meta = meta
 
-    def _make_engine(self, connections: int) -> sa.Engine:
-        url = self.url.replace("postgresql://", "postgresql+psycopg://", 1)
+    def __repr__(self) -> str:
+        """Show where it is, and nothing that may hold a password."""
+        url = self.engine.url
+        if self.is_sqlite:
+            return f"<Database {url.database!r}>"
+        return f"<Database {url.database!r} at {url.host!r}, schema {self.schema!r}>"
+
+    def _make_engine(self, url: sa.URL, connections: int) -> sa.Engine:
+        if not self.is_sqlite:
+            url = url.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(
             url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True
         )
@@ -115,7 +120,7 @@ class Database:
 
     def create(self) -> None:
         """Make the tables that are missing. Any number of processes may call it at once."""
-        with self.engine.begin() as connection:
+        with self.begin() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
                 if self.schema not in sa.inspect(connection).get_schema_names():
@@ -124,7 +129,19 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        """Give a connection in a transaction, which ends with the block."""
+        """Give a connection in a transaction that may write, and ends with the block.
+
+        On SQLite nobody else writes meanwhile; on PostgreSQL nobody else changes the rows
+        that were read ``with_for_update``.
+        """
+        with self.engine.begin() as connection:
+            if self.is_sqlite:  # where Python itself begins only before the first change
+                connection.exec_driver_sql("begin immediate")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading alone: it waits for nobody."""
         with self.engine.begin() as connection:
             yield connection
 
@@ -159,12 +176,22 @@ class Database:
         )
 
 
-def _is_database(url: object) -> bool:
+def _read_url(url: object) -> sa.URL:
     try:
-        sa.make_url(str(url))
+        found = sa.make_url(url if isinstance(url, str) else "")
     except (sa.exc.ArgumentError, ValueError):
-        return False
-    return str(url).startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://"))
+        found = None
+    drivers = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
+    if found is not None:
+        found = found.set(drivername=drivers.get(found.drivername, found.drivername))
+        if found.drivername == "postgresql" and found.database:
+            return found
+        if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
+            return found
+    raise ConfigurationError(  # without the value, which may hold a password
+        "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
+        "or postgresql://user@host/name"
+    )
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

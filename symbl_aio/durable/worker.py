@@ -9,10 +9,10 @@ import secrets
 import socket
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import sqlalchemy as sa
 from attrs import evolve
 
 from symbl_aio import (
@@ -24,9 +24,8 @@ from symbl_aio import (
 )
 from symbl_aio.durable import engine
 from symbl_aio.durable.duty import AfterDoubt, Duty
-from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.liveness import Liveness, SoleWorker
-from symbl_aio.durable.outbox import workflow_id
+from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.tables import SCHEMA, Database
 
 T = TypeVar("T")
@@ -34,7 +33,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger("symbl_aio.durable")
 _CONNECTIONS: Final = 8
 _PURGE_EVERY: Final = 3600.0
-_PURGED_AT_ONCE: Final = 500
 
 
 class Worker:
@@ -227,32 +225,8 @@ class Worker:
         """Forget what ended long ago, now and then."""
         while True:
             try:
-                while await self._database.call(self._purge_some):
+                while await self._database.call(partial(forget_some, self._database, self._keep)):
                     pass
             except Exception as error:
                 _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
             await asyncio.sleep(_PURGE_EVERY)
-
-    def _purge_some(self) -> bool:
-        table = self._database.items
-        gone = (ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED)
-        with self._database.begin() as connection:
-            rows = connection.execute(
-                sa.select(table.c.key, table.c.attempt)
-                .where(table.c.state.in_([state.value for state in gone]))
-                .where(table.c.ended_at < self._database.now - self._keep)
-                .limit(_PURGED_AT_ONCE)
-            ).all()
-        if not rows:
-            return False
-        client = engine.connect(self._database)
-        try:
-            engine.purge(
-                client,
-                [workflow_id(key, attempt) for key, last in rows for attempt in range(1, last + 1)],
-            )
-        finally:
-            client.destroy()
-        with self._database.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.key.in_([r.key for r in rows])))
-        return len(rows) == _PURGED_AT_ONCE

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
-from symbl_aio.durable import engine
+from symbl_aio import Config, Credentials
+from symbl_aio.durable import Outbox, Worker, engine
 from symbl_aio.durable.tables import Database
+from symbl_aio.testing import LocalSymbl
 from tests.durable.postgres import NoPostgres, Postgres, postgres
+from tests.support import QUICK
+
+SECRET = "the workers' webhook secret"
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +72,28 @@ def database(request: pytest.FixtureRequest) -> str:
     kind = "pg_database" if request.param == "postgresql" else "sqlite_database"
     url: str = request.getfixturevalue(kind)
     return url
+
+
+@pytest.fixture
+async def outbox(database: str) -> AsyncIterator[Outbox]:
+    async with Outbox(database, webhook_secret=SECRET) as opened:
+        yield opened
+
+
+class Working(Protocol):
+    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[Worker]: ...
+
+
+@pytest.fixture
+def working(database: str, server: LocalSymbl) -> Working:
+    """Run a worker of the test's database and server, in this process: one at a time."""
+
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[Worker]:
+        fields = {"base_url": server.base_url, **QUICK, **settings.pop("config", {})}
+        given = {"look_every": 0.02, **settings}
+        credentials = Credentials(server.app_id, server.app_secret)
+        async with Worker(database, credentials, config=Config(**fields), **given) as worker:
+            yield worker
+
+    return run

@@ -1,0 +1,73 @@
+"""Forget what ended long ago: the items, what the engine keeps of them, their conversations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from symbl_aio.durable import engine
+from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.tables import Database
+
+_AT_ONCE: Final = 500
+_FORGOTTEN: Final = (
+    ItemState.COMPLETED,
+    ItemState.FAILED,
+    ItemState.LOST,
+    ItemState.REFUSED,
+)
+"""Not what a person is still to decide about."""
+
+
+def forget_some(database: Database, keep: float) -> bool:
+    """Forget some of what ended more than ``keep`` seconds ago; say whether there may be more.
+
+    A conversation goes with its last item, and its key may then be used anew. Blocks.
+    """
+    table = database.items
+    old = sa.and_(
+        table.c.state.in_([state.value for state in _FORGOTTEN]),
+        table.c.ended_at < database.now - keep,
+    )
+    with database.read() as connection:
+        found = connection.execute(
+            sa.select(table.c.key, table.c.attempt).where(old).limit(_AT_ONCE)
+        ).all()
+    if not found:
+        return False
+    client = engine.connect(database)
+    try:
+        engine.purge(
+            client,
+            [
+                engine.workflow_id(key, attempt)
+                for key, last in found
+                for attempt in range(1, last + 1)
+            ],
+        )
+    finally:
+        client.destroy()
+    with database.begin() as connection:
+        # Some may have been queued again meanwhile.
+        gone = connection.execute(
+            sa.delete(table)
+            .where(table.c.key.in_([key for key, _ in found]))
+            .where(old)
+            .returning(table.c.conversation)
+        )
+        _forget_empty(database, connection, set(gone.scalars()))
+    return len(found) == _AT_ONCE
+
+
+def _forget_empty(database: Database, connection: sa.Connection, names: set[str]) -> None:
+    table, items = database.conversations, database.items
+    # Held first, so that whoever hands something in for one has done so, or waits.
+    connection.execute(
+        sa.select(table.c.name)
+        .where(table.c.name.in_(names))
+        .order_by(table.c.name)
+        .with_for_update()
+    ).all()
+    used = sa.exists().where(items.c.conversation == table.c.name)
+    connection.execute(sa.delete(table).where(table.c.name.in_(names)).where(~used))
