@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials
 from symbl_aio.durable import Outbox, Worker, engine
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.postgres import NoPostgres, Postgres, postgres
 from tests.support import QUICK
 
 SECRET = "the workers' webhook secret"
@@ -26,7 +26,7 @@ def pg() -> Iterator[Postgres]:
     try:
         with postgres() as server:
             yield server
-    except NoPostgres as error:
+    except NoPostgresError as error:
         pytest.skip(str(error))
 
 
@@ -49,6 +49,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _migrate(url: str) -> None:
     database = Database(url)
     engine.migrate(database)
+    client = engine.connect(database)
+    # As the first worker does; it would look for the queue again only a second later.
+    client.register_queue(engine.QUEUE, global_concurrency=50, partition_concurrency=1)
+    client.destroy()
     database.close()
 
 

