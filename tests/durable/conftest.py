@@ -18,6 +18,8 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
 SECRET = "the workers' webhook secret"
+LOOK_EVERY = 0.02
+"""Seconds after which a worker looks for work again."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,12 @@ def _migrate(url: str) -> None:
     engine.migrate(database)
     client = engine.connect(database)
     # As the first worker does; it would look for the queue again only a second later.
-    client.register_queue(engine.QUEUE, global_concurrency=50, partition_concurrency=1)
+    client.register_queue(
+        engine.QUEUE,
+        global_concurrency=50,
+        partition_concurrency=1,
+        polling_interval_sec=LOOK_EVERY,
+    )
     client.destroy()
     database.close()
 
@@ -95,7 +102,7 @@ def working(database: str, server: LocalSymbl) -> Working:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Worker]:
         fields = {"base_url": server.base_url, **QUICK, **settings.pop("config", {})}
-        given = {"look_every": 0.02, **settings}
+        given = {"look_every": LOOK_EVERY, **settings}
         credentials = Credentials(server.app_id, server.app_secret)
         async with Worker(database, credentials, config=Config(**fields), **given) as worker:
             yield worker
