@@ -19,10 +19,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, StreamReader, web
 from aiohttp.typedefs import Handler
 
-from symbl_aio import Job, MediaOptions, Submission, SymblClient, SymblError, WebhookReceiver
+from symbl_aio import (
+    ClientClosedError,
+    Job,
+    MediaOptions,
+    Submission,
+    SymblClient,
+    SymblError,
+    WebhookReceiver,
+)
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.passing import Incoming, read_incoming
@@ -30,6 +38,10 @@ from symbl_aio.contrib.problems import BadUploadError
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Where the running client is: ``request.config_dict[CLIENT]``, in mounted applications too."""
+
+
+_BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
+"""The bodies that are being read."""
 
 
 class Symbl(Embedded):
@@ -47,9 +59,10 @@ class Symbl(Embedded):
         """Start and drain the client with the application, and answer errors with problems.
 
         Whatever error of the library a route raises becomes a problem (RFC 9457), see
-        ``contrib.problems``; what is not the visitor's fault is logged as a warning. Streams
-        of events end when the application shuts down; how long uploads are waited for then
-        is the runner's ``shutdown_timeout``.
+        ``contrib.problems``; what is not the visitor's fault is logged as a warning. When
+        the application shuts down, streams of events end, and aiohttp takes nothing more
+        from visitors: an upload that has not arrived whole by then is answered with 503,
+        and nothing of it accepted; the others are waited for, as ``drain`` says.
         """
         app.middlewares.append(_errors)
         app.cleanup_ctx.append(self._live)
@@ -83,11 +96,15 @@ class Symbl(Embedded):
 
     async def _live(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
-            app[CLIENT] = self.client
+            app[CLIENT], app[_BODIES] = self.client, set()
             yield
 
-    async def _stop(self, _app: web.Application) -> None:
-        self.stop_streams()
+    async def _stop(self, app: web.Application) -> None:
+        for body in app.get(_BODIES, ()):
+            if not body.is_eof():
+                # From now on aiohttp throws away what comes in, and nobody would ever tell.
+                body.set_exception(ClientClosedError("the service stops; send it again"))
+        await self.drain()
 
     async def _webhook(self, request: web.Request) -> web.Response:
         if not self.allows(request.remote):
@@ -150,11 +167,15 @@ async def upload_through(
 
 
 async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
+    bodies = request.config_dict.get(_BODIES, set())
+    bodies.add(request.content)
     try:
         async for chunk in request.content.iter_any():
             yield chunk
     except (ConnectionError, ClientError, web.RequestPayloadError):
         raise BadUploadError(400, "the visitor left before the end of the body") from None
+    finally:
+        bodies.discard(request.content)
 
 
 @web.middleware

@@ -141,6 +141,15 @@ class Embedded:
         """End all streams of events now: the service is about to stop."""
         self._closing.set()
 
+    async def drain(self) -> None:
+        """Take no new work, and wait for what has started, while the service still runs.
+
+        For a framework that takes nothing more of a body once it stops; stopping does it, too.
+        """
+        self.stop_streams()
+        if self._client is not None:
+            await self._client.aclose(drain=self._drain, timeout=self._timeout)
+
     async def find(self, job_id: str) -> tuple[Job, JobStatus]:
         """Give the job that a visitor names, and its status now.
 

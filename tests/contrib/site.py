@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import uvicorn
@@ -24,6 +25,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
 BOUNDARY = "----SomeBoundary"
+SECRET = "a secret that all workers share"
 
 
 def settings(server: LocalSymbl, **config: Any) -> dict[str, Any]:
@@ -46,28 +48,27 @@ class _Announced(uvicorn.Server):
         self.listens.set()
 
 
+def listening() -> tuple[socket.socket, str]:
+    """Give a socket that listens, and its URL, before anything serves there."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    return sock, f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
 @asynccontextmanager
-async def uvicorn_serving(app: FastAPI, http: str = "h11", **config: Any) -> AsyncIterator[str]:
-    """Serve an application for the block, and give its URL."""
-    server = _Announced(
-        uvicorn.Config(
-            app,
-            port=0,
-            http=http,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            **config,
-        )  # fmt: skip
-    )  # type: ignore[arg-type]
-    serving = asyncio.create_task(server.serve())
+async def uvicorn_serving(
+    app: FastAPI, sock: socket.socket, *, http: Literal["h11", "httptools"] = "h11", **options: Any
+) -> AsyncIterator[_Announced]:
+    """Serve an application for the block."""
+    config = uvicorn.Config(
+        app, http=http, ws="none", lifespan="on", log_config=None, access_log=False, **options
+    )
+    server = _Announced(config)
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
     listens = asyncio.create_task(server.listens.wait())
     try:
         await asyncio.wait((serving, listens), return_when=asyncio.FIRST_COMPLETED)
         assert server.listens.is_set(), "the application did not start"
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield server
     finally:
         listens.cancel()
         server.should_exit = True
@@ -75,14 +76,15 @@ async def uvicorn_serving(app: FastAPI, http: str = "h11", **config: Any) -> Asy
 
 
 @asynccontextmanager
-async def aiohttp_serving(app: web.Application) -> AsyncIterator[str]:
-    """Serve an application for the block, and give its URL."""
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+async def aiohttp_serving(
+    app: web.Application, sock: socket.socket, **options: Any
+) -> AsyncIterator[None]:
+    """Serve an application for the block."""
+    runner = web.AppRunner(app, **{"shutdown_timeout": 0.1, **options})
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.SockSite(runner, sock).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield
     finally:
         await runner.cleanup()
 
@@ -175,21 +177,32 @@ def aiohttp_app(symbl: for_aiohttp.Symbl) -> web.Application:
 
 @asynccontextmanager
 async def site_of(
-    kind: str, server: LocalSymbl, *, embedded: dict[str, Any] | None = None, **config: Any
+    kind: str,
+    server: LocalSymbl,
+    *,
+    webhooks: bool = False,
+    embedded: dict[str, Any] | None = None,
+    serving: dict[str, Any] | None = None,
+    **config: Any,
 ) -> AsyncIterator[Site]:
     """Run the service for the block: ``kind`` is ``h11``, ``httptools`` or ``aiohttp``.
 
-    ``config`` are fields of ``Config``, ``embedded`` further arguments of ``Symbl``.
+    ``webhooks``: it is called at its own address. ``config`` are fields of ``Config``,
+    ``embedded`` further arguments of ``Symbl``, ``serving`` those of what serves it.
     """
     heard = Heard()
+    sock, url = listening()
+    if webhooks:
+        config["webhook_base_url"] = f"{url}/symbl/webhooks"
+        config["webhook_secret"] = SECRET
     given = settings(server, **config) | {"observers": [heard], **(embedded or {})}
     if kind == "aiohttp":
         symbl = for_aiohttp.Symbl(**given)
-        async with aiohttp_serving(aiohttp_app(symbl)) as url:
+        async with aiohttp_serving(aiohttp_app(symbl), sock, **(serving or {})):
             yield Site(url, symbl, heard)
     else:
         other = for_fastapi.Symbl(**given)
-        async with uvicorn_serving(fastapi_app(other), kind) as url:
+        async with uvicorn_serving(fastapi_app(other), sock, http=kind, **(serving or {})):  # type: ignore[arg-type]
             yield Site(url, other, heard)
 
 
