@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from symbl_aio import ConfigurationError, Text
+from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working
