@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo example test test-asr test-browser test-oldest check fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-asr test-browser test-oldest check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -31,6 +31,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo      a recording becomes a transcript with insights, all on this machine"
 	@echo "make demo FILE=talk.mp4    the same with your own mp4, m4a, mp3 or wav"
+	@echo "make demo-durable  200 uploads, and workers that are killed on the way: nothing is lost"
 	@echo "make example   a web page that takes recordings, on this machine (PORT=8001 changes the port)"
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
@@ -49,6 +50,9 @@ demo: .venv/.demo
 		if [ ! -e "$$FILE" ] && [ -e "$$FROM/$$FILE" ]; then FILE="$$FROM/$$FILE"; fi; \
 		set -- -- "$$FILE"; \
 	fi; $(BIN)/python -m symbl_aio.cli demo "$$@"
+
+demo-durable: .venv/.dev
+	@$(BIN)/python -m examples.durable
 
 example: .venv/.example
 	@$(BIN)/python -m examples.fastapi_app
