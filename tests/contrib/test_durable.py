@@ -79,7 +79,10 @@ async def test_without_an_outbox_there_is_no_route_for_items(kind, server):
 async def test_a_webhook_call_to_the_service_wakes_the_worker_of_its_item(kind, server, url):
     server.inject("no_webhook")
     server.hold_jobs()
-    hooks = {"webhook_base_url": "http://127.0.0.1:1/webhooks", "webhook_secret": "s"}
+    hooks: dict[str, Any] = {
+        "webhook_base_url": "http://127.0.0.1:1/webhooks",
+        "webhook_secret": "s",
+    }
     async with site_of(kind, server, embedded={"durable": url}, **hooks) as site:
         await site.symbl.outbox.submit(Text("Hello."), key="monday")
         async for event in site.symbl.outbox.events("monday"):
@@ -105,7 +108,7 @@ async def _call(url: str, body: bytes) -> int:
 
 
 async def test_a_call_that_cannot_be_kept_now_is_to_be_repeated(server, url, file):
-    hooks = {"webhook_base_url": "http://127.0.0.1:1", "webhook_secret": "s"}
+    hooks: dict[str, Any] = {"webhook_base_url": "http://127.0.0.1:1", "webhook_secret": "s"}
     async with embedded(server, Durable(url, worker=False), **hooks) as service:
         change(file, "alter table symbl_item rename to out_of_reach")
         mark = hmac.new(b"s", b"nonce", hashlib.sha256).hexdigest()
