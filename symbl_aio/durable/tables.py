@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -67,6 +68,7 @@ class Database:
             sa.Column("content", sa.Text, nullable=False),
             sa.Column("nonce", sa.Text, nullable=False, unique=True),
             sa.Column("attempt", sa.Integer, nullable=False),
+            sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
             sa.Column("state", sa.Text, nullable=False),
             sa.Column("sent_by", sa.Text),
             sa.Column("sent_at", sa.Double),
@@ -184,6 +186,9 @@ def _read_url(url: object) -> sa.URL:
     drivers = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
     if found is not None:
         found = found.set(drivername=drivers.get(found.drivername, found.drivername))
+        if isinstance(password := found.query.get("password"), str):
+            # There the engine would not know it for one, and log it.
+            found = found.difference_update_query(["password"]).set(password=password)
         if found.drivername == "postgresql" and found.database:
             return found
         if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
@@ -195,9 +200,8 @@ def _read_url(url: object) -> sa.URL:
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
-    import sqlite3
-
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = "IMMEDIATE"
     connection.execute("pragma busy_timeout = 30000")
-    connection.execute("pragma journal_mode = wal")
+    with suppress(sqlite3.OperationalError):  # of many new ones at once, one can do it
+        connection.execute("pragma journal_mode = wal")
