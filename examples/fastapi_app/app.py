@@ -20,6 +20,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from symbl_aio import ActionItem, Config, FollowUp, Limits, MediaOptions
 from symbl_aio.contrib.fastapi import Client, Symbl, upload_through
@@ -42,6 +43,28 @@ symbl = Symbl(
 app = FastAPI(title="Recordings", lifespan=symbl.lifespan)
 app.include_router(symbl.router, prefix="/symbl")
 symbl.handle_errors(app)
+
+
+class OneRequestEach:
+    """Close each connection after its answer, so that no upload goes over one that was used.
+
+    When such a one breaks, browsers send its request once more and tell nobody, though it may
+    have been taken: a recording would be processed twice. Behind a proxy it is not needed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        await self.app(scope, receive, closing)
+
+
+app.add_middleware(OneRequestEach)
 
 
 @app.post("/recordings", status_code=202)

@@ -31,13 +31,26 @@ expect.set_options(timeout=20_000)  # for a machine that is busy with other thin
 
 
 class Service:
-    """The example under uvicorn, on one port for as long as the test lasts."""
+    """The example under uvicorn, on one port for as long as the test lasts.
 
-    def __init__(self, base_url: str, journal: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+    ``supervised``: the port is listened to while the service is not there, too, as by
+    ``make example``, systemd or the parent of several workers. Whoever connects then waits.
+    """
+
+    def __init__(self, base_url: str, journal: Path, *, supervised: bool) -> None:
+        self._listening = socket.socket()
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listening.bind(("127.0.0.1", 0))
+        port = self._listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._where = ["--port", str(port)]
+        self._inherited: list[int] = []
+        if supervised:
+            self._listening.listen()
+            self._inherited = [self._listening.fileno()]
+            self._where = ["--fd", str(self._listening.fileno())]
+        else:
+            self._listening.close()
         self._settings = {
             "SYMBL_BASE_URL": base_url,
             "SYMBL_APP_ID": "app",
@@ -55,10 +68,11 @@ class Service:
         listens = asyncio.Event()
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "uvicorn", "examples.fastapi_app.app:app"),
-            *("--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", "1"),
+            *(*self._where, "--no-access-log", "--timeout-graceful-shutdown", "1"),
             cwd=ROOT,
             env=os.environ | self._settings,
             stderr=PIPE,
+            pass_fds=self._inherited,
         )
         self._reading = asyncio.create_task(self._read(self._process, listens))
         waiting = asyncio.create_task(listens.wait())
@@ -77,11 +91,15 @@ class Service:
     async def kill(self) -> None:
         await self.stop(signal.SIGKILL)
 
+    def close(self) -> None:
+        """Listen no more."""
+        self._listening.close()
+
     async def _read(self, process: Process, listens: asyncio.Event) -> None:
         assert process.stderr is not None
         async for line in process.stderr:
             self.log.append(line.decode().rstrip())
-            if "Uvicorn running on" in self.log[-1]:
+            if "running on" in self.log[-1]:
                 listens.set()
 
 
@@ -92,11 +110,20 @@ async def server() -> AsyncIterator[LocalSymbl]:
 
 
 @pytest.fixture
-async def service(server: LocalSymbl, tmp_path: Path) -> AsyncIterator[Service]:
-    service = Service(server.base_url, tmp_path / "journal")
-    await service.start()
-    yield service
-    await service.stop()
+def supervised() -> bool:
+    """A test may ask for a supervised service, see ``Service``."""
+    return False
+
+
+@pytest.fixture
+async def service(server: LocalSymbl, tmp_path: Path, supervised: bool) -> AsyncIterator[Service]:
+    service = Service(server.base_url, tmp_path / "journal", supervised=supervised)
+    try:
+        await service.start()
+        yield service
+        await service.stop()
+    finally:
+        service.close()
     assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
 
 

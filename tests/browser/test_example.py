@@ -167,6 +167,7 @@ async def test_an_upload_is_stopped_and_the_next_one_goes(
     assert [received.accepted for received in server.submissions] == [False, True]
 
 
+@pytest.mark.parametrize("supervised", [False, True])
 async def test_a_service_killed_in_the_middle_of_an_upload_gets_it_anew_when_it_is_back(
     page: Page, long: Path, service: Service, server: LocalSymbl
 ):
@@ -181,6 +182,22 @@ async def test_a_service_killed_in_the_middle_of_an_upload_gets_it_anew_when_it_
     assert [received.accepted for received in server.submissions] == [False, True]
 
 
+@pytest.mark.parametrize("supervised", [True])
+async def test_a_service_killed_before_its_answer_is_not_sent_the_recording_again(
+    page: Page, service: Service, server: LocalSymbl
+):
+    server.inject("slow:600", on="POST")
+    await choose(page, RECORDING)
+    await server.until(lambda: any(received.accepted for received in server.submissions))
+    await service.kill()
+    await service.start()
+
+    await expect(cards(page)).to_contain_text("Nobody knows whether it arrived.")
+    await expect(past(page)).to_have_count(1)
+    assert len(server.submissions) == 1
+
+
+@pytest.mark.parametrize("supervised", [False, True])
 async def test_a_service_killed_during_a_job_goes_on_with_it_and_so_does_the_page(
     page: Page, service: Service, server: LocalSymbl
 ):
