@@ -15,8 +15,9 @@ PostgreSQL.
 
 from symbl_aio.durable.duty import AfterDoubt
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
+from symbl_aio.durable.looking import OutboxStats
 from symbl_aio.durable.migration import migrate
-from symbl_aio.durable.outbox import Outbox, OutboxStats
+from symbl_aio.durable.outbox import Outbox
 from symbl_aio.durable.worker import Worker
 
 __all__ = [

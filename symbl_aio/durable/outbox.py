@@ -4,56 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Final, Self, TypeVar
 
-import sqlalchemy as sa
-from attrs import frozen
 from dbos import DBOSClient
-from sqlalchemy.exc import IntegrityError
 
-from symbl_aio import (
-    ClientClosedError,
-    Config,
-    ConfigurationError,
-    JobStatus,
-    NotFoundError,
-    WebhookReceiver,
-)
+from symbl_aio import ClientClosedError, Config, ConfigurationError, JobStatus, WebhookReceiver
 from symbl_aio._core.endpoints import check_id
 from symbl_aio.durable import engine, items
+from symbl_aio.durable.deciding import Deciding
+from symbl_aio.durable.entering import Entering
 from symbl_aio.durable.items import Item, ItemEvent, ItemState, Options
+from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
 from symbl_aio.durable.tables import SCHEMA, Database
 from symbl_aio.media import MediaLike
 
 T = TypeVar("T")
-Row: TypeAlias = sa.Row[Any]
 
 _LOOK_AGAIN: Final = 0.25
 """Seconds between two looks at an item, where nothing tells that it has changed."""
 _LONGEST_WAIT: Final = 30.0
 """Seconds between two looks at an item whose end is told."""
-_PAGE: Final = 500
-
-_CAN_BE_RETRIED: Final = frozenset(
-    {ItemState.FAILED, ItemState.LOST, ItemState.REFUSED, ItemState.BLOCKED}
-)
-
-
-@frozen
-class OutboxStats:
-    """What is in a database now.
-
-    ``counts`` has all states that occur. ``oldest``: seconds since the oldest item that is
-    queued was handed in. ``workers``: those that have started, and were neither closed nor
-    taken for dead by another.
-    """
-
-    counts: Mapping[ItemState, int]
-    oldest: float | None
-    workers: int
 
 
 class Outbox:
@@ -81,6 +54,7 @@ class Outbox:
         # Which says what is wrong with a secret.
         self._secret = Config(webhook_secret=webhook_secret).webhook_secret
         self._database = Database(database, schema)
+        self._looking = Looking(self._database)
         self._client: DBOSClient | None = None
 
     def __repr__(self) -> str:
@@ -164,127 +138,15 @@ class Outbox:
         self, conversation: str | None, media: MediaLike, options: Options | None, key: str | None
     ) -> Item:
         key = secrets.token_hex(16) if key is None else _check_key(key)
-        client = self._opened()
+        entering = Entering(self._database, self._opened())
         content = await items.write(media, options)
-        enter = partial(self._enter, client, conversation, content, key)
-        try:
-            return await self._call(enter)
-        except IntegrityError:
-            return await self._call(enter)  # somebody else was faster, and is there now
-
-    def _enter(self, client: DBOSClient, conversation: str | None, content: str, key: str) -> Item:
-        table = self._database.items
-        with self._database.begin() as connection:
-            known = connection.execute(sa.select(table).where(table.c.key == key)).first()
-            if known is not None:
-                self._check_same(connection, known, conversation, content)
-                return self._database.as_item(known)
-            name, number = self._take_number(connection, conversation, key)
-            entered = connection.execute(
-                sa.insert(table)
-                .values(
-                    key=key,
-                    conversation=name,
-                    number=number,
-                    opens=conversation is None,
-                    content=content,
-                    nonce=secrets.token_urlsafe(16),
-                    attempt=1,
-                    state=ItemState.QUEUED.value,
-                    queued_at=self._database.now,
-                )
-                .returning(table)
-            ).one()
-            self._enqueue(client, connection, entered)
-            return self._database.as_item(entered)
-
-    def _check_same(
-        self, connection: sa.Connection, known: Row, conversation: str | None, content: str
-    ) -> None:
-        if not items.is_same(known.content, content):
-            used_for = "other media or options"
-        elif known.opens != (conversation is None):
-            used_for = "a new conversation" if known.opens else "an append"
-        elif conversation is not None and self._lane(connection, conversation) != (
-            known.conversation
-        ):
-            used_for = "another conversation"
-        else:
-            return
-        raise ConfigurationError(
-            f"key {known.key!r} was used for {used_for}; give each submission a key of its own"
-        )
-
-    def _take_number(
-        self, connection: sa.Connection, conversation: str | None, key: str
-    ) -> tuple[str, int]:
-        """Give the conversation's name here, and the next number in it.
-
-        Until the transaction ends nobody else gets one, so numbers are in the order of
-        what was committed.
-        """
-        table = self._database.conversations
-        name = self._lane(connection, key if conversation is None else conversation)
-        if conversation is None:
-            if name is not None:
-                raise ConfigurationError(
-                    f"key {key!r} names a conversation that exists; give another key"
-                )
-            connection.execute(sa.insert(table).values(name=key, last=1))
-            return key, 1
-        if name is None:
-            self._check_no_item(connection, conversation)
-            connection.execute(
-                sa.insert(table).values(name=conversation, last=1, conversation_id=conversation)
-            )
-            return conversation, 1
-        number = connection.execute(
-            sa.update(table)
-            .where(table.c.name == name)
-            .values(last=table.c.last + 1)
-            .returning(table.c.last)
-        ).scalar_one()
-        return name, number
-
-    def _lane(self, connection: sa.Connection, conversation: str) -> str | None:
-        """Give a conversation's name here, if it is known, and hold it in a transaction."""
-        table = self._database.conversations
-        names = sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)
-        name: str | None = connection.execute(
-            sa.select(table.c.name)
-            .where(names)
-            .order_by(table.c.name != conversation)
-            .limit(1)
-            .with_for_update()
-        ).scalar()
-        return name
-
-    def _check_no_item(self, connection: sa.Connection, conversation: str) -> None:
-        table = self._database.items
-        opener = connection.execute(
-            sa.select(table.c.conversation).where(table.c.key == conversation)
-        ).scalar()
-        if opener is not None:
-            raise ConfigurationError(
-                f"conversation {conversation!r} is the key of an append; give {opener!r}, "
-                "which that was appended to"
-            )
-
-    def _enqueue(self, client: DBOSClient, connection: sa.Connection, row: Row) -> None:
-        engine.enqueue(
-            client,
-            connection,
-            row.key,
-            attempt=row.attempt,
-            conversation=row.conversation,
-            number=row.number,
-        )
+        return await self._call(partial(entering.enter, conversation, content, key))
 
     # Looking
 
     async def item(self, key: str) -> Item:
         """Give an item as it is now. Raises ``NotFoundError`` for an unknown key."""
-        return self._database.as_item(await self._call(partial(self._row, key)))
+        return self._database.as_item(await self._call(partial(self._looking.row, key)))
 
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
         """Wait until an item has ended, in whatever way, and give it.
@@ -294,7 +156,7 @@ class Outbox:
         """
         async with asyncio.timeout(timeout):
             while True:
-                row = await self._call(partial(self._row, key))
+                row = await self._call(partial(self._looking.row, key))
                 item = self._database.as_item(row)
                 if item.state.is_ending:
                     return item
@@ -329,49 +191,16 @@ class Outbox:
         """
         last = 0
         while True:
-            rows = await self._call(partial(self._page, state, conversation, last))
+            rows = await self._call(partial(self._looking.page, state, conversation, last))
             for row in rows:
                 yield self._database.as_item(row)
-            if len(rows) < _PAGE:
+            if len(rows) < PAGE:
                 return
             last = rows[-1].id
 
-    def _page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
-        table, conversations = self._database.items, self._database.conversations
-        query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)
-        if state is not None:
-            query = query.where(table.c.state == state.value)
-        if conversation is not None:
-            names = sa.select(conversations.c.name).where(
-                sa.or_(
-                    conversations.c.name == conversation,
-                    conversations.c.conversation_id == conversation,
-                )
-            )
-            query = query.where(table.c.conversation.in_(names))
-        with self._database.read() as connection:
-            return list(connection.execute(query))
-
     async def stats(self) -> OutboxStats:
         """Count what is there."""
-        return await self._call(self._stats)
-
-    def _stats(self) -> OutboxStats:
-        table, workers = self._database.items, self._database.workers
-        with self._database.read() as connection:
-            counts = connection.execute(
-                sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-            )
-            found = {ItemState(state): count for state, count in counts}
-            oldest = connection.execute(
-                sa.select(self._database.now - sa.func.min(table.c.queued_at)).where(
-                    table.c.state == ItemState.QUEUED.value
-                )
-            ).scalar()
-            there = connection.execute(
-                sa.select(sa.func.count()).select_from(workers).where(workers.c.beat > 0.0)
-            )
-            return OutboxStats(found, oldest, there.scalar_one())
+        return await self._call(self._looking.stats)
 
     # Hearing
 
@@ -393,9 +222,7 @@ class Outbox:
 
     def _hear(self, client: DBOSClient, nonce: str, job_id: str, raw_status: str) -> None:
         ended = JobStatus.parse(raw_status).is_terminal
-        table = self._database.items
-        with self._database.read() as connection:
-            row = connection.execute(sa.select(table).where(table.c.nonce == nonce)).first()
+        row = self._looking.row_of_nonce(nonce)
         if row is None:
             return
         # Of an accepted item only the end is news; of one in doubt every word is.
@@ -429,74 +256,8 @@ class Outbox:
         for name, given in (("conversation_id", conversation_id), ("job_id", job_id)):
             if given is not None:
                 check_id(name, given)
-        client = self._opened()
-        return await self._call(
-            partial(self._resolve, client, key, accepted, conversation_id, job_id)
-        )
-
-    def _resolve(
-        self,
-        client: DBOSClient,
-        key: str,
-        accepted: bool,
-        conversation_id: str | None,
-        job_id: str | None,
-    ) -> Item:
-        table, conversations = self._database.items, self._database.conversations
-        with self._database.begin() as connection:
-            row, conversation = self._hold(connection, key)
-            if row.state != ItemState.AMBIGUOUS.value:
-                raise ConfigurationError(
-                    f"item {key!r} is {row.state}, and only ambiguous ones are resolved"
-                )
-            if not accepted:
-                self._queue_again(client, connection, row, sent_by=None, sent_at=None)
-            else:
-                conversation_id = _conversation_id_of(row, conversation, conversation_id)
-                if job_id is not None:
-                    self._check_no_other_job(connection, row, job_id)
-                known = {"conversation_id": conversation_id, "job_id": job_id}
-                if job_id is None:
-                    connection.execute(
-                        sa.update(table)
-                        .where(table.c.key == key)
-                        .values(
-                            state=ItemState.COMPLETED.value,
-                            attempt=table.c.attempt + 1,
-                            error=None,
-                            ended_at=self._database.now,
-                            **known,
-                        )
-                    )
-                else:
-                    self._queue_again(
-                        client,
-                        connection,
-                        row,
-                        state=ItemState.ACCEPTED,
-                        accepted_at=self._database.now,
-                        **known,
-                    )
-            self._release(client, connection, row, is_blocked=True)
-            connection.execute(
-                sa.update(conversations)
-                .where(conversations.c.name == row.conversation)
-                .values(
-                    halted_by=None,
-                    conversation_id=conversation_id or conversation.conversation_id,
-                )
-            )
-        return self._database.as_item(self._row(key))
-
-    def _check_no_other_job(self, connection: sa.Connection, row: Row, job_id: str) -> None:
-        table = self._database.items
-        other = connection.execute(
-            sa.select(table.c.key).where(table.c.job_id == job_id).where(table.c.key != row.key)
-        ).scalar()
-        if other is not None:
-            raise ConfigurationError(
-                f"job_id {job_id!r} is that of item {other!r}; give that of item {row.key!r}"
-            )
+        deciding = Deciding(self._database, self._opened())
+        return await self._call(partial(deciding.resolve, key, accepted, conversation_id, job_id))
 
     async def retry(self, key: str) -> Item:
         """Send an item again that was refused, failed, was lost, or blocked.
@@ -506,131 +267,8 @@ class Outbox:
         other state, an ambiguous item is for ``resolve``; and while another item has to be
         resolved or sent again before. ``NotFoundError`` for an unknown key.
         """
-        return await self._call(partial(self._retry, self._opened(), key))
-
-    def _retry(self, client: DBOSClient, key: str) -> Item:
-        with self._database.begin() as connection:
-            row, conversation = self._hold(connection, key)
-            state = ItemState(row.state)
-            if state not in _CAN_BE_RETRIED:
-                remedy = "; say what became of it: resolve" if state is ItemState.AMBIGUOUS else ""
-                raise ConfigurationError(f"item {key!r} is {state.value}{remedy}")
-            if conversation.halted_by is not None:
-                raise ConfigurationError(
-                    f"item {conversation.halted_by!r} of the conversation is ambiguous; "
-                    "resolve that first"
-                )
-            is_blocked = conversation.conversation_id is None
-            if is_blocked and not row.opens:
-                raise ConfigurationError(
-                    f"item {row.conversation!r} has not opened the conversation; retry that first"
-                )
-            self._queue_again(
-                client,
-                connection,
-                row,
-                sent_by=None,
-                sent_at=None,
-                job_id=None,
-                conversation_id=None,
-                accepted_at=None,
-            )
-            self._release(client, connection, row, is_blocked=is_blocked)
-        return self._database.as_item(self._row(key))
-
-    def _release(
-        self, client: DBOSClient, connection: sa.Connection, row: Row, *, is_blocked: bool
-    ) -> None:
-        """Queue again what was blocked in the conversation of an item, in order.
-
-        While it ``is_blocked``, the next of the waiting items may be about to be: its
-        attempt under way finds that there is a newer one, and ends.
-        """
-        table = self._database.items
-        waiting = connection.execute(
-            sa.select(table)
-            .where(table.c.conversation == row.conversation)
-            .where(table.c.key != row.key)
-            .where(table.c.state.in_([ItemState.BLOCKED.value, ItemState.QUEUED.value]))
-            .order_by(table.c.number)
-            .with_for_update()
-        ).all()
-        for other in waiting:
-            if other.state == ItemState.BLOCKED.value:
-                self._queue_again(client, connection, other)
-            elif is_blocked:
-                self._queue_again(client, connection, other)
-                is_blocked = False
-
-    def _queue_again(
-        self,
-        client: DBOSClient,
-        connection: sa.Connection,
-        row: Row,
-        *,
-        state: ItemState = ItemState.QUEUED,
-        **changes: object,
-    ) -> None:
-        table = self._database.items
-        queued = connection.execute(
-            sa.update(table)
-            .where(table.c.key == row.key)
-            .values(
-                state=state.value,
-                attempt=table.c.attempt + 1,
-                error=None,
-                ended_at=None,
-                **changes,
-            )
-            .returning(table)
-        ).one()
-        self._enqueue(client, connection, queued)
-
-    # Rows
-
-    def _hold(self, connection: sa.Connection, key: str) -> tuple[Row, Row]:
-        """Give an item and its conversation, which nobody else changes meanwhile."""
-        table, conversations = self._database.items, self._database.conversations
-        row = connection.execute(
-            sa.select(table).where(table.c.key == key).with_for_update()
-        ).first()
-        row = _there(row, key)
-        conversation = connection.execute(
-            sa.select(conversations)
-            .where(conversations.c.name == row.conversation)
-            .with_for_update()
-        ).one()
-        return row, conversation
-
-    def _row(self, key: str) -> Row:
-        table = self._database.items
-        with self._database.read() as connection:
-            return _there(
-                connection.execute(sa.select(table).where(table.c.key == key)).first(), key
-            )
-
-
-def _conversation_id_of(row: Row, conversation: Row, given: str | None) -> str:
-    """Give the id of an accepted item's conversation, if there can be only one."""
-    if row.opens and given is None:
-        raise ConfigurationError(
-            f"conversation_id is missing: item {row.key!r} opens a conversation; "
-            "give the id that the server gave it"
-        )
-    known: str | None = given if row.opens else conversation.conversation_id
-    assert known is not None
-    if given is not None and given != known:
-        raise ConfigurationError(
-            f"conversation_id is {given!r}, but item {row.key!r} was appended to {known!r}; "
-            "leave it out"
-        )
-    return known
-
-
-def _there(row: Row | None, key: str) -> Row:
-    if row is None:
-        raise NotFoundError(404, f"no item has the key {key!r}")
-    return row
+        deciding = Deciding(self._database, self._opened())
+        return await self._call(partial(deciding.retry, key))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:

@@ -1,0 +1,190 @@
+"""Carry out what a person decides about an item: whether it was accepted, or to send it again."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from dbos import DBOSClient
+
+from symbl_aio import ConfigurationError
+from symbl_aio.durable.entering import enqueue
+from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.looking import there
+from symbl_aio.durable.tables import Database
+
+Row: TypeAlias = sa.Row[Any]
+
+_CAN_BE_RETRIED: Final = frozenset(
+    {ItemState.FAILED, ItemState.LOST, ItemState.REFUSED, ItemState.BLOCKED}
+)
+
+
+class Deciding:
+    """What ``Outbox.resolve`` and ``Outbox.retry`` do. All of it blocks."""
+
+    def __init__(self, database: Database, client: DBOSClient) -> None:
+        self._database = database
+        self._client = client
+
+    def resolve(
+        self, key: str, accepted: bool, conversation_id: str | None, job_id: str | None
+    ) -> Item:
+        """Take a person's word for what became of an ambiguous item."""
+        conversations = self._database.conversations
+        with self._database.begin() as connection:
+            row, conversation = self._hold(connection, key)
+            if row.state != ItemState.AMBIGUOUS.value:
+                raise ConfigurationError(
+                    f"item {key!r} is {row.state}, and only ambiguous ones are resolved"
+                )
+            if accepted:
+                found = _conversation_id_of(row, conversation, conversation_id)
+                row = self._accept(connection, row, found, job_id)
+            else:
+                found = conversation.conversation_id
+                row = self._send_again(connection, row)
+            connection.execute(
+                sa.update(conversations)
+                .where(conversations.c.name == row.conversation)
+                .values(halted_by=None, conversation_id=found)
+            )
+            self._release(connection, row, is_blocked=True)
+            return self._database.as_item(row)
+
+    def retry(self, key: str) -> Item:
+        """Send an item again that ended in some way that sending it again may help."""
+        with self._database.begin() as connection:
+            row, conversation = self._hold(connection, key)
+            state = ItemState(row.state)
+            if state not in _CAN_BE_RETRIED:
+                remedy = "; say what became of it: resolve" if state is ItemState.AMBIGUOUS else ""
+                raise ConfigurationError(f"item {key!r} is {state.value}{remedy}")
+            if conversation.halted_by is not None:
+                raise ConfigurationError(
+                    f"item {conversation.halted_by!r} of the conversation is ambiguous; "
+                    "resolve that first"
+                )
+            is_blocked = conversation.conversation_id is None
+            if is_blocked and not row.opens:
+                raise ConfigurationError(
+                    f"item {row.conversation!r} has not opened the conversation; retry that first"
+                )
+            row = self._send_again(connection, row)
+            self._release(connection, row, is_blocked=is_blocked)
+            return self._database.as_item(row)
+
+    def _accept(
+        self, connection: sa.Connection, row: Row, conversation_id: str, job_id: str | None
+    ) -> Row:
+        now = self._database.now
+        if job_id is None:
+            return self._change(
+                connection,
+                row,
+                ItemState.COMPLETED,
+                conversation_id=conversation_id,
+                ended_at=now,
+            )
+        table = self._database.items
+        others = sa.select(table.c.key).where(table.c.job_id == job_id, table.c.key != row.key)
+        if (other := connection.execute(others).scalar()) is not None:
+            raise ConfigurationError(
+                f"job_id {job_id!r} is that of item {other!r}; give that of item {row.key!r}"
+            )
+        return self._queue_again(
+            connection,
+            row,
+            ItemState.ACCEPTED,
+            conversation_id=conversation_id,
+            job_id=job_id,
+            accepted_at=now,
+        )
+
+    def _send_again(self, connection: sa.Connection, row: Row) -> Row:
+        return self._queue_again(
+            connection,
+            row,
+            sent_by=None,
+            sent_at=None,
+            job_id=None,
+            conversation_id=None,
+            accepted_at=None,
+            # A webhook call about what was sent before says nothing about this.
+            nonce=secrets.token_urlsafe(16),
+        )
+
+    def _release(self, connection: sa.Connection, row: Row, *, is_blocked: bool) -> None:
+        """Queue again what was blocked in the conversation of an item, in order.
+
+        While it ``is_blocked``, the next of the waiting items may be about to be: its
+        attempt under way finds that there is a newer one, and ends.
+        """
+        table = self._database.items
+        waiting = connection.execute(
+            sa.select(table)
+            .where(table.c.conversation == row.conversation)
+            .where(table.c.key != row.key)
+            .where(table.c.state.in_([ItemState.BLOCKED.value, ItemState.QUEUED.value]))
+            .order_by(table.c.number)
+            .with_for_update()
+        ).all()
+        blocked = [other for other in waiting if other.state == ItemState.BLOCKED.value]
+        queued = [other for other in waiting if other.state == ItemState.QUEUED.value]
+        for other in blocked + (queued[:1] if is_blocked else []):
+            self._queue_again(connection, other)
+
+    def _queue_again(
+        self,
+        connection: sa.Connection,
+        row: Row,
+        state: ItemState = ItemState.QUEUED,
+        **changes: object,
+    ) -> Row:
+        queued = self._change(connection, row, state, ended_at=None, **changes)
+        enqueue(self._client, connection, queued)
+        return queued
+
+    def _change(
+        self, connection: sa.Connection, row: Row, state: ItemState, **changes: object
+    ) -> Row:
+        """Change an item, so that no attempt which may still be under way has to do with it."""
+        table = self._database.items
+        return connection.execute(
+            sa.update(table)
+            .where(table.c.key == row.key)
+            .values(state=state.value, attempt=table.c.attempt + 1, deaths=0, error=None, **changes)
+            .returning(table)
+        ).one()
+
+    def _hold(self, connection: sa.Connection, key: str) -> tuple[Row, Row]:
+        """Give an item and its conversation, which nobody else changes meanwhile."""
+        table, conversations = self._database.items, self._database.conversations
+        row = connection.execute(
+            sa.select(table).where(table.c.key == key).with_for_update()
+        ).first()
+        row = there(row, key)
+        conversation = connection.execute(
+            sa.select(conversations)
+            .where(conversations.c.name == row.conversation)
+            .with_for_update()
+        ).one()
+        return row, conversation
+
+
+def _conversation_id_of(row: Row, conversation: Row, given: str | None) -> str:
+    """Give the id of an accepted item's conversation, if there can be only one."""
+    if row.opens and given is None:
+        raise ConfigurationError(
+            f"conversation_id is missing: item {row.key!r} opens a conversation; "
+            "give the id that the server gave it"
+        )
+    known: str | None = given if row.opens else conversation.conversation_id
+    assert known is not None
+    if given is not None and given != known:
+        raise ConfigurationError(
+            f"conversation_id is {given!r}, but item {row.key!r} was appended to {known!r}; "
+            "leave it out"
+        )
+    return known

@@ -1,0 +1,95 @@
+"""Find items, and count them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from symbl_aio import NotFoundError
+from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.tables import Database
+
+Row: TypeAlias = sa.Row[Any]
+
+PAGE: Final = 500
+"""Items that are read at once."""
+
+
+@frozen
+class OutboxStats:
+    """What is in a database now.
+
+    ``counts`` has all states that occur. ``oldest``: seconds since the oldest item that is
+    queued was handed in. ``workers``: those that have started, and were neither closed nor
+    taken for dead by another.
+    """
+
+    counts: Mapping[ItemState, int]
+    oldest: float | None
+    workers: int
+
+
+class Looking:
+    """What is read of a database. All of it blocks, and waits for nobody who writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def row(self, key: str) -> Row:
+        """Give an item's row. Raises ``NotFoundError``."""
+        table = self._database.items
+        with self._database.read() as connection:
+            return there(
+                connection.execute(sa.select(table).where(table.c.key == key)).first(), key
+            )
+
+    def row_of_nonce(self, nonce: str) -> Row | None:
+        """Give the row of the item whose webhook URL has this nonce, if there is one."""
+        table = self._database.items
+        with self._database.read() as connection:
+            return connection.execute(sa.select(table).where(table.c.nonce == nonce)).first()
+
+    def page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
+        """Give the next rows behind that of id ``last``."""
+        table, conversations = self._database.items, self._database.conversations
+        query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
+        if state is not None:
+            query = query.where(table.c.state == state.value)
+        if conversation is not None:
+            names = sa.select(conversations.c.name).where(
+                sa.or_(
+                    conversations.c.name == conversation,
+                    conversations.c.conversation_id == conversation,
+                )
+            )
+            query = query.where(table.c.conversation.in_(names))
+        with self._database.read() as connection:
+            return list(connection.execute(query))
+
+    def stats(self) -> OutboxStats:
+        """Count what is there."""
+        table, workers = self._database.items, self._database.workers
+        with self._database.read() as connection:
+            counts = connection.execute(
+                sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+            )
+            found = {ItemState(state): count for state, count in counts}
+            oldest = connection.execute(
+                sa.select(self._database.now - sa.func.min(table.c.queued_at)).where(
+                    table.c.state == ItemState.QUEUED.value
+                )
+            ).scalar()
+            there = connection.execute(
+                sa.select(sa.func.count()).select_from(workers).where(workers.c.beat > 0.0)
+            )
+            return OutboxStats(found, oldest, there.scalar_one())
+
+
+def there(row: Row | None, key: str) -> Row:
+    """Insist that there is an item of this key."""
+    if row is None:
+        raise NotFoundError(404, f"no item has the key {key!r}")
+    return row
