@@ -8,8 +8,9 @@ each step that was recorded gives what it gave. What the steps do is ``Duty``.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypedDict
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ _WORKFLOW: Final = "symbl.item"
 _TOPIC: Final = "symbl.webhook"
 _RESULT: Final = "ended"
 _APPLICATION: Final = "symbl-aio"
+_LONGEST: Final = 600.0
 _VERSION: Final = "symbl_aio.1"
 """Ours, and not a hash of the source: what an older release queued, a newer one goes on with.
 A step may be added within it, none removed or moved."""
@@ -50,7 +52,7 @@ class Duty(Protocol):
     def begin(self, workflow_id: str) -> None: ...
     def end(self, workflow_id: str) -> None: ...
     async def attempt(self, key: str, attempt: int) -> Report: ...
-    async def settle(self, key: str, attempt: int, job_id: str | None) -> Report: ...
+    async def settle(self, key: str, attempt: int, job_id: str | None, resent: int) -> Report: ...
     async def follow(self, key: str, attempt: int, hears: bool) -> Report: ...
 
 
@@ -63,8 +65,8 @@ async def _attempt(key: str, attempt: int) -> Report:
 
 
 @DBOS.step(name="symbl.settle")
-async def _settle(key: str, attempt: int, job_id: str | None) -> Report:
-    return await _duty.settle(key, attempt, job_id)
+async def _settle(key: str, attempt: int, job_id: str | None, resent: int) -> Report:
+    return await _duty.settle(key, attempt, job_id, resent)
 
 
 @DBOS.step(name="symbl.follow")
@@ -76,24 +78,38 @@ async def _follow(key: str, attempt: int, hears: bool) -> Report:
 async def _item(key: str) -> str:
     workflow_id = DBOS.workflow_id
     assert workflow_id is not None
-    attempt = int(workflow_id.rpartition("#")[2])
+    attempt = attempt_of(workflow_id)[1]
     _duty.begin(workflow_id)
     try:
         report = await _attempt(key, attempt)
+        looks, resent, ask = 0, 0, False
         while report["state"] in ("again", "unknown", "accepted"):
-            if report["state"] == "again":
+            before = report["state"]
+            if before == "again":
                 report = await _attempt(key, attempt)
-            elif report["state"] == "unknown":
-                told = await DBOS.recv_async(_TOPIC, _duty.patience)
-                report = await _settle(key, attempt, None if told is None else told["job_id"])
+                ask = False
+            elif before == "unknown":
+                told = await DBOS.recv_async(_TOPIC, _longer(_duty.patience, looks))
+                job_id = None if told is None else told["job_id"]
+                report = await _settle(key, attempt, job_id, resent)
+                resent += report["state"] == "again"
+                ask = True  # the end of the job may be what was told
+            elif report["hears"] and not ask:
+                told = await DBOS.recv_async(_TOPIC, _longer(_duty.interval, looks))
+                ask = told is None or told["ended"]
             else:
-                told = await DBOS.recv_async(_TOPIC, _duty.interval) if report["hears"] else None
-                if told is None or told["ended"]:
-                    report = await _follow(key, attempt, report["hears"])
+                report = await _follow(key, attempt, report["hears"])
+                ask = False
+            looks = looks + 1 if report["state"] == before else 0
         await DBOS.set_event_async(_RESULT, report["state"])
         return report["state"]
     finally:
         _duty.end(workflow_id)
+
+
+def _longer(seconds: float, looks: int) -> float:
+    """Wait longer each time, after a while: what is looked at for days is to cost few rows."""
+    return min(max(seconds, _LONGEST), seconds * 2.0 ** max(0, looks - 8))
 
 
 # For any process
@@ -102,6 +118,12 @@ async def _item(key: str) -> str:
 def workflow_id(key: str, attempt: int) -> str:
     """Name the workflow of an item's attempt: the first, and one each time it is queued again."""
     return f"{key}#{attempt}"
+
+
+def attempt_of(workflow_id: str) -> tuple[str, int]:
+    """Give the key and the number of the attempt that a workflow was named after."""
+    key, _, attempt = workflow_id.rpartition("#")
+    return key, int(attempt)
 
 
 def migrate(database: Database, role: str | None = None) -> None:
@@ -173,12 +195,20 @@ def purge(client: DBOSClient, workflow_ids: list[str]) -> None:
 
 
 async def launch(
-    database: Database, duty: Duty, *, worker: str, concurrency: int, interval: float
+    database: Database,
+    duty: Duty,
+    *,
+    worker: str,
+    concurrency: int,
+    interval: float,
+    time_to_live: float,
 ) -> None:
     """Begin to work. ``concurrency``: items under way in all workers of the database.
 
-    The engine takes over the default executor of the loop that this is called on, and
-    exists once in a process.
+    PostgreSQL ends a transaction of one who is paused in the middle of it within half of
+    ``time_to_live`` (seconds), so that it holds up nobody who takes over. The engine takes
+    over the default executor of the loop that this is called on, and exists once in a
+    process.
     """
     global _duty
     _duty = duty
@@ -193,6 +223,7 @@ async def launch(
             "log_level": "CRITICAL",
             "max_executor_threads": 8,
             "sys_db_pool_size": 10,
+            "sys_db_idle_transaction_timeout_sec": time_to_live / 2,
             "notification_listener_polling_interval_sec": min(0.1, interval),
             "run_migrations": False,
         }
@@ -219,20 +250,70 @@ async def under_way(worker: str | None = None) -> dict[str, str]:
     return {one.workflow_id: one.executor_id or "" for one in found}
 
 
+async def broken_off() -> list[str]:
+    """Give the workflows that ended in a way that none should end."""
+    found = await DBOS.list_workflows_async(
+        status=["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+        name=_WORKFLOW,
+        load_input=False,
+        load_output=False,
+    )
+    return [one.workflow_id for one in found]
+
+
 async def take_over(workflow_ids: Iterable[str]) -> None:
     """Put workflows back into the queue, whoever was said to work on them."""
     await DBOS.resume_workflows_async(list(workflow_ids), queue_name=QUEUE)
 
 
-async def shut() -> None:
-    """End the engine; workflows under way stay as they are. Not by its own executor."""
-    with ThreadPoolExecutor(1, "symbl_aio ending") as ending:
-        await asyncio.get_running_loop().run_in_executor(ending, DBOS.destroy)
+def hand_over(database: Database, worker: str) -> None:
+    """Put back into the queue what a worker had, now that its engine has ended. Blocks."""
+    client = connect(database)
+    try:
+        had = client.list_workflows(
+            status="PENDING",
+            queue_name=QUEUE,
+            executor_id=worker,
+            load_input=False,
+            load_output=False,
+        )
+        if had:
+            client.resume_workflows([one.workflow_id for one in had], queue_name=QUEUE)
+    finally:
+        client.destroy()
 
 
-def is_running() -> bool:
-    """Say whether the host runs the engine for itself: there is one to a process."""
+_here = threading.Lock()
+
+
+def take_place() -> bool:
+    """Take the one place that a process has for the engine; false if it is taken."""
     import dbos._dbos
 
     instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
-    return instance is not None
+    return instance is None and _here.acquire(blocking=False)
+
+
+def give_place() -> None:
+    """Give back what ``take_place`` took."""
+    _here.release()
+
+
+async def shut(within: float) -> None:
+    """End the engine; workflows under way stay as they are.
+
+    Not by its own executor, and not for longer than ``within`` seconds: during an outage
+    of the database its threads sleep, and end when they wake.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def destroy() -> None:
+        DBOS.destroy()
+        with suppress(RuntimeError):  # nobody has waited for it
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=destroy, name="symbl_aio ending", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await ended.wait()

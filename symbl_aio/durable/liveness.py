@@ -1,8 +1,8 @@
 """Say that this worker lives, notice those that do not, and take over what they had.
 
 A worker whose row is gone was declared dead, and must not send: each send is noted in a
-transaction that holds the row (``duty``), so that a worker which was paused and wakes up
-finds out before its last byte.
+transaction that holds the row (``Records.note``), so that a worker which was paused and
+wakes up finds out before its last byte.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError
 from symbl_aio.durable import engine
+from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
-_FIT: Final = 0.6
+_FRESH: Final = 0.6
 """Share of the time to live after which a worker that could not say so sends nothing more."""
+_RESIGNED: Final = 0.0
+"""A beat, of a worker that has handed over what it had."""
+_DEAD: Final = -1.0
+"""A beat, of a worker that is known to be dead."""
 
 
 class Liveness:
     """The heartbeat of one worker, and its watch over the others.
 
-    ``beat`` and ``time_to_live`` are seconds.
+    ``beat`` and ``time_to_live`` are seconds. ``alone``: no other worker can be alive.
     """
 
     def __init__(
@@ -40,52 +45,58 @@ class Liveness:
         *,
         beat: float,
         time_to_live: float,
+        alone: bool,
     ) -> None:
         self._database = database
         self._worker = worker
         self._beat_every = beat
         self._time_to_live = time_to_live
-        self._last_beat = monotonic()
+        self._alone = alone
+        self._last_beat = self._well_since = monotonic()
         self._fit = asyncio.Event()
         self._leaving = False
         self.declared_dead = asyncio.Event()
         """Set when others took this worker for dead: it must end, and come back anew."""
 
+    def is_fresh(self) -> bool:
+        """Say whether this worker could say just now that it lives."""
+        return monotonic() - self._last_beat <= _FRESH * self._time_to_live
+
     async def wait_until_fit(self) -> None:
         """Wait while this worker must not send: it leaves, or could not say that it lives."""
-        while self._leaving or monotonic() - self._last_beat > _FIT * self._time_to_live:
+        while self._leaving or not self.is_fresh():
             self._fit.clear()
             await self._fit.wait()
 
     def leave(self) -> None:
-        """Send nothing more."""
+        """Begin to send nothing more."""
         self._leaving = True
 
     async def begin(self) -> None:
         """Enter the row of this worker, before it takes anything on."""
         await self._database.call(self._enter)
-        self._last_beat = monotonic()
+        self._last_beat = self._well_since = monotonic()
 
     def _enter(self) -> None:
-        with self._database.begin() as connection:
-            connection.execute(
-                sa.insert(self._database.workers).values(id=self._worker, beat=self._database.now)
-            )
-
-    async def end(self) -> None:
-        """Let the others take over at once."""
-        await self._database.call(self._resign)
-
-    def _resign(self) -> None:
         table = self._database.workers
         with self._database.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.id == self._worker).values(beat=0.0))
+            if self._alone:
+                connection.execute(sa.update(table).where(table.c.beat > 0.0).values(beat=_DEAD))
+            connection.execute(sa.insert(table).values(id=self._worker, beat=self._database.now))
+
+    def resign(self) -> None:
+        """Let the others take over at once what may be left. Blocks."""
+        table = self._database.workers
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table).where(table.c.id == self._worker).values(beat=_RESIGNED)
+            )
 
     # The heart
 
     async def beat(self) -> None:
         """Say again and again that this worker lives, until cancelled."""
-        while not self.declared_dead.is_set():
+        while True:
             began = monotonic()
             try:
                 async with asyncio.timeout(self._time_to_live / 3):
@@ -93,20 +104,25 @@ class Liveness:
             except Exception as error:  # an outage: the gate shuts by itself, nobody leaves
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
             else:
-                if known:
-                    self._last_beat = began
-                    self._fit.set()
-                else:
-                    _LOG.warning("worker %s was taken for dead and stops", self._worker)
+                if not known:
+                    _LOG.warning("worker %s was taken for dead", self._worker)
                     self.leave()
                     self.declared_dead.set()
+                    return
+                if not self.is_fresh():
+                    self._well_since = monotonic()
+                self._last_beat = began
+                self._fit.set()
             await asyncio.sleep(self._beat_every)
 
     def _renew(self) -> bool:
         table = self._database.workers
         with self._database.begin() as connection:
             renewed = connection.execute(
-                sa.update(table).where(table.c.id == self._worker).values(beat=self._database.now)
+                sa.update(table)
+                .where(table.c.id == self._worker)
+                .where(table.c.beat > 0.0)
+                .values(beat=self._database.now)
             )
             return renewed.rowcount == 1
 
@@ -118,20 +134,16 @@ class Liveness:
         ``active``: the workflows that really run here, by id.
         """
         suspects: set[str] = set()
-        await asyncio.sleep(self._time_to_live)  # everybody may have come up again just now
         while True:
-            await asyncio.sleep(self._beat_every)
-            if monotonic() - self._last_beat > _FIT * self._time_to_live:
-                await asyncio.sleep(self._time_to_live)  # after an outage: let them beat first
-                continue
             try:
-                suspects = await self._look(suspects, active)
+                if self.is_fresh():
+                    suspects = await self._look(suspects, active)
             except Exception as error:
                 _LOG.warning("looking after the others failed (%s)", type(error).__name__)
+            await asyncio.sleep(self._beat_every)
 
     async def _look(self, suspects: set[str], active: Collection[str]) -> set[str]:
         working = await engine.under_way()
-        living = await self._database.call(self._living)
         stranded = {
             workflow
             for workflow, worker in working.items()
@@ -141,37 +153,67 @@ class Liveness:
         if lost := stranded & suspects:
             _LOG.warning("%d items that were never begun are queued again", len(lost))
             await engine.take_over(lost)
+        # After an outage, or when all come up at once, each has the time to say that it lives.
+        patient = monotonic() - self._well_since < self._time_to_live
+        living = await self._database.call(partial(self._living, patient))
         for worker in set(working.values()) - living - {self._worker}:
-            if await self._database.call(partial(self._claim, worker)):
-                # Only now, since what was listed before may be somebody else's by now.
-                left = await engine.under_way(worker)
-                if left:
-                    _LOG.warning("%d items of worker %s are taken over", len(left), worker)
-                    await engine.take_over(left)
+            await self._bury(worker, patient)
         return stranded - lost
 
-    def _living(self) -> set[str]:
+    async def _bury(self, worker: str, patient: bool) -> None:
+        beat = await self._database.call(partial(self._claim, worker, patient))
+        if beat is None:
+            return
+        # Only now, since what was listed before may be somebody else's by now.
+        left = await engine.under_way(worker)
+        if not left:
+            return
+        _LOG.warning("%d items of worker %s are taken over", len(left), worker)
+        if beat != _RESIGNED:
+            await self._database.call(partial(self._count_death, left))
+        await engine.take_over(left)
+
+    def _limit(self, patient: bool) -> sa.ColumnElement[float]:
+        """Give the beat up to which a worker is dead."""
+        if patient:
+            return sa.literal(_RESIGNED)
+        return self._database.now - self._time_to_live
+
+    def _living(self, patient: bool) -> set[str]:
         table = self._database.workers
-        with self._database.begin() as connection:
-            alive = table.c.beat > self._database.now - self._time_to_live
+        with self._database.read() as connection:
+            alive = table.c.beat > self._limit(patient)
             return set(connection.execute(sa.select(table.c.id).where(alive)).scalars())
 
-    def _claim(self, worker: str) -> bool:
-        """Declare a worker dead; only one of those who do wins."""
+    def _claim(self, worker: str, patient: bool) -> float | None:
+        """Declare a worker dead, and give its last beat; only one of those who do wins."""
         table = self._database.workers
         with self._database.begin() as connection:
-            dead = connection.execute(
+            beat: float | None = connection.execute(
                 sa.delete(table)
                 .where(table.c.id == worker)
-                .where(table.c.beat <= self._database.now - self._time_to_live)
-            )
-            if dead.rowcount:
-                return True
+                .where(table.c.beat <= self._limit(patient))
+                .returning(table.c.beat)
+            ).scalar()
+            if beat is not None:
+                return beat
             known = connection.execute(sa.select(table.c.id).where(table.c.id == worker)).first()
             if known is None:
                 # Who declared it dead died before taking over: there is one winner again.
-                connection.execute(sa.insert(table).values(id=worker, beat=0.0))
-            return False
+                connection.execute(sa.insert(table).values(id=worker, beat=_DEAD))
+            return None
+
+    def _count_death(self, workflow_ids: Collection[str]) -> None:
+        """Note for what was not accepted yet that a worker died with it."""
+        table = self._database.items
+        keys = [engine.attempt_of(one)[0] for one in workflow_ids]
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.key.in_(keys))
+                .where(table.c.state == ItemState.QUEUED.value)
+                .values(deaths=table.c.deaths + 1)
+            )
 
 
 class SoleWorker:

@@ -23,6 +23,7 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio.durable import engine
+from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.duty import AfterDoubt, Duty
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
@@ -33,6 +34,9 @@ T = TypeVar("T")
 _LOG = logging.getLogger("symbl_aio.durable")
 _CONNECTIONS: Final = 8
 _PURGE_EVERY: Final = 3600.0
+_LOOK_AFTER_BROKEN_EVERY: Final = 60.0
+_ENDING: Final = 5.0
+"""Seconds that the engine, and the database, are given at the end."""
 
 
 class Worker:
@@ -101,9 +105,10 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
         self._sole: SoleWorker | None = None
-        self._duty: Duty
-        self._liveness: Liveness
+        self._liveness: Liveness | None = None
+        self._duty: Duty | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         """New for every start, never used again."""
 
@@ -127,99 +132,157 @@ class Worker:
         """
         if self._thread is not None:
             raise ConfigurationError("the worker was started already; make a new one")
-        if engine.is_running():
+        if not engine.take_place():
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
             )
-        if (file := self._database.file) is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._sole = SoleWorker(file)
+        try:
+            if (file := self._database.file) is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._sole = SoleWorker(file)
+        except BaseException:
+            engine.give_place()
+            raise
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="symbl_aio worker", daemon=True
-        )
+        self._thread = threading.Thread(target=self._live, name="symbl_aio worker", daemon=True)
         self._thread.start()
         try:
             await self._inside(self._start())
         except BaseException:
-            await self._end_thread()
+            await self._end(0.0)
             raise
 
     async def aclose(self, timeout: float = 10.0) -> None:
         """Stop: send nothing more, give uploads that have started ``timeout`` seconds.
 
         Jobs that run on are followed by the next worker, at once; so is all that waits.
+        Cancelling it ends the waiting, not the closing.
         """
-        if self._thread is None or not self._thread.is_alive():
-            return
-        await self._inside(self._stop(timeout))
-        await self._end_thread()
+        if self._thread is not None and self._thread.is_alive():
+            await asyncio.shield(asyncio.ensure_future(self._end(timeout)))
 
     async def wait_until_dead(self) -> None:
-        """Wait until the other workers took this one for dead; it has to be closed then."""
+        """Wait until the other workers took this one for dead, because it was silent for so long.
+
+        It has stopped by itself then, and has to be closed; start another one.
+        """
+        if self._liveness is None:
+            raise ConfigurationError("the worker was not started")
         await self._inside(self._liveness.declared_dead.wait())
+
+    async def _end(self, timeout: float) -> None:
+        assert self._thread is not None
+        await self._inside(self._stop(timeout))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        if self._sole is not None:
+            self._sole.release()
+        engine.give_place()
+
+    async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the worker's own loop, for somebody in another one."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     # In the worker's own thread
 
-    async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+    def _live(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(_end_tasks())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     async def _start(self) -> None:
-        await self._database.call(lambda: engine.migrate(self._database))
-        self._liveness = Liveness(
+        await self._database.call(partial(engine.migrate, self._database))
+        await self._client.start()
+        liveness = Liveness(
             self._database,
             self.id,
             beat=self._heartbeat,
             time_to_live=self._time_to_live,
+            alone=self._sole is not None,
         )
-        await self._client.start()
-        self._duty = Duty(
+        await liveness.begin()  # before the first claim
+        self._liveness = liveness
+        self._duty = duty = Duty(
             self._database,
             self._client,
-            self._liveness,
+            liveness,
             self.id,
             after_doubt=self._after_doubt,
             patience=min(15.0, self._doubt_for / 4),
             doubt_for=self._doubt_for,
-            interval=30.0,
+            # Webhooks tell the end; to ask is for those that got lost.
+            interval=2 * self._config.polls.ceiling,
         )
-        await self._liveness.begin()  # before the first claim
         await engine.launch(
             self._database,
-            self._duty,
+            duty,
             worker=self.id,
             concurrency=self._concurrency,
             interval=self._look_every,
+            time_to_live=self._time_to_live,
         )
         self._tasks = [
             self._loop.create_task(work)
             for work in (
-                self._liveness.beat(),
-                self._liveness.watch(self._duty.active),
+                liveness.beat(),
+                liveness.watch(duty.active),
+                self._stop_when_dead(liveness),
+                self._begin_anew(),
                 self._purge(),
             )
         ]
 
     async def _stop(self, timeout: float) -> None:
-        self._liveness.leave()
-        await self._client.aclose(drain="uploads", timeout=timeout)
-        for task in self._tasks:
-            task.cancel()
-        await engine.shut()
-        rest = asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        await self._liveness.end()
-        self._database.close()
+        """Stop, once: whoever comes later waits for the same end."""
+        if self._stopping is None:
+            self._stopping = self._loop.create_task(self._stop_now(timeout))
+        await asyncio.shield(self._stopping)
 
-    async def _end_thread(self) -> None:
-        assert self._thread is not None
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        await asyncio.to_thread(self._thread.join)
-        self._loop.close()
-        if self._sole is not None:
-            self._sole.release()
+    async def _stop_now(self, timeout: float) -> None:
+        if self._liveness is not None:
+            self._liveness.leave()
+        try:
+            await self._client.aclose(drain="uploads", timeout=timeout)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await engine.shut(_ENDING)
+            if self._duty is not None:
+                await self._duty.leave()
+            if self._liveness is not None:
+                await self._hand_over(self._liveness)
+            self._database.close()
+
+    async def _hand_over(self, liveness: Liveness) -> None:
+        """Let the others go on at once, now that nothing happens here any more."""
+        try:
+            async with asyncio.timeout(_ENDING):
+                await self._database.call(partial(engine.hand_over, self._database, self.id))
+                await self._database.call(liveness.resign)
+        except Exception as error:
+            _LOG.warning(
+                "what worker %s had waits for its time to live to pass (%s)",
+                self.id,
+                type(error).__name__,
+            )
+
+    async def _stop_when_dead(self, liveness: Liveness) -> None:
+        await liveness.declared_dead.wait()
+        # Whatever it takes on is taken away from it: it must take on nothing more.
+        await self._stop(0.0)
+
+    async def _begin_anew(self) -> None:
+        """Look after what the engine broke off, now and then."""
+        while True:
+            try:
+                broken = await engine.broken_off()
+                number = await self._database.call(partial(queue_again, self._database, broken))
+                if number:
+                    _LOG.warning("%d items that were broken off are queued again", number)
+            except Exception as error:
+                _LOG.warning("looking after broken items failed (%s)", type(error).__name__)
+            await asyncio.sleep(_LOOK_AFTER_BROKEN_EVERY)
 
     async def _purge(self) -> None:
         """Forget what ended long ago, now and then."""
@@ -230,3 +293,10 @@ class Worker:
             except Exception as error:
                 _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
             await asyncio.sleep(_PURGE_EVERY)
+
+
+async def _end_tasks() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
