@@ -10,6 +10,11 @@ from symbl_aio.contrib.journal import JobJournal
 from tests.support import QUICK
 
 
+def say(*words: str) -> None:
+    sys.stdout.write(" ".join(words) + "\n")
+    sys.stdout.flush()
+
+
 async def main(base_url: str, directory: str, count: int) -> None:
     journal = JobJournal(directory)
     config = Config(base_url=base_url, **QUICK)
@@ -17,11 +22,11 @@ async def main(base_url: str, directory: str, count: int) -> None:
         Credentials("app", "secret"), config=config, observers=[journal]
     ) as symbl:
         resumed = await journal.resume(symbl)
-        print("resumed", *(job.id for job in resumed), flush=True)
+        say("resumed", *(job.id for job in resumed))
         for number in range(count):
             job = await symbl.submit(Text(f"Sentence {number}."))
-            print("accepted", job.id, flush=True)
-        print("ready", flush=True)
+            say("accepted", job.id)
+        say("ready")
         await asyncio.Event().wait()
 
 

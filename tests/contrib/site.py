@@ -111,26 +111,33 @@ class Heard:
 
 
 @frozen
-class Site:
-    """A running service. ``POST /recordings`` passes uploads through, ``/forms`` reads fields."""
+class Address:
+    """Where a service is, for visitors who write by hand."""
 
     url: str
+
+    def head(self, path: str, *headers: str, method: str = "POST") -> bytes:
+        """Write the head of a request."""
+        host = self.url.removeprefix("http://")
+        return "\r\n".join(
+            [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]
+        ).encode()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return await asyncio.open_connection(host, int(port))
+
+
+@frozen
+class Site(Address):
+    """A running service. ``POST /recordings`` passes uploads through, ``/forms`` reads fields."""
+
     symbl: Embedded
     heard: Heard
 
     @property
     def client(self) -> SymblClient:
         return self.symbl.client
-
-    def head(self, path: str, *headers: str, method: str = "POST") -> bytes:
-        """Write the head of a request by hand."""
-        host = self.url.removeprefix("http://")
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]
-        return "\r\n".join(lines).encode()
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, port = self.url.removeprefix("http://").split(":")
-        return await asyncio.open_connection(host, int(port))
 
 
 def told(job: Job) -> dict[str, str | None]:

