@@ -6,9 +6,10 @@ What ``contrib.fastapi`` and ``contrib.aiohttp`` have in common.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from symbl_aio import (
     ClientClosedError,
@@ -16,7 +17,9 @@ from symbl_aio import (
     ConfigurationError,
     CredentialsLike,
     Drain,
+    Event,
     Job,
+    JobEnded,
     JobStatus,
     NotFoundError,
     Observer,
@@ -28,6 +31,9 @@ from symbl_aio.contrib.journal import JobJournal
 
 if TYPE_CHECKING:
     from symbl_aio.durable import Outbox
+
+
+_MOST_REMEMBERED: Final = 10_000
 
 
 class Embedded:
@@ -67,6 +73,7 @@ class Embedded:
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None
         self._closing = asyncio.Event()
+        self._ended: OrderedDict[str, str] = OrderedDict()
 
     @property
     def client(self) -> SymblClient:
@@ -98,7 +105,9 @@ class Embedded:
     async def __aenter__(self) -> Self:
         journal: tuple[Observer, ...] = () if self._journal is None else (self._journal,)
         client = SymblClient(
-            self._credentials, config=self._config, observers=(*journal, *self._observers)
+            self._credentials,
+            config=self._config,
+            observers=(*journal, self._remember, *self._observers),
         )
         await client.start()
         opened: OpenOutbox | None = None
@@ -137,6 +146,13 @@ class Embedded:
             if self._journal is not None:
                 self._journal.close()
 
+    def _remember(self, event: Event) -> None:
+        """Keep the conversation of a job that ended, which the API does not tell by the job."""
+        if isinstance(event, JobEnded) and event.conversation_id is not None:
+            self._ended[event.job_id] = event.conversation_id
+            if len(self._ended) > _MOST_REMEMBERED:
+                self._ended.popitem(last=False)
+
     def stop_streams(self) -> None:
         """End all streams of events now: the service is about to stop."""
         self._closing.set()
@@ -159,7 +175,7 @@ class Embedded:
         if job_id.lstrip().startswith("{"):
             # A token would also say to which conversation the job adds, and a visitor may lie.
             raise NotFoundError(404, "a job is named by its id")
-        job = self.client.job(job_id)
+        job = self.client.job(job_id, self._ended.get(job_id))
         if job.status is not JobStatus.UNKNOWN:
             return job, job.status
         return job, await self.client.job_status(job_id)
