@@ -1,0 +1,102 @@
+"""What is aiohttp.web's own: where the client is found, and routes of one's own."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from symbl_aio import ServerError, Text
+from symbl_aio.contrib.aiohttp import CLIENT, Symbl, upload_through
+from symbl_aio.testing import LocalSymbl
+from tests.contrib.site import aiohttp_serving, get, listening, post, settings
+from tests.support import mp4_bytes
+
+RECORDING = mp4_bytes(100_000)
+
+
+async def take(request: web.Request) -> web.Response:
+    return web.json_response({"job": (await upload_through(request)).id})
+
+
+async def test_the_client_is_in_the_application(server: LocalSymbl):
+    symbl, app = Symbl(**settings(server)), web.Application()
+    symbl.setup(app, prefix="")
+
+    async def stats(request: web.Request) -> web.Response:
+        assert request.app[CLIENT] is symbl.client
+        return web.json_response({"jobs": request.app[CLIENT].stats().jobs})
+
+    app.router.add_get("/stats", stats)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        assert await get(f"{url}/stats") == (200, {"jobs": 0})
+
+
+async def test_an_application_below_finds_the_client_and_the_errors(server: LocalSymbl):
+    symbl, app, below = Symbl(**settings(server)), web.Application(), web.Application()
+    symbl.attach(app)
+    below.router.add_post("/recordings", take)
+    app.add_subapp("/below", below)
+
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        assert (await post(f"{url}/below/recordings", RECORDING))[0] == 200
+        status, told, headers = await post(f"{url}/below/recordings", b"no recording")
+    assert (status, told["error"]) == (415, "MediaRejectedError")
+    assert headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_large_body_is_no_matter_of_client_max_size(server: LocalSymbl):
+    symbl, app = Symbl(**settings(server)), web.Application(client_max_size=10)
+    symbl.attach(app)
+    app.router.add_post("/recordings", take)
+
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        assert (await post(f"{url}/recordings", RECORDING))[0] == 200
+
+
+async def test_jobs_may_need_a_login_while_webhooks_stay_open(server: LocalSymbl):
+    symbl, app = Symbl(**settings(server)), web.Application()
+
+    @web.middleware
+    async def login(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.headers.get("X-Key") != "open":
+            raise web.HTTPUnauthorized
+        return await handler(request)
+
+    private = web.Application(middlewares=[login])
+    private.add_routes(symbl.job_routes())
+    symbl.attach(app)
+    app.add_routes(symbl.webhook_routes("/hooks"))
+    app.add_subapp("/private", private)
+
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        job = await symbl.client.submit(Text("Hello."))
+        async with aiohttp.ClientSession() as visitor:
+            async with visitor.get(f"{url}/private/jobs/{job.id}") as answer:
+                assert answer.status == 401
+            async with visitor.post(f"{url}/hooks/webhooks/a/b") as answer:
+                assert answer.status == 404
+        assert (await get(f"{url}/private/jobs/{job.id}", {"X-Key": "open"}))[0] == 200
+
+
+async def test_the_operator_is_told_what_the_visitor_is_not(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+):
+    symbl, app = Symbl(**settings(server)), web.Application()
+    symbl.setup(app)
+
+    async def broken(_request: web.Request) -> web.Response:
+        raise ServerError(500, "with the secret hunter2")
+
+    app.router.add_get("/broken", broken)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        status, told = await get(f"{url}/broken")
+    assert status == 502
+    assert "hunter2" not in str(told)
+    assert "hunter2" in caplog.text
