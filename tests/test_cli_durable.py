@@ -9,18 +9,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from symbl_aio import Text, TextOptions
+from symbl_aio import Config, Credentials, Text, TextOptions
 from symbl_aio.cli import outbox as words
 from symbl_aio.cli import work
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
+from tests.support import QUICK
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 PATIENT = 20.0
+SECRET = "shared-4711"
 
 
 @pytest.fixture
@@ -30,7 +33,12 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def shell(server: LocalSymbl, url: str) -> Shell:
-    return Shell(SYMBL_BASE_URL=server.base_url, SYMBL_AIO_DATABASE=url, **CREDENTIALS)
+    return Shell(
+        SYMBL_BASE_URL=server.base_url,
+        SYMBL_AIO_DATABASE=url,
+        SYMBL_AIO_WEBHOOK_SECRET=SECRET,
+        **CREDENTIALS,
+    )
 
 
 @pytest.fixture
@@ -40,8 +48,17 @@ async def outbox(url: str) -> AsyncIterator[Outbox]:
 
 
 @asynccontextmanager
-async def working(shell: Shell, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a worker that has started, and stop it in the end if it did not."""
+async def working(server: LocalSymbl, url: str, **settings: Any) -> AsyncIterator[Worker]:
+    """Run a worker in this process, where it starts sooner."""
+    config = Config(base_url=server.base_url, **QUICK)
+    given = {"look_every": 0.02, **settings}
+    async with Worker(url, Credentials("app", "secret"), config=config, **given) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def running(shell: Shell, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the command until it is ready, and kill it in the end if it still runs."""
     process = await shell.start("worker", "--json", *options)
     try:
         assert process.stdout is not None
@@ -59,24 +76,31 @@ async def working(shell: Shell, *options: str) -> AsyncIterator[asyncio.subproce
 # worker
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.durable)]
+)
 async def test_a_worker_sends_what_is_there_and_stops_when_it_is_asked_to(
     number, shell, server, outbox
 ):
+    server.inject("no_webhook")
+    server.hold_jobs()
     await outbox.submit(Text("Hello."), key="monday")
-    async with working(shell) as process:
-        item = await outbox.result("monday", timeout=PATIENT)
+    hooks = ("--webhook-base-url", "http://127.0.0.1:1/hooks")
+    async with running(shell, *hooks) as process:
+        await server.until(lambda: server.unfinished == 1)
         process.send_signal(number)
         ended = await shell.end(process)
 
-    assert (item.state, len(server.submissions)) == (ItemState.COMPLETED, 1)
+    (received,) = server.submissions
     assert (ended.code, ended.err) == (0, "")
+    assert received.parameters["webhookUrl"].startswith("http://127.0.0.1:1/hooks/")
+    assert SECRET not in ended.out
 
 
 async def test_a_worker_that_was_taken_for_dead_says_so_with_a_code_of_its_own(
     shell, outbox, tmp_path
 ):
-    async with working(shell, "--time-to-live", "0.6") as process:
+    async with running(shell, "--time-to-live", "0.6") as process:
         with closing(sqlite3.connect(tmp_path / "outbox.db", timeout=PATIENT)) as database:
             database.execute("delete from symbl_worker")
             database.commit()
@@ -88,8 +112,8 @@ async def test_a_worker_that_was_taken_for_dead_says_so_with_a_code_of_its_own(
     assert "Traceback" not in ended.err
 
 
-async def test_a_second_worker_of_a_file_is_wrong_usage(shell, outbox):
-    async with working(shell):
+async def test_a_second_worker_of_a_file_is_wrong_usage(shell, server, url):
+    async with working(server, url):
         ended = await shell.end(await shell.start("worker"))
 
     assert (ended.code, ended.out) == (2, "")
@@ -97,29 +121,13 @@ async def test_a_second_worker_of_a_file_is_wrong_usage(shell, outbox):
     assert "Traceback" not in ended.err
 
 
-async def test_webhooks_need_a_secret_which_only_the_environment_may_hold(shell):
+async def test_webhooks_need_a_secret_which_only_the_environment_may_hold(server, url):
+    shell = Shell(SYMBL_BASE_URL=server.base_url, SYMBL_AIO_DATABASE=url, **CREDENTIALS)
+
     ended = await shell.run("worker", "--webhook-base-url", "https://example.com/hooks")
 
     assert (ended.code, ended.out) == (2, "")
     assert "SYMBL_AIO_WEBHOOK_SECRET" in ended.err
-
-
-async def test_the_webhook_url_of_an_item_is_below_the_one_given(server, url, outbox):
-    server.inject("no_webhook")
-    shell = Shell(
-        SYMBL_BASE_URL=server.base_url,
-        SYMBL_AIO_DATABASE=url,
-        SYMBL_AIO_WEBHOOK_SECRET="shared-4711",
-        **CREDENTIALS,
-    )
-    async with working(shell, "--webhook-base-url", "http://127.0.0.1:1/hooks") as process:
-        await outbox.submit(Text("Hello."), key="monday")
-        await server.until(lambda: server.submissions and server.submissions[0].complete)
-        process.send_signal(signal.SIGTERM)
-        ended = await shell.end(process)
-
-    assert server.submissions[0].parameters["webhookUrl"].startswith("http://127.0.0.1:1/hooks/")
-    assert "shared-4711" not in ended.out + ended.err
 
 
 # jobs
@@ -203,18 +211,19 @@ def test_a_database_is_named_without_who_uses_it():
 # retry and resolve
 
 
+@pytest.mark.durable
 async def test_an_item_that_a_killed_worker_left_in_doubt_is_resolved_by_a_person(
-    shell, server, outbox
+    shell, server, outbox, url
 ):
     server.inject("slow:60", on="POST")
     await outbox.submit(Text("Hello."), TextOptions(name="one of many"), key="monday")
     await outbox.append("monday", Text("Goodbye."), key="monday-2")
-    async with working(shell) as process:
+    async with running(shell) as process:
         await server.until(lambda: server.submissions and server.submissions[0].accepted)
         process.kill()
     opened = str(server.submissions[0].conversation_id)
 
-    async with working(shell, "--time-to-live", "0.3", "--doubt-for", "0.1"):
+    async with working(server, url, heartbeat=0.1, time_to_live=0.4, doubt_for=0.1):
         item = await outbox.result("monday", timeout=PATIENT)
         blocked = await outbox.result("monday-2", timeout=PATIENT)
         unsaid = await shell.run("resolve", "monday")
@@ -234,14 +243,14 @@ async def test_an_item_that_a_killed_worker_left_in_doubt_is_resolved_by_a_perso
 
 
 async def test_an_item_of_which_a_person_says_that_it_is_not_there_is_sent_again(
-    shell, server, outbox
+    shell, server, outbox, url
 ):
     async with server.client() as somebody:
         conversation = await somebody.process(Text("Hello."))
     server.inject("accept_then_drop", on="PUT")
     await outbox.append(conversation.id, INAUGURAL, key="late")
 
-    async with working(shell, "--doubt-for", "0.1"):
+    async with working(server, url, doubt_for=0.1):
         item = await outbox.result("late", timeout=PATIENT)
         resolved = await shell.run("resolve", "late", "--not-accepted")
         again = await outbox.result("late", timeout=PATIENT)
@@ -251,13 +260,15 @@ async def test_an_item_of_which_a_person_says_that_it_is_not_there_is_sent_again
     assert len(server.appended(conversation.id)) == 2
 
 
-async def test_an_item_that_was_refused_is_sent_again_on_demand(shell, server, outbox, tmp_path):
+async def test_an_item_that_was_refused_is_sent_again_on_demand(
+    shell, server, outbox, url, tmp_path
+):
     recording = tmp_path / "talk.mp4"
     recording.write_bytes(INAUGURAL.read_bytes())
     kept = recording.read_bytes()
     await outbox.submit(recording, key="monday")
     recording.unlink()
-    async with working(shell):
+    async with working(server, url):
         refused = await outbox.result("monday", timeout=PATIENT)
         recording.write_bytes(kept)
         retried = await shell.run("retry", "no-such-key", "monday", "--json")

@@ -34,6 +34,7 @@ async def test_every_program_of_the_guide_runs_as_it_stands(program, tmp_path):
     assert (tmp_path / "outbox.db").exists()
 
 
+@pytest.mark.durable
 async def test_one_line_changes_for_postgresql(tmp_path, pg_database):
     first = PROGRAMS[0]
     assert first.count(FILE) == 1
