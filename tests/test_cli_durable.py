@@ -351,5 +351,4 @@ def test_what_the_help_says_is_what_the_worker_does():
     told = {option.name: option.default for option in words.worker.params}
     for name in ("schema", "concurrency", "after_doubt", "doubt_for", "time_to_live"):
         assert told[name] == defaults[name], name
-    assert defaults["heartbeat"] == defaults["time_to_live"] / 3
     assert list(words.STATES) == [state.value for state in ItemState]

@@ -46,7 +46,7 @@ async def work(
         concurrency=concurrency,
         after_doubt=after_doubt,
         doubt_for=doubt_for,
-        heartbeat=time_to_live / 3,
+        heartbeat=time_to_live / 4,
         time_to_live=time_to_live,
     )
     stopped = asyncio.Event()

@@ -63,7 +63,7 @@ class Durable:
                 concurrency=self.concurrency,
                 after_doubt=self.after_doubt,
                 doubt_for=self.doubt_for,
-                heartbeat=self.time_to_live / 3,
+                heartbeat=self.time_to_live / 4,
                 time_to_live=self.time_to_live,
             )
 
