@@ -34,17 +34,24 @@ class Entering:
     def _enter(self, conversation: str | None, content: str, key: str) -> Item:
         table = self._database.items
         with self._database.begin() as connection:
+            # Held first, so that what others hand in for it is there to see, or comes later.
+            name = self._hold(connection, conversation or key)
             known = connection.execute(sa.select(table).where(table.c.key == key)).first()
             if known is not None:
-                self._check_same(connection, known, conversation, content)
+                # Both may have come between the two questions.
+                name = name or self._hold(connection, conversation or key)
+                _check_same(known, conversation, name, content)
                 return self._database.as_item(known)
-            name, number = self._take_number(connection, conversation, key)
+            if conversation is None and name is not None:
+                raise ConfigurationError(
+                    f"key {key!r} names a conversation that exists; give another key"
+                )
             entered = connection.execute(
                 sa.insert(table)
                 .values(
                     key=key,
-                    conversation=name,
-                    number=number,
+                    conversation=name or conversation or key,
+                    number=self._take_number(connection, name, conversation, key),
                     opens=conversation is None,
                     content=content,
                     nonce=secrets.token_urlsafe(16),
@@ -57,55 +64,33 @@ class Entering:
             enqueue(self._client, connection, entered)
             return self._database.as_item(entered)
 
-    def _check_same(
-        self, connection: sa.Connection, known: Row, conversation: str | None, content: str
-    ) -> None:
-        if not items.is_same(known.content, content):
-            used_for = "other media or options"
-        elif known.opens != (conversation is None):
-            used_for = "a new conversation" if known.opens else "an append"
-        elif conversation is not None and self._lane(connection, conversation) != (
-            known.conversation
-        ):
-            used_for = "another conversation"
-        else:
-            return
-        raise ConfigurationError(
-            f"key {known.key!r} was used for {used_for}; give each submission a key of its own"
-        )
-
     def _take_number(
-        self, connection: sa.Connection, conversation: str | None, key: str
-    ) -> tuple[str, int]:
-        """Give the conversation's name here, and the next number in it.
+        self, connection: sa.Connection, name: str | None, conversation: str | None, key: str
+    ) -> int:
+        """Give the next number in a conversation, which is new here without a ``name``.
 
         Until the transaction ends nobody else gets one, so numbers are in the order of
         what was committed.
         """
         table = self._database.conversations
-        name = self._lane(connection, key if conversation is None else conversation)
-        if conversation is None:
-            if name is not None:
-                raise ConfigurationError(
-                    f"key {key!r} names a conversation that exists; give another key"
-                )
-            connection.execute(sa.insert(table).values(name=key, last=1))
-            return key, 1
         if name is None:
-            self._check_no_item(connection, conversation)
+            if conversation is not None:
+                self._check_no_append(connection, conversation)
             connection.execute(
-                sa.insert(table).values(name=conversation, last=1, conversation_id=conversation)
+                sa.insert(table).values(
+                    name=conversation or key, last=1, conversation_id=conversation
+                )
             )
-            return conversation, 1
-        number = connection.execute(
+            return 1
+        taken: int = connection.execute(
             sa.update(table)
             .where(table.c.name == name)
             .values(last=table.c.last + 1)
             .returning(table.c.last)
         ).scalar_one()
-        return name, number
+        return taken
 
-    def _lane(self, connection: sa.Connection, conversation: str) -> str | None:
+    def _hold(self, connection: sa.Connection, conversation: str) -> str | None:
         """Give a conversation's name here, if it is known, and hold it in a transaction."""
         table = self._database.conversations
         names = sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)
@@ -118,7 +103,7 @@ class Entering:
         ).scalar()
         return name
 
-    def _check_no_item(self, connection: sa.Connection, conversation: str) -> None:
+    def _check_no_append(self, connection: sa.Connection, conversation: str) -> None:
         table = self._database.items
         opener = connection.execute(
             sa.select(table.c.conversation).where(table.c.key == conversation)
@@ -128,6 +113,20 @@ class Entering:
                 f"conversation {conversation!r} is the key of an append; give {opener!r}, "
                 "which that was appended to"
             )
+
+
+def _check_same(known: Row, conversation: str | None, name: str | None, content: str) -> None:
+    if not items.is_same(known.content, content):
+        used_for = "other media or options"
+    elif known.opens != (conversation is None):
+        used_for = "a new conversation" if known.opens else "an append"
+    elif known.conversation != name:
+        used_for = "another conversation"
+    else:
+        return
+    raise ConfigurationError(
+        f"key {known.key!r} was used for {used_for}; give each submission a key of its own"
+    )
 
 
 def enqueue(client: DBOSClient, connection: sa.Connection, row: Row) -> None:
