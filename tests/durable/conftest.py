@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
-from symbl_aio import Config, Credentials
+from symbl_aio import Config, Credentials, TextOptions
 from symbl_aio.durable import Outbox, Worker, engine
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
@@ -20,6 +20,9 @@ from tests.support import QUICK
 SECRET = "the workers' webhook secret"
 LOOK_EVERY = 0.02
 """Seconds after which a worker looks for work again."""
+
+NAMELESS = TextOptions(name="")
+"""With which a conversation bears no name that would be a proof of its acceptance."""
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +92,12 @@ def database(request: pytest.FixtureRequest) -> str:
 async def outbox(database: str) -> AsyncIterator[Outbox]:
     async with Outbox(database, webhook_secret=SECRET) as opened:
         yield opened
+
+
+def said(server: LocalSymbl) -> list[str]:
+    """Give the texts that were accepted, in the order of their arrival."""
+    accepted: list[Any] = [s.body for s in server.submissions if s.accepted]
+    return [said["payload"]["content"] for body in accepted for said in body["messages"]]
 
 
 class Working(Protocol):
