@@ -105,15 +105,16 @@ class Working(Protocol):
 
 
 @pytest.fixture
-def working(database: str, server: LocalSymbl) -> Working:
-    """Run a worker of the test's database and server, in this process: one at a time."""
+def working(request: pytest.FixtureRequest, server: LocalSymbl) -> Working:
+    """Run a worker of the test's server and database, in this process: one at a time."""
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Worker]:
         fields = {"base_url": server.base_url, **QUICK, **settings.pop("config", {})}
         given = {"look_every": LOOK_EVERY, **settings}
+        where = given.pop("database", None) or request.getfixturevalue("database")
         credentials = Credentials(server.app_id, server.app_secret)
-        async with Worker(database, credentials, config=Config(**fields), **given) as worker:
+        async with Worker(where, credentials, config=Config(**fields), **given) as worker:
             yield worker
 
     return run
