@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from attrs import frozen
+from psycopg import sql
 from sqlalchemy import make_url
 
 from examples.durable.postgres import Postgres
@@ -33,13 +34,14 @@ class Two:
 def two(pg: Postgres) -> Iterator[Two]:
     role, password = f"guest_{secrets.token_hex(6)}", secrets.token_hex(8)
     with psycopg.connect(pg.url, autocommit=True) as connection:
-        connection.execute(f"create role {role} login password '{password}'")  # type: ignore[arg-type]
+        made = sql.SQL("create role {} login password {}")
+        connection.execute(made.format(sql.Identifier(role), sql.Literal(password)))
     owner = pg.create()
     guest = make_url(owner).set(username=role, password=password)
     yield Two(owner, guest.render_as_string(hide_password=False), role)
     pg.drop(owner)
     with psycopg.connect(pg.url, autocommit=True) as connection:
-        connection.execute(f"drop role {role}")  # type: ignore[arg-type]
+        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
 
 async def test_a_role_that_may_make_no_table_hands_in_and_works(two: Two, server: LocalSymbl):
