@@ -31,6 +31,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(3600))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the tables that tests have filled in, whichever process ran them."""
+    lines = [
+        line
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, line in getattr(report, "user_properties", ())
+        if name == "ledger" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("seen by the server")
+        for line in lines:
+            terminalreporter.write_line(str(line))
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[LocalSymbl]:
     async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello there.") as running:

@@ -80,11 +80,12 @@ class Proof:
         given = items.name_of(row.content)
         if given is not None and not certain:
             return None
+        name = row.key if given is None else given
         found: set[str] = set()
         listed = 0
         async for info in self._client.conversations(order="desc", page_size=1000):
             if (
-                info.name == (given or row.key)
+                info.name == name
                 and info.start_time is not None
                 and info.start_time.timestamp() > row.sent_at - _SKEW
             ):

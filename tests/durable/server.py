@@ -1,0 +1,88 @@
+"""The local server in a process of its own, and what it saw: the truth that all is judged by."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from symbl_aio.server import LocalServer, Received
+from tests.durable.processes import serve
+
+
+class Control:
+    """One server, told what to do wrong and asked what it saw."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.server = server
+        self.overlaps = 0
+        jobs = server._jobs
+        add = jobs.add
+
+        def counted(job: Any) -> None:
+            self.overlaps += jobs.busy(job.conversation_id)
+            add(job)
+
+        jobs.add = counted  # type: ignore[method-assign]
+
+    async def obey(self, command: str, *arguments: Any) -> Any:
+        server = self.server
+        match command:
+            case "inject":
+                fault, on, times = arguments
+                server.inject(fault, on=on, times=times)
+            case "clear":
+                server.clear_faults()
+            case "hold":
+                server.hold_jobs()
+            case "release":
+                server.release()
+            case "accepted":
+                await server.until(lambda: len(server.jobs) >= arguments[0])
+            case "ended":
+                await server.until(lambda: len(server.jobs) - server.unfinished >= arguments[0])
+            case "arrived":
+                await server.until(lambda: len(server.submissions) >= arguments[0])
+            case "seen":
+                return self.seen()
+            case _:
+                raise ValueError(command)
+        return None
+
+    def seen(self) -> dict[str, Any]:
+        """Tell what was accepted, in that order, and the limits that were kept or not."""
+        of_job = {r.job_id: r for r in self.server.submissions if r.accepted}
+        return {
+            "accepted": [
+                [key_of(of_job[job.id]), job.conversation_id, job.id]
+                for job in self.server.jobs.values()
+            ],
+            "most": self.server.max_unfinished,
+            "overlaps": self.overlaps,
+            "arrived": len(self.server.submissions),
+            "polls": sum(seen.path.startswith("/v1/job/") for seen in self.server.requests),
+        }
+
+
+def key_of(received: Received) -> str:
+    """Give an item's key: the first word of its text, or the name of its recording."""
+    if received.kind == "text":
+        body: Any = received.body
+        return str(body["messages"][0]["payload"]["content"].split()[0])
+    return received.query["name"]
+
+
+async def main(job_limit: int, job_seconds: float) -> None:
+    async with LocalServer(
+        job_limit=job_limit,
+        job_seconds=job_seconds,
+        probe_media=False,
+        keep_bodies=False,
+        default_transcript="Ann: We ship.",
+    ) as server:
+        await serve(server.base_url, Control(server).obey)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(**json.loads(sys.argv[1])))

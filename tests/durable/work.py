@@ -1,0 +1,83 @@
+"""A worker in a process of its own, which may end itself at a point where a crash hurts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+from symbl_aio import Config, Credentials, Polls, Retries
+from symbl_aio.durable import Worker
+from symbl_aio.durable.duty import Duty
+from tests.durable.processes import serve
+
+CRASHED = 9
+
+
+def crash_at(point: str) -> None:
+    """End this process, without a word to anybody, where ``Duty`` passes a point."""
+
+    def passed(reached: str) -> None:
+        if reached == point:
+            os._exit(CRASHED)
+
+    Duty.passed = staticmethod(passed)
+
+
+def config(server: str, hooks: str | None, secret: str | None) -> Config:
+    """Settings under which a worker waits for the server, and for little else."""
+    return Config(
+        base_url=server,
+        webhook_base_url=hooks,
+        webhook_secret=secret if hooks else None,
+        polls=Polls(floor=0.05, ceiling=0.5, per_second=500),
+        retries=Retries(base=0.01, cap=0.1),
+    )
+
+
+async def main(
+    database: str,
+    server: str,
+    hooks: str | None,
+    secret: str | None,
+    crash: str | None,
+    **settings: Any,
+) -> None:
+    logging.basicConfig(format=f"{os.getpid()} %(message)s", level=os.environ.get("LOG", "ERROR"))
+    if crash is not None:
+        crash_at(crash)
+
+    def anew() -> Worker:
+        given = config(server, hooks, secret)
+        return Worker(database, Credentials("app", "secret"), config=given, **settings)
+
+    worker = anew()
+    await worker.start()
+
+    async def keep() -> None:
+        """Come back after having been taken for dead, as a service does."""
+        nonlocal worker
+        while True:
+            await worker.wait_until_dead()
+            await worker.aclose()
+            worker = anew()
+            await worker.start()
+
+    async def obey(command: str) -> str:
+        assert command == "id"
+        return worker.id
+
+    keeper = asyncio.create_task(keep())
+    try:
+        await serve(worker.id, obey)
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        await worker.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(**json.loads(sys.argv[1])))
