@@ -269,6 +269,11 @@ class SharedOptions:
                         f"give one of them (in_query=[{name!r}] moves the field to the query)"
                     )
 
+    def is_given(self, name: str) -> bool:
+        """Say whether the caller set a parameter: by its field, or by the API's name for it."""
+        extras = self.extra_body.keys() | self.extra_query.keys()
+        return getattr(self, name) is not None or wire_name(name) in extras
+
     def given(self) -> dict[str, object]:
         """Give the parameters that the caller set, by the names of their fields."""
         return {

@@ -202,6 +202,14 @@ def test_an_extra_may_carry_a_named_parameter_that_is_not_set():
     assert options.given() == {}
 
 
+@pytest.mark.parametrize("extra", ["extra_body", "extra_query"])
+def test_a_parameter_is_given_by_whatever_name(extra: str):
+    assert not TextOptions(name="Standup").is_given("webhook_url")
+    assert TextOptions(webhook_url="").is_given("webhook_url")
+    in_extra: dict[str, Any] = {extra: {"webhookUrl": "http://127.0.0.1:9/"}}
+    assert TextOptions(**in_extra).is_given("webhook_url")
+
+
 def test_a_later_change_of_the_callers_own_values_does_not_matter():
     inner: list[Any] = [1]
     words = ["a"]

@@ -75,6 +75,6 @@ class Sending:
         if base_url is None or secret is None or work.nonce is None:
             return work.options
         options = work.options or (TextOptions() if isinstance(media, Text) else MediaOptions())
-        if options.webhook_url is not None:
+        if options.is_given("webhook_url"):
             return options
         return evolve(options, webhook_url=webhook_url(base_url, secret, work.nonce))

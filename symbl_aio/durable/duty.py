@@ -64,7 +64,7 @@ _PASSING: Final = (
     UploadStalledError,
 )
 _LONGEST_PAUSE: Final = 60.0
-_MOST_DEATHS: Final = 10
+MOST_DEATHS: Final = 10
 """Workers that may die with an item that was not accepted yet, before it is taken for why."""
 _MOST_RESENT: Final = 10
 
@@ -164,13 +164,14 @@ class Duty:
             return _report("accepted", hears)
         if row.sent_by is not None:
             return _report("unknown", hears)
-        if row.deaths >= _MOST_DEATHS:
+        if row.deaths >= MOST_DEATHS:
             return await self._give_up(turn, f"{row.deaths} workers died while they had it")
         if why_blocked(row.opens, row.target, row.halted_by) is not None:
             ended: str | None = await self._again(partial(self._records.block, turn))
             return _report(ended or "again")
         if (why := await items.check_file(row.content)) is not None:
             return await self._end(turn, ItemState.REFUSED, why)
+        self.passed("sending")
         note = _Note(self._liveness, partial(self._records.note, turn), self._token())
         try:
             job = await self._send(row, partial(self._note, note))
@@ -228,7 +229,7 @@ class Duty:
             assert config.webhook_secret is not None
             url = webhook_url(config.webhook_base_url, config.webhook_secret, row.nonce)
             given = evolve(given, webhook_url=url)
-        if row.opens and given.name is None:
+        if row.opens and not given.is_given("name"):
             given = evolve(given, name=row.key)
         return given
 
@@ -237,7 +238,7 @@ class Duty:
         if config.webhook_base_url is None or config.webhook_secret is None:
             return False
         _, options = items.read(row.content)
-        return options is None or options.webhook_url is None
+        return options is None or not options.is_given("webhook_url")
 
     async def _hand_back(self, turn: Turn) -> NoReturn:
         """Put an item back into the queue, and end this run of it without a word."""
@@ -270,7 +271,7 @@ class Duty:
         is_last = row.waited >= self._doubt_for
         if found is not None and (found.how != "name" or is_last):
             return await self._write_found(turn, found, hears)
-        if row.deaths >= _MOST_DEATHS:
+        if row.deaths >= MOST_DEATHS:
             return await self._give_up(turn, f"{row.deaths} workers died while they had it")
         if not is_last:
             return _report("unknown", hears)

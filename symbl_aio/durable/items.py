@@ -160,10 +160,13 @@ def text_of(content: str) -> str | None:
 
 
 def name_of(content: str) -> str | None:
-    """Give the name that its conversation is to have, if any."""
+    """Give the name that the caller wants for its conversation, if any."""
     options = json.loads(content)["options"]
-    name: str | None = options["fields"].get("name") if options else None
-    return name
+    if options is None:
+        return None
+    fields = options["fields"]
+    name: str | None = fields.get("name", fields["extra_body"].get("name"))
+    return fields["extra_query"].get("name") if name is None else name
 
 
 async def check_file(content: str) -> str | None:
