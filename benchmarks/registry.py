@@ -13,6 +13,7 @@ MODULES: Final = (
     "upload_memory",
     "upload_delay",
     "upload_crowd",
+    "pass_through",
     "small_jobs",
     "tracking",
     "polling",

@@ -278,11 +278,11 @@ async def cost(opening: Opening, target: Target, paths: list[str], watch: bool) 
         delays: list[float] = []
         watching = asyncio.create_task(late(delays)) if watch else None
         gc.collect()
-        before = _resident("VmRSS", forget_peak=True)
+        before = resident("VmRSS", forget_peak=True)
         began, cpu = perf_counter(), process_time()
         await asyncio.gather(*map(upload, paths))
         seconds, cpu = perf_counter() - began, process_time() - cpu
-        extra = _resident("VmHWM") - before
+        extra = resident("VmHWM") - before
         if watching is not None:
             watching.cancel()
     return {"seconds": seconds, "cpu": cpu, "extra": extra, "delays": delays}
@@ -311,7 +311,7 @@ async def _warm_up(upload: Upload) -> None:
         await upload(str(small))
 
 
-def _resident(name: str, *, forget_peak: bool = False) -> int:
+def resident(name: str, *, forget_peak: bool = False) -> int:
     """Read ``VmRSS`` or its peak, ``VmHWM``, of this process, in bytes (Linux)."""
     if forget_peak:
         Path("/proc/self/clear_refs").write_text("5")

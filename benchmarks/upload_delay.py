@@ -28,7 +28,7 @@ def ask(settings: Settings) -> Answer:
             for name in found:
                 if len(delays[name]) >= wanted:
                     continue  # the slow ones have their ticks sooner
-                with _Idle(idle[name]):
+                with Idle(idle[name]):
                     value = alone(
                         send, sender=name, port=server.told, paths=[path] * 4, watch=True
                     ).value
@@ -59,7 +59,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, round(share / 100 * (len(ordered) - 1)))]
 
 
-class _Idle:
+class Idle:
     """An event loop in a thread of this process, which does nothing else for the block."""
 
     def __init__(self, delays: list[float]) -> None:
