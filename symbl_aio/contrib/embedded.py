@@ -103,6 +103,8 @@ class Embedded:
         )
 
     async def __aenter__(self) -> Self:
+        if self._client is not None:
+            raise ConfigurationError("the service has started already; make one for each")
         journal: tuple[Observer, ...] = () if self._journal is None else (self._journal,)
         client = SymblClient(
             self._credentials,

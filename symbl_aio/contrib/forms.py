@@ -27,6 +27,7 @@ def boundary_of(content_type: str) -> bytes | None:
     Raises ``BadUploadError`` for a form without one, and for other multipart types.
     """
     kind, options = parse_options_header(content_type)
+    kind = kind.lower()
     if not kind.startswith(b"multipart/"):
         return None
     if kind != b"multipart/form-data":

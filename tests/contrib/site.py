@@ -106,8 +106,8 @@ class Heard:
             self._pulse.clear()
             await self._pulse.wait()
 
-    def of(self, kind: type[Event]) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kind)]
+    def of(self, *kinds: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kinds)]
 
 
 @frozen

@@ -50,6 +50,8 @@ async def test_the_client_lives_as_long_as_the_service(server: LocalSymbl):
     for _ in range(2):  # a test client starts an application more than once
         async with symbl:
             client = symbl.client
+            with pytest.raises(ConfigurationError, match="already"):
+                await symbl.__aenter__()
             await client.process(Text("Hello."))
         with pytest.raises(ClientClosedError):
             client.submit(Text("Too late."))

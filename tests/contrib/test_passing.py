@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from symbl_aio import Limits, SubmissionEnded, SubmissionQueued, Timeouts
+from symbl_aio import Limits, SubmissionAccepted, SubmissionEnded, SubmissionQueued, Timeouts
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import BOUNDARY, Site, as_form, form, get, post, site_of
 from tests.support import mp4_bytes
@@ -138,6 +138,15 @@ async def test_what_cannot_be_passed_on_is_refused_before_anything_is_sent(
     assert server.submissions == []
 
 
+async def test_a_refusal_reaches_a_visitor_who_is_still_sending(site: Site, server: LocalSymbl):
+    sent = io.BytesIO(b"no recording" * 2_000_000)
+    status, told, _ = await post(f"{site.url}/recordings", sent)
+
+    assert (status, told["error"]) == (415, "MediaRejectedError")
+    assert server.submissions == []
+    assert (await post(f"{site.url}/recordings", RECORDING))[0] == 200
+
+
 async def test_without_a_length_nothing_is_passed_on(site: Site, server: LocalSymbl):
     async def chunks() -> AsyncIterator[bytes]:
         yield RECORDING
@@ -192,10 +201,12 @@ async def test_what_is_more_than_announced_is_not_part_of_it(site: Site, server:
         + RECORDING
         + b"more"
     )
-    assert b" 200 " in await reader.readline()
+    await reader.read()
     writer.close()
 
-    assert arrived_whole(server)
+    # Older uvicorns take it for a second request, refuse that and hang up; then nothing is.
+    await site.heard.until(lambda: site.heard.of(SubmissionAccepted, SubmissionEnded))
+    assert nothing_was_accepted(server) or arrived_whole(server)
 
 
 async def leave_halfway(site: Site, server: LocalSymbl, body: bytes, *headers: str) -> None:
