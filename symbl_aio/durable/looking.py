@@ -48,6 +48,8 @@ class Looking:
 
     def row_of_nonce(self, nonce: str) -> Row | None:
         """Give the row of the item whose webhook URL has this nonce, if there is one."""
+        if not nonce.isascii() or not nonce.isprintable():
+            return None  # ours are, and not every database can be asked for all else
         table = self._database.items
         with self._database.read() as connection:
             return connection.execute(sa.select(table).where(table.c.nonce == nonce)).first()

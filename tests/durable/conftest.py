@@ -12,7 +12,7 @@ import pytest
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
-from symbl_aio.durable import Outbox, Worker, engine
+from symbl_aio.durable import Item, ItemState, Outbox, Worker, engine
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -98,6 +98,14 @@ def said(server: LocalSymbl) -> list[str]:
     """Give the texts that were accepted, in the order of their arrival."""
     accepted: list[Any] = [s.body for s in server.submissions if s.accepted]
     return [said["payload"]["content"] for body in accepted for said in body["messages"]]
+
+
+async def until(outbox: Outbox, key: str, state: ItemState) -> Item:
+    """Wait until an item reaches a state, and give it."""
+    async for event in outbox.events(key):
+        if event.state is state:
+            return await outbox.item(key)
+    raise AssertionError(f"{key} never was {state}")
 
 
 class Working(Protocol):

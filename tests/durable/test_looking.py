@@ -9,18 +9,11 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import postgres
 from symbl_aio import NotFoundError, Text
-from symbl_aio.durable import Item, ItemEvent, ItemState, Outbox
+from symbl_aio.durable import ItemEvent, ItemState, Outbox
 from symbl_aio.durable.looking import PAGE
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import Working
-
-
-async def until(outbox: Outbox, key: str, state: ItemState) -> Item:
-    async for event in outbox.events(key):
-        if event.state is state:
-            return await outbox.item(key)
-    raise AssertionError(f"{key} never was {state}")
+from tests.durable.conftest import Working, until
 
 
 async def test_a_result_is_told_to_all_who_wait_anywhere(
