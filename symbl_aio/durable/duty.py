@@ -38,8 +38,8 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio._core.callbacks import webhook_url
-from symbl_aio.durable import engine, items
-from symbl_aio.durable.engine import Report
+from symbl_aio.durable import items
+from symbl_aio.durable.engine import Report, workflow_id
 from symbl_aio.durable.items import ItemState, Media, Options
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
@@ -242,7 +242,7 @@ class Duty:
 
     async def _hand_back(self, turn: Turn) -> NoReturn:
         """Put an item back into the queue, and end this run of it without a word."""
-        await engine.take_over([engine.workflow_id(turn.key, turn.attempt)])
+        await self._liveness.put_back([workflow_id(turn.key, turn.attempt)])
         raise asyncio.CancelledError
 
     # Finding out

@@ -8,6 +8,7 @@ each step that was recorded gives what it gave. What the steps do is ``Duty``.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -238,49 +239,48 @@ async def launch(
     )
 
 
-async def under_way(worker: str | None = None) -> dict[str, str]:
-    """Give the workflows that somebody works on, and by which worker's id."""
-    found = await DBOS.list_workflows_async(
-        status="PENDING",
-        queue_name=QUEUE,
-        executor_id=worker,
-        load_input=False,
-        load_output=False,
-    )
-    return {one.workflow_id: one.executor_id or "" for one in found}
+class Rounds:
+    """What is under way, for whoever looks after it and takes it over. All of it blocks.
 
+    While the database is away each call raises: the engine itself would wait for it in a
+    thread, for ever.
+    """
 
-async def broken_off() -> list[str]:
-    """Give the workflows that ended in a way that none should end."""
-    found = await DBOS.list_workflows_async(
-        status=["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
-        name=_WORKFLOW,
-        load_input=False,
-        load_output=False,
-    )
-    return [one.workflow_id for one in found]
+    def __init__(self, database: Database) -> None:
+        self._client = DBOSClient(
+            system_database_engine=database.engine,
+            dbos_system_schema=database.schema,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=_APPLICATION,
+            retry_connection_errors=False,
+            lazy=True,
+        )
 
-
-async def take_over(workflow_ids: Iterable[str]) -> None:
-    """Put workflows back into the queue, whoever was said to work on them."""
-    await DBOS.resume_workflows_async(list(workflow_ids), queue_name=QUEUE)
-
-
-def hand_over(database: Database, worker: str) -> None:
-    """Put back into the queue what a worker had, now that its engine has ended. Blocks."""
-    client = connect(database)
-    try:
-        had = client.list_workflows(
+    def under_way(self, worker: str | None = None) -> dict[str, str]:
+        """Give the workflows that somebody works on, and by which worker's id."""
+        found = self._client.list_workflows(
             status="PENDING",
             queue_name=QUEUE,
             executor_id=worker,
             load_input=False,
             load_output=False,
         )
-        if had:
-            client.resume_workflows([one.workflow_id for one in had], queue_name=QUEUE)
-    finally:
-        client.destroy()
+        return {one.workflow_id: one.executor_id or "" for one in found}
+
+    def broken_off(self) -> list[str]:
+        """Give the workflows that ended in a way that none should end."""
+        found = self._client.list_workflows(
+            status=["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            name=_WORKFLOW,
+            load_input=False,
+            load_output=False,
+        )
+        return [one.workflow_id for one in found]
+
+    def put_back(self, workflow_ids: Iterable[str]) -> None:
+        """Put workflows back into the queue, whoever was said to work on them."""
+        if given := list(workflow_ids):
+            self._client.resume_workflows(given, queue_name=QUEUE)
 
 
 _here = threading.Lock()
@@ -302,8 +302,8 @@ def give_place() -> None:
 async def shut(within: float) -> None:
     """End the engine; workflows under way stay as they are.
 
-    Not by its own executor, and not for longer than ``within`` seconds: during an outage
-    of the database its threads sleep, and end when they wake.
+    Not by its own executor, and not for longer than ``within`` seconds: while the database
+    is away its threads wait for it, for ever.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -317,3 +317,7 @@ async def shut(within: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await ended.wait()
+    # Nor is the end of the whole program to wait for them, as it does for executors' threads.
+    for waiting in threading.enumerate():
+        if waiting.daemon and waiting.name.startswith("dbos-executor-"):
+            getattr(concurrent.futures.thread, "_threads_queues", {}).pop(waiting, None)

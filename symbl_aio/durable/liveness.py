@@ -19,7 +19,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable import engine
+from symbl_aio.durable.engine import Rounds, attempt_of
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
@@ -41,6 +41,7 @@ class Liveness:
     def __init__(
         self,
         database: Database,
+        rounds: Rounds,
         worker: str,
         *,
         beat: float,
@@ -48,6 +49,7 @@ class Liveness:
         alone: bool,
     ) -> None:
         self._database = database
+        self._rounds = rounds
         self._worker = worker
         self._beat_every = beat
         self._time_to_live = time_to_live
@@ -84,8 +86,14 @@ class Liveness:
                 connection.execute(sa.update(table).where(table.c.beat > 0.0).values(beat=_DEAD))
             connection.execute(sa.insert(table).values(id=self._worker, beat=self._database.now))
 
-    def resign(self) -> None:
-        """Let the others take over at once what may be left. Blocks."""
+    async def end(self) -> None:
+        """Let the others go on at once, now that nothing happens here any more."""
+        await self.put_back(
+            await self._database.call(partial(self._rounds.under_way, self._worker))
+        )
+        await self._database.call(self._resign)
+
+    def _resign(self) -> None:
         table = self._database.workers
         with self._database.begin() as connection:
             connection.execute(
@@ -143,7 +151,7 @@ class Liveness:
             await asyncio.sleep(self._beat_every)
 
     async def _look(self, suspects: set[str], active: Collection[str]) -> set[str]:
-        working = await engine.under_way()
+        working = await self._database.call(self._rounds.under_way)
         stranded = {
             workflow
             for workflow, worker in working.items()
@@ -152,7 +160,7 @@ class Liveness:
         # A claim whose reply got lost is mine by the row alone; twice in a row, or it was new.
         if lost := stranded & suspects:
             _LOG.warning("%d items that were never begun are queued again", len(lost))
-            await engine.take_over(lost)
+            await self.put_back(lost)
         # After an outage, or when all come up at once, each has the time to say that it lives.
         patient = monotonic() - self._well_since < self._time_to_live
         living = await self._database.call(partial(self._living, patient))
@@ -165,13 +173,17 @@ class Liveness:
         if beat is None:
             return
         # Only now, since what was listed before may be somebody else's by now.
-        left = await engine.under_way(worker)
+        left = await self._database.call(partial(self._rounds.under_way, worker))
         if not left:
             return
         _LOG.warning("%d items of worker %s are taken over", len(left), worker)
         if beat != _RESIGNED:
             await self._database.call(partial(self._count_death, left))
-        await engine.take_over(left)
+        await self.put_back(left)
+
+    async def put_back(self, workflow_ids: Collection[str]) -> None:
+        """Put items back into the queue, for whoever is there."""
+        await self._database.call(partial(self._rounds.put_back, workflow_ids))
 
     def _limit(self, patient: bool) -> sa.ColumnElement[float]:
         """Give the beat up to which a worker is dead."""
@@ -206,7 +218,7 @@ class Liveness:
     def _count_death(self, workflow_ids: Collection[str]) -> None:
         """Note for what was not accepted yet that a worker died with it."""
         table = self._database.items
-        keys = [engine.attempt_of(one)[0] for one in workflow_ids]
+        keys = [attempt_of(one)[0] for one in workflow_ids]
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(table)

@@ -194,8 +194,10 @@ class Worker:
     async def _start(self) -> None:
         await self._database.call(partial(engine.migrate, self._database))
         await self._client.start()
+        rounds = engine.Rounds(self._database)
         liveness = Liveness(
             self._database,
+            rounds,
             self.id,
             beat=self._heartbeat,
             time_to_live=self._time_to_live,
@@ -228,7 +230,7 @@ class Worker:
                 liveness.beat(),
                 liveness.watch(duty.active),
                 self._stop_when_dead(liveness),
-                self._begin_anew(),
+                self._begin_anew(rounds),
                 self._purge(),
             )
         ]
@@ -258,8 +260,7 @@ class Worker:
         """Let the others go on at once, now that nothing happens here any more."""
         try:
             async with asyncio.timeout(_ENDING):
-                await self._database.call(partial(engine.hand_over, self._database, self.id))
-                await self._database.call(liveness.resign)
+                await liveness.end()
         except Exception as error:
             _LOG.warning(
                 "what worker %s had waits for its time to live to pass (%s)",
@@ -272,11 +273,11 @@ class Worker:
         # Whatever it takes on is taken away from it: it must take on nothing more.
         await self._stop(0.0)
 
-    async def _begin_anew(self) -> None:
+    async def _begin_anew(self, rounds: engine.Rounds) -> None:
         """Look after what the engine broke off, now and then."""
         while True:
             try:
-                broken = await engine.broken_off()
+                broken = await self._database.call(rounds.broken_off)
                 number = await self._database.call(partial(queue_again, self._database, broken))
                 if number:
                     _LOG.warning("%d items that were broken off are queued again", number)

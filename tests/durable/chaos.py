@@ -83,7 +83,7 @@ class Scene:
     handed: list[Handed] = field(factory=list)
     _began: float = field(factory=monotonic)
 
-    async def add_worker(self, crash: str | None = None, **settings: Any) -> Process:
+    async def add_worker(self, crash: list[Any] | None = None, **settings: Any) -> Process:
         worker = await Process.start("work", crash=crash, **{**self.settings, **settings})
         self.workers.append(worker)
         return worker
@@ -263,8 +263,8 @@ async def scene(
                 "concurrency": concurrency,
                 "heartbeat": BEAT,
                 "time_to_live": TIME_TO_LIVE,
-                **settings,
-            },
+            }
+            | settings,
         )
         try:
             yield found

@@ -87,7 +87,8 @@ class Process:
         self._child.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._child.send_signal(signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            self._child.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """End it at once (SIGKILL)."""

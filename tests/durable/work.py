@@ -17,11 +17,14 @@ from tests.durable.processes import serve
 CRASHED = 9
 
 
-def crash_at(point: str) -> None:
-    """End this process, without a word to anybody, where ``Duty`` passes a point."""
+def crash_at(point: str, number: int) -> None:
+    """End this process, without a word, when ``Duty`` passes a point for the nth time."""
+    left = number
 
     def passed(reached: str) -> None:
-        if reached == point:
+        nonlocal left
+        left -= reached == point
+        if not left:
             os._exit(CRASHED)
 
     Duty.passed = staticmethod(passed)
@@ -43,12 +46,12 @@ async def main(
     server: str,
     hooks: str | None,
     secret: str | None,
-    crash: str | None,
+    crash: list[Any] | None,
     **settings: Any,
 ) -> None:
     logging.basicConfig(format=f"{os.getpid()} %(message)s", level=os.environ.get("LOG", "ERROR"))
     if crash is not None:
-        crash_at(crash)
+        crash_at(*crash)
 
     def anew() -> Worker:
         given = config(server, hooks, secret)
