@@ -57,9 +57,7 @@ class Feed:
     async def look(self) -> bytes:
         """Give the first bytes, and keep them for the reading."""
         while len(self._head) < min(_HEAD_BYTES, self.size):
-            if not (more := await self._next()):
-                break
-            self._head += more
+            self._head += await self._next()
         return self._head
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:

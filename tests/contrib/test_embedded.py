@@ -251,6 +251,15 @@ async def test_a_page_that_is_closed_leaves_nothing_behind(server: LocalSymbl):
             assert not job.done()
 
 
+def test_conversations_of_ended_jobs_are_remembered_up_to_a_number():
+    symbl = Embedded()
+    for number in range(10_500):
+        symbl._remember(JobEnded(f"job {number}", "conversation", None))
+
+    assert len(symbl._ended) == 10_000
+    assert "job 10499" in symbl._ended
+
+
 # Webhooks
 
 

@@ -96,6 +96,16 @@ async def test_without_the_lifespan_the_remedy_is_named(server: LocalSymbl):
     assert "lifespan=symbl.lifespan" in told["detail"]
 
 
+async def test_before_the_start_the_routes_ask_to_come_back(server: LocalSymbl):
+    app = FastAPI()
+    app.include_router(Symbl(**settings(server)).router)
+
+    async with serving(app) as url:
+        assert (await get(f"{url}/jobs/some"))[0] == 503
+        async with aiohttp.ClientSession() as api, api.post(f"{url}/webhooks/a/b") as call:
+            assert call.status == 503
+
+
 async def test_jobs_may_need_a_login_while_webhooks_stay_open(server: LocalSymbl):
     symbl = Symbl(**settings(server))
 

@@ -6,15 +6,25 @@ import asyncio
 import hashlib
 import io
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import aiohttp
 import pytest
 
-from symbl_aio import Limits, SubmissionAccepted, SubmissionEnded, SubmissionQueued, Timeouts
+from symbl_aio import (
+    Limits,
+    SubmissionAccepted,
+    SubmissionEnded,
+    SubmissionQueued,
+    Text,
+    Timeouts,
+    UploadError,
+)
+from symbl_aio.contrib.passing import Incoming, read_incoming
+from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import BOUNDARY, Site, as_form, form, get, post, site_of
-from tests.support import mp4_bytes
+from tests.support import QUICK, mp4_bytes
 
 NOISE = random.Random(1).randbytes(700_000)
 RECORDING = mp4_bytes(64) + NOISE
@@ -334,3 +344,98 @@ async def test_the_first_byte_is_taken_once_there_is_a_slot(server: LocalSymbl):
         assert len(server.submissions) == 1
         server.release()
         assert (await second)[0] == 200
+
+
+# Without a framework
+
+
+class Visitor:
+    """A body that comes piece by piece, as ``more`` is called; ``left``: nobody reads it now."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.left = asyncio.Event()
+        self.asked = asyncio.Event()
+        self._more = asyncio.Event()
+
+    def more(self) -> None:
+        self._more.set()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        try:
+            yield self.body[:100_000]
+            self.asked.set()
+            await self._more.wait()
+            yield self.body[100_000:]
+        finally:
+            self.left.set()
+
+    async def incoming(self) -> Incoming:
+        headers = {"content-length": str(len(self.body))}
+        return await read_incoming(self.chunks(), headers)
+
+
+async def test_a_handler_that_is_cancelled_withdraws_its_upload(server: LocalSymbl):
+    async with server.client(**QUICK) as symbl:
+        visitor = Visitor(RECORDING)
+        passing = asyncio.create_task((await visitor.incoming()).pass_on(symbl))
+        await visitor.asked.wait()
+        passing.cancel()
+        await asyncio.wait([passing])
+
+        assert passing.cancelled()
+        await visitor.left.wait()
+    assert nothing_was_accepted(server)
+
+
+async def test_a_handler_that_is_cancelled_in_the_queue_sends_nothing(server: LocalSymbl):
+    server.hold_jobs()
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
+        await symbl.submit(Text("It has the only slot."))
+        visitor = Visitor(RECORDING)
+        passing = asyncio.create_task((await visitor.incoming()).pass_on(symbl))
+        await asyncio.wait([passing], timeout=0.01)
+        assert symbl.stats().queued == 1
+        passing.cancel()
+        await asyncio.wait([passing])
+
+        assert symbl.stats().queued == 0
+        await visitor.left.wait()
+    assert len(server.submissions) == 1
+
+
+async def test_two_requests_of_one_key_are_one_upload(server: LocalSymbl):
+    async with server.client(**QUICK) as symbl:
+        first, second = Visitor(RECORDING), Visitor(RECORDING)
+        passing = asyncio.create_task((await first.incoming()).pass_on(symbl, key="monday"))
+        await first.asked.wait()
+        again = asyncio.create_task((await second.incoming()).pass_on(symbl, key="monday"))
+        given_up = asyncio.create_task((await second.incoming()).pass_on(symbl, key="monday"))
+        await asyncio.wait([again, given_up], timeout=0.01)
+        given_up.cancel()  # which takes nothing from the others
+        first.more()
+
+        assert (await passing).id == (await again).id
+        assert not second.asked.is_set()
+        await second.left.wait()
+    assert arrived_whole(server)
+
+
+@pytest.mark.parametrize("length", ["", "-1", "1_000", "\u0661", "9" * 5000, "12 "])
+async def test_a_length_is_a_number_or_none(length: str):
+    visitor = Visitor(RECORDING)
+    with pytest.raises(BadUploadError) as caught:
+        await read_incoming(visitor.chunks(), {"content-length": length})
+    assert caught.value.status in (411, 400)
+
+
+async def test_a_body_that_breaks_in_a_way_of_its_own_is_an_upload_error(server: LocalSymbl):
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield RECORDING[:200_000]
+        raise RuntimeError("out of paper")
+
+    async with server.client(**QUICK) as symbl:
+        incoming = await read_incoming(chunks(), {"content-length": str(len(RECORDING))})
+        with pytest.raises(UploadError, match="RuntimeError"):
+            await incoming.pass_on(symbl)
+    assert nothing_was_accepted(server)
