@@ -106,6 +106,8 @@ class Duty:
         self._liveness = liveness
         self._worker = worker
         self._tries = itertools.count(1)
+        self._submitted: dict[str, Job] = {}
+        """What was accepted here and is to be followed, by id."""
         self._after_doubt = after_doubt
         self._doubt_for = doubt_for
 
@@ -187,6 +189,7 @@ class Duty:
                 return await self._end(turn, ItemState.REFUSED, str(error))
             _LOG.warning("item %s waits: %s", turn.key, error)
             return _report("later")
+        self._submitted[job.id] = job
         self.passed("answered")
         state = await self._accept(turn, job.id, job.conversation_id)
         self.passed("accepted")
@@ -242,7 +245,7 @@ class Duty:
 
     async def _hand_back(self, turn: Turn) -> NoReturn:
         """Put an item back into the queue, and end this run of it without a word."""
-        await self._liveness.put_back([workflow_id(turn.key, turn.attempt)])
+        await self._liveness.put_back(workflow_id(turn.key, turn.attempt))
         raise asyncio.CancelledError
 
     # Finding out
@@ -304,7 +307,8 @@ class Duty:
 
     async def _follow(self, turn: Turn, hears: bool, row: Row) -> Report:
         self.passed("following")
-        job = self._client.job(row.job_id, row.conversation_id)
+        known = self._submitted.get(row.job_id)
+        job = self._client.job(row.job_id, row.conversation_id) if known is None else known
         try:
             if hears and not (await job.refresh()).is_terminal:
                 return _report("accepted", hears)
@@ -322,6 +326,7 @@ class Duty:
             return _report("later")
         else:
             report = await self._end(turn, ItemState.COMPLETED, None)
+        self._submitted.pop(job.id, None)
         self.passed("ended")
         return report
 

@@ -88,9 +88,7 @@ class Liveness:
 
     async def end(self) -> None:
         """Let the others go on at once, now that nothing happens here any more."""
-        await self.put_back(
-            await self._database.call(partial(self._rounds.under_way, self._worker))
-        )
+        await self._put_back(await self._mine())
         await self._database.call(self._resign)
 
     def _resign(self) -> None:
@@ -160,7 +158,7 @@ class Liveness:
         # A claim whose reply got lost is mine by the row alone; twice in a row, or it was new.
         if lost := stranded & suspects:
             _LOG.warning("%d items that were never begun are queued again", len(lost))
-            await self.put_back(lost)
+            await self._put_back(lost)
         # After an outage, or when all come up at once, each has the time to say that it lives.
         patient = monotonic() - self._well_since < self._time_to_live
         living = await self._database.call(partial(self._living, patient))
@@ -179,10 +177,17 @@ class Liveness:
         _LOG.warning("%d items of worker %s are taken over", len(left), worker)
         if beat != _RESIGNED:
             await self._database.call(partial(self._count_death, left))
-        await self.put_back(left)
+        await self._put_back(left)
 
-    async def put_back(self, workflow_ids: Collection[str]) -> None:
-        """Put items back into the queue, for whoever is there."""
+    async def put_back(self, workflow_id: str) -> None:
+        """Put back into the queue what this worker has, unless it is another's by now."""
+        if workflow_id in await self._mine():
+            await self._put_back([workflow_id])
+
+    async def _mine(self) -> Collection[str]:
+        return await self._database.call(partial(self._rounds.under_way, self._worker))
+
+    async def _put_back(self, workflow_ids: Collection[str]) -> None:
         await self._database.call(partial(self._rounds.put_back, workflow_ids))
 
     def _limit(self, patient: bool) -> sa.ColumnElement[float]:

@@ -1,0 +1,410 @@
+"""Two workers with one item, as when one was paused and the other took over: what may happen.
+
+Both are in this process and without the engine, so that each meets the other at the worst
+moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from attrs import frozen
+
+from symbl_aio import Credentials, SymblClient, Text, TextOptions
+from symbl_aio.config import Config
+from symbl_aio.durable import Item, ItemState, Outbox
+from symbl_aio.durable.duty import MOST_DEATHS, Duty
+from symbl_aio.durable.engine import Rounds
+from symbl_aio.durable.liveness import Liveness
+from symbl_aio.durable.records import Turn
+from symbl_aio.durable.tables import Database
+from symbl_aio.testing import LocalSymbl
+from tests.durable.conftest import NAMELESS, said
+from tests.support import QUICK
+
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what is decided without a look at the database."""
+
+
+@frozen
+class Hand:
+    """The duty of one worker, and what tells that it lives."""
+
+    duty: Duty
+    liveness: Liveness
+
+
+@frozen
+class Two:
+    """Two workers of one database and one server."""
+
+    server: LocalSymbl
+    database: Database
+    outbox: Outbox
+    a: Hand
+    b: Hand
+
+    async def item(self, key: str) -> Item:
+        return await self.outbox.item(key)
+
+    async def change(self, key: str, **values: Any) -> None:
+        table = self.database.items
+        with self.database.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.key == key).values(**values))
+
+    async def noted_by(self, key: str) -> str | None:
+        table = self.database.items
+        with self.database.read() as connection:
+            found: str | None = connection.execute(
+                sa.select(table.c.sent_by).where(table.c.key == key)
+            ).scalar()
+            return found
+
+
+@pytest.fixture
+async def two(outbox: Outbox, database: str, server: LocalSymbl) -> AsyncIterator[Two]:
+    tables = Database(database, connections=8)
+    rounds = Rounds(tables)
+    clients = [server.client(**QUICK) for _ in range(2)]
+    hands = []
+    for client, name in zip(clients, "ab", strict=True):
+        await client.start()
+        liveness = Liveness(tables, rounds, name, beat=1.0, time_to_live=60.0, alone=False)
+        await liveness.begin()
+        duty = Duty(
+            tables,
+            client,
+            liveness,
+            name,
+            after_doubt="at_most_once",
+            patience=0.0,
+            doubt_for=0.0,
+            interval=0.0,
+        )
+        duty.pauses = (0.0, 0.0)
+        hands.append(Hand(duty, liveness))
+    yield Two(server, tables, outbox, *hands)
+    for client in clients:
+        await client.aclose(drain="none")
+    await asyncio.to_thread(tables.close)
+
+
+def held(hand: Hand) -> tuple[threading.Event, threading.Event]:
+    """Let a worker be paused just before it notes; give what tells so, and what wakes it."""
+    there, woken = threading.Event(), threading.Event()
+    note = hand.duty._records.note
+
+    def paused(*given: Any) -> bool:
+        there.set()
+        assert woken.wait(10)
+        return note(*given)
+
+    hand.duty._records.note = paused  # type: ignore[method-assign, assignment]
+    return there, woken
+
+
+async def reached(event: threading.Event) -> None:
+    assert await asyncio.to_thread(event.wait, 10)
+
+
+# Who was paused
+
+
+async def test_two_who_send_the_same_item_send_it_once(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    there, woken = held(two.a)
+    first = asyncio.create_task(two.a.duty.attempt("one", 1))
+    await reached(there)
+    assert await two.b.duty.attempt("one", 1) == {"state": "accepted", "hears": False}
+    woken.set()
+    assert (await first)["state"] == "accepted"
+    assert said(two.server) == ["One."]
+
+
+async def test_so_do_two_runs_of_it_in_one_worker(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    there, woken = held(two.a)
+    runs = [asyncio.create_task(two.a.duty.attempt("one", 1)) for _ in range(2)]
+    await reached(there)
+    woken.set()
+    states = {(await run)["state"] for run in runs}
+    assert states <= {"accepted", "unknown"}
+    assert said(two.server) == ["One."]
+
+
+async def test_an_answer_that_comes_after_the_end_changes_nothing(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    two.server.inject("slow:60", on="POST")
+    sending = asyncio.create_task(two.a.duty.attempt("one", 1))
+    await two.server.until(lambda: two.server.jobs and two.server.unfinished == 0)
+    job_id = next(iter(two.server.jobs))
+    assert (await two.b.duty.settle("one", 1, job_id, 0))["state"] == "accepted"
+    assert (await two.b.duty.follow("one", 1, False))["state"] == "completed"
+    two.server._over.set()  # the answer comes
+    assert (await sending)["state"] == "completed"
+    item = await two.item("one")
+    assert (item.state, item.job_id) == (ItemState.COMPLETED, job_id)
+
+
+async def test_an_answer_that_comes_after_all_hope_was_given_up_tells_the_person(two: Two) -> None:
+    await two.outbox.submit(Text("One."), NAMELESS, key="one")
+    two.server.inject("slow:60", on="POST")
+    sending = asyncio.create_task(two.a.duty.attempt("one", 1))
+    await two.server.until(lambda: two.server.jobs)
+    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "ambiguous"
+    two.server._over.set()
+    assert (await sending)["state"] == "ambiguous"
+    item = await two.item("one")
+    assert item.state is ItemState.AMBIGUOUS
+    assert item.error is not None
+    assert next(iter(two.server.jobs)) in item.error
+
+
+async def test_who_was_paused_after_the_note_does_not_send_and_takes_it_back(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    noted = two.a.duty._records.note
+
+    def then_paused(*given: Any) -> bool:
+        done = noted(*given)
+        # Its last beat was long ago when it looks, and it beats again at once.
+        is_fresh = iter([False, *[True] * 10])
+        two.a.liveness.is_fresh = lambda: next(is_fresh)  # type: ignore[method-assign]
+        two.a.duty._records.note = noted  # type: ignore[method-assign]
+        return done
+
+    two.a.duty.pauses = (0.0,)
+    two.a.duty._records.note = then_paused  # type: ignore[method-assign, assignment]
+    with pytest.raises(asyncio.CancelledError):  # back into the queue
+        await two.a.duty.attempt("one", 1)
+    assert said(two.server) == []
+    assert await two.noted_by("one") is None
+    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "again"
+    assert (await two.b.duty.attempt("one", 1))["state"] == "accepted"
+
+
+async def test_nobody_takes_back_the_note_of_another(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    two.server.inject("status:502", on="POST")
+    assert (await two.b.duty.attempt("one", 1))["state"] == "unknown"
+    note = await two.noted_by("one")
+    assert note is not None
+    turn = Turn("one", 1)
+    two.a.duty._records.take_back(turn, "a/1")
+    assert await two.noted_by("one") == note
+    two.a.duty._records.take_back(turn, note)
+    assert await two.noted_by("one") is None
+
+
+async def test_who_was_declared_dead_does_not_send(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    with two.database.begin() as connection:
+        workers = two.database.workers
+        connection.execute(sa.delete(workers).where(workers.c.id == "a"))
+    with pytest.raises(asyncio.CancelledError):
+        await two.a.duty.attempt("one", 1)
+    assert said(two.server) == []
+    assert (await two.item("one")).state is ItemState.QUEUED
+
+
+# What was done already
+
+
+@on_sqlite
+@pytest.mark.parametrize("state", [ItemState.REFUSED, ItemState.COMPLETED, ItemState.BLOCKED])
+async def test_what_has_ended_is_not_begun_again(two: Two, state: ItemState) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", state=state.value)
+    assert (await two.a.duty.attempt("one", 1))["state"] == state.value
+    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == state.value
+    assert (await two.a.duty.follow("one", 1, False))["state"] == state.value
+    assert said(two.server) == []
+
+
+@on_sqlite
+async def test_an_earlier_attempt_and_a_forgotten_item_are_left_alone(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", attempt=2)
+    for key in ("one", "forgotten"):
+        assert (await two.a.duty.attempt(key, 1))["state"] == "superseded"
+        assert (await two.a.duty.settle(key, 1, None, 0))["state"] == "superseded"
+        assert (await two.a.duty.follow(key, 1, False))["state"] == "superseded"
+    assert said(two.server) == []
+
+
+# What cannot be sent
+
+
+@on_sqlite
+async def test_what_this_worker_cannot_send_goes_back_and_another_sends_it(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    stranger = SymblClient(
+        Credentials("app", "another"), config=Config(base_url=two.server.base_url, **QUICK)
+    )
+    async with stranger:
+        two.a.duty._client = stranger
+        with pytest.raises(asyncio.CancelledError):
+            await two.a.duty.attempt("one", 1)
+    item = await two.item("one")
+    assert (item.state, item.sending) == (ItemState.QUEUED, False)
+    assert (await two.b.duty.attempt("one", 1))["state"] == "accepted"
+
+
+@on_sqlite
+@pytest.mark.parametrize("hears", [False, True])
+async def test_nor_does_it_take_a_job_for_lost_that_it_may_not_ask_for(
+    two: Two, hears: bool
+) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.b.duty.attempt("one", 1)
+    stranger = SymblClient(
+        Credentials("app", "another"), config=Config(base_url=two.server.base_url, **QUICK)
+    )
+    async with stranger:
+        two.a.duty._client = stranger
+        two.a.duty.pauses = (0.0, 0.0, 0.0)
+        following = asyncio.create_task(two.a.duty.follow("one", 1, hears))
+        await two.server.until(lambda: refused(two.server) >= 4)
+        following.cancel()
+        await asyncio.wait([following])
+    assert following.cancelled()
+    assert (await two.item("one")).state is ItemState.ACCEPTED
+
+
+def refused(server: LocalSymbl) -> int:
+    return sum(seen.status in (401, 403) for seen in server.requests)
+
+
+@on_sqlite
+async def test_an_item_that_nobody_can_read_is_refused_and_says_why(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", content='{"media": {"kind": "hologram"}, "options": null}')
+    assert (await two.a.duty.attempt("one", 1))["state"] == "refused"
+    assert "not foreseen" in str((await two.item("one")).error)
+
+
+@on_sqlite
+async def test_what_workers_die_of_is_given_up(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.change("one", deaths=MOST_DEATHS)
+    assert (await two.a.duty.attempt("one", 1))["state"] == "refused"
+    assert said(two.server) == []
+    await two.change("one", state=ItemState.QUEUED.value, sent_by="a/1", sent_at=0.0)
+    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == "ambiguous"
+
+
+# What proves what
+
+
+@on_sqlite
+async def test_what_another_worker_wrote_proves_nothing_of_the_same_words(two: Two) -> None:
+    await two.outbox.submit(Text("We begin."), key="one")
+    await two.outbox.append("one", Text("We ship."), key="two")
+    await two.outbox.append("one", Text("We ship."), key="three")
+    for key, hand in (("one", two.a), ("two", two.b)):
+        assert (await hand.duty.attempt(key, 1))["state"] == "accepted"
+        assert (await hand.duty.follow(key, 1, False))["state"] == "completed"
+    two.server.inject("status:502", on="PUT")  # and nothing was accepted
+    assert (await two.a.duty.attempt("three", 1))["state"] == "unknown"
+    assert (await two.a.duty.settle("three", 1, None, 0))["state"] == "ambiguous"
+
+
+@on_sqlite
+async def test_words_of_its_own_prove_an_append(two: Two) -> None:
+    await two.outbox.submit(Text("We begin."), key="one")
+    await two.outbox.append("one", Text("We ship."), key="two")
+    await two.a.duty.attempt("one", 1)
+    await two.a.duty.follow("one", 1, False)
+    two.server.inject("accept_then_status:502", on="PUT")
+    assert (await two.a.duty.attempt("two", 1))["state"] == "unknown"
+    await two.server.until(lambda: two.server.unfinished == 0)
+    assert (await two.b.duty.settle("two", 1, None, 0))["state"] == "completed"
+
+
+@on_sqlite
+async def test_they_prove_nothing_where_an_item_is_forgotten_or_sent_again(two: Two) -> None:
+    await two.outbox.submit(Text("We begin."), key="one")
+    await two.outbox.append("one", Text("We ship."), key="two")
+    await two.outbox.append("one", Text("We pause."), key="three")
+    for key in ("one", "two"):
+        await two.a.duty.attempt(key, 1)
+        await two.a.duty.follow(key, 1, False)
+    two.server.inject("accept_then_status:502", on="PUT")
+    await two.a.duty.attempt("three", 1)
+    await two.server.until(lambda: two.server.unfinished == 0)
+    table = two.database.items
+    with two.database.read() as connection:
+        row = connection.execute(sa.select(table).where(table.c.key == "two")).one()
+    with two.database.begin() as connection:  # what was it that it said?
+        connection.execute(sa.delete(table).where(table.c.key == "two"))
+    assert (await two.b.duty.settle("three", 1, None, 0))["state"] == "ambiguous"
+    with two.database.begin() as connection:
+        connection.execute(sa.insert(table).values(**row._mapping))
+    await two.change("three", state=ItemState.QUEUED.value, attempt=2)
+    assert (await two.b.duty.settle("three", 2, None, 0))["state"] == "ambiguous"
+    await two.change("three", state=ItemState.QUEUED.value, attempt=1)
+    assert (await two.b.duty.settle("three", 1, None, 0))["state"] == "completed"
+
+
+@on_sqlite
+async def test_a_conversation_of_that_name_from_before_proves_nothing(two: Two) -> None:
+    async with two.server.client(**QUICK) as earlier:
+        await earlier.process(Text("Of another day."), TextOptions(name="monday"))
+    await two.outbox.submit(Text("We begin."), key="monday")
+    two.server.inject("status:502", on="POST")
+    assert (await two.a.duty.attempt("monday", 1))["state"] == "unknown"
+    (known,) = two.server._conversations.known.values()
+    known.started_at -= timedelta(minutes=10)
+    assert (await two.b.duty.settle("monday", 1, None, 0))["state"] == "ambiguous"
+
+
+@on_sqlite
+async def test_a_webhook_proves_an_opening_whose_name_is_the_callers(two: Two) -> None:
+    given = TextOptions(name="Standup")
+    for key in ("one", "two"):
+        await two.outbox.submit(Text(f"We begin {key}."), given, key=key)
+    assert (await two.a.duty.attempt("one", 1))["state"] == "accepted"
+    two.server.inject("accept_then_status:502", on="POST")
+    assert (await two.a.duty.attempt("two", 1))["state"] == "unknown"
+    jobs = list(two.server.jobs.values())
+    # That of the other, then its own: of the two conversations, one is known to be another's.
+    assert (await two.b.duty.settle("two", 1, jobs[1].id, 0))["state"] == "accepted"
+    item = await two.item("two")
+    assert (item.job_id, item.conversation_id) == (jobs[1].id, jobs[1].conversation_id)
+
+
+@on_sqlite
+async def test_a_job_of_another_item_is_not_believed(two: Two) -> None:
+    for key in ("one", "two"):
+        await two.outbox.submit(Text(f"We begin {key}."), NAMELESS, key=key)
+    assert (await two.a.duty.attempt("one", 1))["state"] == "accepted"
+    two.server.inject("status:502", on="POST")
+    await two.a.duty.attempt("two", 1)
+    assert (await two.b.duty.settle("two", 1, next(iter(two.server.jobs)), 0))["state"] == (
+        "ambiguous"
+    )
+
+
+@on_sqlite
+async def test_a_server_that_cannot_be_asked_settles_nothing(two: Two) -> None:
+    await two.outbox.submit(Text("We begin."), key="one")
+    two.server.inject("status:502", on="POST")
+    await two.a.duty.attempt("one", 1)
+    two.server.inject("status:500", on="GET", times=100)
+    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "unknown"
+
+
+@on_sqlite
+async def test_sending_again_has_an_end_too(two: Two) -> None:
+    await two.outbox.submit(Text("We begin."), NAMELESS, key="one")
+    two.b.duty._after_doubt = "at_least_once"
+    two.server.inject("status:502", on="POST", times=2)
+    await two.a.duty.attempt("one", 1)
+    assert (await two.b.duty.settle("one", 1, None, 9))["state"] == "again"
+    await two.a.duty.attempt("one", 1)
+    assert (await two.b.duty.settle("one", 1, None, 10))["state"] == "ambiguous"
