@@ -11,24 +11,26 @@ from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
-_FORGOTTEN: Final = (
-    ItemState.COMPLETED,
-    ItemState.FAILED,
-    ItemState.LOST,
-    ItemState.REFUSED,
-)
-"""Not what a person is still to decide about."""
+_FORGOTTEN: Final = [
+    state.value
+    for state in (ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED)
+]
+_UNDECIDED: Final = [ItemState.AMBIGUOUS.value, ItemState.BLOCKED.value]
 
 
 def forget_some(database: Database, keep: float) -> bool:
     """Forget some of what ended more than ``keep`` seconds ago; say whether there may be more.
 
-    A conversation goes with its last item, and its key may then be used anew. Blocks.
+    Not while a person is still to decide about an item of its conversation. A conversation
+    goes with its last item, and its key may then be used anew. Blocks.
     """
-    table = database.items
+    table, others = database.items, database.items.alias()
     old = sa.and_(
-        table.c.state.in_([state.value for state in _FORGOTTEN]),
+        table.c.state.in_(_FORGOTTEN),
         table.c.ended_at < database.now - keep,
+        table.c.conversation.not_in(
+            sa.select(others.c.conversation).where(others.c.state.in_(_UNDECIDED))
+        ),
     )
     with database.read() as connection:
         found = connection.execute(

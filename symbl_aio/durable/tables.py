@@ -203,5 +203,6 @@ def _prepare_sqlite(connection: object, _record: object) -> None:
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = "IMMEDIATE"
     connection.execute("pragma busy_timeout = 30000")
+    connection.execute("pragma foreign_keys = on")  # by which the engine deletes what is old
     with suppress(sqlite3.OperationalError):  # of many new ones at once, one can do it
         connection.execute("pragma journal_mode = wal")
