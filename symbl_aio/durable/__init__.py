@@ -13,12 +13,21 @@ Needs the extra ``durable``, which brings DBOS: a durable-workflow engine on SQL
 PostgreSQL.
 """
 
-from symbl_aio.durable.duty import AfterDoubt
-from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import OutboxStats
-from symbl_aio.durable.migration import migrate
-from symbl_aio.durable.outbox import Outbox
-from symbl_aio.durable.worker import Worker
+try:
+    from symbl_aio.durable.duty import AfterDoubt
+    from symbl_aio.durable.items import Item, ItemEvent, ItemState
+    from symbl_aio.durable.looking import OutboxStats
+    from symbl_aio.durable.migration import migrate
+    from symbl_aio.durable.outbox import Outbox
+    from symbl_aio.durable.worker import Worker
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in ("dbos", "sqlalchemy"):
+        raise
+    raise ModuleNotFoundError(
+        f"symbl_aio.durable needs {error.name}, which is not installed; "
+        "pip install 'symbl-aio[durable]'",
+        name=error.name,
+    ) from None
 
 __all__ = [
     "AfterDoubt",
