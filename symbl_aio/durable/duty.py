@@ -106,8 +106,8 @@ class Duty:
         self._liveness = liveness
         self._worker = worker
         self._tries = itertools.count(1)
-        self._submitted: dict[str, Job] = {}
-        """What was accepted here and is to be followed, by id."""
+        self._jobs: dict[str, Job] = {}
+        """Of the runs that were accepted here: each tells its end once."""
         self._after_doubt = after_doubt
         self._doubt_for = doubt_for
 
@@ -125,6 +125,7 @@ class Duty:
         runs.remove(task)
         if not runs:
             del self.active[workflow_id]
+            self._jobs.pop(workflow_id, None)
 
     async def leave(self) -> None:
         """End all runs in this process, where they stand."""
@@ -189,7 +190,7 @@ class Duty:
                 return await self._end(turn, ItemState.REFUSED, str(error))
             _LOG.warning("item %s waits: %s", turn.key, error)
             return _report("later")
-        self._submitted[job.id] = job
+        self._jobs[workflow_id(turn.key, turn.attempt)] = job
         self.passed("answered")
         state = await self._accept(turn, job.id, job.conversation_id)
         self.passed("accepted")
@@ -307,10 +308,13 @@ class Duty:
 
     async def _follow(self, turn: Turn, hears: bool, row: Row) -> Report:
         self.passed("following")
-        known = self._submitted.get(row.job_id)
-        job = self._client.job(row.job_id, row.conversation_id) if known is None else known
+        # Once: of one that could not be followed, another handle asks anew.
+        job = self._jobs.pop(workflow_id(turn.key, turn.attempt), None)
+        if job is None or job.id != row.job_id:
+            job = self._client.job(row.job_id, row.conversation_id)
         try:
             if hears and not (await job.refresh()).is_terminal:
+                self._jobs[workflow_id(turn.key, turn.attempt)] = job
                 return _report("accepted", hears)
             await job
         except JobFailedError as error:
@@ -326,7 +330,6 @@ class Duty:
             return _report("later")
         else:
             report = await self._end(turn, ItemState.COMPLETED, None)
-        self._submitted.pop(job.id, None)
         self.passed("ended")
         return report
 
