@@ -313,7 +313,7 @@ class Duty:
         if job is None or job.id != row.job_id:
             job = self._client.job(row.job_id, row.conversation_id)
         try:
-            if hears and not (await job.refresh()).is_terminal:
+            if hears and not (await job.refresh()).is_terminal and not job.done():
                 self._jobs[workflow_id(turn.key, turn.attempt)] = job
                 return _report("accepted", hears)
             await job
@@ -322,6 +322,8 @@ class Duty:
         except (JobLostError, NotFoundError) as error:
             if isinstance(error.__cause__, AuthenticationError):  # of this worker's credentials
                 return _report("later")
+            if hears and row.age < self._client.config.polls.not_found_grace:
+                return _report("accepted", hears)
             report = await self._end(turn, ItemState.LOST, str(error))
         except ClientClosedError:
             await _for_ever()

@@ -42,7 +42,8 @@ class Records:
     def read(self, turn: Turn) -> Row | None:
         """Give an item, with its conversation's ``target`` (id) and ``halted_by``.
 
-        ``waited``: seconds since it was sent. ``None`` if this attempt is superseded.
+        ``waited``: seconds since it was sent, ``age``: since it was accepted. ``None`` if this
+        attempt is superseded.
         """
         table, conversations = self._database.items, self._database.conversations
         with self._database.read() as connection:
@@ -50,6 +51,7 @@ class Records:
                 sa.select(
                     table,
                     (self._database.now - table.c.sent_at).label("waited"),
+                    (self._database.now - table.c.accepted_at).label("age"),
                     conversations.c.conversation_id.label("target"),
                     conversations.c.halted_by,
                 )

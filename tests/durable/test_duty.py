@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from attrs import frozen
 
-from symbl_aio import Credentials, SymblClient, Text, TextOptions
+from symbl_aio import Credentials, Polls, SymblClient, Text, TextOptions
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.duty import MOST_DEATHS, Duty
@@ -278,6 +278,30 @@ async def test_nor_does_it_take_a_job_for_lost_that_it_may_not_ask_for(
 
 def refused(server: LocalSymbl) -> int:
     return sum(seen.status in (401, 403) for seen in server.requests)
+
+
+@on_sqlite
+async def test_a_job_that_the_server_does_not_know_yet_is_not_lost(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    await two.a.duty.attempt("one", 1)
+    two.server.inject("not_found", on="job", times=1000)
+    assert (await two.b.duty.follow("one", 1, True))["state"] == "accepted"
+    await two.change("one", accepted_at=0.0)
+    assert (await two.b.duty.follow("one", 1, True))["state"] == "lost"
+
+
+@on_sqlite
+async def test_a_job_without_end_is_lost_in_the_end(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    two.server.hold_jobs()
+    await two.a.duty.attempt("one", 1)
+    polls = Polls(floor=0.002, ceiling=0.01, track_for=0.01)
+    async with two.server.client(**{**QUICK, "polls": polls}) as impatient:
+        two.b.duty._client = impatient
+        states = [(await two.b.duty.follow("one", 1, True))["state"]]
+        while states[-1] == "accepted":
+            states.append((await two.b.duty.follow("one", 1, True))["state"])
+    assert states[-1] == "lost"
 
 
 @on_sqlite
