@@ -11,12 +11,14 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
 from symbl_aio.durable.engine import Rounds, attempt_of
@@ -27,9 +29,9 @@ _LOG = logging.getLogger("symbl_aio.durable")
 _FRESH: Final = 0.6
 """Share of the time to live after which a worker that could not say so sends nothing more."""
 _RESIGNED: Final = 0.0
-"""A beat, of a worker that has handed over what it had."""
-_DEAD: Final = -1.0
-"""A beat, of a worker that is known to be dead."""
+"""The beat of a worker that has handed over what it had. Below that it is known to be dead:
+since when, is the beat's opposite."""
+_LONG_DEAD: Final = -1.0
 
 
 class Liveness:
@@ -83,7 +85,9 @@ class Liveness:
         table = self._database.workers
         with self._database.begin() as connection:
             if self._alone:
-                connection.execute(sa.update(table).where(table.c.beat > 0.0).values(beat=_DEAD))
+                connection.execute(
+                    sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
+                )
             connection.execute(sa.insert(table).values(id=self._worker, beat=self._database.now))
 
     async def end(self) -> None:
@@ -161,8 +165,8 @@ class Liveness:
             await self._put_back(lost)
         # After an outage, or when all come up at once, each has the time to say that it lives.
         patient = monotonic() - self._well_since < self._time_to_live
-        living = await self._database.call(partial(self._living, patient))
-        for worker in set(working.values()) - living - {self._worker}:
+        living, dead = await self._database.call(partial(self._roll, patient))
+        for worker in (dead | set(working.values())) - living - {self._worker}:
             await self._bury(worker, patient)
         return stranded - lost
 
@@ -190,17 +194,18 @@ class Liveness:
     async def _put_back(self, workflow_ids: Collection[str]) -> None:
         await self._database.call(partial(self._rounds.put_back, workflow_ids))
 
-    def _limit(self, patient: bool) -> sa.ColumnElement[float]:
-        """Give the beat up to which a worker is dead."""
-        if patient:
-            return sa.literal(_RESIGNED)
-        return self._database.now - self._time_to_live
+    def _may_be_claimed(self, patient: bool) -> sa.ColumnElement[bool]:
+        beat = self._database.workers.c.beat
+        silent = sa.func.abs(beat) <= self._database.now - self._time_to_live
+        return sa.and_(silent, beat <= _RESIGNED) if patient else silent
 
-    def _living(self, patient: bool) -> set[str]:
+    def _roll(self, patient: bool) -> tuple[set[str], set[str]]:
+        """Give the workers that are known, those that live and those that do not."""
         table = self._database.workers
         with self._database.read() as connection:
-            alive = table.c.beat > self._limit(patient)
-            return set(connection.execute(sa.select(table.c.id).where(alive)).scalars())
+            known = sa.select(table.c.id, self._may_be_claimed(patient).label("dead"))
+            rows = connection.execute(known).all()
+        return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
 
     def _claim(self, worker: str, patient: bool) -> float | None:
         """Declare a worker dead, and give its last beat; only one of those who do wins."""
@@ -209,16 +214,14 @@ class Liveness:
             beat: float | None = connection.execute(
                 sa.delete(table)
                 .where(table.c.id == worker)
-                .where(table.c.beat <= self._limit(patient))
+                .where(self._may_be_claimed(patient))
                 .returning(table.c.beat)
             ).scalar()
-            if beat is not None:
-                return beat
-            known = connection.execute(sa.select(table.c.id).where(table.c.id == worker)).first()
-            if known is None:
-                # Who declared it dead died before taking over: there is one winner again.
-                connection.execute(sa.insert(table).values(id=worker, beat=_DEAD))
-            return None
+        if beat is None:
+            # Should who declared it dead die before taking over, there is a next time.
+            with suppress(IntegrityError), self._database.begin() as connection:
+                connection.execute(sa.insert(table).values(id=worker, beat=-self._database.now))
+        return beat
 
     def _count_death(self, workflow_ids: Collection[str]) -> None:
         """Note for what was not accepted yet that a worker died with it."""
