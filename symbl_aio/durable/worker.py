@@ -106,6 +106,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._sole: SoleWorker | None = None
         self._liveness: Liveness | None = None
         self._duty: Duty | None = None
@@ -149,7 +150,7 @@ class Worker:
         try:
             await self._inside(self._start())
         except BaseException:
-            await self._end(0.0)
+            await self.aclose(0.0)
             raise
 
     async def aclose(self, timeout: float = 10.0) -> None:
@@ -158,8 +159,11 @@ class Worker:
         Jobs that run on are followed by the next worker, at once; so is all that waits.
         Cancelling it ends the waiting, not the closing.
         """
-        if self._thread is not None and self._thread.is_alive():
-            await asyncio.shield(asyncio.ensure_future(self._end(timeout)))
+        if self._thread is None:
+            return
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._end(timeout))
+        await asyncio.shield(self._ending)
 
     async def wait_until_dead(self) -> None:
         """Wait until the other workers took this one for dead, because it was silent for so long.

@@ -1,0 +1,151 @@
+"""A worker inside a program: its start, its end, and what it leaves of the program."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dbos import DBOS
+from sqlalchemy.exc import OperationalError
+
+from symbl_aio import Config, ConfigurationError, Credentials, Text
+from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.durable.liveness import SoleWorker
+from symbl_aio.testing import LocalSymbl
+from tests.durable.conftest import Working, said, until
+
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def another(database: str, server: LocalSymbl) -> Worker:
+    credentials = Credentials(server.app_id, server.app_secret)
+    return Worker(database, credentials, config=Config(base_url=server.base_url))
+
+
+async def test_the_programs_own_threads_work_on_after_one_worker_and_another(
+    outbox: Outbox, working: Working
+) -> None:
+    before = set(threading.enumerate())
+    for key in ("one", "two"):
+        async with working():
+            await outbox.submit(Text(f"{key}."), key=key)
+            assert (await outbox.result(key, timeout=10)).ok
+            await asyncio.to_thread(time.sleep, 0)
+        assert await asyncio.to_thread(lambda: 1 + 1) == 2
+    left = {t.name for t in threading.enumerate() if t not in before and not t.daemon}
+    assert not {name for name in left if "dbos" in name or "symbl_aio worker" in name}
+
+
+async def test_what_runs_when_it_stops_goes_on_at_once_with_the_next_one(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.hold_jobs()
+    keys = [f"item-{n}" for n in range(5)]
+    async with working():
+        for key in keys:
+            await outbox.submit(Text(f"{key}."), key=key)
+        for key in keys:
+            await until(outbox, key, ItemState.ACCEPTED)
+        stopping = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - stopping < 2.0
+    server.release()
+    async with working():  # whose time to live is 15 s
+        for key in keys:
+            assert (await outbox.result(key, timeout=5)).ok
+    assert sorted(said(server)) == [f"{key}." for key in keys]
+
+
+async def test_an_upload_that_has_started_is_waited_for(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.inject("slow:0.2", on="POST")
+    async with working():
+        await outbox.submit(Text("One."), key="one")
+        await server.until(lambda: server.jobs)
+    item = await outbox.item("one")
+    assert (item.state, item.job_id) == (ItemState.ACCEPTED, next(iter(server.jobs)))
+
+
+@on_sqlite
+async def test_a_process_has_one_worker(
+    database: str, working: Working, server: LocalSymbl, tmp_path: Path
+) -> None:
+    async with working():
+        second = another(f"sqlite:///{tmp_path / 'other.db'}", server)
+        with pytest.raises(ConfigurationError, match="runs a worker, or DBOS, already"):
+            await second.start()
+        await second.aclose()
+    async with second:
+        pass
+
+
+@on_sqlite
+async def test_a_file_has_one_worker(
+    database: str, working: Working, server: LocalSymbl, tmp_path: Path
+) -> None:
+    lock = SoleWorker(tmp_path / "outbox.db")  # as another process has it
+    worker = another(database, server)
+    with pytest.raises(ConfigurationError, match="an SQLite file has one; use PostgreSQL"):
+        await worker.start()
+    lock.release()
+    async with worker:
+        with pytest.raises(ConfigurationError):
+            SoleWorker(tmp_path / "outbox.db")
+    SoleWorker(tmp_path / "outbox.db").release()
+
+
+@on_sqlite
+async def test_a_program_that_runs_the_engine_for_itself_runs_the_worker_elsewhere(
+    database: str, server: LocalSymbl, tmp_path: Path
+) -> None:
+    DBOS(
+        config={
+            "name": "somebody-elses",
+            "system_database_url": f"sqlite:///{tmp_path / 'own.db'}",
+            "log_level": "CRITICAL",
+        }
+    )
+    try:
+        with pytest.raises(ConfigurationError, match="run symbl-aio worker beside it"):
+            await another(database, server).start()
+    finally:
+        DBOS.destroy()
+    async with another(database, server):
+        pass
+
+
+@on_sqlite
+async def test_a_worker_that_cannot_start_leaves_its_place_to_another(
+    database: str, server: LocalSymbl
+) -> None:
+    nowhere = another("postgresql://somebody@127.0.0.1:9/nowhere", server)
+    with pytest.raises(OperationalError):
+        await nowhere.start()
+    await nowhere.aclose()
+    starting = asyncio.create_task((given_up := another(database, server)).start())
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled()
+    async with another(database, server):
+        pass
+    await given_up.aclose()
+
+
+@on_sqlite
+async def test_who_gives_up_waiting_for_the_end_does_not_stop_it(
+    database: str, outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.inject("slow:0.3", on="POST")
+    async with working() as worker:
+        await outbox.submit(Text("One."), key="one")
+        await server.until(lambda: server.jobs)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await worker.aclose()
+    assert (await outbox.item("one")).state is ItemState.ACCEPTED
+    async with another(database, server):
+        pass
