@@ -1,0 +1,32 @@
+"""A web service with a worker inside: ``uvicorn tests.durable.service:app``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from fastapi import FastAPI
+
+from symbl_aio import Config, Credentials, Text
+from symbl_aio.contrib.durable import Durable
+from symbl_aio.contrib.fastapi import Symbl
+
+symbl = Symbl(
+    Credentials("app", "secret"),
+    config=Config(base_url=os.environ["API"]),
+    durable=Durable(os.environ["DATABASE"], concurrency=50),
+)
+app = FastAPI(lifespan=symbl.lifespan)
+app.include_router(symbl.router, prefix="/symbl")
+
+
+@app.post("/said/{key}")
+async def said(key: str) -> dict[str, str]:
+    item = await symbl.outbox.submit(Text(f"{key} has the floor."), key=key)
+    return {"state": item.state.value}
+
+
+@app.get("/threads")
+async def threads() -> int:
+    """Say what a thread of the program's own has found out."""
+    return await asyncio.to_thread(os.getpid)
