@@ -80,7 +80,12 @@ def sqlite_database(sqlite_template: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'outbox.db')}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# The default run has a little of PostgreSQL, in test_postgres.py: each process of pytest
+# that needs one starts it.
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.durable)]
+
+
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest) -> str:
     """The URL of a database of the test's own, of each kind in turn."""
     kind = "pg_database" if request.param == "postgresql" else "sqlite_database"

@@ -38,7 +38,7 @@ async def halted(outbox: Outbox, server: LocalSymbl, *, on: str, accept: bool) -
     return await outbox.item("one" if on == "POST" else "two")
 
 
-@pytest.mark.parametrize("on", ["POST", "PUT"])
+@pytest.mark.parametrize("on", ["POST", pytest.param("PUT", marks=pytest.mark.durable)])
 async def test_what_was_not_accepted_is_sent_again_and_all_that_waited_goes_on_in_order(
     outbox: Outbox, working: Working, server: LocalSymbl, on: str
 ) -> None:
@@ -56,6 +56,7 @@ async def test_what_was_not_accepted_is_sent_again_and_all_that_waited_goes_on_i
     assert said(server) == ["one", *FOLLOWERS, "late"]
 
 
+@pytest.mark.durable
 @pytest.mark.parametrize("follow", [True, False])
 async def test_what_was_accepted_is_not_sent_again(
     outbox: Outbox, working: Working, server: LocalSymbl, follow: bool
@@ -81,6 +82,7 @@ async def test_what_was_accepted_is_not_sent_again(
     assert said(server) == ["one", *FOLLOWERS]
 
 
+@pytest.mark.durable
 async def test_the_job_of_an_append_is_followed_to_its_true_end(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -99,6 +101,7 @@ async def test_the_job_of_an_append_is_followed_to_its_true_end(
     assert said(server) == ["one", *FOLLOWERS, "two"]
 
 
+@pytest.mark.durable
 async def test_what_would_be_a_mistake_is_refused(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -136,6 +139,7 @@ async def test_what_would_be_a_mistake_is_refused(
     server.clear_faults()
 
 
+@pytest.mark.durable
 async def test_an_append_belongs_to_the_conversation_it_was_appended_to(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -149,6 +153,7 @@ async def test_an_append_belongs_to_the_conversation_it_was_appended_to(
     assert said(server) == ["one", "three", "four"]  # as the person said
 
 
+@pytest.mark.durable
 @pytest.mark.parametrize(
     "state", [ItemState.QUEUED, ItemState.ACCEPTED, ItemState.COMPLETED, ItemState.FAILED]
 )
@@ -203,6 +208,7 @@ async def test_who_could_not_open_the_conversation_goes_first(
     assert said(server) == ["one", *FOLLOWERS]
 
 
+@pytest.mark.durable
 async def test_a_refused_append_keeps_nobody_up_and_may_come_later(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -216,6 +222,7 @@ async def test_a_refused_append_keeps_nobody_up_and_may_come_later(
     assert said(server) == ["one", "three", "four", "two"]
 
 
+@pytest.mark.durable
 async def test_a_lost_job_may_be_sent_again(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -237,6 +244,7 @@ async def test_a_lost_job_may_be_sent_again(
 # At the same moment
 
 
+@pytest.mark.durable
 async def test_one_of_many_who_decide_at_once_is_heard(
     outbox: Outbox, database: str, working: Working, server: LocalSymbl
 ) -> None:

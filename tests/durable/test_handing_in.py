@@ -139,6 +139,7 @@ async def test_the_real_id_is_the_same_lane_as_the_key(
     assert {s.conversation_id for s in server.submissions} == {first.conversation_id}
 
 
+@pytest.mark.durable
 async def test_a_conversation_may_have_been_opened_elsewhere(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -152,6 +153,7 @@ async def test_a_conversation_may_have_been_opened_elsewhere(
     assert said(server) == ["Opened elsewhere.", "No 0.", "No 1.", "No 2."]
 
 
+@pytest.mark.durable
 async def test_an_id_that_is_not_known_yet_keeps_an_order_of_its_own(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:

@@ -45,7 +45,7 @@ async def accepted(outbox: Outbox, server: LocalSymbl, key: str = "monday") -> s
     return str((await until(outbox, key, ItemState.ACCEPTED)).job_id)
 
 
-@pytest.mark.parametrize("form", [False, True])
+@pytest.mark.parametrize("form", [False, pytest.param(True, marks=pytest.mark.durable)])
 async def test_a_call_to_any_outbox_brings_the_end_at_once(
     outbox: Outbox, database: str, working: Working, server: LocalSymbl, form: bool
 ) -> None:
@@ -64,6 +64,7 @@ async def test_a_call_to_any_outbox_brings_the_end_at_once(
     assert asked(server) == 1
 
 
+@pytest.mark.durable
 async def test_a_call_counts_once_however_often_it_comes(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_call_counts_once_however_often_it_comes(
     assert asked(server) == 2
 
 
+@pytest.mark.durable
 async def test_a_call_may_overtake_the_answer_to_the_submission(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -103,6 +105,7 @@ async def test_a_call_may_overtake_the_answer_to_the_submission(
     assert statuses == [204]
 
 
+@pytest.mark.durable
 async def test_what_was_told_while_no_worker_lived_is_not_lost(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -114,6 +117,7 @@ async def test_what_was_told_while_no_worker_lived_is_not_lost(
         assert (await outbox.result("monday", timeout=10)).ok
 
 
+@pytest.mark.durable
 async def test_a_call_proves_what_was_accepted(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -173,12 +177,14 @@ async def test_only_a_holder_of_the_secret_is_listened_to(sqlite_database: str) 
         assert await outbox.webhook(7, None, b"") == 404  # type: ignore[arg-type]
 
 
+@pytest.mark.durable
 @pytest.mark.parametrize("nonce", ["\udcff", "\0", "n" * 10_000])
 async def test_a_strange_nonce_is_an_unknown_one(pg_database: str, nonce: str) -> None:
     async with Outbox(pg_database, webhook_secret=SECRET) as outbox:
         assert await outbox.webhook(nonce, mark(SECRET, nonce), body("1")) == 204
 
 
+@pytest.mark.durable
 async def test_a_strange_job_is_nobodys(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
@@ -200,6 +206,7 @@ async def test_without_the_secret_nothing_can_be_heard(sqlite_database: str) -> 
             Outbox(sqlite_database, webhook_secret=secret)  # type: ignore[arg-type]
 
 
+@pytest.mark.durable
 async def test_the_job_of_a_webhook_url_of_the_callers_own_is_asked_for(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:

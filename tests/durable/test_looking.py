@@ -16,6 +16,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
 
 
+@pytest.mark.durable
 async def test_a_result_is_told_to_all_who_wait_anywhere(
     outbox: Outbox, database: str, working: Working, server: LocalSymbl
 ) -> None:

@@ -103,6 +103,7 @@ async def test_no_secret_is_in_any_column_of_any_table(
 # For how long
 
 
+@pytest.mark.durable
 async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
     outbox: Outbox,
     working: Working,
@@ -135,6 +136,7 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
     assert said(server) == ["One.", "Two.", "Two.", "Another.", "More."]
 
 
+@pytest.mark.durable
 async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
     outbox: Outbox, working: Working, server: LocalSymbl, tables: Database
 ) -> None:
@@ -188,6 +190,7 @@ async def test_much_is_forgotten_by_and_by(outbox: Outbox, tables: Database) -> 
     assert of_items(tables) == set()
 
 
+@pytest.mark.durable
 async def test_who_hands_in_while_a_conversation_is_forgotten_finds_it_or_makes_it_anew(
     outbox: Outbox, working: Working, server: LocalSymbl, tables: Database
 ) -> None:
@@ -212,6 +215,7 @@ async def test_who_hands_in_while_a_conversation_is_forgotten_finds_it_or_makes_
     assert said(server)[1:] == [f"No {number}." for number in range(30)]
 
 
+@pytest.mark.durable
 async def test_a_worker_forgets_what_it_was_told_to(
     outbox: Outbox, working: Working, tables: Database
 ) -> None:

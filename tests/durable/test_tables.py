@@ -17,11 +17,12 @@ from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import Outbox, engine
 from symbl_aio.durable.tables import Database
+from tests.durable.conftest import KINDS
 
 PASSWORD = "pass-word-55ab"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without tables."""
     if request.param == "sqlite":
@@ -79,6 +80,7 @@ def test_tables_are_made_by_four_processes_at_once(empty: str) -> None:
     assert tables_of(empty) > OURS
 
 
+@pytest.mark.durable
 async def test_two_applications_on_one_postgresql_do_not_meet(pg_database: str) -> None:
     async with Outbox(pg_database) as one, Outbox(pg_database, schema="other_app") as other:
         await one.submit(Text("Of one."), key="monday")
@@ -130,6 +132,7 @@ def test_the_usual_names_of_postgresql_are_one(name: str) -> None:
 # Who sees it
 
 
+@pytest.mark.durable
 @pytest.mark.parametrize("where", ["", "127.0.0.1:9", "no-such-host.invalid"])
 @pytest.mark.parametrize(
     "given", ["postgresql://postgres:{}@{}", "postgresql://postgres@{1}?password={0}"]
