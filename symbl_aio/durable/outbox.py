@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from dbos import DBOSClient
 
@@ -56,6 +56,8 @@ class Outbox:
         self._database = Database(database, schema)
         self._looking = Looking(self._database)
         self._client: DBOSClient | None = None
+        self._started = False
+        self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Outbox in {self._database!r}>"
@@ -73,7 +75,10 @@ class Outbox:
         await self.aclose()
 
     async def start(self) -> None:
-        """Connect; make the tables if they are missing. After ``aclose``, make a new one."""
+        """Connect; make the tables if they are missing. Starting twice is an error."""
+        if self._started:
+            raise ConfigurationError("the outbox was started already; make a new one")
+        self._started = True
         try:
             await self._database.call(partial(engine.migrate, self._database))
             self._client = await self._database.call(partial(engine.connect, self._database))
@@ -82,7 +87,12 @@ class Outbox:
             raise
 
     async def aclose(self) -> None:
-        """Disconnect. What was handed in stays. Closing twice is fine."""
+        """Disconnect. What was handed in stays. Closing twice is fine.
+
+        Who waits for an item here is told by ``ClientClosedError``.
+        """
+        self._started = True  # and over
+        self._closed.set()
         client, self._client = self._client, None
         if client is not None:
             await self._database.call(client.destroy)
@@ -161,10 +171,10 @@ class Outbox:
                 if item.state.is_ending:
                     return item
                 if self._database.is_sqlite:  # which tells nobody
-                    await asyncio.sleep(_LOOK_AGAIN)
+                    await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
                 else:
                     attempt = engine.workflow_id(key, row.attempt)
-                    await engine.wait(self._opened(), attempt, _LONGEST_WAIT)
+                    await self._unless_closed(engine.wait(self._opened(), attempt, _LONGEST_WAIT))
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
         """Give each state that an item has reached and reaches, until it ends.
@@ -180,7 +190,19 @@ class Outbox:
                     yield ItemEvent(key, state, at)
             if item.state.is_ending:
                 return
-            await asyncio.sleep(_LOOK_AGAIN)
+            await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+
+    async def _unless_closed(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, or until the outbox is closed."""
+        waiting, closed = asyncio.ensure_future(work), asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait([waiting, closed], return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+        finally:
+            waiting.cancel()
+            closed.cancel()
+            await asyncio.gather(waiting, closed, return_exceptions=True)
 
     async def jobs(
         self, *, state: ItemState | None = None, conversation: str | None = None

@@ -234,4 +234,8 @@ async def test_an_outbox_that_is_not_open_says_so(sqlite_database: str) -> None:
     outbox = Outbox(sqlite_database, webhook_secret="secret")
     async with outbox:
         assert isinstance(await outbox.submit(Text("Hello."), key="monday"), Item)
+        with pytest.raises(ConfigurationError, match="started already"):
+            await outbox.start()
     await assert_closed()
+    with pytest.raises(ConfigurationError, match="started already; make a new one"):
+        await outbox.start()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from examples.durable.postgres import postgres
-from symbl_aio import NotFoundError, Text
+from symbl_aio import ClientClosedError, NotFoundError, Text
 from symbl_aio.durable import ItemEvent, ItemState, Outbox
 from symbl_aio.durable.looking import PAGE
 from symbl_aio.durable.tables import Database
@@ -65,6 +67,29 @@ async def test_who_comes_late_is_told_what_was_before(
     failed = await outbox.result("monday")
     assert not failed.ok
     assert failed.error is not None
+
+
+async def test_who_waits_when_the_outbox_is_closed_is_told_so(database: str) -> None:
+    async with Outbox(database) as outbox:
+        await outbox.submit(Text("One."), key="monday")
+
+        async def events() -> None:
+            async for _ in outbox.events("monday"):
+                pass
+
+        asking: list[Coroutine[Any, Any, object]] = [outbox.result("monday"), events()]
+        asking += [outbox.result("monday", timeout=60)]
+        waiting = [asyncio.ensure_future(one) for one in asking]
+        gone = asyncio.ensure_future(outbox.result("monday"))
+        await asyncio.wait([gone], timeout=0.1)
+        gone.cancel()
+        await asyncio.wait([gone])
+    done, _ = await asyncio.wait(waiting, timeout=5)
+    assert len(done) == 3
+    for one in waiting:
+        with pytest.raises(ClientClosedError):
+            one.result()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_what_is_not_there_cannot_be_waited_for(outbox: Outbox) -> None:
