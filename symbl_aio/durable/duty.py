@@ -38,9 +38,10 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio._core.callbacks import webhook_url
-from symbl_aio.durable import items
+from symbl_aio.durable import contents
+from symbl_aio.durable.contents import Media, Options
 from symbl_aio.durable.engine import Report, workflow_id
-from symbl_aio.durable.items import ItemState, Media, Options
+from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
 from symbl_aio.durable.records import SUPERSEDED, Records, Row, Turn, why_blocked
@@ -172,7 +173,7 @@ class Duty:
         if why_blocked(row.opens, row.target, row.halted_by) is not None:
             ended: str | None = await self._again(partial(self._records.block, turn))
             return _report(ended or "again")
-        if (why := await items.check_file(row.content)) is not None:
+        if (why := await contents.check_file(row.content)) is not None:
             return await self._end(turn, ItemState.REFUSED, why)
         self.passed("sending")
         note = _Note(self._liveness, partial(self._records.note, turn), self._token())
@@ -197,7 +198,7 @@ class Duty:
         return _report(state, hears)
 
     async def _send(self, row: Row, note: Callable[[], Awaitable[None]]) -> Job:
-        media, options = items.read(row.content)
+        media, options = contents.read(row.content)
         options = self._with_options_of_ours(row, media, options)
         if row.opens:
             return await self._client.submit(media, options, before_last_byte=note)
@@ -241,7 +242,7 @@ class Duty:
         config = self._client.config
         if config.webhook_base_url is None or config.webhook_secret is None:
             return False
-        _, options = items.read(row.content)
+        _, options = contents.read(row.content)
         return options is None or not options.is_given("webhook_url")
 
     async def _hand_back(self, turn: Turn) -> NoReturn:

@@ -10,7 +10,7 @@ from dbos import DBOSClient
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable import engine, items
+from symbl_aio.durable import contents, engine
 from symbl_aio.durable.items import Item, ItemState
 from symbl_aio.durable.tables import Database
 
@@ -116,7 +116,7 @@ class Entering:
 
 
 def _check_same(known: Row, conversation: str | None, name: str | None, content: str) -> None:
-    if not items.is_same(known.content, content):
+    if not contents.is_same(known.content, content):
         used_for = "other media or options"
     elif known.opens != (conversation is None):
         used_for = "a new conversation" if known.opens else "an append"

@@ -13,10 +13,11 @@ from dbos import DBOSClient
 
 from symbl_aio import ClientClosedError, Config, ConfigurationError, JobStatus, WebhookReceiver
 from symbl_aio._core.endpoints import check_id
-from symbl_aio.durable import engine, items
+from symbl_aio.durable import contents, engine
+from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
-from symbl_aio.durable.items import Item, ItemEvent, ItemState, Options
+from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
 from symbl_aio.durable.tables import SCHEMA, Database
 from symbl_aio.media import MediaLike
@@ -149,7 +150,7 @@ class Outbox:
     ) -> Item:
         key = secrets.token_hex(16) if key is None else _check_key(key)
         entering = Entering(self._database, self._opened())
-        content = await items.write(media, options)
+        content = await contents.write(media, options)
         return await self._call(partial(entering.enter, conversation, content, key))
 
     # Looking

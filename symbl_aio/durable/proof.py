@@ -13,7 +13,7 @@ from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
 from symbl_aio._core.evidence import Written
-from symbl_aio.durable import items
+from symbl_aio.durable import contents
 from symbl_aio.durable.records import Records, Row
 from symbl_aio.durable.tables import Database
 
@@ -77,7 +77,7 @@ class Proof:
         ``certain``: there is one. Else the item's own key proves it, but no name that the
         caller has given and may give every day.
         """
-        given = items.name_of(row.content)
+        given = contents.name_of(row.content)
         if given is not None and not certain:
             return None
         name = row.key if given is None else given
@@ -102,7 +102,7 @@ class Proof:
 
     async def _by_content(self, row: Row) -> bool:
         """Say whether the conversation holds an item's text, and nothing else can be why."""
-        text = items.text_of(row.content)
+        text = contents.text_of(row.content)
         if text is None or row.attempt > 1:  # an earlier attempt may have written it
             return False
         others = await self._database.call(partial(self._records.written, row))
@@ -110,7 +110,7 @@ class Proof:
             return False
         written = Written()
         for other in others:
-            said = items.text_of(other.content)
+            said = contents.text_of(other.content)
             if other.opens:
                 written.open(row.conversation, other.key, said)
             else:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from symbl_aio import MediaOptions, Text
 from symbl_aio.durable import Item, ItemState, Outbox
-from symbl_aio.durable.items import Media
+from symbl_aio.durable.contents import Media
 from symbl_aio.durable.tables import Database
 from tests.durable.processes import Process
 

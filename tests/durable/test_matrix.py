@@ -19,7 +19,7 @@ from dbos import DBOSClient
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Audio
-from symbl_aio.durable.items import Media
+from symbl_aio.durable.contents import Media
 from tests.durable.chaos import (
     TIME_TO_LIVE,
     Handed,

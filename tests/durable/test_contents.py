@@ -35,7 +35,7 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._core.wire import Call, encode_submission
-from symbl_aio.durable import items
+from symbl_aio.durable import contents
 from symbl_aio.options import wire_name
 from tests.support import mp4_bytes
 
@@ -144,9 +144,9 @@ def test_the_same_request_is_made_of_what_was_stored(
 ) -> None:
     media, options = submission
     media = media(sample) if callable(media) else media
-    content = asyncio.run(items.write(media, options))
-    assert call(*items.read(content)) == call(media, options)
-    assert items.is_same(content, asyncio.run(items.write(*items.read(content))))
+    content = asyncio.run(contents.write(media, options))
+    assert call(*contents.read(content)) == call(media, options)
+    assert contents.is_same(content, asyncio.run(contents.write(*contents.read(content))))
     assert content.isascii()
     assert content.isprintable()
 
@@ -160,7 +160,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 async def test_a_path_alone_stays_one_whose_kind_is_told_by_its_bytes(sample: str) -> None:
     for path in (sample, Path(sample)):
-        media, options = items.read(await items.write(path, None))
+        media, options = contents.read(await contents.write(path, None))
         assert (media, options) == (Path(sample), None)
 
 
@@ -168,33 +168,33 @@ async def test_a_relative_path_is_the_same_file_from_everywhere(
     sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(sample).parent)
-    content = await items.write(Video(f"./{Path(sample).name}"), None)
-    assert content == await items.write(Video(sample), None)
+    content = await contents.write(Video(f"./{Path(sample).name}"), None)
+    assert content == await contents.write(Video(sample), None)
 
 
 async def test_a_name_that_is_no_utf8_can_be_stored(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a\xff.mp4")
     path.write_bytes(mp4_bytes())
-    content = await items.write(path, None)
+    content = await contents.write(path, None)
     assert content.isascii()
-    assert items.read(content)[0] == path
-    assert await items.check_file(content) is None
+    assert contents.read(content)[0] == path
+    assert await contents.check_file(content) is None
 
 
 async def test_the_same_is_the_same_text_in_every_process() -> None:
     # The order of a set of strings is another in each process.
     names = ["webhook_url", "name", "enable_summary", "trackers", "features"]
-    content = await items.write(Text("Hello."), TextOptions(in_query=names))
+    content = await contents.write(Text("Hello."), TextOptions(in_query=names))
     assert json.loads(content)["options"]["fields"]["in_query"] == sorted(names)
 
 
 async def test_the_order_of_what_has_none_is_no_difference() -> None:
     first, second = [
-        await items.write(Text("Hello."), TextOptions(extra_body=extra))
+        await contents.write(Text("Hello."), TextOptions(extra_body=extra))
         for extra in ({"a": 1, "b": None}, {"b": None, "a": 1})
     ]
-    assert items.is_same(first, second)
-    assert not items.is_same(first, await items.write(Text("Hello."), None))
+    assert contents.is_same(first, second)
+    assert not contents.is_same(first, await contents.write(Text("Hello."), None))
 
 
 # What is refused at once
@@ -219,7 +219,7 @@ async def test_bytes_and_streams_are_refused_at_once_and_the_remedy_is_named(
     media: Callable[[], Any],
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"path of a file on storage .* or a URL"):
-        await items.write(media(), None)
+        await contents.write(media(), None)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_bytes_and_streams_are_refused_at_once_and_the_remedy_is_named(
 )
 async def test_what_can_never_be_sent_is_said_at_once(media: Any, options: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        await items.write(media, options)
+        await contents.write(media, options)
 
 
 async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> 
         (tmp_path / "pipe.mp4", "no regular file"),
     ):
         with pytest.raises(MediaRejectedError, match=told):
-            await items.write(path, None)
+            await contents.write(path, None)
 
 
 # Files that change
@@ -257,18 +257,18 @@ async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> 
 async def test_a_file_is_known_by_all_of_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "standup.mp4"
     path.write_bytes(mp4_bytes())
-    content = await items.write(path, None)
-    assert await items.check_file(content) is None
+    content = await contents.write(path, None)
+    assert await contents.check_file(content) is None
     stat = path.stat()
     path.write_bytes(mp4_bytes()[:-1] + b"x")  # of the same size
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # and from the same moment
-    assert "not the file that was handed in" in str(await items.check_file(content))
+    assert "not the file that was handed in" in str(await contents.check_file(content))
     path.unlink()
-    assert "cannot be read here (No such file" in str(await items.check_file(content))
+    assert "cannot be read here (No such file" in str(await contents.check_file(content))
     path.write_bytes(mp4_bytes())
-    assert await items.check_file(content) is None
+    assert await contents.check_file(content) is None
 
 
 async def test_only_files_are_looked_for() -> None:
     for media in (Text("Hello."), VideoURL("https://example.com/a.mp4")):
-        assert await items.check_file(await items.write(media, None)) is None
+        assert await contents.check_file(await contents.write(media, None)) is None
