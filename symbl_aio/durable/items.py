@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 class ItemState(Enum):
-    """How far an item has come. The last seven are endings, of which a person may undo some."""
+    """How far an item has come. All but the first two are endings; a person may undo some."""
 
     QUEUED = "queued"
     """Waits for its turn, or is on its way; whatever happens, nothing is lost."""
@@ -24,7 +24,7 @@ class ItemState(Enum):
     AMBIGUOUS = "ambiguous"
     """It was sent whole, and nobody knows whether it was accepted: ``Outbox.resolve``."""
     BLOCKED = "blocked"
-    """Nothing was sent, since an earlier item of the conversation is ambiguous or was refused."""
+    """Nothing was sent, for an earlier item of the conversation is ambiguous, or none opened it."""
 
     @property
     def is_ending(self) -> bool:
