@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import define, evolve
 from sqlalchemy.exc import SQLAlchemyError
@@ -68,6 +68,8 @@ _LONGEST_PAUSE: Final = 60.0
 MOST_DEATHS: Final = 10
 """Workers that may die with an item that was not accepted yet, before it is taken for why."""
 _MOST_RESENT: Final = 10
+_MOST_CANCELLED: Final = 3
+_CANCELLED_AGAIN: Final = 1.0
 
 
 class Duty:
@@ -130,10 +132,7 @@ class Duty:
 
     async def leave(self) -> None:
         """End all runs in this process, where they stand."""
-        runs = [task for tasks in self.active.values() for task in tasks]
-        for task in runs:
-            task.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
+        await end_tasks({task for tasks in self.active.values() for task in tasks})
 
     async def _step(self, turn: Turn, work: Callable[[Row], Awaitable[Report]]) -> Report:
         """Do a step's work, unless it was done: what it raises would be the end of the item."""
@@ -392,6 +391,20 @@ class _Note:
 
 class _NotNotedError(Exception):
     """This worker was declared dead, or another one has the item: it must not send."""
+
+
+async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait for their end.
+
+    One of the engine's that waits for a thread does so until it is cancelled twice; and
+    while the database is away, that thread waits for ever.
+    """
+    for _ in range(_MOST_CANCELLED):
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCELLED_AGAIN)
 
 
 def _report(state: str, hears: bool = False) -> Report:

@@ -24,7 +24,7 @@ from symbl_aio import (
 )
 from symbl_aio.durable import engine
 from symbl_aio.durable.broken import queue_again
-from symbl_aio.durable.duty import AfterDoubt, Duty
+from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.tables import SCHEMA, Database
@@ -191,7 +191,7 @@ class Worker:
 
     def _live(self) -> None:
         self._loop.run_forever()
-        self._loop.run_until_complete(_end_tasks())
+        self._loop.run_until_complete(_end_the_rest())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
@@ -300,8 +300,6 @@ class Worker:
             await asyncio.sleep(_PURGE_EVERY)
 
 
-async def _end_tasks() -> None:
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+async def _end_the_rest() -> None:
+    here = asyncio.current_task()
+    await end_tasks({task for task in asyncio.all_tasks() if task is not here})
