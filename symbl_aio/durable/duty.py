@@ -322,7 +322,8 @@ class Duty:
         except (JobLostError, NotFoundError) as error:
             if isinstance(error.__cause__, AuthenticationError):  # of this worker's credentials
                 return _report("later")
-            if hears and row.age < self._client.config.polls.not_found_grace:
+            grace = self._client.config.polls.not_found_grace
+            if isinstance(error, NotFoundError) and row.age < grace:
                 return _report("accepted", hears)
             report = await self._end(turn, ItemState.LOST, str(error))
         except ClientClosedError:

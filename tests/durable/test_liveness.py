@@ -23,7 +23,9 @@ from tests.support import QUICK
 LONG = {"heartbeat": 0.05, "time_to_live": 600.0}
 SHORT = {"heartbeat": 0.05, "time_to_live": 0.5}
 
-on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+on_postgresql = pytest.mark.parametrize(
+    "database", [pytest.param("postgresql", marks=pytest.mark.durable)], indirect=True
+)
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
