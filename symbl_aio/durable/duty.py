@@ -313,7 +313,7 @@ class Duty:
         if job is None or job.id != row.job_id:
             job = self._client.job(row.job_id, row.conversation_id)
         try:
-            if hears and not (await job.refresh()).is_terminal and not job.done():
+            if hears and not await self._has_ended(job):
                 self._jobs[workflow_id(turn.key, turn.attempt)] = job
                 return _report("accepted", hears)
             await job
@@ -335,6 +335,15 @@ class Duty:
             report = await self._end(turn, ItemState.COMPLETED, None)
         self.passed("ended")
         return report
+
+    async def _has_ended(self, job: Job) -> bool:
+        """Ask once for a job. One that ended says itself how, or why it was lost."""
+        try:
+            await job.refresh()
+        except SymblError:
+            if not job.done():
+                raise
+        return job.done()
 
     # Writing down
 
