@@ -116,6 +116,7 @@ async def test_without_a_key_everything_is_new(outbox: Outbox) -> None:
 # The same conversation, by whatever name
 
 
+@pytest.mark.durable
 async def test_the_real_id_is_the_same_lane_as_the_key(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:

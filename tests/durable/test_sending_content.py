@@ -26,6 +26,8 @@ from tests.durable.conftest import SECRET, Working, said
 from tests.options import STORED_TRACKER, options_for, options_of
 from tests.support import QUICK, mp4_bytes
 
+pytestmark = pytest.mark.durable
+
 HOOKS = {"webhook_base_url": "http://127.0.0.1:9/hook", "webhook_secret": SECRET}
 OURS = ("name", "webhookUrl")
 """What the outbox adds, unless the caller has set it."""
@@ -66,7 +68,6 @@ def media(recording: Path) -> list[Media]:
     ]
 
 
-@pytest.mark.durable
 async def test_every_option_of_every_medium_arrives_as_from_a_client(
     outbox: Outbox,
     working: Working,
@@ -89,7 +90,6 @@ async def test_every_option_of_every_medium_arrives_as_from_a_client(
     assert len(server.submissions) == 10
 
 
-@pytest.mark.durable
 async def test_what_the_caller_has_left_out_is_the_name_and_the_webhook_alone(
     outbox: Outbox, working: Working, server: LocalSymbl, recording: Path
 ) -> None:
@@ -162,7 +162,6 @@ async def test_a_file_that_is_not_what_was_handed_in_is_refused(
     assert sent == ["same", "missing"]
 
 
-@pytest.mark.durable
 async def test_what_the_client_or_the_server_refuses_is_refused(
     outbox: Outbox, working: Working, server: LocalSymbl, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/outbox.db"
 
 
+@pytest.mark.durable
 async def test_what_an_older_release_has_queued_is_brought_to_its_end(
     written: str, working: Working, server: LocalSymbl
 ) -> None:
