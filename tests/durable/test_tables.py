@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.durable import Outbox, engine
+from symbl_aio.durable import ItemState, Outbox, engine
 from symbl_aio.durable.tables import Database
-from tests.durable.conftest import KINDS
+from symbl_aio.testing import LocalSymbl
+from tests.durable.conftest import KINDS, Working, said
 
 PASSWORD = "pass-word-55ab"
 
@@ -81,13 +82,22 @@ def test_tables_are_made_by_four_processes_at_once(empty: str) -> None:
 
 
 @pytest.mark.durable
-async def test_two_applications_on_one_postgresql_do_not_meet(pg_database: str) -> None:
+async def test_two_applications_on_one_postgresql_do_not_meet(
+    pg_database: str, working: Working, server: LocalSymbl
+) -> None:
     async with Outbox(pg_database) as one, Outbox(pg_database, schema="other_app") as other:
         await one.submit(Text("Of one."), key="monday")
         await other.submit(Text("Of the other."), key="monday")
         await other.append("monday", Text("More."), key="tuesday")
         assert [item.key async for item in one.jobs()] == ["monday"]
         assert [item.key async for item in other.jobs()] == ["monday", "tuesday"]
+        async with working(database=pg_database, schema="other_app"):
+            assert (await other.result("tuesday")).ok
+        assert said(server) == ["Of the other.", "More."]
+        assert (await one.stats()).counts == {ItemState.QUEUED: 1}
+        async with working(database=pg_database):
+            assert (await one.result("monday")).ok
+        assert said(server) == ["Of the other.", "More.", "Of one."]
     database = Database(pg_database)
     with database.read() as connection:
         queued = connection.execute(
