@@ -157,7 +157,8 @@ class Outbox:
 
     async def item(self, key: str) -> Item:
         """Give an item as it is now. Raises ``NotFoundError`` for an unknown key."""
-        return self._database.as_item(await self._call(partial(self._looking.row, key)))
+        row = await self._call(partial(self._looking.row, _check_key(key)))
+        return self._database.as_item(row)
 
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
         """Wait until an item has ended, in whatever way, and give it.
@@ -165,9 +166,10 @@ class Outbox:
         Any process may ask, any number at once. Raises ``TimeoutError`` after ``timeout``
         seconds, which changes nothing, and ``NotFoundError`` for an unknown key.
         """
+        look = partial(self._looking.row, _check_key(key))
         async with asyncio.timeout(timeout):
             while True:
-                row = await self._call(partial(self._looking.row, key))
+                row = await self._call(look)
                 item = self._database.as_item(row)
                 if item.state.is_ending:
                     return item
@@ -213,6 +215,7 @@ class Outbox:
         ``conversation`` as for ``append``. What is handed in meanwhile comes at the end.
         """
         last = 0
+        conversation = None if conversation is None else _check_conversation(conversation)
         while True:
             rows = await self._call(partial(self._looking.page, state, conversation, last))
             for row in rows:
@@ -280,7 +283,9 @@ class Outbox:
             if given is not None:
                 check_id(name, given)
         deciding = Deciding(self._database, self._opened())
-        return await self._call(partial(deciding.resolve, key, accepted, conversation_id, job_id))
+        return await self._call(
+            partial(deciding.resolve, _check_key(key), accepted, conversation_id, job_id)
+        )
 
     async def retry(self, key: str) -> Item:
         """Send an item again that was refused, failed, was lost, or blocked.
@@ -290,8 +295,8 @@ class Outbox:
         other state, an ambiguous item is for ``resolve``; and while another item has to be
         resolved or sent again before. ``NotFoundError`` for an unknown key.
         """
-        deciding = Deciding(self._database, self._opened())
-        return await self._call(partial(deciding.retry, key))
+        decide = Deciding(self._database, self._opened()).retry
+        return await self._call(partial(decide, _check_key(key)))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:
@@ -304,7 +309,11 @@ def _reached(item: Item) -> list[tuple[ItemState, float]]:
 
 
 def _check_conversation(conversation: object) -> str:
-    if not isinstance(conversation, str) or not conversation.strip():
+    if (
+        not isinstance(conversation, str)
+        or not conversation.strip()
+        or not conversation.isprintable()
+    ):
         raise ConfigurationError(
             f"conversation is {conversation!r}; give the key of the item that opens it, "
             "or the conversation's id"

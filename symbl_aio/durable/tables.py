@@ -28,6 +28,18 @@ _LOCK: Final = 0x53796D62
 """Of PostgreSQL's advisory locks: one process makes the tables at a time."""
 
 
+class _Words(sa.TypeDecorator[str]):
+    """What somebody else may have said, with characters that not every database takes."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:
+        if value is None:
+            return None
+        return value.replace("\0", r"\0").encode("utf-8", "backslashreplace").decode()
+
+
 class Database:
     """One database, which all processes of an application share.
 
@@ -74,7 +86,7 @@ class Database:
             sa.Column("sent_at", sa.Double),
             sa.Column("job_id", sa.Text),
             sa.Column("conversation_id", sa.Text),
-            sa.Column("error", sa.Text),
+            sa.Column("error", _Words),
             sa.Column("queued_at", sa.Double, nullable=False),
             sa.Column("accepted_at", sa.Double),
             sa.Column("ended_at", sa.Double),
@@ -157,6 +169,8 @@ class Database:
     def close(self) -> None:
         """Close all connections, and end the threads once they are done."""
         self._threads.shutdown()
+        # A thread of the engine's own may be at work, for somebody who has gone.
+        sa.event.listen(self.engine, "checkin", _end_connection)
         self.engine.dispose()
 
     def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
@@ -197,6 +211,10 @@ def _read_url(url: object) -> sa.URL:
         "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
         "or postgresql://user@host/name"
     )
+
+
+def _end_connection(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -188,14 +188,27 @@ async def test_a_key_can_be_read_by_people(sqlite_database: str, key: Any) -> No
     async with Outbox(sqlite_database) as outbox:
         with pytest.raises(ConfigurationError, match="key is"):
             await outbox.submit(Text("Hello."), key=key)
-        assert (await outbox.submit(Text("Hello."), key="Größe/№ 7#1 'x' \"y\" %s :k")).number == 1
+        for ask in (
+            lambda: outbox.item(key),
+            lambda: outbox.result(key),
+            lambda: anext(outbox.events(key)),
+            lambda: outbox.resolve(key, accepted=False),
+            lambda: outbox.retry(key),
+        ):
+            with pytest.raises(ConfigurationError, match="key is"):
+                await ask()
+        strange = "Größe/№ 7#1 'x' \"y\" %s :k"
+        assert (await outbox.submit(Text("Hello."), key=strange)).number == 1
+        assert (await outbox.item(strange)).key == strange
 
 
-@pytest.mark.parametrize("conversation", ["", "  ", None, 7, b"c-1"])
+@pytest.mark.parametrize("conversation", ["", "  ", "\0", "\ud800", 7, b"c-1"])
 async def test_a_conversation_has_a_name(sqlite_database: str, conversation: Any) -> None:
     async with Outbox(sqlite_database) as outbox:
         with pytest.raises(ConfigurationError, match="give the key of the item that opens it"):
             await outbox.append(conversation, Text("Hello."))
+        with pytest.raises(ConfigurationError, match="give the key of the item that opens it"):
+            await anext(outbox.jobs(conversation=conversation))
 
 
 async def test_what_is_refused_leaves_nothing_behind(sqlite_database: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from symbl_aio import (
     Audio,
@@ -160,6 +161,32 @@ async def test_a_file_that_is_not_what_was_handed_in_is_refused(
         assert (await outbox.result("missing-more")).ok
     sent = [one.parameters.get("name") for one in server.submissions if one.method == "POST"]
     assert sent == ["same", "missing"]
+
+
+@pytest.mark.parametrize("told", ["a\\u0000b", "a\\ud800b"])
+async def test_a_refusal_in_characters_that_no_database_takes_is_one(
+    outbox: Outbox, working: Working, told: str
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        if request.path == "/oauth2/token:generate":
+            return web.json_response({"accessToken": "token", "expiresIn": 60})
+        return web.Response(status=400, text=f'{{"message": "{told}"}}')
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await outbox.submit(Text("Refused."), key="refused")
+        base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with working(config={"base_url": base_url}):
+            result = await outbox.result("refused", timeout=10)
+    finally:
+        await runner.cleanup()
+    assert result.state is ItemState.REFUSED
+    assert told.removesuffix("b").replace("u0000", "0") in str(result.error)
 
 
 async def test_what_the_client_or_the_server_refuses_is_refused(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -105,6 +106,18 @@ async def test_two_applications_on_one_postgresql_do_not_meet(
         ).scalars()
         assert list(queued) == ["monday#1"]
     database.close()
+
+
+@pytest.mark.durable
+def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) -> None:
+    # A thread of the engine's may still ask for somebody who has gone.
+    database = Database(pg_database)
+    with database.read() as connection:
+        used = connection.connection.dbapi_connection
+        assert isinstance(used, psycopg.Connection)
+        database.close()
+        assert not used.closed
+    assert used.closed
 
 
 # What is no URL
