@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo demo-durable example test test-asr test-browser test-oldest check fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-asr test-durable test-browser test-oldest check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -36,6 +36,7 @@ help:
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
 	@echo "make test-asr  the tests that recognise real speech"
+	@echo "make test-durable  workers that die, pause and lose their database (about six minutes)"
 	@echo "make test-browser  the tests that open the example's page in Chromium"
 	@echo "make check     format, lint and types"
 	@echo "make fmt       format, and fix what ruff can fix"
@@ -62,6 +63,10 @@ test: .venv/.dev
 
 test-asr: .venv/.dev .venv/.demo
 	@$(BIN)/python -m pytest -q -m asr $(ARGS)
+
+# Two at a time, since who was killed is mostly waited for.
+test-durable: .venv/.dev
+	@$(BIN)/python -m pytest -q -m durable -n 2 --dist worksteal tests/durable $(ARGS)
 
 # Two at a time, since a page mostly waits. The Chromium is your own: none is downloaded.
 test-browser: .venv/.dev .venv/.browser

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypedDict
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
 
 QUEUE: Final = "symbl"
 _WORKFLOW: Final = "symbl.item"
@@ -202,14 +202,11 @@ async def launch(
     worker: str,
     concurrency: int,
     interval: float,
-    time_to_live: float,
 ) -> None:
     """Begin to work. ``concurrency``: items under way in all workers of the database.
 
-    PostgreSQL ends a transaction of one who is paused in the middle of it within half of
-    ``time_to_live`` (seconds), so that it holds up nobody who takes over. The engine takes
-    over the default executor of the loop that this is called on, and exists once in a
-    process.
+    The engine takes over the default executor of the loop that this is called on, and
+    exists once in a process.
     """
     global _duty
     _duty = duty
@@ -224,7 +221,7 @@ async def launch(
             "log_level": "CRITICAL",
             "max_executor_threads": 8,
             "sys_db_pool_size": 10,
-            "sys_db_idle_transaction_timeout_sec": time_to_live / 2,
+            "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION,
             "notification_listener_polling_interval_sec": min(0.1, interval),
             "run_migrations": False,
         }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 SCHEMA: Final = "symbl_aio"
 _SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+IDLE_TRANSACTION: Final = 5.0
+"""Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
+so that it holds up nobody who takes over."""
 _LOCK: Final = 0x53796D62
 """Of PostgreSQL's advisory locks: one process makes the tables at a time."""
 
@@ -115,8 +118,8 @@ class Database:
         engine = sa.create_engine(
             url, pool_size=connections, max_overflow=0, pool_pre_ping=True, hide_parameters=True
         )
-        if self.is_sqlite:
-            sa.event.listen(engine, "connect", _prepare_sqlite)
+        prepare = _prepare_sqlite if self.is_sqlite else _prepare_postgresql
+        sa.event.listen(engine, "connect", prepare)
         return engine
 
     @property
@@ -215,6 +218,12 @@ def _read_url(url: object) -> sa.URL:
 
 def _end_connection(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
     record.invalidate()
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    milliseconds = int(1000 * IDLE_TRANSACTION)
+    connection.execute(f"set idle_in_transaction_session_timeout = {milliseconds}")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -226,7 +226,6 @@ class Worker:
             worker=self.id,
             concurrency=self._concurrency,
             interval=self._look_every,
-            time_to_live=self._time_to_live,
         )
         self._tasks = [
             self._loop.create_task(work)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from symbl_aio import Config, Credentials, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
@@ -103,7 +104,7 @@ async def test_whoever_is_silent_has_its_time_to_live(
         item = await outbox.result("one", timeout=10)
     assert item.ok
     assert item.accepted_at is not None
-    assert SHORT["time_to_live"] <= item.accepted_at - began < 2 * SHORT["time_to_live"]
+    assert item.accepted_at - began >= SHORT["time_to_live"]
 
 
 @on_postgresql
@@ -117,6 +118,21 @@ async def test_who_lives_keeps_what_it_has(
         claim(tables, "ghost", "two", beat=1.0)
         assert (await outbox.result("two", timeout=10)).ok
         assert (await outbox.item("one")).state is ItemState.QUEUED
+
+
+@on_postgresql
+async def test_who_is_paused_in_the_middle_of_a_note_holds_up_nobody_for_long(
+    outbox: Outbox, tables: Database, working: Working
+) -> None:
+    await outbox.submit(Text("One."), key="one")
+    claim(tables, "ghost", "one", beat=1.0)
+    with pytest.raises(DBAPIError), tables.begin() as paused:
+        workers = tables.workers
+        mine = sa.select(workers.c.id).where(workers.c.id == "ghost")
+        paused.execute(mine.with_for_update(read=True, key_share=True))
+        async with working(**SHORT):
+            assert (await outbox.result("one", timeout=30)).ok
+        paused.execute(mine)  # what it had begun is undone
 
 
 @on_postgresql
