@@ -112,6 +112,8 @@ class Deciding:
             conversation_id=None,
             accepted_at=None,
             # A webhook call about what was sent before says nothing about this.
+            in_doubt=False,
+            heard=None,
             nonce=secrets.token_urlsafe(16),
         )
 

@@ -265,8 +265,9 @@ class Duty:
             return _report("accepted", hears)
         if row.sent_by is None:
             return _report("again")  # who sent it has found out that nothing was accepted
+        heard = await self._again(partial(self._records.doubt, turn))
         try:
-            found = await self._proof.of(row, job_id)
+            found = await self._proof.of(row, [one for one in (job_id, heard) if one])
         except ClientClosedError:
             await _for_ever()
         except SymblError as error:

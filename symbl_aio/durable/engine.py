@@ -90,7 +90,9 @@ async def _item(key: str) -> str:
                 report = await _attempt(key, attempt)
                 ask = False
             elif before == "unknown":
-                told = await DBOS.recv_async(_TOPIC, _longer(_duty.patience, looks))
+                told = None
+                if looks:  # the first look is at what there is already
+                    told = await DBOS.recv_async(_TOPIC, _longer(_duty.patience, looks))
                 job_id = None if told is None else told["job_id"]
                 report = await _settle(key, attempt, job_id, resent)
                 resent += report["state"] == "again"

@@ -46,14 +46,6 @@ class Looking:
                 connection.execute(sa.select(table).where(table.c.key == key)).first(), key
             )
 
-    def row_of_nonce(self, nonce: str) -> Row | None:
-        """Give the row of the item whose webhook URL has this nonce, if there is one."""
-        if not nonce.isascii() or not nonce.isprintable():
-            return None  # ours are, and not every database can be asked for all else
-        table = self._database.items
-        with self._database.read() as connection:
-            return connection.execute(sa.select(table).where(table.c.nonce == nonce)).first()
-
     def page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
         """Give the next rows behind that of id ``last``."""
         table, conversations = self._database.items, self._database.conversations

@@ -17,6 +17,7 @@ from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
+from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
 from symbl_aio.durable.tables import SCHEMA, Database
@@ -242,19 +243,10 @@ class Outbox:
         heard: list[tuple[str, str, str]] = []
         receiver = WebhookReceiver(lambda *call: heard.append(call), self._secret)
         status = receiver.receive(nonce, mark, body)
-        for call in heard:
-            await self._call(partial(self._hear, client, *call))
+        for nonce, job_id, raw_status in heard:
+            ended = JobStatus.parse(raw_status).is_terminal
+            await self._call(partial(hear, self._database, client, nonce, job_id, ended=ended))
         return status
-
-    def _hear(self, client: DBOSClient, nonce: str, job_id: str, raw_status: str) -> None:
-        ended = JobStatus.parse(raw_status).is_terminal
-        row = self._looking.row_of_nonce(nonce)
-        if row is None:
-            return
-        # Of an accepted item only the end is news; of one in doubt every word is.
-        state = ItemState(row.state)
-        if state is ItemState.QUEUED or (state is ItemState.ACCEPTED and ended):
-            engine.tell(client, engine.workflow_id(row.key, row.attempt), job_id, ended=ended)
 
     # What a person says
 

@@ -6,6 +6,7 @@ and which jobs and conversations belong to other items.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final, Literal
 
@@ -43,15 +44,16 @@ class Proof:
         self._records = records
         self._client = client
 
-    async def of(self, row: Row, job_id: str | None) -> Found | None:
-        """Give proof that an item was accepted. ``job_id``: what a webhook call has told.
+    async def of(self, row: Row, job_ids: Iterable[str]) -> Found | None:
+        """Give proof that an item was accepted. ``job_ids``: what webhook calls have told.
 
         Raises ``SymblError`` when the server could not be asked.
         """
-        if job_id is not None and await self._is_its_own(job_id, row):
-            target = await self._by_name(row, certain=True) if row.opens else row.target
-            if target is not None:
-                return Found(target, job_id, "webhook")
+        for job_id in job_ids:
+            if await self._is_its_own(job_id, row):
+                target = await self._by_name(row, certain=True) if row.opens else row.target
+                if target is not None:
+                    return Found(target, job_id, "webhook")
         if row.opens:
             target = await self._by_name(row)
             if target is None:

@@ -90,10 +90,26 @@ class Records:
             return noted.rowcount == 1
         return False
 
+    def doubt(self, turn: Turn) -> str | None:
+        """Note that whatever is heard of an item is news from now on; give what was heard."""
+        table = self._database.items
+        with self._database.begin() as connection:
+            heard: str | None = connection.execute(
+                sa.update(table)
+                .where(self._is(turn))
+                .values(in_doubt=True)
+                .returning(table.c.heard)
+            ).scalar()
+            return heard
+
     def take_back(self, turn: Turn, token: str | None = None) -> None:
         """Take a note back: of one who knows that nothing was accepted, or anybody's."""
         table = self._database.items
-        change = sa.update(table).where(self._is(turn)).values(sent_by=None, sent_at=None)
+        change = (
+            sa.update(table)
+            .where(self._is(turn))
+            .values(sent_by=None, sent_at=None, in_doubt=False, heard=None)
+        )
         change = change.where(table.c.state == ItemState.QUEUED.value)
         change = change.where(table.c.job_id.is_(None))
         if token is not None:

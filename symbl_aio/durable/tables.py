@@ -87,6 +87,8 @@ class Database:
             sa.Column("state", sa.Text, nullable=False),
             sa.Column("sent_by", sa.Text),
             sa.Column("sent_at", sa.Double),
+            sa.Column("in_doubt", sa.Boolean, nullable=False, server_default=sa.false()),
+            sa.Column("heard", sa.Text),
             sa.Column("job_id", sa.Text),
             sa.Column("conversation_id", sa.Text),
             sa.Column("error", _Words),
@@ -159,7 +161,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection for reading alone: it waits for nobody."""
-        with self.engine.begin() as connection:
+        with self.engine.connect() as connection:
+            if not self.is_sqlite:  # each statement by itself, which spares two round trips
+                connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
     async def call(self, work: Callable[[], T]) -> T:

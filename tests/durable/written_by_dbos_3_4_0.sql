@@ -5,7 +5,7 @@ CREATE TABLE application_versions (
     version_timestamp INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000),
     created_at INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000)
 , "application_name" TEXT DEFAULT NULL);
-INSERT INTO "application_versions" VALUES('a4de379f-9316-47eb-8b87-3b0569eec81f','symbl_aio.1',1795168413000,1795168413000,'symbl-aio');
+INSERT INTO "application_versions" VALUES('5dec007e-7acd-499f-bf20-2268eb40bfde','symbl_aio.1',1795171410000,1795171410000,'symbl-aio');
 CREATE TABLE dbos_migrations (version INTEGER NOT NULL PRIMARY KEY);
 INSERT INTO "dbos_migrations" VALUES(125);
 CREATE TABLE notifications (
@@ -31,12 +31,13 @@ CREATE TABLE "operation_outputs" (
     retention_timestamp INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000),
     PRIMARY KEY (workflow_uuid, function_id)
 );
-INSERT INTO "operation_outputs" VALUES('ended#1',1,'symbl.attempt','{"state":"accepted","hears":false}',NULL,NULL,1795168414241,1795168414253,'portable_json','symbl-aio',1795168414000);
-INSERT INTO "operation_outputs" VALUES('ended#1',2,'symbl.follow','{"state":"completed","hears":false}',NULL,NULL,1795168414255,1795168414263,'portable_json','symbl-aio',1795168414000);
-INSERT INTO "operation_outputs" VALUES('ended#1',3,'DBOS.setEvent',NULL,NULL,NULL,1795168414264,1795168414265,NULL,'symbl-aio',1795168414000);
-INSERT INTO "operation_outputs" VALUES('running#1',1,'symbl.attempt','{"state":"accepted","hears":false}',NULL,NULL,1795168414455,1795168414461,'portable_json','symbl-aio',1795168414000);
-INSERT INTO "operation_outputs" VALUES('doubtful#1',1,'symbl.attempt','{"state":"unknown","hears":false}',NULL,NULL,1795168414771,1795168414776,'portable_json','symbl-aio',1795168414000);
-INSERT INTO "operation_outputs" VALUES('doubtful#1',3,'DBOS.sleep','1795168429.7795937',NULL,NULL,1795168414779,1795168414779,'portable_json','symbl-aio',1795168414000);
+INSERT INTO "operation_outputs" VALUES('ended#1',1,'symbl.attempt','{"state":"accepted","hears":false}',NULL,NULL,1795171411514,1795171411530,'portable_json','symbl-aio',1795171411000);
+INSERT INTO "operation_outputs" VALUES('ended#1',2,'symbl.follow','{"state":"completed","hears":false}',NULL,NULL,1795171411532,1795171411541,'portable_json','symbl-aio',1795171411000);
+INSERT INTO "operation_outputs" VALUES('ended#1',3,'DBOS.setEvent',NULL,NULL,NULL,1795171411543,1795171411545,NULL,'symbl-aio',1795171411000);
+INSERT INTO "operation_outputs" VALUES('running#1',1,'symbl.attempt','{"state":"accepted","hears":false}',NULL,NULL,1795171411804,1795171411855,'portable_json','symbl-aio',1795171411000);
+INSERT INTO "operation_outputs" VALUES('doubtful#1',1,'symbl.attempt','{"state":"unknown","hears":false}',NULL,NULL,1795171412025,1795171412032,'portable_json','symbl-aio',1795171412000);
+INSERT INTO "operation_outputs" VALUES('doubtful#1',2,'symbl.settle','{"state":"unknown","hears":false}',NULL,NULL,1795171412034,1795171412041,'portable_json','symbl-aio',1795171412000);
+INSERT INTO "operation_outputs" VALUES('doubtful#1',4,'DBOS.sleep','1795171427.0448167',NULL,NULL,1795171412044,1795171412044,'portable_json','symbl-aio',1795171412000);
 CREATE TABLE queues (
     queue_id TEXT PRIMARY KEY DEFAULT (hex(randomblob(16))),
     name TEXT NOT NULL UNIQUE,
@@ -50,7 +51,7 @@ CREATE TABLE queues (
     created_at INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000),
     updated_at INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000)
 , "application_name" TEXT DEFAULT NULL, "partition_concurrency" INTEGER DEFAULT NULL, "partition_worker_concurrency" INTEGER DEFAULT NULL, "partition_rate_limit_max" INTEGER DEFAULT NULL, "partition_rate_limit_period_sec" REAL DEFAULT NULL);
-INSERT INTO "queues" VALUES('7BC8259854BF46E6C7FCACF8BEDF6E41','symbl',2,NULL,NULL,NULL,1,1,0.1,1795168413000,1795168413131,'symbl-aio',1,NULL,NULL,NULL);
+INSERT INTO "queues" VALUES('14DE0B6F756B16A47B550CBC3271F461','symbl',2,NULL,NULL,NULL,1,1,0.1,1795171410000,1795171410397,'symbl-aio',1,NULL,NULL,NULL);
 CREATE TABLE streams (
     workflow_uuid TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -67,8 +68,8 @@ CREATE TABLE symbl_conversation (
 	halted_by TEXT, 
 	PRIMARY KEY (name)
 );
-INSERT INTO "symbl_conversation" VALUES('ended',1,'3499360917567020',NULL);
-INSERT INTO "symbl_conversation" VALUES('running',1,'7610141464619634',NULL);
+INSERT INTO "symbl_conversation" VALUES('ended',1,'9058343831779848',NULL);
+INSERT INTO "symbl_conversation" VALUES('running',1,'5736674142848664',NULL);
 INSERT INTO "symbl_conversation" VALUES('doubtful',2,NULL,NULL);
 INSERT INTO "symbl_conversation" VALUES('waiting',2,NULL,NULL);
 CREATE TABLE symbl_item (
@@ -84,6 +85,8 @@ CREATE TABLE symbl_item (
 	state TEXT NOT NULL, 
 	sent_by TEXT, 
 	sent_at DOUBLE, 
+	in_doubt BOOLEAN DEFAULT 0 NOT NULL, 
+	heard TEXT, 
 	job_id TEXT, 
 	conversation_id TEXT, 
 	error TEXT, 
@@ -95,18 +98,18 @@ CREATE TABLE symbl_item (
 	UNIQUE ("key"), 
 	UNIQUE (nonce)
 );
-INSERT INTO "symbl_item" VALUES(1,'ended','ended',1,1,'{"media": {"kind": "text", "messages": [{"text": "ended"}]}, "options": null}','XmCa_7Omx_dljvOJ2UCQ0A',1,0,'completed','a-worker/1',1.79516841424899101253e+09,'ccc0cc58-1d4e-4193-95f2-6c4608fb79e9','3499360917567020',NULL,1.79516841314998269081e+09,1.79516841425200843812e+09,1.79516841426198625565e+09);
-INSERT INTO "symbl_item" VALUES(2,'running','running',1,1,'{"media": {"kind": "text", "messages": [{"text": "running"}]}, "options": null}','2swN4jmT1PK3gdo0MguNyA',1,0,'accepted','a-worker/2',1.79516841445800209037e+09,'d511ccd4-ed0f-4c18-b8d4-bdbaa6c20eb9','7610141464619634',NULL,1.79516841441599869725e+09,1.79516841446001386645e+09,NULL);
-INSERT INTO "symbl_item" VALUES(3,'doubtful','doubtful',1,1,'{"media": {"kind": "text", "messages": [{"text": "doubtful"}]}, "options": {"type": "TextOptions", "fields": {"name": "", "extra_body": {}, "extra_query": {}, "in_query": []}}}','LsTWm38vmXQv9FSmYFi0Lg',1,0,'queued','a-worker/3',1.79516841477499914173e+09,NULL,NULL,NULL,1.7951684146750197411e+09,NULL,NULL);
-INSERT INTO "symbl_item" VALUES(4,'behind','doubtful',2,0,'{"media": {"kind": "text", "messages": [{"text": "behind"}]}, "options": null}','qan505yfRzBNTt1ptLwQkg',1,0,'queued',NULL,NULL,NULL,NULL,NULL,1.79516841478099369996e+09,NULL,NULL);
-INSERT INTO "symbl_item" VALUES(5,'waiting','waiting',1,1,'{"media": {"kind": "text", "messages": [{"text": "waiting"}]}, "options": null}','4HcyfunE3amBq0txZUGw2Q',1,0,'queued',NULL,NULL,NULL,NULL,NULL,1.79516841478300547604e+09,NULL,NULL);
-INSERT INTO "symbl_item" VALUES(6,'waiting-more','waiting',2,0,'{"media": {"kind": "text", "messages": [{"text": "waiting-more"}]}, "options": null}','6dSH5rwYQr2vGnyjCezK8Q',1,0,'queued',NULL,NULL,NULL,NULL,NULL,1.79516841478501701359e+09,NULL,NULL);
+INSERT INTO "symbl_item" VALUES(1,'ended','ended',1,1,'{"media": {"kind": "text", "messages": [{"text": "ended"}]}, "options": null}','juPUGsh_rEOJ8wyyGsJSFA',1,0,'completed','a-worker/1',1.79517141152301740649e+09,0,NULL,'195a72e1-1901-4e9d-9ace-8eccf87581c8','9058343831779848',NULL,1.79517141041600251198e+09,1.79517141152800607686e+09,1.79517141153999567034e+09);
+INSERT INTO "symbl_item" VALUES(2,'running','running',1,1,'{"media": {"kind": "text", "messages": [{"text": "running"}]}, "options": null}','J6J78ug4rG3tMcgM0XzAgA',1,0,'accepted','a-worker/2',1.79517141181599497795e+09,0,NULL,'c21f3c67-b4fd-4694-9750-c839c93df9e1','5736674142848664',NULL,1.79517141168201875686e+09,1.79517141185300946239e+09,NULL);
+INSERT INTO "symbl_item" VALUES(3,'doubtful','doubtful',1,1,'{"media": {"kind": "text", "messages": [{"text": "doubtful"}]}, "options": {"type": "TextOptions", "fields": {"name": "", "extra_body": {}, "extra_query": {}, "in_query": []}}}','uTduH8cZAh-AANqVzC976g',1,0,'queued','a-worker/3',1.79517141202798342705e+09,1,NULL,NULL,NULL,NULL,1.79517141194099926946e+09,NULL,NULL);
+INSERT INTO "symbl_item" VALUES(4,'behind','doubtful',2,0,'{"media": {"kind": "text", "messages": [{"text": "behind"}]}, "options": null}','v0d1ib4Bm947K_WPdSJ2og',1,0,'queued',NULL,NULL,0,NULL,NULL,NULL,NULL,1.7951714120489850044e+09,NULL,NULL);
+INSERT INTO "symbl_item" VALUES(5,'waiting','waiting',1,1,'{"media": {"kind": "text", "messages": [{"text": "waiting"}]}, "options": null}','q8vI8GGTySz6lRC7v58ljw',1,0,'queued',NULL,NULL,0,NULL,NULL,NULL,NULL,1.79517141206000900273e+09,NULL,NULL);
+INSERT INTO "symbl_item" VALUES(6,'waiting-more','waiting',2,0,'{"media": {"kind": "text", "messages": [{"text": "waiting-more"}]}, "options": null}','ueHnMB6ZyVqv6iAnvuFMNg',1,0,'queued',NULL,NULL,0,NULL,NULL,NULL,NULL,1.79517141206600379941e+09,NULL,NULL);
 CREATE TABLE symbl_worker (
 	id TEXT NOT NULL, 
 	beat DOUBLE NOT NULL, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "symbl_worker" VALUES('a-worker',1.79516841314499378209e+09);
+INSERT INTO "symbl_worker" VALUES('a-worker',1.79517141040501880641e+09);
 CREATE TABLE workflow_events (
     workflow_uuid TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -131,19 +134,19 @@ CREATE TABLE workflow_input (
     inputs TEXT,
     retention_timestamp INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000)
 );
-INSERT INTO "workflow_input" VALUES('ended#1','{"namedArgs":{},"positionalArgs":["ended"]}',1795168413000);
-INSERT INTO "workflow_input" VALUES('running#1','{"namedArgs":{},"positionalArgs":["running"]}',1795168414000);
-INSERT INTO "workflow_input" VALUES('doubtful#1','{"namedArgs":{},"positionalArgs":["doubtful"]}',1795168414000);
-INSERT INTO "workflow_input" VALUES('behind#1','{"namedArgs":{},"positionalArgs":["behind"]}',1795168414000);
-INSERT INTO "workflow_input" VALUES('waiting#1','{"namedArgs":{},"positionalArgs":["waiting"]}',1795168414000);
-INSERT INTO "workflow_input" VALUES('waiting-more#1','{"namedArgs":{},"positionalArgs":["waiting-more"]}',1795168414000);
+INSERT INTO "workflow_input" VALUES('ended#1','{"namedArgs":{},"positionalArgs":["ended"]}',1795171410000);
+INSERT INTO "workflow_input" VALUES('running#1','{"namedArgs":{},"positionalArgs":["running"]}',1795171411000);
+INSERT INTO "workflow_input" VALUES('doubtful#1','{"namedArgs":{},"positionalArgs":["doubtful"]}',1795171411000);
+INSERT INTO "workflow_input" VALUES('behind#1','{"namedArgs":{},"positionalArgs":["behind"]}',1795171412000);
+INSERT INTO "workflow_input" VALUES('waiting#1','{"namedArgs":{},"positionalArgs":["waiting"]}',1795171412000);
+INSERT INTO "workflow_input" VALUES('waiting-more#1','{"namedArgs":{},"positionalArgs":["waiting-more"]}',1795171412000);
 CREATE TABLE workflow_output (
     workflow_uuid TEXT NOT NULL PRIMARY KEY,
     output TEXT,
     error TEXT,
     retention_timestamp INTEGER NOT NULL DEFAULT (strftime('%s','now') * 1000)
 );
-INSERT INTO "workflow_output" VALUES('ended#1','"completed"',NULL,1795168414000);
+INSERT INTO "workflow_output" VALUES('ended#1','"completed"',NULL,1795171411000);
 CREATE TABLE workflow_schedules (
     schedule_id TEXT PRIMARY KEY,
     schedule_name TEXT NOT NULL UNIQUE,
@@ -179,12 +182,12 @@ CREATE TABLE workflow_status (
     deduplication_id TEXT,
     priority INTEGER NOT NULL DEFAULT 0
 , queue_partition_key TEXT, forked_from TEXT, "owner_xid" TEXT DEFAULT NULL, "parent_workflow_id" TEXT DEFAULT NULL, "serialization" TEXT DEFAULT NULL, "delay_until_epoch_ms" BIGINT DEFAULT NULL, "was_forked_from" BOOLEAN NOT NULL DEFAULT FALSE, "rate_limited" BOOLEAN NOT NULL DEFAULT FALSE, "completed_at" BIGINT, "attributes" TEXT, "schedule_name" TEXT, "debounce_deadline_epoch_ms" BIGINT DEFAULT NULL, "is_debounced" BOOLEAN NOT NULL DEFAULT FALSE, "application_name" TEXT DEFAULT NULL, "creator_xid" TEXT DEFAULT NULL);
-INSERT INTO "workflow_status" VALUES('ended#1','SUCCESS','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795168413000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795168414000,NULL,1,'ended',NULL,NULL,NULL,'portable_json',NULL,0,0,1795168414000,'null',NULL,NULL,0,'symbl-aio','21d3c82c-2338-4ba2-b4ef-d6c39eadcd35');
-INSERT INTO "workflow_status" VALUES('running#1','PENDING','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795168414000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795168414000,NULL,1,'running',NULL,'5b05cdee-dc7f-4aff-827c-5fea89195045',NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','2eb55405-e21d-46b7-b39b-8505cad52919');
-INSERT INTO "workflow_status" VALUES('doubtful#1','PENDING','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795168414000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795168414000,NULL,1,'doubtful',NULL,'3459ea75-092b-4f4e-9690-5f349ef4989e',NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','a146f501-40d5-479a-8e3e-550a49f43555');
-INSERT INTO "workflow_status" VALUES('behind#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795168414000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,2,'doubtful',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','3cdd3d03-67c8-407e-90ce-ccc680a9472e');
-INSERT INTO "workflow_status" VALUES('waiting#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795168414000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,1,'waiting',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','c3d23e26-6502-40b8-8acd-1afbcca48f2c');
-INSERT INTO "workflow_status" VALUES('waiting-more#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795168414000,1795168414000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,2,'waiting',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','80c88bfc-5df2-44ed-bc8e-6c661774e432');
+INSERT INTO "workflow_status" VALUES('ended#1','SUCCESS','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795171410000,1795171411000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795171411000,NULL,1,'ended',NULL,NULL,NULL,'portable_json',NULL,0,0,1795171411000,'null',NULL,NULL,0,'symbl-aio','9974060f-b343-4193-b717-92f6939c84f3');
+INSERT INTO "workflow_status" VALUES('running#1','PENDING','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795171411000,1795171411000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795171411000,NULL,1,'running',NULL,'cda13b20-4c44-4f08-96c5-e2343d0e3efd',NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','c1c13be0-cfc5-4b6f-b454-41c36027cc1e');
+INSERT INTO "workflow_status" VALUES('doubtful#1','PENDING','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,'a-worker',1795171411000,1795171412000,'symbl_aio.1',NULL,NULL,NULL,1,'symbl',NULL,NULL,NULL,1795171412000,NULL,1,'doubtful',NULL,'8c6d7571-9a98-4948-b2ff-9e94a18a2c15',NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','60b6527a-80b8-4d04-9ced-3c0bbf927ce3');
+INSERT INTO "workflow_status" VALUES('behind#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795171412000,1795171412000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,2,'doubtful',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','11b31b05-9e77-4003-be80-bfd472968a42');
+INSERT INTO "workflow_status" VALUES('waiting#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795171412000,1795171412000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,1,'waiting',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','5207dba0-7735-4317-a203-092ab76976f4');
+INSERT INTO "workflow_status" VALUES('waiting-more#1','ENQUEUED','symbl.item',NULL,NULL,NULL,NULL,NULL,NULL,NULL,1795171412000,1795171412000,'symbl_aio.1',NULL,NULL,NULL,0,'symbl',NULL,NULL,NULL,NULL,NULL,2,'waiting',NULL,NULL,NULL,'portable_json',NULL,0,0,NULL,'null',NULL,NULL,0,'symbl-aio','af5ebb69-5364-4ac0-a3a9-5dc2258aab17');
 CREATE INDEX workflow_status_created_at_index ON workflow_status (created_at);
 CREATE INDEX idx_workflow_topic ON notifications (destination_uuid, topic);
 CREATE INDEX "idx_workflow_status_delayed" ON "workflow_status" ("delay_until_epoch_ms") WHERE status = 'DELAYED';
@@ -216,6 +219,6 @@ CREATE INDEX "idx_workflow_status_deadline" ON "workflow_status" ("workflow_dead
 CREATE INDEX "idx_application_versions_timestamp" ON "application_versions" ("version_timestamp" DESC);
 CREATE INDEX "idx_application_versions_owner_timestamp" ON "application_versions" ("application_name", "version_timestamp" DESC);
 CREATE INDEX ix_symbl_conversation_conversation_id ON symbl_conversation (conversation_id);
-CREATE INDEX symbl_item_state ON symbl_item (state, queued_at);
 CREATE INDEX symbl_item_job ON symbl_item (job_id);
+CREATE INDEX symbl_item_state ON symbl_item (state, queued_at);
 COMMIT;
