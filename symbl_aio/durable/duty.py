@@ -64,7 +64,8 @@ _PASSING: Final = (
     TransportError,
     UploadStalledError,
 )
-_LONGEST_PAUSE: Final = 60.0
+_LONGEST_DOUBT: Final = 3600.0
+"""Seconds after which a doubt ends, though the server never could be asked."""
 MOST_DEATHS: Final = 10
 """Workers that may die with an item that was not accepted yet, before it is taken for why."""
 _MOST_RESENT: Final = 10
@@ -147,19 +148,26 @@ class Duty:
             _LOG.exception("item %s failed in an unforeseen way", turn.key)
             return await self._give_up(turn, f"{type(error).__name__}, which was not foreseen")
 
+    async def _patiently(
+        self, turn: Turn, work: Callable[[Row], Awaitable[Report]], *, sends: bool = False
+    ) -> Report:
+        """Do a step that may not work out now: a few times here, then let another try."""
+        for pause in self.pauses:
+            if sends:
+                await self._liveness.wait_until_fit()
+            report = await self._step(turn, work)
+            if report["state"] != "later":
+                return report
+            await asyncio.sleep(pause)
+        _LOG.warning("item %s comes no further here, and goes back into the queue", turn.key)
+        return await self._hand_back(turn)
+
     # Sending
 
     async def attempt(self, key: str, attempt: int) -> Report:
         """Send an item, unless it may have been sent before or must not be."""
         turn = Turn(key, attempt)
-        for pause in self.pauses:
-            await self._liveness.wait_until_fit()
-            report = await self._step(turn, partial(self._attempt, turn))
-            if report["state"] != "later":
-                return report
-            await asyncio.sleep(pause)
-        _LOG.warning("item %s cannot be sent from here, and goes back into the queue", key)
-        return await self._hand_back(turn)
+        return await self._patiently(turn, partial(self._attempt, turn), sends=True)
 
     async def _attempt(self, turn: Turn, row: Row) -> Report:
         hears = self._hears(row)
@@ -272,7 +280,10 @@ class Duty:
             await _for_ever()
         except SymblError as error:
             _LOG.warning("item %s stays in doubt: %s", turn.key, error)
-            return _report("unknown", hears)
+            if row.waited < max(self._doubt_for, _LONGEST_DOUBT):
+                return _report("unknown", hears)
+            why = f"it was sent whole, and the server cannot be asked ({error})"
+            return await self._end(turn, ItemState.AMBIGUOUS, why)
         is_last = row.waited >= self._doubt_for
         if found is not None and (found.how != "name" or is_last):
             return await self._write_found(turn, found, hears)
@@ -300,12 +311,7 @@ class Duty:
     async def follow(self, key: str, attempt: int, hears: bool) -> Report:
         """Follow a job: to its end, or by one question if webhooks tell when to ask."""
         turn = Turn(key, attempt)
-        for pause in itertools.chain(self.pauses, itertools.repeat(_LONGEST_PAUSE)):
-            report = await self._step(turn, partial(self._follow, turn, hears))
-            if report["state"] != "later":
-                return report
-            await asyncio.sleep(pause)
-        raise AssertionError("it is repeated for ever")
+        return await self._patiently(turn, partial(self._follow, turn, hears))
 
     async def _follow(self, turn: Turn, hears: bool, row: Row) -> Report:
         self.passed("following")

@@ -7,6 +7,7 @@ and which jobs and conversations belong to other items.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import aclosing
 from functools import partial
 from typing import Final, Literal
 
@@ -83,18 +84,19 @@ class Proof:
         if given is not None and not certain:
             return None
         name = row.key if given is None else given
+        not_before = row.sent_at - _SKEW
         found: set[str] = set()
         listed = 0
-        async for info in self._client.conversations(order="desc", page_size=1000):
-            if (
-                info.name == name
-                and info.start_time is not None
-                and info.start_time.timestamp() > row.sent_at - _SKEW
-            ):
-                found.add(info.id)
-            listed += 1
-            if listed >= _MOST_LISTED:
-                return None
+        newest = self._client.conversations(order="desc", page_size=1000)
+        async with aclosing(newest):
+            async for info in newest:
+                if info.start_time is None or info.start_time.timestamp() < not_before:
+                    break  # and so are all that follow
+                if info.name == name:
+                    found.add(info.id)
+                listed += 1
+                if listed >= _MOST_LISTED:
+                    return None
         unclaimed = [
             one
             for one in found

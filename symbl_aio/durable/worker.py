@@ -53,7 +53,8 @@ class Worker:
     ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
     ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
     it lives is taken for dead, and others take over what it had. ``keep``: seconds for
-    which ended items are remembered, and their keys are not used anew.
+    which ended items are remembered, and their keys are not used anew. ``look_every``:
+    seconds between two looks for work, which is nearly all that an idle worker costs.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
     SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
