@@ -21,6 +21,7 @@ MODULES: Final = (
     "latency",
     "webhooks",
     "appends",
+    "durable",
     "decoding",
     "footprint",
 )

@@ -1,0 +1,510 @@
+"""What does it cost to survive a crash, and how soon do others go on?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+import psutil
+from aiohttp import web
+
+from benchmarks.harness import (
+    Answer,
+    Figure,
+    Question,
+    Server,
+    Settings,
+    Spread,
+    alone,
+    field_of,
+    serving,
+)
+
+SECRET = "s" * 32
+CONVERSATIONS = 100
+CAP = 50
+JOB = 0.05
+WORKERS = 4
+TIME_TO_LIVE = 2.0
+TOPIC = "webhook"
+
+
+# Beside the contenders
+
+
+async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
+    """Run the local server, and a page that steers it and tells when jobs came and ended."""
+    from symbl_aio.server import LocalServer
+
+    async with LocalServer(
+        job_limit=100_000, job_seconds=seconds, probe_media=False, keep_bodies=False
+    ) as server:
+
+        async def seen(_: web.Request) -> web.Response:
+            jobs = [
+                [job.id, job.history[0][1].timestamp(), job.history[-1][1].timestamp()]
+                for job in server.jobs.values()
+                if job.finished
+            ]
+            polls = sum(one.path.startswith("/v1/job/") for one in server.requests)
+            return web.json_response(
+                {"jobs": jobs, "accepted": len(server.jobs), "most": server.max_unfinished,
+                 "polls": polls}
+            )  # fmt: skip
+
+        async def hold(_: web.Request) -> web.Response:
+            server.hold_jobs()
+            return web.Response()
+
+        async def release(_: web.Request) -> web.Response:
+            server.release()
+            return web.Response()
+
+        page = web.Application()
+        page.add_routes(
+            [web.get("/seen", seen), web.post("/hold", hold), web.post("/release", release)]
+        )
+        async with _listening(page) as url:
+            announce([server.base_url, url])
+            await asyncio.Event().wait()
+
+
+async def take_webhooks(announce: Callable[[Any], None], database: str) -> None:
+    """Take webhook calls with an outbox, and tell when each job was said to have ended."""
+    from symbl_aio.durable import Outbox
+
+    ended: dict[str, float] = {}
+    async with Outbox(database, webhook_secret=SECRET) as outbox:
+
+        async def hear(request: web.Request) -> web.Response:
+            came = time.time()
+            told, body = request.match_info, await request.read()
+            said = await request.json()
+            if said["status"] == "completed":
+                ended.setdefault(said["jobId"], came)
+            return web.Response(status=await outbox.webhook(told["nonce"], told["mark"], body))
+
+        async def tell(_: web.Request) -> web.Response:
+            return web.json_response(ended)
+
+        app = web.Application()
+        app.add_routes([web.post("/hooks/{nonce}/{mark}", hear), web.get("/ended", tell)])
+        async with _listening(app) as url:
+            announce(url)
+            await asyncio.Event().wait()
+
+
+async def work(
+    announce: Callable[[Any], None], database: str, server: str, hooks: str | None, **settings: Any
+) -> None:
+    """Run a worker, with the settings that everybody has."""
+    from symbl_aio import Config, Credentials
+    from symbl_aio.durable import Worker
+
+    config = Config(
+        base_url=server,
+        webhook_base_url=None if hooks is None else f"{hooks}hooks",
+        webhook_secret=SECRET,
+    )
+    async with Worker(
+        database, Credentials("app", "secret"), config=config, concurrency=CAP, **settings
+    ) as worker:
+        announce(worker.id)
+        await asyncio.Event().wait()
+
+
+# Plain DBOS: the same steps on the same queue, bare aiohttp, no tables but the engine's
+
+
+async def take_plain_webhooks(announce: Callable[[Any], None], database: str) -> None:
+    client = _plain_client(database)
+
+    async def hear(request: web.Request) -> web.Response:
+        said = await request.json()
+        if said["status"] == "completed":
+            await client.send_async(request.match_info["workflow"], said, TOPIC)
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.add_routes([web.post("/hooks/{workflow}", hear)])
+    async with _listening(app) as url:
+        announce(url)
+        await asyncio.Event().wait()
+
+
+def _plain_client(database: str) -> Any:
+    from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+    return DBOSClient(
+        system_database_url=database,
+        dbos_system_schema="plain",
+        serializer=DBOSPortableJSONSerializer(),
+        application_name="plain",
+    )
+
+
+async def work_plain(
+    announce: Callable[[Any], None], database: str, server: str, hooks: str, worker: str
+) -> None:
+    from dbos import DBOS, DBOSPortableJSONSerializer
+
+    token = await _token(server)
+    session = aiohttp.ClientSession(server, headers={"Authorization": f"Bearer {token}"})
+
+    @DBOS.step(name="attempt")
+    async def attempt(conversation: str, text: str, url: str) -> str:
+        body = {"messages": [{"payload": {"content": text}}], "webhookUrl": url}
+        async with session.put(f"/v1/process/text/{conversation}", json=body) as answer:
+            assert answer.status == 201
+            job_id: str = (await answer.json())["jobId"]
+            return job_id
+
+    @DBOS.step(name="follow")
+    async def follow(job_id: str) -> str:
+        async with session.get(f"/v1/job/{job_id}") as answer:
+            status: str = (await answer.json())["status"]
+            return status
+
+    @DBOS.workflow(name="item")
+    async def item(conversation: str, text: str) -> str:
+        job_id = await attempt(conversation, text, f"{hooks}hooks/{DBOS.workflow_id}")
+        status = "in_progress"
+        while status != "completed":
+            await DBOS.recv_async(TOPIC, 30)
+            status = await follow(job_id)
+        await DBOS.set_event_async("ended", status)
+        return status
+
+    DBOS(
+        config={
+            "name": "plain",
+            "system_database_url": database,
+            "dbos_system_schema": "plain",
+            "executor_id": worker,
+            "application_version": "1",
+            "serializer": DBOSPortableJSONSerializer(),
+            "log_level": "CRITICAL",
+            "max_executor_threads": 8,
+            "sys_db_pool_size": 10,
+            "run_migrations": False,
+        }
+    )
+    DBOS.launch()
+    await DBOS.register_queue_async(
+        "items", global_concurrency=CAP, partition_concurrency=1, polling_interval_sec=0.1
+    )
+    announce(worker)
+    await asyncio.Event().wait()
+
+
+async def _token(server: str) -> str:
+    asked = {"type": "application", "appId": "app", "appSecret": "secret"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server}/oauth2/token:generate", json=asked) as answer,
+    ):
+        token: str = (await answer.json())["accessToken"]
+        return token
+
+
+# Handing in, and what came of it
+
+
+async def hand_in(server: str, database: str, items: int, ours: bool) -> None:
+    """Open conversations, and queue appends to all of them in turn."""
+    from symbl_aio import Config, Credentials, SymblClient, Text
+
+    async with SymblClient(Credentials("app", "secret"), config=Config(base_url=server)) as symbl:
+        opened = [await symbl.submit(Text("We begin.")) for _ in range(CONVERSATIONS)]
+    texts = [
+        (str(opened[n % CONVERSATIONS].conversation_id), f"We ship number {n}.")
+        for n in range(items)
+    ]
+    if ours:
+        from symbl_aio.durable import Outbox
+
+        async with Outbox(database) as outbox:
+            for conversation, text in texts:
+                await outbox.append(conversation, Text(text))
+        return
+    from dbos import DBOS
+
+    DBOS.migrate(database, schema="plain")
+    client = _plain_client(database)
+    for number, (conversation, text) in enumerate(texts):
+        await client.enqueue_async(
+            {
+                "workflow_name": "item",
+                "queue_name": "items",
+                "queue_partition_key": conversation,
+                "priority": 1 + number // CONVERSATIONS,
+                "app_version": "1",
+            },
+            conversation,
+            text,
+        )
+    client.destroy()
+
+
+async def wait_for(page: str, jobs: int, ended: bool = True) -> dict[str, Any]:
+    """Wait until so many jobs have come, or ended, and give all that the server saw."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(300):
+        while True:
+            async with session.get(f"{page}seen") as answer:
+                told: dict[str, Any] = await answer.json()
+            if (len(told["jobs"]) if ended else told["accepted"]) >= jobs:
+                return told
+            await asyncio.sleep(0.05)
+
+
+async def say(page: str, what: str) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{page}{what}") as answer:
+        answer.raise_for_status()
+
+
+# The questions
+
+
+def rate(database: str, items: int, *, ours: bool) -> dict[str, float]:
+    """Give the items a second that four workers bring to their end, and what each costs."""
+    with ExitStack() as stack:
+        api = stack.enter_context(serving(serve_api, seconds=JOB))
+        server, page = api.told
+        asyncio.run(hand_in(server, database, items, ours))
+        target: Callable[..., Any]
+        named: list[dict[str, str]]
+        if ours:
+            hooks = stack.enter_context(serving(take_webhooks, database=database))
+            target, named = work, [{} for _ in range(WORKERS)]
+        else:
+            hooks = stack.enter_context(serving(take_plain_webhooks, database=database))
+            target, named = work_plain, [{"worker": f"w{n}"} for n in range(WORKERS)]
+        workers = [
+            stack.enter_context(
+                serving(target, database=database, server=server, hooks=hooks.told, **name)
+            )
+            for name in named
+        ]
+        told = asyncio.run(wait_for(page, CONVERSATIONS + items))
+        ends = sorted(end for _, _, end in told["jobs"][CONVERSATIONS:])
+        early, late = ends[len(ends) // 10], ends[len(ends) * 9 // 10]
+        return {
+            "rate": 0.8 * len(ends) / (late - early),
+            "cpu": 1e3 * sum(worker.cpu() for worker in workers) / items,
+            "most": told["most"],
+            "polls": told["polls"] / items,
+        }
+
+
+async def wake(database: str, server: str, hooks: str, items: int) -> list[float]:
+    """Wait for results as they come, and give the seconds from each webhook call."""
+    from symbl_aio import Text
+    from symbl_aio.durable import Outbox
+
+    known: dict[str, float] = {}
+
+    async def one() -> None:
+        item = await outbox.submit(Text("We begin."))
+        ended = await outbox.result(item.key)
+        known[str(ended.job_id)] = time.time()
+
+    async with Outbox(database) as outbox:
+        for _ in range(items // 4):
+            await asyncio.gather(*(one() for _ in range(4)))
+    async with aiohttp.ClientSession() as session, session.get(f"{hooks}ended") as answer:
+        came = await answer.json()
+    return [known[job_id] - came[job_id] for job_id in known]
+
+
+def latencies(database: str, items: int) -> list[float]:
+    """One process takes the calls, another works, a third waits."""
+    with (
+        serving(serve_api, seconds=0.3) as api,
+        serving(take_webhooks, database=database) as hooks,
+        serving(work, database=database, server=api.told[0], hooks=hooks.told),
+    ):
+        done = alone(wake, database=database, server=api.told[0], hooks=hooks.told, items=items)
+        lags: list[float] = done.value
+        return lags
+
+
+def take_overs(database: str, rounds: int) -> list[float]:
+    """Kill a worker with a job in hand, and give the seconds until another has ended it."""
+    from symbl_aio import Text
+    from symbl_aio.durable import Outbox
+
+    took: list[float] = []
+
+    async def one(page: str, victim: Server, count: int) -> None:
+        async with Outbox(database) as outbox:
+            os.kill(victim.pid, signal.SIGKILL)
+            killed = time.time()
+            await say(page, "release")
+            async for item in outbox.jobs():
+                ended = await outbox.result(item.key, timeout=60)
+            assert ended.ok
+            took.append(time.time() - killed)
+
+    async def begin(page: str, count: int) -> None:
+        async with Outbox(database) as outbox:
+            await say(page, "hold")
+            await outbox.submit(Text("We begin."))
+            await wait_for(page, count, ended=False)
+
+    settings = {"heartbeat": TIME_TO_LIVE / 4, "time_to_live": TIME_TO_LIVE}
+    with ExitStack() as stack:
+        api = stack.enter_context(serving(serve_api, seconds=0.0))
+        server, page = api.told
+        hooks = stack.enter_context(serving(take_webhooks, database=database))
+
+        def worker() -> Server:
+            return stack.enter_context(
+                serving(work, database=database, server=server, hooks=hooks.told, **settings)
+            )
+
+        victim = worker()
+        for count in range(1, rounds + 1):
+            asyncio.run(begin(page, count))
+            successor = worker()
+            time.sleep(1.5 * TIME_TO_LIVE)  # who has just come lets all say first that they live
+            asyncio.run(one(page, victim, count))
+            victim = successor
+    return took
+
+
+def idle(database: str, seconds: float) -> dict[str, float]:
+    """Look at a worker that has nothing to do."""
+    import psycopg
+
+    with serving(work, database=database, server="http://127.0.0.1:9", hooks=None) as worker:
+        time.sleep(3.0)
+        process = psutil.Process(worker.pid)
+        before = process.cpu_times()
+        queries = 0.0
+        if database.startswith("postgresql"):
+            queries = -_transactions(psycopg, database)
+        began = time.perf_counter()
+        time.sleep(seconds)
+        after, passed = process.cpu_times(), time.perf_counter() - began
+        if database.startswith("postgresql"):
+            queries += _transactions(psycopg, database)
+        used = after.user + after.system - before.user - before.system
+        return {
+            "cpu": 100 * used / passed,
+            "queries": queries / passed,
+            "rss": process.memory_info().rss / 2**20,
+            "threads": process.num_threads(),
+        }
+
+
+def _transactions(psycopg: Any, database: str) -> float:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("select pg_stat_force_next_flush()")
+        time.sleep(1.5)  # until the statistics of the others have come in
+        (count,) = connection.execute(
+            "select xact_commit + xact_rollback from pg_stat_database "
+            "where datname = current_database()"
+        ).fetchone()
+        return float(count)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def _database(server: Any) -> Iterator[str]:
+    url = server.create()
+    try:
+        yield url
+    finally:
+        server.drop(url)
+
+
+def ask(settings: Settings) -> Answer:
+    known, skipped = field_of({"plain DBOS": "dbos"})
+    if skipped:
+        return Answer((), skipped=skipped)
+    from examples.durable.postgres import NoPostgresError, postgres
+
+    items, rounds = settings.pick(2000, 200), settings.pick(3, 1)
+    waits, deaths, quiet = settings.pick(100, 8), settings.pick(6, 1), settings.pick(30.0, 3.0)
+    try:
+        with postgres() as server:
+
+            def run(measure: Callable[..., Any], *given: Any, **more: Any) -> Any:
+                with _database(server) as database:
+                    return measure(database, *given, **more)
+
+            told = [
+                {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
+                for _ in range(rounds)
+            ]
+            lags = sorted(run(latencies, waits))
+            took = run(take_overs, deaths)
+            at_rest = run(idle, quiet)
+    except NoPostgresError as error:
+        return Answer((), skipped={"PostgreSQL": str(error)})
+    ours, plain = ([one[name] for one in told] for name in ("ours", "plain"))
+    figures = (
+        Figure.spread("rate_ratio", f"items a second with {WORKERS} workers, against plain DBOS",
+                      Spread.of_ratios([o["rate"] for o in ours], [p["rate"] for p in plain]),
+                      "×", at_least=0.7),
+        Figure.spread("rate", "items a second", Spread.of([one["rate"] for one in ours])),
+        Figure.spread("plain_rate", "of plain DBOS", Spread.of([one["rate"] for one in plain])),
+        Figure.spread("cpu", "CPU of the workers, an item",
+                      Spread.of([one["cpu"] for one in ours]), "ms"),
+        Figure.spread("plain_cpu", "of plain DBOS", Spread.of([p["cpu"] for p in plain]), "ms"),
+        Figure("most", "jobs at once, of 50 allowed", max(one["most"] for one in ours),
+               at_most=CAP),
+        Figure("polls", "status requests an item, with webhooks",
+               statistics.median(one["polls"] for one in ours)),
+        Figure("woken", "webhook in one process to a waiter in another, median",
+               1e3 * statistics.median(lags), "ms", at_most=100),
+        Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
+        Figure.spread("take_over", "killed to taken over and ended, in times to live",
+                      Spread.of([one / TIME_TO_LIVE for one in took]), "×", at_most=2.0),
+        Figure("idle_cpu", "an idle worker: CPU", at_rest["cpu"], "%"),
+        Figure("idle_queries", "its transactions a second", at_rest["queries"]),
+        Figure("idle_rss", "its memory", at_rest["rss"], "MiB"),
+        Figure("idle_threads", "its threads", at_rest["threads"]),
+    )  # fmt: skip
+    return Answer(figures, contenders=known, data={"lags": lags, "took": took})
+
+
+def draw(axes: Any, data: Mapping[str, Any]) -> None:
+    lags = [1e3 * lag for lag in data["lags"]]
+    axes.plot(lags, [100 * (rank + 1) / len(lags) for rank in range(len(lags))],
+              color="#2a6fdb", linewidth=2.5)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds from the webhook call to whoever waits for the result")
+    axes.set_ylabel("% of the items")
+    axes.set_title("A webhook in one process, a worker in a second, a waiter in a third")
+
+
+QUESTION = Question(
+    "durable",
+    "An outbox in PostgreSQL, and four workers",
+    f"2,000 appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at a time, "
+    "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
+    "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
+    "aiohttp and has no tables of its own: no note before the last byte, no heartbeat, nobody who "
+    f"takes over. A take-over is measured with a time to live of {TIME_TO_LIVE:g} s, from "
+    "kill -9 to the end of a job that the dead one had in hand.",
+    ask,
+    draw,
+)
