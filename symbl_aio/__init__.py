@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         JobTimeoutError,
         MediaRejectedError,
         NotFoundError,
+        OutboxUnavailableError,
         PermissionDeniedError,
         QueueFullError,
         ServerError,
@@ -161,9 +162,9 @@ _HOMES = {
         "APIError AmbiguousSubmissionError AppendBlockedError AuthenticationError "
         "BadRequestError ClientClosedError ConcurrencyLimitError ConfigurationError "
         "DecodeError EarlyReadWarning FileChangedError JobError JobFailedError JobLostError "
-        "JobTimeoutError MediaRejectedError NotFoundError PermissionDeniedError QueueFullError "
-        "ServerError StillAmbiguousError SymblError TransportError UntrustedServerError "
-        "UploadError UploadStalledError"
+        "JobTimeoutError MediaRejectedError NotFoundError OutboxUnavailableError "
+        "PermissionDeniedError QueueFullError ServerError StillAmbiguousError SymblError "
+        "TransportError UntrustedServerError UploadError UploadStalledError"
     ),
     "events": (
         "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
@@ -263,6 +264,7 @@ __all__ = [
     "NotFoundError",
     "Notice",
     "Observer",
+    "OutboxUnavailableError",
     "Outcome",
     "Overlap",
     "OverlapMember",

@@ -6,6 +6,7 @@
     ├─ ConfigurationError (ValueError)      wrong argument, option, id, credential or setting
     ├─ ClientClosedError                    the client is not open (any longer)
     ├─ QueueFullError                       more work is queued than ``Limits.queued``
+    ├─ OutboxUnavailableError               the database of an outbox cannot be used now
     ├─ DecodeError                          an answer arrived and could not be understood
     ├─ TransportError                       no HTTP status came back; ``.sent`` says how far it got
     │   ├─ UntrustedServerError             its certificate does not verify
@@ -79,6 +80,14 @@ class ClientClosedError(SymblError):
 
 class QueueFullError(SymblError):
     """More submissions are waiting than ``Limits.queued`` allows; this one was not taken."""
+
+
+class OutboxUnavailableError(SymblError):
+    """The database of an outbox cannot be used now. What is stored there stays.
+
+    A call that writes may have written before: the same submission with the same ``key``
+    again gives the item that is there.
+    """
 
 
 class DecodeError(SymblError):

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
-
-from symbl_aio import Config, ConfigurationError, NotFoundError, SymblError, durable
+from symbl_aio import Config, ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, code_of, gravest
 from symbl_aio.cli.show import Show
 
@@ -53,8 +51,8 @@ async def work(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    with reaching(database):
-        await worker.start()
+    quieten()
+    await worker.start()
     show.working(worker.id, named(database))
     asked, dead = (
         loop.create_task(waited) for waited in (stopped.wait(), worker.wait_until_dead())
@@ -126,8 +124,8 @@ async def resolve(
 
 async def migrate(database: str, show: Show, schema: str, role: str | None) -> int:
     """Make the tables, or bring them up to date."""
-    with reaching(database):
-        await durable.migrate(database, schema=schema, role=role)
+    quieten()
+    await durable.migrate(database, schema=schema, role=role)
     show.migrated(named(database))
     return OK
 
@@ -137,9 +135,9 @@ async def opened(database: str, schema: str) -> AsyncIterator[durable.Outbox]:
     """Open an outbox that is there: a mistyped name makes no new one."""
     outbox = durable.Outbox(database, schema=schema)
     _check_file(database)
-    with reaching(database):
-        async with outbox:
-            yield outbox
+    quieten()
+    async with outbox:
+        yield outbox
 
 
 def _check_file(database: str) -> None:
@@ -156,20 +154,9 @@ def known(key: str) -> Iterator[None]:
         raise ConfigurationError(f"there is no item {key!r}") from None
 
 
-@contextmanager
-def reaching(database: str) -> Iterator[None]:
-    """Tell in words, without a password, that a database could not be used."""
-    logging.getLogger("dbos").setLevel(logging.CRITICAL)  # it would tell the same
-    try:
-        yield
-    except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        if password := urlsplit(database).password:
-            said = said.replace(password, "***")
-        told = f"the database {named(database)!r} cannot be used ({said})"
-        if isinstance(error, OperationalError | InterfaceError):
-            raise SymblError(told) from None
-        raise ConfigurationError(told) from None
+def quieten() -> None:
+    """Let the engine not tell once more what is told here."""
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
 
 
 def named(database: str) -> str:

@@ -32,6 +32,7 @@ from symbl_aio import (
     JobTimeoutError,
     MediaRejectedError,
     NotFoundError,
+    OutboxUnavailableError,
     QueueFullError,
     ServerError,
     TransportError,
@@ -102,6 +103,8 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
     (ConcurrencyLimitError, 503, "The account has no free place for a job. Nothing of this was "
      "accepted."),
     (ClientClosedError, 503, "The service is stopping or starting."),
+    (OutboxUnavailableError, 503, "The service cannot reach its database. The same request may be "
+     "repeated."),
     (MediaRejectedError, 415, None),
     (UploadStalledError, 504, "The recording could not be sent on in time. Nothing of it was "
      "accepted."),

@@ -15,12 +15,14 @@ async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = Non
 
     ``Outbox`` and ``Worker`` do it by themselves when they start; if their user may not,
     do it before, as one who may. ``role`` (PostgreSQL) may use all of the tables then, those
-    of later releases too. Cancelling stops the wait, not the work.
+    of later releases too. Cancelling stops the wait, not the work. Raises
+    ``OutboxUnavailableError`` when the database cannot be used.
     """
     found = Database(database, schema, connections=1)
     try:
         if found.is_sqlite and role is not None:
             raise ConfigurationError("role is for PostgreSQL; a file has its own permissions")
-        await found.call(partial(engine.migrate, found, role))
+        with found.telling():
+            await found.call(partial(engine.migrate, found, role))
     finally:
         await asyncio.to_thread(found.close)

@@ -47,7 +47,8 @@ class Outbox:
     Content, and the names of files, are stored in the database; tokens and secrets never.
     Use it as ``async with``, or call ``start`` and ``aclose``; before and after, all else
     raises ``ClientClosedError``. Cancelling a call that waits changes nothing; one that
-    writes may have written. While the database is away, calls raise what SQLAlchemy raises.
+    writes may have written. While the database is away, calls raise
+    ``OutboxUnavailableError``.
     """
 
     def __init__(
@@ -77,13 +78,17 @@ class Outbox:
         await self.aclose()
 
     async def start(self) -> None:
-        """Connect; make the tables if they are missing. Starting twice is an error."""
+        """Connect; make the tables if they are missing. Starting twice is an error.
+
+        Raises ``OutboxUnavailableError`` when the database cannot be used.
+        """
         if self._started:
             raise ConfigurationError("the outbox was started already; make a new one")
         self._started = True
         try:
-            await self._database.call(partial(engine.migrate, self._database))
-            self._client = await self._database.call(partial(engine.connect, self._database))
+            with self._database.telling():
+                await self._database.call(partial(engine.migrate, self._database))
+                self._client = await self._database.call(partial(engine.connect, self._database))
         except BaseException:
             await asyncio.to_thread(self._database.close)
             raise
@@ -102,7 +107,8 @@ class Outbox:
 
     async def _call(self, work: Callable[[], T]) -> T:
         self._opened()
-        return await self._database.call(work)
+        with self._database.telling():
+            return await self._database.call(work)
 
     def _opened(self) -> DBOSClient:
         if self._client is None:

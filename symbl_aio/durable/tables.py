@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
-from symbl_aio import ConfigurationError
+from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio.durable.items import Item, ItemState
 
 T = TypeVar("T")
@@ -107,12 +107,17 @@ class Database:
         )
         self._meta = meta
 
-    def __repr__(self) -> str:
-        """Show where it is, and nothing that may hold a password."""
+    @property
+    def name(self) -> str:
+        """Where it is: without who uses it, and all that may hold a password."""
         url = self.engine.url
         if self.is_sqlite:
-            return f"<Database {url.database!r}>"
-        return f"<Database {url.database!r} at {url.host!r}, schema {self.schema!r}>"
+            return str(url.database)
+        port = "" if url.port is None else f":{url.port}"
+        return f"postgresql://{url.host or ''}{port}/{url.database}"
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name!r}, schema {self.schema!r}>"
 
     def _make_engine(self, url: sa.URL, connections: int) -> sa.Engine:
         if not self.is_sqlite:
@@ -172,6 +177,19 @@ class Database:
         Not in the loop's default executor: in a worker that is the engine's, and ends with it.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell in this library's words, without a password, that it cannot be used."""
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            if password := self.engine.url.password:
+                said = said.replace(password, "***")
+            raise OutboxUnavailableError(
+                f"the database {self.name!r} cannot be used ({said})"
+            ) from error
 
     def close(self) -> None:
         """Close all connections, and end the threads once they are done."""

@@ -130,7 +130,7 @@ class Worker:
         """Begin to work. Makes the tables if they are missing.
 
         Raises ``ConfigurationError`` for the second worker of an SQLite file or of a
-        process.
+        process, and ``OutboxUnavailableError`` when the database cannot be used.
         """
         if self._thread is not None:
             raise ConfigurationError("the worker was started already; make a new one")
@@ -149,7 +149,8 @@ class Worker:
         self._thread = threading.Thread(target=self._live, name="symbl_aio worker", daemon=True)
         self._thread.start()
         try:
-            await self._inside(self._start())
+            with self._database.telling():
+                await self._inside(self._start())
         except BaseException:
             await self.aclose(0.0)
             raise

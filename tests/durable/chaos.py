@@ -15,9 +15,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from attrs import define, field, frozen
-from sqlalchemy.exc import SQLAlchemyError
 
-from symbl_aio import MediaOptions, Text
+from symbl_aio import MediaOptions, OutboxUnavailableError, Text
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.contents import Media
 from symbl_aio.durable.tables import Database
@@ -163,7 +162,7 @@ class Scene:
             while True:
                 try:
                     counts = (await self.outbox.stats()).counts
-                except SQLAlchemyError:  # it is down, which is the point
+                except OutboxUnavailableError:  # it is down, which is the point
                     counts = {ItemState.QUEUED: 1}
                 if not counts.get(ItemState.QUEUED) and not counts.get(ItemState.ACCEPTED):
                     return [item async for item in self.outbox.jobs(state=ItemState.AMBIGUOUS)]

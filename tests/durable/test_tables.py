@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
-from symbl_aio import ConfigurationError, Text
+from symbl_aio import ConfigurationError, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemState, Outbox, engine
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
@@ -176,7 +176,7 @@ async def test_a_password_is_never_shown(
             await outbox.submit(Text("Hello."))
             shown.append(repr(await outbox.stats()))
         assert not where
-    except sa.exc.OperationalError as error:
+    except OutboxUnavailableError as error:
         assert where
         shown += ["".join(traceback.format_exception(error)), repr(error)]
     finally:

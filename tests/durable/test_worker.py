@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from dbos import DBOS
-from sqlalchemy.exc import OperationalError
 
-from symbl_aio import Config, ConfigurationError, Credentials, Text
+from symbl_aio import Config, ConfigurationError, Credentials, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.durable.liveness import SoleWorker
 from symbl_aio.testing import LocalSymbl
@@ -122,7 +121,9 @@ async def test_a_worker_that_cannot_start_leaves_its_place_to_another(
     database: str, server: LocalSymbl
 ) -> None:
     nowhere = another("postgresql://somebody@127.0.0.1:9/nowhere", server)
-    with pytest.raises(OperationalError):
+    with pytest.raises(
+        OutboxUnavailableError, match=r"127\.0\.0\.1:9/nowhere' cannot be used \(.*refused"
+    ):
         await nowhere.start()
     await nowhere.aclose()
     starting = asyncio.create_task((given_up := another(database, server)).start())
