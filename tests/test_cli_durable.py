@@ -281,6 +281,23 @@ async def test_an_item_that_was_refused_is_sent_again_on_demand(
     assert item.state is ItemState.COMPLETED
 
 
+async def test_items_are_taken_back(shell, server, outbox, url):
+    await outbox.submit(Text("Hello."), key="monday")
+    await outbox.append("monday", Text("Not this."), key="note")
+
+    discarded = await shell.run("discard", "no-such-key", "note", "--json")
+    async with working(server, url):
+        assert (await outbox.result("monday", timeout=PATIENT)).ok
+        late = await shell.run("discard", "monday")
+
+    assert [line["event"] for line in discarded.lines] == ["error", "item"]
+    assert "no-such-key" in discarded.lines[0]["message"]
+    assert discarded.lines[1]["state"] == "discarded"
+    assert (discarded.code, late.code) == (2, 2)
+    assert "'monday' is completed" in late.err
+    assert len(server.submissions) == 1
+
+
 async def test_what_needs_no_second_try_is_told(shell, outbox):
     await outbox.submit(Text("Hello."), key="monday")
 

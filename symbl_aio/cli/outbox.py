@@ -1,4 +1,4 @@
-"""The words for what is kept in a database: worker, jobs, retry, resolve, db.
+"""The words for what is kept in a database: worker, jobs, retry, discard, resolve, db.
 
 They need the extra ``durable``, which is imported when one of them runs (``work``), and
 not before.
@@ -19,6 +19,7 @@ AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
 SCHEMA: Final = "symbl_aio"
 STATES: Final = (
     *("queued", "accepted", "completed", "failed", "lost", "refused", "ambiguous", "blocked"),
+    "discarded",
 )
 
 database = click.option(
@@ -135,7 +136,7 @@ def jobs(
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @of_outbox
 def retry(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> None:
-    """Send items again that failed, were lost or refused, or are blocked.
+    """Send items again that failed, were lost or refused, are blocked, or were discarded.
 
     What failed or was lost was accepted once: look whether its content is there.
     """
@@ -145,6 +146,21 @@ def retry(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> N
         from symbl_aio.cli import work
 
         return await work.retry(database, show, schema, keys)
+
+    run(main, show)
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@of_outbox
+def discard(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> None:
+    """Take items back that are queued, blocked or ambiguous; what is behind them goes on."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import work
+
+        return await work.discard(database, show, schema, keys)
 
     run(main, show)
 
@@ -212,4 +228,4 @@ def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None
     run(main, show)
 
 
-COMMANDS: Final = (worker, jobs, retry, resolve, db)
+COMMANDS: Final = (worker, jobs, retry, discard, resolve, db)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -89,15 +89,27 @@ async def list_items(
 
 async def retry(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:
     """Send items again; what is wrong with one of them stops no other."""
-    codes = []
     async with opened(database, schema) as outbox:
-        for key in keys:
-            try:
-                with known(key):
-                    show.item(await outbox.retry(key))
-            except ConfigurationError as error:
-                show.error(str(error))
-                codes.append(code_of(error))
+        return await _each(show, outbox.retry, keys)
+
+
+async def discard(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:
+    """Take items back; what is wrong with one of them stops no other."""
+    async with opened(database, schema) as outbox:
+        return await _each(show, outbox.discard, keys)
+
+
+async def _each(
+    show: Show, decide: Callable[[str], Awaitable[durable.Item]], keys: Sequence[str]
+) -> int:
+    codes = []
+    for key in keys:
+        try:
+            with known(key):
+                show.item(await decide(key))
+        except ConfigurationError as error:
+            show.error(str(error))
+            codes.append(code_of(error))
     return gravest(codes)
 
 

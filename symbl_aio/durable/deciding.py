@@ -1,4 +1,4 @@
-"""Carry out what a person decides about an item: whether it was accepted, or to send it again."""
+"""Carry out what a person decides about an item: was it accepted, send it again, or never."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ from symbl_aio.durable.tables import Database
 Row: TypeAlias = sa.Row[Any]
 
 _CAN_BE_RETRIED: Final = frozenset(
-    {ItemState.FAILED, ItemState.LOST, ItemState.REFUSED, ItemState.BLOCKED}
+    {
+        ItemState.FAILED,
+        ItemState.LOST,
+        ItemState.REFUSED,
+        ItemState.BLOCKED,
+        ItemState.DISCARDED,
+    }
 )
+_CAN_BE_DISCARDED: Final = frozenset({ItemState.QUEUED, ItemState.BLOCKED, ItemState.AMBIGUOUS})
 
 
 class Deciding:
-    """What ``Outbox.resolve`` and ``Outbox.retry`` do. All of it blocks."""
+    """What ``Outbox.resolve``, ``retry`` and ``discard`` do. All of it blocks."""
 
     def __init__(self, database: Database, client: DBOSClient) -> None:
         self._database = database
@@ -32,7 +39,6 @@ class Deciding:
         self, key: str, accepted: bool, conversation_id: str | None, job_id: str | None
     ) -> Item:
         """Take a person's word for what became of an ambiguous item."""
-        conversations = self._database.conversations
         with self._database.begin() as connection:
             row, conversation = self._hold(connection, key)
             if row.state != ItemState.AMBIGUOUS.value:
@@ -45,12 +51,25 @@ class Deciding:
             else:
                 found = conversation.conversation_id
                 row = self._send_again(connection, row)
-            connection.execute(
-                sa.update(conversations)
-                .where(conversations.c.name == row.conversation)
-                .values(halted_by=None, conversation_id=found)
-            )
-            self._release(connection, row, is_blocked=True)
+            self._go_on(connection, row, found)
+            return self._database.as_item(row)
+
+    def discard(self, key: str) -> Item:
+        """Take an item back that is not on its way, nor was accepted for certain."""
+        with self._database.begin() as connection:
+            row, conversation = self._hold(connection, key)
+            state = ItemState(row.state)
+            if state is ItemState.QUEUED and row.sent_by is not None:
+                raise ConfigurationError(f"item {key!r} is being sent; wait for its end")
+            if state not in _CAN_BE_DISCARDED:
+                raise ConfigurationError(
+                    f"item {key!r} is {state.value}, and only what is queued, blocked or "
+                    "ambiguous is taken back"
+                )
+            now = self._database.now
+            row = self._change(connection, row, ItemState.DISCARDED, ended_at=now)
+            if state is ItemState.AMBIGUOUS:
+                self._go_on(connection, row, conversation.conversation_id)
             return self._database.as_item(row)
 
     def retry(self, key: str) -> Item:
@@ -116,6 +135,16 @@ class Deciding:
             heard=None,
             nonce=secrets.token_urlsafe(16),
         )
+
+    def _go_on(self, connection: sa.Connection, row: Row, conversation_id: str | None) -> None:
+        """Let a conversation go on that an item has halted."""
+        conversations = self._database.conversations
+        connection.execute(
+            sa.update(conversations)
+            .where(conversations.c.name == row.conversation)
+            .values(halted_by=None, conversation_id=conversation_id)
+        )
+        self._release(connection, row, is_blocked=True)
 
     def _release(self, connection: sa.Connection, row: Row, *, is_blocked: bool) -> None:
         """Queue again what was blocked in the conversation of an item, in order.

@@ -25,6 +25,8 @@ class ItemState(Enum):
     """It was sent whole, and nobody knows whether it was accepted: ``Outbox.resolve``."""
     BLOCKED = "blocked"
     """Nothing was sent, for an earlier item of the conversation is ambiguous, or none opened it."""
+    DISCARDED = "discarded"
+    """Somebody took it back (``Outbox.discard``); it is not sent any more."""
 
     @property
     def is_ending(self) -> bool:

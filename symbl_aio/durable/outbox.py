@@ -286,7 +286,7 @@ class Outbox:
         )
 
     async def retry(self, key: str) -> Item:
-        """Send an item again that was refused, failed, was lost, or blocked.
+        """Send an item again that was refused, failed, was lost, blocked, or discarded.
 
         A failed or lost one was accepted once, and its content may be there. What was
         blocked behind it is queued again, too. Raises ``ConfigurationError`` for any
@@ -294,6 +294,18 @@ class Outbox:
         resolved or sent again before. ``NotFoundError`` for an unknown key.
         """
         decide = Deciding(self._database, self._opened()).retry
+        return await self._call(partial(decide, _check_key(key)))
+
+    async def discard(self, key: str) -> Item:
+        """Take an item back: it is not sent any more, and what comes behind it goes on.
+
+        For what is queued, blocked or ambiguous; of the last it stays unknown whether the
+        server has it. What was to be added to a conversation that it should have opened is
+        blocked until that is retried, or is discarded, too. The key stays used. Raises
+        ``ConfigurationError`` for an item that is being sent or has come to another end,
+        and ``NotFoundError`` for an unknown key.
+        """
+        decide = Deciding(self._database, self._opened()).discard
         return await self._call(partial(decide, _check_key(key)))
 
 

@@ -13,7 +13,13 @@ from symbl_aio.durable.tables import Database
 _AT_ONCE: Final = 500
 _FORGOTTEN: Final = [
     state.value
-    for state in (ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED)
+    for state in (
+        ItemState.COMPLETED,
+        ItemState.FAILED,
+        ItemState.LOST,
+        ItemState.REFUSED,
+        ItemState.DISCARDED,
+    )
 ]
 _UNDECIDED: Final = [ItemState.AMBIGUOUS.value, ItemState.BLOCKED.value]
 

@@ -241,6 +241,64 @@ async def test_a_lost_job_may_be_sent_again(
     assert said(server) == ["one", "one", "two"]
 
 
+# What was taken back
+
+
+async def test_what_was_taken_back_is_not_sent_and_what_follows_goes_on(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    await hand_in(outbox)
+    taken = await outbox.discard("three")
+    assert (taken.state, taken.sending, taken.error) == (ItemState.DISCARDED, False, None)
+    assert taken.ended_at is not None
+    assert (await outbox.append("one", Text("three"), key="three")).state is ItemState.DISCARDED
+    assert [event.state async for event in outbox.events("three")] == [
+        ItemState.QUEUED,
+        ItemState.DISCARDED,
+    ]
+    async with working():
+        assert (await outbox.result("four")).ok
+        assert said(server) == ["one", "two", "four"]
+        await outbox.retry("three")
+        assert (await outbox.result("three")).ok
+        for key, state in (("one", "completed"), ("three", "completed")):
+            with pytest.raises(ConfigurationError, match=f"{key!r} is {state}, and only"):
+                await outbox.discard(key)
+    assert said(server) == ["one", "two", "four", "three"]
+
+
+async def test_what_follows_a_conversation_that_was_taken_back_waits_for_a_person(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    await hand_in(outbox)
+    await outbox.discard("one")
+    async with working():
+        assert (await outbox.result("four")).state is ItemState.BLOCKED
+        assert (await outbox.discard("two")).state is ItemState.DISCARDED
+        await outbox.retry("one")
+        assert (await outbox.result("four")).ok
+    assert said(server) == ["one", "three", "four"]
+
+
+@pytest.mark.parametrize("on", ["PUT", pytest.param("POST", marks=pytest.mark.durable)])
+async def test_a_doubt_may_be_left_behind(
+    outbox: Outbox, working: Working, server: LocalSymbl, on: str
+) -> None:
+    async with working(doubt_for=0.2):
+        item = await halted(outbox, server, on=on, accept=False)
+        await outbox.discard(item.key)
+        last = await outbox.result("four")
+        if on == "PUT":
+            assert last.ok
+            assert said(server) == ["one", "three", "four"]
+            return
+        assert last.state is ItemState.BLOCKED
+        assert "retry" in str(last.error)  # the reason is another one by now
+        await outbox.retry("one")
+        assert (await outbox.result("four")).ok
+    assert said(server) == ["one", *FOLLOWERS]
+
+
 # At the same moment
 
 

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from attrs import frozen
 
-from symbl_aio import Credentials, Polls, SymblClient, Text, TextOptions
+from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.duty import MOST_DEATHS, Duty
@@ -136,6 +136,28 @@ async def test_so_do_two_runs_of_it_in_one_worker(two: Two) -> None:
     states = {(await run)["state"] for run in runs}
     assert states <= {"accepted", "unknown"}
     assert said(two.server) == ["One."]
+
+
+async def test_what_is_taken_back_before_the_last_byte_is_not_sent(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    there, woken = held(two.a)
+    attempt = asyncio.create_task(two.a.duty.attempt("one", 1))
+    await reached(there)
+    await two.outbox.discard("one")
+    woken.set()
+    assert (await attempt)["state"] == "superseded"
+    assert said(two.server) == []
+
+
+async def test_what_may_be_sent_already_is_not_taken_back(two: Two) -> None:
+    two.server.inject("slow:60", on="POST")
+    await two.outbox.submit(Text("One."), key="one")
+    attempt = asyncio.create_task(two.a.duty.attempt("one", 1))
+    await two.server.until(lambda: two.server.submissions)
+    with pytest.raises(ConfigurationError, match="'one' is being sent; wait"):
+        await two.outbox.discard("one")
+    attempt.cancel()
+    await asyncio.wait([attempt])
 
 
 async def test_an_answer_that_comes_after_the_end_changes_nothing(two: Two) -> None:
