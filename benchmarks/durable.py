@@ -28,6 +28,7 @@ from benchmarks.harness import (
 )
 
 SECRET = "s" * 32
+ITEMS = 800
 CONVERSATIONS = 100
 CAP = 50
 JOB = 0.05
@@ -441,7 +442,7 @@ def ask(settings: Settings) -> Answer:
         return Answer((), skipped=skipped)
     from examples.durable.postgres import NoPostgresError, postgres
 
-    items, rounds = settings.pick(2000, 200), settings.pick(3, 1)
+    items, rounds = settings.pick(ITEMS, 200), settings.pick(3, 1)
     waits, deaths, quiet = settings.pick(100, 8), settings.pick(6, 1), settings.pick(30.0, 3.0)
     try:
         with postgres() as server:
@@ -499,7 +500,7 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 QUESTION = Question(
     "durable",
     "An outbox in PostgreSQL, and four workers",
-    f"2,000 appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at a time, "
+    f"{ITEMS:,} appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at a time, "
     "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
     "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
     "aiohttp and has no tables of its own: no note before the last byte, no heartbeat, nobody who "

@@ -91,8 +91,9 @@ def save(
     results["questions"] = {name: kept[name] for name in order if name in kept}
     text = json.dumps(_rounded(results), indent=1, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n")
-    if asked.draw is not None and installed("matplotlib") is not None:
-        _draw(asked.draw, kept[asked.name]["data"], folder / f"{asked.name}.svg")
+    data = kept[asked.name]["data"]  # empty if the question could not be asked here
+    if asked.draw is not None and data and installed("matplotlib") is not None:
+        _draw(asked.draw, data, folder / f"{asked.name}.svg")
     (folder / "README.md").write_text(_readme(folder, results, questions))
 
 
