@@ -36,7 +36,7 @@ help:
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
 	@echo "make test-asr  the tests that recognise real speech"
-	@echo "make test-durable  workers that die, pause and lose their database (about six minutes)"
+	@echo "make test-durable  workers that die, pause and lose their database (about nine minutes)"
 	@echo "make test-browser  the tests that open the example's page in Chromium"
 	@echo "make check     format, lint and types"
 	@echo "make fmt       format, and fix what ruff can fix"

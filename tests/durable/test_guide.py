@@ -88,6 +88,19 @@ def test_every_command_of_the_guide_exists_with_its_options(line):
         assert option in done.output
 
 
+def test_every_line_of_the_log_is_explained():
+    """Whoever is woken by one finds it, and none that nobody writes any more."""
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "symbl_aio/durable").glob("*.py"))
+    written = re.findall(r'_LOG\.\w+\(\s*"([^"]+)"', source)
+    table = GUIDE.partition("| Line | Meaning |")[2].partition("\n\n")[0]
+    told = [
+        line
+        for row in table.splitlines()
+        for line in re.findall("`([^`]+)`", row[:-1].rpartition("|")[0])
+    ]
+    assert set(told) == {re.sub("%[sd]", "…", line) for line in written}
+
+
 def test_every_picture_and_page_it_links_to_is_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", GUIDE):
         assert (ROOT / "docs" / target).exists(), target
