@@ -28,7 +28,7 @@ from benchmarks.harness import (
 )
 
 SECRET = "s" * 32
-ITEMS = 800
+ITEMS = 400
 CONVERSATIONS = 100
 CAP = 50
 JOB = 0.05
@@ -442,7 +442,7 @@ def ask(settings: Settings) -> Answer:
         return Answer((), skipped=skipped)
     from examples.durable.postgres import NoPostgresError, postgres
 
-    items, rounds = settings.pick(ITEMS, 200), settings.pick(3, 1)
+    items, rounds = settings.pick(ITEMS, 200), settings.pick(5, 1)
     waits, deaths, quiet = settings.pick(100, 8), settings.pick(6, 1), settings.pick(30.0, 3.0)
     try:
         with postgres() as server:
@@ -507,7 +507,7 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 QUESTION = Question(
     "durable",
     "An outbox in PostgreSQL, and four workers",
-    f"{ITEMS:,} appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at a time, "
+    f"{ITEMS} appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at once, "
     "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
     "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
     "aiohttp and has no tables of its own: no note before the last byte, no heartbeat, nobody who "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import sqlalchemy as sa
 from dbos import DBOSClient
@@ -11,9 +11,8 @@ from symbl_aio.durable import engine
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
-Row: TypeAlias = sa.Row[Any]
-
 _LONGEST_ID: Final = 200
+_GOING_ON: Final = (ItemState.QUEUED.value, ItemState.ACCEPTED.value)
 
 
 def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, ended: bool) -> None:
@@ -22,38 +21,34 @@ def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, end
     The end of a job wakes whoever follows it. That there is a job is kept, and wakes
     nobody but who is in doubt: of all others the answer to the submission tells it.
     """
-    row = _find(database, nonce)
-    if row is None or ItemState(row.state).is_ending:
+    if not (_is_plain(nonce) and _is_plain(job_id)):
         return
-    is_waiting = row.state == ItemState.QUEUED.value
-    in_doubt = is_waiting and not ended and _note(database, row, job_id)
-    if ended or in_doubt:
-        engine.tell(client, engine.workflow_id(row.key, row.attempt), job_id, ended=ended)
+    workflow_id = (_followed if ended else _doubted)(database, nonce, job_id)
+    if workflow_id is not None:
+        engine.tell(client, workflow_id, job_id, ended=ended)
 
 
-def _find(database: Database, nonce: str) -> Row | None:
-    if not _is_plain(nonce):
-        return None
-    with database.read() as connection:
-        found = sa.select(database.items).where(database.items.c.nonce == nonce)
-        return connection.execute(found).first()
-
-
-def _note(database: Database, row: Row, job_id: str) -> bool:
-    """Keep the id of an item's job; say whether somebody waits for it."""
-    if not _is_plain(job_id):
-        return bool(row.in_doubt)
+def _followed(database: Database, nonce: str, _job_id: str) -> str | None:
+    """Give the workflow of an item that has not ended."""
     table = database.items
-    with database.begin() as connection:
-        in_doubt: bool | None = connection.execute(
-            sa.update(table)
-            .where(table.c.key == row.key)
-            .where(table.c.attempt == row.attempt)
-            .where(table.c.state == ItemState.QUEUED.value)
-            .values(heard=job_id)
-            .returning(table.c.in_doubt)
-        ).scalar()
-        return bool(in_doubt)
+    going_on = sa.select(table.c.key, table.c.attempt).where(
+        table.c.nonce == nonce, table.c.state.in_(_GOING_ON)
+    )
+    with database.read() as connection:
+        row = connection.execute(going_on).first()
+    return None if row is None else engine.workflow_id(row.key, row.attempt)
+
+
+def _doubted(database: Database, nonce: str, job_id: str) -> str | None:
+    """Keep the id of an item's job while that is news; give its workflow if that is in doubt."""
+    table = database.items
+    row = database.change(
+        sa.update(table)
+        .where(table.c.nonce == nonce, table.c.state == ItemState.QUEUED.value)
+        .values(heard=job_id)
+        .returning(table.c.key, table.c.attempt, table.c.in_doubt)
+    )
+    return engine.workflow_id(row.key, row.attempt) if row is not None and row.in_doubt else None
 
 
 def _is_plain(text: str) -> bool:
