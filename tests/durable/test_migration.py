@@ -61,7 +61,7 @@ async def test_a_role_that_may_make_no_table_hands_in_and_works(two: Two, server
 async def test_without_tables_such_a_role_is_told_what_it_may_not(two: Two):
     ended = await Shell().run("db", "migrate", "--database", two.guest)
 
-    assert ended.code == 2
+    assert ended.code == 3
     assert "permission denied" in ended.err
     assert two.guest not in ended.err
 
