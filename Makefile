@@ -66,7 +66,7 @@ test-asr: .venv/.dev .venv/.demo
 
 # Two at a time, since who was killed is mostly waited for.
 test-durable: .venv/.dev
-	@$(BIN)/python -m pytest -q -m durable -n 2 --dist worksteal tests/durable $(ARGS)
+	@$(BIN)/python -m pytest -q -m durable -n 2 --dist worksteal $(ARGS)
 
 # Two at a time, since a page mostly waits. The Chromium is your own: none is downloaded.
 test-browser: .venv/.dev .venv/.browser

@@ -97,6 +97,7 @@ async def test_a_worker_sends_what_is_there_and_stops_when_it_is_asked_to(
     assert SECRET not in ended.out
 
 
+@pytest.mark.durable
 async def test_a_worker_that_was_taken_for_dead_says_so_with_a_code_of_its_own(
     shell, outbox, tmp_path
 ):

@@ -66,6 +66,7 @@ async def test_without_tables_such_a_role_is_told_what_it_may_not(two: Two):
     assert two.guest not in ended.err
 
 
+@pytest.mark.durable
 async def test_all_may_make_the_tables_at_once(two: Two):
     await asyncio.gather(*(migrate(two.owner) for _ in range(4)))
 
