@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +15,9 @@ from symbl_aio.testing import LocalSymbl
 
 # Without the extra there is nothing to import there, and nothing to run.
 collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
+
+# Who is run in the background by a shell ignores Ctrl-C, and so do all processes it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

@@ -60,7 +60,9 @@ class Deciding:
             row, conversation = self._hold(connection, key)
             state = ItemState(row.state)
             if state is ItemState.QUEUED and row.sent_by is not None:
-                raise ConfigurationError(f"item {key!r} is being sent; wait for its end")
+                raise ConfigurationError(
+                    f"item {key!r} is being sent, or may have been; wait for its end"
+                )
             if state not in _CAN_BE_DISCARDED:
                 raise ConfigurationError(
                     f"item {key!r} is {state.value}, and only what is queued, blocked or "

@@ -278,6 +278,9 @@ class Duty:
             found = await self._proof.of(row, [one for one in (job_id, heard) if one])
         except ClientClosedError:
             await _for_ever()
+        except SQLAlchemyError as error:
+            _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+            return _report("unknown", hears)
         except SymblError as error:
             _LOG.warning("item %s stays in doubt: %s", turn.key, error)
             if row.waited < max(self._doubt_for, _LONGEST_DOUBT):

@@ -33,7 +33,7 @@ A step may be added within it, none removed or moved."""
 class Report(TypedDict):
     """What a step found: ``again`` (nothing was sent), ``unknown``, ``accepted``, or an ending.
 
-    ``superseded`` ends an attempt whose item was queued again meanwhile.
+    ``superseded`` ends an attempt whose item was queued again, or taken back, meanwhile.
 
     ``hears``: the server was given a webhook URL of ours.
     """

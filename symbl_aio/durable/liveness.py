@@ -245,8 +245,10 @@ class SoleWorker:
         try:
             self._lock.execute("pragma locking_mode = exclusive")
             self._lock.execute("begin exclusive")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             self._lock.close()
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
             raise ConfigurationError(
                 f"another worker works on {str(file)!r}, and an SQLite file has one; "
                 "use PostgreSQL for several"

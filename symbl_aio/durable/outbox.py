@@ -7,11 +7,18 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeGuard, TypeVar
 
 from dbos import DBOSClient
 
-from symbl_aio import ClientClosedError, Config, ConfigurationError, JobStatus, WebhookReceiver
+from symbl_aio import (
+    ClientClosedError,
+    Config,
+    ConfigurationError,
+    JobStatus,
+    OutboxUnavailableError,
+    WebhookReceiver,
+)
 from symbl_aio._core.endpoints import check_id
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
@@ -27,8 +34,9 @@ T = TypeVar("T")
 
 _LOOK_AGAIN: Final = 0.25
 """Seconds between two looks at an item, where nothing tells that it has changed."""
-_LONGEST_WAIT: Final = 30.0
-"""Seconds between two looks at an item whose end is told."""
+_LONGEST_NAME: Final = 200
+_LONGEST_WAIT: Final = 5.0
+"""Seconds between two looks at an item whose end is told, but for one that is taken back."""
 
 
 class Outbox:
@@ -170,21 +178,27 @@ class Outbox:
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
         """Wait until an item has ended, in whatever way, and give it.
 
-        Any process may ask, any number at once. Raises ``TimeoutError`` after ``timeout``
-        seconds, which changes nothing, and ``NotFoundError`` for an unknown key.
+        Any process may ask, any number at once. Who waits already goes on waiting while the
+        database is away. Raises ``TimeoutError`` after ``timeout`` seconds, which changes
+        nothing, and ``NotFoundError`` for an unknown key.
         """
         look = partial(self._looking.row, _check_key(key))
+        row = await self._call(look)
         async with asyncio.timeout(timeout):
-            while True:
-                row = await self._call(look)
-                item = self._database.as_item(row)
-                if item.state.is_ending:
-                    return item
-                if self._database.is_sqlite:  # which tells nobody
-                    await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
-                else:
-                    attempt = engine.workflow_id(key, row.attempt)
-                    await self._unless_closed(engine.wait(self._opened(), attempt, _LONGEST_WAIT))
+            while not ItemState(row.state).is_ending:
+                try:
+                    if self._database.is_sqlite:  # which tells nobody
+                        await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+                    else:
+                        attempt = engine.workflow_id(key, row.attempt)
+                        with self._database.telling():
+                            await self._unless_closed(
+                                engine.wait(self._opened(), attempt, _LONGEST_WAIT)
+                            )
+                    row = await self._call(look)
+                except OutboxUnavailableError:
+                    await self._unless_closed(asyncio.sleep(_LONGEST_WAIT))
+        return self._database.as_item(row)
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
         """Give each state that an item has reached and reaches, until it ends.
@@ -281,32 +295,37 @@ class Outbox:
             if given is not None:
                 check_id(name, given)
         deciding = Deciding(self._database, self._opened())
-        return await self._call(
+        return await self._decide(
             partial(deciding.resolve, _check_key(key), accepted, conversation_id, job_id)
         )
 
     async def retry(self, key: str) -> Item:
         """Send an item again that was refused, failed, was lost, blocked, or discarded.
 
-        A failed or lost one was accepted once, and its content may be there. What was
+        A failed or lost one was accepted once, and its content may be there; so may that of
+        one that was ambiguous before it was discarded. What was
         blocked behind it is queued again, too. Raises ``ConfigurationError`` for any
         other state, an ambiguous item is for ``resolve``; and while another item has to be
         resolved or sent again before. ``NotFoundError`` for an unknown key.
         """
         decide = Deciding(self._database, self._opened()).retry
-        return await self._call(partial(decide, _check_key(key)))
+        return await self._decide(partial(decide, _check_key(key)))
 
     async def discard(self, key: str) -> Item:
-        """Take an item back: it is not sent any more, and what comes behind it goes on.
+        """Take an item back: the server does not get it any more, and what is behind it goes on.
 
         For what is queued, blocked or ambiguous; of the last it stays unknown whether the
-        server has it. What was to be added to a conversation that it should have opened is
+        server has it. An upload that has begun goes on to its last byte, and is then broken
+        off. What was to be added to a conversation that it should have opened is
         blocked until that is retried, or is discarded, too. The key stays used. Raises
         ``ConfigurationError`` for an item that is being sent or has come to another end,
         and ``NotFoundError`` for an unknown key.
         """
         decide = Deciding(self._database, self._opened()).discard
-        return await self._call(partial(decide, _check_key(key)))
+        return await self._decide(partial(decide, _check_key(key)))
+
+    async def _decide(self, work: Callable[[], Item]) -> Item:
+        return await self._call(partial(self._database.until_not_stuck, work))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:
@@ -319,11 +338,7 @@ def _reached(item: Item) -> list[tuple[ItemState, float]]:
 
 
 def _check_conversation(conversation: object) -> str:
-    if (
-        not isinstance(conversation, str)
-        or not conversation.strip()
-        or not conversation.isprintable()
-    ):
+    if not _is_name(conversation):
         raise ConfigurationError(
             f"conversation is {conversation!r}; give the key of the item that opens it, "
             "or the conversation's id"
@@ -332,8 +347,17 @@ def _check_conversation(conversation: object) -> str:
 
 
 def _check_key(key: object) -> str:
-    if not isinstance(key, str) or not key.strip() or not key.isprintable() or len(key) > 200:
+    if not _is_name(key):
         raise ConfigurationError(
-            f"key is {key!r}; give a printable string of at most 200 characters"
+            f"key is {key!r}; give a printable string of at most {_LONGEST_NAME} characters"
         )
     return key
+
+
+def _is_name(given: object) -> TypeGuard[str]:
+    return (
+        isinstance(given, str)
+        and bool(given.strip())
+        and given.isprintable()
+        and len(given) <= _LONGEST_NAME
+    )

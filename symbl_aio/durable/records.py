@@ -19,7 +19,7 @@ from symbl_aio.durable.tables import Database
 Row: TypeAlias = sa.Row[Any]
 
 SUPERSEDED: Final = "superseded"
-"""A person had the item queued again, or it is forgotten: this attempt has nothing to do."""
+"""The item was queued again, taken back or forgotten: this attempt has nothing to do."""
 
 _GOING_ON: Final = (ItemState.QUEUED.value, ItemState.ACCEPTED.value)
 

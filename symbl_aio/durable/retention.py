@@ -27,16 +27,26 @@ _UNDECIDED: Final = [ItemState.AMBIGUOUS.value, ItemState.BLOCKED.value]
 def forget_some(database: Database, keep: float) -> bool:
     """Forget some of what ended more than ``keep`` seconds ago; say whether there may be more.
 
-    Not while a person is still to decide about an item of its conversation. A conversation
+    Not while a person is still to decide about an item of its conversation, nor what
+    should have opened one in which something waits. A conversation
     goes with its last item, and its key may then be used anew. Blocks.
     """
     table, others = database.items, database.items.alias()
+    # What waits may need that the one which should have opened its conversation is sent again.
+    missed = sa.and_(
+        table.c.opens,
+        table.c.state.in_([ItemState.REFUSED.value, ItemState.DISCARDED.value]),
+        table.c.conversation.in_(
+            sa.select(others.c.conversation).where(others.c.state == ItemState.QUEUED.value)
+        ),
+    )
     old = sa.and_(
         table.c.state.in_(_FORGOTTEN),
         table.c.ended_at < database.now - keep,
         table.c.conversation.not_in(
             sa.select(others.c.conversation).where(others.c.state.in_(_UNDECIDED))
         ),
+        ~missed,
     )
     with database.read() as connection:
         found = connection.execute(

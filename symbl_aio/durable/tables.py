@@ -32,6 +32,9 @@ IDLE_TRANSACTION: Final = 5.0
 so that it holds up nobody who takes over."""
 _IDLE: Final = 1.0
 """Seconds after which an unused connection is tried before it is used again."""
+_DEADLOCK: Final = "40P01"
+_OF_FILES: Final = (PermissionError, NotADirectoryError, FileExistsError)
+_SHORT: Final = 5
 _LOCK: Final = 0x53796D62
 """Of PostgreSQL's advisory locks: one process makes the tables at a time."""
 
@@ -195,13 +198,26 @@ class Database:
         """Tell in this library's words, without a password, that it cannot be used."""
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
+        except (sa.exc.SQLAlchemyError, sqlite3.Error, *_OF_FILES) as error:
             said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            if password := self.engine.url.password:
+            password = self.engine.url.password or ""
+            if len(password) > _SHORT:  # of a short one the gaps would tell it
                 said = said.replace(password, "***")
             raise OutboxUnavailableError(
                 f"the database {self.name!r} cannot be used ({said})"
             ) from error
+
+    def until_not_stuck(self, work: Callable[[], T]) -> T:
+        """Do a transaction, again if PostgreSQL has ended it: of two that wait for each other, one.
+
+        People decide about the items of a conversation in any order, and workers beside them.
+        """
+        while True:
+            try:
+                return work()
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                    raise
 
     def close(self) -> None:
         """Close all connections, and end the threads once they are done."""

@@ -140,8 +140,9 @@ class Worker:
             )
         try:
             if (file := self._database.file) is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                self._sole = SoleWorker(file)
+                with self._database.telling():
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    self._sole = SoleWorker(file)
         except BaseException:
             engine.give_place()
             raise

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -16,7 +19,17 @@ symbl = Symbl(
     config=Config(base_url=os.environ["API"]),
     durable=Durable(os.environ["DATABASE"], concurrency=50),
 )
-app = FastAPI(lifespan=symbl.lifespan)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with symbl.lifespan(app):
+        yield
+    # The worker has gone, and the threads of the program that it lived in have not.
+    sys.stdout.write(str(await asyncio.to_thread(os.getpid)))
+
+
+app = FastAPI(lifespan=lifespan)
 app.include_router(symbl.router, prefix="/symbl")
 
 

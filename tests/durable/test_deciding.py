@@ -299,7 +299,44 @@ async def test_a_doubt_may_be_left_behind(
     assert said(server) == ["one", *FOLLOWERS]
 
 
+@pytest.mark.durable
+async def test_who_waits_for_what_is_taken_back_is_told_soon(outbox: Outbox) -> None:
+    await outbox.submit(Text("one"), key="one")
+    waiting = asyncio.create_task(outbox.result("one", timeout=10))
+    await asyncio.sleep(0)  # nobody works: no workflow ends
+    await outbox.discard("one")
+    assert (await waiting).state is ItemState.DISCARDED
+
+
 # At the same moment
+
+
+@pytest.mark.durable
+async def test_all_of_a_conversation_may_be_decided_about_at_once(
+    outbox: Outbox, database: str, working: Working, server: LocalSymbl
+) -> None:
+    """Who holds an item waits for its conversation, and who holds that waits for its items."""
+    async with Outbox(database) as elsewhere, working(doubt_for=0.1):
+        for again in range(5):
+            server.inject("status:502", on="POST")
+            one, *others = keys = [f"{again}-{number}" for number in range(6)]
+            await outbox.submit(Text(one), NAMELESS, key=one)
+            for key in others:
+                await outbox.append(one, Text(key), key=key)
+            await outbox.result(keys[-1])
+            decided = await asyncio.gather(
+                elsewhere.resolve(one, accepted=False),
+                *(outbox.discard(key) for key in others),
+                return_exceptions=True,
+            )
+            # One that is sent already is refused; nothing else is in anybody's way.
+            wrong = [type(error) for error in decided if isinstance(error, BaseException)]
+            assert set(wrong) <= {ConfigurationError}
+            for key in keys:
+                assert (await outbox.result(key)).state in (
+                    ItemState.COMPLETED,
+                    ItemState.DISCARDED,
+                )
 
 
 @pytest.mark.durable

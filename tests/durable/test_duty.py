@@ -154,7 +154,7 @@ async def test_what_may_be_sent_already_is_not_taken_back(two: Two) -> None:
     await two.outbox.submit(Text("One."), key="one")
     attempt = asyncio.create_task(two.a.duty.attempt("one", 1))
     await two.server.until(lambda: two.server.submissions)
-    with pytest.raises(ConfigurationError, match="'one' is being sent; wait"):
+    with pytest.raises(ConfigurationError, match="'one' is being sent, or may have been; wait"):
         await two.outbox.discard("one")
     attempt.cancel()
     await asyncio.wait([attempt])
@@ -451,3 +451,20 @@ async def test_sending_again_has_an_end_too(two: Two) -> None:
     assert (await two.b.duty.settle("one", 1, None, 9))["state"] == "again"
     await two.a.duty.attempt("one", 1)
     assert (await two.b.duty.settle("one", 1, None, 10))["state"] == "ambiguous"
+
+
+async def test_a_database_that_is_away_while_proof_is_looked_for_ends_no_doubt(two: Two) -> None:
+    two.server.inject("accept_then_drop", on="POST")
+    await two.outbox.submit(Text("One."), TextOptions(name="many"), key="one")
+    assert (await two.a.duty.attempt("one", 1))["state"] == "unknown"
+    (job,) = two.server.jobs.values()
+    owner = two.a.duty._records.owner
+
+    def away(**_: Any) -> str | None:
+        two.a.duty._records.owner = owner  # type: ignore[method-assign]
+        raise sa.exc.OperationalError("select", {}, Exception("the server closed the connection"))
+
+    two.a.duty._records.owner = away  # type: ignore[method-assign]
+    assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "unknown"
+    assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "accepted"
+    assert (await two.outbox.item("one")).job_id == job.id

@@ -38,6 +38,7 @@ async def serving(
             sys.executable, "-m", "uvicorn", "tests.durable.service:app",
             "--fd", str(listening.fileno()), "--log-level", "error",
             cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
             pass_fds=[listening.fileno()],
             env={**os.environ, "API": server.base_url, "DATABASE": database},
         )  # fmt: skip
@@ -63,8 +64,9 @@ async def test_it_stops_within_two_seconds_and_loses_nothing(
             assert await answer.json() == child.pid
         began = monotonic()
         child.send_signal(signal.SIGTERM)
-        await child.wait()
+        told, _ = await child.communicate()
         assert monotonic() - began < 2.0
+        assert int(told) == child.pid
     server.release()
     async with serving(database, server) as (url, _):
         for key in KEYS:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from examples.durable.postgres import postgres
-from symbl_aio import ClientClosedError, NotFoundError, Text
+from symbl_aio import ClientClosedError, NotFoundError, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemEvent, ItemState, Outbox
 from symbl_aio.durable.looking import PAGE
 from symbl_aio.durable.tables import Database
@@ -186,7 +186,7 @@ async def test_who_waits_survives_a_crash_of_the_database(working: Working) -> N
             waiting = asyncio.ensure_future(outbox.result("monday"))
             await until(outbox, "monday", ItemState.QUEUED)
             pg.crash()
-            with pytest.raises(sa.exc.OperationalError):
+            with pytest.raises(OutboxUnavailableError):
                 await outbox.item("monday")
             pg.start()
             assert (await outbox.item("monday")).state is ItemState.QUEUED

@@ -164,6 +164,20 @@ async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
     assert of_items(tables) == set()
 
 
+async def test_what_should_have_opened_a_conversation_is_kept_while_something_waits_for_it(
+    outbox: Outbox, working: Working, server: LocalSymbl, tables: Database
+) -> None:
+    await outbox.submit(Text("One."), key="one")
+    await outbox.append("one", Text("Two."), key="two")
+    await outbox.discard("one")
+    assert forget_some(tables, -1.0) is False
+    async with working():
+        await outbox.result("two")
+        await outbox.retry("one")
+        assert (await outbox.result("two")).ok
+    assert said(server) == ["One.", "Two."]
+
+
 async def test_much_is_forgotten_by_and_by(outbox: Outbox, tables: Database) -> None:
     with tables.begin() as connection:
         connection.execute(

@@ -150,3 +150,16 @@ async def test_who_gives_up_waiting_for_the_end_does_not_stop_it(
     assert (await outbox.item("one")).state is ItemState.ACCEPTED
     async with another(database, server):
         pass
+
+
+async def test_a_file_that_cannot_be_there_is_told_by_name(
+    tmp_path: Path, server: LocalSymbl
+) -> None:
+    (tmp_path / "file").touch()
+    for start in (
+        another(f"sqlite:///{tmp_path}/file/outbox.db", server).start,
+        Outbox(f"sqlite:///{tmp_path}/file/outbox.db").start,
+        another(f"sqlite:///{tmp_path}", server).start,
+    ):
+        with pytest.raises(OutboxUnavailableError, match=str(tmp_path)):
+            await start()
