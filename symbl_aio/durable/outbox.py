@@ -183,8 +183,8 @@ class Outbox:
         nothing, and ``NotFoundError`` for an unknown key.
         """
         look = partial(self._looking.row, _check_key(key))
-        row = await self._call(look)
         async with asyncio.timeout(timeout):
+            row = await self._call(look)
             while not ItemState(row.state).is_ending:
                 try:
                     if self._database.is_sqlite:  # which tells nobody
