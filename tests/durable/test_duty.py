@@ -7,6 +7,7 @@ moment.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
+from symbl_aio._core.callbacks import mark
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.duty import MOST_DEATHS, Duty
@@ -25,7 +27,7 @@ from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.records import Turn
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import NAMELESS, said
+from tests.durable.conftest import NAMELESS, SECRET, said
 from tests.support import QUICK
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -467,4 +469,18 @@ async def test_a_database_that_is_away_while_proof_is_looked_for_ends_no_doubt(t
     two.a.duty._records.owner = away  # type: ignore[method-assign]
     assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "unknown"
     assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "accepted"
+    assert (await two.outbox.item("one")).job_id == job.id
+
+
+async def test_the_word_that_a_job_has_ended_is_not_used_up_by_one_look(two: Two) -> None:
+    two.server.inject("accept_then_drop", on="POST")
+    await two.outbox.submit(Text("One."), TextOptions(name="many"), key="one")
+    assert (await two.a.duty.attempt("one", 1))["state"] == "unknown"
+    (job,) = two.server.jobs.values()
+    with two.database.read() as connection:
+        nonce = str(connection.execute(sa.select(two.database.items.c.nonce)).scalar())
+    body = json.dumps({"jobId": job.id, "status": "completed"}).encode()
+    assert await two.outbox.webhook(nonce, mark(SECRET, nonce), body) == 204
+    # Whoever looks now was told nothing by the call itself: it was told to one who died.
+    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == "accepted"
     assert (await two.outbox.item("one")).job_id == job.id
