@@ -7,8 +7,8 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import aiohttp
@@ -26,6 +26,7 @@ from benchmarks.harness import (
     field_of,
     serving,
 )
+from benchmarks.pages import listening
 
 SECRET = "s" * 32
 ITEMS = 400
@@ -72,7 +73,7 @@ async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
         page.add_routes(
             [web.get("/seen", seen), web.post("/hold", hold), web.post("/release", release)]
         )
-        async with _listening(page) as url:
+        async with listening(page) as url:
             announce([server.base_url, url])
             await asyncio.Event().wait()
 
@@ -97,7 +98,7 @@ async def take_webhooks(announce: Callable[[Any], None], database: str) -> None:
 
         app = web.Application()
         app.add_routes([web.post("/hooks/{nonce}/{mark}", hear), web.get("/ended", tell)])
-        async with _listening(app) as url:
+        async with listening(app) as url:
             announce(url)
             await asyncio.Event().wait()
 
@@ -135,7 +136,7 @@ async def take_plain_webhooks(announce: Callable[[Any], None], database: str) ->
 
     app = web.Application()
     app.add_routes([web.post("/hooks/{workflow}", hear)])
-    async with _listening(app) as url:
+    async with listening(app) as url:
         announce(url)
         await asyncio.Event().wait()
 
@@ -414,17 +415,6 @@ def _transactions(psycopg: Any, database: str) -> float:
             "where datname = current_database()"
         ).fetchone()
         return float(count)
-
-
-@asynccontextmanager
-async def _listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from benchmarks.harness import Answer, Figure, Question, Settings, Spread, alone, serving
+from benchmarks.pages import listening
 
 A_SECOND = 25
 SECONDS = 1.5
@@ -32,7 +32,7 @@ async def serve(announce: Callable[[Any], None], lost: bool) -> None:
 
         page = web.Application()
         page.router.add_get("/", tell)
-        async with _listening(page) as url:
+        async with listening(page) as url:
             announce([server.base_url, url])
             await asyncio.Event().wait()
 
@@ -60,7 +60,7 @@ async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
 
     app = web.Application()
     app.router.add_post("/hooks/{nonce}/{mark}", hear)
-    async with _listening(app) as url:
+    async with listening(app) as url:
         config = Config(base_url=server, webhook_base_url=f"{url}hooks", webhook_secret="s" * 32)
         async with (
             SymblClient(Credentials("app", "secret"), config=config) as symbl,
@@ -75,17 +75,6 @@ async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
         "lags": [known[job_id] - ended for job_id, ended in told["ends"].items()],
         "polls": told["polls"] / jobs,
     }
-
-
-@asynccontextmanager
-async def _listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
 
 
 def run(jobs: int, *, lost: bool) -> dict[str, Any]:
