@@ -18,8 +18,8 @@ AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
 # What ``durable`` has by default, told without importing it; a test compares the two.
 SCHEMA: Final = "symbl_aio"
 STATES: Final = (
-    *("queued", "accepted", "completed", "failed", "lost", "refused", "ambiguous", "blocked"),
-    "discarded",
+    *("queued", "accepted", "completed", "failed", "lost"),
+    *("refused", "ambiguous", "blocked", "discarded"),
 )
 
 database = click.option(

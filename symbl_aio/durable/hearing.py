@@ -24,13 +24,13 @@ def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, end
         return
     table = database.items
     of_it = (table.c.nonce == nonce, table.c.state == ItemState.QUEUED.value)
-    known = (table.c.key, table.c.attempt, table.c.in_doubt)
+    known: tuple[sa.Column[Any], ...] = (table.c.key, table.c.attempt, table.c.in_doubt)
     news = sa.update(table).where(*of_it).values(heard=job_id).returning(*known)
-    row: sa.Row[Any] | None = database.change(news)
+    row = database.change(news)
     if row is None and ended:
         accepted = (table.c.nonce == nonce, table.c.state == ItemState.ACCEPTED.value)
         with database.read() as connection:
-            row = connection.execute(sa.select(table).where(*accepted)).first()
+            row = connection.execute(sa.select(*known).where(*accepted)).first()
     if row is not None and (ended or row.in_doubt):
         engine.tell(client, engine.workflow_id(row.key, row.attempt), job_id, ended=ended)
 

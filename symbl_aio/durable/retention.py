@@ -11,17 +11,10 @@ from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
-_FORGOTTEN: Final = [
-    state.value
-    for state in (
-        ItemState.COMPLETED,
-        ItemState.FAILED,
-        ItemState.LOST,
-        ItemState.REFUSED,
-        ItemState.DISCARDED,
-    )
-]
 _UNDECIDED: Final = [ItemState.AMBIGUOUS.value, ItemState.BLOCKED.value]
+_FORGOTTEN: Final = [
+    state.value for state in ItemState if state.is_ending and state.value not in _UNDECIDED
+]
 
 
 def forget_some(database: Database, keep: float) -> bool:
