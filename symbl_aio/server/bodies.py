@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
 
+from symbl_aio.server.threads import in_thread
+
 # One trip to a thread pays for about this much hashing and writing.
 _BATCH = 4 * 1024 * 1024
 
@@ -79,7 +81,7 @@ class Body:
 async def _in_thread(work: Callable[[], None]) -> None:
     # A cancelled caller waits for the thread all the same: it must not find the file
     # closed, or leave one behind that was created after the caller had cleaned up.
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    task = asyncio.ensure_future(in_thread(work))
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -31,6 +31,7 @@ from symbl_aio.server.pulse import Pulse
 from symbl_aio.server.received import Log, Received, Seen
 from symbl_aio.server.recognition import Recognizer
 from symbl_aio.server.submissions import BodyRules, Submissions
+from symbl_aio.server.threads import in_thread
 from symbl_aio.server.transcripts import Transcript, Transcripts
 from symbl_aio.server.webhooks import Called, Webhooks
 
@@ -184,7 +185,7 @@ class LocalServer:
         await self._webhooks.aclose()
         await self._outbound.aclose()
         if self._bodies is not None:
-            await asyncio.to_thread(shutil.rmtree, self._bodies, ignore_errors=True)
+            await in_thread(shutil.rmtree, self._bodies, ignore_errors=True)
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -6,7 +6,6 @@ message which says that nothing was transcribed. Never an invented word.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -24,6 +23,7 @@ from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound import Outbound, OutboundError
 from symbl_aio.server.parameters import Kind
 from symbl_aio.server.recognition import RecognitionError, Recognizer
+from symbl_aio.server.threads import in_thread
 from symbl_aio.server.transcripts import Line, Transcripts, timed
 from symbl_aio.server.wire import JSON, read_instant
 
@@ -177,7 +177,7 @@ class Processing:
 
 async def _probed(path: Path, *, video: bool) -> MediaInfo:
     try:
-        info = await asyncio.to_thread(probe, path)
+        info = await in_thread(probe, path)
     except MediaError as error:
         raise ProcessingError(str(error)) from error
     if video and info.container not in ("mp4", "m4a", "mov"):

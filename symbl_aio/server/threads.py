@@ -1,0 +1,20 @@
+"""Threads of the server's own: a program under test may have filled its event loop's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS: Final = ThreadPoolExecutor(4, "symbl_aio server")
+
+
+async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a call returns, made in a thread. Cancelling ends the wait, not the call."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, partial(call, *args, **kwargs))
