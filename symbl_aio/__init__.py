@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         DecodeError,
         EarlyReadWarning,
         FileChangedError,
+        FileUnavailableError,
         JobError,
         JobFailedError,
         JobLostError,
@@ -161,10 +162,11 @@ _HOMES = {
     "errors": (
         "APIError AmbiguousSubmissionError AppendBlockedError AuthenticationError "
         "BadRequestError ClientClosedError ConcurrencyLimitError ConfigurationError "
-        "DecodeError EarlyReadWarning FileChangedError JobError JobFailedError JobLostError "
-        "JobTimeoutError MediaRejectedError NotFoundError OutboxUnavailableError "
-        "PermissionDeniedError QueueFullError ServerError StillAmbiguousError SymblError "
-        "TransportError UntrustedServerError UploadError UploadStalledError"
+        "DecodeError EarlyReadWarning FileChangedError FileUnavailableError JobError "
+        "JobFailedError JobLostError JobTimeoutError MediaRejectedError NotFoundError "
+        "OutboxUnavailableError PermissionDeniedError QueueFullError ServerError "
+        "StillAmbiguousError SymblError TransportError UntrustedServerError UploadError "
+        "UploadStalledError"
     ),
     "events": (
         "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
@@ -236,6 +238,7 @@ __all__ = [
     "Experience",
     "Features",
     "FileChangedError",
+    "FileUnavailableError",
     "FollowUp",
     "FormattedTranscript",
     "GroupDraft",

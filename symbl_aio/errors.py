@@ -14,6 +14,7 @@
     │   └─ StillAmbiguousError              ``reconcile()`` found no proof
     ├─ UploadError                          the recording could not be sent as it is
     │   ├─ UploadStalledError (TimeoutError)
+    │   ├─ FileUnavailableError
     │   ├─ FileChangedError
     │   └─ MediaRejectedError
     ├─ APIError                             the server answered with an error status
@@ -150,7 +151,16 @@ class UploadError(SymblError):
 
 
 class UploadStalledError(UploadError, TimeoutError):
-    """For ``Timeouts.stall`` seconds the server took no more, or the stream gave no more."""
+    """For ``Timeouts.stall`` seconds the server took, or the stream or disk gave, no more."""
+
+
+class FileUnavailableError(UploadError):
+    """The file cannot be read for now; nothing complete was sent. Another time it may be.
+
+    The process is out of handles or threads, the disk has an error, or the share that holds
+    the file does not answer. It was tried again as ``Retries`` says. A file that is missing
+    or forbidden is a ``MediaRejectedError`` instead, at once.
+    """
 
 
 class FileChangedError(UploadError):

@@ -17,10 +17,20 @@ SOURCE = Path(__file__).parents[1] / ROOT
 
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "_exports", "_fields", "_waiting", "models", "options", "drafts", "config"),
+    (
+        "errors",
+        "_exports",
+        "_fields",
+        "_threads",
+        "_waiting",
+        "models",
+        "options",
+        "drafts",
+        "config",
+    ),
     ("media", "job", "events", "transcripts"),
     ("_core",),
-    ("_io.transport", "_io.sources"),
+    ("_io.names", "_io.transport", "_io.sources"),
     ("_io.auth",),
     ("_io.api",),
     ("account", "reading", "bookmarks", "everything", "listing", "management"),
@@ -29,8 +39,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("",),
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")
-# The two engines, in memory and in a database, decide by the same rules about the same things.
-SHARED = {"durable": ("_core", "media", "models")}
+# The two engines, in memory and in a database, decide by the same rules about the same things,
+# and wait for the same disks.
+SHARED = {
+    "contrib": ("_core.faults", "_threads"),
+    "durable": ("_core", "_threads", "media", "models"),
+}
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.

@@ -7,10 +7,12 @@ certain that the server accepted nothing.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
@@ -27,11 +29,14 @@ from symbl_aio._core.retries import (
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.transport import Body, Transport
-from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike
+from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (
     APIError,
     AuthenticationError,
+    ConfigurationError,
     DecodeError,
+    FileUnavailableError,
+    PermissionDeniedError,
     Sent,
     SymblError,
     TransportError,
@@ -43,6 +48,8 @@ from symbl_aio.errors import (
 _LOG = logging.getLogger("symbl_aio")
 _ERROR_BODY: Final = 4096
 _LOOKED_THROUGH: Final = 2**20
+
+T = TypeVar("T")
 
 
 @frozen
@@ -169,7 +176,7 @@ class Api:
                 answer = await self._transport.send(call, headers, sending)
             except UntrustedServerError:
                 raise
-            except (TransportError, UploadStalledError) as fault:
+            except (TransportError, UploadStalledError, FileUnavailableError) as fault:
                 sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
                 verdict, error = on_fault(sent, purpose), fault
             except DecodeError as fault:  # larger than will be read
@@ -208,8 +215,7 @@ class Api:
         if isinstance(credentials, AccessToken):
             return credentials
         if not isinstance(credentials, Credentials):
-            made = await credentials()
-            return made if isinstance(made, AccessToken) else AccessToken(made)
+            return await self.patiently(partial(self._provided, credentials))
         try:
             answer = await self._attempt(
                 wire.encode_token(credentials), "read", authorised=False, full_is_error=True
@@ -225,6 +231,26 @@ class Api:
             raise TransportError(f"no token could be had: {error}", "no") from error
         value, expires_in = wire.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
+
+    async def _provided(self, provider: TokenProvider) -> AccessToken:
+        """Call a credential provider once. Raises ``TransportError`` for what may pass."""
+        times = self._config.timeouts
+        try:
+            async with asyncio.timeout(times.connect + times.read):
+                made = await _called(provider)
+            return made if isinstance(made, AccessToken) else AccessToken(made)
+        except (AuthenticationError, UntrustedServerError):
+            raise
+        except ConfigurationError as error:
+            raise AuthenticationError(
+                401, f"the credential provider is of no use: {error}"
+            ) from error
+        except PermissionDeniedError as error:
+            raise AuthenticationError(401, "the credential provider was refused (403)") from error
+        except Exception as error:
+            # Only its type: a provider's own error may say more than a message should hold.
+            why = f"no token could be had: the credential provider raised {type(error).__name__}"
+            raise TransportError(why, "no") from error
 
     async def _another(self, refused: str, error: SymblError) -> str:
         if isinstance(self._credentials, AccessToken):
@@ -248,6 +274,20 @@ class Api:
         )
         return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
+    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what a local fault, or that of a provider, may keep from working out now.
+
+        It is tried again as ``Retries`` says, like a connection that is refused.
+        """
+        attempts = Attempts(self._config.retries)
+        while True:
+            try:
+                return await work()
+            except UntrustedServerError:
+                raise
+            except (TransportError, UploadStalledError, FileUnavailableError) as error:
+                await self._pause(attempts, error, None)
+
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
         pause = attempts.pause(monotonic(), luck=self._luck(), retry_after=wait)
@@ -255,3 +295,21 @@ class Api:
             raise error
         _LOG.debug("trying again in %.2f s: %s", pause, error)
         await asyncio.sleep(pause)
+
+
+async def _called(provider: TokenProvider) -> AccessToken | str:
+    made: object = provider()
+    if not inspect.isawaitable(made):
+        raise ConfigurationError(
+            f"credentials() is a {type(made).__name__}; give an async function, or one that "
+            "returns what can be awaited"
+        )
+    try:
+        token: AccessToken | str = await made
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Something of the provider's own was cancelled, and nobody this request.
+        raise RuntimeError("the provider's own work was cancelled") from error
+    return token

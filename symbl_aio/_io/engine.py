@@ -186,6 +186,7 @@ class Engine:
                 )
                 job._settle(closed, expected=True)
                 self._tell(JobEnded(job.id, job.conversation_id, closed))
+            self._submissions.close()
             await self._transport.aclose()
 
     @property

@@ -6,7 +6,10 @@ What the answer means for it, and for those behind it, is ``settling``'s.
 from __future__ import annotations
 
 import asyncio
+import sys
+from functools import partial
 from time import monotonic
+from typing import Final
 
 from attrs import evolve
 
@@ -21,6 +24,23 @@ from symbl_aio.config import Config
 from symbl_aio.media import Media, Text
 from symbl_aio.options import MediaOptions, Options, TextOptions
 
+try:
+    import resource
+except ImportError:  # on Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+_SHARE: Final = 4
+"""One in so many of the handles of a process is an upload: it takes two, a file and a socket,
+and half of them are left to all else."""
+
+
+def most_uploads() -> int:
+    """Return how many uploads may run at once, by the handles that this process may have."""
+    if resource is None:
+        return sys.maxsize
+    handles, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if handles == resource.RLIM_INFINITY else max(1, handles // _SHARE)
+
 
 class Sending:
     """Sends the submissions of one client, any number at a time."""
@@ -29,6 +49,7 @@ class Sending:
         self._config = config
         self._api = api
         self._doubts = doubts
+        self.files = sources.file_threads(config.timeouts.stall)
 
     async def send(
         self, work: Work, conversation_id: str | None
@@ -39,7 +60,7 @@ class Sending:
         ``Api.submit``, what is wrong with the media, and ``asyncio.CancelledError`` for one
         that was given up meanwhile.
         """
-        prepared = await sources.prepare(work.media)
+        prepared = await self._api.patiently(partial(sources.prepare, work.media, self.files))
         call = wire.encode_submission(
             prepared.media,
             self._with_webhook(work, prepared.media),

@@ -7,19 +7,29 @@ stops in front of it has provably sent an incomplete message.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
-from attrs import frozen
+from attrs import field, frozen
 
 from symbl_aio._core.containers import MP4_HEAD_BYTES
+from symbl_aio._core.faults import CALLERS, passes
 from symbl_aio._core.intake import Verdict, content_type, examine, feed, require_mp4
-from symbl_aio.errors import FileChangedError, MediaRejectedError, SymblError, UploadError
+from symbl_aio._threads import GRACE, Stalled, Threads, Watch
+from symbl_aio.errors import (
+    FileChangedError,
+    FileUnavailableError,
+    MediaRejectedError,
+    SymblError,
+    UploadError,
+    UploadStalledError,
+)
 from symbl_aio.media import (
     Audio,
     AudioURL,
@@ -36,14 +46,12 @@ if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 Chunk: TypeAlias = bytes | memoryview
 """Bytes that nobody changes any more: a view is one of immutable bytes, cut without copying."""
 
-# The caller's mistake or wish, as opposed to a machine that is out of handles or has a bad disk.
-_CALLERS_ERRNOS: Final = frozenset(
-    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
-)
+_MOST_THREADS: Final = 8
 
 _AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
 
@@ -79,7 +87,7 @@ class Prepared:
 
     ``media``: its kind is settled. ``size``: bytes of the body, ``None`` if the body is
     JSON. ``content_type``: for file bodies; ``None`` means that no header may be sent.
-    ``duration``: seconds, where the container told. ``identity``: of files only.
+    ``duration``: seconds, where the container told. ``identity`` and ``files``: of files only.
     """
 
     media: Media
@@ -87,6 +95,7 @@ class Prepared:
     content_type: str | None = None
     duration: float | None = None
     identity: Identity | None = None
+    files: Watch | None = field(default=None, eq=False, repr=False)
 
     def chunks(self, chunk_size: int) -> AsyncGenerator[Chunk, None]:
         """Give the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
@@ -95,9 +104,10 @@ class Prepared:
         Every call starts afresh; only a stream can be read once, and raises ``UploadError``
         after that. No piece is ever reused. Before the last piece is given, everything is
         checked again: ``FileChangedError`` if the file is no longer what it was,
-        ``UploadError`` if it cannot be read or a stream is not of the length that it
-        announced, ``MediaRejectedError`` (before the first piece) if a ``Video`` stream is no
-        mp4. Nothing stays open however the reading ends.
+        ``UploadError`` if it cannot be read (``FileUnavailableError`` if that may pass,
+        ``UploadStalledError`` if the disk does not answer in time) or a stream is not of the
+        length that it announced, ``MediaRejectedError`` (before the first piece) if a
+        ``Video`` stream is no mp4. Nothing stays open however the reading ends.
         """
         media = self.media
         if not isinstance(media, Audio | Video) or self.size is None:
@@ -107,23 +117,32 @@ class Prepared:
         if isinstance(media.source, bytes):
             return _bytes_chunks(media.source, chunk_size)
         assert self.identity is not None
-        return _file_chunks(media.source, describe(media), self.identity, chunk_size)
+        assert self.files is not None
+        return _file_chunks(media.source, describe(media), self.identity, chunk_size, self.files)
 
 
-async def prepare(media: Media | Recording) -> Prepared:
+def file_threads(stall: float) -> Watch:
+    """Make the threads in which one client works with files. None starts before it is needed.
+
+    ``stall``: seconds that a disk may take to answer.
+    """
+    return Watch(Threads("symbl_aio files", _MOST_THREADS), stall)
+
+
+async def prepare(media: Media | Recording, files: Watch) -> Prepared:
     """Settle the kind of media, and make sure that the API could take it.
 
     Reads a few kilobytes of a file, whatever its size; takes nothing from a stream, which
     is looked at when its turn comes. Raises ``MediaRejectedError`` for a file that is
     missing, unreadable, empty, of the wrong kind or longer than four hours, and
-    ``UploadError`` if the disk fails.
+    ``UploadError`` if the disk fails, as ``Prepared.chunks`` does.
     """
     if isinstance(media, Text | AudioURL | VideoURL):
         return Prepared(media)
     # One trip to a thread for all the small reads of a file; ``with`` closes it there even if
     # nobody waits any longer.
     if isinstance(media, Recording):
-        return await asyncio.to_thread(_look_at_file, media, media.path)
+        return await _look(media, media.path, files)
     source = media.source
     if isinstance(source, OneShot):
         return Prepared(media, media.size, content_type(media))
@@ -131,14 +150,25 @@ async def prepare(media: Media | Recording) -> Prepared:
         size = len(source)
         verdict = feed(examine(media, size), lambda at, count: source[at : at + count])
         return _prepared(verdict, size)
-    return await asyncio.to_thread(_look_at_file, media, source)
+    return await _look(media, source, files)
 
 
-def _prepared(verdict: Verdict, size: int, identity: Identity | None = None) -> Prepared:
-    return Prepared(verdict.media, size, verdict.content_type, verdict.duration, identity)
+def _prepared(
+    verdict: Verdict, size: int, identity: Identity | None = None, files: Watch | None = None
+) -> Prepared:
+    return Prepared(verdict.media, size, verdict.content_type, verdict.duration, identity, files)
 
 
-def _look_at_file(media: Audio | Video | Recording, path: str | os.PathLike[str]) -> Prepared:
+async def _look(
+    media: Audio | Video | Recording, path: str | os.PathLike[str], files: Watch
+) -> Prepared:
+    with _explained(describe(media)):
+        return await files.run(partial(_look_at_file, media, path, files))
+
+
+def _look_at_file(
+    media: Audio | Video | Recording, path: str | os.PathLike[str], files: Watch
+) -> Prepared:
     try:
         # Before it is opened: opening a pipe would wait for somebody to write to it.
         mode = os.stat(path).st_mode
@@ -152,14 +182,21 @@ def _look_at_file(media: Audio | Video | Recording, path: str | os.PathLike[str]
                 file.seek(offset)
                 return file.read(length)
 
-            return _prepared(feed(examine(media, identity.size), read), identity.size, identity)
+            verdict = feed(examine(media, identity.size), read)
+            return _prepared(verdict, identity.size, identity, files)
     except OSError as error:
-        if error.errno in _CALLERS_ERRNOS:
+        if error.errno in CALLERS:
             raise MediaRejectedError(
                 f"{describe(media)} cannot be opened ({_reason(error)}); "
                 "check the path and its permissions"
             ) from error
-        raise UploadError(f"{describe(media)} cannot be read ({_reason(error)})") from error
+        raise _unreadable(describe(media), error) from error
+
+
+def _unreadable(shown: str, error: BaseException) -> UploadError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    kind = FileUnavailableError if passes(error) else UploadError
+    return kind(f"{shown} cannot be read ({why or type(error).__name__})")
 
 
 def _reason(error: OSError) -> str:
@@ -182,58 +219,127 @@ async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[Chunk, N
 
 
 async def _file_chunks(
-    path: str | os.PathLike[str], shown: str, seen: Identity, chunk_size: int
+    path: str | os.PathLike[str], shown: str, seen: Identity, chunk_size: int, files: Watch
 ) -> AsyncGenerator[Chunk, None]:
-    async with _opened(path, shown) as file:
-        await _refuse_change(file, shown, seen)
+    async with _opened(path, shown, files) as file:
+        await file.refuse_change(seen)
         left = seen.size
-        reading = asyncio.ensure_future(file.read(min(chunk_size, left)))
+        reading = file.read(min(chunk_size, left))
         try:
             while left:
-                with _explained(shown):
-                    chunk = await _to_its_end(reading)
+                chunk = await file.wait(reading)
                 left -= len(chunk)
                 if not left or not chunk:
-                    await _refuse_change(file, shown, seen)
+                    await file.refuse_change(seen)
                 if not chunk:
                     raise FileChangedError(f"{shown} ended {left} bytes early; {_AGAIN}")
                 if left:
-                    reading = asyncio.ensure_future(file.read(min(chunk_size, left)))
+                    reading = file.read(min(chunk_size, left))
                     # A task takes its first step at the next turn of the loop. Without one
                     # here, the disk would begin only once the socket is full.
                     await asyncio.sleep(0)
                 # A view, so that the transport can cut off what the socket took without a copy.
                 yield memoryview(chunk)
         finally:
-            await _no_longer_wanted(reading)
+            await file.no_longer_wanted(reading)
 
 
-async def _no_longer_wanted(reading: asyncio.Task[bytes]) -> None:
-    """Wait for the end of a reading ahead, since its file is about to be closed."""
-    if not reading.done():
-        await _to_its_end(asyncio.wait({reading}))
-    if not reading.cancelled():
-        reading.exception()  # nobody asked for these bytes, so nobody is told
+class _Calls(Executor):
+    """The calls of one file, one at a time: the last one is known, for its end."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self.last: Future[Any] | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future = self._threads.submit(fn, *args, **kwargs)
+        self.last = future
+        return future
+
+    def running(self) -> Future[Any] | None:
+        """Return the last call."""
+        return self.last
 
 
-async def _refuse_change(file: AsyncFileIO, shown: str, seen: Identity) -> None:
-    with _explained(shown):
-        now = Identity.of(await _to_its_end(asyncio.to_thread(os.fstat, file.fileno())))
-    if change := seen.change(now):
-        raise FileChangedError(f"{shown} changed after it was examined: {change}; {_AGAIN}")
+class _OpenFile:
+    """An open file. It is never closed under a thread that reads it.
+
+    The number of the handle might already belong to another file. A thread that does not
+    answer closes the file itself, should it ever come back.
+    """
+
+    def __init__(
+        self, file: AsyncFileIO, raw: IO[bytes], calls: _Calls, shown: str, files: Watch
+    ) -> None:
+        self._file = file
+        self._raw = raw
+        self._calls = calls
+        self._shown = shown
+        self._files = files
+
+    def read(self, size: int) -> asyncio.Task[bytes]:
+        """Begin to read up to ``size`` bytes."""
+        return asyncio.ensure_future(self._file.read(size))
+
+    async def wait(self, work: asyncio.Future[T]) -> T:
+        """Wait for a call, with a clock."""
+        with _explained(self._shown):
+            return await self._files.wait(work, self._calls.running)
+
+    async def refuse_change(self, seen: Identity) -> None:
+        """Raise ``FileChangedError`` if the file is no longer what it was."""
+        with _explained(self._shown):
+            future = self._calls.submit(os.fstat, self._raw.fileno())
+        now = Identity.of(await self.wait(asyncio.wrap_future(future)))
+        if change := seen.change(now):
+            raise FileChangedError(
+                f"{self._shown} changed after it was examined: {change}; {_AGAIN}"
+            )
+
+    async def no_longer_wanted(self, reading: asyncio.Task[bytes]) -> None:
+        """Wait a moment for a reading ahead, since its file is about to be closed."""
+        if not reading.done():
+            with suppress(Exception):  # nobody asked for these bytes, so nobody is told
+                await self._files.wait(reading, self._calls.running, GRACE)
+        elif not reading.cancelled():
+            reading.exception()
+
+    async def close(self) -> None:
+        """Close the file, or have it closed by the thread that still reads it."""
+        last = self._calls.last
+        if last is not None and not last.done():
+            last.add_done_callback(lambda _: self._raw.close())
+            return
+        closing = asyncio.ensure_future(self._file.close())
+        with suppress(Stalled):
+            await self._files.wait(closing, self._calls.running)
 
 
 @asynccontextmanager
-async def _opened(path: str | os.PathLike[str], shown: str) -> AsyncIterator[AsyncFileIO]:
+async def _opened(
+    path: str | os.PathLike[str], shown: str, files: Watch
+) -> AsyncIterator[_OpenFile]:
     """Open a file for the block, and close it even if cancelled while it is being opened."""
-    opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0))
+    calls = _Calls(files.threads)
+    opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0, executor=calls))
     try:
         with _explained(shown):
-            await _to_its_end(opening)
-        yield opening.result()
+            file = await files.wait(opening, calls.running)
+    except BaseException:
+        if calls.last is not None:
+            calls.last.add_done_callback(_close_unwanted)
+        raise
+    assert calls.last is not None
+    opened = _OpenFile(file, calls.last.result(), calls, shown, files)
+    try:
+        yield opened
     finally:
-        if opening.done() and not opening.cancelled() and opening.exception() is None:
-            await _to_its_end(opening.result().close())
+        await opened.close()
+
+
+def _close_unwanted(opening: Future[IO[bytes]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 @contextmanager
@@ -242,28 +348,12 @@ def _explained(shown: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileChangedError(f"{shown} is no longer there; {_AGAIN}") from error
-    except OSError as error:
-        raise UploadError(f"{shown} cannot be read ({_reason(error)})") from error
-
-
-async def _to_its_end(work: Awaitable[T]) -> T:
-    """Wait for work in a thread even when cancelled, and only then be cancelled.
-
-    A file must not be closed under a thread that reads it: the number of the handle may
-    already belong to another file.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()
-        raise cancelled
-    return task.result()
+    except Stalled as error:
+        raise UploadStalledError(f"{shown} cannot be read (the disk gives {error})") from None
+    except (OSError, RuntimeError, MemoryError) as error:
+        if isinstance(error, SymblError) or not (isinstance(error, OSError) or passes(error)):
+            raise
+        raise _unreadable(shown, error) from error
 
 
 async def _stream_chunks(

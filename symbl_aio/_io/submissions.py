@@ -20,9 +20,10 @@ from typing import Any, Final
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.governor import Permission
 from symbl_aio._io.api import Full, UnsettledError
-from symbl_aio._io.sending import Sending
+from symbl_aio._io.sending import Sending, most_uploads
 from symbl_aio._io.settling import Settling, blocked, first_lane, without_conversation
 from symbl_aio._io.work import Work, known_size
+from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     ClientClosedError,
@@ -70,6 +71,7 @@ class Submissions:
         self._spawn = spawn
         self._tell = tell
         self._alarm: asyncio.TimerHandle | None = None
+        self._handles = asyncio.Semaphore(most_uploads())
 
     # Taking
 
@@ -176,6 +178,10 @@ class Submissions:
         if self._alarm is not None:
             self._alarm.cancel()
 
+    def close(self) -> None:
+        """End the threads that work with files, without waiting for a disk that hangs."""
+        self._sending.files.threads.shutdown()
+
     # Sending
 
     def dispatch(self) -> None:
@@ -249,10 +255,11 @@ class Submissions:
 
     async def _carry(self, work: Work) -> None:
         """Bring one submission, whose turn it is, to an end: accepted, refused or unknown."""
-        self._tell(SubmissionStarted(work.key))
         try:
-            conversation_id = self._lanes.name_of(work.key) if work.is_append else None
-            outcome, duration = await self._sending.send(work, conversation_id)
+            async with self._handles:
+                self._tell(SubmissionStarted(work.key))
+                conversation_id = self._lanes.name_of(work.key) if work.is_append else None
+                outcome, duration = await self._sending.send(work, conversation_id)
         except UnsettledError as unsettled:
             self._settling.doubt(work, unsettled)
         except asyncio.CancelledError:
@@ -265,8 +272,8 @@ class Submissions:
         except SymblError as error:
             self._settling.fail(work, error)
         except Exception as error:
-            # A caller's token provider may raise anything; so may a mistake of ours, and
-            # that must not count as "nothing was accepted" once all was handed over.
+            # A mistake of ours, which must not count as "nothing was accepted" once all was
+            # handed over.
             _LOG.warning("submission %s met an unexpected %s", work.key, type(error).__name__)
             if work.body is not None and work.body.complete:
                 broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
@@ -294,9 +301,11 @@ class Submissions:
         for work in self._first_heads():
             if work.size is None and (path := work.path) is not None:
                 try:
-                    work.size = await asyncio.to_thread(os.path.getsize, path)
+                    work.size = await self._sending.files.run(partial(os.path.getsize, path))
                 except OSError:
                     work.size = 0  # it will fail at once, which costs nothing
+                except (RuntimeError, MemoryError, Stalled):
+                    return  # no thread, or a disk that does not answer: measured another time
 
 
 def _check_key(key: object) -> str:

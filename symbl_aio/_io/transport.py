@@ -20,9 +20,11 @@ from time import perf_counter
 from typing import Final
 
 import aiohttp
+from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio._core.wire import Answer, Call
+from symbl_aio._io.names import Resolver
 from symbl_aio._io.sources import Chunk
 from symbl_aio.config import Config
 from symbl_aio.errors import (
@@ -169,6 +171,7 @@ class Transport:
         self._connecting = aiohttp.ClientTimeout(
             total=None, sock_connect=config.timeouts.connect, sock_read=None
         )
+        self._resolver: Resolver | None = None
         self._reads: aiohttp.ClientSession
         self._submissions: aiohttp.ClientSession
 
@@ -180,13 +183,18 @@ class Transport:
                 raise ConfigurationError("session is closed; pass an open aiohttp.ClientSession")
             self._reads = self._submissions = self._borrowed
             return
+        # Where aiodns is installed, aiohttp asks through it, and needs no thread.
+        if DefaultResolver is ThreadedResolver:
+            self._resolver = Resolver()
         self._reads = self._pool(keepalive=15.0)
         self._submissions = self._pool(keepalive=SUBMISSION_KEEPALIVE)
 
     def _pool(self, keepalive: float) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # How much runs at once is decided by the governor and the poll budget.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=keepalive, resolver=self._resolver
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -195,6 +203,8 @@ class Transport:
         if self._borrowed is None:
             await self._reads.close()
             await self._submissions.close()
+            if self._resolver is not None:
+                await self._resolver.close()
 
     async def send(
         self, call: Call, headers: Mapping[str, str], body: Body | None = None

@@ -8,7 +8,6 @@ those of the living, which it leaves alone.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
@@ -27,6 +26,8 @@ from symbl_aio import (
     SubmissionAccepted,
     SymblClient,
 )
+from symbl_aio._core.faults import passes
+from symbl_aio._threads import in_a_thread
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 _SUFFIX: Final = ".jobs"
@@ -66,7 +67,7 @@ class JobJournal:
         """
         if self._file is not None:
             raise ConfigurationError("the journal is in use; make one for each client")
-        tokens = await asyncio.to_thread(self._open)
+        tokens = await in_a_thread(self._open)
         self._client = client
         jobs = []
         for token in tokens:
@@ -142,6 +143,9 @@ def _take_over(path: Path, to: sqlite3.Connection) -> None:
         if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
             _remove(path)  # its process died before it could write anything
     except (OSError, sqlite3.Error) as error:
+        if passes(error):
+            _LOG.warning("the journal %s cannot be read now (%s)", path.name, error)
+            return
         _LOG.warning("the journal %s cannot be read (%s) and is put aside", path.name, error)
         for part in _parts(path):
             with suppress(OSError):

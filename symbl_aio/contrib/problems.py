@@ -26,6 +26,7 @@ from symbl_aio import (
     ConfigurationError,
     DecodeError,
     FileChangedError,
+    FileUnavailableError,
     JobError,
     JobFailedError,
     JobLostError,
@@ -110,6 +111,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
      "accepted."),
     (FileChangedError, 409, "The recording changed while it was being sent. Nothing of it was "
      "accepted."),
+    (FileUnavailableError, 503, "The recording cannot be read now. Nothing of it was accepted."),
     (UploadError, 400, None),
     (ConfigurationError, 400, None),
     (JobFailedError, 502, "The job failed; no reason was given."),

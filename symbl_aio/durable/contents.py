@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import stat
 from collections.abc import AsyncIterable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -27,19 +29,25 @@ from symbl_aio import (
     ConfigurationError,
     CustomEntity,
     Features,
+    FileUnavailableError,
     MediaOptions,
     MediaRejectedError,
+    Retries,
     SalesMetadata,
     Speaker,
     Text,
     TextOptions,
+    Timeouts,
     Tracker,
     TrackerRef,
     Utterance,
     Video,
     VideoURL,
 )
+from symbl_aio._core.faults import passes
+from symbl_aio._core.retries import Attempts
 from symbl_aio._core.wire import encode_submission
+from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, check_options, coerce
 from symbl_aio.models import JSON
 
@@ -47,7 +55,9 @@ Options: TypeAlias = TextOptions | MediaOptions
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | Path
 
 _BLOCK: Final = 2**20
-_READERS: Final = ThreadPoolExecutor(2, "symbl_aio files")
+_STEP: Final = 5.0
+"""Seconds that one call in a thread reads a file for, so that a disk that hangs is noticed."""
+_READERS: Final = Watch(Threads("symbl_aio hashing", 2), Timeouts().stall)
 """Threads that read files for their SHA-256: what waits for a database waits for none of them."""
 
 
@@ -56,7 +66,8 @@ async def write(media: MediaLike, options: Options | None) -> str:
 
     A file is read, for its SHA-256. Raises ``ConfigurationError`` for what only this
     process has, wrong types and wrong options, and ``MediaRejectedError`` for a file that
-    cannot be read.
+    cannot be read; for one that cannot be read now, ``FileUnavailableError``, after the tries
+    that ``Retries()`` allows.
     """
     source = media.source if isinstance(media, Audio | Video) else media
     if isinstance(source, bytes | bytearray | memoryview | AsyncIterable):
@@ -106,7 +117,10 @@ def name_of(content: str) -> str | None:
 
 
 async def check_file(content: str) -> str | None:
-    """Say what is wrong with the file of an item, ``None`` if it is what was handed in."""
+    """Return what is wrong with the file of an item, ``None`` if it is what was handed in.
+
+    Raises ``FileUnavailableError`` when that cannot be known now.
+    """
     media = json.loads(content)["media"]
     if "path" not in media:
         return None
@@ -138,7 +152,7 @@ async def _write_media(media: Text | Audio | Video | AudioURL | VideoURL | Recor
     assert isinstance(source, str | os.PathLike)
     path = _absolute(source)
     try:
-        size, digest = await _digest(path)
+        size, digest = await _digest_in_the_end(path)
     except OSError as error:
         raise MediaRejectedError(f"{path!r} cannot be read ({error.strerror})") from error
     content_type = media.content_type if isinstance(media, Audio) else None
@@ -169,19 +183,47 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(path)
 
 
+async def _digest_in_the_end(path: str) -> tuple[int, str]:
+    attempts = Attempts(Retries())
+    while True:
+        try:
+            return await _digest(path)
+        except FileUnavailableError:
+            if (pause := attempts.pause(monotonic(), luck=random.random())) is None:
+                raise
+        await asyncio.sleep(pause)
+
+
 async def _digest(path: str) -> tuple[int, str]:
-    return await asyncio.get_running_loop().run_in_executor(_READERS, _read_file, path)
+    digest, size = hashlib.sha256(), 0
+    try:
+        while (read := await _READERS.run(partial(_read_on, path, digest, size))) > size:
+            size = read
+    except Stalled as error:
+        raise FileUnavailableError(f"{path!r} cannot be read here ({error})") from None
+    except (OSError, RuntimeError, MemoryError) as error:
+        if not passes(error):
+            raise
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise FileUnavailableError(
+            f"{path!r} cannot be read here ({why or type(error).__name__})"
+        ) from error
+    return size, digest.hexdigest()
 
 
-def _read_file(path: str) -> tuple[int, str]:
+def _read_on(path: str, digest: hashlib._Hash, size: int) -> int:
+    """Read for a while, from where the last call stopped; return how much was read in all."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(0, "it is no regular file")
-    digest, size = hashlib.sha256(), 0
+    until = monotonic() + _STEP
     with open(path, "rb") as file:
+        file.seek(size)
         while block := file.read(_BLOCK):
             digest.update(block)
             size += len(block)
-    return size, digest.hexdigest()
+            if monotonic() > until:
+                break
+    return size
 
 
 # Options

@@ -23,6 +23,7 @@ from symbl_aio import (
     AuthenticationError,
     ClientClosedError,
     ConcurrencyLimitError,
+    FileUnavailableError,
     Job,
     JobFailedError,
     JobLostError,
@@ -38,6 +39,7 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._core.faults import passes
 from symbl_aio.durable import contents
 from symbl_aio.durable.contents import Media, Options
 from symbl_aio.durable.engine import Report, workflow_id
@@ -59,6 +61,7 @@ _PASSING: Final = (
     AppendBlockedError,
     AuthenticationError,
     ConcurrencyLimitError,
+    FileUnavailableError,
     QueueFullError,
     ServerError,
     TransportError,
@@ -135,8 +138,13 @@ class Duty:
         """End all runs in this process, where they stand."""
         await end_tasks({task for tasks in self.active.values() for task in tasks})
 
-    async def _step(self, turn: Turn, work: Callable[[Row], Awaitable[Report]]) -> Report:
-        """Do a step's work, unless it was done: what it raises would be the end of the item."""
+    async def _step(
+        self, turn: Turn, work: Callable[[Row], Awaitable[Report]], *, meanwhile: str = "later"
+    ) -> Report:
+        """Do a step's work, unless it was done: what it raises would be the end of the item.
+
+        ``meanwhile``: the state to report while a local fault, which passes, is in the way.
+        """
         try:
             row = await self._again(partial(self._records.read, turn))
             if row is None:
@@ -145,6 +153,9 @@ class Duty:
                 return _report(row.state)
             return await work(row)
         except Exception as error:
+            if passes(error):
+                _LOG.warning("item %s waits: %s", turn.key, error)
+                return _report(meanwhile)
             _LOG.exception("item %s failed in an unforeseen way", turn.key)
             return await self._give_up(turn, f"{type(error).__name__}, which was not foreseen")
 
@@ -180,7 +191,12 @@ class Duty:
         if why_blocked(row.opens, row.target, row.halted_by) is not None:
             ended: str | None = await self._again(partial(self._records.block, turn))
             return _report(ended or "again")
-        if (why := await contents.check_file(row.content)) is not None:
+        try:
+            why = await contents.check_file(row.content)
+        except FileUnavailableError as error:
+            _LOG.warning("item %s waits: %s", turn.key, error)
+            return _report("later")
+        if why is not None:
             return await self._end(turn, ItemState.REFUSED, why)
         self.passed("sending")
         note = _Note(self._liveness, partial(self._records.note, turn), self._token())
@@ -265,7 +281,8 @@ class Duty:
         ``resent``: how often this attempt has sent it again already.
         """
         turn = Turn(key, attempt)
-        return await self._step(turn, partial(self._settle, turn, job_id, resent))
+        work = partial(self._settle, turn, job_id, resent)
+        return await self._step(turn, work, meanwhile="unknown")
 
     async def _settle(self, turn: Turn, job_id: str | None, resent: int, row: Row) -> Report:
         hears = self._hears(row)
@@ -386,7 +403,9 @@ class Duty:
         while True:
             try:
                 return await self._database.call(work)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError, RuntimeError, MemoryError) as error:
+                if not (isinstance(error, SQLAlchemyError) or passes(error)):
+                    raise
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(5.0, 2 * pause)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 from symbl_aio import ConfigurationError
+from symbl_aio._threads import in_a_thread
 from symbl_aio.durable import engine
 from symbl_aio.durable.tables import SCHEMA, Database
 
@@ -25,4 +25,4 @@ async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = Non
         with found.telling():
             await found.call(partial(engine.migrate, found, role))
     finally:
-        await asyncio.to_thread(found.close)
+        await in_a_thread(found.close)

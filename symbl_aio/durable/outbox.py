@@ -20,6 +20,7 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio._core.endpoints import check_id
+from symbl_aio._threads import in_a_thread
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
@@ -98,7 +99,7 @@ class Outbox:
                 await self._database.call(partial(engine.migrate, self._database))
                 self._client = await self._database.call(partial(engine.connect, self._database))
         except BaseException:
-            await asyncio.to_thread(self._database.close)
+            await in_a_thread(self._database.close)
             raise
 
     async def aclose(self) -> None:
@@ -111,7 +112,7 @@ class Outbox:
         client, self._client = self._client, None
         if client is not None:
             await self._database.call(client.destroy)
-        await asyncio.to_thread(self._database.close)
+        await in_a_thread(self._database.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
         self._opened()

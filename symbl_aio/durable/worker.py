@@ -22,6 +22,7 @@ from symbl_aio import (
     Lanes,
     SymblClient,
 )
+from symbl_aio._threads import in_a_thread
 from symbl_aio.durable import engine
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
@@ -181,7 +182,7 @@ class Worker:
         assert self._thread is not None
         await self._inside(self._stop(timeout))
         self._loop.call_soon_threadsafe(self._loop.stop)
-        await asyncio.to_thread(self._thread.join)
+        await in_a_thread(self._thread.join)
         if self._sole is not None:
             self._sole.release()
         engine.give_place()

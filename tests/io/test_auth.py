@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import logging
 from collections.abc import Callable, Coroutine
@@ -10,13 +11,15 @@ import pytest
 from symbl_aio import SymblClient
 from symbl_aio._core.wire import Call
 from symbl_aio._io.auth import Tokens
-from symbl_aio.config import AccessToken, Config, Credentials
+from symbl_aio.config import AccessToken, Config, Credentials, Timeouts
 from symbl_aio.errors import (
     APIError,
     AuthenticationError,
     ClientClosedError,
+    ConcurrencyLimitError,
     ConfigurationError,
     DecodeError,
+    PermissionDeniedError,
     ServerError,
     TransportError,
 )
@@ -322,24 +325,131 @@ async def test_a_callable_gives_tokens_and_is_called_again_after_a_refusal(serve
     assert token_requests(server) == 0
 
 
-async def test_what_a_callable_raises_reaches_the_caller_as_it_is(server, reach):
-    class VaultError(Exception):
-        pass
+class VaultError(Exception):
+    """Of somebody else's library."""
+
+
+PASSING = [
+    OSError(errno.ECONNREFUSED, "refused"),
+    TimeoutError(),
+    VaultError("sealed with s3cret"),
+    ServerError(503),
+    ConcurrencyLimitError(429),
+    TransportError("of another client", "maybe"),
+    KeyError("access_token"),
+    MemoryError(),
+    asyncio.CancelledError(),
+]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+async def test_what_a_callable_raises_is_tried_again_like_a_refused_connection(
+    server, reach, error
+):
+    calls = 0
 
     async def provider() -> str:
-        raise VaultError("sealed")
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise error
+        return str(server._accounts.issue("app", "secret")[0])
 
-    with pytest.raises(VaultError, match="sealed"):
+    assert (await reach(server, provider).call(LIST)).status == 200
+    assert calls == 3
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
+async def test_a_callable_that_never_gives_a_token_ends_as_an_error_of_ours(server, reach, error):
+    calls = 0
+
+    async def provider() -> str:
+        nonlocal calls
+        calls += 1
+        raise error
+
+    with pytest.raises(TransportError, match="no token could be had") as raised:
         await reach(server, provider).call(LIST)
+    causes = [raised.value.__cause__, getattr(raised.value.__cause__, "__cause__", None)]
+    assert any(isinstance(cause, type(error)) for cause in causes)
+    assert raised.value.sent == "no"
+    assert "s3cret" not in str(raised.value)
+    assert calls == 3  # as often as Retries says
     assert server.requests == []
 
 
-async def test_a_callable_that_gives_no_token_is_a_wrong_setting(server, reach):
-    async def provider() -> Any:
-        return "two words"
+FINAL = [
+    ConfigurationError("the vault's address is empty"),
+    AuthenticationError(401, "revoked"),
+    PermissionDeniedError(403),
+]
 
-    with pytest.raises(ConfigurationError, match=r"AccessToken\.value"):
+
+@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
+async def test_a_callable_may_say_that_its_failure_is_final(server, reach, error):
+    calls = 0
+
+    async def provider() -> str:
+        nonlocal calls
+        calls += 1
+        raise error
+
+    with pytest.raises(AuthenticationError) as raised:
         await reach(server, provider).call(LIST)
+    assert raised.value is error or raised.value.__cause__ is error
+    assert calls == 1
+
+
+@pytest.mark.parametrize("given", ["two words", "", None, 7, b"token"])
+async def test_a_callable_that_gives_no_token_is_a_final_failure(server, reach, given):
+    async def provider() -> Any:
+        return given
+
+    with pytest.raises(AuthenticationError, match=r"AccessToken\.value") as raised:
+        await reach(server, provider).call(LIST)
+    assert isinstance(raised.value.__cause__, ConfigurationError)
+    assert server.requests == []
+
+
+async def test_a_callable_that_is_not_async_is_a_wrong_setting(server, reach):
+    with pytest.raises(AuthenticationError, match="give an async function"):
+        await reach(server, lambda: "token").call(LIST)
+
+
+async def test_a_callable_that_hangs_is_given_up_and_called_again(server, reach):
+    calls = 0
+
+    async def provider() -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        return str(server._accounts.issue("app", "secret")[0])
+
+    api = reach(server, provider, timeouts=Timeouts(connect=0.01, read=0.01))
+    assert (await api.call(LIST)).status == 200
+    assert calls == 2
+
+
+async def test_a_background_refresh_by_a_callable_is_tried_again_unnoticed(server, reach):
+    calls = 0
+    again = asyncio.Event()
+
+    async def provider() -> AccessToken:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(errno.EMFILE, "too many")
+        if calls == 3:
+            again.set()
+        return AccessToken(server._accounts.issue("app", "secret")[0], 1000)
+
+    api = reach(server, provider)
+    await api.call(LIST)
+    api._tokens._refresh_at = 0.0
+    await api.call(LIST)
+    await again.wait()
+    assert (await api.call(LIST)).status == 200
 
 
 # What goes wrong on the way

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
 
-from symbl_aio._io.sources import Chunk, Identity, Prepared, _to_its_end, prepare
+from symbl_aio._io import sources
+from symbl_aio._io.sources import Chunk, Identity, Prepared
+from symbl_aio._threads import Threads, Watch
 from symbl_aio.errors import (
     ClientClosedError,
     FileChangedError,
@@ -61,6 +63,25 @@ async def stream(*items: Any) -> AsyncIterator[Any]:
         if isinstance(item, BaseException):
             raise item
         yield item
+
+
+FILES = Watch(Threads("tests", 8), 60.0)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_threads() -> Iterator[None]:
+    FILES.threads = Threads("tests", 8)
+    yield
+    FILES.threads.shutdown()
+
+
+async def prepare(media: Any) -> Prepared:
+    return await sources.prepare(media, FILES)
+
+
+def use(disk: ThreadPoolExecutor) -> None:
+    """Let all work with files be done by ``disk`` from now on."""
+    FILES.threads = cast("Threads", disk)
 
 
 class SlowDisk(ThreadPoolExecutor):
@@ -390,7 +411,7 @@ async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
 async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
     disk = SlowDisk(held=4)  # open, compare, and the first chunk go before
     chunks = (await prepare(Video(talk))).chunks(CHUNK)
-    asyncio.get_running_loop().set_default_executor(disk)
+    use(disk)
 
     await anext(chunks)
     await disk.at_work.wait()  # though nobody has asked for the second one
@@ -404,7 +425,7 @@ async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
 async def test_a_file_is_not_closed_under_a_reading_ahead(talk: Path, times: int):
     disk = SlowDisk(held=4)
     chunks = (await prepare(Video(talk))).chunks(CHUNK)
-    asyncio.get_running_loop().set_default_executor(disk)
+    use(disk)
     await anext(chunks)
     await disk.at_work.wait()
 
@@ -427,7 +448,7 @@ async def test_a_reading_ahead_that_fails_unwanted_is_not_left_unnoticed(talk: P
     loop.set_exception_handler(lambda _, what: complaints.append(what))
     chunks = (await prepare(Video(talk))).chunks(CHUNK)
     disk = BrokenDisk(breaks=4)
-    loop.set_default_executor(disk)
+    use(disk)
 
     await anext(chunks)
     await chunks.aclose()
@@ -487,7 +508,7 @@ async def test_an_error_of_the_reader_leaves_nothing_open(talk: Path):
 async def test_a_cancelled_reader_leaves_nothing_open(talk: Path, held: int, times: int):
     prepared = await prepare(Video(talk))
     disk = SlowDisk(held)
-    asyncio.get_running_loop().set_default_executor(disk)
+    use(disk)
     reading = asyncio.create_task(read(prepared))
     await disk.at_work.wait()
 
@@ -505,7 +526,7 @@ async def test_a_cancelled_reader_leaves_nothing_open(talk: Path, held: int, tim
 async def test_a_reader_survives_the_cancelling_of_everything_at_the_end_of_a_loop(talk: Path):
     prepared = await prepare(Video(talk))
     disk = SlowDisk(held=4)
-    asyncio.get_running_loop().set_default_executor(disk)
+    use(disk)
     reading = asyncio.create_task(read(prepared))
     await disk.at_work.wait()
 
@@ -519,16 +540,17 @@ async def test_a_reader_survives_the_cancelling_of_everything_at_the_end_of_a_lo
 
 
 async def test_an_error_behind_a_cancellation_is_not_left_unnoticed():
-    started, gate = asyncio.Event(), asyncio.Event()
+    started, gate = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
     complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    loop.set_exception_handler(lambda _, what: complaints.append(what))
 
-    async def failing_read() -> bytes:
-        started.set()
-        await gate.wait()
+    def failing_read() -> bytes:
+        loop.call_soon_threadsafe(started.set)
+        gate.wait()
         raise OSError("the disk is broken")
 
-    reading = asyncio.create_task(_to_its_end(failing_read()))
+    reading = asyncio.create_task(FILES.run(failing_read))
     await started.wait()
     reading.cancel()
     gate.set()
@@ -543,7 +565,7 @@ async def test_an_error_behind_a_cancellation_is_not_left_unnoticed():
 
 async def test_a_cancelled_look_leaves_nothing_open(talk: Path):
     disk = SlowDisk(held=1)
-    asyncio.get_running_loop().set_default_executor(disk)
+    use(disk)
     looking = asyncio.create_task(prepare(Video(talk)))
     await disk.at_work.wait()
     looking.cancel()

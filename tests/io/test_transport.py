@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from symbl_aio._core.wire import Answer, Call
-from symbl_aio._io.sources import Chunk, prepare
+from symbl_aio._io.sources import Chunk, file_threads, prepare
 from symbl_aio._io.transport import (
     Body,
     ReplayRefusedError,
@@ -433,7 +433,7 @@ class Sources:
                 media = Video(self.path)
             case _:
                 media = Audio(stream(), size=len(self.data))
-        prepared = await prepare(media)
+        prepared = await prepare(media, file_threads(60.0))
         assert prepared.size is not None
         return Body(prepared.chunks(MIB), prepared.size, no_matter)
 
