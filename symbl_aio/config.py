@@ -91,7 +91,15 @@ class AccessToken:
 
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[AccessToken | str]]
-"""An async callable that gives a token; called again when the last one ran out or was refused."""
+"""An async callable that returns a token; called again when the last one ran out or was refused.
+
+What it raises counts as a failure that passes: it is called again as ``Retries`` says, then
+the error is a ``TransportError`` (``sent="no"``) whose ``__cause__`` it is. So is a call that
+takes longer than ``Timeouts.connect`` and ``read`` together. To fail for good, raise
+``ConfigurationError``, ``AuthenticationError`` or ``PermissionDeniedError``: the error is an
+``AuthenticationError`` at once, as it is for what is no token. An outbox's ``Worker`` waits
+in either case: credentials are never an item's fault.
+"""
 
 CredentialsLike: TypeAlias = Credentials | AccessToken | TokenProvider
 
@@ -119,7 +127,8 @@ class Timeouts:
     """How long one exchange may take. There is no total for an upload, however large.
 
     ``connect``: until the connection, TLS included, stands. ``read``: a whole request
-    that only asks. ``stall``: between two chunks of an upload that the transport accepts.
+    that only asks. ``stall``: between two chunks of an upload that the transport accepts,
+    and for each answer of the disk that its file is on.
     ``answer``: from the last byte of an upload to the end of the answer.
     """
 
