@@ -19,6 +19,7 @@ from symbl_aio import (
     MediaRejectedError,
     SymblClient,
     Text,
+    TransportError,
 )
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
@@ -145,7 +146,9 @@ async def test_an_error_that_is_none_of_ours_is_an_outcome_as_well(server: Local
     async with SymblClient(forgetful, config=Config(base_url=server.base_url, **QUICK)) as symbl:
         outcomes = [outcome async for outcome in symbl.map([Text("One."), Text("Two.")])]
     assert sorted(outcome.index for outcome in outcomes) == [0, 1]
-    assert all(isinstance(outcome.error, LookupError) for outcome in outcomes)
+    assert all(isinstance(outcome.error, TransportError) for outcome in outcomes)
+    causes = [outcome.error.__cause__ for outcome in outcomes if outcome.error is not None]
+    assert [type(cause) for cause in causes] == [LookupError, LookupError]
 
 
 async def test_leaving_early_withdraws_what_was_not_sent(server: LocalSymbl) -> None:

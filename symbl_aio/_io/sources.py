@@ -311,8 +311,13 @@ class _OpenFile:
             last.add_done_callback(lambda _: self._raw.close())
             return
         closing = asyncio.ensure_future(self._file.close())
-        with suppress(Stalled):
-            await self._files.wait(closing, self._calls.running)
+        try:
+            with suppress(Stalled):
+                await self._files.wait(closing, self._calls.running)
+        finally:
+            # At the end of a loop every task is cancelled, this one perhaps before its first step.
+            if (last := self._calls.last) is not None and not self._raw.closed:
+                last.add_done_callback(lambda _: self._raw.close())
 
 
 @asynccontextmanager
