@@ -148,7 +148,7 @@ class Engine:
                 await self._drain(drain, timeout)
         finally:
             if self._shutting is None:
-                self._shutting = self._loop.create_task(self._shut(), name="symbl_aio closing")
+                self._shutting = self._begin(self._shut(), "closing", copy_context())
                 self._idle.set()
             await asyncio.shield(self._shutting)
 
@@ -416,9 +416,17 @@ class Engine:
         Never in that of whoever happens to call: what a trace or a log line takes from the
         context would name somebody else's request.
         """
-        task = self._loop.create_task(
-            work, name=f"symbl_aio {name}", context=context or self._context
-        )
+        task = self._begin(work, name, context or self._context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str, context: Context) -> asyncio.Task[T]:
+        """Make a task that takes its first step at the next turn of the loop, never before.
+
+        Not by the loop's task factory: an eager one would run the first step in the middle of
+        the caller's, before the caller has recorded the task, as deep in its stack as there
+        are submissions waiting.
+        """
+        # Of its own, since a context can be entered by one at a time, and keeps what it sets.
+        return asyncio.Task(work, loop=self._loop, name=f"symbl_aio {name}", context=context.copy())
