@@ -21,6 +21,10 @@ T = TypeVar("T")
 class Account(Protocol):
     """The client, as its handles see it."""
 
+    def check_open(self) -> None:
+        """Raise unless calls are taken, from the running event loop."""
+        ...
+
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Give the 2xx answer. ``repeatable=False``: no retry once the call may have been heard."""
         ...

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from attrs import frozen
 
-from symbl_aio._waiting import result_of
+from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
 
@@ -186,6 +186,7 @@ class Job:
                 else:
                     self._outcome.result()
                 return
+            check_loop(self._outcome.get_loop())
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
@@ -273,6 +274,7 @@ class Submission:
             elif self._job.done():
                 return
             else:
+                check_loop(self._job.get_loop())
                 if self._moved is None:
                     self._moved = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._moved)

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things.
-SHARED = {"durable": ("_core", "media", "models")}
+SHARED = {"durable": ("_core", "_waiting", "media", "models"), "contrib": ("_waiting",)}
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.

@@ -30,6 +30,7 @@ from symbl_aio._io.sending import Sending
 from symbl_aio._io.settling import Settling
 from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.transport import Transport
+from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError, SymblError
@@ -99,7 +100,13 @@ class Engine:
             ended=self._job_ended,
         )
         self._doubts = Doubts(self.call, self._unclaimed_job, answer_within=config.timeouts.answer)
-        self._settling = Settling(config, self._doubts, tell=self._tell, accepted=self._accepted)
+        self._settling = Settling(
+            config,
+            self._doubts,
+            tell=self._tell,
+            accepted=self._accepted,
+            check_open=self.check_open,
+        )
         self._submissions = Submissions(
             config,
             Sending(config, self._api, self._doubts),
@@ -139,8 +146,9 @@ class Engine:
             self._state = "closed"
         if self._state == "closed":
             if self._shutting is not None:  # an earlier closing whose caller was cancelled
-                await asyncio.shield(self._shutting)
+                await result_of(self._shutting)
             return
+        self.check_here()
         self._state = "closing"
         self._settling.close()
         try:
@@ -193,10 +201,12 @@ class Engine:
         """Tokens of the jobs that are followed, or were when the client was closed."""
         if self._state == "closed":
             return self._left
-        return tuple(job.token for job in self._poller.jobs.values())
+        # Copied in one step: it may be another thread that wants to save them.
+        return tuple(job.token for job in tuple(self._poller.jobs.values()))
 
     def stats(self) -> Stats:
-        """Say what is going on."""
+        """Say what is going on. Raises ``ConfigurationError`` on another loop than the client's."""
+        self.check_here()
         works = self._settling.works
         uploading = sum(1 for work in works.values() if work.task is not None)
         return Stats(
@@ -246,6 +256,9 @@ class Engine:
 
     def withdraw(self, submission: Submission) -> bool:
         """End a submission if surely nothing was accepted of it, and say whether it was."""
+        if submission.done():
+            return False
+        self.check_here()
         return self._submissions.withdraw(submission)
 
     def give_up(self, submission: Submission, ending: BaseException) -> None:
@@ -277,7 +290,9 @@ class Engine:
         """
         if self._state not in ("open", "closing"):
             return
-        if not self._is_here():
+        try:
+            self.check_here()
+        except ConfigurationError:
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
                 self._loop.call_soon_threadsafe(self.hear, nonce, job_id, raw_status)
             return
@@ -291,6 +306,7 @@ class Engine:
 
     def job(self, job_id: str, conversation_id: str | None) -> Job:
         """Give the handle of a job by its id or token. No I/O."""
+        self.check_here()
         since = None
         if (token := JobToken.parse(job_id)) is not None:
             if token.origin != self.origin:
@@ -323,7 +339,10 @@ class Engine:
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
-        if job.done() or job.id in self._poller.jobs:
+        if job.done():
+            return
+        self.check_here()
+        if job.id in self._poller.jobs:
             return
         self.check_open()
         self._settling.governor.adopt(job.id)
@@ -358,6 +377,7 @@ class Engine:
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Give the jobs of a conversation that are followed: as far as is known, they run."""
+        self.check_open()
         jobs = self._poller.jobs.values()
         return tuple(job for job in jobs if job.conversation_id == conversation_id)
 
@@ -373,17 +393,12 @@ class Engine:
         if self._state != "open":
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
-        if not self._is_here():
-            raise ConfigurationError(
-                "the client was started on another event loop, or this is another thread; "
-                "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
-            )
+        check_loop(self._loop)
 
-    def _is_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
+    def check_here(self) -> None:
+        """Raise ``ConfigurationError`` if the client works on another event loop than this."""
+        if self._state in ("open", "closing"):
+            check_loop(self._loop)
 
     def _tell(self, event: Event) -> None:
         """Log one change of state, and tell it to the observers."""

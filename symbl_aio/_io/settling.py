@@ -52,6 +52,7 @@ class Settling:
         *,
         tell: Callable[[Event], None],
         accepted: Callable[[Accepted, float | None, bool], Job],
+        check_open: Callable[[], None],
     ) -> None:
         limits = config.limits
         self.governor = Governor(
@@ -65,6 +66,7 @@ class Settling:
         self._doubts = doubts
         self._tell = tell
         self._accepted = accepted
+        self._check_open = check_open
         self._by_key: dict[str, Submission] = {}
         self._holders: dict[str, list[str]] = {}
 
@@ -179,6 +181,7 @@ class Settling:
             raise ClientClosedError(
                 "the client was closed; look at the conversation with another one"
             )
+        self._check_open()
         return await self._doubts.find_proof(doubt)
 
     # What was accepted
