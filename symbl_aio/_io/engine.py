@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -121,6 +121,13 @@ class Engine:
         self._shutting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
+
+    def __reduce__(self) -> NoReturn:
+        # Met by whatever holds it: the client, its management classes, its webhook receiver.
+        raise TypeError(
+            "a client cannot be pickled or copied; make one in each process, where "
+            "client.job(job.token) and client.conversation(id) re-attach"
+        )
 
     # Opening and closing
 

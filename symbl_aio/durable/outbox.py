@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeGuard, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeGuard, TypeVar
 
 from dbos import DBOSClient
 
@@ -74,6 +74,9 @@ class Outbox:
 
     def __repr__(self) -> str:
         return f"<Outbox in {self._database!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Outbox cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         await self.start()
