@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeA
 
 from attrs import frozen
 
-from symbl_aio._waiting import check_loop, result_of
+from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
 
@@ -97,8 +97,8 @@ class Job:
         self._since = time.time() if since is None else since
         self._events: list[JobEvent] = []
         # Of a detached one nobody will ever learn the end.
-        self._outcome: asyncio.Future[None] | None = (
-            None if isinstance(desk, _NoDesk) else asyncio.get_running_loop().create_future()
+        self._outcome: Shared[None] | None = (
+            None if isinstance(desk, _NoDesk) else Shared(loop=asyncio.get_running_loop())
         )
         self._changed: asyncio.Future[None] | None = None
 
@@ -227,10 +227,13 @@ class Job:
             if error is None:
                 self._outcome.set_result(None)
             else:
-                self._outcome.set_exception(error)
-                if expected:
-                    self._outcome.exception()
+                self._outcome.fail(error, f"job {self.id}", expected=expected)
         self._wake()
+
+    def _hear(self) -> None:
+        """Record that somebody was told of the end."""
+        if self._outcome is not None:
+            self._outcome.hear()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
@@ -278,13 +281,13 @@ class Submission:
         self.key: Final = key
         self.conversation_id: Final = conversation_id
         self._desk = desk
-        self._job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
         self._progress: tuple[int, int] | None = None
         self._moved: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         if self._job.done():
-            state = "accepted" if isinstance(self._outcome(), Job) else "ended"
+            state = "ended" if self._job.failed() else "accepted"
         else:
             state = "waiting" if self._progress is None else "uploading"
         return f"<Submission {self.key} {state}>"
@@ -348,9 +351,7 @@ class Submission:
             if isinstance(outcome, asyncio.CancelledError):
                 self._job.cancel()
             elif isinstance(outcome, BaseException):
-                self._job.set_exception(outcome)
-                if expected:
-                    self._job.exception()
+                self._job.fail(outcome, f"submission {self.key}", expected=expected)
             else:
                 self._job.set_result(outcome)
         self._wake()

@@ -373,7 +373,8 @@ class Engine:
     def _job_ended(self, job: Job, error: SymblError | None) -> None:
         self._settling.job_ended(job, error)
         job._settle(error)
-        self._tell(JobEnded(job.id, job.conversation_id, error))
+        if self._tell(JobEnded(job.id, job.conversation_id, error)):
+            job._hear()
         self._submissions.dispatch()
 
     # Reading and managing
@@ -407,17 +408,20 @@ class Engine:
         if self._state in ("open", "closing"):
             check_loop(self._loop)
 
-    def _tell(self, event: Event) -> None:
-        """Log one change of state, and tell it to the observers."""
+    def _tell(self, event: Event) -> bool:
+        """Log one change of state, tell it to the observers, and return whether one took it."""
         self._idle.set()
         if _LOG.isEnabledFor(logging.DEBUG):
             fields = {f"symbl_{f.name}": getattr(event, f.name) for f in attrs.fields(type(event))}
             _LOG.debug("%s", event, extra=fields)
+        taken = False
         for observer in self._observers:
             try:
                 observer(event)
+                taken = True
             except Exception:
                 _LOG.exception("an observer failed at %s", type(event).__name__)
+        return taken
 
     async def _own(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Do what a caller waits for as a task of the client, which ends with either of them."""

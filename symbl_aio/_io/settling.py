@@ -50,7 +50,7 @@ class Settling:
         config: Config,
         doubts: Doubts,
         *,
-        tell: Callable[[Event], None],
+        tell: Callable[[Event], bool],
         accepted: Callable[[Accepted, float | None, bool], Job],
         check_open: Callable[[], None],
     ) -> None:
@@ -235,10 +235,11 @@ class Settling:
             self.works.clear()  # an empty dict keeps the room of its fullest hour
         self.patience.forget(work.key)
         self._doubts.forget_name(work.key, work.name)
+        told = isinstance(outcome, ClientClosedError)
         if not isinstance(outcome, Job):
             self._by_key.pop(work.key, None)
-            self._tell(SubmissionEnded(work.key, outcome))
-        work.submission._settle(outcome, expected=isinstance(outcome, ClientClosedError))
+            told = self._tell(SubmissionEnded(work.key, outcome)) or told
+        work.submission._settle(outcome, expected=told)
 
 
 def first_lane(key: str) -> str:
