@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from symbl_aio._core.decode import decode_any_list, decode_list, decode_within
 from symbl_aio._core.endpoints import Call
 from symbl_aio._core.wire import Answer
+from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
 from symbl_aio.models import Page
 from symbl_aio.options import Options
@@ -20,6 +21,10 @@ T = TypeVar("T")
 
 class Account(Protocol):
     """The client, as its handles see it."""
+
+    def check_open(self) -> None:
+        """Raise unless calls are taken, from the running event loop."""
+        ...
 
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Give the 2xx answer. ``repeatable=False``: no retry once the call may have been heard."""
@@ -38,6 +43,21 @@ class Account(Protocol):
     def jobs_of(self, conversation_id: str) -> Sequence[Job]:
         """Give the jobs of a conversation that are followed, and therefore unfinished."""
         ...
+
+
+class NoAccount:
+    """What a copied conversation has in the place of the client."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise ConfigurationError(
+            "this conversation is a copy, by pickle or copy, and has no client to ask; "
+            "client.conversation(conversation.id) gives one that does"
+        )
+
+    check_open = append = resume_appends = jobs_of = _refuse
+
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
+        self._refuse(call)
 
 
 def page(answer: Answer, items: tuple[T, ...]) -> Page[T]:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._waiting import check_loop
 from symbl_aio.conversations import Conversation
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
@@ -54,6 +55,8 @@ async def outcomes(
 
     ``check_open`` raises when there is no use in pulling more.
     """
+    check_open()
+    loop = asyncio.get_running_loop()
     room = asyncio.Semaphore(most)
     ready: asyncio.Queue[asyncio.Task[Outcome[S]] | None] = asyncio.Queue()
     watching: set[asyncio.Task[Outcome[S]]] = set()
@@ -77,6 +80,7 @@ async def outcomes(
     feeder = asyncio.create_task(feed(), name="symbl_aio map")
     try:
         while watching or not feeder.done() or not ready.empty():
+            check_loop(loop)  # the caller may have carried the iteration to another one
             task = await ready.get()
             if task is not None:
                 outcome = await task
@@ -86,10 +90,14 @@ async def outcomes(
         await feeder  # an error of the sources themselves, or of ``check_open``
     finally:
         left = [feeder, *watching]
-        for unfinished in left:
-            unfinished.cancel()
-        await asyncio.wait(left)
-        if not feeder.cancelled():
+        if asyncio.get_running_loop() is loop:
+            for unfinished in left:
+                unfinished.cancel()
+            await asyncio.wait(left)
+        else:
+            for unfinished in left:
+                loop.call_soon_threadsafe(unfinished.cancel)
+        if feeder.done() and not feeder.cancelled():
             feeder.exception()
 
 

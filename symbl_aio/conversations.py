@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from symbl_aio import models
 from symbl_aio._core import bodies, endpoints
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import Call
 from symbl_aio._core.wire import with_body
-from symbl_aio.account import page_of
+from symbl_aio.account import NoAccount, page_of
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
 from symbl_aio.models import Page
@@ -40,13 +40,17 @@ class Conversation(Reading):
     - ``ConfigurationError`` if the id is unknown or an argument is wrong,
       ``ClientClosedError`` outside of the client's ``async with``.
 
-    Cancelling a read is safe. Cancelling a change leaves open whether it was made.
+    Cancelling a read is safe. Cancelling a change leaves open whether it was made. A copy,
+    by ``pickle`` or ``copy``, has the id alone, and all else raises ``ConfigurationError``.
     """
 
     __slots__ = ("__weakref__",)
 
     def __repr__(self) -> str:
         return f"<Conversation {self._id or 'of unknown id'}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copied, (self._id,)
 
     async def info(self) -> models.ConversationInfo:
         """Give the conversation's own record: name, times, members, metadata.
@@ -210,3 +214,7 @@ class Conversation(Reading):
     async def _change(self, call: Call) -> models.Notice:
         answer = await self._account.call(call)
         return decode(models.Notice, answer.json(), text=answer.text)
+
+
+def _copied(conversation_id: str | None) -> Conversation:
+    return Conversation(conversation_id, account=NoAccount())

@@ -30,6 +30,10 @@
     │   └─ JobLostError
     └─ AppendBlockedError                   an earlier append of the conversation halted its lane
 
+All can be pickled and copied, with their attributes and causes: a process pool hands them on.
+In the copy ``.job`` is a detached handle, whose ``token`` re-attaches, and what is no error
+of this library and cannot be pickled is named by its class alone.
+
 Timeouts are builtin ``TimeoutError``\\ s. No message, ``repr`` or attribute of an
 error holds a credential or a token.
 """
@@ -37,7 +41,7 @@ error holds a credential or a token.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from symbl_aio.job import Acceptance, Job
@@ -57,6 +61,20 @@ class EarlyReadWarning(UserWarning):
 
 class SymblError(Exception):
     """Base of every error of this library."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: _portable(value) for name, value in self._state().items()}
+        causes: list[object] = []
+        cause = self.__cause__
+        while cause is not None and cause not in causes:
+            causes.append(_portable(cause))
+            # One of this library brings its own causes along, all others forget them.
+            cause = None if isinstance(cause, SymblError) else cause.__cause__
+        return _restored, (type(self), self.args, state, tuple(causes))
+
+    def _state(self) -> dict[str, object]:
+        """Return the attributes that a copy shall have."""
+        return self.__dict__
 
 
 class ConfigurationError(SymblError, ValueError):
@@ -124,12 +142,16 @@ class AmbiguousSubmissionError(TransportError):
         message: str,
         *,
         key: str,
-        reconcile: Callable[[], Awaitable[Acceptance]],
+        reconcile: Callable[[], Awaitable[Acceptance]] | None,
         sent: Sent = "maybe",
     ) -> None:
         super().__init__(message, sent)
         self.key = key
         self._reconcile = reconcile
+
+    def _state(self) -> dict[str, object]:
+        # What it asks with is the client itself.
+        return {**self.__dict__, "_reconcile": None}
 
     async def reconcile(self) -> Acceptance:
         """Look for proof that the server accepted the submission.
@@ -137,8 +159,14 @@ class AmbiguousSubmissionError(TransportError):
         Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
         when there is none: absence proves nothing, so "not accepted" is never answered.
         Only reads are sent, and what they raise is raised; calling it again, or
-        cancelling it, is safe. The client must be open (``ClientClosedError``).
+        cancelling it, is safe. The client must be open (``ClientClosedError``). A copy of
+        the error, by ``pickle`` or ``copy``, has no client to ask (``ConfigurationError``).
         """
+        if self._reconcile is None:
+            raise ConfigurationError(
+                f"this is a copy of the error of submission {self.key}, which has no client to "
+                "look for proof with; call reconcile() of the error that the client raised"
+            )
         return await self._reconcile()
 
 
@@ -261,3 +289,37 @@ def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
     }
     fallback = ServerError if status >= 500 else BadRequestError
     return by_status.get(status, fallback)(status, message, body, where=where)
+
+
+def _restored(
+    cls: type[SymblError],
+    args: tuple[object, ...],
+    state: dict[str, object],
+    causes: tuple[BaseException, ...],
+) -> SymblError:
+    """Make the copy of an error, without the constructor: each class has another one."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    last: BaseException = error
+    for cause in causes:
+        last.__cause__ = cause
+        last = cause
+    return error
+
+
+def _portable(value: object) -> object:
+    """Return what can be pickled in the place of ``value``: for most, and all of ours, itself.
+
+    An error of somebody else may fail only where it is read, which hangs a process pool.
+    """
+    if not isinstance(value, BaseException) or isinstance(value, SymblError):
+        return value
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:
+        # Not its words: those of a token provider may say more than a message should hold.
+        return SymblError(f"{type(value).__name__}, which cannot be pickled")
+    return value

@@ -1,7 +1,9 @@
 """What happens in a client, told to whoever wants to know: metrics, traces, a progress page.
 
 Each event is one change of state, and one DEBUG line of the logger ``symbl_aio`` with
-the same fields. None holds a credential, a URL or a word that was said.
+the same fields. A failure that an observer was told of counts as heard; one that nobody
+awaited, and of which no observer was told, is one ERROR line of that logger. None holds a
+credential, a URL or a word that was said.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
 from attrs import frozen
 
-from symbl_aio._waiting import result_of
+from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
 
@@ -79,6 +79,10 @@ class Job:
     ``ClientClosedError`` if the client closed first. Any number of tasks may wait;
     cancelling one affects neither the job nor the other tasks. The API has no call
     that cancels a job (Job API page), so there is no ``cancel`` here.
+
+    A copy, by ``pickle`` or ``copy``, is detached: it has ids, ``status`` and ``token``, and
+    all that needs a client raises ``ConfigurationError``. ``client.job(job.token)`` gives a
+    handle that is followed.
     """
 
     __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_outcome",
@@ -92,11 +96,23 @@ class Job:
         self._desk = desk
         self._since = time.time() if since is None else since
         self._events: list[JobEvent] = []
-        self._outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Of a detached one nobody will ever learn the end.
+        self._outcome: Shared[None] | None = (
+            None if isinstance(desk, _NoDesk) else Shared(loop=asyncio.get_running_loop())
+        )
         self._changed: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detached, (
+            self.id,
+            self.conversation_id,
+            self._desk.origin,
+            self._since,
+            tuple(self._events),
+        )
 
     @property
     def conversation_id(self) -> str | None:
@@ -132,7 +148,7 @@ class Job:
 
     def done(self) -> bool:
         """Say whether awaiting would return or raise at once."""
-        return self._outcome.done()
+        return self._outcome is None or self._outcome.done()
 
     def __await__(self) -> Generator[Any, None, Conversation]:
         return self.wait().__await__()
@@ -144,6 +160,7 @@ class Job:
         running and followed.
         """
         self._desk.follow(self)
+        assert self._outcome is not None
         if timeout is None:
             await result_of(self._outcome)
             return self.conversation
@@ -164,7 +181,7 @@ class Job:
         Raises ``TransportError`` or ``APIError`` when the question could not be
         answered; the job is followed as before.
         """
-        if not self.done():
+        if self._outcome is None or not self._outcome.done():
             await self._desk.ask(self)
         return self.status
 
@@ -175,6 +192,7 @@ class Job:
         ``ClientClosedError`` if it ended otherwise.
         """
         self._desk.follow(self)
+        assert self._outcome is not None
         given = 0
         while True:
             while given < len(self._events):
@@ -186,6 +204,7 @@ class Job:
                 else:
                     self._outcome.result()
                 return
+            check_loop(self._outcome.get_loop())
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
@@ -203,19 +222,49 @@ class Job:
 
     def _settle(self, error: BaseException | None = None, *, expected: bool = False) -> None:
         """Resolve every waiter. An error that nobody awaits is logged, unless ``expected``."""
+        assert self._outcome is not None
         if not self._outcome.done():
             if error is None:
                 self._outcome.set_result(None)
             else:
-                self._outcome.set_exception(error)
-                if expected:
-                    self._outcome.exception()
+                self._outcome.fail(error, f"job {self.id}", expected=expected)
         self._wake()
+
+    def _hear(self) -> None:
+        """Record that somebody was told of the end."""
+        if self._outcome is not None:
+            self._outcome.hear()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set_result(None)
+
+
+class _NoDesk:
+    """What a detached job has in the place of the engine."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise ConfigurationError(
+            "this job is a copy, by pickle or copy, which no client follows; "
+            "client.job(job.token) gives a handle that one does"
+        )
+
+    follow = withdraw = conversation = _refuse
+
+    async def ask(self, job: Job) -> None:
+        self._refuse(job)
+
+
+def _detached(
+    id: str, conversation_id: str | None, origin: str, since: float, events: Iterable[JobEvent]
+) -> Job:
+    job = Job(id, conversation_id, desk=_NoDesk(origin), since=since)
+    job._events.extend(events)
+    return job
 
 
 class Submission:
@@ -232,16 +281,22 @@ class Submission:
         self.key: Final = key
         self.conversation_id: Final = conversation_id
         self._desk = desk
-        self._job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
         self._progress: tuple[int, int] | None = None
         self._moved: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         if self._job.done():
-            state = "accepted" if isinstance(self._outcome(), Job) else "ended"
+            state = "ended" if self._job.failed() else "accepted"
         else:
             state = "waiting" if self._progress is None else "uploading"
         return f"<Submission {self.key} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Submission cannot be pickled or copied; await it and keep job.token, with which "
+            "client.job(token) re-attaches"
+        )
 
     def done(self) -> bool:
         """Say whether awaiting would return or raise at once."""
@@ -273,6 +328,7 @@ class Submission:
             elif self._job.done():
                 return
             else:
+                check_loop(self._job.get_loop())
                 if self._moved is None:
                     self._moved = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._moved)
@@ -295,9 +351,7 @@ class Submission:
             if isinstance(outcome, asyncio.CancelledError):
                 self._job.cancel()
             elif isinstance(outcome, BaseException):
-                self._job.set_exception(outcome)
-                if expected:
-                    self._job.exception()
+                self._job.fail(outcome, f"submission {self.key}", expected=expected)
             else:
                 self._job.set_result(outcome)
         self._wake()

@@ -33,6 +33,7 @@ class Stored:
         self._changing = changing
 
     async def _change(self, call: Call, *, repeatable: bool = True) -> Answer:
+        self._account.check_open()  # before the lock, which knows its own loop alone
         async with self._changing:
             return await self._account.call(call, repeatable=repeatable)
 

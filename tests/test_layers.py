@@ -42,8 +42,8 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks.
 SHARED = {
-    "contrib": ("_core.faults", "_threads"),
-    "durable": ("_core", "_threads", "media", "models"),
+    "contrib": ("_core.faults", "_threads", "_waiting"),
+    "durable": ("_core", "_threads", "_waiting", "media", "models"),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -30,6 +30,7 @@ from symbl_aio._io.sending import Sending
 from symbl_aio._io.settling import Settling
 from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.transport import Transport
+from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError, SymblError
@@ -99,7 +100,13 @@ class Engine:
             ended=self._job_ended,
         )
         self._doubts = Doubts(self.call, self._unclaimed_job, answer_within=config.timeouts.answer)
-        self._settling = Settling(config, self._doubts, tell=self._tell, accepted=self._accepted)
+        self._settling = Settling(
+            config,
+            self._doubts,
+            tell=self._tell,
+            accepted=self._accepted,
+            check_open=self.check_open,
+        )
         self._submissions = Submissions(
             config,
             Sending(config, self._api, self._doubts),
@@ -114,6 +121,13 @@ class Engine:
         self._shutting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
+
+    def __reduce__(self) -> NoReturn:
+        # Met by whatever holds it: the client, its management classes, its webhook receiver.
+        raise TypeError(
+            "a client cannot be pickled or copied; make one in each process, where "
+            "client.job(job.token) and client.conversation(id) re-attach"
+        )
 
     # Opening and closing
 
@@ -139,8 +153,9 @@ class Engine:
             self._state = "closed"
         if self._state == "closed":
             if self._shutting is not None:  # an earlier closing whose caller was cancelled
-                await asyncio.shield(self._shutting)
+                await result_of(self._shutting)
             return
+        self.check_here()
         self._state = "closing"
         self._settling.close()
         try:
@@ -148,7 +163,7 @@ class Engine:
                 await self._drain(drain, timeout)
         finally:
             if self._shutting is None:
-                self._shutting = self._loop.create_task(self._shut(), name="symbl_aio closing")
+                self._shutting = self._begin(self._shut(), "closing", copy_context())
                 self._idle.set()
             await asyncio.shield(self._shutting)
 
@@ -194,10 +209,12 @@ class Engine:
         """Tokens of the jobs that are followed, or were when the client was closed."""
         if self._state == "closed":
             return self._left
-        return tuple(job.token for job in self._poller.jobs.values())
+        # Copied in one step: it may be another thread that wants to save them.
+        return tuple(job.token for job in tuple(self._poller.jobs.values()))
 
     def stats(self) -> Stats:
-        """Say what is going on."""
+        """Say what is going on. Raises ``ConfigurationError`` on another loop than the client's."""
+        self.check_here()
         works = self._settling.works
         uploading = sum(1 for work in works.values() if work.task is not None)
         return Stats(
@@ -247,6 +264,9 @@ class Engine:
 
     def withdraw(self, submission: Submission) -> bool:
         """End a submission if surely nothing was accepted of it, and say whether it was."""
+        if submission.done():
+            return False
+        self.check_here()
         return self._submissions.withdraw(submission)
 
     def give_up(self, submission: Submission, ending: BaseException) -> None:
@@ -278,7 +298,9 @@ class Engine:
         """
         if self._state not in ("open", "closing"):
             return
-        if not self._is_here():
+        try:
+            self.check_here()
+        except ConfigurationError:
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
                 self._loop.call_soon_threadsafe(self.hear, nonce, job_id, raw_status)
             return
@@ -292,6 +314,7 @@ class Engine:
 
     def job(self, job_id: str, conversation_id: str | None) -> Job:
         """Give the handle of a job by its id or token. No I/O."""
+        self.check_here()
         since = None
         if (token := JobToken.parse(job_id)) is not None:
             if token.origin != self.origin:
@@ -324,7 +347,10 @@ class Engine:
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
-        if job.done() or job.id in self._poller.jobs:
+        if job.done():
+            return
+        self.check_here()
+        if job.id in self._poller.jobs:
             return
         self.check_open()
         self._settling.governor.adopt(job.id)
@@ -348,7 +374,8 @@ class Engine:
     def _job_ended(self, job: Job, error: SymblError | None) -> None:
         self._settling.job_ended(job, error)
         job._settle(error)
-        self._tell(JobEnded(job.id, job.conversation_id, error))
+        if self._tell(JobEnded(job.id, job.conversation_id, error)):
+            job._hear()
         self._submissions.dispatch()
 
     # Reading and managing
@@ -359,6 +386,7 @@ class Engine:
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Give the jobs of a conversation that are followed: as far as is known, they run."""
+        self.check_open()
         jobs = self._poller.jobs.values()
         return tuple(job for job in jobs if job.conversation_id == conversation_id)
 
@@ -374,29 +402,27 @@ class Engine:
         if self._state != "open":
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
-        if not self._is_here():
-            raise ConfigurationError(
-                "the client was started on another event loop, or this is another thread; "
-                "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
-            )
+        check_loop(self._loop)
 
-    def _is_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
+    def check_here(self) -> None:
+        """Raise ``ConfigurationError`` if the client works on another event loop than this."""
+        if self._state in ("open", "closing"):
+            check_loop(self._loop)
 
-    def _tell(self, event: Event) -> None:
-        """Log one change of state, and tell it to the observers."""
+    def _tell(self, event: Event) -> bool:
+        """Log one change of state, tell it to the observers, and return whether one took it."""
         self._idle.set()
         if _LOG.isEnabledFor(logging.DEBUG):
             fields = {f"symbl_{f.name}": getattr(event, f.name) for f in attrs.fields(type(event))}
             _LOG.debug("%s", event, extra=fields)
+        taken = False
         for observer in self._observers:
             try:
                 observer(event)
+                taken = True
             except Exception:
                 _LOG.exception("an observer failed at %s", type(event).__name__)
+        return taken
 
     async def _own(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Do what a caller waits for as a task of the client, which ends with either of them."""
@@ -417,9 +443,17 @@ class Engine:
         Never in that of whoever happens to call: what a trace or a log line takes from the
         context would name somebody else's request.
         """
-        task = self._loop.create_task(
-            work, name=f"symbl_aio {name}", context=context or self._context
-        )
+        task = self._begin(work, name, context or self._context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str, context: Context) -> asyncio.Task[T]:
+        """Make a task that takes its first step at the next turn of the loop, never before.
+
+        Not by the loop's task factory: an eager one would run the first step in the middle of
+        the caller's, before the caller has recorded the task, as deep in its stack as there
+        are submissions waiting.
+        """
+        # Of its own, since a context can be entered by one at a time, and keeps what it sets.
+        return asyncio.Task(work, loop=self._loop, name=f"symbl_aio {name}", context=context.copy())

@@ -52,7 +52,7 @@ class Poller:
         *,
         luck: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
-        tell: Callable[[Event], None],
+        tell: Callable[[Event], object],
         seen: Callable[[Job], None],
         ended: Callable[[Job, SymblError | None], None],
     ) -> None:

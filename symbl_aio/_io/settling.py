@@ -50,8 +50,9 @@ class Settling:
         config: Config,
         doubts: Doubts,
         *,
-        tell: Callable[[Event], None],
+        tell: Callable[[Event], bool],
         accepted: Callable[[Accepted, float | None, bool], Job],
+        check_open: Callable[[], None],
     ) -> None:
         limits = config.limits
         self.governor = Governor(
@@ -65,6 +66,7 @@ class Settling:
         self._doubts = doubts
         self._tell = tell
         self._accepted = accepted
+        self._check_open = check_open
         self._by_key: dict[str, Submission] = {}
         self._holders: dict[str, list[str]] = {}
 
@@ -179,6 +181,7 @@ class Settling:
             raise ClientClosedError(
                 "the client was closed; look at the conversation with another one"
             )
+        self._check_open()
         return await self._doubts.find_proof(doubt)
 
     # What was accepted
@@ -232,10 +235,11 @@ class Settling:
             self.works.clear()  # an empty dict keeps the room of its fullest hour
         self.patience.forget(work.key)
         self._doubts.forget_name(work.key, work.name)
+        told = isinstance(outcome, ClientClosedError)
         if not isinstance(outcome, Job):
             self._by_key.pop(work.key, None)
-            self._tell(SubmissionEnded(work.key, outcome))
-        work.submission._settle(outcome, expected=isinstance(outcome, ClientClosedError))
+            told = self._tell(SubmissionEnded(work.key, outcome)) or told
+        work.submission._settle(outcome, expected=told)
 
 
 def first_lane(key: str) -> str:

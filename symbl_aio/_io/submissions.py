@@ -58,7 +58,7 @@ class Submissions:
         *,
         desk: Desk,
         spawn: Callable[[Coroutine[Any, Any, None], str, Context | None], asyncio.Task[None]],
-        tell: Callable[[Event], None],
+        tell: Callable[[Event], object],
     ) -> None:
         self._config = config
         self._sending = sending

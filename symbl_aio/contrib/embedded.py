@@ -25,6 +25,7 @@ from symbl_aio import (
     Observer,
     SymblClient,
 )
+from symbl_aio._waiting import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
 from symbl_aio.contrib.journal import JobJournal
@@ -74,6 +75,7 @@ class Embedded:
         self._client: SymblClient | None = None
         self._closing = asyncio.Event()
         self._ended: OrderedDict[str, str] = OrderedDict()
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def client(self) -> SymblClient:
@@ -122,6 +124,7 @@ class Embedded:
             await self._close(client, opened, "none")
             raise
         self._closing = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._client, self._opened = client, opened
         return self
 
@@ -156,7 +159,13 @@ class Embedded:
                 self._ended.popitem(last=False)
 
     def stop_streams(self) -> None:
-        """End all streams of events now: the service is about to stop."""
+        """End all streams of events now: the service is about to stop.
+
+        Raises ``ConfigurationError`` on another event loop than the service's, where it would
+        wake nobody; so does all else that works with the client.
+        """
+        if self._client is not None:
+            check_loop(self._loop, "service")
         self._closing.set()
 
     async def drain(self) -> None:
@@ -188,6 +197,8 @@ class Embedded:
 
     def stream(self, job: Job) -> AsyncGenerator[bytes, None]:
         """Give the events of a job as server-sent events, see ``sse.stream``."""
+        if self._client is not None:
+            check_loop(self._loop, "service")
         return sse.stream(job, self._closing, heartbeat=self._heartbeat)
 
     def allows(self, peer: str | None) -> bool:

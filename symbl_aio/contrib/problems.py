@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -62,6 +62,10 @@ class BadUploadError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without it a copy would be made of the message alone, and fail.
+        return type(self), (self.status, *self.args), self.__dict__
 
 
 @frozen

@@ -11,7 +11,15 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
-from symbl_aio import ClientClosedError, Job, JobEvent, JobFailedError, JobStatus, SymblError
+from symbl_aio import (
+    ClientClosedError,
+    ConfigurationError,
+    Job,
+    JobEvent,
+    JobFailedError,
+    JobStatus,
+    SymblError,
+)
 from symbl_aio.contrib.problems import problem
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -85,6 +93,8 @@ async def stream(
                 raise ClientClosedError("the service is stopping", job)
             else:
                 yield _COMMENT
+    except ConfigurationError:  # used on another event loop: not for the visitor to mend
+        raise
     except SymblError as error:
         yield _event("problem", problem(error).as_dict())
     finally:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeGuard, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeGuard, TypeVar
 
 from dbos import DBOSClient
 
@@ -21,6 +21,7 @@ from symbl_aio import (
 )
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._threads import in_a_thread
+from symbl_aio._waiting import check_loop
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
@@ -55,9 +56,9 @@ class Outbox:
 
     Content, and the names of files, are stored in the database; tokens and secrets never.
     Use it as ``async with``, or call ``start`` and ``aclose``; before and after, all else
-    raises ``ClientClosedError``. Cancelling a call that waits changes nothing; one that
-    writes may have written. While the database is away, calls raise
-    ``OutboxUnavailableError``.
+    raises ``ClientClosedError``, and on another event loop ``ConfigurationError``. Cancelling
+    a call that waits changes nothing; one that writes may have written. While the database is
+    away, calls raise ``OutboxUnavailableError``.
     """
 
     def __init__(
@@ -70,9 +71,13 @@ class Outbox:
         self._client: DBOSClient | None = None
         self._started = False
         self._closed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
         return f"<Outbox in {self._database!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Outbox cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -94,6 +99,7 @@ class Outbox:
         if self._started:
             raise ConfigurationError("the outbox was started already; make a new one")
         self._started = True
+        self._loop = asyncio.get_running_loop()
         try:
             with self._database.telling():
                 await self._database.call(partial(engine.migrate, self._database))
@@ -107,6 +113,8 @@ class Outbox:
 
         Who waits for an item here is told by ``ClientClosedError``.
         """
+        if self._client is not None:
+            check_loop(self._loop, "outbox")
         self._started = True  # and over
         self._closed.set()
         client, self._client = self._client, None
@@ -124,6 +132,7 @@ class Outbox:
             raise ClientClosedError(
                 "the outbox is not open; use it as async with, or call start() before"
             )
+        check_loop(self._loop, "outbox")
         return self._client
 
     # Handing in

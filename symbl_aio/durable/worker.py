@@ -23,6 +23,7 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio._threads import in_a_thread
+from symbl_aio._waiting import result_of
 from symbl_aio.durable import engine
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
@@ -167,7 +168,7 @@ class Worker:
             return
         if self._ending is None:
             self._ending = asyncio.ensure_future(self._end(timeout))
-        await asyncio.shield(self._ending)
+        await result_of(self._ending)
 
     async def wait_until_dead(self) -> None:
         """Wait until the other workers took this one for dead, because it was silent for so long.

@@ -61,18 +61,24 @@ class JobStatus(StrEnum):
             return cls.UNKNOWN
 
 
+def _plain(headers: Mapping[str, str]) -> dict[str, str]:
+    # What aiohttp gives can neither be pickled nor be copied, nor written as JSON.
+    return {str(name): value for name, value in headers.items()}
+
+
 @frozen(eq=False)
 class Page(Sequence[T_co], Generic[T_co]):
     """One answer of the API: a sequence of its items, with the response they came in.
 
     ``raw`` is the whole decoded body, ``status`` the HTTP status, ``headers`` the
-    response's headers, ``elapsed`` the seconds from sending to the last byte.
+    response's headers in a plain ``dict``, by their names as the server wrote them,
+    ``elapsed`` the seconds from sending to the last byte.
     """
 
     items: tuple[T_co, ...]
     raw: JSON = field(repr=False)
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False, converter=_plain)
     elapsed: float
 
     def __len__(self) -> int:

@@ -110,6 +110,7 @@ class LocalServer:
             retain=retain,
         )
         self._over = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._recognizer = recognizer(asr)
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
@@ -118,6 +119,7 @@ class LocalServer:
         """Listen. Starting twice is an error; OSError when the port cannot be had."""
         if self._runner is not None:
             raise RuntimeError("the server was started before")
+        self._loop = asyncio.get_running_loop()
         try:
             await self._listen()
         except BaseException:
@@ -175,6 +177,8 @@ class LocalServer:
 
     async def aclose(self) -> None:
         """Stop at once. No task, no connection and no file is left. Closing twice is fine."""
+        self._check_loop()
+        self._loop = None
         self._over.set()
         self._pulse.ring()
         if self._runner is not None:
@@ -252,7 +256,22 @@ class LocalServer:
         It is tried now and after every change: a request or a part of its body arrived, a
         request was answered, a job moved, a webhook was called.
         """
+        self._check_loop()
         await self._pulse.until(predicate)
+
+    def _check_loop(self) -> None:
+        """Raise ``RuntimeError`` on another event loop, where this would wake nobody."""
+        if self._loop is None:
+            return
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            raise RuntimeError(
+                "the server was started on another event loop, or this is another thread; "
+                "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
+            )
 
     # What it shall do
 
@@ -281,14 +300,17 @@ class LocalServer:
 
     def hold_jobs(self, *, before: Literal["in_progress", "completed"] = "completed") -> None:
         """Let no job come further than this, until released."""
+        self._check_loop()
         self._gate.hold(Stage(before))
 
     def release(self, count: int | None = None) -> None:
         """Let ``count`` jobs go on, held now or later; None lets all go on from now on."""
+        self._check_loop()
         self._gate.release(count)
 
     def release_webhooks(self) -> None:
         """Make the calls held back by the fault ``late_webhook``."""
+        self._check_loop()
         self._webhooks.release_late()
 
     def revoke_tokens(self) -> None:
