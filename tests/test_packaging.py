@@ -67,3 +67,8 @@ def test_the_page_for_reports_names_no_address():
     page = (ROOT / "SECURITY.md").read_text("utf-8")
     assert "In private" in page
     assert not re.search(r"https?://|@\w", page)
+
+
+def test_the_source_archive_has_the_pages_that_it_is_read_by():
+    included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {"/README.md", "/SECURITY.md", "/CHANGELOG.md", "/CONTRIBUTING.md"} <= set(included)
