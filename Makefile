@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo demo-durable example test test-asr test-durable test-browser test-oldest check fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-asr test-durable test-browser test-oldest test-newest test-pythons check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -27,6 +27,8 @@ help $(WORDS):
 else
 
 BIN := .venv/bin
+# Those that are claimed in pyproject.toml, oldest first: only what was tried is claimed.
+PYTHONS := 3.11 3.12 3.13
 
 help:
 	@echo "make demo      a recording becomes a transcript with insights, all on this machine"
@@ -35,6 +37,8 @@ help:
 	@echo "make example   a web page that takes recordings, on this machine (PORT=8001 changes the port)"
 	@echo "make test      the tests (ARGS='-k word' goes to pytest)"
 	@echo "make test-oldest  what goes over the wire, on the oldest and the newest aiohttp"
+	@echo "make test-newest  the outbox and every call, on the newest Python found"
+	@echo "make test-pythons  the tests, on each Python found of $(PYTHONS)"
 	@echo "make test-asr  the tests that recognise real speech"
 	@echo "make test-durable  workers that die, pause and lose their database (about nine minutes)"
 	@echo "make test-browser  the tests that open the example's page in Chromium"
@@ -80,6 +84,32 @@ test-oldest: .venv-oldest/.made .venv/.dev
 		"$$python" -m pytest -q $(WIRE_TESTS) $(ARGS) || exit 1; \
 	done
 
+# What hangs most on the interpreter: SQLite and its driver, the engine's threads, the event loop.
+test-newest: .venv/.dev
+	@newest=; for version in $(PYTHONS); do $(FIND_VERSION); [ -z "$$found" ] || newest=$$version; done; \
+	if [ "$$newest" = "$(OWN_VERSION)" ] || [ -z "$$newest" ]; then \
+		echo "make test-newest is skipped: of Python $(PYTHONS), none newer than .venv's own was found"; \
+	else \
+		$(MAKE) test-python-$$newest PARALLEL="-n 2 --dist worksteal" ARGS="$(NEWEST_TESTS) $(ARGS)"; \
+	fi
+
+test-pythons: .venv/.dev
+	@for version in $(PYTHONS); do \
+		$(FIND_VERSION); \
+		if [ "$$version" = "$(OWN_VERSION)" ]; then \
+			echo "Python $$version"; $(MAKE) test || exit 1; \
+		elif [ -z "$$found" ]; then \
+			echo "Python $$version: none was found, so nothing is run on it"; \
+		else \
+			$(MAKE) test-python-$$version || exit 1; \
+		fi; \
+	done
+
+.PHONY: $(PYTHONS:%=test-python-%)
+$(PYTHONS:%=test-python-%): test-python-%: .venv-%/.made
+	@echo "Python $*"
+	@.venv-$*/bin/python -m pytest -q $(PARALLEL) $(ARGS)
+
 check: .venv/.dev
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
@@ -103,7 +133,7 @@ bench-check: .venv/.bench
 	@$(BIN)/python -m benchmarks.check
 
 clean:
-	rm -rf .venv .venv-oldest build dist htmlcov .coverage .coverage.* *.egg-info
+	rm -rf .venv .venv-* build dist htmlcov .coverage .coverage.* *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -141,6 +171,7 @@ endef
 # Four processes, since many tests wait for sockets. PARALLEL= runs them in one.
 PARALLEL ?= -n 4 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/core/test_decode.py
+NEWEST_TESTS := tests/durable tests/test_calls.py tests/test_cli_durable.py tests/contrib/test_durable.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
 
 .venv-oldest/.made: pyproject.toml | .venv/.made
@@ -148,6 +179,28 @@ FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==
 	@rm -rf .venv-oldest
 	@$(BIN)/python -m venv .venv-oldest
 	@.venv-oldest/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]' $(FLOORS)
+	@touch $@
+
+# On PATH, or pyenv's; a name on PATH may be a shim that runs nothing. Sets found, for $$version.
+FIND_VERSION = found=; \
+	for p in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
+		"$$p" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null \
+			&& { found=$$p; break; }; \
+	done
+OWN_VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+$(PYTHONS:%=.venv-%/.made): .venv-%/.made: pyproject.toml
+	@echo "Setting up .venv-$* for development"
+	@version=$*; $(FIND_VERSION); \
+	[ -n "$$found" ] || { echo "No Python $* was found on PATH or under pyenv." >&2; exit 1; }; \
+	rm -rf .venv-$*; \
+	if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --python "$$found" .venv-$* && \
+		uv pip install --quiet --python .venv-$*/bin/python -e '.[dev]'; \
+	else \
+		"$$found" -m venv .venv-$* && \
+		.venv-$*/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]'; \
+	fi
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.made

@@ -507,7 +507,7 @@ async def test_without_the_extra_the_command_says_what_to_install(tmp_path):
     _, err = await process.communicate()
 
     assert process.returncode == 2
-    assert "pip install 'symbl-aio[cli]'" in err.decode()
+    assert "pip install '.[cli]' in a checkout of symbl-aio" in err.decode()
 
 
 async def test_help_tells_the_exit_codes():

@@ -351,7 +351,7 @@ async def test_without_the_extra_the_commands_say_what_to_install(missing):
     code, said = await _python(blocker, "jobs", "--database", "sqlite:///outbox.db")
 
     assert code == 2
-    assert "pip install 'symbl-aio[cli,durable]'" in said
+    assert "pip install '.[cli,durable]' in a checkout of symbl-aio" in said
     assert "Traceback" not in said
 
 

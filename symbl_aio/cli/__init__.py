@@ -21,7 +21,7 @@ def main() -> None:
             raise
         sys.stderr.write(
             f"symbl-aio: the command line needs {error.name}, which is not installed.\n"
-            "Install the extra:  pip install 'symbl-aio[cli]'\n"
+            "Install the extra:  pip install '.[cli]' in a checkout of symbl-aio\n"
         )
         raise SystemExit(2) from None
     cli(prog_name="symbl-aio")

@@ -120,7 +120,7 @@ def _announce(
     if asr == "off":
         speech = "off, as asked"
     elif not recognises():
-        speech = "OFF; pip install 'symbl-aio[asr]' turns it on (about 190 MB to download)"
+        speech = "OFF; pip install '.[asr]' in a checkout of symbl-aio turns it on (190 MB)"
     _print(console, f"local server  {server.base_url}")
     _print(console, f"recognition   {speech}")
     for number, part in enumerate(given, 1):

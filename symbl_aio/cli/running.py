@@ -38,7 +38,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
             raise
         show.error(
             f"this command needs {error.name}, which is not installed. Install the extra:  "
-            "pip install 'symbl-aio[cli,durable]'"
+            "pip install '.[cli,durable]' in a checkout of symbl-aio"
         )
         code = USAGE
     finally:

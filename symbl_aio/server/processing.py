@@ -35,7 +35,8 @@ _LONGEST = 4 * 3600.0
 
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
-    "if it is started with recognition on and has the extra, pip install 'symbl-aio[asr]']"
+    "if it is started with recognition on and has the extra, "
+    "pip install '.[asr]' in a checkout of symbl-aio]"
 )
 
 

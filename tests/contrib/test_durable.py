@@ -226,4 +226,4 @@ def test_without_the_extra_a_service_says_what_to_install():
     )
 
     assert "ConfigurationError: durable needs dbos" in done.stderr
-    assert "pip install 'symbl-aio[durable]'" in done.stderr
+    assert "pip install '.[durable]' in a checkout of symbl-aio" in done.stderr

@@ -36,5 +36,5 @@ def test_without_the_extra_the_remedy_is_named():
     assert missing.partition(".")[0] in ("dbos", "sqlalchemy")
     assert said == (
         f"symbl_aio.durable needs {missing}, which is not installed; "
-        "pip install 'symbl-aio[durable]'"
+        "pip install '.[durable]' in a checkout of symbl-aio"
     )

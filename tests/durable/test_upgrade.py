@@ -1,14 +1,16 @@
 """What an older release has queued, with an older engine, a newer one brings to its end.
 
-``written_by_dbos_3_4_0.sql`` is a whole SQLite database at a moment when its worker died. What
-was released stays as it is; another release, or another engine, adds one of its own with
-``python -m tests.durable.test_upgrade``.
+Each ``written_by_….sql`` is a whole SQLite database at a moment when its worker died. What was
+released stays as it is; another release, or another engine, adds one of its own with
+``python -m tests.durable.test_upgrade``. The engine makes other tables on Python 3.12 and newer:
+each Python takes up here what the others have left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +36,6 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/outbox.db"
 
 
-@pytest.mark.durable
 async def test_what_an_older_release_has_queued_is_brought_to_its_end(
     written: str, working: Working, server: LocalSymbl
 ) -> None:
@@ -104,5 +105,6 @@ async def write() -> str:
 
 
 if __name__ == "__main__":
-    name = f"written_by_dbos_{version('dbos').replace('.', '_')}.sql"
+    on = f"dbos_{version('dbos')}_python_{sys.version_info[0]}_{sys.version_info[1]}"
+    name = f"written_by_{on.replace('.', '_')}.sql"
     (HERE / name).write_text(asyncio.run(write()), "utf-8")

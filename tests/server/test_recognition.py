@@ -233,7 +233,7 @@ def test_the_worker_says_which_package_is_missing():
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 2
-    assert "pip install 'symbl-aio[asr]'" in answers[0]["error"]
+    assert "pip install '.[asr]' in a checkout of symbl-aio" in answers[0]["error"]
     assert "/secret" not in done.stdout
 
 

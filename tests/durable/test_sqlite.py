@@ -1,0 +1,100 @@
+"""An outbox works in a file, whichever SQLite this Python was built with."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from symbl_aio import ConfigurationError, Credentials, Text
+from symbl_aio.durable import Outbox, Worker, migrate
+from symbl_aio.durable.sqlite import check_version
+from symbl_aio.durable.tables import Database
+from symbl_aio.testing import LocalSymbl
+from tests.durable.conftest import Working, said
+
+
+def test_each_connection_knows_the_time_in_milliseconds(sqlite_database: str):
+    database = Database(sqlite_database)
+    # The engine underneath makes its own connections, from the URL alone.
+    for engine in (database.engine, sa.create_engine(database.url)):
+        with engine.connect() as connection:
+            asked = "select unixepoch('subsec'), typeof(unixepoch('subsec') * 1000)"
+            now, kind = connection.exec_driver_sql(asked).one()
+        assert kind == "real"
+        assert now == pytest.approx(time.time(), abs=10)
+        assert round(now * 1000) == now * 1000
+        engine.dispose()
+    database.close()
+
+
+def test_the_clock_is_no_part_of_a_name(sqlite_database: str):
+    database = Database(sqlite_database)
+
+    assert f"sqlite:///{database.name}" == sqlite_database
+    assert f"sqlite:///{database.file}" == sqlite_database
+    assert "plugin" not in repr(database)
+    database.close()
+
+
+# A file whose tables were made under Python 3.12 or newer, and so ask for ``subsec`` themselves.
+FOREIGN = re.compile(r"\(strftime\('%s', *'now'\) \* 1000\)")
+
+
+async def test_a_file_made_by_a_newer_python_is_worked_on(
+    tmp_path: Path, server: LocalSymbl, working: Working
+):
+    await migrate(f"sqlite:///{tmp_path}/made.db")
+    made = sqlite3.connect(tmp_path / "made.db")
+    script = FOREIGN.sub("(unixepoch('subsec') * 1000)", "\n".join(made.iterdump()))
+    made.close()
+    assert script.count("unixepoch('subsec')") >= 10
+    file = sqlite3.connect(tmp_path / "outbox.db")
+    file.executescript(script)
+    file.close()
+    url = f"sqlite:///{tmp_path}/outbox.db"
+
+    async with Outbox(url) as outbox, working(database=url):
+        await outbox.submit(Text("Hello."), key="monday")
+        assert (await outbox.result("monday", timeout=20)).ok
+    assert said(server) == ["Hello."]
+
+    file = sqlite3.connect(tmp_path / "outbox.db")
+    (created,) = file.execute("select created_at from workflow_status").fetchone()
+    file.close()
+    assert created / 1000 == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize("found", [(3, 7, 17), (3, 26, 0), (3, 34, 1)])
+def test_an_sqlite_that_is_too_old_is_refused_with_its_version(found: tuple[int, int, int]):
+    with pytest.raises(ConfigurationError, match=r"3\.35\.0 or newer") as refused:
+        check_version(found)
+
+    assert ".".join(map(str, found)) in str(refused.value)
+    assert "postgresql://" in str(refused.value)
+
+
+@pytest.mark.parametrize("found", [(3, 35, 0), (3, 40, 1), (3, 42, 0), (4, 0, 0)])
+def test_an_sqlite_that_has_what_is_needed_is_taken(found: tuple[int, int, int]):
+    check_version(found)
+
+
+async def test_it_is_refused_before_the_file_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    url = f"sqlite:///{tmp_path}/outbox.db"
+    credentials = Credentials("app", "secret")
+
+    with pytest.raises(ConfigurationError, match=r"is 3\.34\.1"):
+        Outbox(url)
+    with pytest.raises(ConfigurationError, match=r"is 3\.34\.1"):
+        Worker(url, credentials)
+    with pytest.raises(ConfigurationError, match=r"is 3\.34\.1"):
+        await migrate(url)
+    assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
