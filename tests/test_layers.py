@@ -17,10 +17,21 @@ SOURCE = Path(__file__).parents[1] / ROOT
 
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "_exports", "_fields", "_waiting", "models", "options", "drafts", "config"),
+    (
+        "errors",
+        "_environment",
+        "_exports",
+        "_fields",
+        "_proxies",
+        "_waiting",
+        "models",
+        "options",
+        "drafts",
+        "config",
+    ),
     ("media", "job", "events", "transcripts"),
     ("_core",),
-    ("_io.transport", "_io.sources"),
+    ("_io.transport", "_io.sources", "_io.faults", "_io.routes"),
     ("_io.auth",),
     ("_io.api",),
     ("account", "reading", "bookmarks", "everything", "listing", "management"),

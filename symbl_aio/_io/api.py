@@ -167,11 +167,10 @@ class Api:
             sending = body() if body is not None else None
             try:
                 answer = await self._transport.send(call, headers, sending)
-            except UntrustedServerError:
-                raise
             except (TransportError, UploadStalledError) as fault:
                 sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
-                verdict, error = on_fault(sent, purpose), fault
+                final = isinstance(fault, TransportError) and fault.final
+                verdict, error = on_fault(sent, purpose, final=final), fault
             except DecodeError as fault:  # larger than will be read
                 if purpose == "read":
                     raise
@@ -222,7 +221,8 @@ class Api:
             raise
         except TransportError as error:
             # How far *this* request got says nothing of the one that waits for the token.
-            raise TransportError(f"no token could be had: {error}", "no") from error
+            message = f"no token could be had: {error}"
+            raise TransportError(message, "no", final=error.final) from error
         value, expires_in = wire.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
@@ -238,7 +238,7 @@ class Api:
 
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
         """Give the error that an answer is, without the secrets that it may repeat."""
-        secrets = [token or "", self._secret]
+        secrets = [token or "", self._secret, *self._transport.secrets]
         for url in call.urls:
             secrets.extend(secrets_of(url))
         # Cut only once all are struck out, or half of one may be left.
