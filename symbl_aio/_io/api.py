@@ -42,6 +42,7 @@ from symbl_aio.errors import (
 
 _LOG = logging.getLogger("symbl_aio")
 _ERROR_BODY: Final = 4096
+_EXCERPT: Final = 200
 _LOOKED_THROUGH: Final = 2**20
 
 
@@ -242,10 +243,15 @@ class Api:
         for url in call.urls:
             secrets.extend(secrets_of(url))
         # Cut only once all are struck out, or half of one may be left.
-        message, body = (
-            strike(text[:_LOOKED_THROUGH], secrets)[:_ERROR_BODY]
-            for text in (wire.error_message(answer), answer.text)
+        message, excerpt, body = (
+            strike(text[:_LOOKED_THROUGH], secrets)[:most]
+            for text, most in (
+                (wire.error_message(answer), _ERROR_BODY),
+                (wire.error_excerpt(answer), _EXCERPT),
+                (answer.text, _ERROR_BODY),
+            )
         )
+        message = message or excerpt
         return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:

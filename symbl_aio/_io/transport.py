@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from time import perf_counter
@@ -45,12 +46,10 @@ is used again, which would make a small submission ambiguous; a new one costs le
 
 _PIECE: Final = 256 * 1024
 
-_CHARSETS: Final = frozenset(
-    "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be "
-    "ascii iso8859-1 iso8859-15 cp1252".split()
-)
-"""What JSON and the pages of gateways come in. Of the other charsets that Python knows, some
-are none (hex), and decoding one (punycode) takes the square of the time."""
+_CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
+"""What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
+bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
+(punycode) takes the square of the time."""
 
 
 class ReplayRefusedError(Exception):
@@ -378,8 +377,18 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
 
 
 def _text(raw: bytes, charset: str | None) -> str:
-    try:
-        known = codecs.lookup(charset or "utf-8").name
-    except (LookupError, ValueError):
-        known = ""
-    return raw.decode(known if known in _CHARSETS else "utf-8", errors="replace")
+    # A byte order mark, and the zeros of UTF-16 and UTF-32, prove more than a header does.
+    charsets = [json.detect_encoding(raw)]
+    if charsets == ["utf-8"]:
+        try:
+            named = codecs.lookup(charset or "utf-8").name
+        except (LookupError, ValueError):
+            named = ""
+        if named in _CHARSETS:
+            charsets.insert(0, named)
+    for known in charsets:
+        try:
+            return raw.decode(known)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode(charsets[0], errors="replace")
