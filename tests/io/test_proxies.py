@@ -347,6 +347,7 @@ async def test_a_borrowed_session_keeps_its_own_proxy(monkeypatch, connect, prox
             connect("https://api.invalid", session=session, proxy=proxy.base_url)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 async def test_a_session_with_an_auth_of_its_own_is_refused_at_the_start(connect):
     auth = aiohttp.BasicAuth("me", "hush")
     async with aiohttp.ClientSession(auth=auth) as session:
