@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
+from symbl_aio import _environment
 from symbl_aio._fields import is_text, is_web_url, required_strings
+from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
 from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
 
-_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+
+def _label(instance: object, attribute: Any, value: object) -> str:
+    return _environment.label(type(instance), attribute.name, value)
 
 
 def _positive(instance: object, attribute: Any, value: object) -> None:
@@ -29,7 +32,7 @@ def _positive(instance: object, attribute: Any, value: object) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigurationError(
-            f"{type(instance).__name__}.{attribute.name} is {value!r}; give a number above 0"
+            f"{_label(instance, attribute, value)} is {value!r}; give a number above 0"
         )
 
 
@@ -38,7 +41,7 @@ def _count(instance: object, attribute: Any, value: object) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(
-            f"{type(instance).__name__}.{attribute.name} is {value!r}; give a whole number above 0"
+            f"{_label(instance, attribute, value)} is {value!r}; give a whole number above 0"
         )
 
 
@@ -234,7 +237,7 @@ class Lanes:
 
 
 def _networks(instance: object, attribute: Any, value: object) -> None:
-    name = f"{type(instance).__name__}.{attribute.name}"
+    name = _label(instance, attribute, value)
     remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
     if not isinstance(value, tuple):
         raise ConfigurationError(f"{name} is a {type(value).__name__}; {remedy}")
@@ -247,25 +250,24 @@ def _networks(instance: object, attribute: Any, value: object) -> None:
             raise ConfigurationError(f"{name}: {error}; {remedy}") from None
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _origin(value: str | None) -> str | None:
     return value.rstrip("/") if isinstance(value, str) else value
+
+
+def _labs_of_environment(config: Config) -> str | None:
+    # SYMBL_LABS_URL belongs to the host that the environment names. Beside a host that the
+    # code names, its token would be sent to a stranger.
+    host = _environment.get("base_url", "str") or DEFAULT_BASE_URL
+    labs: str | None = _environment.get("labs_url", "str")
+    return labs if config.base_url == _origin(host) else None
 
 
 @frozen
 class Config:
     """All settings of one client.
 
-    ``base_url``: the origin of the API, such as ``http://127.0.0.1:8080``; without it
-    ``SYMBL_BASE_URL``, else the vendor's host. Plain ``http`` is taken only for
+    ``base_url``: the origin of the API, such as ``http://127.0.0.1:8080``; by default the
+    vendor's host. Plain ``http`` is taken only for
     loopback unless ``allow_http`` is set. ``auth_header``: ``"Authorization"``
     (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
     ``chunk_size``: bytes read from disk at a time; an upload keeps a few times as many in
@@ -283,25 +285,64 @@ class Config:
     bring polls forward, and help to settle a submission of unknown outcome. The secret is
     shared by all workers that may be called. ``webhook_networks``: addresses and networks
     (``192.0.2.0/24``) that ``WebhookReceiver.allows`` lets in; none here lets all in.
+
+    ``proxy``: the URL of an HTTP proxy for every request, with ``user:password@`` if it
+    wants them. ``ca_file``: a file of CA certificates (PEM) that are trusted instead of
+    the system's. ``trust_env``: where those two are left out, obey ``HTTPS_PROXY``,
+    ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``;
+    loopback is never sent through a proxy of the environment. ``~/.netrc`` is never read.
+    A borrowed session keeps its own proxy and certificates.
+
+    A setting that is left out is read from its environment variable, ``SYMBL_`` and its
+    name in capitals (``SYMBL_ALLOW_HTTP=1``, ``SYMBL_LIMITS_JOBS=14``), when the value is
+    made; an argument wins. A group such as ``limits=Limits(...)`` is taken whole.
+    ``SYMBL_LABS_URL`` counts only beside the host that the environment names.
     """
 
     base_url: str = field(
-        factory=lambda: os.environ.get("SYMBL_BASE_URL") or DEFAULT_BASE_URL, converter=_origin
+        default=_environment.default("base_url", "str", DEFAULT_BASE_URL), converter=_origin
     )
-    labs_url: str | None = field(default=None, converter=_origin)
-    allow_http: bool = False
-    auth_header: Literal["Authorization", "x-api-key"] = "Authorization"
-    timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
-    polls: Polls = field(factory=Polls, validator=_of_type(Polls))
-    retries: Retries = field(factory=Retries, validator=_of_type(Retries))
-    limits: Limits = field(factory=Limits, validator=_of_type(Limits))
-    lanes: Lanes = field(factory=Lanes, validator=_of_type(Lanes))
-    tracker_paths: Literal["2022", "2024"] = "2022"
-    chunk_size: int = field(default=3 * 2**19, validator=_count)
-    webhook_base_url: str | None = field(default=None, repr=False)
-    webhook_secret: str | None = field(default=None, repr=False)
+    labs_url: str | None = field(
+        default=Factory(_labs_of_environment, takes_self=True), converter=_origin
+    )
+    allow_http: bool = field(
+        default=_environment.default("allow_http", "bool", False), validator=_of_type(bool)
+    )
+    auth_header: Literal["Authorization", "x-api-key"] = field(
+        default=_environment.default("auth_header", "str", "Authorization")
+    )
+    timeouts: Timeouts = field(
+        default=_environment.group("timeouts", Timeouts), validator=_of_type(Timeouts)
+    )
+    polls: Polls = field(default=_environment.group("polls", Polls), validator=_of_type(Polls))
+    retries: Retries = field(
+        default=_environment.group("retries", Retries), validator=_of_type(Retries)
+    )
+    limits: Limits = field(default=_environment.group("limits", Limits), validator=_of_type(Limits))
+    lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=_of_type(Lanes))
+    tracker_paths: Literal["2022", "2024"] = field(
+        default=_environment.default("tracker_paths", "str", "2022")
+    )
+    chunk_size: int = field(
+        default=_environment.default("chunk_size", "int", 3 * 2**19), validator=_count
+    )
+    webhook_base_url: str | None = field(
+        default=_environment.default("webhook_base_url", "str", None), repr=False
+    )
+    webhook_secret: str | None = field(
+        default=_environment.default("webhook_secret", "str", None), repr=False
+    )
     webhook_networks: tuple[str, ...] = field(
-        default=(), converter=required_strings, validator=_networks
+        default=_environment.default("webhook_networks", "tuple[str, ...]", ()),
+        converter=required_strings,
+        validator=_networks,
+    )
+    proxy: str | None = field(default=_environment.default("proxy", "str", None), repr=False)
+    ca_file: str | os.PathLike[str] | None = field(
+        default=_environment.default("ca_file", "str", None)
+    )
+    trust_env: bool = field(
+        default=_environment.default("trust_env", "bool", True), validator=_of_type(bool)
     )
 
     def __attrs_post_init__(self) -> None:
@@ -309,16 +350,30 @@ class Config:
         if self.labs_url is not None:
             self._check_origin("labs_url", self.labs_url)
         self._check_webhooks()
+        if self.proxy is not None:
+            parse_proxy(self._name("proxy"), self.proxy)
+        file: object = self.ca_file
+        if file is not None and not (isinstance(file, str | os.PathLike) and os.fspath(file)):
+            raise ConfigurationError(
+                "Config.ca_file is not a path; give that of a file with CA certificates (PEM)"
+            )
         if self.tracker_paths not in ("2022", "2024"):
             raise ConfigurationError(
-                f'Config.tracker_paths is {self.tracker_paths!r}; give "2022" or "2024"'
+                f'{self._name("tracker_paths")} is {self.tracker_paths!r}; give "2022" or "2024"'
             )
         if self.auth_header not in ("Authorization", "x-api-key"):
             raise ConfigurationError(
-                f'Config.auth_header is {self.auth_header!r}; give "Authorization" or "x-api-key"'
+                f"{self._name('auth_header')} is {self.auth_header!r}; "
+                'give "Authorization" or "x-api-key"'
             )
         if self.chunk_size < 2**16:
-            raise ConfigurationError("Config.chunk_size is below 65536 bytes; give 2**20 or more")
+            raise ConfigurationError(
+                f"{self._name('chunk_size')} is below 65536 bytes; give 1048576 or more"
+            )
+
+    def _name(self, setting: str) -> str:
+        """Return what errors call a setting: the variable, when its value came from there."""
+        return _environment.label(type(self), setting, getattr(self, setting))
 
     @property
     def labs_origin(self) -> str:
@@ -329,46 +384,58 @@ class Config:
 
     def _check_origin(self, name: str, value: str) -> None:
         # The value itself is not printed: it may carry a password.
+        called = self._name(name)
         remedy = "give an origin such as https://api.example.com or http://127.0.0.1:8080"
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
         except (ValueError, TypeError, AttributeError):
-            raise ConfigurationError(f"Config.{name} is not a URL; {remedy}") from None
+            raise ConfigurationError(f"{called} is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(f"Config.{name} is not an http(s) URL; {remedy}")
+            raise ConfigurationError(f"{called} is not an http(s) URL; {remedy}")
         # Compared with what it was made of: a lone "?" or "@" leaves no other trace.
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
-        if origin != value.lower() or not _HOST_AND_PORT.fullmatch(parts.netloc):
+        if origin != value.lower() or not HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
-                f"Config.{name} holds more than an origin (no path, query or user); {remedy}"
+                f"{called} holds more than an origin (no path, query or user); {remedy}"
             )
-        if parts.scheme == "http" and not self.allow_http and not _is_loopback(host):
+        if parts.scheme == "http" and not self.allow_http and not is_loopback(host):
+            insist = "allow_http=True"
+            if called == _environment.variable(name):
+                insist = f"{_environment.variable('allow_http')}=1"
             raise ConfigurationError(
-                f"Config.{name} is plain http to {host}, which would show the token to the "
-                "network; use https, or set allow_http=True if you mean it"
+                f"{called} is plain http to {host}, which would show the token to the "
+                f"network; use https, or set {insist} if you mean it"
             )
 
     def _check_webhooks(self) -> None:
         url, secret = self.webhook_base_url, self.webhook_secret
         if secret is not None and not (secret and is_text(secret)):
             raise ConfigurationError(
-                "Config.webhook_secret is not a non-empty string that UTF-8 can encode; give a "
-                "secret that all workers share, such as secrets.token_urlsafe()"
+                f"{self._name('webhook_secret')} is not a non-empty string that UTF-8 can encode; "
+                "give a secret that all workers share, such as secrets.token_urlsafe()"
             )
         if url is None:
             return
         if not url or not is_web_url(url) or "?" in url or "#" in url:
             raise ConfigurationError(
-                "Config.webhook_base_url is not an http(s) URL without a query; give the address "
-                "under which this service takes webhooks"
+                f"{self._name('webhook_base_url')} is not an http(s) URL without a query; "
+                "give the address under which this service takes webhooks"
             )
         if secret is None:
+            address, secret_is = self._name("webhook_base_url"), "Config.webhook_secret"
+            if address == _environment.variable("webhook_base_url"):
+                secret_is = _environment.variable("webhook_secret")
             raise ConfigurationError(
-                "Config.webhook_secret is missing; with webhook_base_url give a secret that all "
+                f"{secret_is} is missing; with {address} give a secret that all "
                 "workers share, such as secrets.token_urlsafe()"
             )
 
     def evolve(self, **changes: object) -> Config:
-        """Return a copy with some settings changed, checked again."""
+        """Return a copy with some settings changed, checked again.
+
+        Given another ``base_url``, a ``labs_url`` of the environment is left behind.
+        """
+        if "base_url" in changes and self._name("labs_url") == _environment.variable("labs_url"):
+            changes.setdefault("labs_url", None)
         return evolve(self, **changes)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 Sent: TypeAlias = Literal["no", "partial", "maybe", "yes"]
 """How far a request got before it failed.
 
-``"no"``: nothing left this machine. ``"partial"``: the last byte of the body was
+``"no"``: nothing left for the server. ``"partial"``: the last byte of the body was
 never handed over, so the message is provably incomplete. ``"maybe"``: all of it
 was handed over and no complete answer came. ``"yes"``: an HTTP status came.
 """
@@ -118,15 +118,23 @@ class DecodeError(SymblError):
 
 
 class TransportError(SymblError):
-    """The exchange broke before an HTTP status came. ``sent`` says how far it got."""
+    """The exchange broke before an HTTP status came. ``sent`` says how far it got.
 
-    def __init__(self, message: str, sent: Sent) -> None:
+    ``final``: trying again changes nothing, so nothing was tried again: a proxy that wants
+    a password, an answer whose headers cannot be read, a session that cannot be used.
+    """
+
+    def __init__(self, message: str, sent: Sent, *, final: bool = False) -> None:
         super().__init__(message)
         self.sent = sent
+        self.final = final
 
 
 class UntrustedServerError(TransportError):
-    """The server's certificate does not verify. Nothing was sent, and nothing is tried again."""
+    """The server's certificate does not verify, and the message says why.
+
+    Nothing was sent, and nothing is tried again.
+    """
 
 
 class AmbiguousSubmissionError(TransportError):

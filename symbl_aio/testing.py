@@ -7,8 +7,9 @@ place of sleeping and hoping.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Literal, TypedDict, Unpack
+from typing import Final, Literal, TypedDict, Unpack
 
 from symbl_aio import (
     Config,
@@ -40,6 +41,18 @@ class Settings(TypedDict, total=False):
     webhook_base_url: str | None
     webhook_secret: str | None
     webhook_networks: tuple[str, ...]
+    proxy: str | None
+    ca_file: str | os.PathLike[str] | None
+    trust_env: bool
+
+
+_NOTHING_ELSEWHERE: Final[Settings] = {
+    "proxy": None,
+    "ca_file": None,
+    "trust_env": False,
+    "webhook_base_url": None,
+    "webhook_secret": None,
+}
 
 
 class LocalSymbl(LocalServer):
@@ -55,7 +68,12 @@ class LocalSymbl(LocalServer):
     def client(
         self, *, observers: Sequence[Observer] = (), **config: Unpack[Settings]
     ) -> SymblClient:
-        """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``."""
+        """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
+
+        No proxy, certificate or webhook address of the environment counts: they are for the
+        server that it names.
+        """
+        config = {**_NOTHING_ELSEWHERE, **config}
         return SymblClient(
             Credentials(self.app_id, self.app_secret),
             config=Config(base_url=self.base_url, **config),

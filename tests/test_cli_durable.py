@@ -36,7 +36,7 @@ def shell(server: LocalSymbl, url: str) -> Shell:
     return Shell(
         SYMBL_BASE_URL=server.base_url,
         SYMBL_AIO_DATABASE=url,
-        SYMBL_AIO_WEBHOOK_SECRET=SECRET,
+        SYMBL_WEBHOOK_SECRET=SECRET,
         **CREDENTIALS,
     )
 
@@ -128,7 +128,7 @@ async def test_webhooks_need_a_secret_which_only_the_environment_may_hold(server
     ended = await shell.run("worker", "--webhook-base-url", "https://example.com/hooks")
 
     assert (ended.code, ended.out) == (2, "")
-    assert "SYMBL_AIO_WEBHOOK_SECRET" in ended.err
+    assert "SYMBL_WEBHOOK_SECRET" in ended.err
 
 
 # jobs

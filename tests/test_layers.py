@@ -19,8 +19,10 @@ SOURCE = Path(__file__).parents[1] / ROOT
 LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "errors",
+        "_environment",
         "_exports",
         "_fields",
+        "_proxies",
         "_threads",
         "_waiting",
         "models",
@@ -30,7 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("media", "job", "events", "transcripts"),
     ("_core",),
-    ("_io.names", "_io.transport", "_io.sources"),
+    ("_io.transport", "_io.sources", "_io.faults", "_io.names", "_io.routes"),
     ("_io.auth",),
     ("_io.api",),
     ("account", "reading", "bookmarks", "everything", "listing", "management"),

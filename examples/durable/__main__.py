@@ -123,7 +123,7 @@ async def demo(database: str, directory: Path, console: Console) -> int:
     columns = (TextColumn("        completed"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     story = Story(console, bar, time.monotonic())
-    os.environ["SYMBL_AIO_WEBHOOK_SECRET"] = secret = secrets.token_urlsafe()
+    os.environ["SYMBL_WEBHOOK_SECRET"] = secret = secrets.token_urlsafe()
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(Outbox(database, webhook_secret=secret))
         server = await Child.start("examples.durable.server", JOB_SECONDS, ANSWER_SECONDS)

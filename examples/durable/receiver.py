@@ -13,7 +13,7 @@ from symbl_aio.durable import Outbox
 
 
 async def main(database: str) -> None:
-    async with Outbox(database, webhook_secret=os.environ["SYMBL_AIO_WEBHOOK_SECRET"]) as outbox:
+    async with Outbox(database, webhook_secret=os.environ["SYMBL_WEBHOOK_SECRET"]) as outbox:
 
         async def hear(call: web.Request) -> web.Response:
             nonce, mark = call.match_info["nonce"], call.match_info["mark"]

@@ -66,11 +66,14 @@ def on_status(
     return verdict
 
 
-def on_fault(sent: Sent, purpose: Purpose) -> Verdict:
-    """Judge an exchange that gave no status, by how far it got."""
+def on_fault(sent: Sent, purpose: Purpose, *, final: bool = False) -> Verdict:
+    """Return the verdict on an exchange that gave no status, by how far it got.
+
+    ``final``: trying again changes nothing.
+    """
     if purpose == "submission" and sent in ("maybe", "yes"):
         return Verdict.AMBIGUOUS
-    return Verdict.RETRY
+    return Verdict.RAISE if final else Verdict.RETRY
 
 
 class Attempts:

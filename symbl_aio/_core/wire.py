@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
+from html import unescape
 from typing import Any
 
 import attrs
@@ -32,6 +34,8 @@ from symbl_aio.options import MediaOptions, Options, wire_name
 
 _NO_OPTIONS = MediaOptions()
 _JSON_HEADERS = (("Content-Type", "application/json"),)
+_PADDING = "\ufeff\0 \t\r\n"
+_MESSAGES = ("message", "error", "detail", "error_description", "title")
 
 
 @frozen
@@ -44,9 +48,13 @@ class Answer:
     elapsed: float = 0.0
 
     def json(self) -> JSON:
-        """Decode the text. Raises ``DecodeError``, whatever is wrong with it."""
+        """Decode the text. Raises ``DecodeError``, whatever is wrong with it.
+
+        Padding is no fault: byte order marks and zeros around the JSON, nor is a line break
+        within one of its strings.
+        """
         try:
-            value: JSON = json.loads(self.text)
+            value: JSON = json.loads(self.text.strip(_PADDING), strict=False)
         except (ValueError, RecursionError) as error:
             raise DecodeError(f"the answer is not JSON: {error}", self.text) from None
         return value
@@ -229,13 +237,33 @@ def decode_token(answer: Answer) -> tuple[str, float | None]:
 
 
 def error_message(answer: Answer) -> str:
-    """Give the server's own words about an error, empty if it has none (Errors page).
+    """Return the server's own words about an error, empty if it has none (Errors page).
 
-    Never raises: gateways answer with HTML, or with nothing.
+    Never raises: gateways answer with other keys, as ``{"error": {"message": …}}``.
     """
     try:
         value = answer.json()
     except DecodeError:
         return ""
-    message = value.get("message") if isinstance(value, Mapping) else None
-    return message if isinstance(message, str) else ""
+    for _ in range(2):
+        if not isinstance(value, Mapping):
+            break
+        found = [value[key] for key in _MESSAGES if value.get(key)]
+        value = found[0] if found else None
+    return value if isinstance(value, str) else ""
+
+
+def error_excerpt(answer: Answer) -> str:
+    """Return what an error page says that is not JSON: its title if it is HTML, else its text.
+
+    On one line, without control characters. Never raises.
+    """
+    text = answer.text.strip(_PADDING)
+    if not text or text[0] in "{[":
+        return ""
+    if text[0] == "<":
+        lower = text.lower()
+        start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
+        end = lower.find("</title", start)
+        text = unescape(re.sub(r"<[^<>]*>", " ", text[start:end] if start and end > 0 else text))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -47,6 +47,7 @@ from symbl_aio.errors import (
 
 _LOG = logging.getLogger("symbl_aio")
 _ERROR_BODY: Final = 4096
+_EXCERPT: Final = 200
 _LOOKED_THROUGH: Final = 2**20
 
 T = TypeVar("T")
@@ -174,11 +175,10 @@ class Api:
             sending = body() if body is not None else None
             try:
                 answer = await self._transport.send(call, headers, sending)
-            except UntrustedServerError:
-                raise
             except (TransportError, UploadStalledError, FileUnavailableError) as fault:
                 sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
-                verdict, error = on_fault(sent, purpose), fault
+                final = isinstance(fault, TransportError) and fault.final
+                verdict, error = on_fault(sent, purpose, final=final), fault
             except DecodeError as fault:  # larger than will be read
                 if purpose == "read":
                     raise
@@ -228,7 +228,8 @@ class Api:
             raise
         except TransportError as error:
             # How far *this* request got says nothing of the one that waits for the token.
-            raise TransportError(f"no token could be had: {error}", "no") from error
+            message = f"no token could be had: {error}"
+            raise TransportError(message, "no", final=error.final) from error
         value, expires_in = wire.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
@@ -264,14 +265,19 @@ class Api:
 
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
         """Give the error that an answer is, without the secrets that it may repeat."""
-        secrets = [token or "", self._secret]
+        secrets = [token or "", self._secret, *self._transport.secrets]
         for url in call.urls:
             secrets.extend(secrets_of(url))
         # Cut only once all are struck out, or half of one may be left.
-        message, body = (
-            strike(text[:_LOOKED_THROUGH], secrets)[:_ERROR_BODY]
-            for text in (wire.error_message(answer), answer.text)
+        message, excerpt, body = (
+            strike(text[:_LOOKED_THROUGH], secrets)[:most]
+            for text, most in (
+                (wire.error_message(answer), _ERROR_BODY),
+                (wire.error_excerpt(answer), _EXCERPT),
+                (answer.text, _ERROR_BODY),
+            )
         )
+        message = message or excerpt
         return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -283,9 +289,9 @@ class Api:
         while True:
             try:
                 return await work()
-            except UntrustedServerError:
-                raise
             except (TransportError, UploadStalledError, FileUnavailableError) as error:
+                if isinstance(error, TransportError) and error.final:
+                    raise
                 await self._pause(attempts, error, None)
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import os
-import socket
+import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from time import perf_counter
 from typing import Final
@@ -23,9 +23,13 @@ import aiohttp
 from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
+from symbl_aio import _environment
 from symbl_aio._core.wire import Answer, Call
+from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.names import Resolver
+from symbl_aio._io.routes import proxy_for, trusted
 from symbl_aio._io.sources import Chunk
+from symbl_aio._proxies import Proxy
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     ConfigurationError,
@@ -44,18 +48,10 @@ is used again, which would make a small submission ambiguous; a new one costs le
 
 _PIECE: Final = 256 * 1024
 
-_CHARSETS: Final = frozenset(
-    "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be "
-    "ascii iso8859-1 iso8859-15 cp1252".split()
-)
-"""What JSON and the pages of gateways come in. Of the other charsets that Python knows, some
-are none (hex), and decoding one (punycode) takes the square of the time."""
-
-_NEVER_CONNECTED = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientProxyConnectionError,
-)
+_CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
+"""What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
+bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
+(punycode) takes the square of the time."""
 
 
 class ReplayRefusedError(Exception):
@@ -172,28 +168,63 @@ class Transport:
             total=None, sock_connect=config.timeouts.connect, sock_read=None
         )
         self._resolver: Resolver | None = None
+        self._proxies: dict[str, Proxy | None] = {}
         self._reads: aiohttp.ClientSession
         self._submissions: aiohttp.ClientSession
 
     def open(self) -> None:
-        """Make the connection pools; nothing connects yet."""
+        """Make the connection pools; nothing connects yet.
+
+        Raises ``ConfigurationError`` for a session, a proxy or certificates that cannot be
+        used.
+        """
         self._clock = asyncio.get_running_loop().time
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ConfigurationError("session is closed; pass an open aiohttp.ClientSession")
+            self._check_borrowed(self._borrowed)
             self._reads = self._submissions = self._borrowed
             return
+        config = self._config
+        origins = (config.base_url, self._labs)
+        self._proxies = {origin: proxy_for(config, origin) for origin in origins}
+        proxies = [proxy.url for proxy in self._proxies.values() if proxy is not None]
+        trust = trusted(config, *origins, *proxies)
         # Where aiodns is installed, aiohttp asks through it, and needs no thread.
         if DefaultResolver is ThreadedResolver:
             self._resolver = Resolver()
-        self._reads = self._pool(keepalive=15.0)
-        self._submissions = self._pool(keepalive=SUBMISSION_KEEPALIVE)
+        self._reads = self._pool(trust, keepalive=15.0)
+        self._submissions = self._pool(trust, keepalive=SUBMISSION_KEEPALIVE)
 
-    def _pool(self, keepalive: float) -> aiohttp.ClientSession:
+    def _check_borrowed(self, session: aiohttp.ClientSession) -> None:
+        config = self._config
+        if session.auth is not None and config.auth_header == "Authorization":
+            raise ConfigurationError(
+                "session has an auth of its own, which aiohttp does not send beside the client's "
+                "Authorization; make the session without auth"
+            )
+        for setting in ("proxy", "ca_file"):
+            name = f"Config.{setting}"
+            value = getattr(config, setting)
+            # That of the environment is for all clients, those with a session excepted.
+            if value is not None and _environment.label(Config, setting, value) == name:
+                raise ConfigurationError(
+                    f"{name} is set beside a session, which brings its own; give it to the session"
+                )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What a proxy may repeat in its answers, and nobody may see."""
+        proxies = self._proxies.values()
+        return tuple(secret for proxy in proxies if proxy is not None for secret in proxy.secrets)
+
+    def _pool(self, trust: ssl.SSLContext | bool, keepalive: float) -> aiohttp.ClientSession:
+        # Without trust_env, which would read ~/.netrc, in a thread, and lay its password
+        # over the client's token.
         return aiohttp.ClientSession(
             # How much runs at once is decided by the governor and the poll budget.
             connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=keepalive, resolver=self._resolver
+                limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -258,9 +289,16 @@ class Transport:
         sent_headers.update(call.headers)
         if body is not None:
             sent_headers["Content-Length"] = str(body.size)
+        origin = self._labs if call.labs else self._config.base_url
+        proxy = self._proxies.get(origin)
+        to_proxy: dict[str, str] = {}
+        if proxy is not None and proxy.authorization is not None:
+            # In the CONNECT of a tunnel; without one the request itself is the proxy's.
+            tunnel = origin.lower().startswith("https:")
+            (to_proxy if tunnel else sent_headers)["Proxy-Authorization"] = proxy.authorization
         async with session.request(
             call.method,
-            URL((self._labs if call.labs else self._config.base_url) + call.target, encoded=True),
+            URL(origin + call.target, encoded=True),
             data=body,
             headers=sent_headers,
             # aiohttp would name a content type of its own, which the API refuses for audio.
@@ -268,7 +306,11 @@ class Transport:
             allow_redirects=False,
             raise_for_status=False,  # whatever a borrowed session does elsewhere
             timeout=self._connecting,
+            proxy=None if proxy is None else proxy.url,
+            proxy_headers=to_proxy or None,
         ) as response:
+            if response.status == 407 and proxy is not None:
+                raise _RefusedByProxyError
             raw = await self._read_capped(response)
             if body is not None and not body.complete:
                 # An early refusal: the rest of the body must not go on this connection.
@@ -307,49 +349,56 @@ class Transport:
         where = f"{call.method} {call.path}"
         if body is not None and body.error is not None:
             return body.error
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return UntrustedServerError(f"{where}: {_describe(error)}", "no")
-        sent = _how_far(body, error)
         if isinstance(error, TimeoutError) and body is not None and not body.started:
             return TransportError(f"{where}: cannot connect (not in time)", "no")
+        proxy = self._proxies.get(self._labs if call.labs else self._config.base_url)
+        named = None if proxy is None else proxy.name
+        if isinstance(error, _RefusedByProxyError):
+            return _raised(where, refused_by_proxy(407, named), "no")
+        if isinstance(error, ReplayRefusedError):
+            # By aiohttp, when the connection dropped under an idempotent method.
+            error = aiohttp.ServerDisconnectedError()
+        fault = explain(error, named)
+        sent = _how_far(body, fault)
         if isinstance(error, TimeoutError) and body is not None and sent == "partial":
             who = "the body's source gave" if body.starved else "the server took"
             return UploadStalledError(
                 f"{where}: {who} no more of it for {self._config.timeouts.stall:g} s"
             )
-        return TransportError(f"{where}: {_describe(error)}", sent)
+        return _raised(where, fault, sent)
 
 
-def _how_far(body: Body | None, error: BaseException) -> Sent:
-    if isinstance(error, _NEVER_CONNECTED) and not (body is not None and body.started):
+class _RefusedByProxyError(Exception):
+    """A proxy answered 407 to a request that it was to pass on, and did not."""
+
+
+def _raised(where: str, fault: Fault, sent: Sent) -> TransportError:
+    if fault.untrusted:
+        return UntrustedServerError(f"{where}: {fault.text}", sent, final=True)
+    return TransportError(f"{where}: {fault.text}", sent, final=fault.final)
+
+
+def _how_far(body: Body | None, fault: Fault) -> Sent:
+    if not fault.connected and not (body is not None and body.started):
         return "no"
     if body is None:
         return "maybe"
     return "maybe" if body.complete else "partial"
 
 
-def _describe(error: BaseException) -> str:
-    # The text of aiohttp's own errors may hold the URL; the error number does not. The
-    # numbers of TLS and of the resolver are not those of the system.
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "the server's certificate does not verify"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "cannot connect (the TLS handshake failed)"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, socket.gaierror
-    ):
-        return "cannot connect (the host's name does not resolve)"
-    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
-    if isinstance(error, _NEVER_CONNECTED):
-        return f"cannot connect ({why or type(error).__name__})"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"the connection broke ({why or type(error).__name__})"
-
-
 def _text(raw: bytes, charset: str | None) -> str:
-    try:
-        known = codecs.lookup(charset or "utf-8").name
-    except (LookupError, ValueError):
-        known = ""
-    return raw.decode(known if known in _CHARSETS else "utf-8", errors="replace")
+    # A byte order mark, and the zeros of UTF-16 and UTF-32, prove more than a header does.
+    charsets = [json.detect_encoding(raw)]
+    if charsets == ["utf-8"]:
+        try:
+            named = codecs.lookup(charset or "utf-8").name
+        except (LookupError, ValueError):
+            named = ""
+        if named in _CHARSETS:
+            charsets.insert(0, named)
+    for known in charsets:
+        try:
+            return raw.decode(known)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode(charsets[0], errors="replace")

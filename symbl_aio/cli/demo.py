@@ -95,7 +95,15 @@ async def run(
         _announce(console, server, asr, given)
         client = SymblClient(
             Credentials("demo", "demo"),
-            config=Config(base_url=server.base_url, polls=EAGER),
+            config=Config(
+                base_url=server.base_url,
+                polls=EAGER,
+                # Those of the environment are for another server.
+                proxy=None,
+                trust_env=False,
+                webhook_base_url=None,
+                webhook_secret=None,
+            ),
         )
         async with client:
             first = client.submit(given[0].media)

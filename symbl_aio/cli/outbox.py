@@ -75,10 +75,10 @@ def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--webhook-base-url",
-    envvar="SYMBL_AIO_WEBHOOK_BASE_URL",
+    envvar="SYMBL_WEBHOOK_BASE_URL",
     show_envvar=True,
     metavar="URL",
-    help="Where the API reaches your webhooks; the secret is in SYMBL_AIO_WEBHOOK_SECRET.",
+    help="Where the API reaches your webhooks; the secret is in SYMBL_WEBHOOK_SECRET.",
 )
 def worker(
     database: str,

@@ -16,7 +16,7 @@ from symbl_aio import Config, ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, code_of, gravest
 from symbl_aio.cli.show import Show
 
-SECRET: Final = "SYMBL_AIO_WEBHOOK_SECRET"
+SECRET: Final = "SYMBL_WEBHOOK_SECRET"
 
 
 async def work(

@@ -47,7 +47,8 @@ class Outbox:
     ``database``: ``sqlite:///outbox.db``, or ``postgresql://user@host/name`` when several
     machines share the work; ``schema`` keeps two applications on one PostgreSQL apart. Any
     number of processes may have one; none sends anything, which is what a ``Worker`` does.
-    ``webhook_secret``: that of the workers, for ``webhook``.
+    ``webhook_secret``: that of the workers, for ``webhook``; without it
+    ``SYMBL_WEBHOOK_SECRET``.
 
     What is handed in is sent, in each conversation in the order of its handing in, once:
     after a crash an item is sent again only if it is certain that the server did not take
@@ -65,7 +66,10 @@ class Outbox:
         self, database: str, *, schema: str = SCHEMA, webhook_secret: str | None = None
     ) -> None:
         # Which says what is wrong with a secret.
-        self._secret = Config(webhook_secret=webhook_secret).webhook_secret
+        given = Config(webhook_base_url=None)
+        if webhook_secret is not None:
+            given = given.evolve(webhook_secret=webhook_secret)
+        self._secret = given.webhook_secret
         self._database = Database(database, schema)
         self._looking = Looking(self._database)
         self._client: DBOSClient | None = None

@@ -37,6 +37,9 @@ from symbl_aio.server.webhooks import Called, Webhooks
 
 logger = logging.getLogger("symbl_aio.server")
 
+_LONGEST_LINE = 1024 * 1024
+_LONGEST_FIELD = 64 * 1024
+
 
 class LocalServer:
     """A server that speaks the Symbl API, for one application (``app_id``, ``app_secret``).
@@ -168,7 +171,13 @@ class LocalServer:
         ).build()
         # Large reads: the default of 64 KiB pauses and resumes the socket all the time.
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=0.1, read_bufsize=1024 * 1024
+            app,
+            access_log=None,
+            shutdown_timeout=0.1,
+            read_bufsize=1024 * 1024,
+            # The parameters of a file stand in the query, trackers and all (API section 2).
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_FIELD,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)

@@ -50,7 +50,7 @@ async def test_the_service_of_the_guide_keeps_sends_and_hears(
     server: LocalSymbl, tmp_path: Path, monkeypatch
 ):
     sock, url = listening()
-    settings = {"SYMBL_BASE_URL": server.base_url, "SYMBL_AIO_WEBHOOK_SECRET": "s", **CREDENTIALS}
+    settings = {"SYMBL_BASE_URL": server.base_url, "SYMBL_WEBHOOK_SECRET": "s", **CREDENTIALS}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("SYMBL_AIO_DATABASE", raising=False)

@@ -13,8 +13,10 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from attrs import define, field, frozen
 
 from symbl_aio._io.api import Api
@@ -114,7 +116,9 @@ async def serve() -> AsyncIterator[Serve]:
     listening: list[asyncio.Server] = []
     tasks: set[asyncio.Task[None]] = set()
 
-    async def start(script: Script, *, tls: bool = False) -> RawServer:
+    async def start(
+        script: Script, *, tls: bool = False, certificate: trustme.LeafCert | None = None
+    ) -> RawServer:
         server = RawServer()
 
         async def connected(reader: Any, writer: Any) -> None:
@@ -131,7 +135,10 @@ async def serve() -> AsyncIterator[Serve]:
                 writer.close()
 
         context = None
-        if tls:
+        if certificate is not None:
+            tls, context = True, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+        elif tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(Path(__file__).parent / "untrusted.pem")
         accepting = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context, limit=2**20)
@@ -146,6 +153,82 @@ async def serve() -> AsyncIterator[Serve]:
     for task in list(tasks):
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class RawProxy(RawServer):
+    """An HTTP proxy over sockets: ``heads`` are what it was asked, CONNECT or whole URLs.
+
+    ``refusal``: the status that it answers instead. ``wants``: the credentials it asks for.
+    """
+
+    refusal: int | None = None
+    wants: str | None = None
+
+    async def script(self, exchange: Exchange) -> None:
+        while True:
+            head = await exchange.head()
+            if self.wants is not None and head.all("Proxy-Authorization") != [self.wants]:
+                return await exchange.answer(407, "<html><title>Log in</title></html>")
+            if self.refusal is not None:
+                return await exchange.answer(self.refusal)
+            url = urlsplit(head.target if "://" in head.target else f"//{head.target}")
+            reader, writer = await asyncio.open_connection(url.hostname, url.port)
+            try:
+                if head.method == "CONNECT":
+                    await exchange.raw(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    return await both_ways(exchange, reader, writer)
+                lines = [f"{name}: {value}" for name, value in head.headers]
+                path = head.target.split(url.netloc, 1)[1]
+                first = f"{head.method} {path} HTTP/1.1"
+                writer.write("\r\n".join([first, *lines, "", ""]).encode("latin-1"))
+                return await both_ways(exchange, reader, writer)
+            finally:
+                writer.close()
+
+
+async def both_ways(exchange: Exchange, reader: Any, writer: Any) -> None:
+    async def copy(source: Any, target: Any) -> None:
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+
+    copying = [
+        asyncio.ensure_future(copy(exchange.reader, writer)),
+        asyncio.ensure_future(copy(reader, exchange.writer)),
+    ]
+    try:
+        await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in copying:
+            task.cancel()
+        await asyncio.gather(*copying, return_exceptions=True)
+
+
+@pytest.fixture
+async def proxy(serve: Serve) -> RawProxy:
+    made = RawProxy()
+
+    async def script(exchange: Exchange) -> None:
+        made.connections += 1
+        exchange.server = made
+        await made.script(exchange)
+
+    made.base_url = (await serve(script)).base_url
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http", "https", "all", "no"):
+        for spelt in (f"{name}_proxy", f"{name}_proxy".upper()):
+            monkeypatch.delenv(spelt, raising=False)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 @pytest.fixture
