@@ -26,6 +26,7 @@ from symbl_aio.cli.follow import labels
 from symbl_aio.cli.screen import Screen, clean, size
 from symbl_aio.cli.show import Running
 from symbl_aio.testing import LocalSymbl
+from tests.names import CONTROLS, FILE_NAMES
 from tests.shell import CREDENTIALS, Shell
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +84,12 @@ def test_a_source_given_twice_is_told_apart():
 
 def test_text_of_a_server_cannot_steer_the_terminal():
     assert clean("all\x1b[2Jgood\r\n") == "all [2Jgood  "
+    assert clean("".join(CONTROLS)) == " " * len(CONTROLS)
+
+
+@pytest.mark.parametrize("name", FILE_NAMES)
+def test_what_people_write_is_shown_as_it_is(name):
+    assert clean(name) == name
 
 
 def test_sizes_are_written_for_people():

@@ -30,7 +30,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things.
-SHARED = {"durable": ("_core", "media", "models")}
+# What is a control character is one rule for what is sent, kept and shown.
+SHARED = {"cli": ("_fields",), "durable": ("_core", "_fields", "media", "models")}
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.

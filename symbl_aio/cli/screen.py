@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from symbl_aio import Job, JobEvent, Message, SymblError
+from symbl_aio._fields import is_control
 from symbl_aio.cli.show import Running
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ FULL_BAR: Final = "━" * 30
 
 def clean(text: str) -> str:
     """Make text of a server harmless: what it sends must not steer the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(" " if is_control(c) else c for c in text)
 
 
 def size(count: int) -> str:
