@@ -13,7 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from symbl_aio import Config, ConfigurationError, NotFoundError, durable
-from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, code_of, gravest
+from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
+from symbl_aio.cli.running import stop_signals
 from symbl_aio.cli.show import Show
 
 SECRET: Final = "SYMBL_AIO_WEBHOOK_SECRET"
@@ -49,7 +50,8 @@ async def work(
     )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = (signal.SIGINT, *stop_signals())
+    for number in ending:
         loop.add_signal_handler(number, stopped.set)
     quieten()
     await worker.start()
@@ -62,7 +64,7 @@ async def work(
         if asked.done():
             return OK
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
         for task in (asked, dead):
             task.cancel()
@@ -84,7 +86,7 @@ async def list_items(
         async for item in outbox.jobs(state=wanted, conversation=conversation):
             show.item(item)
         show.stock(await outbox.stats())
-    return OK
+    return OK if show.written else UNWRITTEN
 
 
 async def retry(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:
