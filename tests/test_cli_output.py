@@ -42,7 +42,7 @@ async def test_text_degrades_where_the_encoding_is_narrow(encoding, symbl, tmp_p
     shell = Shell(
         SYMBL_BASE_URL=symbl.base_url, PYTHONIOENCODING=encoding, PYTHONUTF8="0", **CREDENTIALS
     )
-    talk = tmp_path / "Gespräch 会議 \udcff.mp4"
+    talk = tmp_path / "talk 会議 \udcff.mp4"
     talk.write_bytes(INAUGURAL.read_bytes())
     symbl.register_transcript("Ελληνικά ✓")
 
@@ -304,7 +304,7 @@ async def test_a_thousand_lines_do_not_redraw_a_thousand_times():
     assert bars.draws <= 6
 
 
-# What is imported
+# Imports
 
 
 @pytest.mark.parametrize(
