@@ -1,14 +1,17 @@
 """What FILE may be on the command line, and which host it goes to."""
 
 import asyncio
+import io
 import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from symbl_aio import AudioURL, ConfigurationError, VideoURL
+from symbl_aio.cli.screen import Screen
 from symbl_aio.cli.serve import reachable
 from symbl_aio.cli.sources import opened, shown
 from symbl_aio.testing import LocalSymbl
@@ -130,3 +133,11 @@ async def test_the_printed_export_lines_of_serve_are_true(tmp_path: Path):
 )
 def test_an_address_that_cannot_be_called_is_not_shown(listens, called):
     assert reachable(listens) == called
+
+
+@pytest.mark.parametrize("host,lines", [("127.0.0.1", 0), ("192.0.2.7", 1)])
+def test_plain_http_to_another_machine_is_allowed_in_what_serve_prints(host, lines):
+    out = io.StringIO()
+    Screen(Console(file=out), Console(file=io.StringIO())).serving(f"http://{host}:1", "a", "b")
+
+    assert out.getvalue().count("export SYMBL_ALLOW_HTTP=1") == lines

@@ -45,18 +45,11 @@ kind = click.option(
     help="Of a link, if its ending does not name it.",
 )
 files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
-base_url = click.option("--base-url", metavar="URL", help="Origin of the API.  [SYMBL_BASE_URL]")
-allow_http = click.option(
-    "--allow-http",
-    is_flag=True,
-    envvar="SYMBL_ALLOW_HTTP",
-    help="Allow plain http to other machines.  [SYMBL_ALLOW_HTTP=1]",
-)
 
 
 def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all commands with a client have."""
-    return as_json(base_url(allow_http(command)))
+    return as_json(outbox.base_url(outbox.allow_http(command)))
 
 
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:

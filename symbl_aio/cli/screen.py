@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
-from symbl_aio import Job, JobEvent, Message, SymblError
+from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
 from symbl_aio.cli.bars import Bars, bar
 from symbl_aio.cli.leftover import Running, summary
 from symbl_aio.cli.output import clean
@@ -31,6 +31,15 @@ STYLES: Final = {
 }
 
 WIDEST_NAME: Final = 40
+
+
+def loopback(base_url: str) -> bool:
+    """Return whether plain http to this origin is allowed without being asked for."""
+    try:
+        Config(base_url=base_url)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def size(count: int) -> str:
@@ -105,8 +114,10 @@ class Screen:
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
         self._console.print("To use it from another terminal:", highlight=False)
+        allowed = [] if loopback(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
         for name, value in (
             ("SYMBL_BASE_URL", base_url),
+            *allowed,
             ("SYMBL_APP_ID", shlex.quote(app_id)),
             ("SYMBL_APP_SECRET", "(the one you set)" if app_secret is None else app_secret),
         ):

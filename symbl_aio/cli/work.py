@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from symbl_aio import Config, ConfigurationError, NotFoundError, durable
+from symbl_aio import ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
-from symbl_aio.cli.running import stop_signals
+from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
 SECRET: Final = "SYMBL_AIO_WEBHOOK_SECRET"
@@ -30,6 +30,8 @@ async def work(
     doubt_for: float,
     time_to_live: float,
     webhook_base_url: str | None,
+    base_url: str | None,
+    allow_http: bool,
 ) -> int:
     """Run a worker until SIGINT or SIGTERM, or until it was taken for dead."""
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
@@ -40,7 +42,9 @@ async def work(
         )
     worker = durable.Worker(
         database,
-        config=Config(webhook_base_url=webhook_base_url, webhook_secret=secret or None),
+        config=config(
+            base_url, allow_http, webhook_base_url=webhook_base_url, webhook_secret=secret or None
+        ),
         schema=schema,
         concurrency=concurrency,
         after_doubt=after_doubt,
