@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import Attribute
@@ -36,13 +36,21 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
-def is_word(value: object) -> bool:
-    # Not str.isprintable: Persian and Hindi words hold joiners, which it refuses.
+def is_control(character: str) -> bool:
+    """Return whether a character steers a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
+
+    The one rule for keys, names and what is shown. Not ``str.isprintable``, which refuses the
+    no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
+    """
+    return character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
+
+
+def is_word(value: object) -> TypeGuard[str]:
     return (
         isinstance(value, str)
         and is_text(value)
         and bool(value.strip())
-        and not any(c < " " or c == "\x7f" for c in value)
+        and not any(map(is_control, value))
     )
 
 
@@ -82,7 +90,7 @@ def list_of(remedy: str, *kinds: type) -> Any:
 
 
 a_text = check(is_text, "a string that UTF-8 can encode")
-a_word = check(is_word, "a non-empty string without control characters")
+a_word = check(is_word, "a non-empty string without control characters or line breaks")
 words = check(all_words, "a list of non-empty strings")
 a_flag = optional(is_a(bool, "True or False"))
 

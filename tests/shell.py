@@ -47,15 +47,22 @@ class Shell:
             raise result.exception
         return Ended(result.exit_code, result.stdout, result.stderr)
 
-    async def start(self, *arguments: str | Path) -> asyncio.subprocess.Process:
-        """Start a process, for what only a process can take: signals."""
+    def environment(self) -> dict[str, str]:
+        """Return the variables of a process."""
         inherited = {k: v for k, v in os.environ.items() if k not in self._env}
         own = {k: v for k, v in self._env.items() if v is not None}
+        return inherited | own | {"PYTHONPATH": str(ROOT)}
+
+    async def start(
+        self, *arguments: str | Path, stdin: int | None = None
+    ) -> asyncio.subprocess.Process:
+        """Start a process, for what only a process can take: signals."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-W", "error", "-m", "symbl_aio.cli"),
             *map(str, arguments),
-            env=inherited | own | {"PYTHONPATH": str(ROOT)},
+            env=self.environment(),
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -38,6 +38,7 @@ from symbl_aio import (
     Video,
 )
 from symbl_aio.testing import LocalSymbl
+from tests.names import CONTROLS, FILE_NAMES
 from tests.support import QUICK, mp4_bytes
 
 # Bad input: refused before anything is sent
@@ -185,9 +186,23 @@ async def test_a_key_names_unfinished_work_once(server: LocalSymbl) -> None:
         assert again is not submission
         await (await again)
         assert len(server.submissions) == 2
-        for bad in ("", " ", "a\nb", 5):
+        for bad in ("", " ", "a\nb", 5, *(f"a{bad}b" for bad in CONTROLS)):
             with pytest.raises(ConfigurationError, match="key"):
                 symbl.submit(Text("Hello."), key=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", FILE_NAMES)
+async def test_names_of_files_from_real_machines_are_keys_and_names(
+    server: LocalSymbl, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(mp4_bytes())
+    async with server.client(**QUICK) as symbl:
+        submission = symbl.submit(path, MediaOptions(name=name), key=path.name)
+        await (await submission)
+
+    assert submission.key == name
+    assert server.submissions[0].query["name"] == name
 
 
 async def test_patience_for_a_slot_can_be_limited(server: LocalSymbl) -> None:

@@ -42,10 +42,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
-# and wait for the same disks.
+# and wait for the same disks. What is a control character is one rule for what is sent, kept
+# and shown.
 SHARED = {
+    "cli": ("_fields",),
     "contrib": ("_core.faults", "_threads", "_waiting"),
-    "durable": ("_core", "_threads", "_waiting", "media", "models"),
+    "durable": ("_core", "_fields", "_threads", "_waiting", "media", "models"),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 

@@ -42,6 +42,7 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._core.callbacks import mark
+from symbl_aio._fields import is_word
 from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
@@ -499,7 +500,7 @@ async def test_a_strange_id_arrives_as_it_was_meant(id_: str) -> None:
     try:
         config = Config(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", **QUICK)
         async with SymblClient(Credentials("app", "secret"), config=config) as symbl:
-            if not id_.isprintable():
+            if not is_word(id_):
                 with pytest.raises(ConfigurationError):
                     symbl.conversation(id_)
                 return

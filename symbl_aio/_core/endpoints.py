@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, field, frozen
 
+from symbl_aio._fields import is_word
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import Kind
 from symbl_aio.models import JSON
@@ -102,7 +103,7 @@ def check_id(name: str, value: str) -> str:
         raise ConfigurationError(f"{name} is {value!r}; give the id as a string")
     if not value or value.isspace():
         raise ConfigurationError(f"{name} is empty; give the id that the API answered")
-    if value in (".", "..") or "/" in value or "\\" in value or not value.isprintable():
+    if value in (".", "..") or "/" in value or "\\" in value or not is_word(value):
         raise ConfigurationError(
             f"{name} is {value!r}, which is no id (slash, dot segment or control character); "
             "give the id alone, as the API answered it"

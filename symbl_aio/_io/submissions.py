@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.governor import Permission
+from symbl_aio._fields import is_word
 from symbl_aio._io.api import Full, UnsettledError
 from symbl_aio._io.sending import Sending, most_uploads
 from symbl_aio._io.settling import Settling, blocked, first_lane, without_conversation
@@ -309,6 +310,8 @@ class Submissions:
 
 
 def _check_key(key: object) -> str:
-    if not isinstance(key, str) or not key.strip() or not key.isprintable():
-        raise ConfigurationError(f"key is {key!r}; give a non-empty printable string")
+    if not is_word(key):
+        raise ConfigurationError(
+            f"key is {key!r}; give a non-empty string without control characters or line breaks"
+        )
     return key

@@ -1,24 +1,28 @@
-"""The words of the command line, their options and their help."""
+"""The words of the command line, their options and their help.
+
+What does the work is imported when a command runs: help and version need none of it.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import click
-from rich.console import Console
 
-from symbl_aio import Job, MediaOptions, Submission, SymblClient
-from symbl_aio.cli import demo as demonstration
 from symbl_aio.cli import outbox
-from symbl_aio.cli.endings import MEANINGS, OK
-from symbl_aio.cli.follow import follow, labels
-from symbl_aio.cli.running import run, show_for
-from symbl_aio.cli.screen import Screen
-from symbl_aio.cli.serve import DEFAULT_SECRET, serve_until_stopped
-from symbl_aio.server import LocalServer
+from symbl_aio.cli.endings import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.running import config, run, show_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from symbl_aio import Job, MediaOptions, Submission, SymblClient
+    from symbl_aio.cli.sources import Given, Kind
+
+    Begin: TypeAlias = Callable[[SymblClient, Given, MediaOptions], Submission]
 
 Speech: TypeAlias = Literal["auto", "off"]
 
@@ -35,7 +39,22 @@ speech = click.option(
     type=click.Choice(["auto", "off"]),
     help="Recognise speech when the extra asr is installed, or never.",
 )
+kind = click.option(
+    "--kind",
+    type=click.Choice(["audio", "video"]),
+    help="Of a link, if its ending does not name it.",
+)
 files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
+
+
+def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that all commands with a client have."""
+    return as_json(outbox.base_url(outbox.allow_http(command)))
+
+
+def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that all commands with recordings have."""
+    return files(conversation_name(language(kind(no_wait(of_client(command))))))
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,88 +81,109 @@ def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> 
 
     FILE is an mp4, m4a, mp3 or wav; without it, two short recordings of the checkout and a note.
     """
-    # A picture is drawn from what was printed; bars that come and go have no place in it.
-    console = Console(record=True, force_terminal=True, width=124) if svg else Console()
-    screen = Screen(console, Console(stderr=True), bars=svg is None)
+    from rich.console import Console
 
-    try:
-        run(lambda: demonstration.run(file, second, asr, console, screen), screen)
-    finally:
+    from symbl_aio.cli import demo as demonstration
+    from symbl_aio.cli.output import stderr, stdout
+    from symbl_aio.cli.screen import Screen
+
+    # A picture is drawn from what was printed; bars that come and go have no place in it.
+    out: Any = stdout()
+    errors: Any = stderr()
+    console = (
+        Console(file=out, record=True, force_terminal=True, width=124) if svg else Console(file=out)
+    )
+    screen = Screen(console, Console(file=errors), bars=svg is None)
+
+    async def show_it() -> int:
+        code = await demonstration.run(file, second, asr, console, screen)
         if svg:
-            Path(svg).write_text(_picture(console), "utf-8")
+            demonstration.draw(console, Path(svg))
+        return code
+
+    run(show_it, screen)
 
 
 @cli.command()
-@files
-@conversation_name
-@language
-@no_wait
-@as_json
-def submit(
-    files: tuple[str, ...], name: str | None, language: str | None, no_wait: bool, as_json: bool
-) -> None:
-    """Submit recordings, each as a new conversation, and wait until they are processed."""
+@of_media
+def submit(files: tuple[str, ...], **options: Any) -> None:
+    """Submit recordings, each as a new conversation, and wait until they are processed.
 
-    def begin(client: SymblClient, options: MediaOptions) -> Mapping[str, Submission]:
-        return {
-            label: client.submit(file, options)
-            for label, file in zip(labels(files), files, strict=True)
-        }
+    FILE is a path, a direct http(s) link, or - for one recording on standard input.
+    """
 
-    _send(begin, name, language, no_wait, as_json)
+    def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
+        return client.submit(media, options)
+
+    _send(begin, files, **options)
 
 
 @cli.command()
 @click.argument("conversation")
-@files
-@conversation_name
-@language
-@no_wait
-@as_json
-def append(
-    conversation: str,
-    files: tuple[str, ...],
-    name: str | None,
-    language: str | None,
-    no_wait: bool,
-    as_json: bool,
-) -> None:
-    """Append recordings to a conversation, in the order given, one after the other."""
+@of_media
+def append(conversation: str, files: tuple[str, ...], **options: Any) -> None:
+    """Append recordings to a conversation, in the order given, one after the other.
 
-    def begin(client: SymblClient, options: MediaOptions) -> Mapping[str, Submission]:
-        return {
-            label: client.append(conversation, file, options)
-            for label, file in zip(labels(files), files, strict=True)
-        }
+    FILE is a path, a direct http(s) link, or - for one recording on standard input.
+    """
 
-    _send(begin, name, language, no_wait, as_json)
+    def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
+        return client.append(conversation, media, options)
+
+    _send(begin, files, **options)
 
 
 @cli.command()
-@click.argument("tokens", nargs=-1, required=True, metavar="TOKEN...")
-@as_json
-def wait(tokens: tuple[str, ...], as_json: bool) -> None:
+@click.argument("tokens", nargs=-1, metavar="TOKEN...")
+@click.option(
+    "--from",
+    "kept",
+    type=click.Path(dir_okay=False),
+    help="Those of a file: what Ctrl-C kept, or what --json printed.",
+)
+@of_client
+def wait(
+    tokens: tuple[str, ...],
+    kept: str | None,
+    as_json: bool,
+    base_url: str | None,
+    allow_http: bool,
+) -> None:
     """Wait for jobs by their tokens, as printed when they were accepted, or by job id."""
+    if not tokens and kept is None:
+        raise click.UsageError("Give at least one TOKEN, or --from FILE.")
     show = show_for(as_json)
 
-    def begin(client: SymblClient) -> Mapping[str, Job]:
-        jobs = [client.job(token) for token in tokens]
-        return dict(zip(labels([job.id for job in jobs]), jobs, strict=True))
+    async def main() -> int:
+        from symbl_aio import SymblClient
+        from symbl_aio.cli import leftover
+        from symbl_aio.cli.follow import follow, labels
 
-    run(lambda: follow(SymblClient(), begin, show), show)
+        read = {} if kept is None else leftover.tokens(kept)
+
+        def begin(client: SymblClient) -> Mapping[str, Job]:
+            jobs = [client.job(token) for token in (*tokens, *read)]
+            names = [*(job.id for job in jobs[: len(tokens)]), *read.values()]
+            return dict(zip(labels(names), jobs, strict=True))
+
+        return await follow(SymblClient(config=config(base_url, allow_http)), begin, show)
+
+    run(main, show)
 
 
 @cli.command()
 @click.argument("conversation")
-@as_json
-def messages(conversation: str, as_json: bool) -> None:
+@of_client
+def messages(conversation: str, as_json: bool, base_url: str | None, allow_http: bool) -> None:
     """Print the transcript of a conversation; with --json each message as the API sent it."""
     show = show_for(as_json)
 
     async def read() -> int:
-        async with SymblClient() as client:
+        from symbl_aio import SymblClient
+
+        async with SymblClient(config=config(base_url, allow_http)) as client:
             show.messages(await client.conversation(conversation).messages())
-        return OK
+        return OK if show.written else UNWRITTEN
 
     run(read, show)
 
@@ -179,7 +219,7 @@ def messages(conversation: str, as_json: bool) -> None:
     "--app-secret",
     envvar="SYMBL_APP_SECRET",
     show_envvar=True,
-    default=DEFAULT_SECRET,
+    default="secret",
     show_default=True,
 )
 @as_json
@@ -197,45 +237,66 @@ def serve(
 ) -> None:
     """Run the local server until Ctrl-C (exit code 0)."""
     show = show_for(as_json)
-    server = LocalServer(
-        host=host,
-        port=port,
-        job_limit=job_limit,
-        app_id=app_id,
-        app_secret=app_secret,
-        asr=asr,
-        job_seconds=job_seconds,
-        directory=directory,
-        allowed_hosts=allow_host,
-    )
-    address = f"{host}:{port}"
-    run(
-        lambda: serve_until_stopped(
-            server, show, address=address, app_id=app_id, app_secret=app_secret
-        ),
-        show,
-    )
+
+    async def main() -> int:
+        from symbl_aio.cli.serve import serve_until_stopped
+        from symbl_aio.server import LocalServer
+
+        server = LocalServer(
+            host=host,
+            port=port,
+            job_limit=job_limit,
+            app_id=app_id,
+            app_secret=app_secret,
+            asr=asr,
+            job_seconds=job_seconds,
+            directory=directory,
+            allowed_hosts=allow_host,
+        )
+        return await serve_until_stopped(
+            server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret
+        )
+
+    run(main, show)
 
 
 def _send(
-    begin: Callable[[SymblClient, MediaOptions], Mapping[str, Submission]],
+    begin: Begin,
+    files: tuple[str, ...],
+    *,
     name: str | None,
     language: str | None,
+    kind: Kind | None,
     no_wait: bool,
     as_json: bool,
+    base_url: str | None,
+    allow_http: bool,
 ) -> NoReturn:
     show = show_for(as_json)
 
-    async def send() -> int:
+    def main() -> Coroutine[Any, Any, int]:
+        from symbl_aio.cli import sources
+
+        # Standard input is read before there is an event loop, where Ctrl-C ends the reading.
+        stack = ExitStack()
+        return send(stack, stack.enter_context(sources.opened(files, kind)))
+
+    async def send(stack: ExitStack, media: list[Given]) -> int:
+        from symbl_aio import MediaOptions, SymblClient
+        from symbl_aio.cli.follow import follow, labels
+        from symbl_aio.cli.sources import shown
+
         options = MediaOptions(name=name, language_code=language)
-        return await follow(
-            SymblClient(), lambda client: begin(client, options), show, wait=not no_wait
-        )
+        names = labels([shown(file) for file in files])
 
-    run(send, show)
+        def submit_all(client: SymblClient) -> Mapping[str, Submission]:
+            return {
+                label: begin(client, item, options)
+                for label, item in zip(names, media, strict=True)
+            }
 
+        with stack:
+            client = SymblClient(config=config(base_url, allow_http))
+            return await follow(client, submit_all, show, wait=not no_wait)
 
-def _picture(console: Console) -> str:
-    # Without the fonts that rich would have the reader's machine fetch from a stranger's host.
-    drawn = console.export_svg(title="symbl-aio demo")
-    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    run(main, show)

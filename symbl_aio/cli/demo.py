@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,8 @@ from symbl_aio import (
 )
 from symbl_aio.cli.endings import OK
 from symbl_aio.cli.follow import labels, watch
-from symbl_aio.cli.screen import Screen, clean, size, spoken
+from symbl_aio.cli.output import clean
+from symbl_aio.cli.screen import Screen, size, spoken
 from symbl_aio.server import LocalServer
 
 MEDIA = Path(__file__).parents[2] / "examples" / "media"
@@ -174,3 +176,9 @@ def _title(console: Console, title: str) -> None:
 
 def _print(console: Console, line: str) -> None:
     console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def draw(console: Console, path: Path) -> None:
+    """Write what was printed as SVG, without fonts that would be fetched from elsewhere."""
+    drawn = console.export_svg(title="symbl-aio demo")
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), "utf-8")

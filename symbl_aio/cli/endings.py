@@ -28,6 +28,8 @@ UNREACHABLE: Final = 3
 AMBIGUOUS: Final = 4
 REFUSED: Final = 5
 TAKEN_FOR_DEAD: Final = 6
+UNWRITTEN: Final = 7
+FAULT: Final = 70
 INTERRUPTED: Final = 130
 
 MEANINGS: Final = {
@@ -38,12 +40,14 @@ MEANINGS: Final = {
     AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
     REFUSED: "the server answered with an error, or with something unreadable",
     TAKEN_FOR_DEAD: "the other workers took this one for dead; start it again",
-    INTERRUPTED: "Ctrl-C; jobs still running on the server are listed",
+    UNWRITTEN: "what was asked for could not be printed (messages, jobs); other work goes on",
+    FAULT: "a fault of this program; please report the traceback",
+    INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP; jobs still running on the server are listed",
 }
 
 # When several things went wrong, the one that most needs a person's eyes is told.
 _GRAVEST_FIRST: Final = (
-    AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, TAKEN_FOR_DEAD, USAGE, OK
+    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, TAKEN_FOR_DEAD, USAGE, UNWRITTEN, OK
 )  # fmt: skip
 
 # First match wins, so the more special class stands first.

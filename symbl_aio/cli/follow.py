@@ -14,7 +14,8 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.cli.endings import OK, code_of, gravest
-from symbl_aio.cli.show import Running, Show
+from symbl_aio.cli.leftover import Running
+from symbl_aio.cli.show import Show
 
 Work = Callable[[SymblClient], Mapping[str, Submission | Job]]
 
@@ -40,8 +41,9 @@ async def follow(client: SymblClient, begin: Work, show: Show, *, wait: bool = T
         async with client:
             work = begin(client)
             return await watch(work, show, wait=wait)
-    except asyncio.CancelledError:
-        await _tell_what_is_left(client, work, show)
+    except BaseException:
+        if client.unfinished or work:
+            await _tell_what_is_left(client, work, show)
         raise
 
 

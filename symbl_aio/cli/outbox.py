@@ -36,6 +36,15 @@ schema = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
 
 
+base_url = click.option("--base-url", metavar="URL", help="Origin of the API.  [SYMBL_BASE_URL]")
+allow_http = click.option(
+    "--allow-http",
+    is_flag=True,
+    envvar="SYMBL_ALLOW_HTTP",
+    help="Allow plain http to other machines.  [SYMBL_ALLOW_HTTP=1]",
+)
+
+
 def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all of them have."""
     return database(schema(as_json(command)))
@@ -80,6 +89,8 @@ def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="URL",
     help="Where the API reaches your webhooks; the secret is in SYMBL_WEBHOOK_SECRET.",
 )
+@base_url
+@allow_http
 def worker(
     database: str,
     schema: str,
@@ -89,6 +100,8 @@ def worker(
     doubt_for: float,
     time_to_live: float,
     webhook_base_url: str | None,
+    base_url: str | None,
+    allow_http: bool,
 ) -> None:
     """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
 
@@ -109,6 +122,8 @@ def worker(
             doubt_for=doubt_for,
             time_to_live=time_to_live,
             webhook_base_url=webhook_base_url,
+            base_url=base_url,
+            allow_http=allow_http,
         )
 
     run(main, show)

@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import signal
+import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NoReturn
-
-from rich.console import Console
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from symbl_aio import SymblError
-from symbl_aio.cli.endings import INTERRUPTED, USAGE, code_of
-from symbl_aio.cli.screen import Screen
+from symbl_aio.cli.endings import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of
+from symbl_aio.cli.output import stderr, stdout
 from symbl_aio.cli.show import Lines, Show
+
+if TYPE_CHECKING:
+    from symbl_aio import Config
 
 _OF_DURABLE: Final = ("dbos", "psycopg", "sqlalchemy")
 
 
 def show_for(as_json: bool) -> Show:
-    """Tell machines on stdout; or a person, on stdout and stderr."""
+    """Return what prints for machines, on stdout; or for a person, on stdout and stderr."""
     if as_json:
-        return Lines(sys.stdout)
-    return Screen(Console(), Console(stderr=True))
+        return Lines(stdout(), stderr())
+    from rich.console import Console
+
+    from symbl_aio.cli.screen import Screen
+
+    out, errors = stdout(), stderr()
+    return Screen(Console(file=out), Console(file=errors))  # type: ignore[arg-type]
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
-    """Run what gives an exit code, and leave with it. An error of the library has a code, too."""
+    """Run what returns an exit code, and leave with it. Foreseeable errors are one line.
+
+    ``main`` itself is called before there is an event loop, so it may block. SIGTERM and
+    SIGHUP interrupt it, and cancel what it returns, as Ctrl-C does.
+    """
     try:
-        code = asyncio.run(main())
-    except KeyboardInterrupt:
+        with suppress(ValueError):  # only the main thread may
+            for number in stop_signals():
+                signal.signal(number, signal.default_int_handler)
+        code = asyncio.run(_interruptible(main()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         code = INTERRUPTED
-    except SymblError as error:
-        show.error(str(error))
-        code = code_of(error)
+    except (SymblError, OSError, UnicodeError) as error:
+        # A UnicodeError is what Python raises for the name of a host that cannot be one.
+        show.error(_line(error))
+        code = code_of(error) if isinstance(error, SymblError) else _code_of_the_system(error)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_DURABLE:
             raise
@@ -41,6 +57,53 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
             "pip install '.[cli,durable]' in a checkout of symbl-aio"
         )
         code = USAGE
+    except Exception:
+        # Not Python's own exit code, which is 1: that is a job that failed.
+        stderr().write(traceback.format_exc())
+        code = FAULT
     finally:
         show.close()
     raise SystemExit(code)
+
+
+def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
+    """Return the settings of the environment, with those of the command line before them."""
+    from symbl_aio import Config
+
+    if base_url is not None:
+        settings["base_url"] = base_url
+    if allow_http:
+        settings["allow_http"] = True
+    return Config(**settings)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a command like Ctrl-C, without those that ``nohup`` ignores."""
+    known = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
+
+
+async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if not task.cancelling():  # whoever asks twice shall not lose the list of what still runs
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    # Only the main thread may, and not on Windows.
+    with suppress(ValueError, RuntimeError, NotImplementedError):
+        for number in stop_signals():
+            loop.add_signal_handler(number, stop)
+    return await work
+
+
+def _line(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _code_of_the_system(error: OSError | UnicodeError) -> int:
+    wrong = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+    return USAGE if isinstance(error, (*wrong, IsADirectoryError, UnicodeError)) else UNREACHABLE

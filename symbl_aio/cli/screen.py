@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
-from symbl_aio import Job, JobEvent, Message, SymblError
-from symbl_aio.cli.show import Running
+from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
+from symbl_aio.cli.bars import Bars, bar
+from symbl_aio.cli.leftover import Running, summary
+from symbl_aio.cli.output import clean
 
 if TYPE_CHECKING:
     from symbl_aio.durable import Item, OutboxStats
@@ -30,12 +31,15 @@ STYLES: Final = {
 }
 
 WIDEST_NAME: Final = 40
-FULL_BAR: Final = "━" * 30
 
 
-def clean(text: str) -> str:
-    """Make text of a server harmless: what it sends must not steer the terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+def loopback(base_url: str) -> bool:
+    """Return whether plain http to this origin is allowed without being asked for."""
+    try:
+        Config(base_url=base_url)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def size(count: int) -> str:
@@ -54,18 +58,7 @@ class Screen:
     def __init__(self, console: Console, errors: Console, *, bars: bool = True) -> None:
         self._console = console
         self._errors = errors
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=len(FULL_BAR)),
-            TextColumn("{task.fields[state]}", markup=False),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not (bars and console.is_terminal),
-        )
-        self._rows: dict[str, TaskID] = {}
+        self._bars = Bars(console, shown=bars and console.is_terminal)
         self._column = 0
         self._sizes: dict[str, int] = {}
         self._accepted_at: dict[str, datetime] = {}
@@ -77,45 +70,40 @@ class Screen:
     def upload(self, source: str, sent: int, total: int) -> None:
         self._sizes[source] = total
         state = f"uploading  {size(sent)} of {size(total)}"
-        if source not in self._rows:
-            self._bars.start()
-            self._rows[source] = self._bars.add_task(clean(source), total=total, state=state)
-        self._bars.update(self._rows[source], completed=sent, total=total, state=state)
+        self._bars.set(source, clean(source), sent / total if total else 1.0, state)
 
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._accepted_at[source] = datetime.now(UTC)
         if source in self._sizes:
-            self._line(source, "uploaded", f"{FULL_BAR} {size(self._sizes.pop(source))}")
-        self._state(source, "accepted")
+            drawn = f"{bar(self._console)} " if self._console.is_terminal else ""
+            self._line(source, "uploaded", f"{drawn}{size(self._sizes.pop(source))}")
+        self._bars.word(source, "accepted")
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
         if not followed:
-            self._remove(source)
+            self._bars.remove(source)
             self._line(source, "wait for it", f"symbl-aio wait {shlex.quote(job.token)}")
 
     def status(self, source: str, event: JobEvent) -> None:
-        self._state(source, event.raw_status)
+        self._bars.word(source, clean(event.raw_status))
         self._line(source, event.raw_status, self._age(source, event.at))
 
     def completed(self, source: str, job: Job) -> None:
-        self._remove(source)
+        self._bars.remove(source)
 
     def failed(self, source: str, error: SymblError) -> None:
-        self._remove(source)
+        self._bars.remove(source)
         self._line(source, "failed", f"{type(error).__name__}: {error}")
 
     def interrupted(
         self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
     ) -> None:
         self.close()
-        self._say("Interrupted.")
-        if running:
-            self._say("Still running on the server, which cannot cancel a job. To wait for it:")
-        for job in running:
-            self._say(f"  symbl-aio wait {shlex.quote(job.token)}    # {job.source}")
-        for source in unsure:
-            self._say(f"  {source}: perhaps accepted. Look before you send it again.")
-        for source in unsent:
-            self._say(f"  {source}: not sent")
+        for line in summary(running, unsure, unsent):
+            self._say(line)
+
+    @property
+    def written(self) -> bool:
+        return getattr(self._console.file, "broken", None) is None
 
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -126,8 +114,10 @@ class Screen:
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
         self._console.print("To use it from another terminal:", highlight=False)
+        allowed = [] if loopback(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
         for name, value in (
             ("SYMBL_BASE_URL", base_url),
+            *allowed,
             ("SYMBL_APP_ID", shlex.quote(app_id)),
             ("SYMBL_APP_SECRET", "(the one you set)" if app_secret is None else app_secret),
         ):
@@ -162,30 +152,21 @@ class Screen:
         self._say(f"symbl-aio: {message}")
 
     def close(self) -> None:
-        self._bars.stop()
-
-    def _state(self, source: str, state: str) -> None:
-        if source in self._rows:
-            self._bars.update(self._rows[source], state=clean(state))
-
-    def _remove(self, source: str) -> None:
-        if source in self._rows:
-            self._bars.remove_task(self._rows.pop(source))
+        self._bars.close()
 
     def _age(self, source: str, at: datetime) -> str:
         began = self._accepted_at.get(source)
         return "" if began is None else f"{max(0.0, (at - began).total_seconds()):.1f} s"
 
     def _line(self, source: str, state: str, rest: str) -> None:
-        self._console.print(
+        self._bars.print(
             Text.assemble(
                 (clean(source).ljust(self._column), "bold"),
                 "  ",
                 (f"{clean(state):<11}", STYLES.get(state, "")),
                 "  ",
                 clean(rest),
-            ),
-            soft_wrap=True,
+            )
         )
 
     def _tell(self, text: str) -> None:

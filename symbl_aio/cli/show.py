@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
-from attrs import frozen
 
-from symbl_aio import Job, JobEvent, Message, SymblError
 from symbl_aio.cli.endings import code_of
+from symbl_aio.cli.leftover import Running, summary
+from symbl_aio.cli.output import Output, clean
 
-if TYPE_CHECKING:  # an extra that only some commands need
+if TYPE_CHECKING:  # an extra that only some commands need, and what takes long to import
+    from symbl_aio import Job, JobEvent, Message, SymblError
     from symbl_aio.durable import Item, OutboxStats
-
-
-@frozen
-class Running:
-    """A job that goes on without us: what it is of, and the token to wait for it later."""
-
-    source: str
-    token: str
 
 
 class Show(Protocol):
     """The events of a command, in the order in which they happen."""
+
+    @property
+    def written(self) -> bool:
+        """Whether all that was printed for machines or people went out."""
+        ...
 
     def expect(self, sources: Sequence[str]) -> None: ...
     def upload(self, source: str, sent: int, total: int) -> None: ...
@@ -47,17 +46,24 @@ class Show(Protocol):
 
 
 class Lines:
-    """One JSON object a line, flushed at once; progress of uploads is left out."""
+    """One JSON object a line, ASCII alone, flushed at once; progress of uploads is left out.
 
-    def __init__(self, stream: TextIO) -> None:
+    Once ``stream`` is broken, tokens that nothing else would keep go to ``errors``.
+    """
+
+    def __init__(self, stream: Output, errors: Output) -> None:
         self._stream = stream
+        self._errors = errors
+
+    @property
+    def written(self) -> bool:
+        return self._stream.broken is None
 
     def _write(self, event: str, **fields: object) -> None:
         self._line({"event": event, **fields})
 
     def _line(self, value: Mapping[str, object]) -> None:
-        self._stream.write(json.dumps(value, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        _put(self._stream, json.dumps(value))
 
     def expect(self, sources: Sequence[str]) -> None:
         pass
@@ -67,6 +73,8 @@ class Lines:
 
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._write("accepted", source=source, **_ids(job))
+        if not followed and not self.written:
+            _put(self._errors, clean(f"symbl-aio wait {shlex.quote(job.token)}    # {source}"))
 
     def status(self, source: str, event: JobEvent) -> None:
         self._write(
@@ -100,6 +108,9 @@ class Lines:
             unsure=list(unsure),
             unsent=list(unsent),
         )
+        if not self.written:
+            for line in summary(running, unsure, unsent):
+                _put(self._errors, clean(line))
 
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -127,9 +138,16 @@ class Lines:
 
     def error(self, message: str) -> None:
         self._write("error", message=message)
+        if not self.written:
+            _put(self._errors, clean(f"symbl-aio: {message}"))
 
     def close(self) -> None:
         pass
+
+
+def _put(stream: Output, line: str) -> None:
+    stream.write(line + "\n")
+    stream.flush()
 
 
 def _ids(job: Job) -> dict[str, object]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from symbl_aio import Config, ConfigurationError, NotFoundError, durable
-from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, code_of, gravest
+from symbl_aio import ConfigurationError, NotFoundError, durable
+from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
+from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
 SECRET: Final = "SYMBL_WEBHOOK_SECRET"
@@ -29,6 +30,8 @@ async def work(
     doubt_for: float,
     time_to_live: float,
     webhook_base_url: str | None,
+    base_url: str | None,
+    allow_http: bool,
 ) -> int:
     """Run a worker until SIGINT or SIGTERM, or until it was taken for dead."""
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
@@ -39,7 +42,9 @@ async def work(
         )
     worker = durable.Worker(
         database,
-        config=Config(webhook_base_url=webhook_base_url, webhook_secret=secret or None),
+        config=config(
+            base_url, allow_http, webhook_base_url=webhook_base_url, webhook_secret=secret or None
+        ),
         schema=schema,
         concurrency=concurrency,
         after_doubt=after_doubt,
@@ -49,7 +54,8 @@ async def work(
     )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = (signal.SIGINT, *stop_signals())
+    for number in ending:
         loop.add_signal_handler(number, stopped.set)
     quieten()
     await worker.start()
@@ -62,7 +68,7 @@ async def work(
         if asked.done():
             return OK
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
         for task in (asked, dead):
             task.cancel()
@@ -84,7 +90,7 @@ async def list_items(
         async for item in outbox.jobs(state=wanted, conversation=conversation):
             show.item(item)
         show.stock(await outbox.stats())
-    return OK
+    return OK if show.written else UNWRITTEN
 
 
 async def retry(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:

@@ -22,6 +22,7 @@ from symbl_aio import (
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
+from symbl_aio._fields import is_word
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
@@ -363,15 +364,11 @@ def _check_conversation(conversation: object) -> str:
 def _check_key(key: object) -> str:
     if not _is_name(key):
         raise ConfigurationError(
-            f"key is {key!r}; give a printable string of at most {_LONGEST_NAME} characters"
+            f"key is {key!r}; give a non-empty string of at most {_LONGEST_NAME} "
+            "characters, none of them a control character or line break"
         )
     return key
 
 
 def _is_name(given: object) -> TypeGuard[str]:
-    return (
-        isinstance(given, str)
-        and bool(given.strip())
-        and given.isprintable()
-        and len(given) <= _LONGEST_NAME
-    )
+    return is_word(given) and len(given) <= _LONGEST_NAME

@@ -21,6 +21,7 @@ from symbl_aio import (
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, Working, said
+from tests.names import CONTROLS, FILE_NAMES
 from tests.support import mp4_bytes
 
 
@@ -200,6 +201,17 @@ async def test_a_key_can_be_read_by_people(sqlite_database: str, key: Any) -> No
         strange = "Größe/№ 7#1 'x' \"y\" %s :k"
         assert (await outbox.submit(Text("Hello."), key=strange)).number == 1
         assert (await outbox.item(strange)).key == strange
+
+
+async def test_names_of_files_from_real_machines_are_keys(sqlite_database: str) -> None:
+    async with Outbox(sqlite_database) as outbox:
+        for name in FILE_NAMES:
+            await outbox.submit(Text("Hello."), key=name)
+            assert (await outbox.item(name)).key == name
+            await outbox.append(name, Text("Hello again."), key=f"{name} (2)")
+        for bad in CONTROLS:
+            with pytest.raises(ConfigurationError, match="key is"):
+                await outbox.submit(Text("Hello."), key=f"a{bad}b")
 
 
 @pytest.mark.parametrize("conversation", ["", "  ", "\0", "\ud800", 7, b"c-1"])

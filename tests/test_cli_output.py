@@ -1,0 +1,373 @@
+"""What the command line does when it cannot print, or is told to stop."""
+
+import asyncio
+import errno
+import io
+import json
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+from rich.console import Console
+
+from symbl_aio.cli.bars import MOST_ROWS, Bars
+from symbl_aio.cli.leftover import Running, summary, tokens
+from symbl_aio.cli.output import Output
+from symbl_aio.testing import LocalSymbl
+from tests.shell import CREDENTIALS, ROOT, Shell
+
+INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
+SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
+NARROW = ("cp1252", "ascii", "latin-1", "ascii:strict")
+
+
+@pytest.fixture
+async def symbl() -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl() as server:
+        yield server
+
+
+@pytest.fixture
+def shell(symbl: LocalSymbl) -> Shell:
+    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
+
+
+# Narrow encodings
+
+
+@pytest.mark.parametrize("encoding", NARROW)
+async def test_text_degrades_where_the_encoding_is_narrow(encoding, symbl, tmp_path):
+    shell = Shell(
+        SYMBL_BASE_URL=symbl.base_url, PYTHONIOENCODING=encoding, PYTHONUTF8="0", **CREDENTIALS
+    )
+    talk = tmp_path / "talk 会議 \udcff.mp4"
+    talk.write_bytes(INAUGURAL.read_bytes())
+    symbl.register_transcript("Ελληνικά ✓")
+
+    submitted = await shell.end(await shell.start("submit", talk))
+    lines = await shell.end(await shell.start("submit", "--json", talk))
+    conversation = str(symbl.submissions[0].conversation_id)
+    read = await shell.end(await shell.start("messages", conversation))
+
+    assert (submitted.code, submitted.err) == (0, "")
+    assert "\\u4f1a" in submitted.out
+    assert (lines.code, read.code) == (0, 0)
+    assert lines.out.isascii()
+    assert lines.lines[-1]["source"] == str(talk)
+    assert "\\u2713" in read.out
+
+
+async def test_an_error_degrades_as_well(symbl, tmp_path):
+    shell = Shell(PYTHONIOENCODING="ascii:strict", **CREDENTIALS)
+
+    ended = await shell.end(await shell.start("jobs", "--database", "sqlite:///会議.db"))
+
+    assert ended.code == 2
+    assert "\\u4f1a" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_pipe_gets_no_bars_and_a_narrow_terminal_plain_ones():
+    for encoding, drawn in (("utf-8", "━"), ("cp1252", "-")):
+        raw = io.BytesIO()
+        console = Console(file=io.TextIOWrapper(raw, encoding), force_terminal=True, width=80)
+        bars = Bars(console, shown=True)
+        bars.set("a", "a.mp4", 0.5, "uploading")
+        bars.close()
+        console.file.flush()
+        assert drawn * 15 in raw.getvalue().decode(encoding)
+
+
+# A screen that fails
+
+
+async def _submit(shell: Shell, redirection: str, *arguments: object) -> tuple[int, str, str]:
+    """Run through a shell, and return the exit code, what came out of a pipe and stderr."""
+    words = shlex.join([sys.executable, "-m", "symbl_aio.cli", *map(str, arguments)])
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        *("-o", "pipefail", "-c", f"{words} {redirection}"),
+        env=shell.environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+async def test_a_closed_pipe_ends_the_printing_and_not_the_work(form, shell, symbl):
+    files = [INAUGURAL] * 6
+
+    code, out, err = await _submit(shell, "| head -1", "submit", *form, *files)
+
+    assert code == 0
+    assert len(out.splitlines()) == 1
+    assert len(err.splitlines()) <= 1
+    assert [received.accepted for received in symbl.submissions] == [True] * 6
+    assert symbl.unfinished == 0
+
+
+@pytest.mark.parametrize("redirection", ["> /dev/full", ">&-", ">&- 2>&-", "> /dev/full 2>&1"])
+@pytest.mark.parametrize("form", [["--json"], []])
+async def test_an_output_that_cannot_be_written_changes_no_exit_code(
+    redirection, form, shell, symbl
+):
+    code, _, err = await _submit(shell, redirection, "submit", *form, INAUGURAL, SENSIBILITY)
+
+    assert code == 0
+    assert "Traceback" not in err
+    assert symbl.unfinished == 0
+    assert sum(received.accepted for received in symbl.submissions) == 2
+
+
+async def test_a_failed_job_keeps_its_exit_code_without_an_output(shell, symbl):
+    symbl.inject("job_fails")
+
+    code, _, _ = await _submit(shell, "> /dev/full", "submit", "--json", INAUGURAL)
+
+    assert code == 1
+
+
+async def test_tokens_that_cannot_be_printed_are_told_on_stderr(shell, symbl):
+    symbl.hold_jobs()
+
+    code, _, err = await _submit(shell, "> /dev/full", "submit", "--json", "--no-wait", INAUGURAL)
+
+    assert code == 0
+    (job,) = symbl.jobs
+    assert job in err
+    assert "symbl-aio wait" in err
+
+
+async def test_what_is_only_printed_has_an_exit_code_of_its_own(shell, symbl):
+    submitted = await shell.run("submit", "--json", INAUGURAL)
+    conversation = submitted.lines[-1]["conversation"]
+    symbl.register_transcript("Ask what you can do.")
+
+    code, _, err = await _submit(shell, "> /dev/full", "messages", "--json", conversation)
+    help_code, _, help_err = await _submit(shell, "> /dev/full", "--help")
+
+    assert code == 7
+    assert "cannot be written" in err
+    assert "Traceback" not in err + help_err
+    assert help_code != 1
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_output_never_raises_and_reports_once():
+    reported: list[Exception] = []
+    out = Output(Full(), reported.append)
+
+    for _ in range(3):
+        assert out.write("word") == 4
+        out.flush()
+
+    assert len(reported) == 1
+    assert out.broken is reported[0]
+    assert not out.isatty()
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_process_that_is_told_to_stop_prints_its_tokens(number, shell, symbl):
+    symbl.hold_jobs()
+    process = await shell.start("submit", "--json", INAUGURAL)
+    assert process.stdout is not None
+    accepted = json.loads(await process.stdout.readline())
+
+    process.send_signal(number)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert ended.lines[-1]["running"] == [{"source": str(INAUGURAL), "token": accepted["token"]}]
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("command", [["demo", "--asr", "off"], ["serve", "--port", "0"]])
+async def test_other_commands_take_a_hangup_too(command):
+    process = await Shell().start(*command)
+    assert process.stdout is not None
+    await process.stdout.readline()
+
+    process.send_signal(signal.SIGHUP)
+    ended = await Shell().end(process)
+
+    assert ended.code == (0 if command[0] == "serve" else 130)
+    assert "Traceback" not in ended.err
+
+
+# After Ctrl-C
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 1000])
+def test_after_ctrl_c_there_are_at_most_ten_lines_and_the_last_goes_on(
+    count, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    running = [Running(f"{i}.mp4", json.dumps({"v": 1, "job": str(i)})) for i in range(count)]
+
+    lines = list(summary(running, ["x"] * count, ["y"] * count))
+
+    assert len(lines) <= 10
+    command = shlex.split(lines[-1])
+    assert command[:2] == ["symbl-aio", "wait"]
+    if count > 3:
+        assert command[2] == "--from"
+        assert tokens(command[3]) == {job.token: job.source for job in running}
+    else:
+        assert command[2:] == [job.token for job in running]
+    assert len(list(tmp_path.iterdir())) == (count > 3)
+
+
+async def test_what_ctrl_c_kept_is_waited_for(shell, symbl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    symbl.hold_jobs()
+    process = await shell.start("submit", *[INAUGURAL] * 5)
+    assert process.stdout is not None
+    seen = b""
+    while seen.count(b"accepted") < 5:
+        seen += await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+    symbl.release()
+
+    last = ended.err.splitlines()[-1]
+    waited = await shell.run(*shlex.split(last)[1:], "--json")
+
+    assert ended.code == 130
+    assert len(ended.err.splitlines()) <= 10
+    assert waited.code == 0
+    assert waited.events().count("completed") == 5
+
+
+async def test_the_output_of_json_is_waited_for(shell, symbl, tmp_path):
+    symbl.hold_jobs()
+    log = tmp_path / "log"
+    submitted = await shell.run("submit", "--json", "--no-wait", INAUGURAL, SENSIBILITY)
+    log.write_text(submitted.out)
+    symbl.release()
+
+    waited = await shell.run("wait", "--from", log, "--json")
+    (tmp_path / "wrong").write_text("[1]\n")
+    wrong = await shell.run("wait", "--from", tmp_path / "wrong")
+
+    assert (waited.code, waited.events().count("completed")) == (0, 2)
+    assert wrong.code == 2
+    assert "--from" in wrong.err
+
+
+# The moving part of a terminal
+
+
+@pytest.mark.parametrize("height", [1, 3, 5, 30])
+def test_there_are_never_more_rows_than_the_screen_has(height):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=40, height=height)
+    bars = Bars(console, shown=True)
+    for number in range(100):
+        bars.set(str(number), f"{number} " + "会議" * 50, 0.5, "uploading")
+
+    drawn = console.render_lines(bars._drawn(), pad=False)
+
+    assert len(drawn) <= min(height, MOST_ROWS + 1)
+    bars.close()
+
+
+async def test_a_thousand_lines_do_not_redraw_a_thousand_times():
+    class Counted(Bars):
+        draws = 0
+
+        def _drawn(self):
+            self.draws += 1
+            return super()._drawn()
+
+    from rich.text import Text
+
+    out = io.StringIO()
+    bars = Counted(Console(file=out, force_terminal=True, width=80, height=20), shown=True)
+    bars.set("a", "a.mp4", 0.5, "uploading")
+    for number in range(1000):
+        bars.print(Text(f"line {number}"))
+    bars.close()
+
+    assert "line 999" in out.getvalue()
+    assert bars.draws <= 6
+
+
+# Imports
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--version"], ["--help"], ["submit", "--help"], ["worker", "--help"], ["db", "--help"],
+     ["demo", "--help"], ["serve", "--help"], ["wait", "--help"], ["submit"]],
+    ids=" ".join,
+)  # fmt: skip
+async def test_help_and_version_import_neither_the_server_nor_aiohttp(words):
+    program = (
+        "import atexit, sys\n"
+        "heavy = ('aiohttp', 'rich', 'cattrs', 'symbl_aio.server', 'symbl_aio.client', 'dbos')\n"
+        "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
+        "atexit.register(found)\n"
+        f"sys.argv = ['symbl-aio', *{words!r}]\n"
+        "from symbl_aio.cli import main\nmain()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+
+    assert "FOUND []" in out.decode()
+
+
+# Foreseeable errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--host", "a" * 70],
+        ["serve", "--host", "nope.invalid"],
+        ["serve", "--port", "0", "--directory", "/proc"],
+        ["jobs", "--database", f"postgresql://me@{'a' * 70}/name"],
+        ["jobs", "--database", "postgresql://me@nope..invalid/name"],
+        ["jobs", "--database", "postgresql://me@nope.invalid/name"],
+        ["jobs", "--database", "sqlite:////proc/version"],
+        ["worker", "--database", "sqlite:////proc/version/x.db"],
+        ["db", "migrate", "--database", "sqlite:////proc/x.db"],
+        ["demo", "--asr", "off", "--svg", "/proc/x.svg", str(INAUGURAL)],
+        ["messages", "1", "--base-url", "foo"],
+        ["messages", "1", "--base-url", "http://192.0.2.1"],
+        ["wait", "--from", "/proc/no-such-file"],
+    ],
+    ids=lambda words: " ".join(words)[:50],
+)
+async def test_a_foreseeable_error_is_one_line_with_an_exit_code(arguments):
+    ended = await Shell(**CREDENTIALS).end(await Shell(**CREDENTIALS).start(*arguments))
+
+    assert ended.code in (2, 3)
+    assert "Traceback" not in ended.err
+    assert len([line for line in ended.err.splitlines() if "symbl-aio:" in line]) == 1
+
+
+async def test_a_fault_of_the_program_is_not_a_failed_job(monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("symbl_aio.cli.demo.parts", broken)
+
+    ended = await Shell().run("demo")
+
+    assert ended.code == 70
+    assert "ZeroDivisionError: a fault" in ended.err
