@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from symbl_aio._core.intake import recording_of
     from symbl_aio._io.engine import Drain, Stats
     from symbl_aio.bookmarks import Bookmarks
-    from symbl_aio.bulk import Outcome
+    from symbl_aio.bulk import Completed, Failed, Outcome
     from symbl_aio.client import SymblClient
     from symbl_aio.config import (
         AccessToken,
@@ -151,7 +151,7 @@ _HOMES = {
     "_core.intake": "recording_of",
     "_io.engine": "Drain Stats",
     "bookmarks": "Bookmarks",
-    "bulk": "Outcome",
+    "bulk": "Completed Failed Outcome",
     "client": "SymblClient",
     "config": "AccessToken Config Credentials CredentialsLike Lanes Limits Polls Retries Timeouts",
     "conversations": "Conversation",
@@ -211,6 +211,7 @@ __all__ = [
     "ChannelMetadata",
     "ClientClosedError",
     "Colors",
+    "Completed",
     "ComprehensiveActionItem",
     "ConcurrencyLimitError",
     "Config",
@@ -234,6 +235,7 @@ __all__ = [
     "Event",
     "Everything",
     "Experience",
+    "Failed",
     "Features",
     "FileChangedError",
     "FollowUp",

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
 T = TypeVar("T")
 
@@ -227,10 +227,24 @@ class Database:
         self.engine.dispose()
 
     def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
-        """Give what the row of an item means."""
+        """Return what the row of an item means."""
         found = row._mapping
         state = ItemState(found["state"])
-        return Item(
+        if state is ItemState.COMPLETED:
+            return CompletedItem(
+                key=found["key"],
+                conversation=found["conversation"],
+                number=found["number"],
+                state=state,
+                sending=False,
+                conversation_id=found["conversation_id"],
+                job_id=found["job_id"],
+                error=None,
+                queued_at=found["queued_at"],
+                accepted_at=found["accepted_at"],
+                ended_at=found["ended_at"],
+            )
+        return UncompletedItem(
             key=found["key"],
             conversation=found["conversation"],
             number=found["number"],
