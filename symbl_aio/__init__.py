@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         SubmissionRefused,
         SubmissionStarted,
     )
-    from symbl_aio.everything import Everything
+    from symbl_aio.everything import Everything, InsightPart
     from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
     from symbl_aio.management import Entities, Groups, Settings, Trackers
     from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
@@ -170,7 +170,7 @@ _HOMES = {
         "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
         "SubmissionQueued SubmissionRefused SubmissionStarted"
     ),
-    "everything": "Everything",
+    "everything": "Everything InsightPart",
     "job": "Acceptance Job JobEvent Submission UploadProgress",
     "management": "Entities Groups Settings Trackers",
     "media": "Audio AudioURL Text Utterance Video VideoURL",
@@ -188,6 +188,9 @@ _HOMES = {
     ),
     "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
     "webhooks": "WebhookReceiver",
+    # Packages of their own: annotations name what is in them.
+    "durable": "",
+    "testing": "",
 }
 
 __all__ = [
@@ -244,6 +247,7 @@ __all__ = [
     "Groups",
     "Insight",
     "InsightEntity",
+    "InsightPart",
     "InsightRef",
     "Intent",
     "Job",

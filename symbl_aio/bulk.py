@@ -57,9 +57,9 @@ class Failed(Generic[S_co]):
 Outcome: TypeAlias = Completed[S_co] | Failed[S_co]
 """What became of one source of ``client.map``: its conversation, or its error.
 
-Type checkers tell the two apart by ``outcome.ok``, by ``outcome.error is None``, and by
-``isinstance`` or ``match``. Both have all of ``index``, ``source``, ``job``,
-``conversation``, ``error``, ``ok`` and ``unwrap()``.
+Type checkers tell the two apart by ``outcome.error is None``, ``isinstance`` and ``match``;
+mypy by ``if outcome.ok`` as well, pyright by ``if outcome.ok is True``. Both have ``index``,
+``source``, ``job``, ``conversation``, ``error``, ``ok`` and ``unwrap()``.
 """
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
+from attrs.converters import optional
 
 from symbl_aio._fields import is_text, is_web_url, required_strings
 from symbl_aio.errors import ConfigurationError
@@ -247,8 +248,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _origin(value: str | None) -> str | None:
-    return value.rstrip("/") if isinstance(value, str) else value
+def _origin(value: str) -> str:
+    # Whatever else was given is refused by name when the fields are checked.
+    if isinstance(value, str):
+        return value.rstrip("/")
+    return value
 
 
 @frozen
@@ -279,7 +283,7 @@ class Config:
     base_url: str = field(
         factory=lambda: os.environ.get("SYMBL_BASE_URL") or DEFAULT_BASE_URL, converter=_origin
     )
-    labs_url: str | None = field(default=None, converter=_origin)
+    labs_url: str | None = field(default=None, converter=optional(_origin))
     allow_http: bool = False
     auth_header: Literal["Authorization", "x-api-key"] = "Authorization"
     timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))

@@ -36,10 +36,9 @@ error holds a credential or a token.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from symbl_aio.job import Acceptance, Job
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 
 Sent: TypeAlias = Literal["no", "partial", "maybe", "yes"]
 """How far a request got before it failed.
@@ -73,7 +72,7 @@ class ClientClosedError(SymblError):
     change that was on its way (a bookmark, a tracker) may have been made.
     """
 
-    def __init__(self, message: str, job: Job | None = None) -> None:
+    def __init__(self, message: str, job: symbl_aio.Job | None = None) -> None:
         super().__init__(message)
         self.job = job
 
@@ -103,7 +102,7 @@ class TransportError(SymblError):
 
     def __init__(self, message: str, sent: Sent) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent: Sent = sent
 
 
 class UntrustedServerError(TransportError):
@@ -123,14 +122,14 @@ class AmbiguousSubmissionError(TransportError):
         message: str,
         *,
         key: str,
-        reconcile: Callable[[], Awaitable[Acceptance]],
+        reconcile: Callable[[], Awaitable[symbl_aio.Acceptance]],
         sent: Sent = "maybe",
     ) -> None:
         super().__init__(message, sent)
         self.key = key
         self._reconcile = reconcile
 
-    async def reconcile(self) -> Acceptance:
+    async def reconcile(self) -> symbl_aio.Acceptance:
         """Look for proof that the server accepted the submission.
 
         Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
@@ -207,7 +206,7 @@ class ServerError(APIError):
 class JobError(SymblError):
     """Something went wrong with an accepted job. ``job`` is that job."""
 
-    def __init__(self, message: str, job: Job) -> None:
+    def __init__(self, message: str, job: symbl_aio.Job) -> None:
         super().__init__(message)
         self.job = job
 

@@ -88,8 +88,9 @@ class UncompletedItem:
 Item: TypeAlias = CompletedItem | UncompletedItem
 """One submission in the outbox.
 
-``ok``: its job completed; type checkers then know that ``conversation_id`` is there, and so
-they do after ``item.state is ItemState.COMPLETED``, ``isinstance`` and ``match``.
+``ok``: its job completed. Type checkers know that ``conversation_id`` is there after
+``item.state is ItemState.COMPLETED``, ``isinstance`` and ``match``; mypy after ``if item.ok``
+as well, pyright after ``if item.ok is True``.
 ``conversation``: the key of the item that opens it, or the conversation's id.
 ``number``: its place there, from 1. ``sending``: its last byte was, or may have been,
 handed over, and no answer is known yet. Times are seconds of the database's clock.

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
@@ -132,11 +133,11 @@ class Database:
             url = url.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
         if self.is_sqlite:
-            sa.event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", _prepare_sqlite)
         else:
-            sa.event.listen(engine, "connect", _prepare_postgresql)
-            sa.event.listen(engine, "checkin", _note_use)
-            sa.event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
+            event.listen(engine, "connect", _prepare_postgresql)
+            event.listen(engine, "checkin", _note_use)
+            event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
         return engine
 
     @property
@@ -181,7 +182,7 @@ class Database:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
-    def change(self, statement: ReturningUpdate[Any]) -> sa.Row[Any] | None:
+    def change(self, statement: ReturningUpdate[*tuple[Any, ...]]) -> sa.Row[Any] | None:
         """Make one change, in a transaction of its own; give the row that it returns."""
         with self.begin() if self.is_sqlite else self.read() as connection:
             return connection.execute(statement).first()
@@ -198,7 +199,7 @@ class Database:
         """Tell in this library's words, without a password, that it cannot be used."""
         try:
             yield
-        except (sa.exc.SQLAlchemyError, sqlite3.Error, *_OF_FILES) as error:
+        except (exc.SQLAlchemyError, sqlite3.Error, *_OF_FILES) as error:
             said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             password = self.engine.url.password or ""
             if len(password) > _SHORT:  # of a short one the gaps would tell it
@@ -215,7 +216,7 @@ class Database:
         while True:
             try:
                 return work()
-            except sa.exc.OperationalError as error:
+            except exc.OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
                     raise
 
@@ -223,7 +224,7 @@ class Database:
         """Close all connections, and end the threads once they are done."""
         self._threads.shutdown()
         # A thread of the engine's own may be at work, for somebody who has gone.
-        sa.event.listen(self.engine, "checkin", _end_connection)
+        event.listen(self.engine, "checkin", _end_connection)
         self.engine.dispose()
 
     def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
@@ -262,7 +263,7 @@ class Database:
 def _read_url(url: object) -> sa.URL:
     try:
         found = sa.make_url(url if isinstance(url, str) else "")
-    except (sa.exc.ArgumentError, ValueError):
+    except (exc.ArgumentError, ValueError):
         found = None
     drivers = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
     if found is not None:
@@ -300,7 +301,7 @@ def _try_if_idle(
     try:
         dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:
-        raise sa.exc.DisconnectionError from error
+        raise exc.DisconnectionError from error
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:
