@@ -28,7 +28,7 @@ async def test_a_route_answers_with_models_pages_and_everything(server: LocalSym
         return as_json((await conversation.messages())[0])
 
     @app.get("/all")
-    async def everything(client: Client):  # type: ignore[no-untyped-def]
+    async def everything(client: Client):
         conversation = await client.process(Text("I will write the report by Friday."))
         return as_json(await conversation.everything())
 

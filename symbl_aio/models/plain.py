@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from attrs import fields, has
 
@@ -28,8 +29,9 @@ def as_json(value: object) -> JSON:
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [as_json(item) for item in value]
-    if has(type(value)):
-        names = [field.name for field in fields(type(value)) if field.name != "raw"]
+    kind: Any = type(value)
+    if has(kind):
+        names = [field.name for field in fields(kind) if field.name != "raw"]
         return {name: as_json(getattr(value, name)) for name in names}
     raise TypeError(
         f"a {type(value).__name__} has no form in JSON; give a model, or a list of them"
