@@ -114,6 +114,8 @@ check: .venv/.dev
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pyright --pythonpath $(BIN)/python
+	@$(BIN)/python -m tests.check_documents
 
 fmt: .venv/.dev
 	@$(BIN)/python -m ruff format .

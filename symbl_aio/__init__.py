@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from symbl_aio._core.intake import recording_of
     from symbl_aio._io.engine import Drain, Stats
     from symbl_aio.bookmarks import Bookmarks
-    from symbl_aio.bulk import Outcome
+    from symbl_aio.bulk import Completed, Failed, Outcome
     from symbl_aio.client import SymblClient
     from symbl_aio.config import (
         AccessToken,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
         SubmissionRefused,
         SubmissionStarted,
     )
-    from symbl_aio.everything import Everything
+    from symbl_aio.everything import Everything, InsightPart
     from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
     from symbl_aio.management import Entities, Groups, Settings, Trackers
     from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
@@ -152,7 +152,7 @@ _HOMES = {
     "_core.intake": "recording_of",
     "_io.engine": "Drain Stats",
     "bookmarks": "Bookmarks",
-    "bulk": "Outcome",
+    "bulk": "Completed Failed Outcome",
     "client": "SymblClient",
     "config": "AccessToken Config Credentials CredentialsLike Lanes Limits Polls Retries Timeouts",
     "conversations": "Conversation",
@@ -172,7 +172,7 @@ _HOMES = {
         "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
         "SubmissionQueued SubmissionRefused SubmissionStarted"
     ),
-    "everything": "Everything",
+    "everything": "Everything InsightPart",
     "job": "Acceptance Job JobEvent Submission UploadProgress",
     "management": "Entities Groups Settings Trackers",
     "media": "Audio AudioURL Text Utterance Video VideoURL",
@@ -190,6 +190,9 @@ _HOMES = {
     ),
     "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
     "webhooks": "WebhookReceiver",
+    # Packages of their own: annotations name what is in them.
+    "durable": "",
+    "testing": "",
 }
 
 __all__ = [
@@ -213,6 +216,7 @@ __all__ = [
     "ChannelMetadata",
     "ClientClosedError",
     "Colors",
+    "Completed",
     "ComprehensiveActionItem",
     "ConcurrencyLimitError",
     "Config",
@@ -236,6 +240,7 @@ __all__ = [
     "Event",
     "Everything",
     "Experience",
+    "Failed",
     "Features",
     "FileChangedError",
     "FileUnavailableError",
@@ -245,6 +250,7 @@ __all__ = [
     "Groups",
     "Insight",
     "InsightEntity",
+    "InsightPart",
     "InsightRef",
     "Intent",
     "Job",

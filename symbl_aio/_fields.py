@@ -3,7 +3,8 @@
 Every refusal is a ``ConfigurationError`` that names the field and the remedy.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here: attrs copies those of a converter into the constructors of
+# other modules, which would have to import what a text names.
 
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ T = TypeVar("T")
 def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
     """Make a validator that names the field and the remedy; a secret value is not shown."""
 
-    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+    def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not test(value):
             shown = "not usable" if secret else reprlib.repr(value)
             raise ConfigurationError(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from symbl_aio._core.decode import decode_any_list, decode_list, decode_within
 from symbl_aio._core.endpoints import Call
 from symbl_aio._core.wire import Answer
 from symbl_aio.errors import ConfigurationError
+from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import Page
 from symbl_aio.options import Options
-
-if TYPE_CHECKING:
-    from symbl_aio.job import Job, Submission
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -14,33 +14,54 @@ from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 
 S = TypeVar("S", bound=MediaLike)
+S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
 
 
 @frozen
-class Outcome(Generic[S]):
-    """What became of one source of ``client.map``: its conversation, or its error.
+class Completed(Generic[S_co]):
+    """The outcome of a source whose job completed. ``index`` counts the sources from 0."""
+
+    index: int
+    source: S_co
+    job: Job
+    conversation: Conversation
+
+    ok: ClassVar[Literal[True]] = True
+    error: ClassVar[None] = None
+
+    def unwrap(self) -> Conversation:
+        """Return the conversation; of a ``Failed`` outcome, raise the error."""
+        return self.conversation
+
+
+@frozen
+class Failed(Generic[S_co]):
+    """The outcome of a source that came to no conversation, and the error of it.
 
     ``index`` counts the sources from 0. ``job`` is there as soon as the source was
     accepted, whatever came after that, so that no billed job is lost.
     """
 
     index: int
-    source: S
+    source: S_co
     job: Job | None
-    conversation: Conversation | None
-    error: Exception | None
+    error: Exception
 
-    @property
-    def ok(self) -> bool:
-        """Whether the job completed."""
-        return self.error is None
+    ok: ClassVar[Literal[False]] = False
+    conversation: ClassVar[None] = None
 
-    def unwrap(self) -> Conversation:
-        """Give the conversation, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        assert self.conversation is not None
-        return self.conversation
+    def unwrap(self) -> NoReturn:
+        """Raise the error; of a ``Completed`` outcome, return the conversation."""
+        raise self.error
+
+
+Outcome: TypeAlias = Completed[S_co] | Failed[S_co]
+"""What became of one source of ``client.map``: its conversation, or its error.
+
+Type checkers tell the two apart by ``outcome.error is None``, ``isinstance`` and ``match``;
+mypy by ``if outcome.ok`` as well, pyright by ``if outcome.ok is True``. Both have ``index``,
+``source``, ``job``, ``conversation``, ``error``, ``ok`` and ``unwrap()``.
+"""
 
 
 async def outcomes(
@@ -111,9 +132,9 @@ async def _outcome(index: int, source: S, submit: Callable[[S], Submission]) -> 
             # Nobody will look at this outcome: do not send what was not sent yet.
             submission.cancel()
             raise
-        return Outcome(index, source, job, await job, None)
+        return Completed(index, source, job, await job)
     except Exception as error:  # whatever it is: of a token callable, of a stream
-        return Outcome(index, source, job, None, error)
+        return Failed(index, source, job, error)
 
 
 async def _each(sources: Iterable[S] | AsyncIterable[S]) -> AsyncGenerator[S, None]:

@@ -16,10 +16,11 @@ from collections.abc import (
 from contextlib import aclosing
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import aiohttp
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import listing, models
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
@@ -39,10 +40,6 @@ from symbl_aio.events import Observer
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
-
-if TYPE_CHECKING:
-    from symbl_aio.management import Entities, Groups, Settings, Trackers
-    from symbl_aio.webhooks import WebhookReceiver
 
 S = TypeVar("S", bound=MediaLike)
 
@@ -199,8 +196,9 @@ class SymblClient:
         submission = self.submit(media, options)
         loop = asyncio.get_running_loop()
         began = loop.time()
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 job = await submission
         except TimeoutError:
             if not limit.expired():
@@ -299,7 +297,7 @@ class SymblClient:
         return decode(models.Experience, answer.json(), text=answer.text)
 
     @cached_property
-    def webhooks(self) -> WebhookReceiver:
+    def webhooks(self) -> symbl_aio.WebhookReceiver:
         """What takes the server's webhook calls, for a route of any framework.
 
         Raises ``ConfigurationError`` without ``Config.webhook_secret``.
@@ -315,28 +313,28 @@ class SymblClient:
         return WebhookReceiver(self._engine.hear, secret, self.config.webhook_networks)
 
     @cached_property
-    def trackers(self) -> Trackers:
+    def trackers(self) -> symbl_aio.Trackers:
         """The account's trackers (Management API)."""
         from symbl_aio.management import Trackers
 
         return Trackers(self._engine, self._changing, paths=self.config.tracker_paths)
 
     @cached_property
-    def groups(self) -> Groups:
+    def groups(self) -> symbl_aio.Groups:
         """The account's groups of conversations (Management API)."""
         from symbl_aio.management import Groups
 
         return Groups(self._engine, self._changing)
 
     @cached_property
-    def entities(self) -> Entities:
+    def entities(self) -> symbl_aio.Entities:
         """The account's own entities (Management API, newer hosts)."""
         from symbl_aio.management import Entities
 
         return Entities(self._engine, self._changing)
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> symbl_aio.Settings:
         """The account's settings (Management API, newer hosts)."""
         from symbl_aio.management import Settings
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import Factory, evolve, field, frozen
+from attrs.converters import optional
 
 from symbl_aio import _environment
 from symbl_aio._fields import is_text, is_web_url, required_strings
@@ -250,8 +251,11 @@ def _networks(instance: object, attribute: Any, value: object) -> None:
             raise ConfigurationError(f"{name}: {error}; {remedy}") from None
 
 
-def _origin(value: str | None) -> str | None:
-    return value.rstrip("/") if isinstance(value, str) else value
+def _origin(value: str) -> str:
+    # Whatever else was given is refused by name when the fields are checked.
+    if isinstance(value, str):
+        return value.rstrip("/")
+    return value
 
 
 def _labs_of_environment(config: Config) -> str | None:
@@ -303,7 +307,7 @@ class Config:
         default=_environment.default("base_url", "str", DEFAULT_BASE_URL), converter=_origin
     )
     labs_url: str | None = field(
-        default=Factory(_labs_of_environment, takes_self=True), converter=_origin
+        default=Factory(_labs_of_environment, takes_self=True), converter=optional(_origin)
     )
     allow_http: bool = field(
         default=_environment.default("allow_http", "bool", False), validator=_of_type(bool)

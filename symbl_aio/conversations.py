@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import models
 from symbl_aio._core import bodies, endpoints
 from symbl_aio._core.decode import decode
@@ -16,12 +17,6 @@ from symbl_aio.media import MediaLike
 from symbl_aio.models import Page
 from symbl_aio.options import Options
 from symbl_aio.reading import Reading
-
-if TYPE_CHECKING:
-    from symbl_aio.bookmarks import Bookmarks
-    from symbl_aio.drafts import Colors, SpeakerEvent
-    from symbl_aio.everything import Everything, InsightPart
-    from symbl_aio.job import Submission
 
 
 class Conversation(Reading):
@@ -95,7 +90,7 @@ class Conversation(Reading):
         body = bodies.named(id=member_id, name=name, email=email)
         return await self._change(with_body(endpoints.member(self.id, member_id), body))
 
-    async def add_speaker_events(self, events: Iterable[SpeakerEvent]) -> models.Notice:
+    async def add_speaker_events(self, events: Iterable[symbl_aio.SpeakerEvent]) -> models.Notice:
         """Tell who spoke when. Messages and insights follow, a little later.
 
         Conversation API, "Speaker events" page.
@@ -111,7 +106,7 @@ class Conversation(Reading):
         audio_url: str | None = None,
         logo: str | None = None,
         favicon: str | None = None,
-        colors: Colors | None = None,
+        colors: symbl_aio.Colors | None = None,
         font_family: str | None = None,
         summary_url_expires_in: int | None = None,
         read_only: bool | None = None,
@@ -164,7 +159,7 @@ class Conversation(Reading):
         return await self._change(with_body(call, {"url": url}, urls=[url]))
 
     @property
-    def bookmarks(self) -> Bookmarks:
+    def bookmarks(self) -> symbl_aio.Bookmarks:
         """The bookmarks of the conversation (newer hosts)."""
         from symbl_aio.bookmarks import Bookmarks
 
@@ -172,12 +167,12 @@ class Conversation(Reading):
 
     async def everything(
         self,
-        parts: Collection[InsightPart] | None = None,
+        parts: Collection[symbl_aio.InsightPart] | None = None,
         *,
         verbose: bool | None = None,
         sentiment: bool | None = None,
         wait: bool = False,
-    ) -> Everything:
+    ) -> symbl_aio.Everything:
         """Gather what the conversation holds, four requests at a time.
 
         Without ``parts``: whatever the Conversation API documents, the summary included
@@ -193,7 +188,7 @@ class Conversation(Reading):
 
     def append(
         self, media: MediaLike, options: Options | None = None, *, key: str | None = None
-    ) -> Submission:
+    ) -> symbl_aio.Submission:
         """Queue media to be added to this conversation, as ``client.append`` does.
 
         Returns at once; await the submission for its job. Appends to one conversation run

@@ -41,10 +41,9 @@ error holds a credential or a token.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from symbl_aio.job import Acceptance, Job
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 
 Sent: TypeAlias = Literal["no", "partial", "maybe", "yes"]
 """How far a request got before it failed.
@@ -92,7 +91,7 @@ class ClientClosedError(SymblError):
     change that was on its way (a bookmark, a tracker) may have been made.
     """
 
-    def __init__(self, message: str, job: Job | None = None) -> None:
+    def __init__(self, message: str, job: symbl_aio.Job | None = None) -> None:
         super().__init__(message)
         self.job = job
 
@@ -126,7 +125,7 @@ class TransportError(SymblError):
 
     def __init__(self, message: str, sent: Sent, *, final: bool = False) -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent: Sent = sent
         self.final = final
 
 
@@ -150,7 +149,7 @@ class AmbiguousSubmissionError(TransportError):
         message: str,
         *,
         key: str,
-        reconcile: Callable[[], Awaitable[Acceptance]] | None,
+        reconcile: Callable[[], Awaitable[symbl_aio.Acceptance]] | None,
         sent: Sent = "maybe",
     ) -> None:
         super().__init__(message, sent)
@@ -161,7 +160,7 @@ class AmbiguousSubmissionError(TransportError):
         # What it asks with is the client itself.
         return {**self.__dict__, "_reconcile": None}
 
-    async def reconcile(self) -> Acceptance:
+    async def reconcile(self) -> symbl_aio.Acceptance:
         """Look for proof that the server accepted the submission.
 
         Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
@@ -253,7 +252,7 @@ class ServerError(APIError):
 class JobError(SymblError):
     """Something went wrong with an accepted job. ``job`` is that job."""
 
-    def __init__(self, message: str, job: Job) -> None:
+    def __init__(self, message: str, job: symbl_aio.Job) -> None:
         super().__init__(message)
         self.job = job
 

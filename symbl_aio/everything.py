@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio._core.decode import decode, decode_any_list, decode_detected_trackers, decode_list
 from symbl_aio._core.endpoints import json_text
 from symbl_aio.errors import APIError, ConfigurationError, DecodeError
@@ -33,9 +34,6 @@ from symbl_aio.models import (
     User,
 )
 from symbl_aio.models.base import raw_field
-
-if TYPE_CHECKING:
-    from symbl_aio.conversations import Conversation
 
 InsightPart: TypeAlias = Literal[
     "messages",
@@ -157,7 +155,7 @@ def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: s
 
 
 async def gather(
-    conversation: Conversation,
+    conversation: symbl_aio.Conversation,
     parts: Collection[InsightPart] | None,
     *,
     verbose: bool | None,
@@ -182,7 +180,7 @@ async def gather(
     async def ask(part: InsightPart) -> None:
         async with turns:
             try:
-                answer = await asks.get(part, getattr(conversation, part))()
+                answer = await (asks.get(part) or getattr(conversation, part))()
             except APIError as error:
                 if error.status not in (404, 405):
                     raise

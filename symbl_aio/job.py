@@ -12,17 +12,14 @@ import math
 import time
 from collections.abc import AsyncIterator, Generator, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
 from attrs import frozen
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
-
-if TYPE_CHECKING:
-    # For annotations alone: a job resolves to a conversation, whose appends give jobs.
-    from symbl_aio.conversations import Conversation
 
 StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
 """How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
@@ -56,7 +53,7 @@ class Acceptance:
     """
 
     conversation_id: str | None
-    job: Job | None
+    job: symbl_aio.Job | None  # of the package: the class itself is made further down
     how: Literal["webhook", "name", "content"]
 
 
@@ -68,7 +65,7 @@ class Desk(Protocol):
     def follow(self, job: Job) -> None: ...
     async def ask(self, job: Job) -> None: ...
     def withdraw(self, submission: Submission) -> bool: ...
-    def conversation(self, conversation_id: str | None) -> Conversation: ...
+    def conversation(self, conversation_id: str | None) -> symbl_aio.Conversation: ...
 
 
 class Job:
@@ -125,7 +122,7 @@ class Job:
         return self._events[-1].status if self._events else JobStatus.UNKNOWN
 
     @property
-    def conversation(self) -> Conversation:
+    def conversation(self) -> symbl_aio.Conversation:
         """The conversation the job adds to. Before completion its insights are incomplete."""
         return self._desk.conversation(self.conversation_id)
 
@@ -150,10 +147,10 @@ class Job:
         """Say whether awaiting would return or raise at once."""
         return self._outcome is None or self._outcome.done()
 
-    def __await__(self) -> Generator[Any, None, Conversation]:
+    def __await__(self) -> Generator[Any, None, symbl_aio.Conversation]:
         return self.wait().__await__()
 
-    async def wait(self, *, timeout: float | None = None) -> Conversation:
+    async def wait(self, *, timeout: float | None = None) -> symbl_aio.Conversation:
         """Wait for the end of the job, at most ``timeout`` seconds.
 
         Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
@@ -164,8 +161,9 @@ class Job:
         if timeout is None:
             await result_of(self._outcome)
             return self.conversation
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 await result_of(self._outcome)
         except TimeoutError:
             if limit.expired():

@@ -1,7 +1,9 @@
 """Imports point down and never in a circle: the layers, read from the source itself.
 
 A function-level import counts like any other. Only imports under ``if TYPE_CHECKING:``
-may point up, since they do not exist when the program runs.
+may point up, since they do not exist when the program runs, and ``import symbl_aio`` by who
+names it in annotations alone: they are evaluated by ``typing.get_type_hints`` if at all, and the
+package then imports what they name.
 """
 
 import ast
@@ -75,7 +77,8 @@ def imports(module: str, source: str, known: Mapping[str, str]) -> Iterator[Impo
     for node in _at_run_time(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, node.lineno)
+                if alias.name != ROOT or is_named_outside_annotations(ROOT, source):
+                    yield Import(alias.name, node.lineno)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -96,6 +99,28 @@ def _at_run_time(node: ast.AST) -> Iterator[ast.AST]:
             continue
         yield child
         yield from _at_run_time(child)
+
+
+def is_named_outside_annotations(name: str, source: str) -> bool:
+    """Return whether code that runs uses a name."""
+    running = ast.walk(_WithoutAnnotations().visit(ast.parse(source)))
+    return any(isinstance(node, ast.Name) and node.id == name for node in running)
+
+
+class _WithoutAnnotations(ast.NodeTransformer):
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _visit_function
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.annotation = ast.Constant(None)
+        return self.generic_visit(node)
 
 
 def part(module: str) -> str:
@@ -212,6 +237,16 @@ def test_an_import_for_annotations_alone_may_point_up():
         "else:\n    SymblClient = None\n"
     )
     assert violations({"symbl_aio.errors": source, "symbl_aio.client": ""}) == []
+
+
+def test_the_package_may_be_named_in_annotations_and_nowhere_else():
+    source = "import symbl_aio\ndef f(job: symbl_aio.Job) -> symbl_aio.Job:\n    kept: {} = job\n"
+    known = {"symbl_aio": "from symbl_aio import errors\n"}
+    assert violations(known | {"symbl_aio.errors": source.format("symbl_aio.Job")}) == []
+
+    running = source.format("int") + "    return symbl_aio.Job()\n"
+    told = violations(known | {"symbl_aio.errors": running})
+    assert told[0] == "symbl_aio.errors:1 imports symbl_aio: that points up"
 
 
 def test_a_circle_inside_one_layer_is_caught():

@@ -77,7 +77,7 @@ class UnsettledError(Exception):
     def __init__(self, cause: SymblError, sent: Sent) -> None:
         super().__init__(str(cause))
         self.cause = cause
-        self.sent = sent
+        self.sent: Sent = sent
 
 
 class Api:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import Config, ConfigurationError, CredentialsLike
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
-    from symbl_aio.durable import AfterDoubt, Item, Outbox, Worker
+    import symbl_aio.durable
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 _ENGINE: Final = ("dbos", "psycopg", "sqlalchemy")
@@ -34,7 +35,7 @@ class Durable:
     schema: str = "symbl_aio"
     worker: bool = True
     concurrency: int = 50
-    after_doubt: AfterDoubt = "at_most_once"
+    after_doubt: symbl_aio.durable.AfterDoubt = "at_most_once"
     doubt_for: float = 120.0
     time_to_live: float = 15.0
 
@@ -54,7 +55,7 @@ class Durable:
                 "pip install '.[durable]' in a checkout of symbl-aio"
             ) from None
 
-        def worker() -> Worker:
+        def worker() -> symbl_aio.durable.Worker:
             return Worker(
                 self.database,
                 credentials,
@@ -84,16 +85,20 @@ class Durable:
 class OpenOutbox:
     """An open outbox, and the worker that works for it here, if any."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: symbl_aio.durable.Outbox) -> None:
         self.outbox = outbox
         self._timeout = 0.0
         self._keeper: asyncio.Task[None] | None = None
 
-    def keep_at_work(self, worker: Worker, anew: Callable[[], Worker]) -> None:
+    def keep_at_work(
+        self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
+    ) -> None:
         """Look after a worker that has started, until ``aclose``."""
         self._keeper = asyncio.create_task(self._keep(worker, anew))
 
-    async def _keep(self, worker: Worker, anew: Callable[[], Worker]) -> None:
+    async def _keep(
+        self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
+    ) -> None:
         """Let another one work when this one was taken for dead: nobody else restarts it."""
         while True:
             try:
@@ -103,7 +108,9 @@ class OpenOutbox:
             worker = await self._start(anew)
             _LOG.warning("the worker was taken for dead, and is back as %s", worker.id)
 
-    async def _start(self, anew: Callable[[], Worker]) -> Worker:
+    async def _start(
+        self, anew: Callable[[], symbl_aio.durable.Worker]
+    ) -> symbl_aio.durable.Worker:
         while True:
             worker = anew()
             try:
@@ -137,7 +144,7 @@ class OpenOutbox:
             await self.outbox.aclose()
 
 
-def describe(item: Item) -> dict[str, str | None]:
+def describe(item: symbl_aio.durable.Item) -> dict[str, str | None]:
     """Tell a visitor about an item: not why it failed, which may name files of this machine."""
     return {
         "key": item.key,

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import (
     ClientClosedError,
     Config,
@@ -30,9 +31,8 @@ from symbl_aio.contrib import sse
 from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
 from symbl_aio.contrib.journal import JobJournal
 
-if TYPE_CHECKING:
-    from symbl_aio.durable import Outbox
-
+if TYPE_CHECKING:  # an extra, imported when a service has an outbox
+    import symbl_aio.durable
 
 _MOST_REMEMBERED: Final = 10_000
 
@@ -85,7 +85,7 @@ class Embedded:
         return self._client
 
     @property
-    def outbox(self) -> Outbox:
+    def outbox(self) -> symbl_aio.durable.Outbox:
         """The open outbox. Raises ``ClientClosedError`` as ``client``.
 
         Raises ``ConfigurationError`` if the service has none.

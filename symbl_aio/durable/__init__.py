@@ -15,7 +15,7 @@ PostgreSQL.
 
 try:
     from symbl_aio.durable.duty import AfterDoubt
-    from symbl_aio.durable.items import Item, ItemEvent, ItemState
+    from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
     from symbl_aio.durable.looking import OutboxStats
     from symbl_aio.durable.migration import migrate
     from symbl_aio.durable.outbox import Outbox
@@ -31,11 +31,13 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "AfterDoubt",
+    "CompletedItem",
     "Item",
     "ItemEvent",
     "ItemState",
     "Outbox",
     "OutboxStats",
+    "UncompletedItem",
     "Worker",
     "migrate",
 ]

@@ -115,7 +115,7 @@ class Duty:
         self._tries = itertools.count(1)
         self._jobs: dict[str, Job] = {}
         """Of the runs that were accepted here: each tells its end once."""
-        self._after_doubt = after_doubt
+        self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
 
     def begin(self, workflow_id: str) -> None:

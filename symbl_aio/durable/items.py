@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import ClassVar, Literal, TypeAlias
 
 from attrs import frozen
 
@@ -35,19 +36,44 @@ class ItemState(Enum):
 
 
 @frozen
-class Item:
-    """One submission in the outbox.
+class CompletedItem:
+    """A submission of the outbox whose job completed. The fields are those of ``Item``."""
 
-    ``conversation``: the key of the item that opens it, or the conversation's id.
-    ``number``: its place there, from 1. ``sending``: its last byte was, or may have been,
-    handed over, and no answer is known yet. Times are seconds of the database's clock.
-    ``error``: why it ended as it did, in words.
+    key: str
+    conversation: str
+    number: int
+    state: Literal[ItemState.COMPLETED]
+    sending: Literal[False]
+    conversation_id: str
+    job_id: str | None
+    error: None
+    queued_at: float
+    accepted_at: float | None
+    ended_at: float | None
+
+    ok: ClassVar[Literal[True]] = True
+
+
+@frozen
+class UncompletedItem:
+    """A submission of the outbox that waits, is on its way, or ended in any other state.
+
+    The fields are those of ``Item``.
     """
 
     key: str
     conversation: str
     number: int
-    state: ItemState
+    state: Literal[
+        ItemState.QUEUED,
+        ItemState.ACCEPTED,
+        ItemState.FAILED,
+        ItemState.LOST,
+        ItemState.REFUSED,
+        ItemState.AMBIGUOUS,
+        ItemState.BLOCKED,
+        ItemState.DISCARDED,
+    ]
     sending: bool
     conversation_id: str | None
     job_id: str | None
@@ -56,10 +82,20 @@ class Item:
     accepted_at: float | None
     ended_at: float | None
 
-    @property
-    def ok(self) -> bool:
-        """Whether its job completed."""
-        return self.state is ItemState.COMPLETED
+    ok: ClassVar[Literal[False]] = False
+
+
+Item: TypeAlias = CompletedItem | UncompletedItem
+"""One submission in the outbox.
+
+``ok``: its job completed. Type checkers know that ``conversation_id`` is there after
+``item.state is ItemState.COMPLETED``, ``isinstance`` and ``match``; mypy after ``if item.ok``
+as well, pyright after ``if item.ok is True``.
+``conversation``: the key of the item that opens it, or the conversation's id.
+``number``: its place there, from 1. ``sending``: its last byte was, or may have been,
+handed over, and no answer is known yet. Times are seconds of the database's clock.
+``error``: why it ended as it did, in words.
+"""
 
 
 @frozen

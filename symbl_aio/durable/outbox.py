@@ -20,9 +20,9 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio._core.endpoints import check_id
+from symbl_aio._fields import is_word
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
-from symbl_aio._fields import is_word
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding

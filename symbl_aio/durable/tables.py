@@ -18,11 +18,12 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio.durable import sqlite
-from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
 T = TypeVar("T")
 
@@ -136,11 +137,11 @@ class Database:
             url = url.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
         if self.is_sqlite:
-            sa.event.listen(engine, "connect", sqlite.prepare)
+            event.listen(engine, "connect", sqlite.prepare)
         else:
-            sa.event.listen(engine, "connect", _prepare_postgresql)
-            sa.event.listen(engine, "checkin", _note_use)
-            sa.event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
+            event.listen(engine, "connect", _prepare_postgresql)
+            event.listen(engine, "checkin", _note_use)
+            event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
         return engine
 
     @property
@@ -185,7 +186,7 @@ class Database:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
-    def change(self, statement: ReturningUpdate[Any]) -> sa.Row[Any] | None:
+    def change(self, statement: ReturningUpdate[*tuple[Any, ...]]) -> sa.Row[Any] | None:
         """Make one change, in a transaction of its own; give the row that it returns."""
         with self.begin() if self.is_sqlite else self.read() as connection:
             return connection.execute(statement).first()
@@ -202,7 +203,7 @@ class Database:
         """Tell in this library's words, without a password, that it cannot be used."""
         try:
             yield
-        except (sa.exc.SQLAlchemyError, sqlite3.Error, *_OF_FILES) as error:
+        except (exc.SQLAlchemyError, sqlite3.Error, *_OF_FILES) as error:
             said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             password = self.engine.url.password or ""
             if len(password) > _SHORT:  # of a short one the gaps would tell it
@@ -219,7 +220,7 @@ class Database:
         while True:
             try:
                 return work()
-            except sa.exc.OperationalError as error:
+            except exc.OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
                     raise
 
@@ -227,14 +228,28 @@ class Database:
         """Close all connections, and end the threads once they are done."""
         self._threads.shutdown()
         # A thread of the engine's own may be at work, for somebody who has gone.
-        sa.event.listen(self.engine, "checkin", _end_connection)
+        event.listen(self.engine, "checkin", _end_connection)
         self.engine.dispose()
 
     def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
-        """Give what the row of an item means."""
+        """Return what the row of an item means."""
         found = row._mapping
         state = ItemState(found["state"])
-        return Item(
+        if state is ItemState.COMPLETED:
+            return CompletedItem(
+                key=found["key"],
+                conversation=found["conversation"],
+                number=found["number"],
+                state=state,
+                sending=False,
+                conversation_id=found["conversation_id"],
+                job_id=found["job_id"],
+                error=None,
+                queued_at=found["queued_at"],
+                accepted_at=found["accepted_at"],
+                ended_at=found["ended_at"],
+            )
+        return UncompletedItem(
             key=found["key"],
             conversation=found["conversation"],
             number=found["number"],
@@ -252,7 +267,7 @@ class Database:
 def _read_url(url: object) -> sa.URL:
     try:
         found = sa.make_url(url if isinstance(url, str) else "")
-    except (sa.exc.ArgumentError, ValueError):
+    except (exc.ArgumentError, ValueError):
         found = None
     drivers = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
     if found is not None:
@@ -290,7 +305,7 @@ def _try_if_idle(
     try:
         dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:
-        raise sa.exc.DisconnectionError from error
+        raise exc.DisconnectionError from error
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

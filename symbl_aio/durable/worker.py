@@ -99,7 +99,7 @@ class Worker:
         self._client = SymblClient(credentials, config=self._config)
         self._database = Database(database, schema, connections=_CONNECTIONS)
         self._concurrency = concurrency
-        self._after_doubt = after_doubt
+        self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
         self._heartbeat = heartbeat
         self._time_to_live = time_to_live

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         TrackerMatch,
     )
     from symbl_aio.models.people import NOBODY, User
+    from symbl_aio.models.plain import as_json
     from symbl_aio.models.speech import FormattedTranscript, Message, Phrase, Sentiment, Word
     from symbl_aio.models.summaries import (
         Bookmark,
@@ -75,6 +76,7 @@ _HOMES = {
         "TrackerMatch"
     ),
     "people": "NOBODY User",
+    "plain": "as_json",
     "speech": "FormattedTranscript Message Phrase Sentiment Word",
     "summaries": "Bookmark BookmarkSummary CallScore Criterion Progress SummaryItem",
 }
@@ -125,6 +127,7 @@ __all__ = [
     "TrackerMatch",
     "User",
     "Word",
+    "as_json",
 ]
 
 if not TYPE_CHECKING:  # or else a misspelt name would be of type object

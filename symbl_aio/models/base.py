@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Generic, NoReturn, TypeAlias, TypeVar, overload
+from typing import Final, Generic, Never, NoReturn, TypeAlias, TypeVar, overload
 
 from attrs import field, frozen
 
@@ -14,20 +14,20 @@ JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _Nothing(dict[str, "JSON"]):
+class _Nothing(dict[str, Never]):
     """An empty dict that stays empty. A mapping proxy could neither be pickled nor be JSON."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("what an answer did not have cannot be written to")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> str:
         return "NOTHING"
 
 
-NOTHING: Final[Mapping[str, JSON]] = _Nothing()
+NOTHING: Final[Mapping[str, Never]] = _Nothing()
 
 
 def raw_field() -> Mapping[str, JSON]:

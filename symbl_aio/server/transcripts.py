@@ -24,7 +24,7 @@ class Line:
     end: float | None = None
 
 
-Transcript: TypeAlias = "str | Sequence[str | Line]"
+Transcript: TypeAlias = str | Sequence[str | Line]
 
 
 def read(transcript: Transcript) -> tuple[Line, ...]:

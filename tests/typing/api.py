@@ -1,4 +1,4 @@
-"""The types that users meet on the main paths. Checked by mypy, never executed."""
+"""The types that users meet on the main paths. Checked by mypy and pyright, never executed."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import assert_type
@@ -10,6 +10,7 @@ from symbl_aio import (
     Bookmark,
     BookmarkSummary,
     CallScore,
+    Completed,
     ComprehensiveActionItem,
     Config,
     Conversation,
@@ -20,6 +21,7 @@ from symbl_aio import (
     EntityDraft,
     Everything,
     Experience,
+    Failed,
     FollowUp,
     FormattedTranscript,
     GroupDraft,
@@ -50,6 +52,8 @@ from symbl_aio import (
     talk_time,
     to_srt,
 )
+from symbl_aio.durable import CompletedItem, Item, ItemState, Outbox, UncompletedItem
+from symbl_aio.media import MediaLike
 from symbl_aio.models import JSON
 
 
@@ -134,3 +138,52 @@ async def managing(symbl: SymblClient) -> None:
     assert_type(await symbl.groups.create(GroupDraft("a", "b")), ConversationGroup)
     assert_type(await symbl.entities.create(EntityDraft("a", "b", ["c"])), StoredEntity)
     assert_type(await symbl.settings.get(), Mapping[str, JSON])
+
+
+async def telling_outcomes_apart(symbl: SymblClient) -> None:
+    async for outcome in symbl.map([Text("Hello.")], ordered=True):
+        assert_type(outcome.index, int)
+        assert_type(outcome.source, Text)
+        assert_type(outcome.job, Job | None)
+        assert_type(outcome.unwrap(), Conversation)
+        if outcome.ok is True:  # pyright tells nothing apart by the truth of an attribute
+            assert_type(outcome.conversation, Conversation)
+            assert_type(outcome.job, Job)
+        else:
+            assert_type(outcome.error, Exception)
+        if outcome.error is None:
+            assert_type(outcome.conversation.id, str)
+        if isinstance(outcome, Completed):
+            assert_type(outcome.conversation, Conversation)
+        match outcome:
+            case Completed(conversation=conversation):
+                assert_type(conversation, Conversation)
+            case Failed(error=error, job=job):
+                assert_type(error, Exception)
+                assert_type(job, Job | None)
+        look_at_any(outcome)
+
+
+def look_at_any(outcome: Outcome[MediaLike]) -> None:
+    outcome.unwrap()
+
+
+async def telling_items_apart(outbox: Outbox) -> None:
+    item = await outbox.result("monday", timeout=5)
+    assert_type(item, Item)
+    assert_type(item.conversation_id, str | None)
+    if item.ok is True:
+        assert_type(item.conversation_id, str)
+    else:
+        assert_type(item.error, str | None)
+    if item.state is ItemState.COMPLETED:
+        assert_type(item.conversation_id, str)
+    if isinstance(item, CompletedItem):
+        assert_type(item.conversation_id, str)
+    match item:
+        case CompletedItem(conversation_id=conversation_id):
+            assert_type(conversation_id, str)
+        case UncompletedItem(error=error):
+            assert_type(error, str | None)
+    async for listed in outbox.jobs(state=ItemState.COMPLETED):
+        assert_type(listed, Item)
