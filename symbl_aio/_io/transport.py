@@ -388,7 +388,7 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
 
 def _text(raw: bytes, charset: str | None) -> str:
     # A byte order mark, and the zeros of UTF-16 and UTF-32, prove more than a header does.
-    charsets = [json.detect_encoding(raw)]
+    charsets: list[str] = [json.detect_encoding(raw)]
     if charsets == ["utf-8"]:
         try:
             named = codecs.lookup(charset or "utf-8").name

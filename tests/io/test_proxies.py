@@ -212,7 +212,7 @@ async def test_a_proxy_that_breaks_in_the_middle_leaves_the_body_incomplete(conn
         await exchange.head()
         exchange.reset()
 
-    proxy.script = script  # type: ignore[method-assign]
+    proxy.script = script
     transport = connect("http://api.invalid", allow_http=True, proxy=proxy.base_url)
     with pytest.raises(TransportError) as raised:
         await transport.send(PUT, TOKEN, Body(held_back(b"ab", asyncio.Event()), 9, no_matter))
