@@ -50,11 +50,11 @@ class SymblClient:
     ``credentials``: ``Credentials(app_id, app_secret)``, an ``AccessToken``, or an async
     callable that returns one (``TokenProvider``); ``None`` reads ``SYMBL_APP_ID`` and
     ``SYMBL_APP_SECRET``, or ``SYMBL_ACCESS_TOKEN``.
-    ``session``: an ``aiohttp.ClientSession`` to borrow, for a proxy or TLS of one's own; it is never closed here, and to keep small submissions
-    free of doubt its ``keepalive_timeout`` should be below a second; it resolves host
-    names in the event loop's default executor, which must not be full of threads that wait
-    for this client. ``observers`` are
-    called with each ``Event``, in the event loop.
+    ``session``: an ``aiohttp.ClientSession`` to borrow, for a proxy or TLS of one's own;
+    it is never closed here, and to keep small submissions free of doubt its
+    ``keepalive_timeout`` should be below a second; it resolves host names in the event
+    loop's default executor, which must not be full of threads that wait for this client.
+    ``observers`` are called with each ``Event``, in the event loop.
 
     The constructor does no I/O and needs no event loop; wrong settings raise
     ``ConfigurationError``. Use the client as ``async with``, or call ``start`` and
