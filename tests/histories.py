@@ -466,7 +466,7 @@ class World:
         return bool(owners) and all(other.reign != call.reign for other in owners)
 
     def _judge_job(self, mark: int, job: Job) -> Iterator[str]:
-        ended = job._outcome.exception() if job.done() else None
+        ended = job._outcome.exception() if job._outcome is not None and job.done() else None
         status = self.server.jobs[job.id].status.value
         if job.done() and ended is None and status != "completed":
             yield f"the job of {mark} was told completed, and is {status}"
@@ -500,7 +500,7 @@ class World:
 
     def _was_seen_to_end(self, call: Call) -> bool:
         job = job_of(call.submission)
-        if job is None or not job.done():
+        if job is None or job._outcome is None or not job.done():
             return False
         ended = job._outcome.exception()
         return ended is None or isinstance(ended, JobFailedError)

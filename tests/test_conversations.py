@@ -25,6 +25,9 @@ class Desk:
         self.error: Exception | None = None
         self.submission: Any = object()
 
+    def check_open(self) -> None:
+        """It is open."""
+
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         self.calls.append((call, repeatable))
         if self.error is not None:
