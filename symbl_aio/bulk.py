@@ -19,15 +19,19 @@ S = TypeVar("S", bound=MediaLike)
 class Outcome(Generic[S]):
     """What became of one source of ``client.map``: its conversation, or its error.
 
-    ``index`` counts the sources from 0. ``job`` is there as soon as the source was
-    accepted, whatever came after that, so that no billed job is lost.
+    ``job`` is there whatever came after the acceptance, so that no billed job is lost.
     """
 
     index: int
+    """Place of the source among all, from 0."""
     source: S
+    """The source, as it was given."""
     job: Job | None
+    """The job, once the server accepted the source."""
     conversation: Conversation | None
+    """The conversation, if the job completed."""
     error: Exception | None
+    """What went wrong; ``None`` if the job completed."""
 
     @property
     def ok(self) -> bool:

@@ -74,10 +74,15 @@ class Utterance:
     """
 
     text: str
+    """What was said, not blank."""
     speaker: str | None = None
+    """Name of the speaker."""
     user_id: str | None = field(default=None, kw_only=True)
+    """The speaker's id, best an e-mail address."""
     start: datetime | None = field(default=None, kw_only=True)
+    """When it began, with a time zone."""
     end: datetime | None = field(default=None, kw_only=True)
+    """When it ended, with a time zone; not before ``start``."""
 
     def __attrs_post_init__(self) -> None:
         _check_words("Utterance.text", self.text, "give what was said")
@@ -120,6 +125,7 @@ class Text:
     one_shot: ClassVar[bool] = False
 
     messages: tuple[Utterance, ...] = field(converter=_to_utterances)
+    """The messages in order; a ``str`` becomes an ``Utterance``."""
 
     def __repr__(self) -> str:
         length = sum(len(message.text) for message in self.messages)
@@ -181,7 +187,9 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
 @frozen(repr=False)
 class _File:
     source: str | os.PathLike[str] | bytes | OneShot = field(converter=_to_source)
+    """A path, the bytes themselves, or an async iterable of bytes."""
     size: int | None = field(default=None, kw_only=True)
+    """Exact length in bytes, for an async iterable only."""
 
     def __attrs_post_init__(self) -> None:
         name, source, size = type(self).__name__, self.source, self.size
@@ -233,6 +241,7 @@ class Audio(_File):
     kind: ClassVar[Kind] = "audio"
 
     content_type: str | None = field(default=None, kw_only=True)
+    """One of ``AUDIO_CONTENT_TYPES``; leave it out for any other format."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -262,6 +271,7 @@ class Recording:
     one_shot: ClassVar[bool] = False
 
     path: str | os.PathLike[str]
+    """The path of the file."""
 
     def __attrs_post_init__(self) -> None:
         _check_path("media", self.path)
@@ -289,7 +299,9 @@ def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
 @frozen(repr=False)
 class _Link:
     url: str
+    """The link, http or https."""
     allow_platforms: bool = field(default=False, kw_only=True)
+    """Accept a host that is known for pages and short links."""
 
     one_shot: ClassVar[bool] = False
 

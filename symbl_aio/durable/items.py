@@ -36,25 +36,30 @@ class ItemState(Enum):
 
 @frozen
 class Item:
-    """One submission in the outbox.
-
-    ``conversation``: the key of the item that opens it, or the conversation's id.
-    ``number``: its place there, from 1. ``sending``: its last byte was, or may have been,
-    handed over, and no answer is known yet. Times are seconds of the database's clock.
-    ``error``: why it ended as it did, in words.
-    """
+    """One submission in the outbox. Times are by the database's clock."""
 
     key: str
+    """The submission's own name."""
     conversation: str
+    """Key of the item that opens the conversation, or the conversation's id."""
     number: int
+    """Place in its conversation, from 1."""
     state: ItemState
+    """How far it has come."""
     sending: bool
+    """Whether the server may have it, and no answer is known yet."""
     conversation_id: str | None
+    """The conversation's id, once known."""
     job_id: str | None
+    """The job's id, once accepted."""
     error: str | None
+    """Why it ended as it did, in words; else ``None``."""
     queued_at: float
+    """When it was handed in, Unix time in seconds."""
     accepted_at: float | None
+    """When the server accepted it, Unix time in seconds."""
     ended_at: float | None
+    """When it ended, Unix time in seconds."""
 
     @property
     def ok(self) -> bool:
@@ -64,8 +69,11 @@ class Item:
 
 @frozen
 class ItemEvent:
-    """An item reached a state. ``at``: seconds of the database's clock."""
+    """An item reached a state."""
 
     key: str
+    """The item's key."""
     state: ItemState
+    """The state that it reached."""
     at: float
+    """When, Unix time in seconds of the database's clock."""

@@ -63,17 +63,18 @@ class JobStatus(StrEnum):
 
 @frozen(eq=False)
 class Page(Sequence[T_co], Generic[T_co]):
-    """One answer of the API: a sequence of its items, with the response they came in.
-
-    ``raw`` is the whole decoded body, ``status`` the HTTP status, ``headers`` the
-    response's headers, ``elapsed`` the seconds from sending to the last byte.
-    """
+    """One answer of the API: a sequence of its items, with the response they came in."""
 
     items: tuple[T_co, ...]
+    """The items of the answer, in the order of the server."""
     raw: JSON = field(repr=False)
+    """The whole body, decoded from JSON."""
     status: int
+    """The HTTP status, such as 200."""
     headers: Mapping[str, str] = field(repr=False)
+    """The response's headers."""
     elapsed: float
+    """Seconds from sending the request to the last byte of the answer."""
 
     def __len__(self) -> int:
         return len(self.items)
