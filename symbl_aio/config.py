@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
-from symbl_aio._fields import is_text, is_web_url, required_strings
+from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
 from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
@@ -46,7 +46,7 @@ def _of_type(kind: type) -> Any:
     def check(instance: object, attribute: Any, value: object) -> None:
         if not isinstance(value, kind):
             raise ConfigurationError(
-                f"{type(instance).__name__}.{attribute.name} is a {type(value).__name__}; "
+                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
                 f"give {kind.__name__}(...)"
             )
 
@@ -241,7 +241,7 @@ def _networks(instance: object, attribute: Any, value: object) -> None:
     name = f"{type(instance).__name__}.{attribute.name}"
     remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
     if not isinstance(value, tuple):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}; {remedy}")
+        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
     for network in value:
         try:
             if not isinstance(network, str):

@@ -12,7 +12,17 @@ from typing import Final, Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
-from symbl_aio._fields import a_text, a_word, check, is_a, is_int, required_strings, strings, words
+from symbl_aio._fields import (
+    a_text,
+    a_word,
+    check,
+    is_a,
+    is_int,
+    is_text,
+    required_strings,
+    strings,
+    words,
+)
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON, User
 from symbl_aio.options import Tracker
@@ -31,14 +41,20 @@ def criteria(metadata: Mapping[str, str]) -> str:
 
     Raises ``ConfigurationError`` for none, or for more than the two that the API takes.
     """
+    if not isinstance(metadata, Mapping) or not all(map(is_text, metadata.values())):
+        raise ConfigurationError(
+            "metadata is not a mapping of names to strings; give a dict of str to str"
+        )
     if not metadata or len(metadata) > _MOST_CRITERIA:
         raise ConfigurationError(
             f"metadata has {len(metadata)} names; give one or two, the API takes no more"
         )
     terms = []
     for name, value in metadata.items():
-        if not re.fullmatch(r"[\w.-]+", name):
-            raise ConfigurationError(f"metadata name {name!r} cannot stand in a filter")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+            raise ConfigurationError(
+                f"metadata name {name!r} cannot stand in a filter; give letters, digits, _ - and ."
+            )
         quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         terms.append(
             f"conversation.metadata.{name}=={value if _PLAIN_VALUE.fullmatch(value) else quoted}"

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+from symbl_aio._fields import type_name
 from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
@@ -42,7 +43,7 @@ _NOT_DIRECT: Final = (
 def _check_words(field_name: str, value: object, remedy: str) -> None:
     """Refuse what is not text, is blank, or could not be encoded for the wire."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{field_name} is a {type(value).__name__}; {remedy}")
+        raise ConfigurationError(f"{field_name} is {type_name(value)}; {remedy}")
     if not value.strip():
         raise ConfigurationError(f"{field_name} is empty; {remedy}")
     try:
@@ -56,7 +57,7 @@ def _check_words(field_name: str, value: object, remedy: str) -> None:
 def _check_moment(field_name: str, value: object) -> None:
     if not isinstance(value, datetime):
         raise ConfigurationError(
-            f"{field_name} is a {type(value).__name__}; give a datetime with a time zone"
+            f"{field_name} is {type_name(value)}; give a datetime with a time zone"
         )
     if value.utcoffset() is None:
         raise ConfigurationError(
@@ -105,7 +106,7 @@ def _to_utterances(messages: str | Utterance | Sequence[str | Utterance]) -> tup
     remedy = "give a str, or a list of str and Utterance"
     given: object = (messages,) if isinstance(messages, str | Utterance) else messages
     if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray | memoryview):
-        raise ConfigurationError(f"Text.messages is a {type(messages).__name__}; {remedy}")
+        raise ConfigurationError(f"Text.messages is {type_name(messages)}; {remedy}")
     if not given:
         raise ConfigurationError(f"Text.messages is empty; {remedy}")
     for index, message in enumerate(given):
@@ -179,7 +180,7 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
     if isinstance(source, AsyncIterable):
         return OneShot(source)
     raise ConfigurationError(
-        f"source is a {type(source).__name__}; give a path, bytes, "
+        f"source is {type_name(source)}; give a path, bytes, "
         "or an async iterable of bytes together with its size"
     )
 
@@ -281,7 +282,7 @@ def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
     """Give the parts and the host of a usable URL. No message shows the URL: it may be signed."""
     remedy = "give a direct http(s) link to the file"
     if not isinstance(url, str):
-        raise ConfigurationError(f"{field_name} is a {type(url).__name__}; {remedy}")
+        raise ConfigurationError(f"{field_name} is {type_name(url)}; {remedy}")
     if any(c.isspace() or not c.isprintable() for c in url):
         raise ConfigurationError(
             f"{field_name} holds white space or control characters; percent-encode them"
@@ -362,7 +363,7 @@ def coerce(media: MediaLike) -> Media | Recording:
         hint = "Audio(...) or Video(...) around it, which says what it is"
     elif isinstance(media, Sequence | Utterance):
         hint = "Text(...) around the messages; client.map(...) takes many files"
-    raise ConfigurationError(f"media is a {type(media).__name__}; give {hint}")
+    raise ConfigurationError(f"media is {type_name(media)}; give {hint}")
 
 
 def describe(media: Media | Recording) -> str:
@@ -382,11 +383,9 @@ def check_options(media: Media | Recording, options: TextOptions | MediaOptions 
     wanted = TextOptions if isinstance(media, Text) else MediaOptions
     if options is None or isinstance(options, wanted):
         return
-    name = type(media).__name__
+    name = "recordings" if isinstance(media, Recording) else type(media).__name__
     if not isinstance(options, TextOptions | MediaOptions):
-        raise ConfigurationError(
-            f"options is a {type(options).__name__}; give {wanted.__name__}(...)"
-        )
+        raise ConfigurationError(f"options is {type_name(options)}; give {wanted.__name__}(...)")
     known = {known.name for known in fields(wanted)}
     given: tuple[Attribute[object], ...] = fields(type(options))
     extra = [f.name for f in given if f.name not in known and getattr(options, f.name) is not None]

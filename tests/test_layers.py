@@ -17,7 +17,8 @@ SOURCE = Path(__file__).parents[1] / ROOT
 
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "_exports", "_fields", "_waiting", "models", "options", "drafts", "config"),
+    ("errors", "_exports", "_fields", "_callbacks", "_waiting"),
+    ("models", "options", "drafts", "config"),
     ("media", "_naming", "job", "events", "transcripts"),
     ("_core",),
     ("_io.transport", "_io.sources"),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from symbl_aio._callbacks import awaitable
 from symbl_aio._core import wire
 from symbl_aio._core.redaction import secrets_of, strike
 from symbl_aio._core.retries import (
@@ -25,12 +26,14 @@ from symbl_aio._core.retries import (
     retry_after,
 )
 from symbl_aio._core.wire import Answer, Call
+from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.transport import Body, Transport
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike
 from symbl_aio.errors import (
     APIError,
     AuthenticationError,
+    ConfigurationError,
     DecodeError,
     Sent,
     SymblError,
@@ -208,7 +211,11 @@ class Api:
         if isinstance(credentials, AccessToken):
             return credentials
         if not isinstance(credentials, Credentials):
-            made = await credentials()
+            made: object = await awaitable("credentials", credentials())
+            if not isinstance(made, AccessToken | str):
+                raise ConfigurationError(
+                    f"credentials returned {type_name(made)}; return an AccessToken or a str"
+                )
             return made if isinstance(made, AccessToken) else AccessToken(made)
         try:
             answer = await self._attempt(

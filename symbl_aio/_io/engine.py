@@ -400,7 +400,10 @@ class Engine:
             _LOG.debug("%s", event, extra=fields)
         for observer in self._observers:
             try:
-                observer(event)
+                result: object = observer(event)
+                if isinstance(result, Coroutine):  # of a plain function that wraps an async one
+                    result.close()
+                    _LOG.error("an observer returned a coroutine, which is not awaited")
             except Exception:
                 _LOG.exception("an observer failed at %s", type(event).__name__)
 

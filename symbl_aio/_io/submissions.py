@@ -17,6 +17,7 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
+from symbl_aio._callbacks import check_async
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.governor import Permission
 from symbl_aio._io.api import Full, UnsettledError
@@ -87,6 +88,8 @@ class Submissions:
         """Queue media for a new conversation, or to be added ``to`` one."""
         found = coerce(media)
         check_options(found, options)
+        if before_last_byte is not None:
+            check_async("before_last_byte", before_last_byte)
         conversation_id, lane = self._destination(to)
         given = key if options is None or options.name is None else options.name
         key = secrets.token_hex(16) if key is None else _check_key(key)

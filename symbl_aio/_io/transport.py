@@ -22,6 +22,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from symbl_aio._callbacks import awaitable
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.sources import Chunk
 from symbl_aio.config import Config
@@ -126,7 +127,9 @@ class Body:
 
     async def _confirmed(self, confirm: Callable[[], Awaitable[None]]) -> None:
         try:
-            await confirm()
+            await awaitable("before_last_byte", confirm())
+        except ConfigurationError:
+            raise
         except Exception as error:
             raise UploadError(
                 f"before_last_byte raised {type(error).__name__}; nothing complete was sent"

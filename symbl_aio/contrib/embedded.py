@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from symbl_aio import (
+    AccessToken,
     ClientClosedError,
     Config,
     ConfigurationError,
@@ -69,6 +70,8 @@ class Embedded:
         self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
+        # Made only to refuse, here and not when the application starts, what is no observer.
+        SymblClient(AccessToken("unused"), observers=observers)
         self._observers = tuple(observers)
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None

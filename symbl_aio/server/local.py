@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ipaddress
 import logging
 import shutil
@@ -251,6 +252,8 @@ class LocalServer:
         It is tried now and after every change: a request or a part of its body arrived, a
         request was answered, a job moved, a webhook was called.
         """
+        if inspect.iscoroutinefunction(predicate):  # its coroutine would always count as true
+            raise TypeError("predicate is async, and is not awaited; give a plain function")
         await self._pulse.until(predicate)
 
     # What it shall do
