@@ -41,7 +41,8 @@ def criteria(metadata: Mapping[str, str]) -> str:
 
     Raises ``ConfigurationError`` for none, or for more than the two that the API takes.
     """
-    if not isinstance(metadata, Mapping) or not all(map(is_text, metadata.values())):
+    given: object = metadata  # whatever its annotation promises
+    if not isinstance(given, Mapping) or not all(map(is_text, given.values())):
         raise ConfigurationError(
             "metadata is not a mapping of names to strings; give a dict of str to str"
         )
@@ -51,7 +52,7 @@ def criteria(metadata: Mapping[str, str]) -> str:
         )
     terms = []
     for name, value in metadata.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        if not is_text(name) or not re.fullmatch(r"[\w.-]+", name):
             raise ConfigurationError(
                 f"metadata name {name!r} cannot stand in a filter; give letters, digits, _ - and ."
             )
