@@ -19,6 +19,14 @@ from symbl_aio.errors import ConfigurationError
 T = TypeVar("T")
 
 
+def type_name(value: object) -> str:
+    """Name the type of a value with its article: "an int", "a list", "None"."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
 def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
     """Make a validator that names the field and the remedy; a secret value is not shown."""
 

@@ -19,12 +19,16 @@ S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
 
 @frozen
 class Completed(Generic[S_co]):
-    """The outcome of a source whose job completed. ``index`` counts the sources from 0."""
+    """The outcome of a source whose job completed."""
 
     index: int
+    """Place of the source among all, from 0."""
     source: S_co
+    """The source, as it was given."""
     job: Job
+    """The job, which completed."""
     conversation: Conversation
+    """The conversation that the job added to."""
 
     ok: ClassVar[Literal[True]] = True
     error: ClassVar[None] = None
@@ -38,14 +42,17 @@ class Completed(Generic[S_co]):
 class Failed(Generic[S_co]):
     """The outcome of a source that came to no conversation, and the error of it.
 
-    ``index`` counts the sources from 0. ``job`` is there as soon as the source was
-    accepted, whatever came after that, so that no billed job is lost.
+    ``job`` is there whatever came after the acceptance, so that no billed job is lost.
     """
 
     index: int
+    """Place of the source among all, from 0."""
     source: S_co
+    """The source, as it was given."""
     job: Job | None
+    """The job, once the server accepted the source."""
     error: Exception
+    """What went wrong."""
 
     ok: ClassVar[Literal[False]] = False
     conversation: ClassVar[None] = None

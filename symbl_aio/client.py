@@ -10,6 +10,7 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
+    Coroutine,
     Iterable,
     Sequence,
 )
@@ -22,9 +23,11 @@ import aiohttp
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import listing, models
+from symbl_aio._callbacks import check_async, observers_of
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
+from symbl_aio._fields import type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
@@ -54,7 +57,7 @@ class SymblClient:
     it is never closed here, and to keep small submissions free of doubt its
     ``keepalive_timeout`` should be below a second; it resolves host names in the event
     loop's default executor, which must not be full of threads that wait for this client.
-    ``observers`` are called with each ``Event``, in the event loop.
+    ``observers``: plain functions, called with each ``Event`` in the event loop.
 
     The constructor does no I/O and needs no event loop; wrong settings raise
     ``ConfigurationError``. Use the client as ``async with``, or call ``start`` and
@@ -71,10 +74,18 @@ class SymblClient:
     ) -> None:
         if credentials is None:
             credentials = credentials_from_env()
-        if not isinstance(credentials, Credentials | AccessToken) and not callable(credentials):
+        if not isinstance(credentials, Credentials | AccessToken):
+            if not callable(credentials) and not isinstance(credentials, Coroutine):
+                raise ConfigurationError(
+                    f"credentials is {type_name(credentials)}; give Credentials(app_id, "
+                    "app_secret), AccessToken(token) or an async function that returns a token"
+                )
+            check_async("credentials", credentials)
+        if not isinstance(config, Config | None):
+            raise ConfigurationError(f"config is {type_name(config)}; give Config(...)")
+        if not isinstance(session, aiohttp.ClientSession | None):
             raise ConfigurationError(
-                f"credentials is a {type(credentials).__name__}; give Credentials(app_id, "
-                "app_secret), AccessToken(token) or an async callable that gives a token"
+                f"session is {type_name(session)}; give an aiohttp.ClientSession"
             )
         self.config = Config() if config is None else config
         self._changing = asyncio.Lock()
@@ -82,7 +93,7 @@ class SymblClient:
             self.config,
             credentials,
             session,
-            observers=observers,
+            observers=observers_of(observers),
             agent=_agent(),
             rng=random.Random(),
         )
@@ -193,6 +204,12 @@ class SymblClient:
         lost. To tell these two apart, an answer that is already due is waited for, at most
         ``Timeouts.answer``. Cancelling it withdraws nothing.
         """
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float)
+        ):
+            raise ConfigurationError(
+                f"timeout is {type_name(timeout)}; give seconds, or None for no limit"
+            )
         submission = self.submit(media, options)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -232,6 +249,10 @@ class SymblClient:
         if isinstance(sources, str | bytes | os.PathLike):
             raise ConfigurationError(
                 "sources is a single path; give an iterable, or use client.process"
+            )
+        if not isinstance(sources, Iterable | AsyncIterable):
+            raise ConfigurationError(
+                f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
             )
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.

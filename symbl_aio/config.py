@@ -16,7 +16,7 @@ from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
 from symbl_aio import _environment
-from symbl_aio._fields import is_text, is_web_url, required_strings
+from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
 from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
 from symbl_aio.errors import ConfigurationError
 
@@ -50,7 +50,7 @@ def _of_type(kind: type) -> Any:
     def check(instance: object, attribute: Any, value: object) -> None:
         if not isinstance(value, kind):
             raise ConfigurationError(
-                f"{type(instance).__name__}.{attribute.name} is a {type(value).__name__}; "
+                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
                 f"give {kind.__name__}(...)"
             )
 
@@ -74,7 +74,9 @@ class Credentials:
     """
 
     app_id: str = field()
+    """The application's id."""
     app_secret: str = field(repr=False)
+    """The application's secret; not shown in ``repr``."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("app_id", "app_secret"):
@@ -85,10 +87,12 @@ class Credentials:
 
 @frozen
 class AccessToken:
-    """A ready token. ``expires_in``: seconds of life left, ``None`` when not known."""
+    """A ready token, made elsewhere."""
 
     value: str = field(repr=False)
+    """The token; not shown in ``repr``."""
     expires_in: float | None = field(default=None, validator=_positive)
+    """Seconds of life left; ``None`` when not known."""
 
     def __attrs_post_init__(self) -> None:
         _visible_ascii("AccessToken.value", self.value)
@@ -130,43 +134,46 @@ def credentials_from_env() -> Credentials | AccessToken:
 class Timeouts:
     """How long one exchange may take. There is no total for an upload, however large.
 
-    ``connect``: until the connection, TLS included, stands. ``read``: a whole request
-    that only asks. ``stall``: between two chunks of an upload that the transport accepts,
-    and for each answer of the disk that its file is on.
-    ``answer``: from the last byte of an upload to the end of the answer.
+    All are seconds.
     """
 
     connect: float = field(default=15.0, validator=_positive)
+    """Until the connection stands, TLS included."""
     read: float = field(default=60.0, validator=_positive)
+    """For a whole request that only reads."""
     stall: float = field(default=60.0, validator=_positive)
+    """Between two chunks of an upload that the transport accepts."""
     answer: float = field(default=300.0, validator=_positive)
+    """From the last byte of an upload to the end of the answer."""
 
 
 @frozen
 class Polls:
     """How often jobs are asked for their status (Job API page: GET is the only way).
 
-    A job of age *a* is asked again after ``share`` x *a*, within ``floor`` and
-    ``ceiling``, give or take ``jitter`` (a fraction). Once eight jobs of the client have
-    ended, the ages at which they did say when it is worth asking: first about the age
-    of the youngest, then more often where many ended, about ``share`` of the usual age
-    apart and within the same bounds. While webhooks tell every end, the other polls only
-    look for a lost one, at long intervals.
-
-    All jobs of a client together cost at most ``per_second`` requests a second; polls
-    brought forward by a webhook have a budget of their own, ``hinted_per_second``. A job
-    unknown to the server (404) gets ``not_found_grace`` seconds before it is lost; one
-    still unfinished after ``track_for`` is lost too.
+    A job of age *a* is asked again after ``share`` x *a* seconds, within ``floor`` and
+    ``ceiling``. Once eight jobs of the client have ended, the ages at which they did show
+    when it is worth asking: first about the age of the youngest, then more often where many
+    ended, about ``share`` of the usual age apart and within the same bounds. While webhooks
+    report every end, the other polls only look for a lost one, at long intervals.
     """
 
     share: float = field(default=0.1, validator=_positive)
+    """Part of a job's age after which it is asked again."""
     floor: float = field(default=0.5, validator=_positive)
+    """Shortest interval, seconds."""
     ceiling: float = field(default=15.0, validator=_positive)
+    """Longest interval, seconds."""
     jitter: float = 0.1
+    """Random part of each interval, 0 or more, below 1."""
     per_second: float = field(default=10.0, validator=_positive)
+    """Requests a second at most, for all jobs of a client together."""
     hinted_per_second: float = field(default=50.0, validator=_positive)
+    """Requests a second at most that webhooks bring forward, besides ``per_second``."""
     not_found_grace: float = field(default=30.0, validator=_positive)
+    """Seconds before a job that the server does not know (404) is lost."""
     track_for: float = field(default=86_400.0, validator=_positive)
+    """Seconds after which a job that has not ended is lost."""
 
     def __attrs_post_init__(self) -> None:
         jitter: object = self.jitter
@@ -180,51 +187,56 @@ class Polls:
 class Retries:
     """How often a request that surely was not accepted is tried, 429 excepted.
 
-    At most ``attempts`` in all, the last one beginning within ``within`` seconds of the
-    first failure.
-    The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1`, at most ``cap``.
-    A ``Retry-After`` of the server is honoured up to ``max_retry_after``.
+    The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1` seconds, at most ``cap``.
     """
 
     attempts: int = field(default=5, validator=_count)
+    """Attempts in all, 1 or more."""
     within: float = field(default=60.0, validator=_positive)
+    """Seconds from the first failure in which the last attempt may begin."""
     base: float = field(default=0.5, validator=_positive)
+    """Bound of the first pause, seconds."""
     cap: float = field(default=20.0, validator=_positive)
+    """Longest pause, seconds."""
     max_retry_after: float = field(default=30.0, validator=_positive)
+    """Longest ``Retry-After`` of the server that is honoured, seconds."""
 
 
 @frozen
 class Limits:
-    """How much at once.
-
-    ``jobs``: the account's limit of unfinished jobs, when it is known; ``None`` lets
-    the client learn it, from ``first_jobs`` up to ``most_jobs`` (FAQ page: 2 on a
-    trial account, 50 on a paid one). ``queued``: submissions that may wait in this
-    client. ``wait_for_slot``: seconds a submission waits for a free job slot before
-    it fails with ``ConcurrencyLimitError``; ``None`` waits as long as it takes.
-    ``answer_bytes``: the largest answer that is read.
-    """
+    """How much at once."""
 
     jobs: int | None = field(default=None, validator=_count)
+    """The account's limit of unfinished jobs; ``None`` lets the client learn it."""
     first_jobs: int = field(default=2, validator=_count)
+    """The limit that learning starts from (FAQ page: 2 on a trial account)."""
     most_jobs: int = field(default=50, validator=_count)
+    """The limit that learning ends at (FAQ page: 50 on a paid account)."""
     queued: int = field(default=100_000, validator=_count)
+    """Submissions that may wait in this client."""
     wait_for_slot: float | None = field(default=None, validator=_positive)
+    """Seconds that a submission waits for a free job slot before it fails.
+
+    ``ConcurrencyLimitError`` is raised then; ``None`` waits as long as it takes.
+    """
     answer_bytes: int = field(default=256 * 2**20, validator=_count)
+    """Largest answer that is read, bytes."""
 
 
 @frozen
 class Lanes:
-    """When the next append of a conversation may start.
-
-    ``advance_on="completed"``: after the job of the one before ended.
-    ``advance_on="accepted"``: after the one before was accepted, so that the next
-    upload overlaps with its processing. ``on_failure="halt"``: a failed job or a
-    refused append stops the appends behind it, as an ambiguous one always does.
-    """
+    """When the next append of a conversation may start."""
 
     advance_on: Literal["completed", "accepted"] = "completed"
+    """After the job before has ended, or as soon as it is accepted.
+
+    ``"accepted"`` lets the next upload overlap with the processing of the one before.
+    """
     on_failure: Literal["continue", "halt"] = "continue"
+    """What a failed job or a refused append does to those behind it.
+
+    ``"halt"`` stops them, as an ambiguous one always does.
+    """
 
     def __attrs_post_init__(self) -> None:
         if self.advance_on not in ("completed", "accepted"):
@@ -241,7 +253,7 @@ def _networks(instance: object, attribute: Any, value: object) -> None:
     name = _label(instance, attribute, value)
     remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
     if not isinstance(value, tuple):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}; {remedy}")
+        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
     for network in value:
         try:
             if not isinstance(network, str):
@@ -270,84 +282,101 @@ def _labs_of_environment(config: Config) -> str | None:
 class Config:
     """All settings of one client.
 
-    ``base_url``: the origin of the API, such as ``http://127.0.0.1:8080``; by default the
-    vendor's host. Plain ``http`` is taken only for
-    loopback unless ``allow_http`` is set. ``auth_header``: ``"Authorization"``
-    (``Bearer``), or ``"x-api-key"`` for hosts that want the old header.
-    ``chunk_size``: bytes read from disk at a time; an upload keeps a few times as many in
-    memory, whatever the size of its file.
-
-    ``labs_url``: the origin of the Labs features; without it the vendor's Labs host beside
-    the vendor's ``base_url``, and the ``base_url`` itself beside any other. It gets the
-    same token. ``tracker_paths``: which family of paths the host has for stored trackers,
-    ``"2022"`` (``/manage/tracker/{id}``, updated with PUT) or ``"2024"``
-    (``/manage/trackers/{id}``, updated with JSON Patch). The same path means other things
-    in each, so it is never guessed.
-
-    ``webhook_base_url`` with ``webhook_secret`` make every submission carry a webhook URL
-    of its own below the former, unless its options set one; the server's calls to it
-    bring polls forward, and help to settle a submission of unknown outcome. The secret is
-    shared by all workers that may be called. ``webhook_networks``: addresses and networks
-    (``192.0.2.0/24``) that ``WebhookReceiver.allows`` lets in; none here lets all in.
-
-    ``proxy``: the URL of an HTTP proxy for every request, with ``user:password@`` if it
-    wants them. ``ca_file``: a file of CA certificates (PEM) that are trusted instead of
-    the system's. ``trust_env``: where those two are left out, obey ``HTTPS_PROXY``,
-    ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``;
-    loopback is never sent through a proxy of the environment. ``~/.netrc`` is never read.
-    A borrowed session keeps its own proxy and certificates.
-
     A setting that is left out is read from its environment variable, ``SYMBL_`` and its
     name in capitals (``SYMBL_ALLOW_HTTP=1``, ``SYMBL_LIMITS_JOBS=14``), when the value is
     made; an argument wins. A group such as ``limits=Limits(...)`` is taken whole.
-    ``SYMBL_LABS_URL`` counts only beside the host that the environment names.
+
+    ``webhook_base_url`` with ``webhook_secret`` make every submission carry a webhook URL
+    of its own, unless its options set one. The server's calls to it bring polls forward, and
+    help to settle a submission of unknown outcome.
+
+    ``proxy`` and ``ca_file``, where they are left out, come from ``HTTPS_PROXY``,
+    ``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``,
+    unless ``trust_env`` is ``False``. Loopback is never sent through a proxy of the
+    environment, ``~/.netrc`` is never read, and a borrowed session keeps its own.
     """
 
     base_url: str = field(
         default=_environment.default("base_url", "str", DEFAULT_BASE_URL), converter=_origin
     )
+    """Origin of the API, such as ``http://127.0.0.1:8080``; by default the vendor's host."""
     labs_url: str | None = field(
         default=Factory(_labs_of_environment, takes_self=True), converter=optional(_origin)
     )
+    """Origin of the Labs features, which gets the same token.
+
+    Without it the vendor's Labs host beside the vendor's ``base_url``, and ``base_url``
+    itself beside any other. ``SYMBL_LABS_URL`` counts only beside the host that the
+    environment names.
+    """
     allow_http: bool = field(
         default=_environment.default("allow_http", "bool", False), validator=_of_type(bool)
     )
+    """Accept plain ``http`` for hosts other than loopback."""
     auth_header: Literal["Authorization", "x-api-key"] = field(
         default=_environment.default("auth_header", "str", "Authorization")
     )
+    """``"Authorization"`` (``Bearer``), or ``"x-api-key"`` for older hosts."""
     timeouts: Timeouts = field(
         default=_environment.group("timeouts", Timeouts), validator=_of_type(Timeouts)
     )
+    """How long one exchange may take."""
     polls: Polls = field(default=_environment.group("polls", Polls), validator=_of_type(Polls))
+    """How often jobs are asked for their status."""
     retries: Retries = field(
         default=_environment.group("retries", Retries), validator=_of_type(Retries)
     )
+    """How often a request that surely was not accepted is tried."""
     limits: Limits = field(default=_environment.group("limits", Limits), validator=_of_type(Limits))
+    """How much at once."""
     lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=_of_type(Lanes))
+    """When the next append of a conversation may start."""
     tracker_paths: Literal["2022", "2024"] = field(
         default=_environment.default("tracker_paths", "str", "2022")
     )
+    """Which family of paths the host has for stored trackers.
+
+    ``"2022"``: ``/manage/tracker/{id}``, updated with PUT. ``"2024"``:
+    ``/manage/trackers/{id}``, updated with JSON Patch. The same path means other things in
+    each, so it is never guessed.
+    """
     chunk_size: int = field(
         default=_environment.default("chunk_size", "int", 3 * 2**19), validator=_count
     )
+    """Bytes read from disk at a time, 65,536 or more.
+
+    An upload keeps a few times as many in memory, whatever the size of its file.
+    """
     webhook_base_url: str | None = field(
         default=_environment.default("webhook_base_url", "str", None), repr=False
     )
+    """Address under which this service takes webhooks; not shown in ``repr``."""
     webhook_secret: str | None = field(
         default=_environment.default("webhook_secret", "str", None), repr=False
     )
+    """Secret that all workers share which may be called; not shown in ``repr``."""
     webhook_networks: tuple[str, ...] = field(
         default=_environment.default("webhook_networks", "tuple[str, ...]", ()),
         converter=required_strings,
         validator=_networks,
     )
+    """Networks that ``WebhookReceiver.allows`` lets in, such as ``"192.0.2.0/24"``.
+
+    Empty: all are let in.
+    """
     proxy: str | None = field(default=_environment.default("proxy", "str", None), repr=False)
+    """URL of an HTTP proxy for every request, with ``user:password@`` if it wants them.
+
+    Not shown in ``repr``.
+    """
     ca_file: str | os.PathLike[str] | None = field(
         default=_environment.default("ca_file", "str", None)
     )
+    """File of CA certificates (PEM) that are trusted instead of the system's."""
     trust_env: bool = field(
         default=_environment.default("trust_env", "bool", True), validator=_of_type(bool)
     )
+    """Whether the environment's proxies and certificates count, as said above."""
 
     def __attrs_post_init__(self) -> None:
         self._check_origin("base_url", self.base_url)

@@ -12,7 +12,17 @@ from typing import Final, Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
-from symbl_aio._fields import a_text, a_word, check, is_a, is_int, required_strings, strings, words
+from symbl_aio._fields import (
+    a_text,
+    a_word,
+    check,
+    is_a,
+    is_int,
+    is_text,
+    required_strings,
+    strings,
+    words,
+)
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON, User
 from symbl_aio.options import Tracker
@@ -31,14 +41,21 @@ def criteria(metadata: Mapping[str, str]) -> str:
 
     Raises ``ConfigurationError`` for none, or for more than the two that the API takes.
     """
+    given: object = metadata  # whatever its annotation promises
+    if not isinstance(given, Mapping) or not all(map(is_text, given.values())):
+        raise ConfigurationError(
+            "metadata is not a mapping of names to strings; give a dict of str to str"
+        )
     if not metadata or len(metadata) > _MOST_CRITERIA:
         raise ConfigurationError(
             f"metadata has {len(metadata)} names; give one or two, the API takes no more"
         )
     terms = []
     for name, value in metadata.items():
-        if not re.fullmatch(r"[\w.-]+", name):
-            raise ConfigurationError(f"metadata name {name!r} cannot stand in a filter")
+        if not is_text(name) or not re.fullmatch(r"[\w.-]+", name):
+            raise ConfigurationError(
+                f"metadata name {name!r} cannot stand in a filter; give letters, digits, _ - and ."
+            )
         quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         terms.append(
             f"conversation.metadata.{name}=={value if _PLAIN_VALUE.fullmatch(value) else quoted}"
@@ -51,15 +68,19 @@ class TrackerDraft(Tracker):
     """A tracker with the fields that only newer hosts know (``Config.tracker_paths="2024"``)."""
 
     description: str | None = field(default=None, kw_only=True, validator=optional(a_text))
+    """What it is for, in words."""
     categories: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
+    """The groups that it belongs to."""
     languages: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
+    """Languages in which it is looked for, BCP-47, such as ``"en-US"``."""
     exclude_vocabulary: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
+    """Phrases that do not count."""
 
 
 @frozen
@@ -73,13 +94,16 @@ class GroupDraft:
     name: str = field(
         validator=[a_word, check(lambda v: len(v) <= _LONGEST_NAME, "at most 128 characters")]
     )
+    """Its name, at most 128 characters."""
     criteria: str = field(validator=a_word)
+    """Which conversations belong to it, in RSQL."""
     description: str | None = field(
         default=None,
         validator=optional(
             [a_text, check(lambda v: len(v) <= _LONGEST_DESCRIPTION, "at most 512 characters")]
         ),
     )
+    """What it is for, at most 512 characters."""
 
 
 @frozen
@@ -90,9 +114,13 @@ class EntityDraft:
     """
 
     type: str = field(validator=a_word)
+    """Its kind, a word of your own."""
     sub_type: str = field(validator=a_word)
+    """The narrower kind, unique within ``type``."""
     values: tuple[str, ...] = field(converter=required_strings, validator=words)
+    """The words that stand for it."""
     category: str = field(default="Custom", validator=a_word)
+    """Leave it ``"Custom"``: the others are those of the vendor."""
 
 
 @frozen(kw_only=True)
@@ -104,13 +132,19 @@ class BookmarkDraft:
     """
 
     label: str = field(validator=a_word)
+    """Its short name, not empty."""
     description: str = field(validator=a_word)
+    """What it marks, in words, not empty."""
     user: User = field(validator=_user)
+    """Who marks it."""
     begin_time_offset: int | None = field(default=None, validator=_seconds)
+    """Where it begins: whole seconds from the start of the conversation."""
     duration: int | None = field(default=None, validator=_seconds)
+    """Its length in whole seconds."""
     message_ids: tuple[str, ...] | None = field(
         default=None, converter=strings, validator=optional(words)
     )
+    """Ids of messages that follow each other."""
 
     def __attrs_post_init__(self) -> None:
         times = (self.begin_time_offset, self.duration)
@@ -132,13 +166,16 @@ class SpeakerEvent:
             '"started_speaking" or "stopped_speaking"',
         )
     )
+    """Which of the two it is."""
     user: User = field(validator=_user)
+    """Who speaks."""
     offset: float = field(
         validator=check(
             lambda v: (is_int(v) or isinstance(v, float)) and 0 <= v < float("inf"),
             "seconds, 0 or more",
         )
     )
+    """Seconds from the start of the conversation, 0 or more."""
 
 
 @frozen
@@ -152,12 +189,15 @@ class Patch:
     op: Literal["add", "replace", "remove"] = field(
         validator=check(lambda v: v in ("add", "replace", "remove"), '"add", "replace" or "remove"')
     )
+    """What to do."""
     path: str = field(
         validator=check(
             lambda v: isinstance(v, str) and v.startswith("/"), 'a path such as "/vocabulary"'
         )
     )
+    """Where: a JSON pointer such as ``"/vocabulary"``."""
     value: JSON = None
+    """The new value; leave it out for ``"remove"``."""
 
 
 @frozen(kw_only=True)
@@ -165,5 +205,8 @@ class Colors:
     """The colours of a ready-made page, hexadecimal such as ``"#0A2136"``."""
 
     background: str | None = field(default=None, validator=optional(a_word))
+    """Colour behind everything."""
     topics_filter: str | None = field(default=None, validator=optional(a_word))
+    """Colour of the filter of topics."""
     insights_filter: str | None = field(default=None, validator=optional(a_word))
+    """Colour of the filter of insights."""

@@ -3,7 +3,12 @@
 Each event is one change of state, and one DEBUG line of the logger ``symbl_aio`` with
 the same fields. A failure that an observer was told of counts as heard; one that nobody
 awaited, and of which no observer was told, is one ERROR line of that logger. None holds a
-credential, a URL or a word that was said.
+credential, a link that opens anything, or a word that was said.
+
+``source`` names what was submitted, for a person to recognise it: the name of a file, the
+host and last part of a URL (never its query or user), else the ``name`` of the conversation
+or the ``key`` that the caller gave. A ``Text`` has none, and neither has a job that was
+attached by its id.
 """
 
 from __future__ import annotations
@@ -24,7 +29,11 @@ class SubmissionQueued:
     """
 
     key: str
+    """The submission's key."""
     conversation_id: str | None
+    """Of an append: the conversation, if its id is known yet."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -32,6 +41,9 @@ class SubmissionStarted:
     """A submission has its turn and a slot; its first byte may go out now."""
 
     key: str
+    """The submission's key."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -42,7 +54,11 @@ class SubmissionRefused:
     """
 
     key: str
+    """The submission's key."""
     limit: int
+    """Jobs that the account may have at once, as far as learned."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -50,8 +66,13 @@ class SubmissionAccepted:
     """The server took a submission: both ids are known."""
 
     key: str
+    """The submission's key."""
     conversation_id: str
+    """The conversation's id."""
     job_id: str
+    """The job's id."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -59,7 +80,11 @@ class SubmissionEnded:
     """A submission ended without a job: failed, blocked, withdrawn or of unknown outcome."""
 
     key: str
+    """The submission's key."""
     error: BaseException
+    """Why it came to no job; ``CancelledError`` if it was withdrawn."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -67,10 +92,17 @@ class JobMoved:
     """A job has a new status."""
 
     job_id: str
+    """The job's id."""
     conversation_id: str | None
+    """The conversation's id, if known."""
     status: JobStatus
+    """The new status."""
     raw_status: str
+    """The server's own word for it."""
     source: str
+    """How it was learned: ``"submit"``, ``"poll"`` or ``"webhook"``."""
+    source_name: str | None = None
+    """What other events call ``source``: the name of what was submitted."""
 
 
 @frozen
@@ -81,8 +113,13 @@ class JobEnded:
     """
 
     job_id: str
+    """The job's id."""
     conversation_id: str | None
+    """The conversation's id, if known."""
     error: BaseException | None
+    """Why it did not complete; else ``None``."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 @frozen
@@ -90,7 +127,11 @@ class PollFailed:
     """A status request gave no status. The job is asked again later; ``error`` says what it was."""
 
     job_id: str
+    """The job's id."""
     error: BaseException
+    """Why there was no status."""
+    source: str | None = None
+    """Name of what was submitted, if it has one."""
 
 
 Event: TypeAlias = (

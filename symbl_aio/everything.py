@@ -70,23 +70,41 @@ class Everything:
     """
 
     info: ConversationInfo
+    """The conversation's own record."""
     messages: tuple[Message, ...] = ()
+    """The transcript."""
     topics: tuple[Topic, ...] = ()
+    """What it was about."""
     questions: tuple[Question, ...] = ()
+    """The questions that were asked."""
     action_items: tuple[ActionItem, ...] = ()
+    """What is to be done."""
     follow_ups: tuple[FollowUp, ...] = ()
+    """The meetings, calls and messages to come."""
     entities: tuple[Entity, ...] = ()
+    """What was named, by kind."""
     members: tuple[User, ...] = ()
+    """Who took part."""
     analytics: Analytics | None = None
+    """Who spoke for how long and how fast."""
     trackers: tuple[DetectedTracker, ...] = ()
+    """The trackers that were found."""
     summary: tuple[SummaryItem, ...] = ()
+    """The summary, in paragraphs."""
     abstract_topics: tuple[AbstractTopic, ...] = ()
+    """Topics in words that need not have been said (labs)."""
     comprehensive_action_items: tuple[ComprehensiveActionItem, ...] = ()
+    """Action items drawn from several messages (labs)."""
     bookmarks: tuple[Bookmark, ...] = ()
+    """The marked stretches."""
     call_score: CallScore | None = None
+    """How good the call was; ``None`` if there is none."""
     intents: tuple[Intent, ...] = ()
+    """What the call was answered with."""
     missing: tuple[str, ...] = ()
+    """Parts that were asked for and that the server does not have."""
     raw: Mapping[str, JSON] = raw_field()
+    """Each answer as it came, by the name of its part."""
 
     def to_json(self) -> str:
         """Write it as JSON, for ``from_json``: the server's own answers, as they came."""

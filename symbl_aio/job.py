@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
@@ -32,7 +32,9 @@ class UploadProgress:
     """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
 
     sent: int
+    """Bytes handed over in this attempt."""
     total: int
+    """Bytes of the whole body."""
 
 
 @frozen
@@ -40,9 +42,13 @@ class JobEvent:
     """One transition of a job: its status, the server's own word for it, when and how learned."""
 
     status: JobStatus
+    """The new status."""
     raw_status: str
+    """The server's own word for it."""
     at: datetime
+    """When it was learned, UTC, by the clock of this machine."""
     source: StatusSource
+    """How it was learned."""
 
 
 @frozen
@@ -53,8 +59,11 @@ class Acceptance:
     """
 
     conversation_id: str | None
+    """The conversation; ``None`` if the proof names only the job."""
     job: symbl_aio.Job | None  # of the package: the class itself is made further down
+    """The job; ``None`` if the proof names only the conversation."""
     how: Literal["webhook", "name", "content"]
+    """A webhook call, the name of the conversation, or its words."""
 
 
 class Desk(Protocol):
@@ -82,13 +91,20 @@ class Job:
     handle that is followed.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_outcome",
-                 "_since", "id")  # fmt: skip
+    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_named",
+                 "_outcome", "_since", "id")  # fmt: skip
 
     def __init__(
-        self, id: str, conversation_id: str | None, *, desk: Desk, since: float | None = None
+        self,
+        id: str,
+        conversation_id: str | None,
+        *,
+        desk: Desk,
+        since: float | None = None,
+        named: Callable[[], str] | None = None,
     ) -> None:
         self.id: Final = id
+        self._named: Final = named
         self._conversation_id = conversation_id
         self._desk = desk
         self._since = time.time() if since is None else since
@@ -110,6 +126,11 @@ class Job:
             self._since,
             tuple(self._events),
         )
+
+    @property
+    def source(self) -> str | None:
+        """Name of what was submitted, as in events; ``None`` for one attached by id or token."""
+        return None if self._named is None else self._named()
 
     @property
     def conversation_id(self) -> str | None:
@@ -265,6 +286,11 @@ def _detached(
     return job
 
 
+def labelled(key: str, source: str | None) -> str:
+    """Write a key with the name of what was submitted, if that says more."""
+    return key if source is None or source == key else f"{key} ({source})"
+
+
 class Submission:
     """Work handed to the client and not yet accepted by the server.
 
@@ -273,10 +299,19 @@ class Submission:
     is the way to withdraw it.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_progress", "conversation_id", "key")
+    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_named", "_progress",
+                 "conversation_id", "key")  # fmt: skip
 
-    def __init__(self, key: str, conversation_id: str | None, *, desk: Desk) -> None:
+    def __init__(
+        self,
+        key: str,
+        conversation_id: str | None,
+        *,
+        desk: Desk,
+        named: Callable[[], str] | None = None,
+    ) -> None:
         self.key: Final = key
+        self._named: Final = named
         self.conversation_id: Final = conversation_id
         self._desk = desk
         self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
@@ -288,7 +323,12 @@ class Submission:
             state = "ended" if self._job.failed() else "accepted"
         else:
             state = "waiting" if self._progress is None else "uploading"
-        return f"<Submission {self.key} {state}>"
+        return f"<Submission {labelled(self.key, self.source)} {state}>"
+
+    @property
+    def source(self) -> str | None:
+        """Name of what was submitted, as in events; ``None`` for a text."""
+        return None if self._named is None else self._named()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -365,9 +405,13 @@ class JobToken:
     """What ``Job.token`` holds."""
 
     job_id: str
+    """The job's id."""
     conversation_id: str | None
+    """Its conversation, if known."""
     origin: str
+    """The host that has the job."""
     since: float
+    """When it was accepted, Unix time in seconds."""
 
     @classmethod
     def parse(cls, text: object) -> JobToken | None:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+from symbl_aio._fields import type_name
 from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
@@ -42,7 +43,7 @@ _NOT_DIRECT: Final = (
 def _check_words(field_name: str, value: object, remedy: str) -> None:
     """Refuse what is not text, is blank, or could not be encoded for the wire."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{field_name} is a {type(value).__name__}; {remedy}")
+        raise ConfigurationError(f"{field_name} is {type_name(value)}; {remedy}")
     if not value.strip():
         raise ConfigurationError(f"{field_name} is empty; {remedy}")
     try:
@@ -56,7 +57,7 @@ def _check_words(field_name: str, value: object, remedy: str) -> None:
 def _check_moment(field_name: str, value: object) -> None:
     if not isinstance(value, datetime):
         raise ConfigurationError(
-            f"{field_name} is a {type(value).__name__}; give a datetime with a time zone"
+            f"{field_name} is {type_name(value)}; give a datetime with a time zone"
         )
     if value.utcoffset() is None:
         raise ConfigurationError(
@@ -74,10 +75,15 @@ class Utterance:
     """
 
     text: str
+    """What was said, not blank."""
     speaker: str | None = None
+    """Name of the speaker."""
     user_id: str | None = field(default=None, kw_only=True)
+    """The speaker's id, best an e-mail address."""
     start: datetime | None = field(default=None, kw_only=True)
+    """When it began, with a time zone."""
     end: datetime | None = field(default=None, kw_only=True)
+    """When it ended, with a time zone; not before ``start``."""
 
     def __attrs_post_init__(self) -> None:
         _check_words("Utterance.text", self.text, "give what was said")
@@ -100,7 +106,7 @@ def _to_utterances(messages: str | Utterance | Sequence[str | Utterance]) -> tup
     remedy = "give a str, or a list of str and Utterance"
     given: object = (messages,) if isinstance(messages, str | Utterance) else messages
     if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray | memoryview):
-        raise ConfigurationError(f"Text.messages is a {type(messages).__name__}; {remedy}")
+        raise ConfigurationError(f"Text.messages is {type_name(messages)}; {remedy}")
     if not given:
         raise ConfigurationError(f"Text.messages is empty; {remedy}")
     for index, message in enumerate(given):
@@ -120,6 +126,7 @@ class Text:
     one_shot: ClassVar[bool] = False
 
     messages: tuple[Utterance, ...] = field(converter=_to_utterances)
+    """The messages in order; a ``str`` becomes an ``Utterance``."""
 
     def __repr__(self) -> str:
         length = sum(len(message.text) for message in self.messages)
@@ -173,7 +180,7 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
     if isinstance(source, AsyncIterable):
         return OneShot(source)
     raise ConfigurationError(
-        f"source is a {type(source).__name__}; give a path, bytes, "
+        f"source is {type_name(source)}; give a path, bytes, "
         "or an async iterable of bytes together with its size"
     )
 
@@ -181,7 +188,9 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
 @frozen(repr=False)
 class _File:
     source: str | os.PathLike[str] | bytes | OneShot = field(converter=_to_source)
+    """A path, the bytes themselves, or an async iterable of bytes."""
     size: int | None = field(default=None, kw_only=True)
+    """Exact length in bytes, for an async iterable only."""
 
     def __attrs_post_init__(self) -> None:
         name, source, size = type(self).__name__, self.source, self.size
@@ -233,6 +242,7 @@ class Audio(_File):
     kind: ClassVar[Kind] = "audio"
 
     content_type: str | None = field(default=None, kw_only=True)
+    """One of ``AUDIO_CONTENT_TYPES``; leave it out for any other format."""
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -262,6 +272,7 @@ class Recording:
     one_shot: ClassVar[bool] = False
 
     path: str | os.PathLike[str]
+    """The path of the file."""
 
     def __attrs_post_init__(self) -> None:
         _check_path("media", self.path)
@@ -271,7 +282,7 @@ def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
     """Give the parts and the host of a usable URL. No message shows the URL: it may be signed."""
     remedy = "give a direct http(s) link to the file"
     if not isinstance(url, str):
-        raise ConfigurationError(f"{field_name} is a {type(url).__name__}; {remedy}")
+        raise ConfigurationError(f"{field_name} is {type_name(url)}; {remedy}")
     if any(c.isspace() or not c.isprintable() for c in url):
         raise ConfigurationError(
             f"{field_name} holds white space or control characters; percent-encode them"
@@ -289,7 +300,9 @@ def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
 @frozen(repr=False)
 class _Link:
     url: str
+    """The link, http or https."""
     allow_platforms: bool = field(default=False, kw_only=True)
+    """Accept a host that is known for pages and short links."""
 
     one_shot: ClassVar[bool] = False
 
@@ -350,7 +363,7 @@ def coerce(media: MediaLike) -> Media | Recording:
         hint = "Audio(...) or Video(...) around it, which says what it is"
     elif isinstance(media, Sequence | Utterance):
         hint = "Text(...) around the messages; client.map(...) takes many files"
-    raise ConfigurationError(f"media is a {type(media).__name__}; give {hint}")
+    raise ConfigurationError(f"media is {type_name(media)}; give {hint}")
 
 
 def describe(media: Media | Recording) -> str:
@@ -370,11 +383,9 @@ def check_options(media: Media | Recording, options: TextOptions | MediaOptions 
     wanted = TextOptions if isinstance(media, Text) else MediaOptions
     if options is None or isinstance(options, wanted):
         return
-    name = type(media).__name__
+    name = "recordings" if isinstance(media, Recording) else type(media).__name__
     if not isinstance(options, TextOptions | MediaOptions):
-        raise ConfigurationError(
-            f"options is a {type(options).__name__}; give {wanted.__name__}(...)"
-        )
+        raise ConfigurationError(f"options is {type_name(options)}; give {wanted.__name__}(...)")
     known = {known.name for known in fields(wanted)}
     given: tuple[Attribute[object], ...] = fields(type(options))
     extra = [f.name for f in given if f.name not in known and getattr(options, f.name) is not None]

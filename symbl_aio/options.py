@@ -103,8 +103,11 @@ class CustomEntity:
     """An entity of the caller's own: where ``text`` is said, the server reports ``custom_type``."""
 
     custom_type: str = field(validator=a_word)
+    """The kind to be reported, a word of your own."""
     text: str = field(validator=a_word)
+    """The words to look for."""
     value: str | None = field(default=None, validator=optional(a_text))
+    """What the words stand for, if that is something else."""
 
 
 @frozen
@@ -112,7 +115,9 @@ class Tracker:
     """A tracker for this submission alone: a name, and the phrases that stand for it."""
 
     name: str = field(validator=a_word)
+    """Its name, which the results bear."""
     vocabulary: tuple[str, ...] = field(converter=required_strings, validator=words)
+    """The phrases to look for; similar ones are found too."""
 
 
 @frozen
@@ -120,6 +125,7 @@ class TrackerRef:
     """A tracker stored in the account, by its id."""
 
     id: str = field(validator=a_word)
+    """The id, as ``client.trackers`` lists it."""
 
 
 @frozen
@@ -127,7 +133,9 @@ class Speaker:
     """Who speaks on a channel."""
 
     name: str | None = field(default=None, validator=optional(a_text))
+    """The speaker's name."""
     email: str | None = field(default=None, validator=optional(a_text))
+    """The speaker's e-mail address."""
 
 
 @frozen
@@ -137,7 +145,9 @@ class ChannelMetadata:
     channel: int = field(
         validator=check(lambda v: is_int(v) and v >= 0, "the channel's number, an int")
     )
+    """Number of the channel, 0 or more."""
     speaker: Speaker = field(validator=is_a(Speaker, "Speaker(name=..., email=...)"))
+    """Who is heard on it."""
 
 
 @frozen
@@ -145,6 +155,7 @@ class Features:
     """Results to be made besides the usual ones, such as ``"insights"`` and ``"callScore"``."""
 
     feature_list: tuple[str, ...] = field(converter=required_strings, validator=words)
+    """Names of the results, as the API writes them."""
 
 
 @frozen
@@ -155,7 +166,9 @@ class SalesMetadata:
     """
 
     sales_stage: str | None = field(default=None, validator=optional(a_word))
+    """How far the sale has come; one of the words above."""
     prospect_name: str | None = field(default=None, validator=optional(a_text))
+    """Who is to buy."""
 
 
 _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})

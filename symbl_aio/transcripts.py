@@ -77,12 +77,16 @@ def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
 
 @frozen
 class TalkTime:
-    """How long somebody spoke: ``seconds`` in all, ``share`` of everybody's (0 to 1)."""
+    """How long one person spoke."""
 
     speaker: User
+    """Who spoke."""
     seconds: float
+    """How long, in seconds."""
     share: float
+    """Share of all the talking, 0.0 to 1.0."""
     messages: int
+    """Number of messages."""
 
 
 def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:

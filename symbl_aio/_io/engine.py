@@ -50,25 +50,26 @@ _LOG = logging.getLogger("symbl_aio")
 
 @frozen
 class Stats:
-    """What a client is doing now.
-
-    ``queued``: submissions that wait for their turn or a slot. ``uploading``: on their
-    way. ``jobs``: accepted and unfinished. ``limit``: how many may be unfinished, as
-    learned so far. ``oldest_job``: seconds. ``polls``: status requests so far, and
-    ``polls_per_second`` in the last ten seconds. ``polls_failing_for``: seconds for which
-    every poll has failed, ``None`` if the last one was answered. ``halted``: conversations
-    whose appends are halted until ``resume_appends()``.
-    """
+    """What a client is doing now."""
 
     queued: int
+    """Submissions that wait for their turn or a slot."""
     uploading: int
+    """Submissions on their way to the server."""
     jobs: int
+    """Jobs that are followed, and have not ended."""
     limit: int
+    """How many jobs the account may have at once, as far as learned."""
     oldest_job: float | None
+    """Age of the oldest job in seconds; ``None`` without jobs."""
     polls: int
+    """Status requests since the client started."""
     polls_per_second: float
+    """Status requests a second, in the last ten seconds."""
     polls_failing_for: float | None
+    """Seconds since every poll fails; ``None`` while they work."""
     halted: tuple[str, ...]
+    """Ids of conversations whose appends are halted until ``resume_appends()``."""
 
 
 class Engine:
@@ -200,7 +201,7 @@ class Engine:
                     job,
                 )
                 job._settle(closed, expected=True)
-                self._tell(JobEnded(job.id, job.conversation_id, closed))
+                self._tell(JobEnded(job.id, job.conversation_id, closed, job.source))
             self._submissions.close()
             await self._transport.aclose()
 
@@ -273,12 +274,18 @@ class Engine:
         """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
         self._submissions.give_up(submission, ending)
 
-    def _accepted(self, accepted: Accepted, duration: float | None, ended: bool) -> Job:
+    def _accepted(
+        self,
+        accepted: Accepted,
+        duration: float | None,
+        ended: bool,
+        named: Callable[[], str] | None,
+    ) -> Job:
         """Follow the job of a submission from now on. ``ended``: a webhook said so already."""
         # A server that repeats a job id has one job, whatever was submitted.
         job = self._unfinished_job(accepted.job_id)
         if job is None:
-            job = Job(accepted.job_id, accepted.conversation_id, desk=self)
+            job = Job(accepted.job_id, accepted.conversation_id, desk=self, named=named)
         self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
         self._poller.follow(job, duration=duration)
         if ended:
@@ -365,7 +372,7 @@ class Engine:
 
     def _moved(self, job: Job, status: JobStatus, raw: str, source: StatusSource) -> None:
         if job._advance(status, raw, source):
-            self._tell(JobMoved(job.id, job.conversation_id, status, raw, source))
+            self._tell(JobMoved(job.id, job.conversation_id, status, raw, source, job.source))
 
     def _job_seen(self, job: Job) -> None:
         if self._settling.governor.see(job.id):
@@ -374,7 +381,7 @@ class Engine:
     def _job_ended(self, job: Job, error: SymblError | None) -> None:
         self._settling.job_ended(job, error)
         job._settle(error)
-        if self._tell(JobEnded(job.id, job.conversation_id, error)):
+        if self._tell(JobEnded(job.id, job.conversation_id, error, job.source)):
             job._hear()
         self._submissions.dispatch()
 
@@ -418,8 +425,11 @@ class Engine:
         taken = False
         for observer in self._observers:
             try:
-                observer(event)
+                result: object = observer(event)
                 taken = True
+                if isinstance(result, Coroutine):  # of a plain function that wraps an async one
+                    result.close()
+                    _LOG.error("an observer returned a coroutine, which is not awaited")
             except Exception:
                 _LOG.exception("an observer failed at %s", type(event).__name__)
         return taken

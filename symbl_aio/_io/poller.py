@@ -139,7 +139,9 @@ class Poller:
             self._plan.unfinished(job.id, asked_at)
             self._seen(job)
         if job._advance(status, raw_status, source):
-            self._tell(JobMoved(job.id, job.conversation_id, status, raw_status, source))
+            self._tell(
+                JobMoved(job.id, job.conversation_id, status, raw_status, source, job.source)
+            )
 
     def _answered(self, job: Job, asking: asyncio.Task[None]) -> None:
         del self._asking[job.id]
@@ -173,7 +175,7 @@ class Poller:
             )
         else:
             if error is not None:
-                self._tell(PollFailed(job.id, error))
+                self._tell(PollFailed(job.id, error, job.source))
             self._plan.again(job.id, now, jitter=2 * self._luck() - 1)
 
     def _note_health(self, error: BaseException | None) -> None:

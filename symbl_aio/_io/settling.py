@@ -39,7 +39,8 @@ class Settling:
     """The submissions of one client that are not settled.
 
     ``accepted`` is called with what the server answered, the recording's seconds if known,
-    and whether a webhook told already that the job ended; it gives the job to be followed.
+    whether a webhook reported already that the job ended, and what names the submission; it
+    returns the job to be followed.
 
     Every method is done before another begins, so that what the lanes, the governor and
     the works say is one truth.
@@ -51,7 +52,7 @@ class Settling:
         doubts: Doubts,
         *,
         tell: Callable[[Event], bool],
-        accepted: Callable[[Accepted, float | None, bool], Job],
+        accepted: Callable[[Accepted, float | None, bool, Callable[[], str] | None], Job],
         check_open: Callable[[], None],
     ) -> None:
         limits = config.limits
@@ -80,7 +81,7 @@ class Settling:
         self.works[key], self._by_key[key] = work, work.submission
         self._doubts.note_name(key, work.name)
         self.lanes.add(lane, key)
-        self._tell(SubmissionQueued(key, work.submission.conversation_id))
+        self._tell(SubmissionQueued(key, work.submission.conversation_id, work.source))
 
     # What waits
 
@@ -116,16 +117,16 @@ class Settling:
         if self._policy.advance_on == "accepted":
             self.lanes.release(key)
         self._holders.setdefault(accepted.job_id, []).append(key)
-        self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id))
+        self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id, work.source))
         ended = self._doubts.own(work.nonce, accepted.job_id)
-        self._settle(work, self._accepted(accepted, duration, ended))
+        self._settle(work, self._accepted(accepted, duration, ended, work.submission._named))
 
     def put_back(self, work: Work, full: Full) -> bool:
         """Let one wait again that was refused for want of a slot; false if it ends instead."""
         work.body = None
         self._unwrite(work)
         self.governor.refuse(work.key, monotonic(), retry_after=full.retry_after)
-        self._tell(SubmissionRefused(work.key, self.governor.limit))
+        self._tell(SubmissionRefused(work.key, self.governor.limit, work.source))
         if work.ending is not None or self.closing:
             closed = ClientClosedError("the client was closed; the submission was refused")
             self.fail(work, work.ending or closed)
@@ -160,7 +161,7 @@ class Settling:
             nonce=work.nonce,
         )
         error = AmbiguousSubmissionError(
-            f"submission {work.key} was sent whole, and whether it was accepted is not known "
+            f"submission {work.label} was sent whole, and whether it was accepted is not known "
             f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
             key=work.key,
             reconcile=partial(self._reconcile, doubt),
@@ -238,7 +239,7 @@ class Settling:
         told = isinstance(outcome, ClientClosedError)
         if not isinstance(outcome, Job):
             self._by_key.pop(work.key, None)
-            told = self._tell(SubmissionEnded(work.key, outcome)) or told
+            told = self._tell(SubmissionEnded(work.key, outcome, work.source)) or told
         work.submission._settle(outcome, expected=told)
 
 

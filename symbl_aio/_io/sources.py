@@ -21,6 +21,7 @@ from attrs import field, frozen
 from symbl_aio._core.containers import MP4_HEAD_BYTES
 from symbl_aio._core.faults import CALLERS, passes
 from symbl_aio._core.intake import Verdict, content_type, examine, feed, require_mp4
+from symbl_aio._fields import type_name
 from symbl_aio._threads import GRACE, Stalled, Threads, Watch
 from symbl_aio.errors import (
     FileChangedError,
@@ -413,6 +414,6 @@ async def _next_item(media: Audio | Video, iterator: AsyncIterator[bytes]) -> by
             raise UploadError(f"{media!r} broke: {type(error).__name__}") from error
         given: object = item
         if not isinstance(given, bytes | bytearray | memoryview):
-            raise UploadError(f"{media!r} gave a {type(given).__name__}; it must give bytes")
+            raise UploadError(f"{media!r} gave {type_name(given)}; it must give bytes")
     # A snapshot, for a producer that reuses its buffer; bytes are taken as they are.
     return bytes(item)

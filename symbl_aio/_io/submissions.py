@@ -17,6 +17,7 @@ from itertools import islice
 from time import monotonic
 from typing import Any, Final
 
+from symbl_aio._callbacks import check_async
 from symbl_aio._core.endpoints import check_id
 from symbl_aio._core.governor import Permission
 from symbl_aio._fields import is_word
@@ -24,6 +25,7 @@ from symbl_aio._io.api import Full, UnsettledError
 from symbl_aio._io.sending import Sending, most_uploads
 from symbl_aio._io.settling import Settling, blocked, first_lane, without_conversation
 from symbl_aio._io.work import Work, known_size
+from symbl_aio._naming import naming
 from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
 from symbl_aio.errors import (
@@ -33,6 +35,7 @@ from symbl_aio.errors import (
     QueueFullError,
     SymblError,
     TransportError,
+    UploadError,
 )
 from symbl_aio.events import Event, SubmissionStarted
 from symbl_aio.job import Desk, Job, Submission
@@ -88,7 +91,10 @@ class Submissions:
         """Queue media for a new conversation, or to be added ``to`` one."""
         found = coerce(media)
         check_options(found, options)
+        if before_last_byte is not None:
+            check_async("before_last_byte", before_last_byte)
         conversation_id, lane = self._destination(to)
+        given = key if options is None or options.name is None else options.name
         key = secrets.token_hex(16) if key is None else _check_key(key)
         if (known := self._settling.known(key)) is not None:
             return known
@@ -100,7 +106,7 @@ class Submissions:
         lane = first_lane(key) if lane is None else lane
         if (cause := self._lanes.halted_by(lane)) is not None:
             raise blocked(cause)
-        submission = Submission(key, conversation_id, desk=self._desk)
+        submission = Submission(key, conversation_id, desk=self._desk, named=naming(found, given))
         work = Work(
             submission,
             found,
@@ -232,7 +238,7 @@ class Submissions:
         full = ConcurrencyLimitError(
             429,
             f"no job slot became free within Limits.wait_for_slot={self._patience.seconds} s",
-            where=f"submission {work.key}",
+            where=f"submission {work.label}",
         )
         self._settling.drop(work, full)
 
@@ -258,7 +264,7 @@ class Submissions:
         """Bring one submission, whose turn it is, to an end: accepted, refused or unknown."""
         try:
             async with self._handles:
-                self._tell(SubmissionStarted(work.key))
+                self._tell(SubmissionStarted(work.key, work.source))
                 conversation_id = self._lanes.name_of(work.key) if work.is_append else None
                 outcome, duration = await self._sending.send(work, conversation_id)
         except UnsettledError as unsettled:
@@ -271,11 +277,13 @@ class Submissions:
             else:
                 self._settling.fail(work, work.ending or asyncio.CancelledError())
         except SymblError as error:
+            if isinstance(error, UploadError):
+                _add_source(error, work.source)
             self._settling.fail(work, error)
         except Exception as error:
             # A mistake of ours, which must not count as "nothing was accepted" once all was
             # handed over.
-            _LOG.warning("submission %s met an unexpected %s", work.key, type(error).__name__)
+            _LOG.warning("submission %s met an unexpected %s", work.label, type(error).__name__)
             if work.body is not None and work.body.complete:
                 broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
                 self._settling.doubt(work, UnsettledError(broken, "maybe"))
@@ -307,6 +315,12 @@ class Submissions:
                     work.size = 0  # it will fail at once, which costs nothing
                 except (RuntimeError, MemoryError, Stalled):
                     return  # no thread, or a disk that does not answer: measured another time
+
+
+def _add_source(error: UploadError, source: str | None) -> None:
+    # Of uploads alone: an error about the token is shared by all that waited for it.
+    if source is not None and source not in str(error):
+        error.args = (f"{source}: {error}", *error.args[1:])
 
 
 def _check_key(key: object) -> str:

@@ -24,6 +24,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
+from symbl_aio._callbacks import awaitable
 from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.names import Resolver
@@ -124,7 +125,9 @@ class Body:
 
     async def _confirmed(self, confirm: Callable[[], Awaitable[None]]) -> None:
         try:
-            await confirm()
+            await awaitable("before_last_byte", confirm())
+        except ConfigurationError:
+            raise
         except Exception as error:
             raise UploadError(
                 f"before_last_byte raised {type(error).__name__}; nothing complete was sent"

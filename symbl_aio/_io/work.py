@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from attrs import define, field
 
 from symbl_aio._io.transport import Body
-from symbl_aio.job import Submission
+from symbl_aio.job import Submission, labelled
 from symbl_aio.media import Audio, Media, Recording, Text, Video
 from symbl_aio.options import Options
 
@@ -41,6 +41,16 @@ class Work:
     @property
     def key(self) -> str:
         return self.submission.key
+
+    @property
+    def source(self) -> str | None:
+        """The name of what is submitted, for events."""
+        return self.submission.source
+
+    @property
+    def label(self) -> str:
+        """Key and source, for messages and log lines."""
+        return labelled(self.key, self.source)
 
     @property
     def name(self) -> str | None:

@@ -32,12 +32,19 @@ class Durable:
     """
 
     database: str = field(repr=False, kw_only=False)
+    """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
     schema: str = "symbl_aio"
+    """Schema of the tables in PostgreSQL."""
     worker: bool = True
+    """Whether this process sends too, or only hands in."""
     concurrency: int = 50
+    """Items that are sent at once, 1 or more."""
     after_doubt: symbl_aio.durable.AfterDoubt = "at_most_once"
+    """Whether an item of unknown outcome is sent again."""
     doubt_for: float = 120.0
+    """Seconds for which proof of acceptance is looked for."""
     time_to_live: float = 15.0
+    """Seconds after which a silent worker is taken for dead."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import (
+    AccessToken,
     ClientClosedError,
     Config,
     ConfigurationError,
@@ -70,6 +71,8 @@ class Embedded:
         self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
+        # Made only to refuse, here and not when the application starts, what is no observer.
+        SymblClient(AccessToken("unused"), observers=observers)
         self._observers = tuple(observers)
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None

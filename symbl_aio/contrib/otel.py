@@ -44,7 +44,8 @@ class JobSpans:
     as a child it would keep that request's trace open for minutes. So it is sampled by
     itself. A job attached by its token has a span from the first that is learned of it.
 
-    Attributes: ``symbl.key``, ``symbl.job_id``, ``symbl.conversation_id``,
+    Attributes: ``symbl.key``, ``symbl.source_name`` (``source`` of events),
+    ``symbl.job_id``, ``symbl.conversation_id``,
     ``symbl.polls_failed`` and ``symbl.outcome``, which is ``completed``, ``failed``,
     ``lost``, ``not_accepted``, ``ambiguous``, ``blocked``, ``withdrawn``, or ``unfinished``
     when the client closed first. Events: ``symbl.started``, ``symbl.refused``,
@@ -70,6 +71,8 @@ class JobSpans:
             case SubmissionQueued():
                 span = self._start_linked()
                 span.set_attribute("symbl.key", event.key)
+                if event.source is not None:
+                    span.set_attribute("symbl.source_name", event.source)
                 _set_conversation(span, event.conversation_id)
                 self._of_submission[event.key] = span
             case SubmissionStarted():

@@ -118,8 +118,11 @@ class Incoming:
     """
 
     media: Audio | Video
+    """The visitor's recording, a stream that is read once."""
     fields: Mapping[str, str]
+    """The other fields of the form, by name."""
     filename: str | None
+    """The file's name, as the visitor gave it; not to be trusted."""
     _feed: Feed = field(repr=False, alias="feed")
 
     async def pass_on(

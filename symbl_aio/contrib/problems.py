@@ -78,10 +78,15 @@ class Problem:
     """
 
     status: int
+    """The HTTP status to answer with."""
     title: str
+    """The status in words."""
     detail: str
+    """What happened, for the visitor."""
     headers: Mapping[str, str] = field(factory=dict)
+    """Headers to answer with, such as ``Retry-After``."""
     extra: Mapping[str, Told] = field(factory=dict)
+    """Further members of the JSON object."""
 
     def as_dict(self) -> dict[str, Told]:
         """Give the members of the JSON object."""

@@ -36,34 +36,51 @@ class ItemState(Enum):
 
 
 @frozen
-class CompletedItem:
-    """A submission of the outbox whose job completed. The fields are those of ``Item``."""
+class _Item:
+    """One submission in the outbox. Times are by the database's clock."""
 
     key: str
+    """The submission's own name."""
     conversation: str
+    """Key of the item that opens the conversation, or the conversation's id."""
     number: int
-    state: Literal[ItemState.COMPLETED]
-    sending: Literal[False]
-    conversation_id: str
+    """Place in its conversation, from 1."""
+    state: ItemState
+    """How far it has come."""
+    sending: bool
+    """Whether the server may have it, and no answer is known yet."""
+    conversation_id: str | None
+    """The conversation's id, once known."""
     job_id: str | None
-    error: None
+    """The job's id, once accepted."""
+    error: str | None
+    """Why it ended as it did, in words; else ``None``."""
     queued_at: float
+    """When it was handed in, Unix time in seconds."""
     accepted_at: float | None
+    """When the server accepted it, Unix time in seconds."""
     ended_at: float | None
+    """When it ended, Unix time in seconds."""
+
+
+@frozen
+class CompletedItem(_Item):
+    """A submission of the outbox whose job completed."""
+
+    state: Literal[ItemState.COMPLETED]
+    """Completed, and nothing else."""
+    conversation_id: str
+    """The conversation's id."""
+    error: None
+    """``None``: nothing went wrong."""
 
     ok: ClassVar[Literal[True]] = True
 
 
 @frozen
-class UncompletedItem:
-    """A submission of the outbox that waits, is on its way, or ended in any other state.
+class UncompletedItem(_Item):
+    """A submission of the outbox that waits, is on its way, or ended in any other state."""
 
-    The fields are those of ``Item``.
-    """
-
-    key: str
-    conversation: str
-    number: int
     state: Literal[
         ItemState.QUEUED,
         ItemState.ACCEPTED,
@@ -74,13 +91,7 @@ class UncompletedItem:
         ItemState.BLOCKED,
         ItemState.DISCARDED,
     ]
-    sending: bool
-    conversation_id: str | None
-    job_id: str | None
-    error: str | None
-    queued_at: float
-    accepted_at: float | None
-    ended_at: float | None
+    """How far it has come."""
 
     ok: ClassVar[Literal[False]] = False
 
@@ -100,8 +111,11 @@ handed over, and no answer is known yet. Times are seconds of the database's clo
 
 @frozen
 class ItemEvent:
-    """An item reached a state. ``at``: seconds of the database's clock."""
+    """An item reached a state."""
 
     key: str
+    """The item's key."""
     state: ItemState
+    """The state that it reached."""
     at: float
+    """When, Unix time in seconds of the database's clock."""

@@ -20,16 +20,14 @@ PAGE: Final = 500
 
 @frozen
 class OutboxStats:
-    """What is in a database now.
-
-    ``counts`` has all states that occur. ``oldest``: seconds since the oldest item that is
-    queued was handed in. ``workers``: those that have started, and were neither closed nor
-    taken for dead by another.
-    """
+    """What is in a database now."""
 
     counts: Mapping[ItemState, int]
+    """Number of items by state; states without items are left out."""
     oldest: float | None
+    """Age in seconds of the oldest queued item; ``None`` without one."""
     workers: int
+    """Workers that have started, and were neither closed nor taken for dead."""
 
 
 class Looking:

@@ -14,9 +14,13 @@ class Metric:
     """One measure of the whole: ``total_silence``, ``total_talk_time`` or ``total_overlap``."""
 
     type: str | None = None
+    """Which measure it is, such as ``"total_silence"``."""
     percent: float | None = None
+    """Share of the whole conversation, 0 to 100."""
     seconds: float | None = None
+    """Its length in seconds."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -24,8 +28,11 @@ class TimeShare:
     """How long one member spoke or listened, in seconds and in percent."""
 
     percent: float | None = None
+    """Share of the whole conversation, 0 to 100."""
     seconds: float | None = None
+    """Length in seconds."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -33,11 +40,17 @@ class OverlapMember:
     """A member who spoke at the same time as another, and for how long."""
 
     id: str | None = None
+    """The other member's id."""
     name: str | None = None
+    """The other member's name."""
     user_id: str | None = None
+    """The other member's user id, mostly an e-mail address."""
     percent: float | None = None
+    """Share of the conversation in which both spoke, 0 to 100."""
     seconds: float | None = None
+    """How long both spoke, in seconds."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -45,8 +58,11 @@ class Overlap:
     """How long a member spoke while others did, ``duration`` in seconds."""
 
     duration: float | None = None
+    """How long the member spoke while others did, in seconds."""
     members: tuple[OverlapMember, ...] = ()
+    """The others, each with the time of its own."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -54,14 +70,23 @@ class MemberAnalytics:
     """The speech of one member; what nobody could be found for is booked under an unknown one."""
 
     id: str | None = None
+    """The member's id, as in ``Conversation.members``."""
     name: str | None = None
+    """The member's name."""
     email: str | None = None
+    """The member's e-mail address; some hosts only."""
     user_id: str | None = None
+    """The member's user id, mostly an e-mail address."""
     words_per_minute: float | None = None
+    """Pace: words a minute while the member spoke."""
     talk_time: TimeShare | None = None
+    """How long the member spoke."""
     listen_time: TimeShare | None = None
+    """How long the member listened."""
     overlap: Overlap | None = None
+    """How long the member spoke while others did; ``None`` if never."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -69,8 +94,11 @@ class Analytics:
     """The measures of a conversation ("Get analytics" page). Percentages need not add to 100."""
 
     metrics: tuple[Metric, ...] = ()
+    """The measures of the whole conversation."""
     members: tuple[MemberAnalytics, ...] = ()
+    """The measures of each member."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
     def metric(self, type: str) -> Metric | None:
         """Give the measure of that type, such as ``"total_silence"``; ``None`` if not told."""

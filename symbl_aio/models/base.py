@@ -68,18 +68,18 @@ def _plain(headers: Mapping[str, str]) -> dict[str, str]:
 
 @frozen(eq=False)
 class Page(Sequence[T_co], Generic[T_co]):
-    """One answer of the API: a sequence of its items, with the response they came in.
-
-    ``raw`` is the whole decoded body, ``status`` the HTTP status, ``headers`` the
-    response's headers in a plain ``dict``, by their names as the server wrote them,
-    ``elapsed`` the seconds from sending to the last byte.
-    """
+    """One answer of the API: a sequence of its items, with the response they came in."""
 
     items: tuple[T_co, ...]
+    """The items of the answer, in the order of the server."""
     raw: JSON = field(repr=False)
+    """The whole body, decoded from JSON."""
     status: int
+    """The HTTP status, such as 200."""
     headers: Mapping[str, str] = field(repr=False, converter=_plain)
+    """The response's headers in a plain ``dict``, by their names as the server wrote them."""
     elapsed: float
+    """Seconds from sending the request to the last byte of the answer."""
 
     def __len__(self) -> int:
         return len(self.items)

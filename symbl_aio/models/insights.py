@@ -18,89 +18,120 @@ class ParentRef:
     """The topic above another one, named by its text alone."""
 
     text: str = ""
+    """The parent topic's text."""
     type: str | None = None
+    """Always ``"topic"`` so far."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Topic:
-    """A subject of the conversation; ``score`` from 0 to 1. Some answers give no ``id``."""
+    """A subject of the conversation ("Get topics" page)."""
 
     id: str | None = None
+    """The topic's id; some hosts give none."""
     text: str = ""
+    """The topic, a word or a few."""
     type: str | None = None
+    """Always ``"topic"`` so far."""
     score: float | None = None
+    """How important it is in the conversation, 0.0 to 1.0."""
     message_ids: tuple[str, ...] = ()
+    """Ids of the messages about it."""
     parent_refs: tuple[ParentRef, ...] = ()
+    """The topics above it; only if they were asked for."""
     sentiment: Sentiment | None = None
+    """How it was spoken of; only if it was asked for."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class AbstractTopic:
-    """A subject in words that need not have been said (labs); ``score`` from 0 to 1."""
+    """A subject in words that need not have been said ("Abstract topics" page, labs)."""
 
     id: str | None = None
+    """The topic's id."""
     text: str = ""
+    """The topic in a few words, which need not have been said."""
     type: str | None = None
+    """Always ``"abstract_topic"`` so far."""
     score: float | None = None
+    """How important it is in the conversation, 0.0 to 1.0."""
     message_ids: tuple[str, ...] = ()
+    """Ids of the messages about it."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Insight:
-    """What questions, action items and follow-ups have in common.
+    """What questions, action items and follow-ups have in common ("Get insights" page).
 
-    ``sender`` is always a ``User``, perhaps without a name. ``score`` is from 0 to 1.
+    ``sender`` is always a ``User``, perhaps without a name.
     """
 
     id: str
+    """The insight's id."""
     text: str = ""
+    """What was found, in a sentence."""
     type: str | None = None
+    """The kind of insight: ``"question"``, ``"action_item"`` or ``"follow_up"``."""
     score: float | None = None
+    """How sure the server is, 0.0 to 1.0."""
     message_ids: tuple[str, ...] = ()
+    """Ids of the messages from which it was drawn."""
     sender: User = NOBODY
+    """Who said it; ``NOBODY`` if unknown."""
     entities: tuple[InsightEntity, ...] = ()
+    """What the text names: people, dates, spans of time."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Question(Insight):
-    """A question that was asked."""
+    """A question that was asked ("Get questions" page)."""
 
 
 @frozen(kw_only=True)
 class ActionItem(Insight):
-    """Something to be done, by ``assignee`` and until ``due_by`` where those were said.
-
-    ``definitive`` tells whether who does what is certain.
-    """
+    """Something to be done ("Get action items" page)."""
 
     assignee: User | None = None
+    """Who is to do it; ``None`` if unknown."""
     due_by: datetime | None = None
+    """Until when, UTC; ``None`` if no time was said."""
     definitive: bool | None = None
+    """Whether it is certain who does what; ``None`` if unknown."""
     phrases: tuple[Phrase, ...] = ()
+    """The phrases that show it; only with ``detect_phrases``."""
 
 
 @frozen(kw_only=True)
 class ComprehensiveActionItem(ActionItem):
-    """An action item that tells its own story (labs), drawn from several messages.
+    """An action item in words of its own ("Comprehensive action items" page, labs).
 
     The API gives ``message_refs``; ``message_ids`` are the ids in them.
     """
 
     message_refs: tuple[MessageRef, ...] = ()
+    """The messages from which it was drawn."""
 
 
 @frozen(kw_only=True)
 class FollowUp(Insight):
-    """A meeting, call or message to come; its fields are those of an action item."""
+    """A meeting, call or message to come ("Get follow-ups" page), like an action item."""
 
     assignee: User | None = None
+    """Who is to do it; ``None`` if unknown."""
     due_by: datetime | None = None
+    """Until when, UTC; ``None`` if no time was said."""
     definitive: bool | None = None
+    """Whether it is certain who does what; ``None`` if unknown."""
     phrases: tuple[Phrase, ...] = ()
+    """The phrases that show it; only with ``detect_phrases``."""
 
 
 @frozen(kw_only=True)
@@ -108,10 +139,18 @@ class Intent:
     """What a call was answered with, such as ``"answering_machine"`` or ``"interested"``."""
 
     id: str | None = None
+    """The intent's id."""
     text: str = ""
+    """The words in which it was found."""
     type: str | None = None
+    """The kind of result, mostly ``"intent"``."""
     intent: str | None = None
+    """The intent itself, such as ``"interested"``."""
     score: float | None = None
+    """How sure the server is, 0.0 to 1.0."""
     message_ids: tuple[str, ...] = ()
+    """Ids of the messages in which it was found."""
     entities: tuple[InsightEntity, ...] = ()
+    """What the text names: people, dates, spans of time."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""

@@ -19,15 +19,25 @@ class StoredTracker:
     """
 
     id: str | None = None
+    """The tracker's id."""
     name: str = ""
+    """Its name, unique in the account; case counts."""
     vocabulary: tuple[str, ...] = ()
+    """The phrases that stand for it."""
     description: str | None = None
+    """What it is for, in words; newer hosts only."""
     categories: tuple[str, ...] = ()
+    """The groups that it belongs to; newer hosts only."""
     languages: tuple[str, ...] = ()
+    """Languages in which it is looked for, BCP-47; newer hosts only."""
     exclude_vocabulary: tuple[str, ...] = ()
+    """Phrases that do not count; newer hosts only."""
     created_on: datetime | None = None
+    """When it was made, UTC; newer hosts only."""
     updated_on: datetime | None = None
+    """When it was last changed, UTC; newer hosts only."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -35,10 +45,15 @@ class ConversationGroup:
     """The conversations that meet ``criteria``, in RSQL ("Conversation groups" pages)."""
 
     id: str | None = None
+    """The group's id."""
     name: str = ""
+    """Its name, at most 128 characters."""
     description: str | None = None
+    """What it is for, in words, at most 512 characters."""
     criteria: str = ""
+    """Which conversations belong to it, in RSQL."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -46,8 +61,14 @@ class StoredEntity:
     """An entity of the account's own: each of ``values``, where it is said ("Entities" pages)."""
 
     id: str | None = None
+    """The entity's id."""
     type: str | None = None
+    """Its kind, such as ``"Medicine"``."""
     sub_type: str | None = None
+    """The narrower kind, unique within ``type``."""
     category: str | None = None
+    """``"Custom"`` for an entity of the account."""
     values: tuple[str, ...] = ()
+    """The words that stand for it."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""

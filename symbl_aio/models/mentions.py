@@ -19,11 +19,17 @@ class MessageRef:
     """
 
     id: str | None = None
+    """The message's id."""
     text: str = ""
+    """The message's text."""
     offset: int | None = None
+    """Place of the find: characters from the start of the text; negative if only similar."""
     start_time: datetime | None = None
+    """When the message began, UTC."""
     end_time: datetime | None = None
+    """When the message ended, UTC."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
     @property
     def is_exact(self) -> bool:
@@ -36,10 +42,15 @@ class InsightRef:
     """An insight in which a tracker matched; ``offset`` as in ``MessageRef``."""
 
     id: str | None = None
+    """The insight's id."""
     text: str = ""
+    """The insight's text."""
     type: str | None = None
+    """The kind of insight, such as ``"question"``."""
     offset: int | None = None
+    """Place of the find: characters from the start of the text; negative if only similar."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -47,11 +58,17 @@ class EntityValue:
     """What an entity stands for, where the API sends an object: mostly a person."""
 
     id: str | None = None
+    """The person's id."""
     name: str | None = None
+    """The person's name."""
     user_id: str | None = None
+    """The person's user id, mostly an e-mail address."""
     alias: str | None = None
+    """Another name of the person."""
     assignee: bool | None = None
+    """Whether the person is to do what the insight says."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -64,12 +81,19 @@ class InsightEntity:
     """
 
     type: str | None = None
+    """The kind, such as ``"person"``, ``"date"`` or ``"daterange"``."""
     text: str = ""
+    """The words as they were said."""
     offset: int | None = None
+    """Place of the words: characters from the start of the text."""
     value: str | EntityValue | None = None
+    """What is meant: a text, or a person; ``None`` for a range."""
     start: str | None = None
+    """Start of a range, as the server writes it; no time zone."""
     end: str | None = None
+    """End of a range, as the server writes it; no time zone."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -82,11 +106,17 @@ class EntityMatch:
     """
 
     value: str | None = None
+    """What is meant, such as ``"2024-03-05"``; ``None`` for a range."""
     text: str = ""
+    """The words as they were said; newer hosts leave them out."""
     start: str | None = None
+    """Start of a range, as the server writes it; no time zone."""
     end: str | None = None
+    """End of a range, as the server writes it; no time zone."""
     message_refs: tuple[MessageRef, ...] = ()
+    """The messages that name it."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -100,12 +130,19 @@ class Entity:
     """
 
     id: str | None = None
+    """The entity's id; newer hosts only."""
     type: str | None = None
+    """The kind, such as ``"person"``, ``"date"`` or ``"custom"``."""
     sub_type: str | None = None
+    """The narrower kind; newer hosts only."""
     custom_type: str | None = None
+    """The caller's own kind, if ``type`` is ``"custom"``."""
     category: str | None = None
+    """``"Custom"`` or ``"Managed"``; newer hosts only."""
     matches: tuple[EntityMatch, ...] = ()
+    """All that was found of the kind."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -113,10 +150,15 @@ class TrackerMatch:
     """A term of a tracker's vocabulary that was found, exactly or in other words."""
 
     type: str | None = None
+    """How it was found, such as ``"vocabulary"``."""
     value: str | None = None
+    """The phrase of the tracker's vocabulary."""
     message_refs: tuple[MessageRef, ...] = ()
+    """The messages in which it was found."""
     insight_refs: tuple[InsightRef, ...] = ()
+    """The insights in which it was found."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -124,6 +166,10 @@ class DetectedTracker:
     """A tracker that was found in the conversation ("Get trackers" page)."""
 
     id: str | None = None
+    """The tracker's id."""
     name: str | None = None
+    """The tracker's name."""
     matches: tuple[TrackerMatch, ...] = ()
+    """Each phrase that was found, and where."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""

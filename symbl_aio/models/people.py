@@ -12,16 +12,21 @@ from symbl_aio.models.base import JSON, raw_field
 
 @frozen(kw_only=True)
 class User:
-    """A speaker, member or assignee; every field may be ``None``.
+    """A speaker, member or assignee ("Get members" page); every field may be ``None``.
 
-    Messages tell the ``email``, insights the ``user_id`` (often an address too).
+    Messages have the ``email``, insights the ``user_id`` (often an address too).
     """
 
     id: str | None = None
+    """The id within the conversation."""
     name: str | None = None
+    """The name; a voice without one is ``"Speaker 1"`` and so on."""
     email: str | None = None
+    """The e-mail address."""
     user_id: str | None = None
+    """The caller's own id of the person, mostly an e-mail address."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 NOBODY: Final = User()

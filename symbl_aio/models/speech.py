@@ -14,11 +14,14 @@ from symbl_aio.models.people import NOBODY, User
 
 @frozen(kw_only=True)
 class Sentiment:
-    """``score`` from -1 (negative) to 1; ``suggested`` is negative, neutral or positive."""
+    """How a message or topic was spoken: a number, and the server's word for it."""
 
     score: float | None = None
+    """Polarity, -1.0 (negative) to 1.0 (positive)."""
     suggested: str | None = None
+    """``"negative"``, ``"neutral"`` (-0.3 to 0.3) or ``"positive"``."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -26,50 +29,69 @@ class Phrase:
     """A key phrase of a message or an insight; ``type`` is mostly ``"action_phrase"``."""
 
     text: str = ""
+    """The phrase itself."""
     type: str | None = None
+    """Its kind, mostly ``"action_phrase"``."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Word:
-    """One spoken word. ``score`` (0 to 1) is the recognition's, so text has none.
-
-    ``time_offset`` counts seconds from the first word of the conversation, ``duration``
-    is in seconds.
-    """
+    """One spoken word ("Get messages" page, with ``verbose``)."""
 
     text: str = ""
+    """The word itself."""
     start_time: datetime | None = None
+    """When it began, UTC."""
     end_time: datetime | None = None
+    """When it ended, UTC."""
     score: float | None = None
+    """How sure the recognition is, 0.0 to 1.0; ``None`` in written conversations."""
     time_offset: float | None = None
+    """Seconds from the first word of the conversation."""
     duration: float | None = None
+    """Its length in seconds."""
     speaker_tag: int | None = None
+    """Number of the voice that said it; newer hosts only."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Message:
-    """One sentence or turn of the transcript.
+    """One sentence or turn of the transcript ("Get messages" page).
 
     ``sender`` is always a ``User``, perhaps without a name. ``sentiment`` and ``words``
     are there only if asked for, ``entities`` only with redaction or identification on.
-    ``time_offset`` and ``duration`` are seconds.
     """
 
     id: str
+    """The message's id."""
     text: str = ""
+    """What was said."""
     sender: User = NOBODY
+    """Who said it; ``NOBODY`` if unknown."""
     start_time: datetime | None = None
+    """When it began, UTC."""
     end_time: datetime | None = None
+    """When it ended, UTC."""
     time_offset: float | None = None
+    """Seconds from the first word of the conversation."""
     duration: float | None = None
+    """Its length in seconds."""
     conversation_id: str | None = None
+    """The conversation to which it belongs."""
     phrases: tuple[Phrase, ...] = ()
+    """Phrases that carry an action; only with ``detect_phrases``."""
     sentiment: Sentiment | None = None
+    """How it was said; only with ``messages(sentiment=True)``."""
     words: tuple[Word, ...] = ()
+    """Each word with its time; only with ``messages(verbose=True)``."""
     entities: tuple[InsightEntity, ...] = ()
+    """What it names; only with redaction or identification on."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -81,5 +103,8 @@ class FormattedTranscript:
     """
 
     text: str = ""
+    """The whole transcript."""
     content_type: str | None = None
+    """Its form: ``"text/markdown"`` or ``"text/srt"``."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""

@@ -14,36 +14,48 @@ from symbl_aio.models.people import NOBODY, User
 
 @frozen(kw_only=True)
 class SummaryItem:
-    """One paragraph of a summary, and the messages it is drawn from ("Summary" page).
-
-    ``bookmark_id`` is told in the summaries of bookmarks.
-    """
+    """One paragraph of a summary, and the messages it is drawn from ("Summary" page)."""
 
     id: str | None = None
+    """The paragraph's id."""
     text: str = ""
+    """The paragraph."""
     message_refs: tuple[MessageRef, ...] = ()
+    """The messages from which it was drawn."""
     start_time: datetime | None = None
+    """When the first of them began, UTC."""
     end_time: datetime | None = None
+    """When the last of them ended, UTC."""
     bookmark_id: str | None = None
+    """The bookmark it sums up; only in summaries of bookmarks."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Bookmark:
-    """A marked stretch of a conversation.
+    """A marked stretch of a conversation ("Bookmarks" page).
 
-    Either from ``begin_time_offset`` for ``duration``, both seconds, or the messages in
+    Either from ``begin_time_offset`` for ``duration``, or the messages in
     ``message_refs``.
     """
 
     id: str | None = None
+    """The bookmark's id."""
     label: str = ""
+    """Its short name."""
     description: str = ""
+    """What it marks, in words."""
     user: User = NOBODY
+    """Who marked it; ``NOBODY`` if unknown."""
     begin_time_offset: float | None = None
+    """Where it begins: seconds from the start of the conversation."""
     duration: float | None = None
+    """Its length in seconds."""
     message_refs: tuple[MessageRef, ...] = ()
+    """The messages that it marks."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -51,30 +63,43 @@ class BookmarkSummary:
     """The summary of one bookmark."""
 
     bookmark_id: str | None = None
+    """The bookmark's id."""
     summary: tuple[SummaryItem, ...] = ()
+    """The paragraphs of its summary."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class Criterion:
-    """What one criterion of a call score found: its ``score``, in the host's own measure."""
+    """The judgement of a call by one criterion ("Call score" page)."""
 
     name: str | None = None
+    """What was judged, such as ``"Objection Handling"``."""
     score: float | None = None
+    """The points, in the host's own measure."""
     summary: str = ""
+    """The judgement in words."""
     positive_feedback: str | None = None
+    """What went well."""
     negative_feedback: str | None = None
+    """What went badly."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
 class CallScore:
-    """How good a call was ("Call score" page): ``score`` in the host's own measure."""
+    """How good a call was ("Call score" page)."""
 
     score: float | None = None
+    """The points of the whole call, in the host's own measure."""
     summary: str = ""
+    """The judgement in words."""
     criteria: tuple[Criterion, ...] = ()
+    """The judgement of each criterion."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""
 
 
 @frozen(kw_only=True)
@@ -82,5 +107,8 @@ class Progress:
     """How far the making of a call score or of its insights has come."""
 
     job_id: str | None = None
+    """The id of the job that makes it; not one to wait for."""
     status: JobStatus = JobStatus.UNKNOWN
+    """How far it has come; ``UNKNOWN`` if the answer does not say."""
     raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that the value was made of."""

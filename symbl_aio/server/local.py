@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ipaddress
 import logging
 import shutil
@@ -266,6 +267,8 @@ class LocalServer:
         request was answered, a job moved, a webhook was called.
         """
         self._check_loop()
+        if inspect.iscoroutinefunction(predicate):  # its coroutine would always count as true
+            raise TypeError("predicate is async, and is not awaited; give a plain function")
         await self._pulse.until(predicate)
 
     def _check_loop(self) -> None:

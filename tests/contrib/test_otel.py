@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry import baggage, context
@@ -34,6 +35,7 @@ from symbl_aio import (
     SymblError,
     Text,
     TransportError,
+    UploadError,
 )
 from symbl_aio.contrib.otel import JobSpans
 from symbl_aio.testing import LocalSymbl
@@ -120,6 +122,16 @@ async def test_a_job_is_one_span_from_the_submission_to_the_end(
     assert span.status.status_code is StatusCode.UNSET
     times = [span.start_time, *(event.timestamp for event in span.events), span.end_time]
     assert times == sorted(times, key=lambda time: time or 0)
+
+
+async def test_the_span_of_a_file_has_its_name(
+    server: LocalSymbl, traces: Traces, tmp_path: Path
+) -> None:
+    with pytest.raises(UploadError):
+        async with server.client(observers=[JobSpans(traces.provider)], **QUICK) as symbl:
+            await symbl.submit(tmp_path / "gone.wav")
+    (span,) = traces.ended
+    assert (span.attributes or {})["symbl.source_name"] == "gone.wav"
 
 
 async def test_a_span_is_linked_to_the_request_that_caused_it_and_not_part_of_it(

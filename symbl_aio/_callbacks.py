@@ -1,0 +1,98 @@
+"""Check the functions that a caller gives: async where they are awaited, plain where they are not.
+
+A mistake would otherwise be silent: the coroutine of an async observer is never run, and
+what a plain function returns cannot be awaited.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from symbl_aio._fields import type_name
+from symbl_aio.errors import ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def check_plain(name: str, function: F) -> F:
+    """Return a function that is called and not awaited.
+
+    Raises ``ConfigurationError`` for what cannot be called, a class, and whatever would
+    return a coroutine or generator that nobody runs.
+    """
+    remedy = "give a plain function (def), which may start a task of its own"
+    _check_callable(name, function, remedy)
+    if any(map(_is_lazy, _bodies(function))):
+        raise ConfigurationError(f"{name} is async or a generator, and is not awaited; {remedy}")
+    return function
+
+
+def check_async(name: str, function: F) -> F:
+    """Return a function that is called and awaited.
+
+    Raises ``ConfigurationError`` for what cannot be called, a class, and a plain function.
+    An object of which that cannot be known is taken; ``awaitable`` looks at what it returns.
+    """
+    remedy = "give an async function (async def)"
+    _check_callable(name, function, remedy)
+    bodies = _bodies(function)
+    if any(map(inspect.iscoroutinefunction, bodies)):
+        return function
+    if any(map(_is_lazy, bodies)) or any(map(inspect.isroutine, bodies[:1])):
+        raise ConfigurationError(f"{name} is not async, and is awaited; {remedy}")
+    return function
+
+
+def awaitable(name: str, result: object) -> Any:
+    """Return what a caller's function returned, if it can be awaited.
+
+    Raises ``ConfigurationError`` otherwise, without the value, which may be a secret.
+    """
+    if not inspect.isawaitable(result):
+        raise ConfigurationError(
+            f"{name} returned {type_name(result)}, which cannot be awaited; "
+            "give an async function (async def)"
+        )
+    return result
+
+
+def observers_of(given: object) -> tuple[Callable[[Any], None], ...]:
+    """Return the observers of a client, each checked. Raises ``ConfigurationError``."""
+    remedy = "give a list of functions that take an event, such as observers=[print]"
+    if callable(given) and not isinstance(given, Iterable):
+        raise ConfigurationError(f"observers is a single function; {remedy}")
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"observers is {type_name(given)}; {remedy}")
+    return tuple(
+        check_plain(f"observers[{index}]", observer) for index, observer in enumerate(given)
+    )
+
+
+def _check_callable(name: str, function: object, remedy: str) -> None:
+    if inspect.iscoroutine(function):
+        function.close()  # or Python warns that it was never awaited
+        raise ConfigurationError(f"{name} is a coroutine; {remedy} itself, without calling it")
+    if not callable(function):
+        raise ConfigurationError(f"{name} is {type_name(function)}; {remedy}")
+    if inspect.isclass(function):
+        raise ConfigurationError(f"{name} is the class {function.__name__}; {remedy} or an object")
+
+
+def _bodies(function: object) -> list[object]:
+    """Return the function that is run at last, then the ``__call__`` of an object."""
+    while isinstance(function, partial):
+        function = function.func
+    unwrapped = inspect.unwrap(function) if callable(function) else function
+    found = [function, unwrapped, getattr(type(function), "__call__", None)]  # noqa: B004
+    return [body for body in found if body is not None]
+
+
+def _is_lazy(function: object) -> bool:
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+        or inspect.isgeneratorfunction(function)
+    )
