@@ -23,12 +23,16 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 @frozen
 class Proxy:
-    """A proxy's origin and its ``Proxy-Authorization``. ``name``: the setting it came from."""
+    """A proxy that requests go through."""
 
     url: str
+    """Its origin, without user and password."""
     name: str
+    """What the setting or variable is called that it came from."""
     authorization: str | None = field(default=None, repr=False)
+    """The ``Proxy-Authorization`` that it wants."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must not be shown, should it be repeated in an answer."""
 
 
 def parse_proxy(name: str, value: object) -> Proxy:

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from symbl_aio import AccessToken, ConfigurationError, Event, SymblClient, SymblError, Text
+from symbl_aio import (
+    AccessToken,
+    AuthenticationError,
+    ConfigurationError,
+    Event,
+    SymblClient,
+    SymblError,
+    Text,
+)
 from symbl_aio._callbacks import check_async, check_plain
 from symbl_aio.config import Config
 from symbl_aio.contrib.aiohttp import Symbl as AiohttpSymbl
@@ -172,7 +180,7 @@ class Provider:
 async def test_a_provider_that_returns_no_awaitable_is_named(server: LocalSymbl) -> None:
     config = Config(base_url=server.base_url, **QUICK)
     async with SymblClient(Provider("hush"), config=config) as symbl:
-        with pytest.raises(ConfigurationError, match=r"returned a str.*async") as refused:
+        with pytest.raises(AuthenticationError, match=r"returned a str.*async") as refused:
             await symbl.submit(Text("Hello."))
     assert "hush" not in str(refused.value)
 

@@ -23,6 +23,7 @@ from symbl_aio import (
     APIError,
     AppendBlockedError,
     ClientClosedError,
+    Completed,
     ConfigurationError,
     DecodeError,
     Event,
@@ -30,7 +31,6 @@ from symbl_aio import (
     JobFailedError,
     JobStatus,
     NotFoundError,
-    Outcome,
     Page,
     SymblError,
     Text,
@@ -96,7 +96,7 @@ def example(parameter: inspect.Parameter) -> Any:
     known: dict[str, Any] = {
         "message": "the message", "raw": "<raw>", "sent": "partial", "status": 418, "key": "k-1",
         "body": "<body>", "where": "GET /", "job": a_job(), "cause": ServerWords("cause"),
-        "reconcile": None,
+        "reconcile": None, "final": True,
     }  # fmt: skip
     return known[parameter.name]
 
@@ -242,7 +242,7 @@ async def test_all_that_a_client_returns_is_kept(
                 page.items, page.raw, page.status, page.headers, page.elapsed
             )  # fmt: skip
         made = way(outcome)
-        assert isinstance(made, Outcome)
+        assert isinstance(made, Completed)
         assert (made.ok, made.index, made.source) == (True, 0, Text("Two."))
         assert made.job is not None
         assert made.unwrap().id == outcome.unwrap().id

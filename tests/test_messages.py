@@ -46,7 +46,7 @@ from symbl_aio.options import (
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
-ARTICLE = re.compile(r"\ba [aeiouAEIO]|\ban [^aeiouAEIOhx\W]")
+ARTICLE = re.compile(r"\ba (?!UR|us)[aeiouAEIOU]|\ban (?!HTTP)[^aeiouAEIOhx\W]")
 REMEDY = re.compile(r"give|leave|use|set|pass|call|must|needs", re.IGNORECASE)
 WRONG: tuple[Any, ...] = (
     7,

@@ -7,7 +7,6 @@ certain that the server accepted nothing.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._callbacks import awaitable
 from symbl_aio._core import wire
 from symbl_aio._core.redaction import secrets_of, strike
 from symbl_aio._core.retries import (
@@ -27,6 +27,7 @@ from symbl_aio._core.retries import (
     retry_after,
 )
 from symbl_aio._core.wire import Answer, Call
+from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.transport import Body, Transport
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
@@ -304,18 +305,16 @@ class Api:
 
 
 async def _called(provider: TokenProvider) -> AccessToken | str:
-    made: object = provider()
-    if not inspect.isawaitable(made):
-        raise ConfigurationError(
-            f"credentials() is a {type(made).__name__}; give an async function, or one that "
-            "returns what can be awaited"
-        )
     try:
-        token: AccessToken | str = await made
+        made: object = await awaitable("credentials", provider())
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         # Something of the provider's own was cancelled, and nobody this request.
         raise RuntimeError("the provider's own work was cancelled") from error
-    return token
+    if not isinstance(made, AccessToken | str):
+        raise ConfigurationError(
+            f"credentials returned {type_name(made)}; return an AccessToken or a str"
+        )
+    return made

@@ -391,7 +391,8 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
 
 def _text(raw: bytes, charset: str | None) -> str:
     # A byte order mark, and the zeros of UTF-16 and UTF-32, prove more than a header does.
-    charsets: list[str] = [json.detect_encoding(raw)]
+    # Nothing but zeros proves nothing.
+    charsets: list[str] = [json.detect_encoding(raw) if any(raw[:4]) else "utf-8"]
     if charsets == ["utf-8"]:
         try:
             named = codecs.lookup(charset or "utf-8").name

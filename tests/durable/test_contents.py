@@ -225,7 +225,7 @@ async def test_bytes_and_streams_are_refused_at_once_and_the_remedy_is_named(
 @pytest.mark.parametrize(
     "media, options, told",
     [
-        (7, None, "media is a int"),
+        (7, None, "media is an int"),
         ([Utterance("Hello.")], None, "Text"),
         ("https://example.com/a.mp4", None, "URL"),
         (Text("Hello."), MediaOptions(mode="phone"), "TextOptions"),
