@@ -266,16 +266,23 @@ class _NoDesk:
     def __init__(self, origin: str) -> None:
         self.origin = origin
 
-    def _refuse(self, *_: object) -> NoReturn:
+    def follow(self, job: Job) -> NoReturn:
         raise ConfigurationError(
             "this job is a copy, by pickle or copy, which no client follows; "
             "client.job(job.token) gives a handle that one does"
         )
 
-    follow = withdraw = conversation = _refuse
-
     async def ask(self, job: Job) -> None:
-        self._refuse(job)
+        self.follow(job)
+
+    def withdraw(self, submission: Submission) -> bool:
+        raise AssertionError("a copy of a job has no submission")
+
+    def conversation(self, conversation_id: str | None) -> NoReturn:
+        raise ConfigurationError(
+            "this job is a copy, by pickle or copy, without a client to read with; "
+            "give its conversation_id to client.conversation(...)"
+        )
 
 
 def _detached(

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import plugins
 
 from symbl_aio import ConfigurationError
 
@@ -34,10 +36,10 @@ class _Clock(sa.engine.CreateEnginePlugin):
 
     def engine_created(self, engine: sa.Engine) -> None:
         if sqlite3.sqlite_version_info < _WITH_SUBSEC:
-            sa.event.listen(engine, "connect", _add_clock)
+            event.listen(engine, "connect", _add_clock)
 
 
-sa.dialects.plugins.register(_PLUGIN, __name__, _Clock.__name__)
+plugins.register(_PLUGIN, __name__, _Clock.__name__)
 
 
 def with_clock(url: sa.URL) -> sa.URL:
