@@ -33,15 +33,14 @@ def check_plain(name: str, function: F) -> F:
 def check_async(name: str, function: F) -> F:
     """Return a function that is called and awaited.
 
-    Raises ``ConfigurationError`` for what cannot be called, a class, and a plain function.
-    An object of which that cannot be known is taken; ``awaitable`` looks at what it returns.
+    Raises ``ConfigurationError`` for what cannot be called, a class, and a generator. A
+    plain function may return what an async one gave it, as ``lambda: token_of(account)``
+    does; ``awaitable`` looks at what it returns.
     """
     remedy = "give an async function (async def)"
     _check_callable(name, function, remedy)
     bodies = _bodies(function)
-    if any(map(inspect.iscoroutinefunction, bodies)):
-        return function
-    if any(map(_is_lazy, bodies)) or any(map(inspect.isroutine, bodies[:1])):
+    if any(map(_is_lazy, bodies)) and not any(map(inspect.iscoroutinefunction, bodies)):
         raise ConfigurationError(f"{name} is not async, and is awaited; {remedy}")
     return function
 
