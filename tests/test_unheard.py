@@ -15,6 +15,7 @@ from symbl_aio import (
     JobEnded,
     JobFailedError,
     JobStatus,
+    Limits,
     SubmissionEnded,
     SymblClient,
     Text,
@@ -162,9 +163,9 @@ async def test_closing_logs_nothing_and_a_strangers_words_are_not_repeated(
     server: LocalSymbl, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.hold_jobs()
-    async with server.client(**QUICK) as symbl:
+    async with server.client(limits=Limits(jobs=1), **QUICK) as symbl:
         await symbl.submit(Text("One."))
-        symbl.submit(Text("Two."))
+        symbl.submit(Text("Two."))  # waits for the slot: nothing of it may be sent
         await symbl.aclose(drain="none")
     assert lines(caplog) == []
 
