@@ -1,4 +1,4 @@
-"""Tell a local fault that passes from one that stays. Knows no disk, thread or clock.
+"""Distinguish local faults that pass from those that stay. Knows no disk, thread or clock.
 
 A process that is out of handles, a disk with an error, or a share whose server does not
 answer, may be well again in a moment. A file that is missing or forbidden is not: that is

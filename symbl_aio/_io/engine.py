@@ -214,7 +214,7 @@ class Engine:
         return tuple(job.token for job in tuple(self._poller.jobs.values()))
 
     def stats(self) -> Stats:
-        """Say what is going on. Raises ``ConfigurationError`` on another loop than the client's."""
+        """Return the counts. Raises ``ConfigurationError`` on another loop than the client's."""
         self.check_here()
         works = self._settling.works
         uploading = sum(1 for work in works.values() if work.task is not None)

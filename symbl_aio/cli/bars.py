@@ -73,7 +73,7 @@ class Bars:
             self._soon()
 
     def remove(self, key: str) -> None:
-        """Take a row away, if it is shown."""
+        """Remove a row, if it is shown."""
         if self._rows.pop(key, None) is not None:
             self._soon()
 

@@ -26,7 +26,7 @@ _PLUGIN: Final = "symbl_aio_sqlite"
 
 
 class _Clock(sa.engine.CreateEnginePlugin):
-    """Give each connection of an SQLAlchemy engine the clock that an older SQLite lacks.
+    """Add to each connection of an SQLAlchemy engine the clock that an older SQLite lacks.
 
     Named in the URL, since the engine underneath makes its connections from a URL alone.
     """
