@@ -37,7 +37,7 @@ def get(setting: str, kind: str) -> Any:
     text = os.environ.get(variable(setting), "").strip()
     if not text:
         return None
-    parse, remedy = _PARSERS.get(kind.removesuffix(" | None"), (str, ""))
+    parse, remedy = _parser(kind)
     try:
         return parse(text)
     except ValueError:
@@ -96,7 +96,13 @@ def label(cls: type[Any], setting: str, value: object) -> str:
 
 
 def _kind(attribute: Attribute[Any]) -> str:
-    return str(attribute.type)  # under future annotations, as it is spelt
+    # As it is spelt under future annotations; attrs.resolve_types() puts the type in its place.
+    kind = attribute.type
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _parser(kind: str) -> tuple[Callable[[str], Any], str]:
+    return _PARSERS.get(kind.removesuffix(" | None"), (str, ""))
 
 
 def _flag(text: str) -> bool:

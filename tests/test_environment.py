@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from attrs import fields, has
 
+from symbl_aio import Lanes, Limits, Polls, Retries, Timeouts, _environment
 from symbl_aio.config import Config
 from symbl_aio.errors import ConfigurationError
 
@@ -44,6 +46,15 @@ def test_a_bad_value_is_refused_by_its_variable(monkeypatch, name, bad):
     monkeypatch.setenv(f"SYMBL_{name}", bad)
     with pytest.raises(ConfigurationError, match=f"SYMBL_{name} is "):
         Config()
+
+
+@pytest.mark.parametrize("cls", [Config, Timeouts, Polls, Retries, Limits, Lanes])
+def test_a_class_whose_types_were_resolved_reads_its_variables_the_same(cls):
+    types = get_type_hints(cls)
+    for field in fields(cls):
+        resolved = field.evolve(type=types[field.name])
+        read, spelt = (_environment._parser(_environment._kind(f)) for f in (resolved, field))
+        assert read == spelt, field.name
 
 
 def test_a_labs_host_of_the_environment_is_not_used_beside_another_host(monkeypatch):

@@ -112,6 +112,10 @@ class SlowDisk(ThreadPoolExecutor):
     def release(self) -> None:
         self._gate.set()
 
+    def finish(self) -> None:
+        """Wait until nothing is at work any more: a file may be closed by the last to come back."""
+        self.shutdown(wait=True)
+
 
 class BrokenDisk(ThreadPoolExecutor):
     """Fails at its ``breaks``-th work."""
@@ -520,6 +524,7 @@ async def test_a_cancelled_reader_leaves_nothing_open(talk: Path, held: int, tim
 
     with pytest.raises(asyncio.CancelledError):
         await reading
+    disk.finish()
     assert not is_open(talk)
     gc.collect()  # would warn of a file that nobody closed
 
@@ -537,6 +542,7 @@ async def test_a_reader_survives_the_cancelling_of_everything_at_the_end_of_a_lo
 
     with pytest.raises(asyncio.CancelledError):
         await reading
+    disk.finish()
     assert not is_open(talk)
 
 
