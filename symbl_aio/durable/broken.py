@@ -12,7 +12,6 @@ from typing import Final
 import sqlalchemy as sa
 
 from symbl_aio.durable import engine
-from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
@@ -26,34 +25,21 @@ def queue_again(database: Database, workflow_ids: Collection[str]) -> int:
     for at in range(0, len(broken), _AT_ONCE):
         here = broken[at : at + _AT_ONCE]
         waiting = (
-            sa.select(table)
+            sa.select(table.c.key, table.c.attempt)
             .where(table.c.key.in_([key for key, _ in here]))
-            .where(table.c.state.in_([ItemState.QUEUED.value, ItemState.ACCEPTED.value]))
+            .where(database.unfinished(table))
         )
         with database.read() as connection:
             found = {(row.key, row.attempt) for row in connection.execute(waiting)}
         if found.isdisjoint(here):
             continue
-        client = engine.connect(database)
-        try:
-            with database.begin() as connection:
-                for row in connection.execute(waiting.with_for_update()).all():
-                    if (row.key, row.attempt) not in here:
-                        continue
-                    connection.execute(
-                        sa.update(table)
-                        .where(table.c.key == row.key)
-                        .values(attempt=row.attempt + 1, deaths=row.deaths + 1)
-                    )
-                    engine.enqueue(
-                        client,
-                        connection,
-                        row.key,
-                        attempt=row.attempt + 1,
-                        conversation=row.conversation,
-                        number=row.number,
-                    )
-                    queued += 1
-        finally:
-            client.destroy()
+        with database.begin() as connection:
+            # Its slot is given anew; what was sent gets it before all others.
+            begun = connection.execute(
+                sa.update(table)
+                .where(sa.tuple_(table.c.key, table.c.attempt).in_(found.intersection(here)))
+                .where(database.unfinished(table))
+                .values(attempt=table.c.attempt + 1, deaths=table.c.deaths + 1, slot_at=None)
+            )
+            queued += begun.rowcount
     return queued

@@ -6,12 +6,11 @@ import secrets
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from dbos import DBOSClient
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable.entering import enqueue
 from symbl_aio.durable.items import Item, ItemState
 from symbl_aio.durable.looking import there
+from symbl_aio.durable.slots import FREE, advance, hold, resume
 from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
@@ -31,9 +30,8 @@ _CAN_BE_DISCARDED: Final = frozenset({ItemState.QUEUED, ItemState.BLOCKED, ItemS
 class Deciding:
     """What ``Outbox.resolve``, ``retry`` and ``discard`` do. All of it blocks."""
 
-    def __init__(self, database: Database, client: DBOSClient) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._client = client
 
     def resolve(
         self, key: str, accepted: bool, conversation_id: str | None, job_id: str | None
@@ -51,7 +49,7 @@ class Deciding:
             else:
                 found = conversation.conversation_id
                 row = self._send_again(connection, row)
-            self._go_on(connection, row, found)
+            self._go_on(connection, conversation, found)
             return self._database.as_item(row)
 
     def discard(self, key: str) -> Item:
@@ -70,8 +68,11 @@ class Deciding:
                 )
             now = self._database.now
             row = self._change(connection, row, ItemState.DISCARDED, ended_at=now)
+            found = conversation.conversation_id
             if state is ItemState.AMBIGUOUS:
-                self._go_on(connection, row, conversation.conversation_id)
+                self._go_on(connection, conversation, found)
+            else:
+                advance(self._database, connection, row.conversation, found, conversation.halted_by)
             return self._database.as_item(row)
 
     def retry(self, key: str) -> Item:
@@ -93,7 +94,10 @@ class Deciding:
                     f"item {row.conversation!r} has not opened the conversation; retry that first"
                 )
             row = self._send_again(connection, row)
-            self._release(connection, row, is_blocked=is_blocked)
+            resume(self._database, connection, conversation)
+            advance(
+                self._database, connection, row.conversation, conversation.conversation_id, None
+            )
             return self._database.as_item(row)
 
     def _accept(
@@ -121,6 +125,7 @@ class Deciding:
             conversation_id=conversation_id,
             job_id=job_id,
             accepted_at=now,
+            ready=True,
         )
 
     def _send_again(self, connection: sa.Connection, row: Row) -> Row:
@@ -138,35 +143,18 @@ class Deciding:
             nonce=secrets.token_urlsafe(16),
         )
 
-    def _go_on(self, connection: sa.Connection, row: Row, conversation_id: str | None) -> None:
-        """Let a conversation go on that an item has halted."""
+    def _go_on(
+        self, connection: sa.Connection, conversation: Row, conversation_id: str | None
+    ) -> None:
+        """Resume a conversation that an item has halted."""
         conversations = self._database.conversations
         connection.execute(
             sa.update(conversations)
-            .where(conversations.c.name == row.conversation)
+            .where(conversations.c.name == conversation.name)
             .values(halted_by=None, conversation_id=conversation_id)
         )
-        self._release(connection, row, is_blocked=True)
-
-    def _release(self, connection: sa.Connection, row: Row, *, is_blocked: bool) -> None:
-        """Queue again what was blocked in the conversation of an item, in order.
-
-        While it ``is_blocked``, the next of the waiting items may be about to be: its
-        attempt under way finds that there is a newer one, and ends.
-        """
-        table = self._database.items
-        waiting = connection.execute(
-            sa.select(table)
-            .where(table.c.conversation == row.conversation)
-            .where(table.c.key != row.key)
-            .where(table.c.state.in_([ItemState.BLOCKED.value, ItemState.QUEUED.value]))
-            .order_by(table.c.number)
-            .with_for_update()
-        ).all()
-        blocked = [other for other in waiting if other.state == ItemState.BLOCKED.value]
-        queued = [other for other in waiting if other.state == ItemState.QUEUED.value]
-        for other in blocked + (queued[:1] if is_blocked else []):
-            self._queue_again(connection, other)
+        resume(self._database, connection, conversation)
+        advance(self._database, connection, conversation.name, conversation_id, None)
 
     def _queue_again(
         self,
@@ -175,34 +163,31 @@ class Deciding:
         state: ItemState = ItemState.QUEUED,
         **changes: object,
     ) -> Row:
-        queued = self._change(connection, row, state, ended_at=None, **changes)
-        enqueue(self._client, connection, queued)
-        return queued
+        return self._change(connection, row, state, **{"ended_at": None, "ready": False, **changes})
 
     def _change(
         self, connection: sa.Connection, row: Row, state: ItemState, **changes: object
     ) -> Row:
         """Change an item, so that no attempt which may still be under way has to do with it."""
         table = self._database.items
+        values = {**FREE, "state": state.value, "deaths": 0, "error": None, **changes}
         return connection.execute(
             sa.update(table)
             .where(table.c.key == row.key)
-            .values(state=state.value, attempt=table.c.attempt + 1, deaths=0, error=None, **changes)
+            .values(attempt=table.c.attempt + 1, **values)
             .returning(table)
         ).one()
 
     def _hold(self, connection: sa.Connection, key: str) -> tuple[Row, Row]:
         """Give an item and its conversation, which nobody else changes meanwhile."""
-        table, conversations = self._database.items, self._database.conversations
+        table = self._database.items
+        # In the order in which workers lock them. An item stays in its conversation.
+        conversation = hold(self._database, connection, key)
         row = connection.execute(
             sa.select(table).where(table.c.key == key).with_for_update()
         ).first()
         row = there(row, key)
-        conversation = connection.execute(
-            sa.select(conversations)
-            .where(conversations.c.name == row.conversation)
-            .with_for_update()
-        ).one()
+        assert conversation is not None
         return row, conversation
 
 

@@ -46,7 +46,8 @@ from symbl_aio.durable.engine import Report, workflow_id
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
-from symbl_aio.durable.records import SUPERSEDED, Records, Row, Turn, why_blocked
+from symbl_aio.durable.records import SUPERSEDED, Records, Row, Turn
+from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 
 T = TypeVar("T")
@@ -99,6 +100,8 @@ class Duty:
         doubt_for: float,
         interval: float,
     ) -> None:
+        self.ended: Callable[[], None] = lambda: None
+        """Called when an item has given its slot back."""
         self.patience = patience
         self.interval = interval
         self.pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -190,6 +193,7 @@ class Duty:
             return await self._give_up(turn, f"{row.deaths} workers died while they had it")
         if why_blocked(row.opens, row.target, row.halted_by) is not None:
             ended: str | None = await self._again(partial(self._records.block, turn))
+            self.ended()
             return _report(ended or "again")
         try:
             why = await contents.check_file(row.content)
@@ -384,7 +388,9 @@ class Duty:
         return state
 
     async def _end(self, turn: Turn, state: ItemState, why: str | None) -> Report:
-        return _report(await self._again(partial(self._records.end, turn, state, why)))
+        ended = await self._again(partial(self._records.end, turn, state, why))
+        self.ended()
+        return _report(ended)
 
     async def _give_up(self, turn: Turn, why: str) -> Report:
         """End an item that cannot be brought further, as what it is known to be."""

@@ -17,9 +17,11 @@ from typing import Any, Final, Protocol, TypedDict
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
+from symbl_aio.durable import schema
 from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
 
-QUEUE: Final = "symbl"
+QUEUE: Final = "symbl.slots"
+"""Has only what holds a slot, and no limit: ours are kept by ``dispatch``."""
 _WORKFLOW: Final = "symbl.item"
 _TOPIC: Final = "symbl.webhook"
 _RESULT: Final = "ended"
@@ -134,10 +136,11 @@ def migrate(database: Database, role: str | None = None) -> None:
 
     ``role`` (PostgreSQL) may use them then, and what is made later in their schema, too.
     """
+    schema.check(database)  # before anything is changed
     if database.file is not None:
         database.file.parent.mkdir(parents=True, exist_ok=True)
     DBOS.migrate(database.url, schema=database.schema, application_role=role)
-    database.create()
+    schema.migrate(database)
 
 
 def connect(database: Database) -> DBOSClient:
@@ -148,33 +151,6 @@ def connect(database: Database) -> DBOSClient:
         serializer=DBOSPortableJSONSerializer(),
         use_listen_notify=not database.is_sqlite,
         application_name=_APPLICATION,
-    )
-
-
-def enqueue(
-    client: DBOSClient,
-    connection: sa.Connection,
-    key: str,
-    *,
-    attempt: int,
-    conversation: str,
-    number: int,
-) -> None:
-    """Queue an item in a transaction: in its conversation the one of the least number goes first.
-
-    The number is all that the order rests on, for the engine's own is that of a clock.
-    """
-    client.enqueue_in_transaction(
-        connection,
-        {
-            "workflow_name": _WORKFLOW,
-            "workflow_id": workflow_id(key, attempt),
-            "queue_name": QUEUE,
-            "queue_partition_key": conversation,
-            "priority": number,
-            "app_version": _VERSION,
-        },
-        key,
     )
 
 
@@ -202,10 +178,9 @@ async def launch(
     duty: Duty,
     *,
     worker: str,
-    concurrency: int,
     interval: float,
 ) -> None:
-    """Begin to work. ``concurrency``: items under way in all workers of the database.
+    """Begin to work. ``interval``: seconds between two looks for what was given a slot.
 
     The engine takes over the default executor of the loop that this is called on, and
     exists once in a process.
@@ -231,8 +206,6 @@ async def launch(
     DBOS.launch()
     await DBOS.register_queue_async(
         QUEUE,
-        global_concurrency=concurrency,
-        partition_concurrency=1,
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
@@ -253,6 +226,19 @@ class Rounds:
             application_name=_APPLICATION,
             retry_connection_errors=False,
             lazy=True,
+        )
+
+    def enqueue(self, connection: sa.Connection, key: str, attempt: int) -> None:
+        """Queue an item's attempt, in the transaction that gives it a slot."""
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": _WORKFLOW,
+                "workflow_id": workflow_id(key, attempt),
+                "queue_name": QUEUE,
+                "app_version": _VERSION,
+            },
+            key,
         )
 
     def under_way(self, worker: str | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Write down what is handed in: what is there, has its number, and is queued."""
+"""Write down what is handed in: what is there, has its number, and its place in the queue."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import secrets
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from dbos import DBOSClient
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable import contents, engine
+from symbl_aio.durable import contents
 from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
@@ -20,32 +20,36 @@ Row: TypeAlias = sa.Row[Any]
 class Entering:
     """How an item comes into a database. All of it blocks."""
 
-    def __init__(self, database: Database, client: DBOSClient) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._client = client
 
-    def enter(self, conversation: str | None, content: str, key: str) -> Item:
-        """Enter an item, unless it is there: give it. Without ``conversation`` it opens one."""
+    def enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
+        """Enter an item, unless it is there, and return it.
+
+        Without ``conversation`` it opens one.
+        """
         try:
-            return self._enter(conversation, content, key)
-        except IntegrityError:
-            return self._enter(conversation, content, key)  # somebody else was faster
+            return self._enter(conversation, content, key, priority)
+        except IntegrityError:  # another process was faster
+            return self._enter(conversation, content, key, priority)
 
-    def _enter(self, conversation: str | None, content: str, key: str) -> Item:
+    def _enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
         table = self._database.items
         with self._database.begin() as connection:
             # Held first, so that what others hand in for it is there to see, or comes later.
-            name = self._hold(connection, conversation or key)
+            held = self._hold(connection, conversation or key)
             known = connection.execute(sa.select(table).where(table.c.key == key)).first()
             if known is not None:
                 # Both may have come between the two questions.
-                name = name or self._hold(connection, conversation or key)
-                _check_same(known, conversation, name, content)
+                held = held or self._hold(connection, conversation or key)
+                _check_same(known, conversation, held and held.name, content)
                 return self._database.as_item(known)
-            if conversation is None and name is not None:
+            if conversation is None and held is not None:
                 raise ConfigurationError(
                     f"key {key!r} names a conversation that exists; give another key"
                 )
+            why, ready = (None, True) if held is None else self._place(connection, held)
+            name = None if held is None else held.name
             entered = connection.execute(
                 sa.insert(table)
                 .values(
@@ -56,13 +60,27 @@ class Entering:
                     content=content,
                     nonce=secrets.token_urlsafe(16),
                     attempt=1,
-                    state=ItemState.QUEUED.value,
+                    state=(ItemState.QUEUED if why is None else ItemState.BLOCKED).value,
                     queued_at=self._database.now,
+                    error=why,
+                    ended_at=None if why is None else self._database.now,
+                    ready=ready,
+                    priority=priority,
                 )
                 .returning(table)
             ).one()
-            enqueue(self._client, connection, entered)
             return self._database.as_item(entered)
+
+    def _place(self, connection: sa.Connection, held: Row) -> tuple[str | None, bool | None]:
+        """Return why an item is blocked at once, if it is, and whether it is the head."""
+        table = self._database.items
+        is_open = sa.exists().where(
+            table.c.conversation == held.name, self._database.unfinished(table)
+        )
+        has_others: bool = bool(connection.execute(sa.select(is_open)).scalar())
+        # While the one that opens the conversation is under way, others wait for it.
+        why = why_blocked(has_others, held.conversation_id, held.halted_by)
+        return why, None if why else not has_others
 
     def _take_number(
         self, connection: sa.Connection, name: str | None, conversation: str | None, key: str
@@ -90,18 +108,17 @@ class Entering:
         ).scalar_one()
         return taken
 
-    def _hold(self, connection: sa.Connection, conversation: str) -> str | None:
-        """Give a conversation's name here, if it is known, and hold it in a transaction."""
+    def _hold(self, connection: sa.Connection, conversation: str) -> Row | None:
+        """Return a conversation, if it is known here, locked to the end of the transaction."""
         table = self._database.conversations
         names = sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)
-        name: str | None = connection.execute(
-            sa.select(table.c.name)
+        return connection.execute(
+            sa.select(table)
             .where(names)
             .order_by(table.c.name != conversation)
             .limit(1)
             .with_for_update()
-        ).scalar()
-        return name
+        ).first()
 
     def _check_no_append(self, connection: sa.Connection, conversation: str) -> None:
         table = self._database.items
@@ -126,16 +143,4 @@ def _check_same(known: Row, conversation: str | None, name: str | None, content:
         return
     raise ConfigurationError(
         f"key {known.key!r} was used for {used_for}; give each submission a key of its own"
-    )
-
-
-def enqueue(client: DBOSClient, connection: sa.Connection, row: Row) -> None:
-    """Queue an item's latest attempt, in the transaction that made it so."""
-    engine.enqueue(
-        client,
-        connection,
-        row.key,
-        attempt=row.attempt,
-        conversation=row.conversation,
-        number=row.number,
     )

@@ -66,9 +66,13 @@ class Liveness:
         """Say whether this worker could say just now that it lives."""
         return monotonic() - self._last_beat <= _FRESH * self._time_to_live
 
+    def is_fit(self) -> bool:
+        """Return whether this worker may send: it does not leave, and its heartbeat is fresh."""
+        return self.is_fresh() and not self._leaving
+
     async def wait_until_fit(self) -> None:
         """Wait while this worker must not send: it leaves, or could not say that it lives."""
-        while self._leaving or not self.is_fresh():
+        while not self.is_fit():
             self._fit.clear()
             await self._fit.wait()
 

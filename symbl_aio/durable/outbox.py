@@ -38,6 +38,7 @@ T = TypeVar("T")
 _LOOK_AGAIN: Final = 0.25
 """Seconds between two looks at an item, where nothing tells that it has changed."""
 _LONGEST_NAME: Final = 200
+_MOST_PRIORITY: Final = 1000
 _LONGEST_WAIT: Final = 5.0
 """Seconds between two looks at an item whose end is told, but for one that is taken back."""
 
@@ -143,7 +144,12 @@ class Outbox:
     # Handing in
 
     async def submit(
-        self, media: MediaLike, options: Options | None = None, *, key: str | None = None
+        self,
+        media: MediaLike,
+        options: Options | None = None,
+        *,
+        key: str | None = None,
+        priority: int = 0,
     ) -> Item:
         """Hand in media for a new conversation, which its key names from now on.
 
@@ -152,11 +158,15 @@ class Outbox:
         once for its SHA-256, and what is not the same when its turn comes is refused. The
         same ``key`` with the same content again gives the item that is there.
 
+        Conversations get slots in the order of their handing in, those of a higher
+        ``priority`` (-1000 to 1000) first: give a bulk import a negative one, and it keeps
+        up nothing else.
+
         Raises ``ConfigurationError`` for a wrong option, what another machine could not
         send, or a key that was used for something else, and ``MediaRejectedError`` for an
         unreadable file.
         """
-        return await self._hand_in(None, media, options, key)
+        return await self._hand_in(None, media, options, key, priority)
 
     async def append(
         self,
@@ -165,23 +175,34 @@ class Outbox:
         options: Options | None = None,
         *,
         key: str | None = None,
+        priority: int = 0,
     ) -> Item:
         """Hand in media to be added to a conversation, behind all that was handed in for it.
 
         ``conversation``: the key of the item that opens it, whether or not that was
         accepted yet; or the conversation's id, wherever it was opened. An id that is given
         while the item that opens the conversation still waits for the server's answer is a
-        conversation of its own here, with an order of its own. Else as ``submit``.
+        conversation of its own here, with an order of its own. An item that a person must
+        resolve or retry before it leaves it ``BLOCKED`` at once. ``priority`` counts once it
+        is the next of its conversation. Else as ``submit``.
         """
-        return await self._hand_in(_check_conversation(conversation), media, options, key)
+        name = _check_conversation(conversation)
+        return await self._hand_in(name, media, options, key, priority)
 
     async def _hand_in(
-        self, conversation: str | None, media: MediaLike, options: Options | None, key: str | None
+        self,
+        conversation: str | None,
+        media: MediaLike,
+        options: Options | None,
+        key: str | None,
+        priority: int,
     ) -> Item:
         key = secrets.token_hex(16) if key is None else _check_key(key)
-        entering = Entering(self._database, self._opened())
+        priority = _check_priority(priority)
+        self._opened()
         content = await contents.write(media, options)
-        return await self._call(partial(entering.enter, conversation, content, key))
+        enter = Entering(self._database).enter
+        return await self._call(partial(enter, conversation, content, key, priority))
 
     # Looking
 
@@ -309,7 +330,7 @@ class Outbox:
         for name, given in (("conversation_id", conversation_id), ("job_id", job_id)):
             if given is not None:
                 check_id(name, given)
-        deciding = Deciding(self._database, self._opened())
+        deciding = Deciding(self._database)
         return await self._decide(
             partial(deciding.resolve, _check_key(key), accepted, conversation_id, job_id)
         )
@@ -323,7 +344,7 @@ class Outbox:
         other state, an ambiguous item is for ``resolve``; and while another item has to be
         resolved or sent again before. ``NotFoundError`` for an unknown key.
         """
-        decide = Deciding(self._database, self._opened()).retry
+        decide = Deciding(self._database).retry
         return await self._decide(partial(decide, _check_key(key)))
 
     async def discard(self, key: str) -> Item:
@@ -336,7 +357,7 @@ class Outbox:
         ``ConfigurationError`` for an item that is being sent or has come to another end,
         and ``NotFoundError`` for an unknown key.
         """
-        decide = Deciding(self._database, self._opened()).discard
+        decide = Deciding(self._database).discard
         return await self._decide(partial(decide, _check_key(key)))
 
     async def _decide(self, work: Callable[[], Item]) -> Item:
@@ -368,6 +389,15 @@ def _check_key(key: object) -> str:
             "characters, none of them a control character or line break"
         )
     return key
+
+
+def _check_priority(priority: object) -> int:
+    if type(priority) is not int or abs(priority) > _MOST_PRIORITY:
+        raise ConfigurationError(
+            f"priority is {priority!r}; give a whole number from -{_MOST_PRIORITY} "
+            f"to {_MOST_PRIORITY}, the higher the sooner"
+        )
+    return priority
 
 
 def _is_name(given: object) -> TypeGuard[str]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.slots import FREE, advance, hold, why_blocked
 from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
@@ -162,31 +163,31 @@ class Records:
         """End an item; give the state that it has then."""
         table, conversations = self._database.items, self._database.conversations
         with self._database.begin() as connection:
+            conversation = hold(self._database, connection, turn.key)
             ended = connection.execute(
                 sa.update(table)
                 .where(self._is(turn))
                 .where(table.c.state.in_(_GOING_ON))
-                .values(state=state.value, error=why, ended_at=self._database.now)
-                .returning(table.c.conversation)
-            ).first()
-            if ended is None:
+                .values(state=state.value, error=why, ended_at=self._database.now, **FREE)
+            )
+            if conversation is None or ended.rowcount == 0:
                 return self._state(connection, turn)
+            name, halted_by = conversation.name, conversation.halted_by
             if state is ItemState.AMBIGUOUS:
+                halted_by = turn.key
                 connection.execute(
                     sa.update(conversations)
-                    .where(conversations.c.name == ended.conversation)
-                    .values(halted_by=turn.key)
+                    .where(conversations.c.name == name)
+                    .values(halted_by=halted_by)
                 )
+            advance(self._database, connection, name, conversation.conversation_id, halted_by)
             return state.value
 
     def block(self, turn: Turn) -> str | None:
         """End an item as blocked, unless a person undoes at this moment what blocks it."""
-        table, conversations = self._database.items, self._database.conversations
+        table = self._database.items
         with self._database.begin() as connection:
-            name = sa.select(table.c.conversation).where(table.c.key == turn.key).scalar_subquery()
-            conversation = connection.execute(
-                sa.select(conversations).where(conversations.c.name == name).with_for_update()
-            ).first()
+            conversation = hold(self._database, connection, turn.key)
             row = connection.execute(sa.select(table).where(self._is(turn))).first()
             if conversation is None or row is None:
                 return SUPERSEDED
@@ -196,7 +197,16 @@ class Records:
             connection.execute(
                 sa.update(table)
                 .where(self._is(turn))
-                .values(state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now)
+                .values(
+                    state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now, **FREE
+                )
+            )
+            advance(
+                self._database,
+                connection,
+                conversation.name,
+                conversation.conversation_id,
+                conversation.halted_by,
             )
             return ItemState.BLOCKED.value
 
@@ -259,12 +269,3 @@ class Records:
 
 class _UnwantedError(Exception):
     """Roll back: whoever asked has given up."""
-
-
-def why_blocked(opens: bool, conversation_id: str | None, halted_by: str | None) -> str | None:
-    """Say why an item must not be sent, ``None`` if it may be."""
-    if halted_by is not None:
-        return f"item {halted_by} of the conversation is ambiguous; resolve it"
-    if not opens and conversation_id is None:
-        return "the item that was to open the conversation did not; retry that"
-    return None

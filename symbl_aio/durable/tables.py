@@ -1,7 +1,7 @@
 """The tables beside the engine's own: conversations, items, workers. And how they are reached.
 
-Numbers are taken, and items written, in the transaction that enqueues the work: what is
-there, is queued. All times are seconds of the database's clock, which all machines share.
+The items are the backlog: the engine knows of one only while it holds a slot (``dispatch``).
+All times are seconds of the database's clock, which all machines share.
 """
 
 from __future__ import annotations
@@ -37,8 +37,18 @@ _IDLE: Final = 1.0
 _DEADLOCK: Final = "40P01"
 _OF_FILES: Final = (PermissionError, NotADirectoryError, FileExistsError)
 _SHORT: Final = 5
-_LOCK: Final = 0x53796D62
-"""Of PostgreSQL's advisory locks: one process makes the tables at a time."""
+_UNFINISHED: Final = "state in ('queued', 'accepted')"
+_PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "symbl_item_open": (("conversation", "number"), _UNFINISHED),
+    "symbl_item_head": (("conversation",), "{ready}"),
+    "symbl_item_waiting": (("priority desc", "id"), "{ready} and slot_at is null"),
+    "symbl_item_under_way": (
+        ("id",),
+        "{ready} and slot_at is null and (job_id is not null or sent_by is not null)",
+    ),
+    "symbl_item_slot": (("slot_at",), "slot_at is not null"),
+    "symbl_item_unmarked": (("id",), f"ready is null and {_UNFINISHED}"),
+}
 
 
 class _Words(sa.TypeDecorator[str]):
@@ -108,9 +118,34 @@ class Database:
             sa.Column("queued_at", sa.Double, nullable=False),
             sa.Column("accepted_at", sa.Double),
             sa.Column("ended_at", sa.Double),
+            sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+            # Head of its conversation, or behind it; NULL: ended, or not marked yet, which is
+            # how a process of an older release leaves what it hands in.
+            sa.Column("ready", sa.Boolean),
+            sa.Column("slot_at", sa.Double),
             sa.UniqueConstraint("conversation", "number"),
             sa.Index("symbl_item_state", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
+        )
+        # Of few rows each, so that no statement of a worker costs more with a long backlog.
+        for index, (columns, condition) in _PARTIAL.items():
+            only = sa.text(condition.format(ready="ready = 1" if self.is_sqlite else "ready"))
+            sa.Index(
+                index,
+                *(sa.text(c) if " " in c else self.items.c[c] for c in columns),
+                unique=index == "symbl_item_head",
+                sqlite_where=only,
+                postgresql_where=only,
+                _table=self.items,
+            )
+        self.queue = sa.Table(
+            "symbl_queue",
+            meta,
+            sa.Column("name", sa.Text, primary_key=True),
+            sa.Column("cap", sa.Integer, nullable=False),
+        )
+        self.versions = sa.Table(
+            "symbl_schema", meta, sa.Column("version", sa.Integer, primary_key=True)
         )
         self.workers = sa.Table(
             "symbl_worker",
@@ -118,7 +153,7 @@ class Database:
             sa.Column("id", sa.Text, primary_key=True),
             sa.Column("beat", sa.Double, nullable=False),
         )
-        self._meta = meta
+        self.meta = meta
 
     @property
     def name(self) -> str:
@@ -157,14 +192,13 @@ class Database:
             return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
         return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Double)
 
-    def create(self) -> None:
-        """Make the tables that are missing. Any number of processes may call it at once."""
-        with self.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(sa.text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
-                if self.schema not in sa.inspect(connection).get_schema_names():
-                    connection.execute(sa.schema.CreateSchema(self.schema))  # needs the privilege
-            self._meta.create_all(connection)
+    def unfinished(self, items: sa.FromClause) -> sa.ColumnElement[bool]:
+        """Return the condition for what is queued or accepted, by which indexes are chosen.
+
+        As words of the statement: a parameter would hide from the planner which index fits.
+        """
+        states = (ItemState.QUEUED, ItemState.ACCEPTED)
+        return items.c.state.in_([sa.literal_column(f"'{state.value}'") for state in states])
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:

@@ -26,6 +26,7 @@ from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
 from symbl_aio.durable import engine
 from symbl_aio.durable.broken import queue_again
+from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
@@ -225,18 +226,16 @@ class Worker:
             # Webhooks tell the end; to ask is for those that got lost.
             interval=2 * self._config.polls.ceiling,
         )
-        await engine.launch(
-            self._database,
-            duty,
-            worker=self.id,
-            concurrency=self._concurrency,
-            interval=self._look_every,
-        )
+        dispatcher = Dispatcher(self._database, rounds.enqueue, poll_interval=self._look_every)
+        duty.ended = dispatcher.wake
+        await self._database.call(partial(dispatcher.set_cap, self._concurrency))
+        await engine.launch(self._database, duty, worker=self.id, interval=self._look_every)
         self._tasks = [
             self._loop.create_task(work)
             for work in (
                 liveness.beat(),
                 liveness.watch(duty.active),
+                dispatcher.run(liveness.is_fit),
                 self._stop_when_dead(liveness),
                 self._begin_anew(rounds),
                 self._purge(),

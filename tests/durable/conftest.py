@@ -56,12 +56,7 @@ def _migrate(url: str) -> None:
     engine.migrate(database)
     client = engine.connect(database)
     # As the first worker does; it would look for the queue again only a second later.
-    client.register_queue(
-        engine.QUEUE,
-        global_concurrency=50,
-        partition_concurrency=1,
-        polling_interval_sec=LOOK_EVERY,
-    )
+    client.register_queue(engine.QUEUE, polling_interval_sec=LOOK_EVERY)
     client.destroy()
     database.close()
 

@@ -1,0 +1,106 @@
+"""Schema versions of the outbox's tables, and the migrations between them.
+
+A database carries its version in ``symbl_schema``; one without that row, but with items, was
+written by the first release and has version 1. Each migration brings a database from one
+version to the next, and all that are missing run in one transaction. A released migration
+stays as it is: it names columns in words, not by the tables of ``Database``, which go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import sqlalchemy as sa
+
+from symbl_aio import ConfigurationError
+from symbl_aio.durable.slots import mark_heads
+from symbl_aio.durable.tables import Database
+
+_LOCK: Final = 0x53796D62
+"""Of PostgreSQL's advisory locks: one process changes the tables at a time."""
+
+
+def migrate(database: Database) -> None:
+    """Create the tables, or bring them to ``VERSION``. Any number of processes may do so at once.
+
+    Raises ``ConfigurationError`` for a database of a later version than this release knows,
+    which is then left untouched.
+    """
+    if check(database) == VERSION:
+        return  # without a lock, or the privilege to change anything
+    with database.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(sa.text("select pg_advisory_xact_lock(:n)"), {"n": _LOCK})
+            if database.schema not in sa.inspect(connection).get_schema_names():
+                connection.execute(sa.schema.CreateSchema(database.schema))  # needs the privilege
+        found = _version(database, connection)
+        if found is None:
+            database.meta.create_all(connection)
+            connection.execute(sa.insert(database.versions).values(version=VERSION))
+        else:
+            _check_known(database, found)
+            for step in _MIGRATIONS[found - 1 :]:
+                step(database, connection)
+            connection.execute(sa.update(database.versions).values(version=VERSION))
+
+
+def check(database: Database) -> int | None:
+    """Return the version of a database's tables, ``None`` without tables. Changes nothing.
+
+    Raises ``ConfigurationError`` for a later version than this release knows.
+    """
+    if database.file is not None and not database.file.exists():
+        return None
+    with database.read() as connection:
+        found = _version(database, connection)
+    if found is not None:
+        _check_known(database, found)
+    return found
+
+
+def _check_known(database: Database, found: int) -> None:
+    if found > VERSION:
+        raise ConfigurationError(
+            f"database {database.name!r} has schema version {found}, and this release of "
+            f"symbl-aio knows versions up to {VERSION}; upgrade symbl-aio here"
+        )
+
+
+def _version(database: Database, connection: sa.Connection) -> int | None:
+    tables = set(sa.inspect(connection).get_table_names(database.items.schema))
+    if database.versions.name in tables:
+        return connection.execute(sa.select(database.versions.c.version)).scalar_one()
+    return 1 if database.items.name in tables else None
+
+
+def _add_slots(database: Database, connection: sa.Connection) -> None:
+    """Version 2: slots that are counted in our own table, and a backlog the engine does not see."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    ready = "ready = 1" if database.is_sqlite else "ready"
+    unfinished = "state in ('queued', 'accepted')"
+    items = f"{prefix}symbl_item"
+    for statement in (
+        f"alter table {items} add column priority integer not null default 0",
+        f"alter table {items} add column ready boolean",
+        f"alter table {items} add column slot_at double precision",
+        f"create table {prefix}symbl_queue (name text not null primary key, cap integer not null)",
+        f"create table {prefix}symbl_schema (version integer not null primary key)",
+        f"insert into {prefix}symbl_schema values (2)",
+        f"create index symbl_item_open on {items} (conversation, number) where {unfinished}",
+        f"create unique index symbl_item_head on {items} (conversation) where {ready}",
+        f"create index symbl_item_waiting on {items} (priority desc, id) "
+        f"where {ready} and slot_at is null",
+        f"create index symbl_item_under_way on {items} (id) "
+        f"where {ready} and slot_at is null and (job_id is not null or sent_by is not null)",
+        f"create index symbl_item_slot on {items} (slot_at) where slot_at is not null",
+        f"create index symbl_item_unmarked on {items} (id) where ready is null and {unfinished}",
+    ):
+        connection.exec_driver_sql(statement)
+    mark_heads(database, connection)
+
+
+_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
+"""The first leads from version 1 to 2, and so on."""
+
+VERSION: Final = len(_MIGRATIONS) + 1

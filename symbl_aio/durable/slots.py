@@ -1,0 +1,158 @@
+"""Which item of a conversation is next, in the transactions that enter items and end them.
+
+Only the head of a conversation, its first unfinished item, may get a slot (``dispatch``). A
+unique index sees to it that there is one head at most. All of it blocks; whoever changes the
+items of a conversation holds the conversation's row to the end of the transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.tables import Database
+
+Row: TypeAlias = sa.Row[Any]
+
+
+def hold(database: Database, connection: sa.Connection, key: str) -> Row | None:
+    """Return the conversation of an item, locked to the end of the transaction."""
+    table, items = database.conversations, database.items
+    name = sa.select(items.c.conversation).where(items.c.key == key).scalar_subquery()
+    return connection.execute(
+        sa.select(table).where(table.c.name == name).with_for_update()
+    ).first()
+
+
+def advance(
+    database: Database,
+    connection: sa.Connection,
+    conversation: str,
+    conversation_id: str | None,
+    halted_by: str | None,
+) -> None:
+    """Make the next item of a held conversation its head, or block all that wait in it.
+
+    One statement each, however many they are. An item that is under way stays the head.
+    """
+    table = database.items
+    here = sa.and_(table.c.conversation == conversation, database.unfinished(table))
+    why = why_blocked(False, conversation_id, halted_by)
+    if why is not None:
+        queued = sa.and_(here, table.c.state == ItemState.QUEUED.value, table.c.sent_by.is_(None))
+        if halted_by is None:
+            opener = table.alias()
+            queued = sa.and_(
+                queued,
+                ~sa.exists()
+                .where(opener.c.conversation == conversation)
+                .where(database.unfinished(opener))
+                .where(opener.c.opens),
+            )
+        connection.execute(
+            sa.update(table)
+            .where(queued)
+            .values(state=ItemState.BLOCKED.value, error=why, ended_at=database.now, **FREE)
+        )
+    if halted_by is not None:
+        return
+    head, others = table.alias(), table.alias()
+    connection.execute(
+        sa.update(table)
+        .where(
+            table.c.id
+            == sa.select(others.c.id)
+            .where(others.c.conversation == conversation)
+            .where(database.unfinished(others))
+            .order_by(others.c.number)
+            .limit(1)
+            .scalar_subquery()
+        )
+        .where(~sa.exists().where(head.c.conversation == conversation).where(head.c.ready))
+        .values(ready=True)
+    )
+
+
+def resume(database: Database, connection: sa.Connection, conversation: Row) -> None:
+    """Queue again all that is blocked in a held conversation, and choose its head anew.
+
+    Two statements, however many are blocked. What waits for a slot makes way for an earlier
+    item; what holds one does not.
+    """
+    table = database.items
+    of_it = table.c.conversation == conversation.name
+    connection.execute(
+        sa.update(table)
+        .where(of_it)
+        .where(table.c.state == ItemState.BLOCKED.value)
+        .values(
+            state=ItemState.QUEUED.value,
+            attempt=table.c.attempt + 1,
+            deaths=0,
+            error=None,
+            ended_at=None,
+            ready=False,
+        )
+    )
+    connection.execute(
+        sa.update(table)
+        .where(of_it, table.c.ready, table.c.slot_at.is_(None), table.c.sent_by.is_(None))
+        .where(table.c.job_id.is_(None))
+        .values(ready=False)
+    )
+
+
+def mark_heads(database: Database, connection: sa.Connection) -> int:
+    """Mark what an older release handed in, and return how many items those are.
+
+    That release queued them in the engine, in a queue of its own: a new attempt leaves that
+    behind. What was sent or accepted is the head of its conversation.
+    """
+    table, items = database.items, database.items.alias()
+    unmarked = sa.and_(items.c.ready.is_(None), database.unfinished(items))
+    place = sa.func.row_number().over(
+        partition_by=items.c.conversation,
+        order_by=(
+            sa.case((items.c.ready, 0), else_=1),
+            sa.case(
+                (sa.or_(items.c.job_id.is_not(None), items.c.sent_by.is_not(None)), 0), else_=1
+            ),
+            items.c.number,
+        ),
+    )
+    some = database.items.alias()
+    ranked = (
+        sa.select(items.c.id, place.label("place"))
+        .where(database.unfinished(items))
+        .where(
+            items.c.conversation.in_(
+                sa.select(some.c.conversation).where(
+                    some.c.ready.is_(None), database.unfinished(some)
+                )
+            )
+        )
+        .subquery()
+    )
+    heads = sa.select(ranked.c.id).where(ranked.c.place == 1)
+    marked = connection.execute(
+        sa.update(table)
+        .where(table.c.id.in_(sa.select(items.c.id).where(unmarked)))
+        .where(table.c.ready.is_(None), database.unfinished(table))
+        .values(ready=table.c.id.in_(heads), attempt=table.c.attempt + 1)
+    )
+    return marked.rowcount
+
+
+FREE = {"ready": None, "slot_at": None}
+"""Of an item that has ended: it holds no slot, and is not the head."""
+
+
+def why_blocked(opens: bool, conversation_id: str | None, halted_by: str | None) -> str | None:
+    """Return why an item must not be sent, ``None`` if it may be."""
+    if halted_by is not None:
+        return f"item {halted_by} of the conversation is ambiguous; resolve it"
+    if not opens and conversation_id is None:
+        return "the item that was to open the conversation did not; retry that"
+    return None
