@@ -82,11 +82,11 @@ class Dispatcher:
             cap: int = connection.execute(
                 sa.select(queue.c.cap).where(queue.c.name == _NAME).with_for_update()
             ).scalar_one()
-            if mark_heads(self._database, connection):
-                _LOG.info("items of an older release are taken on")
+            if marked := mark_heads(self._database, connection):
+                _LOG.info("%d items of an older release are taken on", marked)
             # What was sent or accepted comes first, and beyond the cap: its job runs already.
             chosen = self._give_slots(connection, self._is_under_way())
-            used = connection.execute(self._used()).scalar_one()
+            used: int = connection.execute(self._used()).scalar_one()
             if (free := cap - used) > 0:
                 first = (
                     sa.select(table.c.id)
@@ -132,6 +132,6 @@ class Dispatcher:
         table = self._database.items
         return sa.or_(table.c.job_id.is_not(None), table.c.sent_by.is_not(None))
 
-    def _used(self) -> sa.Select[tuple[int]]:
+    def _used(self) -> sa.Select[Any]:
         table = self._database.items
         return sa.select(sa.func.count()).select_from(table).where(table.c.slot_at.is_not(None))

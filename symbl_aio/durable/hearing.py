@@ -24,14 +24,17 @@ def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, end
         return
     table = database.items
     of_it = (table.c.nonce == nonce, table.c.state == ItemState.QUEUED.value)
-    known: tuple[sa.Column[Any], ...] = (table.c.key, table.c.attempt, table.c.in_doubt)
+    known: tuple[sa.Column[Any], ...] = (
+        table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at
+    )  # fmt: skip
     news = sa.update(table).where(*of_it).values(heard=job_id).returning(*known)
     row = database.change(news)
     if row is None and ended:
         accepted = (table.c.nonce == nonce, table.c.state == ItemState.ACCEPTED.value)
         with database.read() as connection:
             row = connection.execute(sa.select(*known).where(*accepted)).first()
-    if row is not None and (ended or row.in_doubt):
+    # Without a slot no workflow has it yet, and the one that will asks the server.
+    if row is not None and row.slot_at is not None and (ended or row.in_doubt):
         engine.tell(client, engine.workflow_id(row.key, row.attempt), job_id, ended=ended)
 
 

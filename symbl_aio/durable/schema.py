@@ -70,7 +70,8 @@ def _check_known(database: Database, found: int) -> None:
 def _version(database: Database, connection: sa.Connection) -> int | None:
     tables = set(sa.inspect(connection).get_table_names(database.items.schema))
     if database.versions.name in tables:
-        return connection.execute(sa.select(database.versions.c.version)).scalar_one()
+        found: int = connection.execute(sa.select(database.versions.c.version)).scalar_one()
+        return found
     return 1 if database.items.name in tables else None
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import sqlalchemy as sa
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
 from symbl_aio.durable import Item, ItemState, Outbox, Worker, engine
+from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -92,6 +94,22 @@ def database(request: pytest.FixtureRequest) -> str:
 async def outbox(database: str) -> AsyncIterator[Outbox]:
     async with Outbox(database, webhook_secret=SECRET) as opened:
         yield opened
+
+
+def dispatch(database: Database, cap: int = 50) -> int:
+    """Fill free slots, as a worker does; return how many items got one."""
+    dispatcher = Dispatcher(database, engine.Rounds(database).enqueue, poll_interval=1.0)
+    dispatcher.set_cap(cap)
+    return dispatcher.fill()
+
+
+def make_all_ready(database: Database) -> None:
+    """Take away what the order in a conversation rests on: that its head alone is ready."""
+    table = database.items
+    with database.begin() as connection:
+        prefix = "" if database.is_sqlite else f"{database.schema}."
+        connection.exec_driver_sql(f"drop index {prefix}symbl_item_head")
+        connection.execute(sa.update(table).values(ready=True, priority=table.c.number * 7 % 10))
 
 
 def said(server: LocalSymbl) -> list[str]:

@@ -1,8 +1,8 @@
 """Hand in appends from a process of its own, eight at a time; tell when each was handed in.
 
 Arguments: the database, a name for the keys, the number of conversations, and of appends by
-each of the eight; ``unnumbered`` leaves out what the order rests on. Waits for a line on its
-input, and writes JSON: key, conversation, and the clock before and after, of each.
+each of the eight. Waits for a line on its input, and writes JSON: key, conversation, and
+the clock before and after, of each.
 """
 
 from __future__ import annotations
@@ -11,23 +11,11 @@ import asyncio
 import json
 import sys
 from time import monotonic
-from typing import Any
-
-from dbos import DBOSClient
 
 from symbl_aio import Text
 from symbl_aio.durable import Outbox
 
 AT_ONCE = 8
-
-
-def leave_out_numbers() -> None:
-    numbered: Any = DBOSClient.enqueue_in_transaction
-
-    def unnumbered(self: Any, connection: Any, options: Any, *given: Any) -> Any:
-        return numbered(self, connection, {**options, "priority": 1}, *given)
-
-    DBOSClient.enqueue_in_transaction = unnumbered  # type: ignore[assignment]
 
 
 def tell(what: object) -> None:
@@ -58,6 +46,4 @@ async def main(database: str, name: str, conversations: int, each: int) -> None:
 
 
 if __name__ == "__main__":
-    if "unnumbered" in sys.argv:
-        leave_out_numbers()
     asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -18,7 +18,7 @@ from symbl_aio.durable.engine import Rounds
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import Working, said, until
+from tests.durable.conftest import Working, dispatch, said, until
 from tests.support import QUICK
 
 LONG = {"heartbeat": 0.05, "time_to_live": 600.0}
@@ -49,6 +49,7 @@ def engines_own(tables: Database) -> sa.TableClause:
 
 def claim(tables: Database, worker: str, *keys: str, beat: Any = None) -> None:
     """Let a worker have items, and say when it last said that it lives, if ever."""
+    dispatch(tables)
     workflows = engines_own(tables)
     with tables.begin() as connection:
         connection.execute(
@@ -189,6 +190,7 @@ async def test_what_the_engine_broke_off_is_begun_anew(
 ) -> None:
     for key in ("one", "two", "three"):
         await outbox.submit(Text(f"{key}."), key=key)
+    dispatch(tables)
     workflows = engines_own(tables)
     with tables.begin() as connection:
         for key, status in (("one", "ERROR"), ("two", "CANCELLED")):

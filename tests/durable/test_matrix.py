@@ -11,11 +11,10 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from attrs import frozen
-from dbos import DBOSClient
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Audio
@@ -29,6 +28,7 @@ from tests.durable.chaos import (
     said,
     scene,
 )
+from tests.durable.conftest import make_all_ready
 
 pytestmark = [pytest.mark.durable, pytest.mark.timeout(240)]
 
@@ -213,29 +213,20 @@ def test_the_matrix_has_five_thousand_items() -> None:
     assert sum(run.items for run in RUNS) >= 5000
 
 
-@pytest.mark.parametrize("numbered", [True, False], ids=["numbered", "not numbered"])
-async def test_the_order_rests_on_the_number_alone(
-    numbered: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    record_property: Callable[[str, object], None],
+@pytest.mark.parametrize("one_head", [True, False], ids=["one head", "all ready"])
+async def test_the_order_rests_on_the_one_head_of_a_conversation(
+    one_head: bool, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Without it the same test must fail, else it proves nothing."""
-    if not numbered:
-        enqueue = DBOSClient.enqueue_in_transaction
-
-        def without(self: DBOSClient, connection: Any, options: Any, *given: Any) -> Any:
-            rest = {name: value for name, value in options.items() if name != "priority"}
-            return enqueue(self, connection, rest, *given)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(DBOSClient, "enqueue_in_transaction", without)
     run = Run("postgresql", 2, "nothing")
     with database_of(run, tmp_path) as (database, _):
         async with scene(database, webhooks=True, concurrency=CAP) as found:
             for conversation in range(10):
                 await found.hand_in_at_once(f"c{conversation:03}", 30)
+            if not one_head:
+                make_all_ready(found.tables)
             await asyncio.gather(*(found.add_worker() for _ in range(run.workers)))
             ledger = await found.finish()
-    record_property("ledger", f"{'numbered' if numbered else 'not numbered':24} {ledger}")
+    record_property("ledger", f"{'one head' if one_head else 'all ready':24} {ledger}")
     assert ledger.lost == ledger.duplicates == 0
-    assert (ledger.inversions == 0) is numbered
+    assert (ledger.inversions == 0) is one_head

@@ -50,7 +50,11 @@ def everything(database: Database) -> dict[str, str]:
 
 def of_items(database: Database) -> set[str]:
     """Give the names of the tables that hold something of an item."""
-    fixed = {"application_versions", "dbos_migrations", "executors", "queues", "symbl_worker"}
+    fixed = {"application_versions", "dbos_migrations", "executors", "queues"} | {
+        "symbl_queue",
+        "symbl_schema",
+        "symbl_worker",
+    }
     return {name for name, text in everything(database).items() if text} - fixed
 
 
