@@ -75,14 +75,16 @@ class Dispatcher:
 
     def fill(self) -> int:
         """Fill all free slots in one transaction; return how many items got one. Blocks."""
-        if not self._is_needed():
+        needed, unmarked = self._look()
+        if not needed and not unmarked:
             return 0
         table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
             cap: int = connection.execute(
                 sa.select(queue.c.cap).where(queue.c.name == _NAME).with_for_update()
             ).scalar_one()
-            if marked := mark_heads(self._database, connection):
+            if unmarked:
+                marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
             # What was sent or accepted comes first, and beyond the cap: its job runs already.
             chosen = self._give_slots(connection, self._is_under_way())
@@ -110,19 +112,22 @@ class Dispatcher:
         ).all()
         return sorted(given, key=lambda row: (-row.priority, row.id))
 
-    def _is_needed(self) -> bool:
-        """Return whether there may be something to do, by one statement that locks nothing."""
+    def _look(self) -> tuple[bool, bool]:
+        """Return whether a slot can be given, and whether an older release handed something in.
+
+        One statement that locks nothing: most looks end here.
+        """
         table, queue = self._database.items, self._database.queue
         cap = sa.select(queue.c.cap).where(queue.c.name == _NAME).scalar_subquery()
-        unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
         waits = sa.exists().where(self._waits())
         under_way = sa.exists().where(self._waits(), self._is_under_way())
+        unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
         used = self._used().scalar_subquery()
         with self._database.read() as connection:
             found = connection.execute(
-                sa.select(sa.or_(unmarked, sa.and_(waits, used < cap), under_way))
-            ).scalar_one()
-        return bool(found)
+                sa.select(sa.or_(sa.and_(waits, used < cap), under_way), unmarked)
+            ).one()
+        return bool(found[0]), bool(found[1])
 
     def _waits(self) -> sa.ColumnElement[bool]:
         table = self._database.items

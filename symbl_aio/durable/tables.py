@@ -47,7 +47,7 @@ _PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "{ready} and slot_at is null and (job_id is not null or sent_by is not null)",
     ),
     "symbl_item_slot": (("slot_at",), "slot_at is not null"),
-    "symbl_item_unmarked": (("id",), f"ready is null and {_UNFINISHED}"),
+    "symbl_item_unmarked": (("ready", "state"), f"ready is null and {_UNFINISHED}"),
 }
 
 

@@ -44,11 +44,23 @@ class Control:
                 await server.until(lambda: len(server.jobs) - server.unfinished >= arguments[0])
             case "arrived":
                 await server.until(lambda: len(server.submissions) >= arguments[0])
+            case "asked":
+                await self.asked_for(set(arguments[0]))
             case "seen":
                 return self.seen()
             case _:
                 raise ValueError(command)
         return None
+
+    async def asked_for(self, jobs: set[str]) -> None:
+        """Wait until somebody has asked for each of these jobs, from now on."""
+        server, at = self.server, len(self.server.requests)
+        paths = {f"/v1/job/{job}" for job in jobs}
+
+        def have_been() -> bool:
+            return paths <= {seen.path for seen in list(server.requests)[at:]}
+
+        await server.until(have_been)
 
     def seen(self) -> dict[str, Any]:
         """Tell what was accepted, in that order, and the limits that were kept or not."""
