@@ -97,7 +97,11 @@ class Dispatcher:
                     .limit(free)
                     .with_for_update(skip_locked=True)
                 )
-                chosen += self._give_slots(connection, table.c.id.in_(first.scalar_subquery()))
+                # By a statement of its own: as part of the update PostgreSQL may choose it
+                # again for each row, and give more slots than there are.
+                ids = connection.execute(first).scalars().all()
+                if ids:
+                    chosen += self._give_slots(connection, table.c.id.in_(ids))
             for row in chosen:
                 self._enqueue(connection, row.key, row.attempt)
         return len(chosen)

@@ -95,7 +95,8 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
         f"create index symbl_item_under_way on {items} (id) "
         f"where {ready} and slot_at is null and (job_id is not null or sent_by is not null)",
         f"create index symbl_item_slot on {items} (slot_at) where slot_at is not null",
-        f"create index symbl_item_unmarked on {items} (ready, state) where ready is null and {unfinished}",
+        f"create index symbl_item_unmarked on {items} (ready, state) "
+        f"where ready is null and {unfinished}",
     ):
         connection.exec_driver_sql(statement)
     mark_heads(database, connection)

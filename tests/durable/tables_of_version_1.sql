@@ -34,4 +34,4 @@ from (
     union all select 'behind', 'doubtful', 2, 'queued', null
     union all select 'waiting', 'waiting', 1, 'queued', null
     union all select 'waiting-more', 'waiting', 2, 'queued', null
-) as written order by 4, 2, 3;
+) as written order by state, conversation, number;
