@@ -11,16 +11,16 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from symbl_aio.durable import engine
+from symbl_aio.durable.items import Turn
 from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
 
 
-def queue_again(database: Database, workflow_ids: Collection[str]) -> int:
-    """Queue again the items of workflows that broke off; give their number. Blocks."""
+def queue_again(database: Database, turns: Collection[Turn]) -> int:
+    """Queue again the items of turns that broke off; return their number. Blocks."""
     table = database.items
-    broken = sorted(engine.attempt_of(one) for one in workflow_ids)
+    broken = sorted((turn.key, turn.attempt) for turn in turns)
     queued = 0
     for at in range(0, len(broken), _AT_ONCE):
         here = broken[at : at + _AT_ONCE]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from symbl_aio import ConfigurationError
 from symbl_aio.durable.items import Item, ItemState
 from symbl_aio.durable.looking import there
+from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.slots import FREE, advance, hold, resume
 from symbl_aio.durable.tables import Database
 
@@ -73,6 +74,7 @@ class Deciding:
                 self._go_on(connection, conversation, found)
             else:
                 advance(self._database, connection, row.conversation, found, conversation.halted_by)
+                tell_ready(self._database, connection)
             return self._database.as_item(row)
 
     def retry(self, key: str) -> Item:
@@ -98,6 +100,7 @@ class Deciding:
             advance(
                 self._database, connection, row.conversation, conversation.conversation_id, None
             )
+            tell_ready(self._database, connection)
             return self._database.as_item(row)
 
     def _accept(
@@ -155,6 +158,7 @@ class Deciding:
         )
         resume(self._database, connection, conversation)
         advance(self._database, connection, conversation.name, conversation_id, None)
+        tell_ready(self._database, connection)
 
     def _queue_again(
         self,

@@ -2,20 +2,24 @@
 
 The cap counts slots in our own table, since a job outlives the task that follows it: an item
 holds its slot from before its request until its job ends, whatever becomes of the worker.
-The engine is given an item in the transaction that gives the slot. So its queue has no
-backlog, and what one worker hands over, or a dead one leaves behind, is claimed at once.
+The engine is given an item only then. So its queue has no backlog, and what one worker hands
+over, or a dead one leaves behind, is claimed at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from functools import partial
+from math import ceil
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
+from symbl_aio.durable.items import Turn
 from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.tables import Database
 
@@ -26,23 +30,40 @@ _NAME: Final = "symbl"
 """Of the one queue that a schema has."""
 
 
-class Dispatcher:
-    """Gives slots to items, for all workers of a database: one at a time, by a row's lock.
+class _Seen(NamedTuple):
+    """What a look has found. ``share``: slots that one worker may take."""
 
-    ``enqueue`` hands an item's attempt to the engine, in the transaction that it is given.
-    ``poll_interval``: seconds between two looks when nothing wakes it.
+    cap: int
+    used: int
+    share: int
+    waits: bool
+    under_way: bool
+    unmarked: bool
+
+
+class Dispatcher:
+    """Gives slots to items: each worker to its share, one worker at a time, by a row's lock.
+
+    ``begin`` begins a turn in this process. ``taken``: how many turns go on here; the share
+    of a worker is the same part of the cap for all that live, those whose heartbeat is
+    younger than ``time_to_live`` seconds. ``look_every``: seconds between two looks when
+    nothing wakes it.
     """
 
     def __init__(
         self,
         database: Database,
-        enqueue: Callable[[sa.Connection, str, int], None],
+        begin: Callable[[Turn], Awaitable[None]],
         *,
-        poll_interval: float,
+        taken: Callable[[], int],
+        time_to_live: float,
+        look_every: float,
     ) -> None:
         self._database = database
-        self._enqueue = enqueue
-        self._poll_interval = poll_interval
+        self._begin = begin
+        self._taken = taken
+        self._time_to_live = time_to_live
+        self._look_every = look_every
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -55,12 +76,21 @@ class Dispatcher:
             self._woken.clear()
             if is_fit():
                 try:
-                    await self._database.call(self.fill)
-                except sa.exc.SQLAlchemyError as error:
+                    await self.dispatch()
+                except SQLAlchemyError as error:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_interval):
+                async with asyncio.timeout(self._look_every):
                     await self._woken.wait()
+
+    async def dispatch(self) -> None:
+        """Fill free slots, and begin the turns of all that got one.
+
+        A turn that is not begun after all, because this process dies or the database goes
+        away, is found by its slot (``Liveness``).
+        """
+        turns = await self._database.call(partial(self.fill, self._taken()))
+        await asyncio.gather(*map(self._begin, turns))
 
     def set_cap(self, cap: int) -> None:
         """Record the account's limit: that of the worker which started last counts. Blocks."""
@@ -73,23 +103,27 @@ class Dispatcher:
                 with suppress(sa.exc.IntegrityError), connection.begin_nested():
                     connection.execute(sa.insert(table).values(name=_NAME, cap=cap))
 
-    def fill(self) -> int:
-        """Fill all free slots in one transaction; return how many items got one. Blocks."""
-        needed, unmarked = self._look()
-        if not needed and not unmarked:
-            return 0
+    def fill(self, taken: int = 0) -> list[Turn]:
+        """Fill free slots in one transaction; return the turns that have one now. Blocks."""
+        seen = self._look()
+        has_room = seen.used < seen.cap and taken < seen.share
+        if not (seen.unmarked or seen.under_way or (seen.waits and has_room)):
+            return []
         table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
-            cap: int = connection.execute(
+            # Held by whoever gives slots, so that the count of those in use stays true.
+            connection.execute(
                 sa.select(queue.c.cap).where(queue.c.name == _NAME).with_for_update()
-            ).scalar_one()
-            if unmarked:
+            ).one()
+            if seen.unmarked:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
             # What was sent or accepted comes first, and beyond the cap: its job runs already.
-            chosen = self._give_slots(connection, self._is_under_way())
+            chosen: list[Row] = []
+            if seen.unmarked or seen.under_way:
+                chosen += self._give_slots(connection, self._is_under_way())
             used: int = connection.execute(self._used()).scalar_one()
-            if (free := cap - used) > 0:
+            if (free := min(seen.cap - used, seen.share - taken - len(chosen))) > 0:
                 first = (
                     sa.select(table.c.id)
                     .where(self._waits())
@@ -102,9 +136,7 @@ class Dispatcher:
                 ids = connection.execute(first).scalars().all()
                 if ids:
                     chosen += self._give_slots(connection, table.c.id.in_(ids))
-            for row in chosen:
-                self._enqueue(connection, row.key, row.attempt)
-        return len(chosen)
+        return [Turn(row.key, row.attempt) for row in chosen]
 
     def _give_slots(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Row]:
         table = self._database.items
@@ -116,22 +148,28 @@ class Dispatcher:
         ).all()
         return sorted(given, key=lambda row: (-row.priority, row.id))
 
-    def _look(self) -> tuple[bool, bool]:
-        """Return whether a slot can be given, and whether an older release handed something in.
-
-        One statement that locks nothing: most looks end here.
-        """
-        table, queue = self._database.items, self._database.queue
+    def _look(self) -> _Seen:
+        """Look whether a slot can be given. One statement that locks nothing: most end here."""
+        table, queue, workers = self._database.items, self._database.queue, self._database.workers
         cap = sa.select(queue.c.cap).where(queue.c.name == _NAME).scalar_subquery()
-        waits = sa.exists().where(self._waits())
+        alive = sa.select(sa.func.count()).where(
+            workers.c.beat > self._database.now - self._time_to_live
+        )
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
-        used = self._used().scalar_subquery()
         with self._database.read() as connection:
             found = connection.execute(
-                sa.select(sa.or_(sa.and_(waits, used < cap), under_way), unmarked)
+                sa.select(
+                    cap.label("cap"),
+                    self._used().scalar_subquery().label("used"),
+                    alive.scalar_subquery().label("alive"),
+                    sa.exists().where(self._waits()).label("waits"),
+                    under_way.label("under_way"),
+                    unmarked.label("unmarked"),
+                )
             ).one()
-        return bool(found[0]), bool(found[1])
+        share = ceil(found.cap / max(1, found.alive))
+        return _Seen(found.cap, found.used, share, found.waits, found.under_way, found.unmarked)
 
     def _waits(self) -> sa.ColumnElement[bool]:
         table = self._database.items

@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NoReturn, TypeAlias, TypedDict, TypeVar
 
 from attrs import define, evolve
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,11 +42,10 @@ from symbl_aio._core.callbacks import webhook_url
 from symbl_aio._core.faults import passes
 from symbl_aio.durable import contents
 from symbl_aio.durable.contents import Media, Options
-from symbl_aio.durable.engine import Report, workflow_id
-from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
-from symbl_aio.durable.records import SUPERSEDED, Records, Row, Turn
+from symbl_aio.durable.records import SUPERSEDED, Records, Row
 from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 
@@ -77,8 +76,21 @@ _MOST_CANCELLED: Final = 3
 _CANCELLED_AGAIN: Final = 1.0
 
 
+class Report(TypedDict):
+    """What a step found: ``again`` (nothing was sent), ``unknown``, ``accepted``, or an ending.
+
+    ``superseded`` ends an attempt whose item was queued again, or taken back, meanwhile.
+
+    ``hears``: the server was given a webhook URL of ours. ``found``: it was accepted before.
+    """
+
+    state: str
+    hears: bool
+    found: bool
+
+
 class Duty:
-    """The steps of ``engine``'s workflow, for one worker. None of them raises.
+    """The steps of a turn (``turns``). None of them raises, and each may be done twice.
 
     ``patience``: seconds between two looks for evidence. ``doubt_for``: seconds after the
     sending at which the look is the last one. ``interval``: seconds that a running job's
@@ -106,9 +118,6 @@ class Duty:
         self.interval = interval
         self.pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
         """Seconds between tries to send, after which another worker may have one."""
-        self.active: dict[str, list[asyncio.Task[object]]] = {}
-        """The runs of workflows in this process, by id. Of one that was taken over and came
-        back there are two, until the older one notices."""
         self._database = database
         self._records = Records(database, worker)
         self._proof = Proof(database, self._records, client)
@@ -116,30 +125,14 @@ class Duty:
         self._liveness = liveness
         self._worker = worker
         self._tries = itertools.count(1)
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[Turn, Job] = {}
         """Of the runs that were accepted here: each tells its end once."""
         self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
 
-    def begin(self, workflow_id: str) -> None:
-        """Note that the current task runs a workflow."""
-        task = asyncio.current_task()
-        assert task is not None
-        self.active.setdefault(workflow_id, []).append(task)
-
-    def end(self, workflow_id: str) -> None:
-        """Note that it does not any more."""
-        task = asyncio.current_task()
-        assert task is not None
-        runs = self.active[workflow_id]
-        runs.remove(task)
-        if not runs:
-            del self.active[workflow_id]
-            self._jobs.pop(workflow_id, None)
-
-    async def leave(self) -> None:
-        """End all runs in this process, where they stand."""
-        await end_tasks({task for tasks in self.active.values() for task in tasks})
+    def forget(self, turn: Turn) -> None:
+        """Forget the job of a turn that has ended here."""
+        self._jobs.pop(turn, None)
 
     async def _step(
         self, turn: Turn, work: Callable[[Row], Awaitable[Report]], *, meanwhile: str = "later"
@@ -186,7 +179,7 @@ class Duty:
     async def _attempt(self, turn: Turn, row: Row) -> Report:
         hears = self._hears(row)
         if row.job_id is not None:
-            return _report("accepted", hears)
+            return _report("accepted", hears, found=True)
         if row.sent_by is not None:
             return _report("unknown", hears)
         if row.deaths >= MOST_DEATHS:
@@ -218,7 +211,7 @@ class Duty:
                 return await self._end(turn, ItemState.REFUSED, str(error))
             _LOG.warning("item %s waits: %s", turn.key, error)
             return _report("later")
-        self._jobs[workflow_id(turn.key, turn.attempt)] = job
+        self._jobs[turn] = job
         self.passed("answered")
         state = await self._accept(turn, job.id, job.conversation_id)
         self.passed("accepted")
@@ -274,21 +267,18 @@ class Duty:
 
     async def _hand_back(self, turn: Turn) -> NoReturn:
         """Put an item back into the queue, and end this run of it without a word."""
-        await self._liveness.put_back(workflow_id(turn.key, turn.attempt))
+        await self._liveness.put_back(turn)
         raise asyncio.CancelledError
 
     # Finding out
 
-    async def settle(self, key: str, attempt: int, job_id: str | None, resent: int) -> Report:
-        """Look for evidence of acceptance. ``job_id``: what a webhook call has told.
-
-        ``resent``: how often this attempt has sent it again already.
-        """
+    async def settle(self, key: str, attempt: int, resent: int) -> Report:
+        """Look for evidence of acceptance. ``resent``: how often this turn sent it again."""
         turn = Turn(key, attempt)
-        work = partial(self._settle, turn, job_id, resent)
+        work = partial(self._settle, turn, resent)
         return await self._step(turn, work, meanwhile="unknown")
 
-    async def _settle(self, turn: Turn, job_id: str | None, resent: int, row: Row) -> Report:
+    async def _settle(self, turn: Turn, resent: int, row: Row) -> Report:
         hears = self._hears(row)
         if row.job_id is not None:
             return _report("accepted", hears)
@@ -296,7 +286,7 @@ class Duty:
             return _report("again")  # who sent it has found out that nothing was accepted
         heard = await self._again(partial(self._records.doubt, turn))
         try:
-            found = await self._proof.of(row, [one for one in (job_id, heard) if one])
+            found = await self._proof.of(row, heard)
         except ClientClosedError:
             await _for_ever()
         except SQLAlchemyError as error:
@@ -340,12 +330,12 @@ class Duty:
     async def _follow(self, turn: Turn, hears: bool, row: Row) -> Report:
         self.passed("following")
         # Once: of one that could not be followed, another handle asks anew.
-        job = self._jobs.pop(workflow_id(turn.key, turn.attempt), None)
+        job = self._jobs.pop(turn, None)
         if job is None or job.id != row.job_id:
             job = self._client.job(row.job_id, row.conversation_id)
         try:
             if hears and not await self._has_ended(job):
-                self._jobs[workflow_id(turn.key, turn.attempt)] = job
+                self._jobs[turn] = job
                 return _report("accepted", hears)
             await job
         except JobFailedError as error:
@@ -452,8 +442,8 @@ async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
         _, tasks = await asyncio.wait(tasks, timeout=_CANCELLED_AGAIN)
 
 
-def _report(state: str, hears: bool = False) -> Report:
-    return {"state": state, "hears": hears}
+def _report(state: str, hears: bool = False, *, found: bool = False) -> Report:
+    return {"state": state, "hears": hears, "found": found}
 
 
 async def _for_ever() -> NoReturn:

@@ -1,8 +1,8 @@
 """All that is asked of DBOS, the engine underneath: so that it can be exchanged in one place.
 
-One workflow brings one item from its turn to its end. It decides by nothing but the
-recorded results of its steps, for after a crash it is run again from its beginning, and
-each step that was recorded gives what it gave. What the steps do is ``Duty``.
+One workflow is one turn of an item, from its slot to its end. It records nothing but that:
+after a crash it is run again from its beginning, by whoever takes it over, and what was done
+before is read from our own tables (``turns``). So a slot costs the engine two transactions.
 """
 
 from __future__ import annotations
@@ -10,125 +10,36 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypedDict
+from typing import Any, Final
 
-import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID
 
 from symbl_aio.durable import schema
+from symbl_aio.durable.items import Turn
 from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
 
 QUEUE: Final = "symbl.slots"
-"""Has only what holds a slot, and no limit: ours are kept by ``dispatch``."""
+"""Has only what one worker hands over to another: whatever is in it holds a slot already."""
 _WORKFLOW: Final = "symbl.item"
-_TOPIC: Final = "symbl.webhook"
-_RESULT: Final = "ended"
+_BROKEN: Final = ["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _APPLICATION: Final = "symbl-aio"
-_LONGEST: Final = 600.0
 _VERSION: Final = "symbl_aio.1"
-"""Ours, and not a hash of the source: what an older release queued, a newer one goes on with.
-A step may be added within it, none removed or moved."""
+"""Ours, and not a hash of the source: what an older release queued, a newer one goes on with."""
 
 
-class Report(TypedDict):
-    """What a step found: ``again`` (nothing was sent), ``unknown``, ``accepted``, or an ending.
-
-    ``superseded`` ends an attempt whose item was queued again, or taken back, meanwhile.
-
-    ``hears``: the server was given a webhook URL of ours.
-    """
-
-    state: str
-    hears: bool
-
-
-class Duty(Protocol):
-    """What the steps of the workflow do. None of them raises; each may be done twice."""
-
-    patience: float
-    """Seconds to wait for a webhook that says what became of an item."""
-    interval: float
-    """Seconds to wait for a webhook of a running job, before the server is asked."""
-
-    def begin(self, workflow_id: str) -> None: ...
-    def end(self, workflow_id: str) -> None: ...
-    async def attempt(self, key: str, attempt: int) -> Report: ...
-    async def settle(self, key: str, attempt: int, job_id: str | None, resent: int) -> Report: ...
-    async def follow(self, key: str, attempt: int, hears: bool) -> Report: ...
-
-
-_duty: Duty
-
-
-@DBOS.step(name="symbl.attempt")
-async def _attempt(key: str, attempt: int) -> Report:
-    return await _duty.attempt(key, attempt)
-
-
-@DBOS.step(name="symbl.settle")
-async def _settle(key: str, attempt: int, job_id: str | None, resent: int) -> Report:
-    return await _duty.settle(key, attempt, job_id, resent)
-
-
-@DBOS.step(name="symbl.follow")
-async def _follow(key: str, attempt: int, hears: bool) -> Report:
-    return await _duty.follow(key, attempt, hears)
+_bring: Callable[[Turn], Awaitable[str]]
 
 
 @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=1000)
 async def _item(key: str) -> str:
     workflow_id = DBOS.workflow_id
     assert workflow_id is not None
-    attempt = attempt_of(workflow_id)[1]
-    _duty.begin(workflow_id)
-    try:
-        report = await _attempt(key, attempt)
-        looks, resent, ask = 0, 0, False
-        while report["state"] in ("again", "unknown", "accepted"):
-            before = report["state"]
-            if before == "again":
-                report = await _attempt(key, attempt)
-                ask = False
-            elif before == "unknown":
-                told = None
-                if looks:  # the first look is at what there is already
-                    told = await DBOS.recv_async(_TOPIC, _longer(_duty.patience, looks))
-                job_id = None if told is None else told["job_id"]
-                report = await _settle(key, attempt, job_id, resent)
-                resent += report["state"] == "again"
-                ask = True  # the end of the job may be what was told
-            elif report["hears"] and not ask:
-                told = await DBOS.recv_async(_TOPIC, _longer(_duty.interval, looks))
-                ask = told is None or told["ended"]
-            else:
-                report = await _follow(key, attempt, report["hears"])
-                ask = False
-            looks = looks + 1 if report["state"] == before else 0
-        await DBOS.set_event_async(_RESULT, report["state"])
-        return report["state"]
-    finally:
-        _duty.end(workflow_id)
-
-
-def _longer(seconds: float, looks: int) -> float:
-    """Wait longer each time, after a while: what is looked at for days is to cost few rows."""
-    return min(max(seconds, _LONGEST), seconds * 2.0 ** max(0, looks - 8))
+    return await _bring(Turn.of(workflow_id))
 
 
 # For any process
-
-
-def workflow_id(key: str, attempt: int) -> str:
-    """Name the workflow of an item's attempt: the first, and one each time it is queued again."""
-    return f"{key}#{attempt}"
-
-
-def attempt_of(workflow_id: str) -> tuple[str, int]:
-    """Give the key and the number of the attempt that a workflow was named after."""
-    key, _, attempt = workflow_id.rpartition("#")
-    return key, int(attempt)
 
 
 def migrate(database: Database, role: str | None = None) -> None:
@@ -143,31 +54,25 @@ def migrate(database: Database, role: str | None = None) -> None:
     schema.migrate(database)
 
 
-def connect(database: Database) -> DBOSClient:
-    """Give what enqueues and waits, without any worker in this process. Blocks."""
+def purge(database: Database, turns: Iterable[Turn]) -> None:
+    """Delete what the engine keeps of turns that have ended."""
+    _client(database).delete_workflows([turn.id for turn in turns])
+
+
+def _client(database: Database) -> DBOSClient:
+    """Return what asks and tells the engine, without a thread or a connection of its own.
+
+    While the database is away each call raises: the engine itself would wait for it in a
+    thread, for ever.
+    """
     return DBOSClient(
         system_database_engine=database.engine,
         dbos_system_schema=database.schema,
         serializer=DBOSPortableJSONSerializer(),
-        use_listen_notify=not database.is_sqlite,
         application_name=_APPLICATION,
+        retry_connection_errors=False,
+        lazy=True,
     )
-
-
-def tell(client: DBOSClient, workflow_id: str, job_id: str, *, ended: bool) -> None:
-    """Wake the workflow of an item, wherever it runs or will run. The same word counts once."""
-    said = {"job_id": job_id, "ended": ended}
-    client.send(workflow_id, said, _TOPIC, f"{workflow_id}:{job_id}:{ended}")
-
-
-async def wait(client: DBOSClient, workflow_id: str, seconds: float) -> None:
-    """Wait for the end of a workflow, at most so long."""
-    await client.get_event_async(workflow_id, _RESULT, seconds)
-
-
-def purge(client: DBOSClient, workflow_ids: list[str]) -> None:
-    """Delete what the engine keeps of ended workflows."""
-    client.delete_workflows(workflow_ids)
 
 
 # For a worker: only on the loop that its own thread runs
@@ -175,18 +80,20 @@ def purge(client: DBOSClient, workflow_ids: list[str]) -> None:
 
 async def launch(
     database: Database,
-    duty: Duty,
+    bring: Callable[[Turn], Awaitable[str]],
     *,
     worker: str,
     interval: float,
 ) -> None:
-    """Begin to work. ``interval``: seconds between two looks for what was given a slot.
+    """Begin to work. ``bring`` is called with each turn, and brings it to its end.
+
+    ``interval``: seconds between two looks for what another worker has handed over.
 
     The engine takes over the default executor of the loop that this is called on, and
     exists once in a process.
     """
-    global _duty
-    _duty = duty
+    global _bring
+    _bring = bring
     DBOS(
         config={
             "name": _APPLICATION,
@@ -199,7 +106,7 @@ async def launch(
             "max_executor_threads": 8,
             "sys_db_pool_size": 10,
             "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION,
-            "notification_listener_polling_interval_sec": min(0.1, interval),
+            "notification_listener_polling_interval_sec": 0.1,  # for the end: we send nothing
             "run_migrations": False,
         }
     )
@@ -211,60 +118,52 @@ async def launch(
     )
 
 
-class Rounds:
-    """What is under way, for whoever looks after it and takes it over. All of it blocks.
+async def begin(turn: Turn) -> None:
+    """Begin the turn of an item that has got a slot, here, unless it was begun elsewhere."""
+    with SetWorkflowID(turn.id):
+        await DBOS.start_workflow_async(_item, turn.key)
 
-    While the database is away each call raises: the engine itself would wait for it in a
-    thread, for ever.
-    """
+
+class Rounds:
+    """What is under way, for whoever looks after it and takes it over. All of it blocks."""
 
     def __init__(self, database: Database) -> None:
-        self._client = DBOSClient(
-            system_database_engine=database.engine,
-            dbos_system_schema=database.schema,
-            serializer=DBOSPortableJSONSerializer(),
-            application_name=_APPLICATION,
-            retry_connection_errors=False,
-            lazy=True,
-        )
+        self._client = _client(database)
 
-    def enqueue(self, connection: sa.Connection, key: str, attempt: int) -> None:
-        """Queue an item's attempt, in the transaction that gives it a slot."""
-        self._client.enqueue_in_transaction(
-            connection,
-            {
-                "workflow_name": _WORKFLOW,
-                "workflow_id": workflow_id(key, attempt),
-                "queue_name": QUEUE,
-                "app_version": _VERSION,
-            },
-            key,
-        )
-
-    def under_way(self, worker: str | None = None) -> dict[str, str]:
-        """Give the workflows that somebody works on, and by which worker's id."""
+    def under_way(self, worker: str | None = None) -> dict[Turn, str]:
+        """Return the turns that somebody works on, and by which worker's id."""
         found = self._client.list_workflows(
             status="PENDING",
-            queue_name=QUEUE,
+            name=_WORKFLOW,
             executor_id=worker,
             load_input=False,
             load_output=False,
         )
-        return {one.workflow_id: one.executor_id or "" for one in found}
+        return {Turn.of(one.workflow_id): one.executor_id or "" for one in found}
 
-    def broken_off(self) -> list[str]:
-        """Give the workflows that ended in a way that none should end."""
+    def known(self) -> set[Turn]:
+        """Return the turns that have begun and not ended: with a worker, or between two."""
         found = self._client.list_workflows(
-            status=["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            status=["PENDING", "ENQUEUED", *_BROKEN],
             name=_WORKFLOW,
             load_input=False,
             load_output=False,
         )
-        return [one.workflow_id for one in found]
+        return {Turn.of(one.workflow_id) for one in found}
 
-    def put_back(self, workflow_ids: Iterable[str]) -> None:
-        """Put workflows back into the queue, whoever was said to work on them."""
-        if given := list(workflow_ids):
+    def broken_off(self) -> list[Turn]:
+        """Return the turns that ended in a way that none should end."""
+        found = self._client.list_workflows(
+            status=_BROKEN,
+            name=_WORKFLOW,
+            load_input=False,
+            load_output=False,
+        )
+        return [Turn.of(one.workflow_id) for one in found]
+
+    def put_back(self, turns: Iterable[Turn]) -> None:
+        """Put turns into the queue, for any worker, whoever was said to work on them."""
+        if given := [turn.id for turn in turns]:
             self._client.resume_workflows(given, queue_name=QUEUE)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from symbl_aio import ConfigurationError
 from symbl_aio.durable import contents
 from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 
@@ -69,6 +70,8 @@ class Entering:
                 )
                 .returning(table)
             ).one()
+            if ready:
+                tell_ready(self._database, connection)
             return self._database.as_item(entered)
 
     def _place(self, connection: sa.Connection, held: Row) -> tuple[str | None, bool | None]:

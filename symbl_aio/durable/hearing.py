@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from dbos import DBOSClient
 
-from symbl_aio.durable import engine
-from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.items import ItemState, Turn
+from symbl_aio.durable.notices import tell_of
 from symbl_aio.durable.tables import Database
 
 _LONGEST_ID: Final = 200
+_TOLD: Final = {
+    False: (ItemState.QUEUED,),
+    True: (ItemState.QUEUED, ItemState.ACCEPTED),
+}
+"""Whom a call concerns, by whether it tells of a job's end."""
 
 
-def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, ended: bool) -> None:
+def hear(database: Database, nonce: str, job_id: str, *, ended: bool) -> None:
     """Take in a genuine call to the webhook URL of the item that has this nonce. Blocks.
 
     The end of a job wakes whoever follows it. That there is a job is kept, and wakes
@@ -23,19 +27,23 @@ def hear(database: Database, client: DBOSClient, nonce: str, job_id: str, *, end
     if not (_is_plain(nonce) and _is_plain(job_id)):
         return
     table = database.items
-    of_it = (table.c.nonce == nonce, table.c.state == ItemState.QUEUED.value)
-    known: tuple[sa.Column[Any], ...] = (
-        table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at
-    )  # fmt: skip
-    news = sa.update(table).where(*of_it).values(heard=job_id).returning(*known)
-    row = database.change(news)
-    if row is None and ended:
-        accepted = (table.c.nonce == nonce, table.c.state == ItemState.ACCEPTED.value)
-        with database.read() as connection:
-            row = connection.execute(sa.select(*known).where(*accepted)).first()
-    # Without a slot no workflow has it yet, and the one that will asks the server.
-    if row is not None and row.slot_at is not None and (ended or row.in_doubt):
-        engine.tell(client, engine.workflow_id(row.key, row.attempt), job_id, ended=ended)
+    is_queued = table.c.state == ItemState.QUEUED.value
+    takes_it = table.c.state.in_([state.value for state in _TOLD[ended]])
+    is_news = sa.true() if ended else table.c.in_doubt
+    with database.begin() as connection:
+        row = connection.execute(
+            sa.update(table)
+            .where(table.c.nonce == nonce)
+            .where(takes_it)
+            .values(
+                heard=sa.case((is_queued, job_id), else_=table.c.heard),
+                told_at=sa.case((is_news, database.now), else_=table.c.told_at),
+            )
+            .returning(table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at)
+        ).first()
+        # Without a slot nobody has it yet, and whoever will asks the server.
+        if row is not None and row.slot_at is not None and (ended or row.in_doubt):
+            tell_of(database, connection, Turn(row.key, row.attempt))
 
 
 def _is_plain(text: str) -> bool:

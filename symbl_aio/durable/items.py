@@ -35,6 +35,25 @@ class ItemState(Enum):
         return self not in (ItemState.QUEUED, ItemState.ACCEPTED)
 
 
+@frozen(order=True)
+class Turn:
+    """One attempt of an item: from its slot to its end, or until it is queued again."""
+
+    key: str
+    attempt: int
+
+    @property
+    def id(self) -> str:
+        """The engine's name for it."""
+        return f"{self.key}#{self.attempt}"
+
+    @classmethod
+    def of(cls, id: str) -> Turn:
+        """Parse an ``id``."""
+        key, _, attempt = id.rpartition("#")
+        return cls(key, int(attempt))
+
+
 @frozen
 class _Item:
     """One submission in the outbox. Times are by the database's clock."""

@@ -21,8 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable.engine import Rounds, attempt_of
-from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.engine import Rounds
+from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
@@ -142,26 +142,28 @@ class Liveness:
 
     # The watch
 
-    async def watch(self, active: Collection[str]) -> None:
+    async def watch(self, active: Collection[Turn]) -> None:
         """Take over what the dead had, and what was lost between database and worker.
 
-        ``active``: the workflows that really run here, by id.
+        ``active``: the turns that really run here.
         """
-        suspects: set[str] = set()
+        suspects: set[Turn] = set()
+        slots: set[Turn] = set()
         while True:
             try:
                 if self.is_fresh():
                     suspects = await self._look(suspects, active)
+                    slots = await self._free(slots)
             except Exception as error:
                 _LOG.warning("looking after the others failed (%s)", type(error).__name__)
             await asyncio.sleep(self._beat_every)
 
-    async def _look(self, suspects: set[str], active: Collection[str]) -> set[str]:
+    async def _look(self, suspects: set[Turn], active: Collection[Turn]) -> set[Turn]:
         working = await self._database.call(self._rounds.under_way)
         stranded = {
-            workflow
-            for workflow, worker in working.items()
-            if worker == self._worker and workflow not in active
+            turn
+            for turn, worker in working.items()
+            if worker == self._worker and turn not in active
         }
         # A claim whose reply got lost is mine by the row alone; twice in a row, or it was new.
         if lost := stranded & suspects:
@@ -173,6 +175,40 @@ class Liveness:
         for worker in (dead | set(working.values())) - living - {self._worker}:
             await self._bury(worker, patient)
         return stranded - lost
+
+    async def _free(self, suspects: set[Turn]) -> set[Turn]:
+        """Take back slots whose turns were never begun: who gave them died, or had an outage.
+
+        Twice in a row, or they were new. Should it be begun after all, others find that out.
+        """
+        held = await self._database.call(self._slots)
+        if not held:
+            return set()
+        known = await self._database.call(self._rounds.known)
+        stranded = held - known
+        if lost := stranded & suspects:
+            _LOG.warning("%d slots whose turn was never begun are given anew", len(lost))
+            await self._database.call(partial(self._take_slots, lost))
+        return stranded - lost
+
+    def _slots(self) -> set[Turn]:
+        table = self._database.items
+        with self._database.read() as connection:
+            rows = connection.execute(
+                sa.select(table.c.key, table.c.attempt).where(table.c.slot_at.is_not(None))
+            ).all()
+        return {Turn(row.key, row.attempt) for row in rows}
+
+    def _take_slots(self, turns: Collection[Turn]) -> None:
+        table = self._database.items
+        pairs = [(turn.key, turn.attempt) for turn in turns]
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(sa.tuple_(table.c.key, table.c.attempt).in_(pairs))
+                .where(table.c.slot_at.is_not(None))
+                .values(slot_at=None)
+            )
 
     async def _bury(self, worker: str, patient: bool) -> None:
         beat = await self._database.call(partial(self._claim, worker, patient))
@@ -187,16 +223,16 @@ class Liveness:
             await self._database.call(partial(self._count_death, left))
         await self._put_back(left)
 
-    async def put_back(self, workflow_id: str) -> None:
+    async def put_back(self, turn: Turn) -> None:
         """Put back into the queue what this worker has, unless it is another's by now."""
-        if workflow_id in await self._mine():
-            await self._put_back([workflow_id])
+        if turn in await self._mine():
+            await self._put_back([turn])
 
-    async def _mine(self) -> Collection[str]:
+    async def _mine(self) -> Collection[Turn]:
         return await self._database.call(partial(self._rounds.under_way, self._worker))
 
-    async def _put_back(self, workflow_ids: Collection[str]) -> None:
-        await self._database.call(partial(self._rounds.put_back, workflow_ids))
+    async def _put_back(self, turns: Collection[Turn]) -> None:
+        await self._database.call(partial(self._rounds.put_back, turns))
 
     def _may_be_claimed(self, patient: bool) -> sa.ColumnElement[bool]:
         beat = self._database.workers.c.beat
@@ -227,10 +263,10 @@ class Liveness:
                 connection.execute(sa.insert(table).values(id=worker, beat=-self._database.now))
         return beat
 
-    def _count_death(self, workflow_ids: Collection[str]) -> None:
+    def _count_death(self, turns: Collection[Turn]) -> None:
         """Note for what was not accepted yet that a worker died with it."""
         table = self._database.items
-        keys = [attempt_of(one)[0] for one in workflow_ids]
+        keys = [turn.key for turn in turns]
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(table)

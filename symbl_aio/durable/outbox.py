@@ -9,8 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeGuard, TypeVar
 
-from dbos import DBOSClient
-
 from symbl_aio import (
     ClientClosedError,
     Config,
@@ -36,11 +34,11 @@ from symbl_aio.media import MediaLike
 T = TypeVar("T")
 
 _LOOK_AGAIN: Final = 0.25
-"""Seconds between two looks at an item, where nothing tells that it has changed."""
+"""Seconds between two looks at an item."""
 _LONGEST_NAME: Final = 200
 _MOST_PRIORITY: Final = 1000
-_LONGEST_WAIT: Final = 5.0
-"""Seconds between two looks at an item whose end is told, but for one that is taken back."""
+_AWAY: Final = 5.0
+"""Seconds between two looks while the database is away."""
 
 
 class Outbox:
@@ -74,7 +72,7 @@ class Outbox:
         self._secret = given.webhook_secret
         self._database = Database(database, schema)
         self._looking = Looking(self._database)
-        self._client: DBOSClient | None = None
+        self._is_open = False
         self._started = False
         self._closed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -109,7 +107,7 @@ class Outbox:
         try:
             with self._database.telling():
                 await self._database.call(partial(engine.migrate, self._database))
-                self._client = await self._database.call(partial(engine.connect, self._database))
+                self._is_open = True
         except BaseException:
             await in_a_thread(self._database.close)
             raise
@@ -119,13 +117,11 @@ class Outbox:
 
         Who waits for an item here is told by ``ClientClosedError``.
         """
-        if self._client is not None:
+        if self._is_open:
             check_loop(self._loop, "outbox")
         self._started = True  # and over
+        self._is_open = False
         self._closed.set()
-        client, self._client = self._client, None
-        if client is not None:
-            await self._database.call(client.destroy)
         await in_a_thread(self._database.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -133,13 +129,12 @@ class Outbox:
         with self._database.telling():
             return await self._database.call(work)
 
-    def _opened(self) -> DBOSClient:
-        if self._client is None:
+    def _opened(self) -> None:
+        if not self._is_open:
             raise ClientClosedError(
                 "the outbox is not open; use it as async with, or call start() before"
             )
         check_loop(self._loop, "outbox")
-        return self._client
 
     # Handing in
 
@@ -223,17 +218,10 @@ class Outbox:
             row = await self._call(look)
             while not ItemState(row.state).is_ending:
                 try:
-                    if self._database.is_sqlite:  # which tells nobody
-                        await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
-                    else:
-                        attempt = engine.workflow_id(key, row.attempt)
-                        with self._database.telling():
-                            await self._unless_closed(
-                                engine.wait(self._opened(), attempt, _LONGEST_WAIT)
-                            )
+                    await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
                     row = await self._call(look)
                 except OutboxUnavailableError:
-                    await self._unless_closed(asyncio.sleep(_LONGEST_WAIT))
+                    await self._unless_closed(asyncio.sleep(_AWAY))
         return self._database.as_item(row)
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
@@ -295,13 +283,13 @@ class Outbox:
         """
         if self._secret is None:
             raise ConfigurationError("webhook_secret is missing; give that of the workers")
-        client = self._opened()
+        self._opened()
         heard: list[tuple[str, str, str]] = []
         receiver = WebhookReceiver(lambda *call: heard.append(call), self._secret)
         status = receiver.receive(nonce, mark, body)
         for nonce, job_id, raw_status in heard:
             ended = JobStatus.parse(raw_status).is_terminal
-            await self._call(partial(hear, self._database, client, nonce, job_id, ended=ended))
+            await self._call(partial(hear, self._database, nonce, job_id, ended=ended))
         return status
 
     # What a person says

@@ -6,7 +6,6 @@ and which jobs and conversations belong to other items.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import aclosing
 from functools import partial
 from typing import Final, Literal
@@ -45,16 +44,15 @@ class Proof:
         self._records = records
         self._client = client
 
-    async def of(self, row: Row, job_ids: Iterable[str]) -> Found | None:
-        """Give proof that an item was accepted. ``job_ids``: what webhook calls have told.
+    async def of(self, row: Row, heard: str | None) -> Found | None:
+        """Return proof that an item was accepted. ``heard``: the job that a webhook call told of.
 
         Raises ``SymblError`` when the server could not be asked.
         """
-        for job_id in job_ids:
-            if await self._is_its_own(job_id, row):
-                target = await self._by_name(row, certain=True) if row.opens else row.target
-                if target is not None:
-                    return Found(target, job_id, "webhook")
+        if heard is not None and await self._is_its_own(heard, row):
+            target = await self._by_name(row, certain=True) if row.opens else row.target
+            if target is not None:
+                return Found(target, heard, "webhook")
         if row.opens:
             target = await self._by_name(row)
             if target is None:

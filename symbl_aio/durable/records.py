@@ -11,9 +11,8 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from attrs import frozen
 
-from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.slots import FREE, advance, hold, why_blocked
 from symbl_aio.durable.tables import Database
 
@@ -23,14 +22,6 @@ SUPERSEDED: Final = "superseded"
 """The item was queued again, taken back or forgotten: this attempt has nothing to do."""
 
 _GOING_ON: Final = (ItemState.QUEUED.value, ItemState.ACCEPTED.value)
-
-
-@frozen
-class Turn:
-    """One attempt of an item, which has one workflow of the engine."""
-
-    key: str
-    attempt: int
 
 
 class Records:

@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from symbl_aio.durable import engine
-from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
@@ -47,18 +47,10 @@ def forget_some(database: Database, keep: float) -> bool:
         ).all()
     if not found:
         return False
-    client = engine.connect(database)
-    try:
-        engine.purge(
-            client,
-            [
-                engine.workflow_id(key, attempt)
-                for key, last in found
-                for attempt in range(1, last + 1)
-            ],
-        )
-    finally:
-        client.destroy()
+    engine.purge(
+        database,
+        [Turn(key, attempt) for key, last in found for attempt in range(1, last + 1)],
+    )
     with database.begin() as connection:
         # Some may have been queued again meanwhile.
         gone = connection.execute(

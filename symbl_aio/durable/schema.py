@@ -102,7 +102,18 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
     mark_heads(database, connection)
 
 
-_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
+def _add_told(database: Database, connection: sa.Connection) -> None:
+    """Version 3: when a webhook call has told of an item, which the engine kept before."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    connection.exec_driver_sql(
+        f"alter table {prefix}symbl_item add column told_at double precision"
+    )
+
+
+_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
+    _add_slots,
+    _add_told,
+)
 """The first leads from version 1 to 2, and so on."""
 
 VERSION: Final = len(_MIGRATIONS) + 1

@@ -123,6 +123,7 @@ class Database:
             # how a process of an older release leaves what it hands in.
             sa.Column("ready", sa.Boolean),
             sa.Column("slot_at", sa.Double),
+            sa.Column("told_at", sa.Double),
             sa.UniqueConstraint("conversation", "number"),
             sa.Index("symbl_item_state", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
@@ -163,6 +164,11 @@ class Database:
             return str(url.database)
         port = "" if url.port is None else f":{url.port}"
         return f"postgresql://{url.host or ''}{port}/{url.database}"
+
+    @property
+    def channel(self) -> str:
+        """The channel of PostgreSQL's notices."""
+        return f"{self.schema}.notices"
 
     def __repr__(self) -> str:
         return f"<Database {self.name!r}, schema {self.schema!r}>"

@@ -29,8 +29,10 @@ from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
+from symbl_aio.durable.notices import Notices
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.turns import Turns
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ class Worker:
     ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
     it lives is taken for dead, and others take over what it had. ``keep``: seconds for
     which ended items are remembered, and their keys are not used anew. ``look_every``:
-    seconds between two looks for work, which is nearly all that an idle worker costs.
+    seconds between two looks for work that nothing has told of: most is told at once.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
     SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
@@ -78,7 +80,7 @@ class Worker:
         heartbeat: float = 5.0,
         time_to_live: float = 15.0,
         keep: float = 7 * 86400.0,
-        look_every: float = 0.1,
+        look_every: float = 2.0,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
@@ -113,7 +115,7 @@ class Worker:
         self._ending: asyncio.Task[None] | None = None
         self._sole: SoleWorker | None = None
         self._liveness: Liveness | None = None
-        self._duty: Duty | None = None
+        self._turns: Turns | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         """New for every start, never used again."""
 
@@ -215,7 +217,7 @@ class Worker:
         )
         await liveness.begin()  # before the first claim
         self._liveness = liveness
-        self._duty = duty = Duty(
+        duty = Duty(
             self._database,
             self._client,
             liveness,
@@ -226,16 +228,30 @@ class Worker:
             # Webhooks tell the end; to ask is for those that got lost.
             interval=2 * self._config.polls.ceiling,
         )
-        dispatcher = Dispatcher(self._database, rounds.enqueue, poll_interval=self._look_every)
+        self._turns = turns = Turns(duty)
+        dispatcher = Dispatcher(
+            self._database,
+            engine.begin,
+            taken=lambda: len(turns.active),
+            time_to_live=self._time_to_live,
+            look_every=self._look_every,
+        )
+        notices = Notices(
+            self._database,
+            ready=dispatcher.wake,
+            news=turns.tell,
+            look_every=self._look_every,
+        )
         duty.ended = dispatcher.wake
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
-        await engine.launch(self._database, duty, worker=self.id, interval=self._look_every)
+        await engine.launch(self._database, turns.bring, worker=self.id, interval=self._look_every)
         self._tasks = [
             self._loop.create_task(work)
             for work in (
                 liveness.beat(),
-                liveness.watch(duty.active),
+                liveness.watch(turns.active),
                 dispatcher.run(liveness.is_fit),
+                notices.run(),
                 self._stop_when_dead(liveness),
                 self._begin_anew(rounds),
                 self._purge(),
@@ -257,8 +273,8 @@ class Worker:
             for task in self._tasks:
                 task.cancel()
             await engine.shut(_ENDING)
-            if self._duty is not None:
-                await self._duty.leave()
+            if self._turns is not None:
+                await self._turns.leave()
             if self._liveness is not None:
                 await self._hand_over(self._liveness)
             self._database.close()

@@ -56,10 +56,9 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _migrate(url: str) -> None:
     database = Database(url)
     engine.migrate(database)
-    client = engine.connect(database)
+    client = engine._client(database)
     # As the first worker does; it would look for the queue again only a second later.
     client.register_queue(engine.QUEUE, polling_interval_sec=LOOK_EVERY)
-    client.destroy()
     database.close()
 
 
@@ -97,10 +96,24 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 
 def dispatch(database: Database, cap: int = 50) -> int:
-    """Fill free slots, as a worker does; return how many items got one."""
-    dispatcher = Dispatcher(database, engine.Rounds(database).enqueue, poll_interval=1.0)
+    """Fill free slots, as a worker does that hands all over; return how many items got one."""
+    dispatcher = Dispatcher(
+        database, engine.begin, taken=lambda: 0, time_to_live=60.0, look_every=1.0
+    )
     dispatcher.set_cap(cap)
-    return dispatcher.fill()
+    turns = dispatcher.fill()
+    client = engine._client(database)
+    for turn in turns:
+        client.enqueue(
+            {
+                "workflow_name": engine._WORKFLOW,
+                "workflow_id": turn.id,
+                "queue_name": engine.QUEUE,
+                "app_version": engine._VERSION,
+            },
+            turn.key,
+        )
+    return len(turns)
 
 
 def make_all_ready(database: Database) -> None:

@@ -123,7 +123,11 @@ async def test_two_who_send_the_same_item_send_it_once(two: Two) -> None:
     there, woken = held(two.a)
     first = asyncio.create_task(two.a.duty.attempt("one", 1))
     await reached(there)
-    assert await two.b.duty.attempt("one", 1) == {"state": "accepted", "hears": False}
+    assert await two.b.duty.attempt("one", 1) == {
+        "state": "accepted",
+        "hears": False,
+        "found": False,
+    }
     woken.set()
     assert (await first)["state"] == "accepted"
     assert said(two.server) == ["One."]
@@ -168,7 +172,8 @@ async def test_an_answer_that_comes_after_the_end_changes_nothing(two: Two) -> N
     sending = asyncio.create_task(two.a.duty.attempt("one", 1))
     await two.server.until(lambda: two.server.jobs and two.server.unfinished == 0)
     job_id = next(iter(two.server.jobs))
-    assert (await two.b.duty.settle("one", 1, job_id, 0))["state"] == "accepted"
+    await two.change("one", heard=job_id)
+    assert (await two.b.duty.settle("one", 1, 0))["state"] == "accepted"
     assert (await two.b.duty.follow("one", 1, False))["state"] == "completed"
     two.server._over.set()  # the answer comes
     assert (await sending)["state"] == "completed"
@@ -181,7 +186,7 @@ async def test_an_answer_that_comes_after_all_hope_was_given_up_tells_the_person
     two.server.inject("slow:60", on="POST")
     sending = asyncio.create_task(two.a.duty.attempt("one", 1))
     await two.server.until(lambda: two.server.jobs)
-    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("one", 1, 0))["state"] == "ambiguous"
     two.server._over.set()
     assert (await sending)["state"] == "ambiguous"
     item = await two.item("one")
@@ -208,7 +213,7 @@ async def test_who_was_paused_after_the_note_does_not_send_and_takes_it_back(two
         await two.a.duty.attempt("one", 1)
     assert said(two.server) == []
     assert await two.noted_by("one") is None
-    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "again"
+    assert (await two.b.duty.settle("one", 1, 0))["state"] == "again"
     assert (await two.b.duty.attempt("one", 1))["state"] == "accepted"
 
 
@@ -245,7 +250,7 @@ async def test_what_has_ended_is_not_begun_again(two: Two, state: ItemState) -> 
     await two.outbox.submit(Text("One."), key="one")
     await two.change("one", state=state.value)
     assert (await two.a.duty.attempt("one", 1))["state"] == state.value
-    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == state.value
+    assert (await two.a.duty.settle("one", 1, 0))["state"] == state.value
     assert (await two.a.duty.follow("one", 1, False))["state"] == state.value
     assert said(two.server) == []
 
@@ -256,7 +261,7 @@ async def test_an_earlier_attempt_and_a_forgotten_item_are_left_alone(two: Two) 
     await two.change("one", attempt=2)
     for key in ("one", "forgotten"):
         assert (await two.a.duty.attempt(key, 1))["state"] == "superseded"
-        assert (await two.a.duty.settle(key, 1, None, 0))["state"] == "superseded"
+        assert (await two.a.duty.settle(key, 1, 0))["state"] == "superseded"
         assert (await two.a.duty.follow(key, 1, False))["state"] == "superseded"
     assert said(two.server) == []
 
@@ -338,7 +343,7 @@ async def test_what_workers_die_of_is_given_up(two: Two) -> None:
     assert (await two.a.duty.attempt("one", 1))["state"] == "refused"
     assert said(two.server) == []
     await two.change("one", state=ItemState.QUEUED.value, sent_by="a/1", sent_at=0.0)
-    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.a.duty.settle("one", 1, 0))["state"] == "ambiguous"
 
 
 # What proves what
@@ -354,7 +359,7 @@ async def test_what_another_worker_wrote_proves_nothing_of_the_same_words(two: T
         assert (await hand.duty.follow(key, 1, False))["state"] == "completed"
     two.server.inject("status:502", on="PUT")  # and nothing was accepted
     assert (await two.a.duty.attempt("three", 1))["state"] == "unknown"
-    assert (await two.a.duty.settle("three", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.a.duty.settle("three", 1, 0))["state"] == "ambiguous"
 
 
 @on_sqlite
@@ -366,7 +371,7 @@ async def test_words_of_its_own_prove_an_append(two: Two) -> None:
     two.server.inject("accept_then_status:502", on="PUT")
     assert (await two.a.duty.attempt("two", 1))["state"] == "unknown"
     await two.server.until(lambda: two.server.unfinished == 0)
-    assert (await two.b.duty.settle("two", 1, None, 0))["state"] == "completed"
+    assert (await two.b.duty.settle("two", 1, 0))["state"] == "completed"
 
 
 @on_sqlite
@@ -385,13 +390,13 @@ async def test_they_prove_nothing_where_an_item_is_forgotten_or_sent_again(two: 
         row = connection.execute(sa.select(table).where(table.c.key == "two")).one()
     with two.database.begin() as connection:  # what was it that it said?
         connection.execute(sa.delete(table).where(table.c.key == "two"))
-    assert (await two.b.duty.settle("three", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("three", 1, 0))["state"] == "ambiguous"
     with two.database.begin() as connection:
         connection.execute(sa.insert(table).values(**row._mapping))
     await two.change("three", state=ItemState.QUEUED.value, attempt=2)
-    assert (await two.b.duty.settle("three", 2, None, 0))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("three", 2, 0))["state"] == "ambiguous"
     await two.change("three", state=ItemState.QUEUED.value, attempt=1)
-    assert (await two.b.duty.settle("three", 1, None, 0))["state"] == "completed"
+    assert (await two.b.duty.settle("three", 1, 0))["state"] == "completed"
 
 
 @on_sqlite
@@ -403,7 +408,7 @@ async def test_a_conversation_of_that_name_from_before_proves_nothing(two: Two) 
     assert (await two.a.duty.attempt("monday", 1))["state"] == "unknown"
     (known,) = two.server._conversations.known.values()
     known.started_at -= timedelta(minutes=10)
-    assert (await two.b.duty.settle("monday", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("monday", 1, 0))["state"] == "ambiguous"
 
 
 @on_sqlite
@@ -416,7 +421,8 @@ async def test_a_webhook_proves_an_opening_whose_name_is_the_callers(two: Two) -
     assert (await two.a.duty.attempt("two", 1))["state"] == "unknown"
     jobs = list(two.server.jobs.values())
     # That of the other, then its own: of the two conversations, one is known to be another's.
-    assert (await two.b.duty.settle("two", 1, jobs[1].id, 0))["state"] == "accepted"
+    await two.change("two", heard=jobs[1].id)
+    assert (await two.b.duty.settle("two", 1, 0))["state"] == "accepted"
     item = await two.item("two")
     assert (item.job_id, item.conversation_id) == (jobs[1].id, jobs[1].conversation_id)
 
@@ -428,9 +434,8 @@ async def test_a_job_of_another_item_is_not_believed(two: Two) -> None:
     assert (await two.a.duty.attempt("one", 1))["state"] == "accepted"
     two.server.inject("status:502", on="POST")
     await two.a.duty.attempt("two", 1)
-    assert (await two.b.duty.settle("two", 1, next(iter(two.server.jobs)), 0))["state"] == (
-        "ambiguous"
-    )
+    await two.change("two", heard=next(iter(two.server.jobs)))
+    assert (await two.b.duty.settle("two", 1, 0))["state"] == "ambiguous"
 
 
 @on_sqlite
@@ -439,9 +444,9 @@ async def test_a_server_that_cannot_be_asked_settles_nothing(two: Two) -> None:
     two.server.inject("status:502", on="POST")
     await two.a.duty.attempt("one", 1)
     two.server.inject("status:500", on="GET", times=100)
-    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "unknown"
+    assert (await two.b.duty.settle("one", 1, 0))["state"] == "unknown"
     await two.change("one", sent_at=1.0)  # which is long enough for anybody
-    assert (await two.b.duty.settle("one", 1, None, 0))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("one", 1, 0))["state"] == "ambiguous"
 
 
 @on_sqlite
@@ -450,9 +455,9 @@ async def test_sending_again_has_an_end_too(two: Two) -> None:
     two.b.duty._after_doubt = "at_least_once"
     two.server.inject("status:502", on="POST", times=2)
     await two.a.duty.attempt("one", 1)
-    assert (await two.b.duty.settle("one", 1, None, 9))["state"] == "again"
+    assert (await two.b.duty.settle("one", 1, 9))["state"] == "again"
     await two.a.duty.attempt("one", 1)
-    assert (await two.b.duty.settle("one", 1, None, 10))["state"] == "ambiguous"
+    assert (await two.b.duty.settle("one", 1, 10))["state"] == "ambiguous"
 
 
 async def test_a_database_that_is_away_while_proof_is_looked_for_ends_no_doubt(two: Two) -> None:
@@ -467,8 +472,9 @@ async def test_a_database_that_is_away_while_proof_is_looked_for_ends_no_doubt(t
         raise sa.exc.OperationalError("select", {}, Exception("the server closed the connection"))
 
     two.a.duty._records.owner = away  # type: ignore[method-assign]
-    assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "unknown"
-    assert (await two.a.duty.settle("one", 1, job.id, 0))["state"] == "accepted"
+    await two.change("one", heard=job.id)
+    assert (await two.a.duty.settle("one", 1, 0))["state"] == "unknown"
+    assert (await two.a.duty.settle("one", 1, 0))["state"] == "accepted"
     assert (await two.outbox.item("one")).job_id == job.id
 
 
@@ -482,5 +488,5 @@ async def test_the_word_that_a_job_has_ended_is_not_used_up_by_one_look(two: Two
     body = json.dumps({"jobId": job.id, "status": "completed"}).encode()
     assert await two.outbox.webhook(nonce, mark(SECRET, nonce), body) == 204
     # Whoever looks now was told nothing by the call itself: it was told to one who died.
-    assert (await two.a.duty.settle("one", 1, None, 0))["state"] == "accepted"
+    assert (await two.a.duty.settle("one", 1, 0))["state"] == "accepted"
     assert (await two.outbox.item("one")).job_id == job.id

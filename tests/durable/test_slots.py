@@ -336,7 +336,7 @@ def layout(url: str) -> dict[str, object]:
     database.close()
     return {
         table: (
-            {name: kind if name not in ("slot_at",) else kind[1] for name, kind in columns.items()},
+            {name: kind if name not in ("slot_at", "told_at") else kind[1] for name, kind in columns.items()},
             indexes,
         )
         for table, (columns, indexes) in given.items()
