@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox, engine, schema
-from symbl_aio.durable.records import Records, Turn
+from symbl_aio.durable.items import Turn
+from symbl_aio.durable.records import Records
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import TIME_TO_LIVE, Scene, in_conversations, said, scene
@@ -336,7 +337,7 @@ def layout(url: str) -> dict[str, object]:
     database.close()
     return {
         table: (
-            {name: kind if name not in ("slot_at", "told_at") else kind[1] for name, kind in columns.items()},
+            {n: kind[1] if n.endswith("_at") else kind for n, kind in columns.items()},
             indexes,
         )
         for table, (columns, indexes) in given.items()
