@@ -99,7 +99,7 @@ async def test_a_call_may_overtake_the_answer_to_the_submission(
 
     async with working(config=HOOKS) as worker:
         assert worker._turns is not None
-        worker._turns._duty.passed = passed  # type: ignore[method-assign]
+        worker._turns._duty.passed = passed
         await outbox.submit(Text("One."), key="monday")
         assert (await outbox.result("monday", timeout=10)).ok
     assert statuses == [204]
