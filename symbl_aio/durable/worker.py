@@ -80,7 +80,7 @@ class Worker:
         heartbeat: float = 5.0,
         time_to_live: float = 15.0,
         keep: float = 7 * 86400.0,
-        look_every: float = 2.0,
+        look_every: float = 5.0,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
@@ -244,7 +244,13 @@ class Worker:
         )
         duty.ended = dispatcher.wake
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
-        await engine.launch(self._database, turns.bring, worker=self.id, interval=self._look_every)
+        await engine.launch(
+            self._database,
+            turns.bring,
+            worker=self.id,
+            # A look at a file costs next to nothing.
+            interval=self._look_every if self._sole is None else min(self._look_every, 1.0),
+        )
         self._tasks = [
             self._loop.create_task(work)
             for work in (
