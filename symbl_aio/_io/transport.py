@@ -355,13 +355,14 @@ class Transport:
         if isinstance(error, TimeoutError) and body is not None and not body.started:
             return TransportError(f"{where}: cannot connect (not in time)", "no")
         proxy = self._proxies.get(self._labs if call.labs else self._config.base_url)
-        named = None if proxy is None else proxy.name
         if isinstance(error, _RefusedByProxyError):
-            return _raised(where, refused_by_proxy(407, named), "no")
+            return _raised(
+                where, refused_by_proxy(407, None if proxy is None else proxy.name), "no"
+            )
         if isinstance(error, ReplayRefusedError):
             # By aiohttp, when the connection dropped under an idempotent method.
             error = aiohttp.ServerDisconnectedError()
-        fault = explain(error, named)
+        fault = explain(error, proxy)
         sent = _how_far(body, fault)
         if isinstance(error, TimeoutError) and body is not None and sent == "partial":
             who = "the body's source gave" if body.starved else "the server took"

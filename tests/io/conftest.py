@@ -270,9 +270,15 @@ async def reach(
         tasks.append(asyncio.get_running_loop().create_task(work))
         return tasks[-1]
 
-    def make(server: Any, credentials: CredentialsLike | None = None, **settings: Any) -> Api:
+    def make(
+        server: Any,
+        credentials: CredentialsLike | None = None,
+        *,
+        session: Any = None,
+        **settings: Any,
+    ) -> Api:
         config = Config(base_url=server.base_url, **quick | settings)
-        transport = connect(server.base_url, limits=config.limits)
+        transport = connect(server.base_url, session=session, limits=config.limits)
         credentials = credentials or Credentials("app", "secret")
         return Api(config, credentials, transport, luck=lambda: 1.0, spawn=spawn)
 
