@@ -340,7 +340,9 @@ async def test_a_self_signed_certificate_says_so(serve, connect):
 async def test_a_borrowed_session_keeps_its_own_proxy(monkeypatch, connect, proxy, no_port):
     monkeypatch.setenv("SYMBL_PROXY", f"http://127.0.0.1:{no_port}")
     proxy.refusal = 503
-    async with aiohttp.ClientSession(proxy=proxy.base_url) as session:
+    # aiohttp takes a session's proxy from 3.11 on; before, a session's only one is this.
+    monkeypatch.setenv("HTTPS_PROXY", proxy.base_url)
+    async with aiohttp.ClientSession(trust_env=True) as session:
         with pytest.raises(TransportError, match=r"proxy cannot connect .*\(503\)"):
             await connect("https://api.invalid", session=session).send(READ, TOKEN)
         with pytest.raises(ConfigurationError, match=r"Config\.proxy is set beside a session"):
