@@ -307,7 +307,9 @@ class Transport:
             # aiohttp would name a content type of its own, which the API refuses for audio.
             skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
             allow_redirects=False,
-            raise_for_status=False,  # whatever a borrowed session does elsewhere
+            # Whatever a borrowed session does elsewhere.
+            raise_for_status=False,
+            auto_decompress=True,
             timeout=self._connecting,
             proxy=None if proxy is None else proxy.url,
             proxy_headers=to_proxy or None,
