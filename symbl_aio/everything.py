@@ -33,7 +33,7 @@ from symbl_aio.models import (
     Topic,
     User,
 )
-from symbl_aio.models.base import raw_field
+from symbl_aio.models.base import Model, raw_field
 
 InsightPart: TypeAlias = Literal[
     "messages",
@@ -61,7 +61,7 @@ _FORMAT: Final = 1
 
 
 @frozen(kw_only=True)
-class Everything:
+class Everything(Model):
     """A conversation with all that was asked for; what was not is empty, or ``None``.
 
     ``missing`` names the parts that were asked for and that the server does not have.

@@ -20,6 +20,7 @@ import symbl_aio  # for annotations alone: what they name is imported when they 
 from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
 
 StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
 """How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
@@ -28,7 +29,7 @@ _TOKEN_VERSION: Final = 1
 
 
 @frozen
-class UploadProgress:
+class UploadProgress(Model):
     """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
 
     sent: int
@@ -38,7 +39,7 @@ class UploadProgress:
 
 
 @frozen
-class JobEvent:
+class JobEvent(Model):
     """One transition of a job: its status, the server's own word for it, when and how learned."""
 
     status: JobStatus

@@ -38,6 +38,7 @@ from symbl_aio.events import Event, JobEnded, JobMoved, Observer
 from symbl_aio.job import Job, JobToken, StatusSource, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
 from symbl_aio.options import MediaOptions, TextOptions
 
 Drain: TypeAlias = Literal["uploads", "jobs", "none"]
@@ -49,7 +50,7 @@ _LOG = logging.getLogger("symbl_aio")
 
 
 @frozen
-class Stats:
+class Stats(Model):
     """What a client is doing now."""
 
     queued: int
