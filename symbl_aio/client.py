@@ -27,7 +27,7 @@ from symbl_aio._callbacks import check_async, observers_of
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import type_name
+from symbl_aio._fields import require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
@@ -204,12 +204,7 @@ class SymblClient:
         lost. To tell these two apart, an answer that is already due is waited for, at most
         ``Timeouts.answer``. Cancelling it withdraws nothing.
         """
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, int | float)
-        ):
-            raise ConfigurationError(
-                f"timeout is {type_name(timeout)}; give seconds, or None for no limit"
-            )
+        require_seconds("timeout", timeout, or_none=True)
         submission = self.submit(media, options)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -254,6 +249,7 @@ class SymblClient:
             raise ConfigurationError(
                 f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
             )
+        require_flag("ordered", ordered)
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.
         most = min(limits.queued, 2 * (limits.jobs or limits.most_jobs))

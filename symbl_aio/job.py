@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 from attrs import frozen
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._fields import require_seconds
 from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
@@ -178,6 +179,7 @@ class Job:
         Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
         running and followed.
         """
+        require_seconds("timeout", timeout, or_none=True)
         self._desk.follow(self)
         assert self._outcome is not None
         if timeout is None:

@@ -46,7 +46,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and shown; how a value becomes JSON is one for both web frameworks.
 SHARED = {
     "cli": ("_fields",),
-    "contrib": ("_core.faults", "_threads", "_waiting", "models"),
+    "contrib": ("_core.faults", "_fields", "_threads", "_waiting", "models"),
     "durable": ("_core", "_fields", "_threads", "_waiting", "media", "models"),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")

@@ -23,6 +23,7 @@ from attrs import frozen
 
 from symbl_aio._core.endpoints import Call, check_id
 from symbl_aio._core.wire import Answer
+from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Accepted, Api
 from symbl_aio._io.doubts import Doubts
 from symbl_aio._io.poller import Poller
@@ -151,6 +152,9 @@ class Engine:
         jobs that the server still works on end their waiters with ``ClientClosedError``
         and are named in ``unfinished``; connections are closed.
         """
+        if drain not in ("uploads", "jobs", "none"):
+            raise ConfigurationError(f'drain is {drain!r}; give "uploads", "jobs" or "none"')
+        require_seconds("timeout", timeout)
         if self._state == "new":
             self._state = "closed"
         if self._state == "closed":

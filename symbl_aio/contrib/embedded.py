@@ -27,6 +27,7 @@ from symbl_aio import (
     Observer,
     SymblClient,
 )
+from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._waiting import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
@@ -64,6 +65,17 @@ class Embedded:
         observers: Sequence[Observer] = (),
         heartbeat: float = sse.HEARTBEAT,
     ) -> None:
+        kinds: dict[str, tuple[object, tuple[type, ...], str]] = {
+            "config": (config, (Config,), "Config(...)"),
+            "journal": (journal, (JobJournal,), "JobJournal(directory)"),
+            "durable": (durable, (str, Durable), 'a URL such as "sqlite:///outbox.db"'),
+        }
+        for name, (value, wanted, remedy) in kinds.items():
+            require(name, value, (*wanted, type(None)), remedy)
+        if drain not in ("uploads", "jobs", "none"):
+            raise ConfigurationError(f'drain is {drain!r}; give "uploads", "jobs" or "none"')
+        require_seconds("timeout", timeout)
+        require_number("heartbeat", heartbeat, "a number of seconds, 0 or more")
         self._credentials = credentials
         self._config = config
         self._journal = journal

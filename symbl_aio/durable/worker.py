@@ -22,6 +22,7 @@ from symbl_aio import (
     Lanes,
     SymblClient,
 )
+from symbl_aio._fields import require, require_count, require_number
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
 from symbl_aio.durable import engine
@@ -79,8 +80,17 @@ class Worker:
         keep: float = 7 * 86400.0,
         look_every: float = 0.1,
     ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
+        require_count("concurrency", concurrency)
+        require("config", config, (Config, type(None)), "Config(...)")
+        times = {
+            "doubt_for": doubt_for,
+            "heartbeat": heartbeat,
+            "time_to_live": time_to_live,
+            "keep": keep,
+            "look_every": look_every,
+        }
+        for name, seconds in times.items():
+            require_number(name, seconds, "a number of seconds, 0 or more")
         if time_to_live < 3 * heartbeat:
             raise ConfigurationError(
                 f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"

@@ -82,7 +82,7 @@ class _Serializer:
 
     def __get__(self, value: object, kind: type[Model]) -> Any:
         try:
-            return _serializer_of(kind)
+            return _serializer_of(kind)  # type: ignore[arg-type]  # a class can be hashed
         except ImportError:  # pydantic alone asks for it
             raise AttributeError("__pydantic_serializer__") from None
 
@@ -102,7 +102,7 @@ class Model:
 
     __slots__ = ()
 
-    __pydantic_serializer__: ClassVar = _Serializer()
+    __pydantic_serializer__: ClassVar[_Serializer] = _Serializer()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
