@@ -97,7 +97,7 @@ def require_url(name: str, value: object) -> None:
 
 def require_number(name: str, value: object, remedy: str, *, least: float = 0) -> None:
     """Refuse what is no number, or not one of at least ``least``, as ``remedy`` says it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise ConfigurationError(f"{name} is {type_name(value)}; give {remedy}")
     if not value >= least:  # nor is NaN
         raise ConfigurationError(f"{name} is {value!r}; give {remedy}")
@@ -131,8 +131,12 @@ def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tupl
     return listed
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def is_web_url(value: object) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from functools import cached_property
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Self, TypeVar, Unpack
 
 import aiohttp
@@ -27,7 +27,7 @@ from symbl_aio._callbacks import check_async, observers_of
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import require_flag, require_seconds, type_name
+from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
@@ -185,6 +185,8 @@ class SymblClient:
         Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
         are halted, because nobody knows whether an earlier one was accepted.
         """
+        if conversation_id is None:  # which would open a new one
+            check_id("conversation_id", conversation_id)
         return self._engine.submit(
             media, options, key=key, to=conversation_id, before_last_byte=before_last_byte
         )
@@ -250,6 +252,7 @@ class SymblClient:
                 f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
             )
         require_flag("ordered", ordered)
+        require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.
         most = min(limits.queued, 2 * (limits.jobs or limits.most_jobs))

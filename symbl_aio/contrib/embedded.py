@@ -43,13 +43,13 @@ class Embedded:
     """A client that lives as long as a service, or as an ``async with`` block around it.
 
     ``credentials``, ``config`` and ``observers`` are those of ``SymblClient``; wrong ones
-    raise ``ConfigurationError`` when the service starts, and so does a journal that cannot
-    be written to. ``journal``: where jobs are kept that outlive the process; those that a
-    dead process left are followed from the start on. ``durable``: an outbox beside the
-    client, by its database (``"sqlite:///outbox.db"``) or as ``Durable(…)``; what is handed
-    in through ``outbox`` is sent by a worker in this process, or elsewhere. When the
-    service stops, ``drain`` and ``timeout`` (seconds) say what is waited for, as in
-    ``SymblClient.aclose``. ``heartbeat``: seconds of silence after which a stream of events
+    raise ``ConfigurationError``. So does, when the service starts, an environment without
+    credentials, and a journal that cannot be written to. ``journal``: where jobs are kept
+    that outlive the process; those that a dead process left are followed from the start on.
+    ``durable``: an outbox beside the client, by its database (``"sqlite:///outbox.db"``) or
+    as ``Durable(…)``; what is handed in through ``outbox`` is sent by a worker in this
+    process, or elsewhere. When the service stops, ``drain`` and ``timeout`` (seconds) say
+    what is waited for, as in ``SymblClient.aclose``. ``heartbeat``: seconds of silence after which a stream of events
     says that it is alive.
     """
 
@@ -83,8 +83,9 @@ class Embedded:
         self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
-        # Made only to refuse, here and not when the application starts, what is no observer.
-        SymblClient(AccessToken("unused"), observers=observers)
+        # Made only to refuse here, and not when the application starts, what could not be used.
+        unused = AccessToken("unused") if credentials is None else credentials
+        SymblClient(unused, observers=observers)
         self._observers = tuple(observers)
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None
