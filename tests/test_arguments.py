@@ -273,8 +273,7 @@ async def test_the_local_server_refuses_them_in_its_own_words() -> None:
     """It knows nothing of the client, and so not its errors."""
     bad: list[str] = []
     server = LocalSymbl()
-    calls: tuple[Callable[..., Any], ...]
-    calls = (LocalSymbl, server.inject, server.hold_jobs, server.release)
+    calls: list[Any] = [LocalSymbl, server.inject, server.hold_jobs, server.release]
     for function in calls:
         for parameter in parameters(function):
             for value in WRONG:

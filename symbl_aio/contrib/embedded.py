@@ -49,8 +49,8 @@ class Embedded:
     ``durable``: an outbox beside the client, by its database (``"sqlite:///outbox.db"``) or
     as ``Durable(…)``; what is handed in through ``outbox`` is sent by a worker in this
     process, or elsewhere. When the service stops, ``drain`` and ``timeout`` (seconds) say
-    what is waited for, as in ``SymblClient.aclose``. ``heartbeat``: seconds of silence after which a stream of events
-    says that it is alive.
+    what is waited for, as in ``SymblClient.aclose``. ``heartbeat``: seconds of silence after
+    which a stream of events says that it is alive.
     """
 
     def __init__(
