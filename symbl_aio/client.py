@@ -87,7 +87,7 @@ class SymblClient:
             raise ConfigurationError(
                 f"session is {type_name(session)}; give an aiohttp.ClientSession"
             )
-        self.config = Config() if config is None else config
+        self.config: Config = Config() if config is None else config
         self._changing = asyncio.Lock()
         self._engine = Engine(
             self.config,
