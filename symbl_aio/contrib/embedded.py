@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import (
@@ -119,6 +119,9 @@ class Embedded:
             f"the service has not started, or has stopped; let {type(self).__name__} start "
             "with the application"
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a service cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         if self._client is not None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from attrs import evolve
 
@@ -125,6 +125,9 @@ class Worker:
         self._duty: Duty | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         """New for every start, never used again."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Worker cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         await self.start()
