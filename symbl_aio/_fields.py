@@ -67,8 +67,76 @@ def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def require(name: str, value: T, kind: type | tuple[type, ...], remedy: str) -> T:
+    """Return an argument if it is of a type. Raises ``ConfigurationError``."""
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is {type_name(value)}; give {remedy}")
+    return value
+
+
+def require_flag(name: str, value: object) -> None:
+    require(name, value, bool, "True or False")
+
+
+def require_word(name: str, value: object) -> None:
+    """Refuse what is no text of one line. The value itself may be a secret."""
+    require(name, value, str, "a string")
+    if not is_word(value):
+        raise ConfigurationError(
+            f"{name} is empty, or holds a control character, a line break or what UTF-8 cannot "
+            "encode; give a string of one line"
+        )
+
+
+def require_url(name: str, value: object) -> None:
+    """Refuse what is no http(s) URL, without showing it: it may be signed."""
+    require(name, value, str, "an http(s) URL")
+    if not value or not is_web_url(value):
+        raise ConfigurationError(f"{name} is not an http(s) URL; give one")
+
+
+def require_number(name: str, value: object, remedy: str, *, least: float = 0) -> None:
+    """Refuse what is no number, or not one of at least ``least``, as ``remedy`` says it."""
+    if not is_number(value):
+        raise ConfigurationError(f"{name} is {type_name(value)}; give {remedy}")
+    if not value >= least:  # nor is NaN
+        raise ConfigurationError(f"{name} is {value!r}; give {remedy}")
+
+
+def require_count(name: str, value: object) -> None:
+    require(name, value, int, "an int of 1 or more")
+    require_number(name, value, "an int of 1 or more", least=1)
+
+
+def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
+    """Refuse what is no number of seconds. Below 0 is as 0, as everywhere in asyncio."""
+    if value is None and or_none:
+        return
+    remedy = "seconds, or None for no limit" if or_none else "a number of seconds"
+    require_number(name, value, remedy, least=float("-inf"))
+
+
+def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tuple[T, ...]:
+    """Return what an argument lists, one at least and all of a type. Raises ``ConfigurationError``.
+
+    ``remedy`` is in the plural, such as "Patch(...) values".
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise ConfigurationError(f"{name} is {type_name(values)}; give a list of {remedy}")
+    listed = tuple(values)
+    for index, value in enumerate(listed):
+        require(f"{name}[{index}]", value, kind, remedy)
+    if not listed:
+        raise ConfigurationError(f"{name} is empty; give {remedy}, one at least")
+    return listed
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def is_web_url(value: object) -> bool:

@@ -9,8 +9,7 @@ from symbl_aio._core import bodies, endpoints
 from symbl_aio._core.wire import with_body
 from symbl_aio.account import Account, any_page_of, one_of, page_of
 from symbl_aio.drafts import BookmarkDraft
-from symbl_aio.errors import ConfigurationError
-from symbl_aio.models import JSON, Page
+from symbl_aio.models import Page
 
 
 class Bookmarks:
@@ -40,11 +39,10 @@ class Bookmarks:
 
     async def create_many(self, drafts: Iterable[BookmarkDraft]) -> Page[models.Bookmark]:
         """Mark several stretches in one call. Not repeated once it may have been heard."""
-        body: list[JSON] = [bodies.bookmark(draft) for draft in drafts]
-        if not body:
-            raise ConfigurationError("drafts is empty; give at least one")
         call = endpoints.conversation(self._id, "bookmarks/bulk", method="POST")
-        answer = await self._account.call(with_body(call, body), repeatable=False)
+        answer = await self._account.call(
+            with_body(call, bodies.bookmarks(drafts)), repeatable=False
+        )
         return any_page_of(models.Bookmark, answer, "bookmarks")
 
     async def update(self, bookmark_id: str, draft: BookmarkDraft) -> models.Bookmark:

@@ -16,7 +16,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from functools import cached_property
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Self, TypeVar, Unpack
 
 import aiohttp
@@ -27,7 +27,7 @@ from symbl_aio._callbacks import check_async, observers_of
 from symbl_aio._core import endpoints, wire
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import type_name
+from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
@@ -87,7 +87,7 @@ class SymblClient:
             raise ConfigurationError(
                 f"session is {type_name(session)}; give an aiohttp.ClientSession"
             )
-        self.config = Config() if config is None else config
+        self.config: Config = Config() if config is None else config
         self._changing = asyncio.Lock()
         self._engine = Engine(
             self.config,
@@ -185,6 +185,8 @@ class SymblClient:
         Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
         are halted, because nobody knows whether an earlier one was accepted.
         """
+        if conversation_id is None:  # which would open a new one
+            check_id("conversation_id", conversation_id)
         return self._engine.submit(
             media, options, key=key, to=conversation_id, before_last_byte=before_last_byte
         )
@@ -204,12 +206,7 @@ class SymblClient:
         lost. To tell these two apart, an answer that is already due is waited for, at most
         ``Timeouts.answer``. Cancelling it withdraws nothing.
         """
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, int | float)
-        ):
-            raise ConfigurationError(
-                f"timeout is {type_name(timeout)}; give seconds, or None for no limit"
-            )
+        require_seconds("timeout", timeout, or_none=True)
         submission = self.submit(media, options)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -254,6 +251,8 @@ class SymblClient:
             raise ConfigurationError(
                 f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
             )
+        require_flag("ordered", ordered)
+        require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.
         most = min(limits.queued, 2 * (limits.jobs or limits.most_jobs))

@@ -61,7 +61,8 @@ def _visible_ascii(name: str, value: object) -> str:
     """Refuse what could not stand in a header: a line break there would be a second header."""
     if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
         raise ConfigurationError(
-            f"{name} must be a non-empty string without spaces, line breaks or non-ASCII letters"
+            f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
+            "give the token as it was issued"
         )
     return value
 

@@ -11,6 +11,7 @@ from symbl_aio._core import bodies, endpoints
 from symbl_aio._core.decode import decode
 from symbl_aio._core.endpoints import Call
 from symbl_aio._core.wire import with_body
+from symbl_aio._fields import require, require_flag, require_url
 from symbl_aio.account import NoAccount, page_of
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
@@ -87,7 +88,7 @@ class Conversation(Reading):
         A speaker with the same ``email`` in media that is appended is taken for the same
         person. Conversation API, "Update members" page.
         """
-        body = bodies.named(id=member_id, name=name, email=email)
+        body = bodies.member(member_id, name, email)
         return await self._change(with_body(endpoints.member(self.id, member_id), body))
 
     async def add_speaker_events(self, events: Iterable[symbl_aio.SpeakerEvent]) -> models.Notice:
@@ -128,6 +129,8 @@ class Conversation(Reading):
             raise ConfigurationError("video_url is missing; a video-summary needs it")
         if name == "audio-summary" and not audio_url:
             raise ConfigurationError("audio_url is missing; an audio-summary needs it")
+        no_mapping = (Mapping, type(None))
+        require("speaker_avatar_urls", speaker_avatar_urls, no_mapping, "a dict of ids to URLs")
         avatars = dict(speaker_avatar_urls or {})
         body = bodies.experience(
             name,
@@ -156,6 +159,7 @@ class Conversation(Reading):
     async def set_media_url(self, url: str) -> models.Notice:
         """Tell where the recording is now, for the ready-made pages (newer hosts)."""
         call = endpoints.conversation(self.id, "experiences/url", method="PUT")
+        require_url("url", url)
         return await self._change(with_body(call, {"url": url}, urls=[url]))
 
     @property
@@ -181,8 +185,10 @@ class Conversation(Reading):
         ``Everything.missing``; any other error ends the gathering and is raised.
         ``verbose`` and ``sentiment`` as for ``messages``, ``wait`` as everywhere.
         """
-        from symbl_aio.everything import gather
+        from symbl_aio.everything import check_parts, gather
 
+        require_flag("wait", wait)
+        check_parts(parts, verbose=verbose, sentiment=sentiment)
         await self._settled(wait)
         return await gather(self, parts, verbose=verbose, sentiment=sentiment)
 

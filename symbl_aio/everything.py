@@ -12,6 +12,7 @@ from attrs import frozen
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio._core.decode import decode, decode_any_list, decode_detected_trackers, decode_list
 from symbl_aio._core.endpoints import json_text
+from symbl_aio._fields import require, type_name
 from symbl_aio.errors import APIError, ConfigurationError, DecodeError
 from symbl_aio.models import (
     JSON,
@@ -33,7 +34,7 @@ from symbl_aio.models import (
     Topic,
     User,
 )
-from symbl_aio.models.base import raw_field
+from symbl_aio.models.base import Model, raw_field
 
 InsightPart: TypeAlias = Literal[
     "messages",
@@ -61,7 +62,7 @@ _FORMAT: Final = 1
 
 
 @frozen(kw_only=True)
-class Everything:
+class Everything(Model):
     """A conversation with all that was asked for; what was not is empty, or ``None``.
 
     ``missing`` names the parts that were asked for and that the server does not have.
@@ -172,6 +173,20 @@ def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: s
     )
 
 
+def check_parts(
+    parts: Collection[InsightPart] | None, *, verbose: bool | None, sentiment: bool | None
+) -> None:
+    """Raise ``ConfigurationError`` for what ``gather`` could not ask for."""
+    for name, flag in (("verbose", verbose), ("sentiment", sentiment)):
+        require(name, flag, (bool, type(None)), "True or False")
+    remedy = f"a list of some of {', '.join(_ALL)}"
+    if isinstance(parts, str | bytes) or not isinstance(parts, Collection | None):
+        raise ConfigurationError(f"parts is {type_name(parts)}; give {remedy}")
+    for part in parts or ():
+        if part not in _ALL:
+            raise ConfigurationError(f"parts names {part!r}; give {remedy}")
+
+
 async def gather(
     conversation: symbl_aio.Conversation,
     parts: Collection[InsightPart] | None,
@@ -181,8 +196,6 @@ async def gather(
 ) -> Everything:
     """Ask for the parts, a few at a time, and give them as one value."""
     wanted = _DOCUMENTED if parts is None else tuple(dict.fromkeys(parts))
-    if unknown := [part for part in wanted if part not in _ALL]:
-        raise ConfigurationError(f"parts names {unknown[0]!r}; give some of {', '.join(_ALL)}")
     # With sentiment asked for, parents are documented to stay empty.
     asks: dict[InsightPart, Callable[[], Awaitable[Page[object] | Analytics | CallScore]]] = {
         "messages": lambda: conversation.messages(verbose=verbose, sentiment=sentiment),

@@ -17,9 +17,11 @@ from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 from attrs import frozen
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._fields import require_seconds
 from symbl_aio._waiting import Shared, check_loop, result_of
 from symbl_aio.errors import ConfigurationError, JobTimeoutError
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
 
 StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
 """How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
@@ -28,7 +30,7 @@ _TOKEN_VERSION: Final = 1
 
 
 @frozen
-class UploadProgress:
+class UploadProgress(Model):
     """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
 
     sent: int
@@ -38,7 +40,7 @@ class UploadProgress:
 
 
 @frozen
-class JobEvent:
+class JobEvent(Model):
     """One transition of a job: its status, the server's own word for it, when and how learned."""
 
     status: JobStatus
@@ -177,6 +179,7 @@ class Job:
         Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
         running and followed.
         """
+        require_seconds("timeout", timeout, or_none=True)
         self._desk.follow(self)
         assert self._outcome is not None
         if timeout is None:

@@ -8,8 +8,8 @@ from typing import Final, Literal, TypedDict, Unpack
 
 from symbl_aio import models
 from symbl_aio._core import endpoints
+from symbl_aio._fields import require_count
 from symbl_aio.account import Account, page_of
-from symbl_aio.errors import ConfigurationError
 
 DAYS_SHOWN: Final = 7
 """How far back a list goes that does not say where to begin ("Get conversations" page)."""
@@ -38,8 +38,10 @@ async def conversations(
     The API tells neither how many there are nor which page is the last, so the end is an
     empty page.
     """
-    if page_size < 1:
-        raise ConfigurationError(f"page_size is {page_size!r}; give 1 or more")
+    require_count("page_size", page_size)
+    for name in ("start_time", "end_time"):
+        if (time := selection.get(name)) is not None:
+            endpoints.instant(name, time)  # type: ignore[arg-type]
     if selection.get("start_time") is None:
         # The server's own default moves on with its clock, and offsets would move with it.
         end = selection.get("end_time") or datetime.now(UTC)

@@ -14,8 +14,9 @@ from typing import Literal, Unpack
 
 from symbl_aio import listing, models
 from symbl_aio._core import bodies
-from symbl_aio._core.endpoints import Call, stored
-from symbl_aio._core.wire import Answer, plain, with_body
+from symbl_aio._core.endpoints import Call, check_id, stored
+from symbl_aio._core.wire import Answer, with_body
+from symbl_aio._fields import require_word
 from symbl_aio.account import Account, any_page_of, one_of
 from symbl_aio.drafts import EntityDraft, GroupDraft, Patch
 from symbl_aio.errors import ConfigurationError, DecodeError
@@ -61,6 +62,7 @@ class Trackers(Stored):
 
     async def by_name(self, name: str) -> Page[models.StoredTracker]:
         """Give the tracker of that very name, in a page of one or none."""
+        require_word("name", name)
         answer = await self._account.call(stored("trackers", name=name))
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
@@ -71,12 +73,16 @@ class Trackers(Stored):
     async def create(self, tracker: Tracker) -> models.StoredTracker:
         """Keep a tracker, a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
         call = stored("tracker" if self._paths == "2022" else "trackers", method="POST")
-        return self._one(await self._change(with_body(call, plain(tracker)), repeatable=False))
+        return self._one(
+            await self._change(
+                with_body(call, bodies.one("tracker", tracker, Tracker)), repeatable=False
+            )
+        )
 
     async def create_many(self, trackers: Iterable[Tracker]) -> Page[models.StoredTracker]:
         """Keep several trackers in one call, of at most 1 MB."""
         call = stored("trackers" if self._paths == "2022" else "trackers/bulk", method="POST")
-        body = bodies.each(trackers, "trackers")
+        body = bodies.each("trackers", trackers, Tracker)
         answer = await self._change(with_body(call, body), repeatable=False)
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
@@ -91,7 +97,7 @@ class Trackers(Stored):
                 'update is for Config.tracker_paths="2022"; use patch with "2024"'
             )
         call = self._call(tracker_id, "PUT")
-        body = {"id": tracker_id, **bodies.named_fields(tracker)}
+        body = {"id": tracker_id, **bodies.named_fields("tracker", tracker, Tracker)}
         return self._one(await self._change(with_body(call, body)))
 
     async def patch(self, tracker_id: str, changes: Iterable[Patch]) -> models.StoredTracker:
@@ -115,7 +121,7 @@ class Trackers(Stored):
         self, tracker_id: str, method: Literal["GET", "PUT", "PATCH", "DELETE"] = "GET"
     ) -> Call:
         kind: Literal["tracker", "trackers"] = "tracker" if self._paths == "2022" else "trackers"
-        return stored(kind, tracker_id, method=method)
+        return stored(kind, check_id("tracker_id", tracker_id), method=method)
 
     @staticmethod
     def _one(answer: Answer) -> models.StoredTracker:
@@ -134,27 +140,29 @@ class Groups(Stored):
 
     async def get(self, group_id: str) -> models.ConversationGroup:
         """Give one group, or raise ``NotFoundError``."""
-        return self._one(await self._account.call(stored("group", group_id)))
+        return self._one(await self._account.call(stored("group", check_id("group_id", group_id))))
 
     async def create(self, group: GroupDraft) -> models.ConversationGroup:
         """Make a group."""
-        call = with_body(stored("group", method="POST"), plain(group))
+        call = with_body(stored("group", method="POST"), bodies.one("group", group, GroupDraft))
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, groups: Iterable[GroupDraft]) -> Page[models.ConversationGroup]:
         """Make several groups in one call."""
-        call = with_body(stored("groups", method="POST"), bodies.each(groups, "groups"))
+        call = with_body(stored("groups", method="POST"), bodies.each("groups", groups, GroupDraft))
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
 
     async def update(self, group_id: str, group: GroupDraft) -> models.ConversationGroup:
         """Put ``group`` in the place of one. The answer may still show the old values."""
-        body = {"id": group_id, **bodies.named_fields(group)}
+        check_id("group_id", group_id)
+        body = {"id": group_id, **bodies.named_fields("group", group, GroupDraft)}
         call = with_body(stored("group", group_id, method="PUT"), body)
         return self._one(await self._change(call))
 
     async def delete(self, group_id: str) -> None:
         """Delete a group, not its conversations; or raise ``NotFoundError``."""
+        check_id("group_id", group_id)
         await self._change(stored("group", group_id, method="DELETE"))
 
     def conversations(
@@ -169,6 +177,7 @@ class Groups(Stored):
         ``start_time``, ``end_time``, ``order``, ``sort``, ``filter`` and ``page_size`` are
         the same; without ``start_time`` only those of the last seven days are shown.
         """
+        check_id("group_id", group_id)
         return listing.conversations(self._account, group_id, page_size=page_size, **selection)
 
     @staticmethod
@@ -188,34 +197,40 @@ class Entities(Stored):
 
     async def get(self, entity_id: str) -> models.StoredEntity:
         """Give one entity, or raise ``NotFoundError``."""
-        return self._one(await self._account.call(stored("entities", entity_id)))
+        call = stored("entities", check_id("entity_id", entity_id))
+        return self._one(await self._account.call(call))
 
     async def create(self, entity: EntityDraft) -> models.StoredEntity:
         """Keep an entity."""
-        call = with_body(stored("entities", method="POST"), plain(entity))
+        call = with_body(
+            stored("entities", method="POST"), bodies.one("entity", entity, EntityDraft)
+        )
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, entities: Iterable[EntityDraft]) -> Page[models.StoredEntity]:
         """Keep several entities in one call."""
-        body = bodies.each(entities, "entities")
+        body = bodies.each("entities", entities, EntityDraft)
         call = with_body(stored("entities/bulk", method="POST"), body)
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.StoredEntity, answer, "entities", "entity")
 
     async def update(self, entity_id: str, entity: EntityDraft) -> models.StoredEntity:
         """Put ``entity`` in the place of one."""
-        call = with_body(stored("entities", entity_id, method="PUT"), plain(entity))
+        check_id("entity_id", entity_id)
+        call = with_body(
+            stored("entities", entity_id, method="PUT"), bodies.one("entity", entity, EntityDraft)
+        )
         return self._one(await self._change(call))
 
     async def delete(self, entity_id: str) -> None:
         """Delete an entity, or raise ``NotFoundError``."""
+        check_id("entity_id", entity_id)
         await self._change(stored("entities", entity_id, method="DELETE"))
 
     async def delete_sub_type(self, sub_type: str) -> None:
         """Delete all entities of a sub-type."""
-        if not sub_type:
-            # An empty one would be left to the server, which might take it for all.
-            raise ConfigurationError("sub_type is empty; give the one whose entities are to go")
+        # None, or an empty one, would be left to the server, which might take it for all.
+        require_word("sub_type", sub_type)
         await self._change(stored("entities", method="DELETE", sub_type=sub_type))
 
     @staticmethod

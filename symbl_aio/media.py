@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
-from symbl_aio._fields import type_name
+from symbl_aio._fields import require_flag, type_name
 from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
@@ -308,6 +308,7 @@ class _Link:
 
     def __attrs_post_init__(self) -> None:
         name = f"{type(self).__name__}.url"
+        require_flag(f"{type(self).__name__}.allow_platforms", self.allow_platforms)
         _, host = _split_url(name, self.url)
         if self.allow_platforms:
             return

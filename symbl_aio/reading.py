@@ -11,11 +11,18 @@ from symbl_aio._core import bodies, endpoints
 from symbl_aio._core.decode import decode, decode_detected_trackers, decode_insights
 from symbl_aio._core.endpoints import Part, check_id
 from symbl_aio._core.wire import Answer, with_body
+from symbl_aio._fields import require_all, require_flag
 from symbl_aio.account import Account, page, page_of
 from symbl_aio.errors import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio.models import JSON, Page
 
 T = TypeVar("T")
+
+
+def _categories(exclude: Sequence[str] | None) -> JSON:
+    if exclude is None or (isinstance(exclude, list | tuple) and not exclude):
+        return exclude
+    return list(require_all("exclude", exclude, str, 'categories such as "PERSON_NAME"'))
 
 
 class Reading:
@@ -74,7 +81,7 @@ class Reading:
             verbose=verbose,
             sentiment=sentiment,
             redact=redact,
-            exclude=None if exclude is None else list(exclude),
+            exclude=_categories(exclude),
         )
 
     async def topics(
@@ -220,6 +227,7 @@ class Reading:
             insight_phrases=insight_phrases,
         )
         call = endpoints.conversation(self.id, "transcript", method="POST")
+        require_flag("wait", wait)
         await self._settled(wait)
         answer = await self._account.call(with_body(call, body))
         raw = answer.json()
@@ -257,6 +265,7 @@ class Reading:
 
     async def _read(self, part: Part, *, wait: bool, depth: int = 4, **query: JSON) -> Answer:
         call = endpoints.conversation(self.id, part, method="GET", **query)
+        require_flag("wait", wait)
         await self._settled(wait, depth=depth)
         # What a refresh deletes and makes anew, a retry would delete again.
         return await self._account.call(call, repeatable=query.get("refresh") is not True)

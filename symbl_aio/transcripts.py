@@ -24,6 +24,8 @@ _READ_PER_SECOND: Final = 15
 """Characters that a reader takes in, for messages that do not tell how long they are."""
 
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~])")
+_BREAKS: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+"""The control characters and line breaks of ``_fields.is_control``, and spaces."""
 _LIST: Final = re.compile(r"^(\d*)([-+.)])(?=\s)")
 
 
@@ -115,8 +117,9 @@ def _name(sender: User) -> str:
 
 
 def _one_line(text: str) -> str:
-    # An empty line would end a subtitle, and a paragraph.
-    return " ".join(text.split())
+    # An empty line would end a subtitle, and a paragraph. Other spaces are the speaker's own:
+    # no-break ones of French numbers, the ideographic one of Japanese.
+    return _BREAKS.sub(" ", text).strip(" ")
 
 
 def _line(message: Message, speakers: bool) -> str:

@@ -19,6 +19,7 @@ import pytest
 
 import symbl_aio
 from symbl_aio import (
+    AccessToken,
     AmbiguousSubmissionError,
     APIError,
     AppendBlockedError,
@@ -38,8 +39,9 @@ from symbl_aio import (
     errors,
     models,
 )
+from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.problems import BadUploadError
-from symbl_aio.durable import Item, ItemEvent, Outbox
+from symbl_aio.durable import Item, ItemEvent, Outbox, Worker
 from symbl_aio.job import Acceptance, JobEvent, UploadProgress
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -290,6 +292,8 @@ async def test_what_cannot_be_copied_says_what_can(server: LocalSymbl) -> None:
             (symbl.trackers, "job.token"),
             (symbl.conversation("c").bookmarks, "job.token"),
             (Outbox("sqlite:///x.db"), "each process"),
+            (Worker("sqlite:///x.db", AccessToken("unused")), "each process"),
+            (Embedded(AccessToken("unused")), "each process"),
         ):
             for way in (pickle.dumps, copy.deepcopy):
                 with pytest.raises(TypeError, match=remedy):

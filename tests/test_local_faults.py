@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import aiofiles.threadpool
+import aiohttp
 import pytest
 
 from symbl_aio import (
+    ClientClosedError,
     Config,
     Conversation,
     Credentials,
@@ -31,6 +33,7 @@ from symbl_aio import (
     SymblError,
     Text,
     Timeouts,
+    TransportError,
     UploadStalledError,
 )
 from symbl_aio.testing import LocalSymbl
@@ -302,6 +305,64 @@ async def test_callers_that_fill_the_default_executor_do_not_stop_the_client(
 
         done = await asyncio.gather(*(asyncio.to_thread(call) for _ in range(12)))
     assert len({one.id for one in done}) == 12
+
+
+async def test_callers_that_fill_the_executor_of_a_borrowed_session_are_told_and_let_go(
+    server: LocalSymbl,
+):
+    # aiohttp's own resolver needs a thread of that executor, and these callers have them all.
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    config = Config(
+        base_url=server.base_url.replace("127.0.0.1", "localhost"),
+        timeouts=Timeouts(connect=0.1, read=0.1, stall=0.1, answer=0.1),
+        retries=Retries(attempts=2, base=0.001),
+    )
+    resolver = aiohttp.ThreadedResolver()
+    connector = aiohttp.TCPConnector(resolver=resolver)
+    async with (
+        asyncio.timeout(60),
+        aiohttp.ClientSession(connector=connector) as session,
+        SymblClient(CREDENTIALS, config=config, session=session) as client,
+    ):
+
+        def call() -> Conversation:
+            waiting = asyncio.run_coroutine_threadsafe(client.process(Text("Hello.")), loop)
+            return waiting.result(60)
+
+        ended = await asyncio.gather(
+            *(asyncio.to_thread(call) for _ in range(4)), return_exceptions=True
+        )
+        # The two that held the threads are let go; who came behind them has one free by then.
+        told = [one for one in ended if isinstance(one, BaseException)]
+        assert len(told) >= 2
+        assert [type(one) for one in told] == [TransportError] * len(told)
+        assert {one.sent for one in told if isinstance(one, TransportError)} <= {"no", "maybe"}
+
+
+async def test_a_client_with_a_borrowed_session_closes_while_its_executor_is_full(
+    server: LocalSymbl,
+):
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    gate = threading.Event()
+    blocked = loop.run_in_executor(None, gate.wait)
+    base_url = server.base_url.replace("127.0.0.1", "localhost")
+    connector = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver())
+    try:
+        async with (
+            asyncio.timeout(60),
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            client = SymblClient(CREDENTIALS, config=Config(base_url=base_url), session=session)
+            await client.start()
+            submission = client.submit(Text("Hello."))
+            await client.aclose(drain="none")
+            with pytest.raises(ClientClosedError):
+                await submission
+    finally:
+        gate.set()
+        await blocked
 
 
 async def test_the_threads_of_a_client_are_named_and_end_with_it(server: LocalSymbl, talk: Path):

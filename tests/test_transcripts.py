@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from symbl_aio import Message, Text, Utterance, talk_time, to_markdown, to_srt, to_text, to_webvtt
 from symbl_aio._core.decode import decode_list
+from symbl_aio._fields import is_control
 from symbl_aio.models import User
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -164,3 +166,23 @@ async def test_what_the_server_knows_is_written_without_asking_it_again(server: 
         assert all("Hello Omar." in text for text in written)
         assert {time.speaker.name for time in talk_time(messages)} == {"Ines", "Omar"}
         assert len(server.requests) == asked
+
+
+@given(st.characters())
+def test_of_all_characters_only_spaces_and_line_breaks_are_made_one_space(character: str) -> None:
+    """No-break spaces, joiners and ideographic spaces are what somebody wrote."""
+    breaks = character == " " or is_control(character)
+    said = message(f"a{character}b", User(name=f"N{character}o"))
+    kept = " " if breaks else character
+
+    assert to_text([said]) == f"N{kept}o: a{kept}b\n"
+    assert f"N{kept}o: a{kept}b\n" in to_srt([said])
+    assert f"a{character}b".replace(character, kept) in unescape(to_webvtt([said]))
+
+
+@pytest.mark.parametrize("space", "\u00a0\u202f\u3000\u2009\u200d\u200c")
+def test_spaces_of_other_scripts_are_kept(space: str) -> None:
+    said = message(f"10{space}000", User(name=f"Mme{space}Durand"))
+    for write in (to_text, to_srt, to_webvtt, to_markdown):
+        assert f"10{space}000" in write([said])
+        assert f"Mme{space}Durand" in write([said])

@@ -6,15 +6,21 @@ Every function gives a JSON body; the page that asks for it is named in its docs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio._core.wire import plain
+from symbl_aio._fields import (
+    require,
+    require_all,
+    require_flag,
+    require_number,
+    require_url,
+    require_word,
+)
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
-
-if TYPE_CHECKING:
-    from symbl_aio.drafts import BookmarkDraft, Colors, Patch, SpeakerEvent
 
 _LONGEST_VALUE: Final = 128
 _NANOS: Final = 1_000_000_000
@@ -38,23 +44,34 @@ def named(**given: JSON) -> dict[str, JSON]:
 def metadata(given: Mapping[str, str]) -> JSON:
     """Conversation API, "Update conversation" page: texts of at most 128 characters."""
     values: Mapping[str, object] = given
+    require("metadata", given, Mapping, "a dict of str to str")
     for name, value in values.items():
+        require("a name in metadata", name, str, "a string")
         if not isinstance(value, str) or len(value) > _LONGEST_VALUE:
             raise ConfigurationError(
-                f"metadata[{name!r}] is not a string of at most {_LONGEST_VALUE} characters"
+                f"metadata[{name!r}] is not a string of at most {_LONGEST_VALUE} characters; "
+                "give a shorter one"
             )
     return {"metadata": dict(given)}
 
 
-def speaker_events(events: Iterable[SpeakerEvent]) -> JSON:
+def member(member_id: str, name: str, email: str | None) -> JSON:
+    """Conversation API, "Update members" page."""
+    require_word("name", name)
+    if email is not None:
+        require_word("email", email)
+    return named(id=member_id, name=name, email=email)
+
+
+def speaker_events(events: Iterable[symbl_aio.SpeakerEvent]) -> JSON:
     """Conversation API, "Speaker events" page: seconds are split into whole ones and nanos."""
+    from symbl_aio.drafts import SpeakerEvent
+
     written: list[JSON] = []
-    for event in events:
+    for event in require_all("events", events, SpeakerEvent, "SpeakerEvent(...) values"):
         seconds, nanos = divmod(round(event.offset * _NANOS), _NANOS)
         offset = {"seconds": seconds, "nanos": nanos}
         written.append({"type": event.type, "user": plain(event.user), "offset": offset})
-    if not written:
-        raise ConfigurationError("events is empty; give SpeakerEvent values")
     return {"speakerEvents": written}
 
 
@@ -67,6 +84,15 @@ def transcript(
     insight_phrases: bool | None,
 ) -> JSON:
     """Conversation API, "Formatted transcript" page."""
+    flags = {
+        "paragraphs": paragraphs,
+        "speakers": speakers,
+        "all_phrases": all_phrases,
+        "insight_phrases": insight_phrases,
+    }
+    for name, value in flags.items():
+        if value is not None:
+            require_flag(name, value)
     phrases = named(
         highlight_all_key_phrases=all_phrases, highlight_only_insight_key_phrases=insight_phrases
     )
@@ -78,8 +104,19 @@ def transcript(
     )
 
 
-def bookmark(draft: BookmarkDraft) -> JSON:
+def bookmarks(drafts: Iterable[symbl_aio.BookmarkDraft]) -> JSON:
+    """Bookmarks pages: several in one call."""
+    from symbl_aio.drafts import BookmarkDraft
+
+    listed = require_all("drafts", drafts, BookmarkDraft, "BookmarkDraft(...) values")
+    return [bookmark(draft) for draft in listed]
+
+
+def bookmark(draft: symbl_aio.BookmarkDraft) -> JSON:
     """Bookmarks pages: by times or by messages, which ``BookmarkDraft`` sees to."""
+    from symbl_aio.drafts import BookmarkDraft
+
+    require("draft", draft, BookmarkDraft, "BookmarkDraft(label=..., description=..., user=...)")
     refs = [{"id": message_id} for message_id in draft.message_ids or ()]
     return named(
         label=draft.label,
@@ -91,8 +128,29 @@ def bookmark(draft: BookmarkDraft) -> JSON:
     )
 
 
-def experience(name: str, *, colors: Colors | None, font_family: str | None, **given: JSON) -> JSON:
+def experience(
+    name: str, *, colors: symbl_aio.Colors | None, font_family: str | None, **given: JSON
+) -> JSON:
     """Experience API page. ``given``: further parameters under their Python names."""
+    from symbl_aio.drafts import Colors
+
+    require("colors", colors, (Colors, type(None)), "Colors(background=...)")
+    if font_family is not None:
+        require_word("font_family", font_family)
+    for parameter, value in given.items():
+        if value is None:
+            continue
+        if parameter == "summary_url_expires_in":
+            require(parameter, value, int, "an int of seconds, 0 for never")
+            require_number(parameter, value, "an int of seconds, 0 for never")
+        elif parameter in ("read_only", "enable_custom_domain"):
+            require_flag(parameter, value)
+        elif isinstance(value, Mapping):
+            for key, url in value.items():
+                require_word(f"a member id in {parameter}", key)
+                require_url(f"{parameter}[{key!r}]", url)
+        else:
+            require_url(parameter, value)
     look = {
         "color": None if colors is None else plain(colors),
         "font": None if font_family is None else {"family": font_family},
@@ -100,27 +158,30 @@ def experience(name: str, *, colors: Colors | None, font_family: str | None, **g
     return named(name=name, **look, **given)
 
 
-def patches(changes: Iterable[Patch]) -> JSON:
+def patches(changes: Iterable[symbl_aio.Patch]) -> JSON:
     """Management API, "Update tracker" and "Settings" pages: JSON Patch."""
+    from symbl_aio.drafts import Patch
+
     written: list[JSON] = [
         {"op": change.op, "path": change.path}
         | ({} if change.op == "remove" else {"value": plain(change.value)})
-        for change in changes
+        for change in require_all("changes", changes, Patch, "Patch(...) values")
     ]
-    if not written:
-        raise ConfigurationError("changes is empty; give Patch values")
     return written
 
 
-def named_fields(draft: object) -> dict[str, JSON]:
-    """Write one draft, whose fields are to stand beside others."""
-    written = plain(draft)
+def one(name: str, draft: object, kind: type) -> JSON:
+    """Write one draft of a kind."""
+    return plain(require(name, draft, kind, f"{kind.__name__}(...)"))
+
+
+def named_fields(name: str, draft: object, kind: type) -> dict[str, JSON]:
+    """Write one draft of a kind, whose fields are to stand beside others."""
+    written = one(name, draft, kind)
     return dict(written) if isinstance(written, Mapping) else {}
 
 
-def each(drafts: Iterable[object], what: str) -> list[JSON]:
+def each(name: str, drafts: Iterable[object], kind: type) -> list[JSON]:
     """Write many drafts of one kind; none at all is a mistake."""
-    written = [plain(draft) for draft in drafts]
-    if not written:
-        raise ConfigurationError(f"{what} is empty; give at least one")
-    return written
+    listed = require_all(name, drafts, kind, f"{kind.__name__}(...) values")
+    return [plain(draft) for draft in listed]

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, field, frozen
 
-from symbl_aio._fields import is_word
+from symbl_aio._fields import is_word, require, require_flag, require_word, type_name
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import Kind
 from symbl_aio.models import JSON
@@ -64,6 +64,15 @@ Stored: TypeAlias = Literal[
 
 _LABS: Final = frozenset({"abstract-topics", "comprehensive/action-items"})
 _MOST_CONVERSATIONS: Final = 65_536
+# Of a query; all others but these are flags.
+_TEXTS: Final = frozenset({"name", "sub_type", "sort", "filter", "order", "start_time", "end_time"})
+_OTHERS: Final = frozenset({"exclude", "limit", "offset"})
+_ID_NAMES: Final[Mapping[Stored, str]] = {
+    "entities": "entity_id",
+    "group": "group_id",
+    "tracker": "tracker_id",
+    "trackers": "tracker_id",
+}
 
 
 @frozen
@@ -100,7 +109,7 @@ def check_id(name: str, value: str) -> str:
     make another path of it, even percent-encoded on some hosts.
     """
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} is {value!r}; give the id as a string")
+        raise ConfigurationError(f"{name} is {type_name(value)}; give the id, a string")
     if not value or value.isspace():
         raise ConfigurationError(f"{name} is empty; give the id that the API answered")
     if value in (".", "..") or "/" in value or "\\" in value or not is_word(value):
@@ -116,6 +125,7 @@ def instant(name: str, value: datetime) -> str:
 
     Raises ``ConfigurationError`` for a time without a zone.
     """
+    require(name, value, datetime, "an aware datetime, such as datetime.now(UTC)")
     if value.utcoffset() is None:
         raise ConfigurationError(
             f"{name} has no time zone; give an aware datetime, such as datetime.now(UTC)"
@@ -162,9 +172,16 @@ def _quoted(name: str, value: str) -> str:
     return quote(check_id(name, value), safe="")
 
 
-def _query(given: Mapping[str, JSON]) -> tuple[tuple[str, str], ...]:
+def _query(parameters: Mapping[str, JSON]) -> tuple[tuple[str, str], ...]:
+    for name, value in parameters.items():
+        if value is not None and name in _TEXTS:
+            require_word(name, value)
+        elif value is not None and name not in _OTHERS:
+            require_flag(name, value)
     return tuple(
-        (wire_name(name), query_text(value)) for name, value in given.items() if value is not None
+        (wire_name(name), query_text(value))
+        for name, value in parameters.items()
+        if value is not None
     )
 
 
@@ -241,7 +258,7 @@ def stored(
     """
     path = f"/v1/manage/{kind}"
     if item_id is not None:
-        path = f"{path}/{_quoted('id', item_id)}"
+        path = f"{path}/{_quoted(_ID_NAMES.get(kind, 'id'), item_id)}"
     return Call(method, path, _query(query))
 
 

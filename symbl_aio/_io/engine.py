@@ -23,6 +23,7 @@ from attrs import frozen
 
 from symbl_aio._core.endpoints import Call, check_id
 from symbl_aio._core.wire import Answer
+from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Accepted, Api
 from symbl_aio._io.doubts import Doubts
 from symbl_aio._io.poller import Poller
@@ -38,6 +39,7 @@ from symbl_aio.events import Event, JobEnded, JobMoved, Observer
 from symbl_aio.job import Job, JobToken, StatusSource, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
 from symbl_aio.options import MediaOptions, TextOptions
 
 Drain: TypeAlias = Literal["uploads", "jobs", "none"]
@@ -49,7 +51,7 @@ _LOG = logging.getLogger("symbl_aio")
 
 
 @frozen
-class Stats:
+class Stats(Model):
     """What a client is doing now."""
 
     queued: int
@@ -150,6 +152,9 @@ class Engine:
         jobs that the server still works on end their waiters with ``ClientClosedError``
         and are named in ``unfinished``; connections are closed.
         """
+        if drain not in ("uploads", "jobs", "none"):
+            raise ConfigurationError(f'drain is {drain!r}; give "uploads", "jobs" or "none"')
+        require_seconds("timeout", timeout)
         if self._state == "new":
             self._state = "closed"
         if self._state == "closed":

@@ -9,18 +9,32 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import http_exceptions
 from attrs import frozen
+
+from symbl_aio._proxies import Proxy
 
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientProxyConnectionError,
 )
-_TRANSIENT_OF_PROXY: Final = frozenset((408, 425, 429))
+_TRANSIENT: Final = frozenset((408, 425, 429))
+
+# OpenSSL's reasons, for what only another setting of this side or of the other can change.
+_NO_TLS: Final = frozenset(
+    "WRONG_VERSION_NUMBER RECORD_LAYER_FAILURE HTTP_REQUEST HTTPS_PROXY_REQUEST".split()
+)
+_NO_COMMON_TLS: Final = frozenset(
+    "UNSUPPORTED_PROTOCOL NO_PROTOCOLS_AVAILABLE TLSV1_ALERT_PROTOCOL_VERSION NO_SHARED_CIPHER "
+    "SSLV3_ALERT_HANDSHAKE_FAILURE TLSV1_ALERT_INSUFFICIENT_SECURITY TLSV1_UNRECOGNIZED_NAME "
+    "DH_KEY_TOO_SMALL TLSV13_ALERT_CERTIFICATE_REQUIRED TLSV1_ALERT_UNKNOWN_CA".split()
+)
 
 # OpenSSL's codes of verification errors, from x509_vfy.h.
 _UNKNOWN_CA: Final = (
@@ -49,6 +63,9 @@ _UNVERIFIED: Final = {
 }
 
 
+_OF_SESSION: Final = "auth (with trust_env, that of ~/.netrc), middlewares, traces and connector"
+
+
 @frozen
 class Fault:
     """An exception of one exchange, explained.
@@ -63,31 +80,38 @@ class Fault:
     untrusted: bool = False
 
 
-def explain(error: BaseException, proxy: str | None = None) -> Fault:
-    """Explain an exception. ``proxy``: what the setting of the proxy in use is called."""
+def explain(error: BaseException, proxy: Proxy | None = None) -> Fault:
+    """Explain an exception. ``proxy``: the one that the client's settings name, if any."""
+    who = "the proxy" if _is_of_proxy(error, proxy) else "the server"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Fault(_unverified(error.certificate_error), False, final=True, untrusted=True)
+        return Fault(_unverified(who, error.certificate_error), False, final=True, untrusted=True)
     if isinstance(error, aiohttp.ServerFingerprintMismatch):
         text = "the server's certificate is not the one that the session's fingerprint names"
         return Fault(text, False, final=True, untrusted=True)
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return refused_by_proxy(error.status, proxy)
+        return refused_by_proxy(error.status, None if proxy is None else proxy.name)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return Fault("the session cannot use the URL", False, final=True)
+        return Fault("the session cannot use the URL, or that of its proxy", False, final=True)
     if isinstance(error, aiohttp.ClientResponseError):
-        if isinstance(error.__cause__, http_exceptions.LineTooLong):
-            return Fault("the answer has a header that is too long to be read", final=True)
-        return Fault("the answer is not valid HTTP")
+        return _unreadable(error)
     if isinstance(error, _NEVER_CONNECTED):
-        what = "the proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
-        return Fault(f"cannot connect{what and f' to {what}'} ({_why_not_connected(error)})", False)
+        reason, final = _why_not_connected(error, who)
+        to = " to the proxy" if who == "the proxy" else ""
+        return Fault(f"cannot connect{to} ({reason})", False, final)
     if isinstance(error, TimeoutError):
         return Fault("no answer in time")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        broken = any(isinstance(c, http_exceptions.ContentEncodingError) for c in _causes(error))
+        return Fault(
+            "the answer's Content-Encoding cannot be decoded"
+            if broken
+            else "the connection broke (before the end of the answer)"
+        )
     if isinstance(error, aiohttp.ClientError | OSError | EOFError):
-        return Fault(f"the connection broke ({_reason(error) or type(error).__name__})")
-    # A mistake in the program or in a borrowed session, such as a trace or a connector of
-    # its own that raises. Its text is not ours to show.
-    return Fault(f"the session raised {type(error).__name__}", final=True)
+        return Fault(f"the connection broke ({_why_broken(error)})")
+    # A mistake in the program or in a borrowed session. Its text is not ours to show.
+    text = f"the session raised {type(error).__name__}; see its {_OF_SESSION}"
+    return Fault(text, final=True)
 
 
 def refused_by_proxy(status: int, proxy: str | None) -> Fault:
@@ -98,21 +122,68 @@ def refused_by_proxy(status: int, proxy: str | None) -> Fault:
             f"the proxy asks for a user and a password that it accepts (407); set them in {where}"
         )
         return Fault(text, False, final=True)
-    if status >= 500 or status in _TRANSIENT_OF_PROXY:
+    if status >= 500 or status in _TRANSIENT:
         return Fault(f"the proxy cannot connect to the server ({status})", False)
     text = f"the proxy refuses to connect to the server ({status}); see {where}"
     return Fault(text, False, final=True)
 
 
-def _why_not_connected(error: aiohttp.ClientError) -> str:
-    if isinstance(error, aiohttp.ClientSSLError):
-        reason = _reason(error.os_error)
-        return f"the TLS handshake failed{reason and f': {reason}'}"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, socket.gaierror
-    ):
-        return "the host's name does not resolve"
-    return _reason(error) or type(error).__name__
+def _is_of_proxy(error: BaseException, proxy: Proxy | None) -> bool:
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return True
+    if proxy is None or not isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    # Faults of the TLS to a proxy have no class of their own.
+    parts = urlsplit(proxy.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return (error.host, error.port) == (parts.hostname, port)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _unreadable(error: aiohttp.ClientResponseError) -> Fault:
+    causes = [c for c in _causes(error) if isinstance(c, http_exceptions.HttpProcessingError)]
+    if not causes:
+        # aiohttp was told to raise for no status, and to follow nothing.
+        status = f" ({error.status})" if error.status else ""
+        text = f"the session raised {type(error).__name__}{status}; see its {_OF_SESSION}"
+        return Fault(text, final=error.status < 500 and error.status not in _TRANSIENT)
+    for cause in causes:
+        if isinstance(cause, http_exceptions.LineTooLong):
+            return Fault("the answer has a header that is too long to be read", final=True)
+        if isinstance(cause, http_exceptions.ContentEncodingError):
+            return Fault("the answer has a Content-Encoding that is not known here", final=True)
+        if cause.message.startswith("Too many headers"):
+            return Fault("the answer has more headers than can be read", final=True)
+    return Fault("the answer is not valid HTTP")
+
+
+def _why_not_connected(error: aiohttp.ClientError, who: str) -> tuple[str, bool]:
+    """Return why there is no connection, and whether that is final."""
+    inner = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(error, aiohttp.ClientSSLError) or isinstance(inner, ssl.SSLError):
+        why, kind = _reason(inner), getattr(inner, "reason", None)
+        if kind in _NO_TLS:
+            return f"{who} speaks no TLS on that port; see the URL's scheme and port", True
+        return f"the TLS handshake failed{why and f': {why}'}", kind in _NO_COMMON_TLS
+    if isinstance(inner, socket.gaierror):
+        return "the host's name does not resolve", False
+    return ("not in time" if isinstance(error, TimeoutError) else _why_broken(error)), False
+
+
+def _why_broken(error: BaseException) -> str:
+    if why := _reason(error):
+        return why
+    if isinstance(error, aiohttp.ServerDisconnectedError | EOFError | ConnectionResetError):
+        return "the other side closed it"
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return "it was lost"
+    return type(error).__name__
 
 
 def _reason(error: BaseException) -> str:
@@ -123,8 +194,8 @@ def _reason(error: BaseException) -> str:
     return os.strerror(inner.errno) if isinstance(inner, OSError) and inner.errno else ""
 
 
-def _unverified(error: BaseException) -> str:
-    text = "the server's certificate does not verify"
+def _unverified(who: str, error: BaseException) -> str:
+    text = f"{who}'s certificate does not verify"
     if isinstance(error, ssl.SSLCertVerificationError):
         why = _UNVERIFIED.get(error.verify_code)
         if why is not None:

@@ -307,7 +307,9 @@ class Transport:
             # aiohttp would name a content type of its own, which the API refuses for audio.
             skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
             allow_redirects=False,
-            raise_for_status=False,  # whatever a borrowed session does elsewhere
+            # Whatever a borrowed session does elsewhere.
+            raise_for_status=False,
+            auto_decompress=True,
             timeout=self._connecting,
             proxy=None if proxy is None else proxy.url,
             proxy_headers=to_proxy or None,
@@ -355,13 +357,14 @@ class Transport:
         if isinstance(error, TimeoutError) and body is not None and not body.started:
             return TransportError(f"{where}: cannot connect (not in time)", "no")
         proxy = self._proxies.get(self._labs if call.labs else self._config.base_url)
-        named = None if proxy is None else proxy.name
         if isinstance(error, _RefusedByProxyError):
-            return _raised(where, refused_by_proxy(407, named), "no")
+            return _raised(
+                where, refused_by_proxy(407, None if proxy is None else proxy.name), "no"
+            )
         if isinstance(error, ReplayRefusedError):
             # By aiohttp, when the connection dropped under an idempotent method.
             error = aiohttp.ServerDisconnectedError()
-        fault = explain(error, named)
+        fault = explain(error, proxy)
         sent = _how_far(body, fault)
         if isinstance(error, TimeoutError) and body is not None and sent == "partial":
             who = "the body's source gave" if body.starved else "the server took"

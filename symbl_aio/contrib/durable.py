@@ -11,12 +11,14 @@ from attrs import field, frozen
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import Config, ConfigurationError, CredentialsLike
+from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 _ENGINE: Final = ("dbos", "psycopg", "sqlalchemy")
+_seconds = check(is_number, "a number of seconds")
 _PAUSE: Final = 5.0
 """Seconds before a worker that could not come back tries again."""
 
@@ -31,19 +33,28 @@ class Durable:
     runs DBOS for itself.
     """
 
-    database: str = field(repr=False, kw_only=False)
+    database: str = field(
+        repr=False,
+        kw_only=False,
+        validator=check(is_text, 'a URL such as "sqlite:///outbox.db"', secret=True),
+    )
     """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
-    schema: str = "symbl_aio"
+    schema: str = field(default="symbl_aio", validator=a_word)
     """Schema of the tables in PostgreSQL."""
-    worker: bool = True
+    worker: bool = field(default=True, validator=is_a(bool, "True or False"))
     """Whether this process sends too, or only hands in."""
-    concurrency: int = 50
+    concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
     """Items that are sent at once, 1 or more."""
-    after_doubt: symbl_aio.durable.AfterDoubt = "at_most_once"
+    after_doubt: symbl_aio.durable.AfterDoubt = field(
+        default="at_most_once",
+        validator=check(
+            lambda v: v in ("at_most_once", "at_least_once"), '"at_most_once" or "at_least_once"'
+        ),
+    )
     """Whether an item of unknown outcome is sent again."""
-    doubt_for: float = 120.0
+    doubt_for: float = field(default=120.0, validator=_seconds)
     """Seconds for which proof of acceptance is looked for."""
-    time_to_live: float = 15.0
+    time_to_live: float = field(default=15.0, validator=_seconds)
     """Seconds after which a silent worker is taken for dead."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:

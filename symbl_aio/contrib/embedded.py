@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import (
@@ -27,6 +27,7 @@ from symbl_aio import (
     Observer,
     SymblClient,
 )
+from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._waiting import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
@@ -42,14 +43,14 @@ class Embedded:
     """A client that lives as long as a service, or as an ``async with`` block around it.
 
     ``credentials``, ``config`` and ``observers`` are those of ``SymblClient``; wrong ones
-    raise ``ConfigurationError`` when the service starts, and so does a journal that cannot
-    be written to. ``journal``: where jobs are kept that outlive the process; those that a
-    dead process left are followed from the start on. ``durable``: an outbox beside the
-    client, by its database (``"sqlite:///outbox.db"``) or as ``Durable(…)``; what is handed
-    in through ``outbox`` is sent by a worker in this process, or elsewhere. When the
-    service stops, ``drain`` and ``timeout`` (seconds) say what is waited for, as in
-    ``SymblClient.aclose``. ``heartbeat``: seconds of silence after which a stream of events
-    says that it is alive.
+    raise ``ConfigurationError``. So does, when the service starts, an environment without
+    credentials, and a journal that cannot be written to. ``journal``: where jobs are kept
+    that outlive the process; those that a dead process left are followed from the start on.
+    ``durable``: an outbox beside the client, by its database (``"sqlite:///outbox.db"``) or
+    as ``Durable(…)``; what is handed in through ``outbox`` is sent by a worker in this
+    process, or elsewhere. When the service stops, ``drain`` and ``timeout`` (seconds) say
+    what is waited for, as in ``SymblClient.aclose``. ``heartbeat``: seconds of silence after
+    which a stream of events says that it is alive.
     """
 
     def __init__(
@@ -64,6 +65,17 @@ class Embedded:
         observers: Sequence[Observer] = (),
         heartbeat: float = sse.HEARTBEAT,
     ) -> None:
+        kinds: dict[str, tuple[object, tuple[type, ...], str]] = {
+            "config": (config, (Config,), "Config(...)"),
+            "journal": (journal, (JobJournal,), "JobJournal(directory)"),
+            "durable": (durable, (str, Durable), 'a URL such as "sqlite:///outbox.db"'),
+        }
+        for name, (value, wanted, remedy) in kinds.items():
+            require(name, value, (*wanted, type(None)), remedy)
+        if drain not in ("uploads", "jobs", "none"):
+            raise ConfigurationError(f'drain is {drain!r}; give "uploads", "jobs" or "none"')
+        require_seconds("timeout", timeout)
+        require_number("heartbeat", heartbeat, "a number of seconds, 0 or more")
         self._credentials = credentials
         self._config = config
         self._journal = journal
@@ -71,8 +83,9 @@ class Embedded:
         self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
-        # Made only to refuse, here and not when the application starts, what is no observer.
-        SymblClient(AccessToken("unused"), observers=observers)
+        # Made only to refuse here, and not when the application starts, what could not be used.
+        unused = AccessToken("unused") if credentials is None else credentials
+        SymblClient(unused, observers=observers)
         self._observers = tuple(observers)
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None
@@ -106,6 +119,9 @@ class Embedded:
             f"the service has not started, or has stopped; let {type(self).__name__} start "
             "with the application"
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a service cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         if self._client is not None:

@@ -39,6 +39,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.encoders import encoders_by_class_tuples
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -57,8 +58,12 @@ from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.passing import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.stopping import told_of_stop
+from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"
+
+# For routes without a return annotation, where FastAPI asks pydantic nothing.
+encoders_by_class_tuples[as_json] = (Model,)
 
 
 class Symbl(Embedded):

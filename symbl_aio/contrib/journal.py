@@ -27,6 +27,7 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio._core.faults import passes
+from symbl_aio._fields import require
 from symbl_aio._threads import in_a_thread
 
 _LOG = logging.getLogger("symbl_aio.contrib")
@@ -53,6 +54,7 @@ class JobJournal:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
+        require("directory", directory, (str, os.PathLike), "a path")
         self._directory = Path(directory)
         self._client: SymblClient | None = None
         self._file: sqlite3.Connection | None = None
@@ -65,6 +67,7 @@ class JobJournal:
         aside under another name, with a warning; so is a job of another host left alone.
         Raises ``ConfigurationError`` if the directory cannot be written to.
         """
+        require("client", client, SymblClient, "the started SymblClient")
         if self._file is not None:
             raise ConfigurationError("the journal is in use; make one for each client")
         tokens = await in_a_thread(self._open)

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 from attrs import frozen
 
+from symbl_aio.models.base import Model
+
 
 class ItemState(Enum):
     """How far an item has come. All but the first two are endings; a person may undo some."""
@@ -55,7 +57,7 @@ class Turn:
 
 
 @frozen
-class _Item:
+class _Item(Model):
     """One submission in the outbox. Times are by the database's clock."""
 
     key: str
@@ -129,7 +131,7 @@ handed over, and no answer is known yet. Times are seconds of the database's clo
 
 
 @frozen
-class ItemEvent:
+class ItemEvent(Model):
     """An item reached a state."""
 
     key: str

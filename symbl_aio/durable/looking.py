@@ -11,6 +11,7 @@ from attrs import frozen
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
+from symbl_aio.models.base import Model
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -19,7 +20,7 @@ PAGE: Final = 500
 
 
 @frozen
-class OutboxStats:
+class OutboxStats(Model):
     """What is in a database now."""
 
     counts: Mapping[ItemState, int]

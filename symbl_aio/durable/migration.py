@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from symbl_aio import ConfigurationError
+from symbl_aio._fields import require_word
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable import engine
 from symbl_aio.durable.tables import SCHEMA, Database
@@ -18,6 +19,8 @@ async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = Non
     of later releases too. Cancelling stops the wait, not the work. Raises
     ``OutboxUnavailableError`` when the database cannot be used.
     """
+    if role is not None:
+        require_word("role", role)
     found = Database(database, schema, connections=1)
     try:
         if found.is_sqlite and role is not None:

@@ -18,7 +18,7 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import is_word
+from symbl_aio._fields import is_word, require, require_flag, require_seconds
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
 from symbl_aio.durable import contents, engine
@@ -213,6 +213,7 @@ class Outbox:
         database is away. Raises ``TimeoutError`` after ``timeout`` seconds, which changes
         nothing, and ``NotFoundError`` for an unknown key.
         """
+        require_seconds("timeout", timeout, or_none=True)
         look = partial(self._looking.row, _check_key(key))
         async with asyncio.timeout(timeout):
             row = await self._call(look)
@@ -260,6 +261,7 @@ class Outbox:
         ``conversation`` as for ``append``. What is handed in meanwhile comes at the end.
         """
         last = 0
+        require("state", state, (ItemState, type(None)), "an ItemState, such as ItemState.FAILED")
         conversation = None if conversation is None else _check_conversation(conversation)
         while True:
             rows = await self._call(partial(self._looking.page, state, conversation, last))
@@ -311,6 +313,7 @@ class Outbox:
         ``ConfigurationError`` for an item that is not ambiguous, ids that are missing or do
         not belong to it, and ``NotFoundError`` for an unknown key.
         """
+        require_flag("accepted", accepted)
         if not accepted and (conversation_id is not None or job_id is not None):
             raise ConfigurationError(
                 "conversation_id and job_id are of an accepted item; leave them out"

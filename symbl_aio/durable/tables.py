@@ -22,6 +22,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio._fields import is_text
 from symbl_aio.durable import sqlite
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
@@ -73,7 +74,7 @@ class Database:
 
     def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
         found = _read_url(url)
-        if not _SCHEMA_NAME.fullmatch(schema):
+        if not is_text(schema) or not _SCHEMA_NAME.fullmatch(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from attrs import evolve
 
@@ -22,6 +22,7 @@ from symbl_aio import (
     Lanes,
     SymblClient,
 )
+from symbl_aio._fields import require, require_count, require_number
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
 from symbl_aio.durable import engine
@@ -82,8 +83,17 @@ class Worker:
         keep: float = 7 * 86400.0,
         look_every: float = 5.0,
     ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
+        require_count("concurrency", concurrency)
+        require("config", config, (Config, type(None)), "Config(...)")
+        times = {
+            "doubt_for": doubt_for,
+            "heartbeat": heartbeat,
+            "time_to_live": time_to_live,
+            "keep": keep,
+            "look_every": look_every,
+        }
+        for name, seconds in times.items():
+            require_number(name, seconds, "a number of seconds, 0 or more")
         if time_to_live < 3 * heartbeat:
             raise ConfigurationError(
                 f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
@@ -118,6 +128,9 @@ class Worker:
         self._turns: Turns | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         """New for every start, never used again."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Worker cannot be pickled or copied; make one in each process")
 
     async def __aenter__(self) -> Self:
         await self.start()

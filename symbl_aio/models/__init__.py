@@ -17,7 +17,7 @@ millisecond, and there are many.
 from typing import TYPE_CHECKING
 
 from symbl_aio._exports import export_on_first_use
-from symbl_aio.models.base import JSON, JobStatus, Page
+from symbl_aio.models.base import JSON, JobStatus, Page, as_json
 
 if TYPE_CHECKING:
     from symbl_aio.models.analytics import (
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         TrackerMatch,
     )
     from symbl_aio.models.people import NOBODY, User
-    from symbl_aio.models.plain import as_json
     from symbl_aio.models.speech import FormattedTranscript, Message, Phrase, Sentiment, Word
     from symbl_aio.models.summaries import (
         Bookmark,
@@ -76,7 +75,6 @@ _HOMES = {
         "TrackerMatch"
     ),
     "people": "NOBODY User",
-    "plain": "as_json",
     "speech": "FormattedTranscript Message Phrase Sentiment Word",
     "summaries": "Bookmark BookmarkSummary CallScore Criterion Progress SummaryItem",
 }

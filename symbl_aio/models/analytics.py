@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 
 
 @frozen(kw_only=True)
-class Metric:
+class Metric(Model):
     """One measure of the whole: ``total_silence``, ``total_talk_time`` or ``total_overlap``."""
 
     type: str | None = None
@@ -24,7 +24,7 @@ class Metric:
 
 
 @frozen(kw_only=True)
-class TimeShare:
+class TimeShare(Model):
     """How long one member spoke or listened, in seconds and in percent."""
 
     percent: float | None = None
@@ -36,7 +36,7 @@ class TimeShare:
 
 
 @frozen(kw_only=True)
-class OverlapMember:
+class OverlapMember(Model):
     """A member who spoke at the same time as another, and for how long."""
 
     id: str | None = None
@@ -54,7 +54,7 @@ class OverlapMember:
 
 
 @frozen(kw_only=True)
-class Overlap:
+class Overlap(Model):
     """How long a member spoke while others did, ``duration`` in seconds."""
 
     duration: float | None = None
@@ -66,7 +66,7 @@ class Overlap:
 
 
 @frozen(kw_only=True)
-class MemberAnalytics:
+class MemberAnalytics(Model):
     """The speech of one member; what nobody could be found for is booked under an unknown one."""
 
     id: str | None = None
@@ -90,7 +90,7 @@ class MemberAnalytics:
 
 
 @frozen(kw_only=True)
-class Analytics:
+class Analytics(Model):
     """The measures of a conversation ("Get analytics" page). Percentages need not add to 100."""
 
     metrics: tuple[Metric, ...] = ()

@@ -1,12 +1,27 @@
-"""What all answers have in common: JSON itself, the page around a list, a job's status."""
+"""What all answers have in common: JSON and the way to it, the page of a list, a job's status."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
-from typing import Final, Generic, Never, NoReturn, TypeAlias, TypeVar, overload
+from datetime import datetime
+from enum import Enum, StrEnum
+from functools import cache
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Never,
+    NoReturn,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    overload,
+)
 
-from attrs import field, frozen
+from attrs import field, fields, frozen, has
+
+from symbl_aio._fields import type_name
 
 JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
 """A decoded JSON value. Read-only types, so that any dict or list of JSON values fits."""
@@ -38,6 +53,69 @@ def raw_field() -> Mapping[str, JSON]:
     return made
 
 
+def as_json(value: object) -> JSON:
+    """Return a model, a ``Page``, or any list or mapping of them, as plain JSON values.
+
+    The names are those of the fields; ``raw`` is left out, of a ``Page`` all but its items.
+    Instants are texts in ISO 8601. A web framework that does not know the models (FastAPI,
+    aiohttp) can answer with it. Raises ``TypeError`` for what has no such form.
+    """
+    if isinstance(value, Enum):
+        return as_json(value.value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [as_json(item) for item in value]
+    kind: Any = type(value)
+    if has(kind):
+        names = [field.name for field in fields(kind) if field.name != "raw"]
+        return {name: as_json(getattr(value, name)) for name in names}
+    raise TypeError(f"{type_name(value)} has no form in JSON; give a model, or a list of them")
+
+
+class _Serializer:
+    """What pydantic reads of a value whose type no annotation names, made when it does so."""
+
+    def __get__(self, value: object, kind: type[Model]) -> Any:
+        try:
+            return _serializer_of(kind)  # type: ignore[arg-type]  # a class can be hashed
+        except ImportError:  # pydantic alone asks for it
+            raise AttributeError("__pydantic_serializer__") from None
+
+
+@cache
+def _serializer_of(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).serializer
+
+
+class Model:
+    """A value that pydantic, and so FastAPI, can write as JSON: as ``as_json`` does.
+
+    It is never read from JSON: what a request sends is no answer of the API.
+    """
+
+    __slots__ = ()
+
+    __pydantic_serializer__: ClassVar[_Serializer] = _Serializer()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                as_json, return_schema=core_schema.dict_schema(core_schema.str_schema())
+            ),
+        )
+
+
 class JobStatus(StrEnum):
     """How far a job has come (Job API page). ``UNKNOWN`` is any word not documented."""
 
@@ -67,7 +145,7 @@ def _plain(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @frozen(eq=False)
-class Page(Sequence[T_co], Generic[T_co]):
+class Page(Model, Sequence[T_co], Generic[T_co]):
     """One answer of the API: a sequence of its items, with the response they came in."""
 
     items: tuple[T_co, ...]
@@ -80,6 +158,18 @@ class Page(Sequence[T_co], Generic[T_co]):
     """The response's headers in a plain ``dict``, by their names as the server wrote them."""
     elapsed: float
     """Seconds from sending the request to the last byte of the answer."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        items = [handler.generate_schema(kind) for kind in get_args(source)]
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                list, return_schema=core_schema.list_schema(*items)
+            ),
+        )
 
     def __len__(self) -> int:
         return len(self.items)

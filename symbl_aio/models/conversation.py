@@ -7,12 +7,12 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from symbl_aio.models.base import JSON, NOTHING, raw_field
+from symbl_aio.models.base import JSON, NOTHING, Model, raw_field
 from symbl_aio.models.people import User
 
 
 @frozen(kw_only=True)
-class ConversationInfo:
+class ConversationInfo(Model):
     """A conversation's own record ("Get conversation" page)."""
 
     id: str
@@ -34,7 +34,7 @@ class ConversationInfo:
 
 
 @frozen(kw_only=True)
-class Notice:
+class Notice(Model):
     """What the server says of a change, in its own words, and the id if it names one."""
 
     message: str = ""
@@ -54,7 +54,7 @@ def _masked(url: str) -> str:
 
 
 @frozen(kw_only=True)
-class Experience:
+class Experience(Model):
     """A ready-made page about a conversation (Experience API page).
 
     Whoever has ``url`` sees the conversation, since it carries a token: it is not shown in

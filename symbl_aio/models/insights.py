@@ -7,14 +7,14 @@ from datetime import datetime
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 from symbl_aio.models.mentions import InsightEntity, MessageRef
 from symbl_aio.models.people import NOBODY, User
 from symbl_aio.models.speech import Phrase, Sentiment
 
 
 @frozen(kw_only=True)
-class ParentRef:
+class ParentRef(Model):
     """The topic above another one, named by its text alone."""
 
     text: str = ""
@@ -26,7 +26,7 @@ class ParentRef:
 
 
 @frozen(kw_only=True)
-class Topic:
+class Topic(Model):
     """A subject of the conversation ("Get topics" page)."""
 
     id: str | None = None
@@ -48,7 +48,7 @@ class Topic:
 
 
 @frozen(kw_only=True)
-class AbstractTopic:
+class AbstractTopic(Model):
     """A subject in words that need not have been said ("Abstract topics" page, labs)."""
 
     id: str | None = None
@@ -66,7 +66,7 @@ class AbstractTopic:
 
 
 @frozen(kw_only=True)
-class Insight:
+class Insight(Model):
     """What questions, action items and follow-ups have in common ("Get insights" page).
 
     ``sender`` is always a ``User``, perhaps without a name.
@@ -135,7 +135,7 @@ class FollowUp(Insight):
 
 
 @frozen(kw_only=True)
-class Intent:
+class Intent(Model):
     """What a call was answered with, such as ``"answering_machine"`` or ``"interested"``."""
 
     id: str | None = None

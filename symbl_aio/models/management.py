@@ -7,11 +7,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 
 
 @frozen(kw_only=True)
-class StoredTracker:
+class StoredTracker(Model):
     """A tracker of the account ("Trackers" pages of the Management API).
 
     Names are unique and case-sensitive. All fields after ``vocabulary`` are known to newer
@@ -41,7 +41,7 @@ class StoredTracker:
 
 
 @frozen(kw_only=True)
-class ConversationGroup:
+class ConversationGroup(Model):
     """The conversations that meet ``criteria``, in RSQL ("Conversation groups" pages)."""
 
     id: str | None = None
@@ -57,7 +57,7 @@ class ConversationGroup:
 
 
 @frozen(kw_only=True)
-class StoredEntity:
+class StoredEntity(Model):
     """An entity of the account's own: each of ``values``, where it is said ("Entities" pages)."""
 
     id: str | None = None

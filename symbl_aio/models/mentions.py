@@ -7,11 +7,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 
 
 @frozen(kw_only=True)
-class MessageRef:
+class MessageRef(Model):
     """A message, and the place in it. ``offset`` counts characters into its text.
 
     A negative ``offset`` means that the message says something similar, not the very
@@ -38,7 +38,7 @@ class MessageRef:
 
 
 @frozen(kw_only=True)
-class InsightRef:
+class InsightRef(Model):
     """An insight in which a tracker matched; ``offset`` as in ``MessageRef``."""
 
     id: str | None = None
@@ -54,7 +54,7 @@ class InsightRef:
 
 
 @frozen(kw_only=True)
-class EntityValue:
+class EntityValue(Model):
     """What an entity stands for, where the API sends an object: mostly a person."""
 
     id: str | None = None
@@ -72,7 +72,7 @@ class EntityValue:
 
 
 @frozen(kw_only=True)
-class InsightEntity:
+class InsightEntity(Model):
     """Something named in a message or an insight: a person, a date, a span of time.
 
     ``offset`` counts characters into the text. Ranges (``type`` ends in ``range``) have
@@ -97,7 +97,7 @@ class InsightEntity:
 
 
 @frozen(kw_only=True)
-class EntityMatch:
+class EntityMatch(Model):
     """One thing that an entity stands for, and the messages that name it.
 
     ``text`` is what was said, ``value`` what is meant ("today" and "2024-03-05"); newer
@@ -120,7 +120,7 @@ class EntityMatch:
 
 
 @frozen(kw_only=True)
-class Entity:
+class Entity(Model):
     """Something of a kind that the conversation names (Conversation API, "Get entities" page).
 
     ``type`` is the kind, such as ``person``, ``date`` or ``custom`` (then ``custom_type``
@@ -146,7 +146,7 @@ class Entity:
 
 
 @frozen(kw_only=True)
-class TrackerMatch:
+class TrackerMatch(Model):
     """A term of a tracker's vocabulary that was found, exactly or in other words."""
 
     type: str | None = None
@@ -162,7 +162,7 @@ class TrackerMatch:
 
 
 @frozen(kw_only=True)
-class DetectedTracker:
+class DetectedTracker(Model):
     """A tracker that was found in the conversation ("Get trackers" page)."""
 
     id: str | None = None

@@ -7,11 +7,11 @@ from typing import Final
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 
 
 @frozen(kw_only=True)
-class User:
+class User(Model):
     """A speaker, member or assignee ("Get members" page); every field may be ``None``.
 
     Messages have the ``email``, insights the ``user_id`` (often an address too).

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, raw_field
+from symbl_aio.models.base import JSON, Model, raw_field
 from symbl_aio.models.mentions import InsightEntity
 from symbl_aio.models.people import NOBODY, User
 
 
 @frozen(kw_only=True)
-class Sentiment:
+class Sentiment(Model):
     """How a message or topic was spoken: a number, and the server's word for it."""
 
     score: float | None = None
@@ -25,7 +25,7 @@ class Sentiment:
 
 
 @frozen(kw_only=True)
-class Phrase:
+class Phrase(Model):
     """A key phrase of a message or an insight; ``type`` is mostly ``"action_phrase"``."""
 
     text: str = ""
@@ -37,7 +37,7 @@ class Phrase:
 
 
 @frozen(kw_only=True)
-class Word:
+class Word(Model):
     """One spoken word ("Get messages" page, with ``verbose``)."""
 
     text: str = ""
@@ -59,7 +59,7 @@ class Word:
 
 
 @frozen(kw_only=True)
-class Message:
+class Message(Model):
     """One sentence or turn of the transcript ("Get messages" page).
 
     ``sender`` is always a ``User``, perhaps without a name. ``sentiment`` and ``words``
@@ -95,7 +95,7 @@ class Message:
 
 
 @frozen(kw_only=True)
-class FormattedTranscript:
+class FormattedTranscript(Model):
     """A transcript that the server wrote, as ``content_type`` says ("Transcript" page).
 
     Its Markdown marks line ends with ``<br/>`` and key phrases with ``<mark>``; the time

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from attrs import frozen
 
-from symbl_aio.models.base import JSON, JobStatus, raw_field
+from symbl_aio.models.base import JSON, JobStatus, Model, raw_field
 from symbl_aio.models.mentions import MessageRef
 from symbl_aio.models.people import NOBODY, User
 
 
 @frozen(kw_only=True)
-class SummaryItem:
+class SummaryItem(Model):
     """One paragraph of a summary, and the messages it is drawn from ("Summary" page)."""
 
     id: str | None = None
@@ -33,7 +33,7 @@ class SummaryItem:
 
 
 @frozen(kw_only=True)
-class Bookmark:
+class Bookmark(Model):
     """A marked stretch of a conversation ("Bookmarks" page).
 
     Either from ``begin_time_offset`` for ``duration``, or the messages in
@@ -59,7 +59,7 @@ class Bookmark:
 
 
 @frozen(kw_only=True)
-class BookmarkSummary:
+class BookmarkSummary(Model):
     """The summary of one bookmark."""
 
     bookmark_id: str | None = None
@@ -71,7 +71,7 @@ class BookmarkSummary:
 
 
 @frozen(kw_only=True)
-class Criterion:
+class Criterion(Model):
     """The judgement of a call by one criterion ("Call score" page)."""
 
     name: str | None = None
@@ -89,7 +89,7 @@ class Criterion:
 
 
 @frozen(kw_only=True)
-class CallScore:
+class CallScore(Model):
     """How good a call was ("Call score" page)."""
 
     score: float | None = None
@@ -103,7 +103,7 @@ class CallScore:
 
 
 @frozen(kw_only=True)
-class Progress:
+class Progress(Model):
     """How far the making of a call score or of its insights has come."""
 
     job_id: str | None = None

@@ -9,15 +9,16 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Literal, Self
 
 from aiohttp import web
 
 from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.app import App
+from symbl_aio.server.arguments import check_types
 from symbl_aio.server.conversations.bookmarks import Bookmarks
 from symbl_aio.server.conversations.calls import Calls
 from symbl_aio.server.conversations.conversation import Conversations
@@ -86,6 +87,20 @@ class LocalServer:
         newer_management: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
+        check_types(int, "an int", port=port, job_limit=job_limit)
+        check_types((int, float), "seconds", token_life=token_life, job_seconds=job_seconds)
+        flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
+        check_types(bool, "True or False", newer_management=newer_management, **flags)
+        check_types((Path, str, NoneType), "a path", directory=directory)
+        check_types((int, NoneType), "an int, or None for all", retain=retain)
+        check_types((list, tuple, set, frozenset), "a list of names", allowed_hosts=allowed_hosts)
+        for index, name in enumerate(allowed_hosts):
+            check_types(str, "the name of a host", **{f"allowed_hosts[{index}]": name})
+        lines = (str, Sequence, NoneType)
+        check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
+        if asr not in ("off", "auto"):
+            raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
         self.app_id = app_id
         self.app_secret = app_secret
         self._host = host
@@ -304,6 +319,9 @@ class LocalServer:
         ``on`` is a method (the token request left out), ``"token"``, ``"job"`` or the start
         of a path; without it, the requests that the fault is meant for. Raises ValueError.
         """
+        check_types(str, 'the name of a fault, such as "reset"', fault=fault)
+        check_types((str, NoneType), "a method or the start of a path", on=on)
+        check_types(int, "an int", times=times)
         self._faults.inject(fault, on=on, times=times)
 
     def clear_faults(self) -> None:
@@ -313,11 +331,14 @@ class LocalServer:
     def hold_jobs(self, *, before: Literal["in_progress", "completed"] = "completed") -> None:
         """Let no job come further than this, until released."""
         self._check_loop()
+        if before not in ("in_progress", "completed"):
+            raise ValueError(f'before is {before!r}; give "in_progress" or "completed"')
         self._gate.hold(Stage(before))
 
     def release(self, count: int | None = None) -> None:
         """Let ``count`` jobs go on, held now or later; None lets all go on from now on."""
         self._check_loop()
+        check_types((int, NoneType), "an int, or None for all", count=count)
         self._gate.release(count)
 
     def release_webhooks(self) -> None:

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from symbl_aio.server.arguments import check_types
+
 # Speech at 150 words a minute, for words that come without times.
 SECONDS_PER_WORD = 0.4
 
@@ -29,7 +31,9 @@ Transcript: TypeAlias = str | Sequence[str | Line]
 
 def read(transcript: Transcript) -> tuple[Line, ...]:
     """Give the turns of a transcript; in text, one a line, ``Name: `` before it if known."""
-    turns = transcript.splitlines() if isinstance(transcript, str) else transcript
+    turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
+    for turn in turns:
+        check_types((str, Line), "lines, each a text or a Line(...)", transcript=turn)
     return tuple(_line(turn) for turn in turns if isinstance(turn, Line) or turn.strip())
 
 

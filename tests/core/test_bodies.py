@@ -1,5 +1,6 @@
 import pytest
 
+from symbl_aio import Tracker
 from symbl_aio._core import bodies
 from symbl_aio.drafts import Patch, SpeakerEvent
 from symbl_aio.errors import ConfigurationError
@@ -51,7 +52,7 @@ def test_metadata_that_the_api_would_refuse_is_refused_by_its_name():
     [
         (lambda: bodies.speaker_events([]), "events"),
         (lambda: bodies.patches([]), "changes"),
-        (lambda: bodies.each([], "trackers"), "trackers"),
+        (lambda: bodies.each("trackers", [], Tracker), "trackers"),
     ],
 )
 def test_a_call_about_nothing_is_refused(write, named):

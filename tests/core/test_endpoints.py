@@ -149,7 +149,7 @@ def test_a_list_of_conversations_sends_what_is_asked_for():
         (lambda: conversations(offset=-1), "offset"),
         (lambda: conversations(order="up"), "order"),  # type: ignore[arg-type]
         (lambda: conversations(start_time=datetime(2024, 1, 1)), "start_time"),
-        (lambda: conversations(filter="\ud800"), "JSON"),
+        (lambda: conversations(filter="\ud800"), "filter"),
     ],
 )
 def test_a_wrong_question_is_refused_by_its_field(call: Callable[[], Call], named: str):

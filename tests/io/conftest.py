@@ -158,11 +158,14 @@ async def serve() -> AsyncIterator[Serve]:
 class RawProxy(RawServer):
     """An HTTP proxy over sockets: ``heads`` are what it was asked, CONNECT or whole URLs.
 
+    Later requests on a connection are passed on unread; ``passed`` has the bytes of all.
     ``refusal``: the status that it answers instead. ``wants``: the credentials it asks for.
     """
 
     refusal: int | None = None
     wants: str | None = None
+    passed: bytes = b""
+    serving: Script
 
     async def script(self, exchange: Exchange) -> None:
         while True:
@@ -180,15 +183,19 @@ class RawProxy(RawServer):
                 lines = [f"{name}: {value}" for name, value in head.headers]
                 path = head.target.split(url.netloc, 1)[1]
                 first = f"{head.method} {path} HTTP/1.1"
-                writer.write("\r\n".join([first, *lines, "", ""]).encode("latin-1"))
+                sent = "\r\n".join([first, *lines, "", ""]).encode("latin-1")
+                self.passed += sent
+                writer.write(sent)
                 return await both_ways(exchange, reader, writer)
             finally:
                 writer.close()
 
 
-async def both_ways(exchange: Exchange, reader: Any, writer: Any) -> None:
+async def both_ways(exchange: Any, reader: Any, writer: Any) -> None:
     async def copy(source: Any, target: Any) -> None:
         while data := await source.read(65536):
+            if source is exchange.reader:
+                exchange.server.passed += data
             target.write(data)
             await target.drain()
 
@@ -213,6 +220,7 @@ async def proxy(serve: Serve) -> RawProxy:
         exchange.server = made
         await made.script(exchange)
 
+    made.serving = script
     made.base_url = (await serve(script)).base_url
     return made
 
@@ -270,9 +278,15 @@ async def reach(
         tasks.append(asyncio.get_running_loop().create_task(work))
         return tasks[-1]
 
-    def make(server: Any, credentials: CredentialsLike | None = None, **settings: Any) -> Api:
+    def make(
+        server: Any,
+        credentials: CredentialsLike | None = None,
+        *,
+        session: Any = None,
+        **settings: Any,
+    ) -> Api:
         config = Config(base_url=server.base_url, **quick | settings)
-        transport = connect(server.base_url, limits=config.limits)
+        transport = connect(server.base_url, session=session, limits=config.limits)
         credentials = credentials or Credentials("app", "secret")
         return Api(config, credentials, transport, luck=lambda: 1.0, spawn=spawn)
 

@@ -346,7 +346,8 @@ async def test_a_submission_is_given_up_after_the_attempts_that_are_allowed(serv
 
 async def test_a_submission_with_a_refused_token_is_sent_again_with_another(server, send):
     if send.on == "POST":
-        await send.client.submit(Text("This gets the first token."))
+        # To its end: a poll would bring a new token first.
+        await send.client.process(Text("This gets the first token."))
         server.submissions.clear()
     server.revoke_tokens()
     await send()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import shutil
 import ssl
+import subprocess
 
 import aiohttp
 import pytest
@@ -81,7 +83,9 @@ def test_loopback_is_never_sent_through_a_proxy_of_the_environment(monkeypatch, 
 
 @pytest.mark.parametrize(
     "bypass",
-    ["*", "api.example.com", "example.com", ".example.com", "*.example.com", "API.EXAMPLE.COM",
+    ["*", "*, other.org", "*.com", "com:443",
+     ".example.com:443", "api.example.com.", "api.example.com", "example.com", ".example.com",
+     "*.example.com", "API.EXAMPLE.COM",
      "other.org, api.example.com", "other.org api.example.com", "api.example.com:443"],
 )  # fmt: skip
 def test_no_proxy_names_the_host(bypass):
@@ -219,6 +223,57 @@ async def test_a_proxy_that_breaks_in_the_middle_leaves_the_body_incomplete(conn
     assert raised.value.sent == "partial"
 
 
+# A proxy that is spoken to by TLS
+
+
+@pytest.fixture
+async def tls_proxy(serve, authority, proxy):
+    """The proxy by TLS, for ``localhost``: not the name of the servers behind it."""
+    made = await serve(proxy.serving, certificate=authority.issue_cert("localhost"))
+    proxy.base_url = made.base_url.replace("127.0.0.1", "localhost")
+    return proxy
+
+
+@pytest.mark.parametrize("tunnel", [True, False], ids=["https", "http"])
+async def test_a_proxy_is_spoken_to_by_tls(
+    serve, connect, tls_proxy, authority, ca_file, tunnel, recwarn
+):
+    certificate = authority.issue_cert("127.0.0.1") if tunnel else None
+    server = await serve(one, certificate=certificate)
+    tls_proxy.wants = BASIC
+    given = tls_proxy.base_url.replace("https://", WITH_USER.replace("http:", "https:"))
+    transport = connect(server.base_url, proxy=given, ca_file=ca_file)
+    assert (await transport.send(PUT, TOKEN, body_of(b"ab"))).status == 201
+    assert [head.method for head in tls_proxy.heads] == ["CONNECT" if tunnel else "PUT"]
+    assert server.bodies == [b"ab"]
+    assert server.heads[0].all("Authorization") == [TOKEN["Authorization"]]
+    assert [str(one.message) for one in recwarn] == []
+
+
+async def test_a_proxy_whose_certificate_does_not_verify_is_named(
+    connect, tls_proxy, everything_told
+):
+    given = tls_proxy.base_url.replace("https://", WITH_USER.replace("http:", "https:"))
+    transport = connect("https://api.invalid", proxy=given)
+    with pytest.raises(UntrustedServerError, match="the proxy's certificate does not") as raised:
+        await transport.send(PUT, TOKEN, body_of(b"ab"))
+    assert (raised.value.sent, raised.value.final) == ("no", True)
+    assert "pr0xy" not in everything_told(raised.value)
+
+
+async def test_a_proxy_that_speaks_no_tls_is_named(connect, proxy):
+    given = proxy.base_url.replace("http:", "https:")
+    proxy.script = speaks_no_tls
+    with pytest.raises(TransportError, match="the proxy speaks no TLS on that port") as raised:
+        await connect("https://api.invalid", proxy=given).send(PUT, TOKEN, body_of(b"ab"))
+    assert (raised.value.sent, raised.value.final) == ("no", True)
+
+
+async def speaks_no_tls(exchange):
+    await exchange.reader.read(1)
+    await exchange.answer(400)
+
+
 # What a proxy refuses
 
 
@@ -299,6 +354,26 @@ async def test_certificates_that_cannot_be_read_are_refused_by_name(
     connect("http://127.0.0.1:1", **settings)  # needs none
 
 
+async def test_a_hashed_directory_of_certificates_is_trusted(
+    monkeypatch, https, connect, ca_file, tmp_path
+):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl, which makes the hash")
+    given = await asyncio.to_thread(
+        subprocess.check_output,
+        [openssl, "x509", "-hash", "-noout", "-in", str(ca_file)],
+        text=True,
+    )
+    hashed = tmp_path / "hashed"
+    hashed.mkdir()
+    (hashed / f"{given.strip()}.0").symlink_to(ca_file)
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'none'}:{hashed}")
+    assert (await connect(https.base_url).send(READ, TOKEN)).status == 201
+    with pytest.raises(UntrustedServerError):
+        await connect(https.base_url, trust_env=False).send(READ, TOKEN)
+
+
 def expired(authority):
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     return authority.issue_cert("127.0.0.1", not_before=past, not_after=past)
@@ -340,7 +415,9 @@ async def test_a_self_signed_certificate_says_so(serve, connect):
 async def test_a_borrowed_session_keeps_its_own_proxy(monkeypatch, connect, proxy, no_port):
     monkeypatch.setenv("SYMBL_PROXY", f"http://127.0.0.1:{no_port}")
     proxy.refusal = 503
-    async with aiohttp.ClientSession(proxy=proxy.base_url) as session:
+    # aiohttp takes a session's proxy from 3.11 on; before, a session's only one is this.
+    monkeypatch.setenv("HTTPS_PROXY", proxy.base_url)
+    async with aiohttp.ClientSession(trust_env=True) as session:
         with pytest.raises(TransportError, match=r"proxy cannot connect .*\(503\)"):
             await connect("https://api.invalid", session=session).send(READ, TOKEN)
         with pytest.raises(ConfigurationError, match=r"Config\.proxy is set beside a session"):

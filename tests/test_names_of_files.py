@@ -1,0 +1,48 @@
+"""Keys and names hold whatever the names of files hold; control characters alone are refused."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symbl_aio import ConfigurationError, MediaOptions
+from symbl_aio._fields import is_control
+from symbl_aio._io.submissions import _check_key as check_key
+from symbl_aio._naming import source_name
+from symbl_aio.durable.outbox import _check_key as check_outbox_key
+
+CATEGORIES = sorted({unicodedata.category(chr(c)) for c in range(0x110000)})
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_name_of_any_category_is_taken_unless_it_steers_or_has_no_utf_8(category: str) -> None:
+    @given(st.characters(categories=[category]))  # type: ignore[list-item]
+    def try_one(character: str) -> None:
+        name = f"a{character}b"
+        refused = category == "Cs" or is_control(character)
+        for check in (check_key, check_outbox_key):
+            if refused:
+                with pytest.raises(ConfigurationError, match="key is"):
+                    check(name)
+            else:
+                assert check(name) == name
+        if category == "Cs":
+            with pytest.raises(ConfigurationError, match="name"):
+                MediaOptions(name=name)
+        else:
+            assert MediaOptions(name=name).name == name
+
+    try_one()
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_a_file_of_any_bytes_has_a_name_of_one_line(name: bytes) -> None:
+    path = os.fsdecode(name.replace(b"\0", b"").replace(b"/", b"") or b"x")
+    shown = source_name(path)
+
+    assert shown.encode()
+    assert not any(map(is_control, shown))
