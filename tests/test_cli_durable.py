@@ -170,6 +170,17 @@ async def test_a_person_gets_a_line_an_item_and_a_summary_without_any_content(sh
     assert "talk" not in ended.out
 
 
+async def test_an_item_names_its_recording(shell, outbox):
+    await outbox.submit(INAUGURAL, key="monday")
+    await outbox.submit(Text("Hello."), key="tuesday")
+
+    lines = await shell.run("jobs", "--json")
+    told = await shell.run("jobs")
+
+    assert [item["source"] for item in lines.lines[:-1]] == ["inaugural.mp4", None]
+    assert "inaugural.mp4" in told.out
+
+
 async def test_a_mistyped_file_is_told_and_not_made(tmp_path):
     ended = await Shell().run("jobs", "--database", f"sqlite:///{tmp_path}/outbux.db")
 

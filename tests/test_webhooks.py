@@ -505,9 +505,9 @@ async def test_whoever_calls_and_whatever_is_said_no_job_is_resolved_but_by_the_
                 f"{hook.url}/{variant.path}", variant.body, variant.content_type
             )
             assert status == variant.expected, variant
-        seconds = time.monotonic() - began
         assert not {500} & set(hook.answered)
-        assert 3 <= symbl.stats().polls - asked <= bound(3, seconds, NEVER)
+        polls = symbl.stats().polls - asked
+        assert 3 <= polls <= bound(3, time.monotonic() - began, NEVER)
         assert not any(job.done() for job in held)
         assert {job.status for job in held} <= {JobStatus.SCHEDULED, JobStatus.IN_PROGRESS}
         assert all(job.status is JobStatus.COMPLETED for job in ended)
@@ -574,14 +574,19 @@ async def test_a_leaked_url_costs_at_most_a_poll_a_second_for_each_job_known_her
         server.inject("no_webhook", times=20)
         jobs = await followed(symbl, 20)
         leaked = url_of(server)
+        nonce, mark = leaked.rsplit("/", 2)[1:]
         began = time.monotonic()
         calls = 0
-        while polls_seen(server) < 45:  # for more than two seconds
+        while polls_seen(server) < 45:  # the third of some job
             for job in jobs:
-                calls += 1
                 assert await hook.tell(leaked, job.id, "completed") == 204
-            seconds = time.monotonic() - began
-            assert polls_seen(server) <= symbl.stats().polls <= bound(20, seconds, NEVER)
+                # As many more as a caller sends between two polls, however slow the machine is.
+                for _ in range(200):
+                    assert symbl.webhooks.receive(nonce, mark, said(job.id, "completed")) == 204
+                calls += 201
+            assert symbl.stats().polls <= bound(20, time.monotonic() - began, NEVER)
+        # A job's polls are a second apart; what slows the machine can only add to it.
+        assert time.monotonic() - began >= 1.9
         assert calls > 10 * polls_seen(server)
         assert not any(job.done() for job in jobs)
         server.release()

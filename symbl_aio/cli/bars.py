@@ -13,6 +13,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from symbl_aio.cli.output import Output
+
 WIDTH: Final = 30
 MOST_ROWS: Final = 8
 
@@ -81,6 +83,7 @@ class Bars:
         """Print what is left, and take the rows away."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._draw()
         if self._live is not None:
             self._live.stop()
@@ -94,10 +97,17 @@ class Bars:
         except RuntimeError:
             self._draw()
         else:
-            self._timer = loop.call_later(_PAUSE, self._draw)
+            self._timer = loop.call_later(_PAUSE, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        # What a paused reader is not shown yet is drawn once, when it reads on.
+        if isinstance(out := self._console.file, Output) and out.behind:
+            self._soon()
+        else:
+            self._draw()
 
     def _draw(self) -> None:
-        self._timer = None
         lines, self._lines = self._lines, []
         if self._live is not None and self._rows and not self._live.is_started:
             self._live.start()

@@ -5,15 +5,16 @@ What does the work is imported when a command runs: help and version need none o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli import outbox
+from symbl_aio.cli import leftover, outbox
 from symbl_aio.cli.endings import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.leftover import Running, Untouched, Words
 from symbl_aio.cli.running import config, run, show_for
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ kind = click.option(
     type=click.Choice(["audio", "video"]),
     help="Of a link, if its ending does not name it.",
 )
-files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
+files = click.argument("files", nargs=-1, metavar="FILE...")
+unsent = click.option(
+    "--from",
+    "kept",
+    type=click.Path(dir_okay=False),
+    help="Those that an interrupted command had not sent: what it kept, or what --json printed.",
+)
 
 
 def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +61,7 @@ def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all commands with recordings have."""
-    return files(conversation_name(language(kind(no_wait(of_client(command))))))
+    return files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,7 +122,7 @@ def submit(files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.submit(media, options)
 
-    _send(begin, files, **options)
+    _send(begin, ["submit"], files, **options)
 
 
 @cli.command()
@@ -130,7 +137,7 @@ def append(conversation: str, files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.append(conversation, media, options)
 
-    _send(begin, files, **options)
+    _send(begin, ["append", conversation], files, **options)
 
 
 @cli.command()
@@ -152,23 +159,30 @@ def wait(
     """Wait for jobs by their tokens, as printed when they were accepted, or by job id."""
     if not tokens and kept is None:
         raise click.UsageError("Give at least one TOKEN, or --from FILE.")
-    show = show_for(as_json)
+    words = Words(("symbl-aio", "wait", *_common(as_json, base_url, allow_http)))
+    show = show_for(as_json, words)
+    untouched = Untouched([Running(token, token) for token in tokens])
+    read: dict[str, str] = {}
 
-    async def main() -> int:
+    def main() -> Coroutine[Any, Any, int]:
+        if kept is not None:
+            read.update(leftover.tokens(kept))
+            untouched.running += [Running(name, token) for token, name in read.items()]
+        return wait_for_all()
+
+    async def wait_for_all() -> int:
         from symbl_aio import SymblClient
-        from symbl_aio.cli import leftover
         from symbl_aio.cli.follow import follow, labels
-
-        read = {} if kept is None else leftover.tokens(kept)
 
         def begin(client: SymblClient) -> Mapping[str, Job]:
             jobs = [client.job(token) for token in (*tokens, *read)]
             names = [*(job.id for job in jobs[: len(tokens)]), *read.values()]
             return dict(zip(labels(names), jobs, strict=True))
 
-        return await follow(SymblClient(config=config(base_url, allow_http)), begin, show)
+        client = SymblClient(config=config(base_url, allow_http))
+        return await follow(client, begin, show, untouched)
 
-    run(main, show)
+    run(main, show, untouched=untouched)
 
 
 @cli.command()
@@ -257,13 +271,24 @@ def serve(
             server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret
         )
 
-    run(main, show)
+    run(main, show, service=True)
+
+
+def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str, ...]:
+    """Return the options to repeat in a command that goes on with what is left."""
+    return (
+        *(["--json"] if as_json else []),
+        *([] if base_url is None else ["--base-url", base_url]),
+        *(["--allow-http"] if allow_http else []),
+    )
 
 
 def _send(
     begin: Begin,
+    command: Sequence[str],
     files: tuple[str, ...],
     *,
+    kept: str | None,
     name: str | None,
     language: str | None,
     kind: Kind | None,
@@ -272,31 +297,46 @@ def _send(
     base_url: str | None,
     allow_http: bool,
 ) -> NoReturn:
-    show = show_for(as_json)
+    if not files and kept is None:
+        raise click.UsageError("Give at least one FILE, or --from FILE.")
+    common = _common(as_json, base_url, allow_http)
+    send_words = (
+        *("symbl-aio", *command),
+        *([] if name is None else ["--name", name]),
+        *([] if language is None else ["--language", language]),
+        *([] if kind is None else ["--kind", kind]),
+        *(["--no-wait"] if no_wait else []),
+        *common,
+    )
+    by_label: dict[str, str] = {}
+    show = show_for(as_json, Words(("symbl-aio", "wait", *common), send_words, by_label))
+    untouched = Untouched()
 
     def main() -> Coroutine[Any, Any, int]:
         from symbl_aio.cli import sources
 
+        given = [*files, *([] if kept is None else leftover.unsent_files(kept))]
+        names = sources.labels([sources.shown(file) for file in given])
+        by_label.update(zip(names, given, strict=True))
+        untouched.unsent += names
         # Standard input is read before there is an event loop, where Ctrl-C ends the reading.
         stack = ExitStack()
-        return send(stack, stack.enter_context(sources.opened(files, kind)))
+        return send(stack, stack.enter_context(sources.opened(given, kind)))
 
     async def send(stack: ExitStack, media: list[Given]) -> int:
         from symbl_aio import MediaOptions, SymblClient
-        from symbl_aio.cli.follow import follow, labels
-        from symbl_aio.cli.sources import shown
+        from symbl_aio.cli.follow import follow
 
         options = MediaOptions(name=name, language_code=language)
-        names = labels([shown(file) for file in files])
 
         def submit_all(client: SymblClient) -> Mapping[str, Submission]:
             return {
                 label: begin(client, item, options)
-                for label, item in zip(names, media, strict=True)
+                for label, item in zip(by_label, media, strict=True)
             }
 
         with stack:
             client = SymblClient(config=config(base_url, allow_http))
-            return await follow(client, submit_all, show, wait=not no_wait)
+            return await follow(client, submit_all, show, untouched, wait=not no_wait)
 
-    run(main, show)
+    run(main, show, untouched=untouched)

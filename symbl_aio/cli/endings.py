@@ -17,6 +17,7 @@ from symbl_aio import (
     JobFailedError,
     JobLostError,
     MediaRejectedError,
+    NotFoundError,
     TransportError,
     UploadError,
 )
@@ -66,6 +67,17 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (DecodeError, REFUSED),
 )
 
+_REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (AmbiguousSubmissionError, "look whether it arrived before you send it again"),
+    (AuthenticationError, "check SYMBL_APP_ID and SYMBL_APP_SECRET, or SYMBL_ACCESS_TOKEN"),
+    (NotFoundError, "check the id, and that it is of this account and host"),
+    (
+        TransportError,
+        "check the network and the host (SYMBL_BASE_URL or --base-url), then try again",
+    ),
+    (DecodeError, "check that the host is the API's (SYMBL_BASE_URL or --base-url)"),
+)
+
 
 def code_of(error: BaseException) -> int:
     """Give the exit code for one error; a blocked append has the code of what blocked it."""
@@ -77,3 +89,14 @@ def code_of(error: BaseException) -> int:
 def gravest(codes: Iterable[int]) -> int:
     """Give the one code for several outcomes."""
     return min(codes, key=_GRAVEST_FIRST.index, default=OK)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line, with what to do about it unless its message says so."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename!r} cannot be used ({error.strerror}); give another, or its rights"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, AppendBlockedError):
+        error = error.cause
+    remedy = next((remedy for cls, remedy in _REMEDIES if isinstance(error, cls)), "")
+    return f"{text}; {remedy}" if remedy else text

@@ -1,61 +1,101 @@
-"""Follow submissions and jobs to their end, and say what was left when interrupted."""
+"""Follow submissions and jobs to their end, and show what is left when interrupted."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from attrs import define
 
 from symbl_aio import (
     AmbiguousSubmissionError,
+    APIError,
+    AppendBlockedError,
     ClientClosedError,
+    DecodeError,
     Job,
+    JobError,
     Submission,
     SymblClient,
     SymblError,
 )
-from symbl_aio.cli.endings import OK, code_of, gravest
-from symbl_aio.cli.leftover import Running
+from symbl_aio.cli.endings import OK, code_of, describe, gravest
+from symbl_aio.cli.leftover import Running, Untouched
 from symbl_aio.cli.show import Show
+from symbl_aio.cli.sources import labels as labels
 
 Work = Callable[[SymblClient], Mapping[str, Submission | Job]]
 
 
-def labels(sources: Sequence[str]) -> list[str]:
-    """Name each source once: a file given twice is told apart."""
-    seen: dict[str, int] = {}
-    named = []
-    for source in sources:
-        seen[source] = seen.get(source, 0) + 1
-        named.append(source if seen[source] == 1 else f"{source} ({seen[source]})")
-    return named
-
-
-async def follow(client: SymblClient, begin: Work, show: Show, *, wait: bool = True) -> int:
-    """Open the client, begin the work and follow all of it; give the exit code.
+async def follow(
+    client: SymblClient, begin: Work, show: Show, untouched: Untouched, *, wait: bool = True
+) -> int:
+    """Open the client, begin the work and follow all of it; return the exit code.
 
     With ``wait=False`` a submission is done once it is accepted. When the task is
-    cancelled, the client is closed first, so that what is told about it is final.
+    cancelled, the client is closed first, so that what is printed about it is final.
+    ``untouched`` is emptied once the work has begun.
     """
     work: Mapping[str, Submission | Job] = {}
+    shown: dict[str, int] = {}
     try:
         async with client:
             work = begin(client)
-            return await watch(work, show, wait=wait)
-    except BaseException:
-        if client.unfinished or work:
-            await _tell_what_is_left(client, work, show)
+            untouched.clear()
+            await _reach(work)
+            code = await watch(work, show, wait=wait, shown=shown)
+            if not wait:
+                # The tokens are nowhere else; until they are read, Ctrl-C lists them.
+                await show.read()
+            return code
+    except BaseException as error:
+        if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)) and work:
+            await _show_what_is_left(client, work, show, shown)
         raise
 
 
-async def watch(work: Mapping[str, Submission | Job], show: Show, *, wait: bool = True) -> int:
-    """Tell about all of the work until its end; give the exit code."""
+async def watch(
+    work: Mapping[str, Submission | Job],
+    show: Show,
+    *,
+    wait: bool = True,
+    shown: dict[str, int] | None = None,
+) -> int:
+    """Show all of the work until its end; return the exit code.
+
+    ``shown`` receives the exit code of each whose end was shown.
+    """
     show.expect(list(work))
-    return gravest(
-        await asyncio.gather(*(_one(name, item, show, wait) for name, item in work.items()))
-    )
+    ends = Ends({} if shown is None else shown)
+    await asyncio.gather(*(_one(name, item, show, wait, ends) for name, item in work.items()))
+    if ends.first is not None:
+        show.ended(ends.message(len(work)))
+    return gravest(ends.codes.values())
 
 
-async def _one(name: str, item: Submission | Job, show: Show, wait: bool) -> int:
+@define
+class Ends:
+    """How each source ended: its exit code, and the first error."""
+
+    codes: dict[str, int]
+    first: tuple[str, SymblError] | None = None
+
+    def failed(self, name: str, error: SymblError) -> None:
+        self.codes[name] = code_of(error)
+        if self.first is None:
+            self.first = (name, error)
+
+    def message(self, count: int) -> str:
+        """Return one line about all failures: how many, the first of them, and its remedy."""
+        assert self.first is not None
+        name, error = self.first
+        failed = sum(code != OK for code in self.codes.values())
+        which = f"{name} failed" if failed == 1 else f"{failed} of {count} failed, first {name}"
+        return f"{which}: {describe(error)}"
+
+
+async def _one(name: str, item: Submission | Job, show: Show, wait: bool, ends: Ends) -> None:
     try:
         if isinstance(item, Submission):
             async for progress in item.progress():
@@ -69,14 +109,22 @@ async def _one(name: str, item: Submission | Job, show: Show, wait: bool) -> int
                 show.status(name, event)
             await job
             show.completed(name, job)
+        ends.codes[name] = OK
     except SymblError as error:
         show.failed(name, error)
-        return code_of(error)
-    return OK
+        ends.failed(name, error)
 
 
-async def _tell_what_is_left(
-    client: SymblClient, work: Mapping[str, Submission | Job], show: Show
+async def _reach(work: Mapping[str, Submission | Job]) -> None:
+    """Raise if a server with a job cannot be reached at all; polls would try for a day."""
+    job = next((item for item in work.values() if isinstance(item, Job)), None)
+    if job is not None:
+        with suppress(APIError, DecodeError, JobError):  # an answer; polls judge it with patience
+            await job.refresh()
+
+
+async def _show_what_is_left(
+    client: SymblClient, work: Mapping[str, Submission | Job], show: Show, shown: Mapping[str, int]
 ) -> None:
     names: dict[str, str] = {}
     unsure, unsent = [], []
@@ -86,9 +134,11 @@ async def _tell_what_is_left(
             names[job.token] = name
         except AmbiguousSubmissionError:
             unsure.append(name)
-        except ClientClosedError:
-            unsent.append(name)
-        except SymblError:
-            pass  # told when it happened
+        except (ClientClosedError, AppendBlockedError):
+            if name not in shown:
+                unsent.append(name)
+        except SymblError as error:
+            if name not in shown:
+                show.failed(name, error)
     running = [Running(names.get(token, "a job"), token) for token in client.unfinished]
     show.interrupted(running, unsure, unsent)

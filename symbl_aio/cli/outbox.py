@@ -126,7 +126,7 @@ def worker(
             allow_http=allow_http,
         )
 
-    run(main, show)
+    run(main, show, service=True)
 
 
 @click.command()

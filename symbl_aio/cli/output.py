@@ -1,14 +1,21 @@
-"""Streams that may fail at any time: what cannot be written ends the printing, not the work."""
+"""Streams that may fail or pause at any time: neither ends the work, nor delays it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import stat
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from symbl_aio._fields import is_control
+from symbl_aio.cli.writer import PATIENCE, Writer
+
+GRACE: Final = 1.0
+"""Longest time in seconds that a command which was told to stop waits for a paused reader."""
 
 
 def clean(text: str) -> str:
@@ -23,17 +30,20 @@ class Output:
 
     Once a write fails (a closed pipe, a full disk, a terminal that is gone) the rest is dropped
     and ``broken`` is the reason; ``on_break`` is called with it, once. Characters that the
-    stream's encoding has not are written as ``\\u2501``.
+    stream's encoding has not are written as ``\\u2501``. What a paused reader has not taken yet
+    waits in a ``Writer``, if the stream is one.
     """
 
     def __init__(
-        self, stream: TextIO | None, on_break: Callable[[Exception], None] | None = None
+        self,
+        stream: TextIO | Writer | None,
+        on_break: Callable[[Exception], None] | None = None,
     ) -> None:
         self.broken: Exception | None = None
         self._on_break = on_break
         self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
         with suppress(AttributeError, OSError, ValueError):
-            self._stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+            self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         if stream is None:
             self.broken = OSError("it was closed from the beginning")
 
@@ -58,6 +68,30 @@ class Output:
                 self._stream.flush()
             except (OSError, ValueError) as error:
                 self._break(error)
+
+    @property
+    def behind(self) -> bool:
+        """Whether its reader has paused, so that more lines would only wait."""
+        return self.broken is None and isinstance(self._stream, Writer) and self._stream.behind
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until all was taken, ``timeout`` seconds at most; return whether it was written."""
+        if self.broken is None and isinstance(self._stream, Writer):
+            self._stream.wait(timeout)
+            self.flush()
+        return self.broken is None and not self.behind
+
+    async def read(self) -> None:
+        """Wait until a paused reader has taken all of it; the event loop goes on."""
+        while not self.drain(0) and self.broken is None:  # noqa: ASYNC110, a thread writes
+            await asyncio.sleep(PATIENCE)
+
+    def abandon(self) -> None:
+        """Drop what a paused reader has not taken; it counts as broken from now on."""
+        if self.behind and isinstance(self._stream, Writer):
+            self._on_break = None
+            self._stream.abandon()
+            self.flush()
 
     def isatty(self) -> bool:
         with suppress(OSError, ValueError):
@@ -97,7 +131,27 @@ def protect() -> None:
         # A parent may leave a pipe in non-blocking mode, in which a slow reader is an error.
         with suppress(AttributeError, OSError, ValueError):
             os.set_blocking(stream.fileno(), True)
-    sys.stdout, sys.stderr = stdout(), stderr()
+    sys.stdout, sys.stderr = Output(_paused(sys.stdout), _report), Output(_paused(sys.stderr))
+
+
+def leave(patience: float | None = None) -> None:
+    """Wait until both standard streams are taken; drop what is not within ``patience`` seconds."""
+    until = None if patience is None else time.monotonic() + patience
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Output):
+            stream.drain(None if until is None else max(0.1, until - time.monotonic()))
+            stream.abandon()
+            if isinstance(stream._stream, Writer) and stream.broken is None:
+                # What is printed while Python ends finds no thread to write it.
+                stream._stream = stream._stream._stream
+
+
+def _paused(stream: TextIO | None) -> TextIO | Writer | None:
+    """Return a stream whose reader may pause; a file has none, and is written to directly."""
+    with suppress(AttributeError, OSError, ValueError):
+        if stream is not None and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return Writer(stream)
+    return stream
 
 
 def _report(error: Exception) -> None:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from symbl_aio import SymblError
-from symbl_aio.cli.endings import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of
-from symbl_aio.cli.output import stderr, stdout
+from symbl_aio.cli.endings import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
+from symbl_aio.cli.leftover import Untouched, Words
+from symbl_aio.cli.output import GRACE, leave, stderr, stdout
 from symbl_aio.cli.show import Lines, Show
 
 if TYPE_CHECKING:
@@ -20,34 +21,46 @@ if TYPE_CHECKING:
 _OF_DURABLE: Final = ("dbos", "psycopg", "sqlalchemy")
 
 
-def show_for(as_json: bool) -> Show:
+def show_for(as_json: bool, words: Words = Words()) -> Show:  # noqa: B008
     """Return what prints for machines, on stdout; or for a person, on stdout and stderr."""
     if as_json:
-        return Lines(stdout(), stderr())
+        return Lines(stdout(), stderr(), words)
     from rich.console import Console
 
     from symbl_aio.cli.screen import Screen
 
-    out, errors = stdout(), stderr()
-    return Screen(Console(file=out), Console(file=errors))  # type: ignore[arg-type]
+    out: Any = stdout()
+    errors: Any = stderr()
+    return Screen(Console(file=out), Console(file=errors), words=words)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
+def run(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    show: Show,
+    *,
+    untouched: Untouched | None = None,
+    service: bool = False,
+) -> NoReturn:
     """Run what returns an exit code, and leave with it. Foreseeable errors are one line.
 
     ``main`` itself is called before there is an event loop, so it may block. SIGTERM and
-    SIGHUP interrupt it, and cancel what it returns, as Ctrl-C does.
+    SIGHUP interrupt it, and cancel what it returns, as Ctrl-C does. ``untouched`` is what is
+    left if that happens before the work has begun. A paused reader of the output is waited for
+    without end, unless the command was told to stop, as a ``service`` always is.
     """
     try:
-        with suppress(ValueError):  # only the main thread may
-            for number in stop_signals():
-                signal.signal(number, signal.default_int_handler)
-        code = asyncio.run(_interruptible(main()))
+        try:
+            take_stop_signals()
+            code = asyncio.run(_interruptible(main()))
+        finally:
+            take_stop_signals()  # asyncio has put back what kills without a word
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = INTERRUPTED
+        if untouched:
+            show.interrupted(untouched.running, [], untouched.unsent)
     except (SymblError, OSError, UnicodeError) as error:
         # A UnicodeError is what Python raises for the name of a host that cannot be one.
-        show.error(_line(error))
+        show.error(describe(error))
         code = code_of(error) if isinstance(error, SymblError) else _code_of_the_system(error)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_DURABLE:
@@ -63,6 +76,11 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], show: Show) -> NoReturn:
         code = FAULT
     finally:
         show.close()
+    try:
+        leave(GRACE if service or code == INTERRUPTED else None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        leave(GRACE)
     raise SystemExit(code)
 
 
@@ -83,6 +101,13 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
 
 
+def take_stop_signals() -> None:
+    """Make SIGTERM and SIGHUP raise ``KeyboardInterrupt``, as Ctrl-C does."""
+    with suppress(ValueError):  # only the main thread may
+        for number in stop_signals():
+            signal.signal(number, signal.default_int_handler)
+
+
 async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
     task = asyncio.current_task()
     assert task is not None
@@ -94,14 +119,9 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
     loop = asyncio.get_running_loop()
     # Only the main thread may, and not on Windows.
     with suppress(ValueError, RuntimeError, NotImplementedError):
-        for number in stop_signals():
+        for number in (signal.SIGINT, *stop_signals()):
             loop.add_signal_handler(number, stop)
     return await work
-
-
-def _line(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return " ".join(text.split())
 
 
 def _code_of_the_system(error: OSError | UnicodeError) -> int:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
 from symbl_aio.cli.bars import Bars, bar
-from symbl_aio.cli.leftover import Running, summary
-from symbl_aio.cli.output import clean
+from symbl_aio.cli.leftover import Running, Words, summary
+from symbl_aio.cli.output import Output, clean
 
 if TYPE_CHECKING:
     from symbl_aio.durable import Item, OutboxStats
@@ -55,9 +55,17 @@ def size(count: int) -> str:
 class Screen:
     """Tells a person what happens. Without a terminal: the same lines, no bars, no colours."""
 
-    def __init__(self, console: Console, errors: Console, *, bars: bool = True) -> None:
+    def __init__(
+        self,
+        console: Console,
+        errors: Console,
+        *,
+        bars: bool = True,
+        words: Words = Words(),  # noqa: B008
+    ) -> None:
         self._console = console
         self._errors = errors
+        self._words = words
         self._bars = Bars(console, shown=bars and console.is_terminal)
         self._column = 0
         self._sizes: dict[str, int] = {}
@@ -81,7 +89,7 @@ class Screen:
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
         if not followed:
             self._bars.remove(source)
-            self._line(source, "wait for it", f"symbl-aio wait {shlex.quote(job.token)}")
+            self._line(source, "wait for it", shlex.join([*self._words.wait, job.token]))
 
     def status(self, source: str, event: JobEvent) -> None:
         self._bars.word(source, clean(event.raw_status))
@@ -98,7 +106,7 @@ class Screen:
         self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
     ) -> None:
         self.close()
-        for line in summary(running, unsure, unsent):
+        for line in summary(running, unsure, unsent, self._words):
             self._say(line)
 
     @property
@@ -131,6 +139,8 @@ class Screen:
     def item(self, item: Item) -> None:
         self._column = max(self._column, min(WIDEST_NAME, len(item.key)))
         known = [f"{item.number} of {item.conversation}"]
+        if item.source is not None:
+            known.append(item.source)
         if item.conversation_id is not None:
             known.append(f"conversation {item.conversation_id}")
         if item.job_id is not None:
@@ -150,6 +160,14 @@ class Screen:
     def error(self, message: str) -> None:
         self.close()
         self._say(f"symbl-aio: {message}")
+
+    def ended(self, message: str) -> None:
+        self.error(message)
+
+    async def read(self) -> None:
+        self.close()
+        if isinstance(out := self._console.file, Output):
+            await out.read()
 
     def close(self) -> None:
         self._bars.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from symbl_aio.cli.endings import code_of
-from symbl_aio.cli.leftover import Running, summary
+from symbl_aio.cli.leftover import Running, Words, summary
 from symbl_aio.cli.output import Output, clean
 
 if TYPE_CHECKING:  # an extra that only some commands need, and what takes long to import
@@ -42,18 +42,28 @@ class Show(Protocol):
     def stock(self, stats: OutboxStats) -> None: ...
     def migrated(self, database: str) -> None: ...
     def error(self, message: str) -> None: ...
+    def ended(self, message: str) -> None:
+        """Print why the command ends with an error, where each failure was printed before."""
+        ...
+
+    async def read(self) -> None:
+        """Wait until a paused reader has taken all that was printed."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Lines:
     """One JSON object a line, ASCII alone, flushed at once; progress of uploads is left out.
 
-    Once ``stream`` is broken, tokens that nothing else would keep go to ``errors``.
+    What a person has to know goes to ``errors`` as well: errors, and how to go on. So do, once
+    ``stream`` is broken, tokens that nothing else would keep.
     """
 
-    def __init__(self, stream: Output, errors: Output) -> None:
+    def __init__(self, stream: Output, errors: Output, words: Words = Words()) -> None:  # noqa: B008
         self._stream = stream
         self._errors = errors
+        self._words = words
 
     @property
     def written(self) -> bool:
@@ -74,7 +84,8 @@ class Lines:
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._write("accepted", source=source, **_ids(job))
         if not followed and not self.written:
-            _put(self._errors, clean(f"symbl-aio wait {shlex.quote(job.token)}    # {source}"))
+            command = shlex.join([*self._words.wait, job.token])
+            _put(self._errors, clean(f"{command}    # {source}"))
 
     def status(self, source: str, event: JobEvent) -> None:
         self._write(
@@ -108,9 +119,8 @@ class Lines:
             unsure=list(unsure),
             unsent=list(unsent),
         )
-        if not self.written:
-            for line in summary(running, unsure, unsent):
-                _put(self._errors, clean(line))
+        for line in summary(running, unsure, unsent, self._words):
+            _put(self._errors, clean(line))
 
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -138,8 +148,13 @@ class Lines:
 
     def error(self, message: str) -> None:
         self._write("error", message=message)
-        if not self.written:
-            _put(self._errors, clean(f"symbl-aio: {message}"))
+        self.ended(message)
+
+    def ended(self, message: str) -> None:
+        _put(self._errors, clean(f"symbl-aio: {message}"))
+
+    async def read(self) -> None:
+        await self._stream.read()
 
     def close(self) -> None:
         pass

@@ -36,6 +36,16 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
         yield [spooled if spooled and file == STDIN else links.get(file, file) for file in files]
 
 
+def labels(sources: Sequence[str]) -> list[str]:
+    """Name each source once: a file given twice is told apart."""
+    seen: dict[str, int] = {}
+    named = []
+    for source in sources:
+        seen[source] = seen.get(source, 0) + 1
+        named.append(source if seen[source] == 1 else f"{source} ({seen[source]})")
+    return named
+
+
 def is_link(file: str) -> bool:
     """Return whether it is an http(s) URL, and not the path of a file."""
     return file.lower().startswith(("http://", "https://"))

@@ -47,6 +47,7 @@ from symbl_aio import (
 from symbl_aio._core.faults import passes
 from symbl_aio._core.retries import Attempts
 from symbl_aio._core.wire import encode_submission
+from symbl_aio._naming import source_name
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, check_options, coerce
 from symbl_aio.models import JSON
@@ -104,6 +105,14 @@ def text_of(content: str) -> str | None:
     """Give all that an item says, if it is text."""
     media = json.loads(content)["media"]
     return " ".join(m["text"] for m in media["messages"]) if media["kind"] == "text" else None
+
+
+def source_of(content: str | None) -> str | None:
+    """Return how events name the file or link of an item, ``None`` for a text."""
+    media = json.loads(content)["media"] if content else {}
+    if "url" in media:
+        return source_name(AudioURL(media["url"], allow_platforms=True))
+    return source_name(media["path"]) if "path" in media else None
 
 
 def name_of(content: str) -> str | None:

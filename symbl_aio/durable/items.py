@@ -82,6 +82,8 @@ class _Item(Model):
     """When the server accepted it, Unix time in seconds."""
     ended_at: float | None
     """When it ended, Unix time in seconds."""
+    source: str | None
+    """Name of its file, or host and last part of its link; ``None`` for a text."""
 
 
 @frozen

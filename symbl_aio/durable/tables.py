@@ -24,6 +24,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._fields import is_text
 from symbl_aio.durable import sqlite
+from symbl_aio.durable.contents import source_of
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
 T = TypeVar("T")
@@ -289,6 +290,7 @@ class Database:
                 queued_at=found["queued_at"],
                 accepted_at=found["accepted_at"],
                 ended_at=found["ended_at"],
+                source=source_of(found["content"]),
             )
         return UncompletedItem(
             key=found["key"],
@@ -302,6 +304,7 @@ class Database:
             queued_at=found["queued_at"],
             accepted_at=found["accepted_at"],
             ended_at=found["ended_at"],
+            source=source_of(found["content"]),
         )
 
 

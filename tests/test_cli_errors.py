@@ -1,0 +1,102 @@
+"""Every command of the parser with every known error: two lines at most, and an exit code."""
+
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from symbl_aio.cli.commands import cli
+from tests.shell import CREDENTIALS, Shell
+
+UNRESOLVED = {"SYMBL_BASE_URL": "https://does-not-exist.invalid", **CREDENTIALS}
+NO_DATABASE = {"SYMBL_AIO_DATABASE": "sqlite:////proc/version/outbox.db", **CREDENTIALS}
+NONSENSE = {"SYMBL_AIO_DATABASE": "nonsense", **CREDENTIALS}
+FILE = "{file}"
+
+# Of each command: its arguments, the environment and the exit code; what is no error is left out.
+WRONG = {
+    "submit": [
+        ([FILE], UNRESOLVED, 3),
+        (["/no/such/file.wav"], UNRESOLVED, 2),
+        (["/proc/self/mem"], UNRESOLVED, 2),
+        ([FILE], {"SYMBL_APP_ID": "app"}, 2),
+        ([FILE, "--base-url", "nonsense"], CREDENTIALS, 2),
+        (["--from", "/no/such/file"], CREDENTIALS, 2),
+    ],
+    "append": [
+        (["123", FILE], UNRESOLVED, 3),
+        (["a/b", FILE], UNRESOLVED, 2),
+        (["123", "--from", "/proc/version"], CREDENTIALS, 2),
+    ],
+    "wait": [
+        (["123"], UNRESOLVED, 3),
+        (["--from", "/no/such/file"], CREDENTIALS, 2),
+        (['{"v":9}'], CREDENTIALS, 2),
+    ],
+    "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
+    "worker": [([], NO_DATABASE, 2), ([], NONSENSE, 2), (["--base-url", "x"], NO_DATABASE, 2)],
+    "jobs": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "retry": [(["key"], NO_DATABASE, 2), (["key"], NONSENSE, 2)],
+    "discard": [(["key"], NO_DATABASE, 2), (["key"], NONSENSE, 2)],
+    "resolve": [
+        (["key", "--accepted"], NO_DATABASE, 2),
+        (["key", "--not-accepted"], NONSENSE, 2),
+    ],
+    "db migrate": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "demo": [(["--asr", "off", "/no/such/file.mp4"], {}, 2)],
+    "serve": [
+        (["--host", "nope.invalid"], {}, 2),
+        (["--port", "0", "--directory", "/proc"], {}, 2),
+    ],
+}  # fmt: skip
+
+
+def words_of(group: click.Group, *before: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from words_of(command, *before, name)
+        else:
+            yield " ".join((*before, name))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "x.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\0" * 1600)
+    return path
+
+
+def test_no_command_is_missed():
+    assert sorted(words_of(cli)) == sorted(WRONG)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["", "json"])
+@pytest.mark.parametrize("words", WRONG)
+async def test_a_known_error_is_two_lines_on_stderr_at_most(words, form, recording):
+    if words == "demo" and form:
+        return  # it is for people alone
+    found = []
+    for arguments, environment, code in WRONG[words]:
+        given = [argument.replace(FILE, str(recording)) for argument in arguments]
+        shell, command = Shell(**environment), (*words.split(), *form, *given)
+        if words in ("worker", "serve"):  # they take signals, which only a process can
+            ended = await shell.end(await shell.start(*command))
+        else:
+            ended = await shell.run(*command)
+        lines = ended.err.splitlines()
+        good = (
+            ended.code == code
+            and 1 <= len(lines) <= 2
+            and lines[0].startswith("symbl-aio: ")
+            and "Traceback" not in ended.err + ended.out
+            and "nknown error" not in ended.err
+        )
+        if not good:
+            found.append((arguments, code, ended))
+    assert not found
