@@ -16,7 +16,7 @@ NONSENSE = {"SYMBL_AIO_DATABASE": "nonsense", **CREDENTIALS}
 FILE = "{file}"
 
 # Of each command: its arguments, the environment and the exit code; what is no error is left out.
-WRONG = {
+WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
     "submit": [
         ([FILE], UNRESOLVED, 3),
         (["/no/such/file.wav"], UNRESOLVED, 2),
@@ -36,7 +36,7 @@ WRONG = {
         (['{"v":9}'], CREDENTIALS, 2),
     ],
     "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
-    "worker": [([], NO_DATABASE, 2), ([], NONSENSE, 2), (["--base-url", "x"], NO_DATABASE, 2)],
+    "worker": [([], NO_DATABASE, 3), ([], NONSENSE, 2), (["--base-url", "x"], NO_DATABASE, 2)],
     "jobs": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
     "retry": [(["key"], NO_DATABASE, 2), (["key"], NONSENSE, 2)],
     "discard": [(["key"], NO_DATABASE, 2), (["key"], NONSENSE, 2)],
@@ -44,7 +44,7 @@ WRONG = {
         (["key", "--accepted"], NO_DATABASE, 2),
         (["key", "--not-accepted"], NONSENSE, 2),
     ],
-    "db migrate": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "db migrate": [([], NO_DATABASE, 3), ([], NONSENSE, 2)],
     "demo": [(["--asr", "off", "/no/such/file.mp4"], {}, 2)],
     "serve": [
         (["--host", "nope.invalid"], {}, 2),

@@ -47,7 +47,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 SHARED = {
     "cli": ("_fields",),
     "contrib": ("_core.faults", "_fields", "_threads", "_waiting", "models"),
-    "durable": ("_core", "_fields", "_threads", "_waiting", "media", "models"),
+    "durable": ("_core", "_fields", "_naming", "_threads", "_waiting", "media", "models"),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 

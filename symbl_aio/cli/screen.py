@@ -166,7 +166,8 @@ class Screen:
 
     async def read(self) -> None:
         self.close()
-        if isinstance(out := self._console.file, Output):
+        out: object = self._console.file
+        if isinstance(out, Output):
             await out.read()
 
     def close(self) -> None:

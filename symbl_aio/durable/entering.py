@@ -43,7 +43,7 @@ class Entering:
             if known is not None:
                 # Both may have come between the two questions.
                 held = held or self._hold(connection, conversation or key)
-                _check_same(known, conversation, held and held.name, content)
+                _check_same(known, conversation, None if held is None else held.name, content)
                 return self._database.as_item(known)
             if conversation is None and held is not None:
                 raise ConfigurationError(
