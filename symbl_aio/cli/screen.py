@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -166,7 +166,7 @@ class Screen:
 
     async def read(self) -> None:
         self.close()
-        out: object = self._console.file
+        out = cast("object", self._console.file)
         if isinstance(out, Output):
             await out.read()
 

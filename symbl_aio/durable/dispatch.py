@@ -14,16 +14,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import ceil
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from symbl_aio.durable.items import Turn
 from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.tables import Database
-
-Row: TypeAlias = sa.Row[Any]
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _NAME: Final = "symbl"
@@ -100,7 +98,7 @@ class Dispatcher:
                 sa.update(table).where(table.c.name == _NAME).values(cap=cap)
             )
             if not changed.rowcount:
-                with suppress(sa.exc.IntegrityError), connection.begin_nested():
+                with suppress(IntegrityError), connection.begin_nested():
                     connection.execute(sa.insert(table).values(name=_NAME, cap=cap))
 
     def fill(self, taken: int = 0) -> list[Turn]:
@@ -119,7 +117,7 @@ class Dispatcher:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
             # What was sent or accepted comes first, and beyond the cap: its job runs already.
-            chosen: list[Row] = []
+            chosen: list[Turn] = []
             if seen.unmarked or seen.under_way:
                 chosen += self._give_slots(connection, self._is_under_way())
             used: int = connection.execute(self._used()).scalar_one()
@@ -136,9 +134,9 @@ class Dispatcher:
                 ids = connection.execute(first).scalars().all()
                 if ids:
                     chosen += self._give_slots(connection, table.c.id.in_(ids))
-        return [Turn(row.key, row.attempt) for row in chosen]
+        return chosen
 
-    def _give_slots(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Row]:
+    def _give_slots(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Turn]:
         table = self._database.items
         given = connection.execute(
             sa.update(table)
@@ -146,7 +144,8 @@ class Dispatcher:
             .values(slot_at=self._database.now)
             .returning(table.c.id, table.c.key, table.c.attempt, table.c.priority)
         ).all()
-        return sorted(given, key=lambda row: (-row.priority, row.id))
+        ordered = sorted(given, key=lambda row: (-row.priority, row.id))
+        return [Turn(row.key, row.attempt) for row in ordered]
 
     def _look(self) -> _Seen:
         """Look whether a slot can be given. One statement that locks nothing: most end here."""
