@@ -12,18 +12,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from symbl_aio.durable.slots import mark_heads
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable.tables import QUEUE_NAME, Database
 
 Row: TypeAlias = sa.Row[Any]
 
 _LOG = logging.getLogger("symbl_aio.durable")
-_NAME: Final = "symbl"
-"""Of the one queue that a schema has."""
 
 
 class Dispatcher:
@@ -67,11 +65,11 @@ class Dispatcher:
         table = self._database.queue
         with self._database.begin() as connection:
             changed = connection.execute(
-                sa.update(table).where(table.c.name == _NAME).values(cap=cap)
+                sa.update(table).where(table.c.name == QUEUE_NAME).values(cap=cap)
             )
             if not changed.rowcount:
                 with suppress(sa.exc.IntegrityError), connection.begin_nested():
-                    connection.execute(sa.insert(table).values(name=_NAME, cap=cap))
+                    connection.execute(sa.insert(table).values(name=QUEUE_NAME, cap=cap))
 
     def fill(self) -> int:
         """Fill all free slots in one transaction; return how many items got one. Blocks."""
@@ -81,7 +79,7 @@ class Dispatcher:
         table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
             cap: int = connection.execute(
-                sa.select(queue.c.cap).where(queue.c.name == _NAME).with_for_update()
+                sa.select(queue.c.cap).where(queue.c.name == QUEUE_NAME).with_for_update()
             ).scalar_one()
             if unmarked:
                 marked = mark_heads(self._database, connection)
@@ -122,7 +120,7 @@ class Dispatcher:
         One statement that locks nothing: most looks end here.
         """
         table, queue = self._database.items, self._database.queue
-        cap = sa.select(queue.c.cap).where(queue.c.name == _NAME).scalar_subquery()
+        cap = sa.select(queue.c.cap).where(queue.c.name == QUEUE_NAME).scalar_subquery()
         waits = sa.exists().where(self._waits())
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))

@@ -92,7 +92,11 @@ class Liveness:
                 connection.execute(
                     sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
                 )
-            connection.execute(sa.insert(table).values(id=self._worker, beat=self._database.now))
+            connection.execute(
+                sa.insert(table).values(
+                    id=self._worker, beat=self._database.now, time_to_live=self._time_to_live
+                )
+            )
 
     async def end(self) -> None:
         """Let the others go on at once, now that nothing happens here any more."""

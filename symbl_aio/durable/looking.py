@@ -1,12 +1,10 @@
-"""Find items, and count them."""
+"""Find items."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from attrs import frozen
 
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
@@ -16,18 +14,6 @@ Row: TypeAlias = sa.Row[Any]
 
 PAGE: Final = 500
 """Items that are read at once."""
-
-
-@frozen
-class OutboxStats:
-    """What is in a database now."""
-
-    counts: Mapping[ItemState, int]
-    """Number of items by state; states without items are left out."""
-    oldest: float | None
-    """Age in seconds of the oldest queued item; ``None`` without one."""
-    workers: int
-    """Workers that have started, and were neither closed nor taken for dead."""
 
 
 class Looking:
@@ -60,24 +46,6 @@ class Looking:
             query = query.where(table.c.conversation.in_(names))
         with self._database.read() as connection:
             return list(connection.execute(query))
-
-    def stats(self) -> OutboxStats:
-        """Count what is there."""
-        table, workers = self._database.items, self._database.workers
-        with self._database.read() as connection:
-            counts = connection.execute(
-                sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-            )
-            found = {ItemState(state): count for state, count in counts}
-            oldest = connection.execute(
-                sa.select(self._database.now - sa.func.min(table.c.queued_at)).where(
-                    table.c.state == ItemState.QUEUED.value
-                )
-            ).scalar()
-            there = connection.execute(
-                sa.select(sa.func.count()).select_from(workers).where(workers.c.beat > 0.0)
-            )
-            return OutboxStats(found, oldest, there.scalar_one())
 
 
 def there(row: Row | None, key: str) -> Row:

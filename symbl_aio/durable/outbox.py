@@ -29,7 +29,8 @@ from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
+from symbl_aio.durable.looking import PAGE, Looking
+from symbl_aio.durable.stats import OutboxStats, stats
 from symbl_aio.durable.tables import SCHEMA, Database
 from symbl_aio.media import MediaLike
 
@@ -282,8 +283,12 @@ class Outbox:
             last = rows[-1].id
 
     async def stats(self) -> OutboxStats:
-        """Count what is there."""
-        return await self._call(self._looking.stats)
+        """Count what is there, by indexes: two statements.
+
+        The counts by state read an index of all items (10 ms for 100,000): of a database of
+        millions ask every few seconds, not more often.
+        """
+        return await self._call(partial(stats, self._database))
 
     # Hearing
 

@@ -102,7 +102,23 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
     mark_heads(database, connection)
 
 
-_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
+def _add_operations(database: Database, connection: sa.Connection) -> None:
+    """Version 3: what operators ask for, and a queue that can be paused."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    false = "0" if database.is_sqlite else "false"
+    for statement in (
+        f"alter table {prefix}symbl_queue add column paused boolean not null default {false}",
+        f"alter table {prefix}symbl_worker add column time_to_live double precision",
+        f"create index symbl_item_ended on {prefix}symbl_item (ended_at) "
+        "where ended_at is not null",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
+    _add_slots,
+    _add_operations,
+)
 """The first leads from version 1 to 2, and so on."""
 
 VERSION: Final = len(_MIGRATIONS) + 1

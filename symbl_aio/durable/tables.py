@@ -28,6 +28,8 @@ from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedI
 T = TypeVar("T")
 
 SCHEMA: Final = "symbl_aio"
+QUEUE_NAME: Final = "symbl"
+"""Of the row in ``symbl_queue``."""
 _SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 IDLE_TRANSACTION: Final = 5.0
 """Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
@@ -47,6 +49,7 @@ _PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "{ready} and slot_at is null and (job_id is not null or sent_by is not null)",
     ),
     "symbl_item_slot": (("slot_at",), "slot_at is not null"),
+    "symbl_item_ended": (("ended_at",), "ended_at is not null"),
     "symbl_item_unmarked": (("ready", "state"), f"ready is null and {_UNFINISHED}"),
 }
 
@@ -143,6 +146,7 @@ class Database:
             meta,
             sa.Column("name", sa.Text, primary_key=True),
             sa.Column("cap", sa.Integer, nullable=False),
+            sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         )
         self.versions = sa.Table(
             "symbl_schema", meta, sa.Column("version", sa.Integer, primary_key=True)
@@ -152,6 +156,7 @@ class Database:
             meta,
             sa.Column("id", sa.Text, primary_key=True),
             sa.Column("beat", sa.Double, nullable=False),
+            sa.Column("time_to_live", sa.Double),
         )
         self.meta = meta
 

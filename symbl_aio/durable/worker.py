@@ -30,6 +30,7 @@ from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
+from symbl_aio.durable.stats import OutboxStats, stats
 from symbl_aio.durable.tables import SCHEMA, Database
 
 T = TypeVar("T")
@@ -179,6 +180,20 @@ class Worker:
         if self._liveness is None:
             raise ConfigurationError("the worker was not started")
         await self._inside(self._liveness.declared_dead.wait())
+
+    async def stats(self) -> OutboxStats:
+        """Count what is in the database, over this worker's own connections.
+
+        Raises ``ConfigurationError`` before ``start`` and after ``aclose``, and
+        ``OutboxUnavailableError`` when the database cannot be used.
+        """
+        self._check_running()
+        with self._database.telling():
+            return await self._inside(self._database.call(partial(stats, self._database)))
+
+    def _check_running(self) -> None:
+        if self._liveness is None or self._stopping is not None:
+            raise ConfigurationError("the worker does not run; start it before")
 
     async def _end(self, timeout: float) -> None:
         assert self._thread is not None

@@ -1,0 +1,176 @@
+"""Statistics of an outbox: what waits, what holds a slot, who works; and their OpenMetrics text.
+
+Two statements. All but the counts by state read a handful of rows by partial indexes, however
+long the backlog is; the counts read one index of all items, without their contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.tables import QUEUE_NAME, Database
+
+_TIME_TO_LIVE: Final = 15.0
+"""Of a worker of an older release, which did not record its own."""
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+
+
+@frozen(kw_only=True)
+class OutboxStats:
+    """What is in a database now."""
+
+    counts: Mapping[ItemState, int]
+    """Number of items by state; states without items are left out."""
+    waiting: int = 0
+    """Number of queued items that hold no slot yet."""
+    oldest: float | None = None
+    """Age in seconds of the oldest item that waits; ``None`` without one."""
+    oldest_key: str | None = None
+    """Key of the oldest item that waits; ``None`` without one."""
+    in_doubt: int = 0
+    """Number of items that were sent whole and of which evidence is being looked for."""
+    ended_in_minute: int = 0
+    """Number of items that ended, in whatever way, within the last 60 seconds."""
+    ended_in_hour: int = 0
+    """Number of items that ended, in whatever way, within the last 3,600 seconds."""
+    workers: int = 0
+    """Number of workers whose heartbeat is younger than their time to live."""
+    dead: int = 0
+    """Number of workers that are silent for longer, or whose work is being taken over."""
+    cap: int | None = None
+    """Number of slots of the account, as the worker that started last has it; ``None`` before."""
+    cap_used: int = 0
+    """Number of slots that items hold."""
+    paused: bool = False
+    """Whether nothing new gets a slot (``Outbox.pause``)."""
+
+    @property
+    def per_second(self) -> float:
+        """Return how many items ended in a second, on average over the last minute."""
+        return self.ended_in_minute / _MINUTE
+
+    def as_openmetrics(self, **labels: str) -> str:
+        """Return it as OpenMetrics text, which ends with ``# EOF``.
+
+        ``labels`` are added to each sample; any text is escaped. No sample holds a key, a
+        name or anything else of an item. What is not known (``cap``) is left out.
+        """
+        return render([*self._families(labels), "# EOF"])
+
+    def _families(self, labels: Mapping[str, str]) -> Iterable[str]:
+        yield from family(
+            "symbl_outbox_items",
+            "Items in the database, by state.",
+            [({**labels, "state": state.value}, self.counts.get(state, 0)) for state in ItemState],
+        )
+        for name, help, value in (
+            ("waiting", "Queued items that hold no slot yet.", self.waiting),
+            ("oldest_waiting_seconds", "Age of the oldest of them.", self.oldest or 0),
+            ("in_doubt", "Items sent whole whose acceptance is looked for.", self.in_doubt),
+            ("slots", "Jobs that the account may have at once.", self.cap),
+            ("slots_used", "Slots that items hold.", self.cap_used),
+            ("paused", "1 while nothing new gets a slot.", int(self.paused)),
+        ):
+            if value is not None:
+                yield from family(f"symbl_outbox_{name}", help, [(labels, value)])
+        yield from family(
+            "symbl_outbox_ended",
+            "Items that ended within the last seconds.",
+            [
+                ({**labels, "within": f"{_MINUTE}s"}, self.ended_in_minute),
+                ({**labels, "within": f"{_HOUR}s"}, self.ended_in_hour),
+            ],
+        )
+        yield from family(
+            "symbl_outbox_workers",
+            "Workers by the age of their heartbeat.",
+            [
+                ({**labels, "condition": "alive"}, self.workers),
+                ({**labels, "condition": "dead"}, self.dead),
+            ],
+        )
+
+
+def family(
+    name: str, help: str, samples: Iterable[tuple[Mapping[str, str], float]]
+) -> Iterable[str]:
+    """Yield the lines of one gauge."""
+    yield f"# TYPE {name} gauge"
+    if name.endswith("_seconds"):
+        yield f"# UNIT {name} seconds"
+    yield f"# HELP {name} {help}"
+    for labels, value in samples:
+        given = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
+        yield f"{name}{{{given}}} {value}"
+
+
+def render(lines: Iterable[str]) -> str:
+    """Return lines as one text, the last of them ended, too."""
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def numbers(database: Database) -> sa.Select[Any]:
+    """Return the statement for all but the counts by state: few rows, by partial indexes."""
+    table, workers, queue = database.items, database.workers, database.queue
+    # As a subquery the clock is read once, and an index serves for what is compared with it.
+    now = sa.select(database.now).scalar_subquery()
+    slots = sa.select(sa.func.count()).select_from(table).where(table.c.slot_at.is_not(None))
+    in_doubt = slots.where(table.c.in_doubt, table.c.state == ItemState.QUEUED.value)
+    oldest = (
+        sa.select(table)
+        .where(table.c.state == ItemState.QUEUED.value, table.c.slot_at.is_(None))
+        .order_by(table.c.queued_at)
+        .limit(1)
+    )
+    ttl = sa.func.coalesce(workers.c.time_to_live, _TIME_TO_LIVE)
+    is_alive = workers.c.beat > now - ttl
+
+    def count(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+        return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
+
+    def of_queue(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+        return sa.select(column).where(queue.c.name == QUEUE_NAME).scalar_subquery()
+
+    return sa.select(
+        slots.scalar_subquery().label("cap_used"),
+        in_doubt.scalar_subquery().label("in_doubt"),
+        slots.where(table.c.state == ItemState.QUEUED.value).scalar_subquery().label("begun"),
+        oldest.with_only_columns(table.c.key).scalar_subquery().label("oldest_key"),
+        (now - oldest.with_only_columns(table.c.queued_at).scalar_subquery()).label("oldest"),
+        count(table, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
+        count(table, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
+        count(workers, workers.c.beat != 0.0, is_alive).label("workers"),
+        count(workers, workers.c.beat != 0.0, ~is_alive).label("dead"),
+        of_queue(queue.c.cap).label("cap"),
+        of_queue(queue.c.paused).label("paused"),
+    )
+
+
+def stats(database: Database) -> OutboxStats:
+    """Count what is there. Blocks."""
+    table = database.items
+    with database.read() as connection:
+        by_state = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+        counts = {ItemState(state): count for state, count in connection.execute(by_state)}
+        found = dict(connection.execute(numbers(database)).one()._mapping)
+    begun = found.pop("begun")
+    return OutboxStats(
+        **{
+            **found,
+            "counts": counts,
+            # Of two statements, between which something may have moved.
+            "waiting": max(0, counts.get(ItemState.QUEUED, 0) - begun),
+            "cap": found["cap"] or None,
+            "paused": bool(found["paused"]),
+        }
+    )
