@@ -7,13 +7,13 @@ not before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 
 from symbl_aio.cli.running import run, show_for
 
-AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
+Command: TypeAlias = Callable[..., Any]
 
 # What ``durable`` has by default, told without importing it; a test compares the two.
 SCHEMA: Final = "symbl_aio"
@@ -31,7 +31,12 @@ database = click.option(
     help="sqlite:///outbox.db, or postgresql://user@host/name.",
 )
 schema = click.option(
-    "--schema", default=SCHEMA, show_default=True, help="Of the tables, in PostgreSQL."
+    "--schema",
+    envvar="SYMBL_AIO_SCHEMA",
+    show_envvar=True,
+    default=SCHEMA,
+    show_default=True,
+    help="Of the tables, in PostgreSQL.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
 
@@ -50,37 +55,61 @@ def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
     return database(schema(as_json(command)))
 
 
+def setting(name: str, help: str, **given: Any) -> Callable[[Command], Command]:
+    """Return the option of one setting of ``Worker``, which a variable may hold, too."""
+    return click.option(
+        f"--{name}",
+        envvar=f"SYMBL_AIO_{name.replace('-', '_').upper()}",
+        show_envvar=True,
+        show_default=given.get("default") is not None,
+        help=help,
+        **given,
+    )
+
+
+SECONDS: Final[dict[str, Any]] = {
+    "type": click.FloatRange(min=0, min_open=True),
+    "metavar": "SECONDS",
+}
+
+
 @click.command()
 @of_outbox
-@click.option(
-    "--concurrency",
+@setting(
+    "concurrency",
+    "Unfinished jobs at a time, of all workers together; the same for all.",
     default=50,
-    show_default=True,
     type=click.IntRange(1),
-    help="Unfinished jobs at a time, of all workers together; the same for all.",
 )
-@click.option(
-    "--after-doubt",
+@setting(
+    "after-doubt",
+    "Leave an item of unknown outcome to a person, or send it again.",
     default="at_most_once",
-    show_default=True,
     type=click.Choice(["at_most_once", "at_least_once"]),
-    help="Leave an item of unknown outcome to a person, or send it again.",
 )
-@click.option(
-    "--doubt-for",
-    default=120.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long evidence is looked for before that.",
-)
-@click.option(
-    "--time-to-live",
+@setting("doubt-for", "How long evidence is looked for before that.", default=120.0, **SECONDS)
+@setting(
+    "time-to-live",
+    "A worker silent for so long is taken for dead; the same for all.",
     default=15.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="A worker silent for so long is taken for dead; the same for all.",
+    **SECONDS,
+)
+@setting("heartbeat", "Between two signs of life; a third of that time.", default=None, **SECONDS)
+@setting("keep", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS)
+@setting("look-every", "Between two looks for work when idle.", default=0.1, **SECONDS)
+@click.option(
+    "--health",
+    envvar="SYMBL_AIO_HEALTH",
+    show_envvar=True,
+    metavar="[HOST:]PORT",
+    help="Serve /healthz and /readyz there; on loopback without HOST.",
+)
+@click.option(
+    "--prometheus",
+    envvar="SYMBL_AIO_PROMETHEUS",
+    show_envvar=True,
+    metavar="FILE|[HOST:]PORT",
+    help="Serve /metrics there, or write them to a file for a collector.",
 )
 @click.option(
     "--webhook-base-url",
@@ -95,13 +124,12 @@ def worker(
     database: str,
     schema: str,
     as_json: bool,
-    concurrency: int,
-    after_doubt: AfterDoubt,
-    doubt_for: float,
-    time_to_live: float,
+    health: str | None,
+    prometheus: str | None,
     webhook_base_url: str | None,
     base_url: str | None,
     allow_http: bool,
+    **settings: Any,
 ) -> None:
     """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
 
@@ -117,13 +145,12 @@ def worker(
             database,
             show,
             schema=schema,
-            concurrency=concurrency,
-            after_doubt=after_doubt,
-            doubt_for=doubt_for,
-            time_to_live=time_to_live,
+            health=health,
+            prometheus=prometheus,
             webhook_base_url=webhook_base_url,
             base_url=base_url,
             allow_http=allow_http,
+            **settings,
         )
 
     run(main, show)

@@ -45,6 +45,12 @@ class Durable:
     """Seconds for which proof of acceptance is looked for."""
     time_to_live: float = 15.0
     """Seconds after which a silent worker is taken for dead."""
+    heartbeat: float | None = None
+    """Seconds between two signs of life; ``None``: a third of ``time_to_live``."""
+    keep: float = 7 * 86400.0
+    """Seconds for which ended items, and their keys, are remembered."""
+    look_every: float = 0.1
+    """Seconds between two looks for work."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
@@ -71,8 +77,10 @@ class Durable:
                 concurrency=self.concurrency,
                 after_doubt=self.after_doubt,
                 doubt_for=self.doubt_for,
-                heartbeat=self.time_to_live / 4,
                 time_to_live=self.time_to_live,
+                heartbeat=self.heartbeat,
+                keep=self.keep,
+                look_every=self.look_every,
             )
 
         first = worker() if self.worker else None

@@ -70,6 +70,11 @@ class Liveness:
         """Return whether this worker may send: it does not leave, and its heartbeat is fresh."""
         return self.is_fresh() and not self._leaving
 
+    def is_ready(self) -> bool:
+        """Return whether this worker stays, and nobody may take it for dead yet."""
+        is_known = not (self._leaving or self.declared_dead.is_set())
+        return is_known and monotonic() - self._last_beat <= self._time_to_live
+
     async def wait_until_fit(self) -> None:
         """Wait while this worker must not send: it leaves, or could not say that it lives."""
         while not self.is_fit():

@@ -55,64 +55,69 @@ class OutboxStats:
         """Return how many items ended in a second, on average over the last minute."""
         return self.ended_in_minute / _MINUTE
 
-    def as_openmetrics(self, **labels: str) -> str:
-        """Return it as OpenMetrics text, which ends with ``# EOF``.
 
-        ``labels`` are added to each sample; any text is escaped. No sample holds a key, a
-        name or anything else of an item. What is not known (``cap``) is left out.
-        """
-        return render([*self._families(labels), "# EOF"])
+def openmetrics(stats: OutboxStats | None, *, ready: bool | None = None, **labels: str) -> str:
+    """Return statistics as OpenMetrics text, which ends with ``# EOF``.
 
-    def _families(self, labels: Mapping[str, str]) -> Iterable[str]:
-        yield from family(
-            "symbl_outbox_items",
-            "Items in the database, by state.",
-            [({**labels, "state": state.value}, self.counts.get(state, 0)) for state in ItemState],
-        )
-        for name, help, value in (
-            ("waiting", "Queued items that hold no slot yet.", self.waiting),
-            ("oldest_waiting_seconds", "Age of the oldest of them.", self.oldest or 0),
-            ("in_doubt", "Items sent whole whose acceptance is looked for.", self.in_doubt),
-            ("slots", "Jobs that the account may have at once.", self.cap),
-            ("slots_used", "Slots that items hold.", self.cap_used),
-            ("paused", "1 while nothing new gets a slot.", int(self.paused)),
-        ):
-            if value is not None:
-                yield from family(f"symbl_outbox_{name}", help, [(labels, value)])
-        yield from family(
-            "symbl_outbox_ended",
-            "Items that ended within the last seconds.",
-            [
-                ({**labels, "within": f"{_MINUTE}s"}, self.ended_in_minute),
-                ({**labels, "within": f"{_HOUR}s"}, self.ended_in_hour),
-            ],
-        )
-        yield from family(
-            "symbl_outbox_workers",
-            "Workers by the age of their heartbeat.",
-            [
-                ({**labels, "condition": "alive"}, self.workers),
-                ({**labels, "condition": "dead"}, self.dead),
-            ],
-        )
+    ``None`` is a database that does not answer: ``symbl_outbox_up`` is 0, and the other
+    numbers are left out, as are those that are not known (``cap``). ``ready``: of a worker,
+    ``Worker.is_ready``. ``labels`` are added to each sample, and may hold any text. No
+    sample holds a key, a name or anything else of an item.
+    """
+    lines = [*_gauge("symbl_outbox_up", "1 while the database answers.", stats is not None, labels)]
+    if ready is not None:
+        help = "1 while the worker's heartbeat is younger than its time to live."
+        lines += _gauge("symbl_worker_ready", help, ready, labels)
+    if stats is not None:
+        lines += _families(stats, labels)
+    return "\n".join([*lines, "# EOF\n"])
 
 
-def family(
+def _families(stats: OutboxStats, labels: Mapping[str, str]) -> Iterable[str]:
+    counts = [({**labels, "state": state.value}, stats.counts.get(state, 0)) for state in ItemState]
+    yield from _family("symbl_outbox_items", "Items in the database, by state.", counts)
+    for name, help, value in (
+        ("waiting", "Queued items that hold no slot yet.", stats.waiting),
+        ("oldest_waiting_seconds", "Age of the oldest of them.", stats.oldest or 0),
+        ("in_doubt", "Items sent whole whose acceptance is looked for.", stats.in_doubt),
+        ("slots", "Jobs that the account may have at once.", stats.cap),
+        ("slots_used", "Slots that items hold.", stats.cap_used),
+        ("paused", "1 while nothing new gets a slot.", stats.paused),
+    ):
+        if value is not None:
+            yield from _gauge(f"symbl_outbox_{name}", help, value, labels)
+    yield from _family(
+        "symbl_outbox_ended",
+        "Items that ended within the last seconds.",
+        [
+            ({**labels, "within": f"{_MINUTE}s"}, stats.ended_in_minute),
+            ({**labels, "within": f"{_HOUR}s"}, stats.ended_in_hour),
+        ],
+    )
+    yield from _family(
+        "symbl_outbox_workers",
+        "Workers by the age of their heartbeat.",
+        [
+            ({**labels, "condition": "alive"}, stats.workers),
+            ({**labels, "condition": "dead"}, stats.dead),
+        ],
+    )
+
+
+def _gauge(name: str, help: str, value: float, labels: Mapping[str, str]) -> Iterable[str]:
+    return _family(name, help, [(labels, value)])
+
+
+def _family(
     name: str, help: str, samples: Iterable[tuple[Mapping[str, str], float]]
 ) -> Iterable[str]:
-    """Yield the lines of one gauge."""
     yield f"# TYPE {name} gauge"
     if name.endswith("_seconds"):
         yield f"# UNIT {name} seconds"
     yield f"# HELP {name} {help}"
     for labels, value in samples:
         given = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
-        yield f"{name}{{{given}}} {value}"
-
-
-def render(lines: Iterable[str]) -> str:
-    """Return lines as one text, the last of them ended, too."""
-    return "\n".join(lines) + "\n"
+        yield f"{name}{{{given}}} {+value}"  # a truth is 0 or 1
 
 
 def _escape(text: str) -> str:

@@ -56,7 +56,8 @@ class Worker:
     which ``doubt_for`` seconds later no evidence tells whether it was accepted:
     ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
     ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
-    it lives is taken for dead, and others take over what it had. ``keep``: seconds for
+    it lives is taken for dead, and others take over what it had; it says so each third of
+    that time, if ``heartbeat`` is not given. ``keep``: seconds for
     which ended items are remembered, and their keys are not used anew. ``look_every``:
     seconds between two looks for work, which is nearly all that an idle worker costs.
 
@@ -76,14 +77,16 @@ class Worker:
         concurrency: int = 50,
         after_doubt: AfterDoubt = "at_most_once",
         doubt_for: float = 120.0,
-        heartbeat: float = 5.0,
+        heartbeat: float | None = None,
         time_to_live: float = 15.0,
         keep: float = 7 * 86400.0,
         look_every: float = 0.1,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
-        if time_to_live < 3 * heartbeat:
+        if heartbeat is None:
+            heartbeat = time_to_live / 3
+        elif time_to_live < 3 * heartbeat:
             raise ConfigurationError(
                 f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
             )
@@ -180,6 +183,11 @@ class Worker:
         if self._liveness is None:
             raise ConfigurationError("the worker was not started")
         await self._inside(self._liveness.declared_dead.wait())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it works, and its heartbeat is younger than the time to live. For any thread."""
+        return self._liveness is not None and self._liveness.is_ready()
 
     async def stats(self) -> OutboxStats:
         """Count what is in the database, over this worker's own connections.

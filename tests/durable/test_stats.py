@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Text
-from symbl_aio.durable import ItemState, Outbox, OutboxStats
+from symbl_aio.durable import ItemState, Outbox, OutboxStats, openmetrics
 from symbl_aio.durable.records import Records, Turn
 from symbl_aio.durable.stats import numbers
 from symbl_aio.durable.tables import Database
@@ -158,7 +158,7 @@ def test_all_of_it_is_told_as_open_metrics() -> None:
         paused=True,
     )
 
-    found = parse(stats.as_openmetrics(schema="symbl_aio"))
+    found = parse(openmetrics(stats, schema="symbl_aio"))
 
     of = {"schema": "symbl_aio"}
     assert {family.kind for family in found.values()} == {"gauge"}
@@ -184,7 +184,7 @@ def test_all_of_it_is_told_as_open_metrics() -> None:
 def test_what_is_not_known_is_left_out_and_labels_are_escaped() -> None:
     label = 'a "b"\\c\nd'
 
-    found = parse(OutboxStats(counts={}).as_openmetrics(account=label))
+    found = parse(openmetrics(OutboxStats(counts={}), account=label))
 
     assert "symbl_outbox_slots" not in found
     (labels,) = found["symbl_outbox_waiting"].samples
