@@ -78,9 +78,7 @@ class Dispatcher:
             return 0
         table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
-            cap: int = connection.execute(
-                sa.select(queue.c.cap).where(queue.c.name == QUEUE_NAME).with_for_update()
-            ).scalar_one()
+            cap: int = connection.execute(self._cap().with_for_update(of=queue)).scalar_one()
             if unmarked:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
@@ -119,8 +117,8 @@ class Dispatcher:
 
         One statement that locks nothing: most looks end here.
         """
-        table, queue = self._database.items, self._database.queue
-        cap = sa.select(queue.c.cap).where(queue.c.name == QUEUE_NAME).scalar_subquery()
+        table = self._database.items
+        cap = self._cap().scalar_subquery()
         waits = sa.exists().where(self._waits())
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
@@ -138,6 +136,12 @@ class Dispatcher:
     def _is_under_way(self) -> sa.ColumnElement[bool]:
         table = self._database.items
         return sa.or_(table.c.job_id.is_not(None), table.c.sent_by.is_not(None))
+
+    def _cap(self) -> sa.Select[Any]:
+        """Return the account's limit: none of it while the queue is paused (``control``)."""
+        queue = self._database.queue
+        cap = sa.case((queue.c.paused, 0), else_=queue.c.cap)
+        return sa.select(cap).where(queue.c.name == QUEUE_NAME)
 
     def _used(self) -> sa.Select[Any]:
         table = self._database.items

@@ -23,7 +23,7 @@ from symbl_aio._core.endpoints import check_id
 from symbl_aio._fields import is_word
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
-from symbl_aio.durable import contents, engine
+from symbl_aio.durable import contents, control, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
@@ -289,6 +289,24 @@ class Outbox:
         millions ask every few seconds, not more often.
         """
         return await self._call(partial(stats, self._database))
+
+    # Operating
+
+    async def pause(self, *, wait: bool = False, timeout: float | None = None) -> None:
+        """Give nothing new a slot, for all workers, until ``resume``.
+
+        What holds one already is sent, and its job followed. What is handed in waits.
+        ``wait``: until no item holds a slot. Raises ``TimeoutError`` after ``timeout``
+        seconds of that; the queue stays paused, as it does if the wait is cancelled.
+        """
+        await self._call(partial(control.set_paused, self._database, True))
+        async with asyncio.timeout(timeout):
+            while wait and not await self._call(partial(control.is_idle, self._database)):
+                await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+
+    async def resume(self) -> None:
+        """Give slots again; harmless for a queue that was not paused."""
+        await self._call(partial(control.set_paused, self._database, False))
 
     # Hearing
 

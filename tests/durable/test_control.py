@@ -1,0 +1,73 @@
+"""A queue is paused, resumed and drained; what is under way goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from symbl_aio import Text
+from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable.records import Records, Turn
+from symbl_aio.durable.tables import Database
+from symbl_aio.testing import LocalSymbl
+from tests.durable.conftest import KINDS, Working, dispatch, until
+
+
+@pytest.fixture
+async def tables(database: str) -> AsyncIterator[Database]:
+    tables = Database(database)
+    yield tables
+    await asyncio.to_thread(tables.close)
+
+
+@pytest.mark.parametrize("database", KINDS, indirect=True)
+async def test_a_paused_queue_gives_no_new_slots_until_it_is_resumed(
+    outbox: Outbox, tables: Database
+) -> None:
+    await outbox.pause()  # before any worker has ever started
+    for number in range(3):
+        await outbox.submit(Text("One."), key=f"k{number}")
+    assert (await outbox.stats()).paused
+    assert dispatch(tables, cap=2) == 0
+    await outbox.resume()
+    assert dispatch(tables, cap=2) == 2
+    stats = await outbox.stats()
+    assert (stats.paused, stats.cap_used) == (False, 2)
+    await outbox.pause()
+    await outbox.pause()
+    Records(tables, "w").end(Turn("k0", 1), ItemState.COMPLETED, None)
+    assert dispatch(tables, cap=2) == 0
+
+
+async def test_what_was_sent_goes_on_in_a_paused_queue(outbox: Outbox, tables: Database) -> None:
+    """It gets its slot back, as after a worker that broke off: its job runs already."""
+    await outbox.submit(Text("One."), key="sent")
+    await outbox.submit(Text("One."), key="waits")
+    with tables.begin() as connection:
+        sent = tables.items.c.key == "sent"
+        connection.execute(tables.items.update().where(sent).values(sent_by="w", sent_at=1.0))
+    await outbox.pause()
+    assert dispatch(tables) == 1
+    assert (await outbox.stats()).cap_used == 1
+
+
+async def test_jobs_end_while_it_is_paused_and_what_waits_is_not_lost(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.hold_jobs()
+    async with working(concurrency=2) as worker:
+        for number in range(4):
+            await outbox.submit(Text("One."), key=f"k{number}")
+        for number in range(2):
+            await until(outbox, f"k{number}", ItemState.ACCEPTED)
+        with pytest.raises(TimeoutError):
+            await outbox.pause(wait=True, timeout=0.05)
+        server.release()
+        await outbox.pause(wait=True, timeout=20)
+        counts = (await worker.stats()).counts
+        assert counts == {ItemState.COMPLETED: 2, ItemState.QUEUED: 2}
+        await outbox.resume()
+        for number in range(4):
+            assert (await outbox.result(f"k{number}", timeout=20)).ok
