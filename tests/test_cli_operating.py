@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
+import signal
 import stat
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from symbl_aio.cli import health
 from symbl_aio.cli import outbox as words
 from symbl_aio.cli.health import Address, Exporter, Observed
 from symbl_aio.contrib.durable import Durable
-from symbl_aio.durable import Outbox, Worker
+from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.durable.openmetrics import Family, parse
 from tests.shell import Shell
@@ -257,3 +259,85 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
         "keep": 60.0,
         "look_every": 0.7,
     }
+
+
+# Statistics, pauses and drains
+
+
+async def test_statistics_are_told_to_people_and_to_machines(
+    shell: Shell, server: LocalSymbl, outbox: Outbox, url: str
+) -> None:
+    for key in ("monday", "tuesday"):
+        await outbox.submit(Text("Hello."), key=key)
+    server.hold_jobs()
+    async with working(server, url, concurrency=1):
+        await server.until(lambda: server.unfinished == 1)
+        told = await shell.run("stats", "--json")
+        shown = await shell.run("stats")
+
+    (line,) = told.lines
+    assert told.code == shown.code == 0
+    assert line.pop("event") == "stats"
+    assert line.pop("oldest") >= 0
+    assert line.pop("counts").keys() <= {"queued", "accepted"}
+    assert line == {
+        "waiting": 1,
+        "oldest_key": "tuesday",
+        "in_doubt": 0,
+        "ended_in_minute": 0,
+        "ended_in_hour": 0,
+        "per_second": 0.0,
+        "workers": 1,
+        "dead": 0,
+        "cap": 1,
+        "cap_used": 1,
+        "paused": False,
+    }
+    assert "slots    1 of 1 used" in shown.out
+    assert "waiting  1, the oldest (tuesday) for " in shown.out
+    assert "workers  1 alive, 0 dead" in shown.out
+
+
+async def test_a_queue_is_paused_and_resumed_by_commands(shell: Shell, outbox: Outbox) -> None:
+    paused = await shell.run("pause", "--wait")
+    shown = await shell.run("stats")
+    told = await shell.run("pause", "--json")
+    stats = await outbox.stats()
+    resumed = await shell.run("resume", "--json")
+
+    assert (paused.code, told.code, resumed.code) == (0, 0, 0)
+    assert "symbl-aio resume" in paused.out
+    assert "paused" in shown.out
+    assert [line["paused"] for line in (*told.lines, *resumed.lines)] == [True, False]
+    assert stats.paused
+    assert not (await outbox.stats()).paused
+
+
+async def test_a_pause_that_waits_too_long_has_an_exit_code_and_stays(
+    shell: Shell, server: LocalSymbl, outbox: Outbox, url: str
+) -> None:
+    await outbox.submit(Text("Hello."), key="monday")
+    server.hold_jobs()
+    async with working(server, url):
+        await server.until(lambda: server.unfinished == 1)
+        ended = await shell.run("pause", "--wait", "--timeout", "0.1")
+        assert (await outbox.stats()).paused
+    assert ended.code == 3
+    assert "0.1 s" in ended.err
+
+
+async def test_a_worker_drains_at_sigusr1(shell: Shell, server: LocalSymbl, outbox: Outbox) -> None:
+    server.hold_jobs()
+    await outbox.submit(Text("Hello."), key="monday")
+    async with running(shell, "--concurrency", "1") as process:
+        await server.until(lambda: server.unfinished == 1)
+        await outbox.submit(Text("Hello."), key="tuesday")
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout is not None
+        assert json.loads(await process.stdout.readline())["event"] == "draining"
+        server.release()
+        ended = await shell.end(process)
+
+    assert ended.code == 0
+    assert (await outbox.item("monday")).state is ItemState.COMPLETED
+    assert (await outbox.item("tuesday")).state is ItemState.QUEUED

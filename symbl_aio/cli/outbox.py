@@ -133,7 +133,8 @@ def worker(
 ) -> None:
     """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
 
-    Let something start it again when it ends with another code: one that was taken for dead
+    SIGUSR1 drains it: it takes nothing new, and ends when its own jobs have ended. Let
+    something start it again when it ends with another code: one that was taken for dead
     stops with exit code 6.
     """
     show = show_for(as_json)

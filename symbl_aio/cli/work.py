@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ async def work(
     allow_http: bool,
     **settings: Any,
 ) -> int:
-    """Run a worker until SIGINT or SIGTERM, or until it was taken for dead.
+    """Run a worker until SIGINT or SIGTERM, until it has drained, or was taken for dead.
 
     ``settings`` are those of ``Worker`` that nothing here needs.
     """
@@ -59,30 +59,48 @@ async def work(
     ending = (signal.SIGINT, *stop_signals())
     for number in ending:
         loop.add_signal_handler(number, stopped.set)
+    drain = asyncio.Event()
+    with suppress(AttributeError):  # Windows has no such signal
+        loop.add_signal_handler(signal.SIGUSR1, drain.set)
     quieten()
     async with observed:
         await worker.start()
         show.working(worker.id, named(database))
-        asked, dead = (
-            loop.create_task(waited) for waited in (stopped.wait(), worker.wait_until_dead())
-        )
+        asked, dead, drained = tasks = [
+            asyncio.ensure_future(waited)
+            for waited in (
+                stopped.wait(),
+                worker.wait_until_dead(),
+                _drain(worker, show, drain),
+            )
+        ]
         try:
             await observed.begin()
-            await asyncio.wait([asked, dead], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if drain.is_set() and (dead.cancelled() or not dead.done()):
+                await asyncio.wait([asked, drained], return_when=asyncio.FIRST_COMPLETED)
+                return OK
             if asked.done():
                 return OK
         finally:
             for number in ending:
                 loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
-            for task in (asked, dead):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(asked, dead, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await worker.aclose()
     show.error(
         f"worker {worker.id} was silent for {time_to_live:g} s, so the others took it for dead, "
         "and have its work; start it again"
     )
     return TAKEN_FOR_DEAD
+
+
+async def _drain(worker: durable.Worker, show: Show, asked: asyncio.Event) -> bool:
+    await asked.wait()
+    show.draining(worker.id)
+    await worker.drain()
+    return True
 
 
 async def list_items(

@@ -211,6 +211,15 @@ async def launch(
     )
 
 
+def stop_claiming() -> None:
+    """Take nothing more out of the queue in this process; what runs here goes on."""
+    import dbos._dbos
+
+    instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
+    for stop in getattr(instance, "background_thread_stop_events", ()):
+        stop.set()
+
+
 class Rounds:
     """What is under way, for whoever looks after it and takes it over. All of it blocks.
 

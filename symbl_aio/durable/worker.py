@@ -113,6 +113,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._dispatching: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._sole: SoleWorker | None = None
@@ -174,6 +175,19 @@ class Worker:
         if self._ending is None:
             self._ending = asyncio.ensure_future(self._end(timeout))
         await result_of(self._ending)
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Take on nothing new, wait until the jobs that this worker has have ended, and close.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds; it is closed then, too, and others
+        follow what is left, as they do if the wait is cancelled.
+        """
+        self._check_running()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._inside(self._drain())
+        finally:
+            await self.aclose()
 
     async def wait_until_dead(self) -> None:
         """Wait until the other workers took this one for dead, because it was silent for so long.
@@ -253,17 +267,25 @@ class Worker:
         duty.ended = dispatcher.wake
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
         await engine.launch(self._database, duty, worker=self.id, interval=self._look_every)
-        self._tasks = [
+        self._dispatching = self._loop.create_task(dispatcher.run(liveness.is_fit))
+        self._tasks = [self._dispatching] + [
             self._loop.create_task(work)
             for work in (
                 liveness.beat(),
                 liveness.watch(duty.active),
-                dispatcher.run(liveness.is_fit),
                 self._stop_when_dead(liveness),
                 self._begin_anew(rounds),
                 self._purge(),
             )
         ]
+
+    async def _drain(self) -> None:
+        assert self._duty is not None
+        engine.stop_claiming()
+        if self._dispatching is not None:
+            self._dispatching.cancel()
+        while runs := {run for runs in self._duty.active.values() for run in runs}:
+            await asyncio.wait(runs)
 
     async def _stop(self, timeout: float) -> None:
         """Stop, once: whoever comes later waits for the same end."""

@@ -71,3 +71,40 @@ async def test_jobs_end_while_it_is_paused_and_what_waits_is_not_lost(
         await outbox.resume()
         for number in range(4):
             assert (await outbox.result(f"k{number}", timeout=20)).ok
+
+
+async def test_a_worker_that_drains_takes_nothing_new_and_ends_with_its_own_jobs(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.hold_jobs()
+    async with working(concurrency=1) as worker:
+        await outbox.submit(Text("One."), key="its own")
+        await until(outbox, "its own", ItemState.ACCEPTED)
+        await outbox.submit(Text("Two."), key="another's")
+        draining = asyncio.create_task(worker.drain())
+        await asyncio.sleep(0)  # its first step
+        server.release()
+        async with asyncio.timeout(20):
+            await draining
+        assert not worker.is_ready
+        states = {item.key: item.state async for item in outbox.jobs()}
+    assert states == {"its own": ItemState.COMPLETED, "another's": ItemState.QUEUED}
+    assert len(server.submissions) == 1
+    async with working():
+        assert (await outbox.result("another's", timeout=20)).ok
+
+
+async def test_a_drain_that_takes_too_long_leaves_the_rest_to_others(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.hold_jobs()
+    async with working() as worker:
+        await outbox.submit(Text("One."), key="one")
+        await until(outbox, "one", ItemState.ACCEPTED)
+        with pytest.raises(TimeoutError):
+            await worker.drain(timeout=0.05)
+        assert not worker.is_ready
+    server.release()
+    async with working():
+        assert (await outbox.result("one", timeout=20)).ok
+    assert len(server.submissions) == 1
