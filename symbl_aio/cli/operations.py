@@ -34,3 +34,10 @@ async def resume(database: str, show: Show, schema: str) -> int:
         await outbox.resume()
     show.paused(False)
     return OK
+
+
+async def restored(database: str, show: Show, schema: str) -> int:
+    """Put into doubt what a restored backup takes for unsent."""
+    async with opened(database, schema) as outbox:
+        show.restored(await outbox.doubt_unsent())
+    return OK

@@ -271,4 +271,21 @@ def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None
     run(main, show)
 
 
+@db.command()
+@of_outbox
+def restored(database: str, schema: str, as_json: bool) -> None:
+    """After a backup was put back: look for evidence before anything of it is sent.
+
+    Run it before any worker starts. What the backup takes for unsent may have been sent since.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import operations
+
+        return await operations.restored(database, show, schema)
+
+    run(main, show)
+
+
 COMMANDS: Final = (worker, jobs, retry, discard, resolve, db)

@@ -174,6 +174,10 @@ class Screen:
     def draining(self, worker: str) -> None:
         self._tell(f"Worker {worker} takes nothing new, and ends with its own jobs.")
 
+    def restored(self, doubted: int) -> None:
+        items = "1 item" if doubted == 1 else f"{doubted} items"
+        self._tell(f"Evidence is looked for before {items} may be sent. Start the workers.")
+
     def migrated(self, database: str) -> None:
         self._tell(f"The tables in {database} are up to date.")
 

@@ -195,6 +195,9 @@ class Duty:
             ended: str | None = await self._again(partial(self._records.block, turn))
             self.ended()
             return _report(ended or "again")
+        if row.maybe_sent_since is not None:
+            await self._again(partial(self._records.doubt_restored, turn))
+            return _report("unknown", hears)
         try:
             why = await contents.check_file(row.content)
         except FileUnavailableError as error:

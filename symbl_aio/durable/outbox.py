@@ -308,6 +308,20 @@ class Outbox:
         """Give slots again; harmless for a queue that was not paused."""
         await self._call(partial(control.set_paused, self._database, False))
 
+    async def doubt_unsent(self) -> int:
+        """Put all into doubt that a restored backup takes for unsent; return how many those are.
+
+        Call it after the backup was put back, before any worker starts: since the backup was
+        taken, each of them may have been sent. Before one is sent its worker looks for
+        evidence that it was, as of any item in doubt; without, it ends ``AMBIGUOUS``, or is
+        sent, as the worker's ``after_doubt`` says. What had been accepted is followed as
+        ever. What was handed in after the backup is not known here; if it is handed in
+        again, it is sent again.
+
+        Raises ``ConfigurationError`` while a worker is alive.
+        """
+        return await self._call(partial(control.doubt_unsent, self._database))
+
     # Hearing
 
     async def webhook(self, nonce: str, mark: str, body: bytes) -> int:

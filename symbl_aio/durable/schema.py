@@ -103,12 +103,14 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
 
 
 def _add_operations(database: Database, connection: sa.Connection) -> None:
-    """Version 3: what operators ask for, and a queue that can be paused."""
+    """Version 3: what operators ask for, pauses, and doubts after a restored backup."""
     prefix = "" if database.is_sqlite else f"{database.schema}."
     false = "0" if database.is_sqlite else "false"
+    double = "double" if database.is_sqlite else "double precision"
     for statement in (
         f"alter table {prefix}symbl_queue add column paused boolean not null default {false}",
-        f"alter table {prefix}symbl_worker add column time_to_live double precision",
+        f"alter table {prefix}symbl_worker add column time_to_live {double}",
+        f"alter table {prefix}symbl_item add column maybe_sent_since {double}",
         f"create index symbl_item_ended on {prefix}symbl_item (ended_at) "
         "where ended_at is not null",
     ):

@@ -137,8 +137,7 @@ def numbers(database: Database) -> sa.Select[Any]:
         .order_by(table.c.queued_at)
         .limit(1)
     )
-    ttl = sa.func.coalesce(workers.c.time_to_live, _TIME_TO_LIVE)
-    is_alive = workers.c.beat > now - ttl
+    lives = is_alive(database)
 
     def count(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
         return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
@@ -154,11 +153,18 @@ def numbers(database: Database) -> sa.Select[Any]:
         (now - oldest.with_only_columns(table.c.queued_at).scalar_subquery()).label("oldest"),
         count(table, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
         count(table, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
-        count(workers, workers.c.beat != 0.0, is_alive).label("workers"),
-        count(workers, workers.c.beat != 0.0, ~is_alive).label("dead"),
+        count(workers, workers.c.beat != 0.0, lives).label("workers"),
+        count(workers, workers.c.beat != 0.0, ~lives).label("dead"),
         of_queue(queue.c.cap).label("cap"),
         of_queue(queue.c.paused).label("paused"),
     )
+
+
+def is_alive(database: Database) -> sa.ColumnElement[bool]:
+    """Return the condition for a worker whose heartbeat is younger than its time to live."""
+    workers = database.workers
+    ttl = sa.func.coalesce(workers.c.time_to_live, _TIME_TO_LIVE)
+    return workers.c.beat > database.now - ttl
 
 
 def stats(database: Database) -> OutboxStats:

@@ -126,6 +126,8 @@ class Database:
             # how a process of an older release leaves what it hands in.
             sa.Column("ready", sa.Boolean),
             sa.Column("slot_at", sa.Double),
+            # Not sent as far as is known here, but perhaps since then: of a restored backup.
+            sa.Column("maybe_sent_since", sa.Double),
             sa.UniqueConstraint("conversation", "number"),
             sa.Index("symbl_item_state", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
