@@ -23,17 +23,31 @@ class Entering:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
+    def enter(
+        self,
+        conversation: str | None,
+        content: str,
+        key: str,
+        priority: int,
+        traceparent: str | None = None,
+    ) -> Item:
         """Enter an item, unless it is there, and return it.
 
-        Without ``conversation`` it opens one.
+        Without ``conversation`` it opens one. ``traceparent``: the span that hands it in.
         """
         try:
-            return self._enter(conversation, content, key, priority)
+            return self._enter(conversation, content, key, priority, traceparent)
         except IntegrityError:  # another process was faster
-            return self._enter(conversation, content, key, priority)
+            return self._enter(conversation, content, key, priority, traceparent)
 
-    def _enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
+    def _enter(
+        self,
+        conversation: str | None,
+        content: str,
+        key: str,
+        priority: int,
+        traceparent: str | None,
+    ) -> Item:
         table = self._database.items
         with self._database.begin() as connection:
             # Held first, so that what others hand in for it is there to see, or comes later.
@@ -66,6 +80,7 @@ class Entering:
                     ended_at=None if why is None else self._database.now,
                     ready=ready,
                     priority=priority,
+                    traceparent=traceparent,
                 )
                 .returning(table)
             ).one()

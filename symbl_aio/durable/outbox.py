@@ -23,7 +23,7 @@ from symbl_aio._core.endpoints import check_id
 from symbl_aio._fields import is_word
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
-from symbl_aio.durable import contents, control, engine
+from symbl_aio.durable import contents, control, engine, tracing
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
@@ -203,7 +203,8 @@ class Outbox:
         self._opened()
         content = await contents.write(media, options)
         enter = Entering(self._database).enter
-        return await self._call(partial(enter, conversation, content, key, priority))
+        span = tracing.current_span()
+        return await self._call(partial(enter, conversation, content, key, priority, span))
 
     # Looking
 

@@ -111,6 +111,7 @@ def _add_operations(database: Database, connection: sa.Connection) -> None:
         f"alter table {prefix}symbl_queue add column paused boolean not null default {false}",
         f"alter table {prefix}symbl_worker add column time_to_live {double}",
         f"alter table {prefix}symbl_item add column maybe_sent_since {double}",
+        f"alter table {prefix}symbl_item add column traceparent text",
         f"create index symbl_item_ended on {prefix}symbl_item (ended_at) "
         "where ended_at is not null",
     ):

@@ -128,6 +128,7 @@ class Database:
             sa.Column("slot_at", sa.Double),
             # Not sent as far as is known here, but perhaps since then: of a restored backup.
             sa.Column("maybe_sent_since", sa.Double),
+            sa.Column("traceparent", sa.Text),
             sa.UniqueConstraint("conversation", "number"),
             sa.Index("symbl_item_state", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -32,6 +32,7 @@ from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.stats import OutboxStats, stats
 from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.tracing import ItemObserver
 
 T = TypeVar("T")
 
@@ -60,6 +61,8 @@ class Worker:
     that time, if ``heartbeat`` is not given. ``keep``: seconds for
     which ended items are remembered, and their keys are not used anew. ``look_every``:
     seconds between two looks for work, which is nearly all that an idle worker costs.
+    ``observers``: plain functions, called in the worker's own loop with each event of its
+    client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
     SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
@@ -81,6 +84,7 @@ class Worker:
         time_to_live: float = 15.0,
         keep: float = 7 * 86400.0,
         look_every: float = 0.1,
+        observers: Sequence[ItemObserver] = (),
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; give 1 or more")
@@ -101,7 +105,8 @@ class Worker:
             limits=evolve(config.limits, jobs=concurrency),
             lanes=Lanes(advance_on="accepted"),
         )
-        self._client = SymblClient(credentials, config=self._config)
+        self._client = SymblClient(credentials, config=self._config, observers=observers)
+        self._observers = tuple(observers)
         self._database = Database(database, schema, connections=_CONNECTIONS)
         self._concurrency = concurrency
         self._after_doubt: AfterDoubt = after_doubt
@@ -265,6 +270,7 @@ class Worker:
         )
         dispatcher = Dispatcher(self._database, rounds.enqueue, poll_interval=self._look_every)
         duty.ended = dispatcher.wake
+        duty.observers = self._observers
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
         await engine.launch(self._database, duty, worker=self.id, interval=self._look_every)
         self._dispatching = self._loop.create_task(dispatcher.run(liveness.is_fit))
