@@ -26,7 +26,7 @@ from tests.test_cli_durable import outbox, running, shell, url, working
 
 __all__ = ["outbox", "shell", "url"]  # fixtures
 
-OF = frozenset({("schema", "symbl_aio")})
+OF = frozenset({("schema", "symbl_aio"), ("queue", "symbl")})
 
 
 async def get(url: str) -> tuple[int, str, str]:
@@ -99,7 +99,7 @@ async def test_metrics_say_that_the_database_is_away(
     server: LocalSymbl, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with working(server, url) as worker:
-        exporter = Exporter(worker, schema="symbl_aio")
+        exporter = Exporter(worker, schema="symbl_aio", queue="symbl")
         there = parse(await exporter.text())
         again = parse(await exporter.text())
         monkeypatch.setattr(health, "_FRESH", 0.0)
@@ -147,7 +147,9 @@ async def test_metrics_are_written_to_a_file_whole_and_taken_away_in_the_end(
     file.parent.mkdir()
     async with (
         working(server, url) as worker,
-        Observed(worker, health=None, prometheus=str(file), schema="symbl_aio") as observed,
+        Observed(
+            worker, health=None, prometheus=str(file), schema="symbl_aio", queue="symbl"
+        ) as observed,
     ):
         await observed.begin()
         first = file.stat().st_ino
@@ -251,6 +253,7 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
     del made["config"]
     assert made == {
         "schema": "mine",
+        "queue": "symbl",
         "concurrency": 3,
         "after_doubt": "at_most_once",
         "doubt_for": 5.0,

@@ -7,18 +7,18 @@ from symbl_aio.cli.show import Show
 from symbl_aio.cli.work import opened
 
 
-async def stats(database: str, show: Show, schema: str) -> int:
+async def stats(database: str, show: Show, schema: str, queue: str) -> int:
     """Show the statistics of an outbox."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue) as outbox:
         show.stats(await outbox.stats())
     return OK if show.written else UNWRITTEN
 
 
 async def pause(
-    database: str, show: Show, schema: str, *, wait: bool, timeout: float | None
+    database: str, show: Show, schema: str, queue: str, *, wait: bool, timeout: float | None
 ) -> int:
     """Pause the queue; wait until nothing is under way, if that is asked for."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue) as outbox:
         try:
             await outbox.pause(wait=wait, timeout=timeout)
         except TimeoutError:
@@ -28,9 +28,9 @@ async def pause(
     return OK
 
 
-async def resume(database: str, show: Show, schema: str) -> int:
+async def resume(database: str, show: Show, schema: str, queue: str) -> int:
     """Resume the queue."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue) as outbox:
         await outbox.resume()
     show.paused(False)
     return OK

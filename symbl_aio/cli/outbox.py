@@ -17,6 +17,7 @@ Command: TypeAlias = Callable[..., Any]
 
 # What ``durable`` has by default, told without importing it; a test compares the two.
 SCHEMA: Final = "symbl_aio"
+QUEUE: Final = "symbl"
 STATES: Final = (
     *("queued", "accepted", "completed", "failed", "lost"),
     *("refused", "ambiguous", "blocked", "discarded"),
@@ -37,6 +38,14 @@ schema = click.option(
     default=SCHEMA,
     show_default=True,
     help="Of the tables, in PostgreSQL.",
+)
+queue = click.option(
+    "--queue",
+    envvar="SYMBL_AIO_QUEUE",
+    show_envvar=True,
+    default=QUEUE,
+    show_default=True,
+    help="Of the account, where several share a PostgreSQL database.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
 
@@ -75,6 +84,7 @@ SECONDS: Final[dict[str, Any]] = {
 
 @click.command()
 @of_outbox
+@queue
 @setting(
     "concurrency",
     "Unfinished jobs at a time, of all workers together; the same for all.",
@@ -159,10 +169,16 @@ def worker(
 
 @click.command()
 @of_outbox
+@queue
 @click.option("--state", type=click.Choice(STATES), help="Those in this state.")
 @click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id.")
 def jobs(
-    database: str, schema: str, as_json: bool, state: str | None, conversation: str | None
+    database: str,
+    schema: str,
+    queue: str,
+    as_json: bool,
+    state: str | None,
+    conversation: str | None,
 ) -> None:
     """List what is in an outbox, oldest first, and count all of it by state."""
     show = show_for(as_json)
@@ -170,7 +186,7 @@ def jobs(
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.list_items(database, show, schema, state, conversation)
+        return await work.list_items(database, show, schema, queue, state, conversation)
 
     run(main, show)
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from symbl_aio import ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
 from symbl_aio.cli.health import Observed
+from symbl_aio.cli.outbox import QUEUE
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -26,6 +27,7 @@ async def work(
     show: Show,
     *,
     schema: str,
+    queue: str,
     time_to_live: float,
     health: str | None,
     prometheus: str | None,
@@ -50,10 +52,11 @@ async def work(
             base_url, allow_http, webhook_base_url=webhook_base_url, webhook_secret=secret or None
         ),
         schema=schema,
+        queue=queue,
         time_to_live=time_to_live,
         **settings,
     )
-    observed = Observed(worker, health=health, prometheus=prometheus, schema=schema)
+    observed = Observed(worker, health=health, prometheus=prometheus, schema=schema, queue=queue)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     ending = (signal.SIGINT, *stop_signals())
@@ -104,10 +107,15 @@ async def _drain(worker: durable.Worker, show: Show, asked: asyncio.Event) -> bo
 
 
 async def list_items(
-    database: str, show: Show, schema: str, state: str | None, conversation: str | None
+    database: str,
+    show: Show,
+    schema: str,
+    queue: str,
+    state: str | None,
+    conversation: str | None,
 ) -> int:
     """Show the items, and count all that is there."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue) as outbox:
         wanted = None if state is None else durable.ItemState(state)
         async for item in outbox.jobs(state=wanted, conversation=conversation):
             show.item(item)
@@ -171,9 +179,9 @@ async def migrate(database: str, show: Show, schema: str, role: str | None) -> i
 
 
 @asynccontextmanager
-async def opened(database: str, schema: str) -> AsyncIterator[durable.Outbox]:
+async def opened(database: str, schema: str, queue: str = QUEUE) -> AsyncIterator[durable.Outbox]:
     """Open an outbox that is there: a mistyped name makes no new one."""
-    outbox = durable.Outbox(database, schema=schema)
+    outbox = durable.Outbox(database, schema=schema, queue=queue)
     _check_file(database)
     quieten()
     async with outbox:

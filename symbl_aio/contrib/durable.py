@@ -35,6 +35,8 @@ class Durable:
     """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
     schema: str = "symbl_aio"
     """Schema of the tables in PostgreSQL."""
+    queue: str = "symbl"
+    """Queue of the account, where several share a PostgreSQL database."""
     worker: bool = True
     """Whether this process sends too, or only hands in."""
     concurrency: int = 50
@@ -74,6 +76,7 @@ class Durable:
                 credentials,
                 config=config,
                 schema=self.schema,
+                queue=self.queue,
                 concurrency=self.concurrency,
                 after_doubt=self.after_doubt,
                 doubt_for=self.doubt_for,
@@ -84,7 +87,12 @@ class Durable:
             )
 
         first = worker() if self.worker else None
-        outbox = Outbox(self.database, schema=self.schema, webhook_secret=config.webhook_secret)
+        outbox = Outbox(
+            self.database,
+            schema=self.schema,
+            queue=self.queue,
+            webhook_secret=config.webhook_secret,
+        )
         await outbox.start()
         opened = OpenOutbox(outbox)
         if first is not None:

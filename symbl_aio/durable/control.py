@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from symbl_aio import ConfigurationError
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.stats import is_alive
-from symbl_aio.durable.tables import QUEUE_NAME, Database
+from symbl_aio.durable.tables import Database
 
 
 def set_paused(database: Database, paused: bool) -> None:
@@ -18,17 +18,20 @@ def set_paused(database: Database, paused: bool) -> None:
     table = database.queue
     with database.begin() as connection:
         changed = connection.execute(
-            sa.update(table).where(table.c.name == QUEUE_NAME).values(paused=paused)
+            sa.update(table).where(table.c.name == database.queue_name).values(paused=paused)
         )
         if not changed.rowcount:  # no worker has recorded the account's limit yet
-            connection.execute(sa.insert(table).values(name=QUEUE_NAME, cap=0, paused=paused))
+            connection.execute(
+                sa.insert(table).values(name=database.queue_name, cap=0, paused=paused)
+            )
 
 
 def is_idle(database: Database) -> bool:
     """Return whether no item holds a slot."""
     table = database.items
     with database.read() as connection:
-        held = sa.select(sa.exists().where(table.c.slot_at.is_not(None)))
+        of_queue = table.c.queue == database.queue_name
+        held = sa.select(sa.exists().where(of_queue, table.c.slot_at.is_not(None)))
         return not connection.execute(held).scalar_one()
 
 

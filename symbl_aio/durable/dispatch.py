@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from symbl_aio.durable.slots import mark_heads
-from symbl_aio.durable.tables import QUEUE_NAME, Database
+from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -65,11 +65,13 @@ class Dispatcher:
         table = self._database.queue
         with self._database.begin() as connection:
             changed = connection.execute(
-                sa.update(table).where(table.c.name == QUEUE_NAME).values(cap=cap)
+                sa.update(table).where(table.c.name == self._database.queue_name).values(cap=cap)
             )
             if not changed.rowcount:
                 with suppress(sa.exc.IntegrityError), connection.begin_nested():
-                    connection.execute(sa.insert(table).values(name=QUEUE_NAME, cap=cap))
+                    connection.execute(
+                        sa.insert(table).values(name=self._database.queue_name, cap=cap)
+                    )
 
     def fill(self) -> int:
         """Fill all free slots in one transaction; return how many items got one. Blocks."""
@@ -131,7 +133,8 @@ class Dispatcher:
 
     def _waits(self) -> sa.ColumnElement[bool]:
         table = self._database.items
-        return sa.and_(table.c.ready, table.c.slot_at.is_(None))
+        of_queue = table.c.queue == self._database.queue_name
+        return sa.and_(of_queue, table.c.ready, table.c.slot_at.is_(None))
 
     def _is_under_way(self) -> sa.ColumnElement[bool]:
         table = self._database.items
@@ -141,8 +144,9 @@ class Dispatcher:
         """Return the account's limit: none of it while the queue is paused (``control``)."""
         queue = self._database.queue
         cap = sa.case((queue.c.paused, 0), else_=queue.c.cap)
-        return sa.select(cap).where(queue.c.name == QUEUE_NAME)
+        return sa.select(cap).where(queue.c.name == self._database.queue_name)
 
     def _used(self) -> sa.Select[Any]:
         table = self._database.items
-        return sa.select(sa.func.count()).select_from(table).where(table.c.slot_at.is_not(None))
+        held = sa.and_(table.c.slot_at.is_not(None), table.c.queue == self._database.queue_name)
+        return sa.select(sa.func.count()).select_from(table).where(held)

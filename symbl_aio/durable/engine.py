@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
 from symbl_aio.durable import schema
-from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
+from symbl_aio.durable.tables import IDLE_TRANSACTION, QUEUE_NAME, Database
 
 QUEUE: Final = "symbl.slots"
 """Has only what holds a slot, and no limit: ours are kept by ``dispatch``."""
@@ -120,6 +120,12 @@ def _longer(seconds: float, looks: int) -> float:
 # For any process
 
 
+def queue_of(database: Database) -> str:
+    """Return the engine's queue for the account of a database: each worker has that alone."""
+    name = database.queue_name
+    return QUEUE if name == QUEUE_NAME else f"{QUEUE}.{name}"
+
+
 def workflow_id(key: str, attempt: int) -> str:
     """Name the workflow of an item's attempt: the first, and one each time it is queued again."""
     return f"{key}#{attempt}"
@@ -203,9 +209,10 @@ async def launch(
             "run_migrations": False,
         }
     )
+    DBOS.listen_queues([queue_of(database)])
     DBOS.launch()
     await DBOS.register_queue_async(
-        QUEUE,
+        queue_of(database),
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
@@ -228,6 +235,7 @@ class Rounds:
     """
 
     def __init__(self, database: Database) -> None:
+        self._queue = queue_of(database)
         self._client = DBOSClient(
             system_database_engine=database.engine,
             dbos_system_schema=database.schema,
@@ -244,7 +252,7 @@ class Rounds:
             {
                 "workflow_name": _WORKFLOW,
                 "workflow_id": workflow_id(key, attempt),
-                "queue_name": QUEUE,
+                "queue_name": self._queue,
                 "app_version": _VERSION,
             },
             key,
@@ -254,7 +262,7 @@ class Rounds:
         """Give the workflows that somebody works on, and by which worker's id."""
         found = self._client.list_workflows(
             status="PENDING",
-            queue_name=QUEUE,
+            queue_name=self._queue,
             executor_id=worker,
             load_input=False,
             load_output=False,
@@ -274,7 +282,7 @@ class Rounds:
     def put_back(self, workflow_ids: Iterable[str]) -> None:
         """Put workflows back into the queue, whoever was said to work on them."""
         if given := list(workflow_ids):
-            self._client.resume_workflows(given, queue_name=QUEUE)
+            self._client.resume_workflows(given, queue_name=self._queue)
 
 
 _here = threading.Lock()

@@ -52,6 +52,7 @@ class Entering:
         with self._database.begin() as connection:
             # Held first, so that what others hand in for it is there to see, or comes later.
             held = self._hold(connection, conversation or key)
+            self._check_queue(held)
             known = connection.execute(sa.select(table).where(table.c.key == key)).first()
             if known is not None:
                 # Both may have come between the two questions.
@@ -81,6 +82,7 @@ class Entering:
                     ready=ready,
                     priority=priority,
                     traceparent=traceparent,
+                    queue=self._database.queue_name,
                 )
                 .returning(table)
             ).one()
@@ -111,7 +113,10 @@ class Entering:
                 self._check_no_append(connection, conversation)
             connection.execute(
                 sa.insert(table).values(
-                    name=conversation or key, last=1, conversation_id=conversation
+                    name=conversation or key,
+                    last=1,
+                    conversation_id=conversation,
+                    queue=self._database.queue_name,
                 )
             )
             return 1
@@ -134,6 +139,13 @@ class Entering:
             .limit(1)
             .with_for_update()
         ).first()
+
+    def _check_queue(self, held: Row | None) -> None:
+        if held is not None and held.queue != self._database.queue_name:
+            raise ConfigurationError(
+                f"conversation {held.name!r} is of queue {held.queue!r}, another account; "
+                "give another key"
+            )
 
     def _check_no_append(self, connection: sa.Connection, conversation: str) -> None:
         table = self._database.items

@@ -99,7 +99,10 @@ class Liveness:
                 )
             connection.execute(
                 sa.insert(table).values(
-                    id=self._worker, beat=self._database.now, time_to_live=self._time_to_live
+                    id=self._worker,
+                    beat=self._database.now,
+                    time_to_live=self._time_to_live,
+                    queue=self._database.queue_name,
                 )
             )
 
@@ -217,6 +220,7 @@ class Liveness:
         table = self._database.workers
         with self._database.read() as connection:
             known = sa.select(table.c.id, self._may_be_claimed(patient).label("dead"))
+            known = known.where(table.c.queue == self._database.queue_name)
             rows = connection.execute(known).all()
         return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
 
@@ -233,7 +237,11 @@ class Liveness:
         if beat is None:
             # Should who declared it dead die before taking over, there is a next time.
             with suppress(IntegrityError), self._database.begin() as connection:
-                connection.execute(sa.insert(table).values(id=worker, beat=-self._database.now))
+                connection.execute(
+                    sa.insert(table).values(
+                        id=worker, beat=-self._database.now, queue=self._database.queue_name
+                    )
+                )
         return beat
 
     def _count_death(self, workflow_ids: Collection[str]) -> None:

@@ -34,6 +34,7 @@ class Looking:
         """Give the next rows behind that of id ``last``."""
         table, conversations = self._database.items, self._database.conversations
         query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
+        query = query.where(table.c.queue == self._database.queue_name)
         if state is not None:
             query = query.where(table.c.state == state.value)
         if conversation is not None:

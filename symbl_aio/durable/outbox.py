@@ -31,7 +31,7 @@ from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking
 from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
 from symbl_aio.media import MediaLike
 
 T = TypeVar("T")
@@ -48,7 +48,9 @@ class Outbox:
     """A queue of submissions in a database, that survives whatever dies.
 
     ``database``: ``sqlite:///outbox.db``, or ``postgresql://user@host/name`` when several
-    machines share the work; ``schema`` keeps two applications on one PostgreSQL apart. Any
+    machines share the work; ``schema`` keeps two applications on one PostgreSQL apart, and
+    ``queue`` two accounts of one application: each has workers, slots and pauses of its own,
+    and a key belongs to one of them. Any
     number of processes may have one; none sends anything, which is what a ``Worker`` does.
     ``webhook_secret``: that of the workers, for ``webhook``; without it
     ``SYMBL_WEBHOOK_SECRET``.
@@ -66,14 +68,19 @@ class Outbox:
     """
 
     def __init__(
-        self, database: str, *, schema: str = SCHEMA, webhook_secret: str | None = None
+        self,
+        database: str,
+        *,
+        schema: str = SCHEMA,
+        queue: str = QUEUE_NAME,
+        webhook_secret: str | None = None,
     ) -> None:
         # Which says what is wrong with a secret.
         given = Config(webhook_base_url=None)
         if webhook_secret is not None:
             given = given.evolve(webhook_secret=webhook_secret)
         self._secret = given.webhook_secret
-        self._database = Database(database, schema)
+        self._database = Database(database, schema, queue=queue)
         self._looking = Looking(self._database)
         self._client: DBOSClient | None = None
         self._started = False

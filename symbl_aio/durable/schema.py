@@ -118,9 +118,28 @@ def _add_operations(database: Database, connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _add_queues(database: Database, connection: sa.Connection) -> None:
+    """Version 4: a queue for each account."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    ready = "ready = 1" if database.is_sqlite else "ready"
+    for table in ("symbl_conversation", "symbl_item", "symbl_worker"):
+        connection.exec_driver_sql(
+            f"alter table {prefix}{table} add column queue text not null default 'symbl'"
+        )
+    for statement in (
+        f"drop index {prefix}symbl_item_waiting",
+        f"drop index {prefix}symbl_item_state",
+        f"create index symbl_item_state on {prefix}symbl_item (queue, state, queued_at)",
+        f"create index symbl_item_waiting on {prefix}symbl_item (queue, priority desc, id) "
+        f"where {ready} and slot_at is null",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 _MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
     _add_slots,
     _add_operations,
+    _add_queues,
 )
 """The first leads from version 1 to 2, and so on."""
 

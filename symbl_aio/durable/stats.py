@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.tables import QUEUE_NAME, Database
+from symbl_aio.durable.tables import Database
 
 _TIME_TO_LIVE: Final = 15.0
 """Of a worker of an older release, which did not record its own."""
@@ -129,11 +129,12 @@ def numbers(database: Database) -> sa.Select[Any]:
     table, workers, queue = database.items, database.workers, database.queue
     # As a subquery the clock is read once, and an index serves for what is compared with it.
     now = sa.select(database.now).scalar_subquery()
-    slots = sa.select(sa.func.count()).select_from(table).where(table.c.slot_at.is_not(None))
+    own, of_worker = table.c.queue == database.queue_name, workers.c.queue == database.queue_name
+    slots = sa.select(sa.func.count()).select_from(table).where(own, table.c.slot_at.is_not(None))
     in_doubt = slots.where(table.c.in_doubt, table.c.state == ItemState.QUEUED.value)
     oldest = (
         sa.select(table)
-        .where(table.c.state == ItemState.QUEUED.value, table.c.slot_at.is_(None))
+        .where(own, table.c.state == ItemState.QUEUED.value, table.c.slot_at.is_(None))
         .order_by(table.c.queued_at)
         .limit(1)
     )
@@ -143,7 +144,7 @@ def numbers(database: Database) -> sa.Select[Any]:
         return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
 
     def of_queue(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
-        return sa.select(column).where(queue.c.name == QUEUE_NAME).scalar_subquery()
+        return sa.select(column).where(queue.c.name == database.queue_name).scalar_subquery()
 
     return sa.select(
         slots.scalar_subquery().label("cap_used"),
@@ -151,10 +152,10 @@ def numbers(database: Database) -> sa.Select[Any]:
         slots.where(table.c.state == ItemState.QUEUED.value).scalar_subquery().label("begun"),
         oldest.with_only_columns(table.c.key).scalar_subquery().label("oldest_key"),
         (now - oldest.with_only_columns(table.c.queued_at).scalar_subquery()).label("oldest"),
-        count(table, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
-        count(table, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
-        count(workers, workers.c.beat != 0.0, lives).label("workers"),
-        count(workers, workers.c.beat != 0.0, ~lives).label("dead"),
+        count(table, own, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
+        count(table, own, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
+        count(workers, of_worker, workers.c.beat != 0.0, lives).label("workers"),
+        count(workers, of_worker, workers.c.beat != 0.0, ~lives).label("dead"),
         of_queue(queue.c.cap).label("cap"),
         of_queue(queue.c.paused).label("paused"),
     )
@@ -171,7 +172,11 @@ def stats(database: Database) -> OutboxStats:
     """Count what is there. Blocks."""
     table = database.items
     with database.read() as connection:
-        by_state = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+        by_state = (
+            sa.select(table.c.state, sa.func.count())
+            .where(table.c.queue == database.queue_name)
+            .group_by(table.c.state)
+        )
         counts = {ItemState(state): count for state, count in connection.execute(by_state)}
         found = dict(connection.execute(numbers(database)).one()._mapping)
     begun = found.pop("begun")

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 SCHEMA: Final = "symbl_aio"
 QUEUE_NAME: Final = "symbl"
-"""Of the row in ``symbl_queue``."""
+"""Of the queue of a database that only one account uses."""
 _SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 IDLE_TRANSACTION: Final = 5.0
 """Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
@@ -43,7 +43,7 @@ _UNFINISHED: Final = "state in ('queued', 'accepted')"
 _PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "symbl_item_open": (("conversation", "number"), _UNFINISHED),
     "symbl_item_head": (("conversation",), "{ready}"),
-    "symbl_item_waiting": (("priority desc", "id"), "{ready} and slot_at is null"),
+    "symbl_item_waiting": (("queue", "priority desc", "id"), "{ready} and slot_at is null"),
     "symbl_item_under_way": (
         ("id",),
         "{ready} and slot_at is null and (job_id is not null or sent_by is not null)",
@@ -70,19 +70,38 @@ class Database:
     """One database, which all processes of an application share.
 
     ``url``: ``sqlite:///path`` for one machine, ``postgresql://…`` for many. ``schema``
-    (PostgreSQL) keeps two applications apart; both kinds of tables live in it. Connects
+    (PostgreSQL) keeps two applications apart; both kinds of tables live in it. ``queue``
+    (PostgreSQL) keeps two accounts of one application apart, with a limit each. Connects
     when it is first used. All of its work blocks and is done in ``call``.
     """
 
-    def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str = SCHEMA,
+        *,
+        queue: str = QUEUE_NAME,
+        connections: int = 5,
+    ) -> None:
         found = _read_url(url)
         if not _SCHEMA_NAME.fullmatch(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
             )
+        if not isinstance(queue, str) or not _SCHEMA_NAME.fullmatch(queue):
+            raise ConfigurationError(
+                f"queue is {queue!r}; give a name of small letters, digits and _, "
+                "at most 41 characters"
+            )
         self.schema = schema
+        self.queue_name = queue
         self.is_sqlite = found.drivername == "sqlite"
+        if self.is_sqlite and queue != QUEUE_NAME:
+            raise ConfigurationError(
+                f"queue is {queue!r}, and an SQLite file has one; give each account a file of "
+                "its own, or use postgresql://"
+            )
         if self.is_sqlite:
             sqlite.check_version()
             found = sqlite.with_clock(found)
@@ -97,6 +116,7 @@ class Database:
             sa.Column("last", sa.Integer, nullable=False),
             sa.Column("conversation_id", sa.Text, index=True),
             sa.Column("halted_by", sa.Text),
+            self._of_queue(),
         )
         self.items = sa.Table(
             "symbl_item",
@@ -129,8 +149,9 @@ class Database:
             # Not sent as far as is known here, but perhaps since then: of a restored backup.
             sa.Column("maybe_sent_since", sa.Double),
             sa.Column("traceparent", sa.Text),
+            self._of_queue(),
             sa.UniqueConstraint("conversation", "number"),
-            sa.Index("symbl_item_state", "state", "queued_at"),
+            sa.Index("symbl_item_state", "queue", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
         )
         # Of few rows each, so that no statement of a worker costs more with a long backlog.
@@ -160,8 +181,13 @@ class Database:
             sa.Column("id", sa.Text, primary_key=True),
             sa.Column("beat", sa.Double, nullable=False),
             sa.Column("time_to_live", sa.Double),
+            self._of_queue(),
         )
         self.meta = meta
+
+    @staticmethod
+    def _of_queue() -> sa.Column[str]:
+        return sa.Column("queue", sa.Text, nullable=False, server_default=QUEUE_NAME)
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
 from symbl_aio.durable.tracing import ItemObserver
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ _ENDING: Final = 5.0
 class Worker:
     """Sends the items of an outbox, and follows their jobs.
 
-    ``database`` and ``schema`` as for ``Outbox``; ``credentials`` and ``config`` as for
+    ``database``, ``schema`` and ``queue`` as for ``Outbox``; ``credentials`` and ``config`` as for
     ``SymblClient``. With ``Config.webhook_base_url`` and ``webhook_secret`` every item
     carries a webhook URL, whose calls go to ``Outbox.webhook`` in any process: they wake
     its worker, and tell after a crash what was accepted.
@@ -77,6 +77,7 @@ class Worker:
         *,
         config: Config | None = None,
         schema: str = SCHEMA,
+        queue: str = QUEUE_NAME,
         concurrency: int = 50,
         after_doubt: AfterDoubt = "at_most_once",
         doubt_for: float = 120.0,
@@ -107,7 +108,7 @@ class Worker:
         )
         self._client = SymblClient(credentials, config=self._config, observers=observers)
         self._observers = tuple(observers)
-        self._database = Database(database, schema, connections=_CONNECTIONS)
+        self._database = Database(database, schema, queue=queue, connections=_CONNECTIONS)
         self._concurrency = concurrency
         self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
