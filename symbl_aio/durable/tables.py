@@ -84,12 +84,12 @@ class Database:
         connections: int = 5,
     ) -> None:
         found = _read_url(url)
-        if not _SCHEMA_NAME.fullmatch(schema):
+        if not _is_plain(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
             )
-        if not isinstance(queue, str) or not _SCHEMA_NAME.fullmatch(queue):
+        if not _is_plain(queue):
             raise ConfigurationError(
                 f"queue is {queue!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
@@ -330,6 +330,10 @@ class Database:
             accepted_at=found["accepted_at"],
             ended_at=found["ended_at"],
         )
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and _SCHEMA_NAME.fullmatch(name) is not None
 
 
 def _read_url(url: object) -> sa.URL:

@@ -36,8 +36,8 @@ async def test_its_program_runs_as_it_stands(tmp_path) -> None:
 
 def test_every_flag_of_a_worker_stands_in_the_table() -> None:
     told = {}
-    for flag, variable, default, _ in table("Flags and variables"):
-        told[in_code(flag)[0]] = (in_code(variable), in_code(default))
+    for row in table("Flags and variables"):
+        told[in_code(row[0])[0]] = (in_code(row[1]), in_code(row[2]))
     flags = {option.opts[0]: option for option in words.worker.params}
     assert told.keys() == flags.keys()
     for name, (variable, default) in told.items():
