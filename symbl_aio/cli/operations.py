@@ -9,7 +9,7 @@ from symbl_aio.cli.work import opened
 
 async def stats(database: str, show: Show, schema: str, queue: str) -> int:
     """Show the statistics of an outbox."""
-    async with opened(database, schema, queue) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         show.stats(await outbox.stats())
     return OK if show.written else UNWRITTEN
 
@@ -18,7 +18,7 @@ async def pause(
     database: str, show: Show, schema: str, queue: str, *, wait: bool, timeout: float | None
 ) -> int:
     """Pause the queue; wait until nothing is under way, if that is asked for."""
-    async with opened(database, schema, queue) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         try:
             await outbox.pause(wait=wait, timeout=timeout)
         except TimeoutError:
@@ -30,7 +30,7 @@ async def pause(
 
 async def resume(database: str, show: Show, schema: str, queue: str) -> int:
     """Resume the queue."""
-    async with opened(database, schema, queue) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         await outbox.resume()
     show.paused(False)
     return OK

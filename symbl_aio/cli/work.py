@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from symbl_aio import ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
 from symbl_aio.cli.health import Observed
-from symbl_aio.cli.outbox import QUEUE
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -115,7 +114,7 @@ async def list_items(
     conversation: str | None,
 ) -> int:
     """Show the items, and count all that is there."""
-    async with opened(database, schema, queue) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         wanted = None if state is None else durable.ItemState(state)
         async for item in outbox.jobs(state=wanted, conversation=conversation):
             show.item(item)
@@ -179,9 +178,9 @@ async def migrate(database: str, show: Show, schema: str, role: str | None) -> i
 
 
 @asynccontextmanager
-async def opened(database: str, schema: str, queue: str = QUEUE) -> AsyncIterator[durable.Outbox]:
+async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[durable.Outbox]:
     """Open an outbox that is there: a mistyped name makes no new one."""
-    outbox = durable.Outbox(database, schema=schema, queue=queue)
+    outbox = durable.Outbox(database, schema=schema, **settings)
     _check_file(database)
     quieten()
     async with outbox:
