@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     )
     from symbl_aio.events import (
         Event,
+        ItemEnded,
         JobEnded,
         JobMoved,
         Observer,
@@ -169,8 +170,8 @@ _HOMES = {
         "UploadStalledError"
     ),
     "events": (
-        "Event JobEnded JobMoved Observer PollFailed SubmissionAccepted SubmissionEnded "
-        "SubmissionQueued SubmissionRefused SubmissionStarted"
+        "Event ItemEnded JobEnded JobMoved Observer PollFailed SubmissionAccepted "
+        "SubmissionEnded SubmissionQueued SubmissionRefused SubmissionStarted"
     ),
     "everything": "Everything InsightPart",
     "job": "Acceptance Job JobEvent Submission UploadProgress",
@@ -253,6 +254,7 @@ __all__ = [
     "InsightPart",
     "InsightRef",
     "Intent",
+    "ItemEnded",
     "Job",
     "JobEnded",
     "JobError",

@@ -134,6 +134,35 @@ class PollFailed:
     """Name of what was submitted, if it has one."""
 
 
+@frozen
+class ItemEnded:
+    """An item of an outbox has ended, by the hands of this worker (``durable.Worker``).
+
+    Of what a person or another item ends (discarded, blocked in a row) nobody is told.
+    """
+
+    key: str
+    """The item's key."""
+    conversation: str
+    """Key of the item that opens the conversation, or the conversation's id."""
+    state: str
+    """How it ended, as ``durable.ItemState`` spells it: ``"completed"``."""
+    job_id: str | None
+    """The job's id, if it was accepted."""
+    conversation_id: str | None
+    """The conversation's id, if it is known."""
+    error: str | None
+    """Why it ended as it did, in words; else ``None``."""
+    queued_at: float
+    """When it was handed in, Unix time in seconds of the database's clock."""
+    accepted_at: float | None
+    """When the server accepted it, Unix time in seconds."""
+    ended_at: float
+    """When it ended, Unix time in seconds."""
+    traceparent: str | None
+    """Span in which it was handed in (W3C Trace Context), in whatever process."""
+
+
 Event: TypeAlias = (
     SubmissionQueued
     | SubmissionStarted

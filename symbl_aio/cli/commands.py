@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli import leftover, outbox
+from symbl_aio.cli import leftover, operating, outbox
 from symbl_aio.cli.endings import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.leftover import Running, Untouched, Words
 from symbl_aio.cli.running import config, run, show_for
@@ -74,7 +74,7 @@ def cli() -> None:
     """
 
 
-for command in outbox.COMMANDS:
+for command in (*outbox.COMMANDS, *operating.COMMANDS):
     cli.add_command(command)
 
 

@@ -7,16 +7,17 @@ not before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 
 from symbl_aio.cli.running import run, show_for
 
-AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
+Command: TypeAlias = Callable[..., Any]
 
 # What ``durable`` has by default, told without importing it; a test compares the two.
 SCHEMA: Final = "symbl_aio"
+QUEUE: Final = "symbl"
 STATES: Final = (
     *("queued", "accepted", "completed", "failed", "lost"),
     *("refused", "ambiguous", "blocked", "discarded"),
@@ -31,7 +32,20 @@ database = click.option(
     help="sqlite:///outbox.db, or postgresql://user@host/name.",
 )
 schema = click.option(
-    "--schema", default=SCHEMA, show_default=True, help="Of the tables, in PostgreSQL."
+    "--schema",
+    envvar="SYMBL_AIO_SCHEMA",
+    show_envvar=True,
+    default=SCHEMA,
+    show_default=True,
+    help="Of the tables, in PostgreSQL.",
+)
+queue = click.option(
+    "--queue",
+    envvar="SYMBL_AIO_QUEUE",
+    show_envvar=True,
+    default=QUEUE,
+    show_default=True,
+    help="Of the account, where several share a PostgreSQL database.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
 
@@ -50,37 +64,62 @@ def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
     return database(schema(as_json(command)))
 
 
+def setting(name: str, help: str, **given: Any) -> Callable[[Command], Command]:
+    """Return the option of one setting of ``Worker``, which a variable may hold, too."""
+    return click.option(
+        f"--{name}",
+        envvar=f"SYMBL_AIO_{name.replace('-', '_').upper()}",
+        show_envvar=True,
+        show_default=given.get("default") is not None,
+        help=help,
+        **given,
+    )
+
+
+SECONDS: Final[dict[str, Any]] = {
+    "type": click.FloatRange(min=0, min_open=True),
+    "metavar": "SECONDS",
+}
+
+
 @click.command()
 @of_outbox
-@click.option(
-    "--concurrency",
+@queue
+@setting(
+    "concurrency",
+    "Unfinished jobs at a time, of all workers together; the same for all.",
     default=50,
-    show_default=True,
     type=click.IntRange(1),
-    help="Unfinished jobs at a time, of all workers together; the same for all.",
 )
-@click.option(
-    "--after-doubt",
+@setting(
+    "after-doubt",
+    "Leave an item of unknown outcome to a person, or send it again.",
     default="at_most_once",
-    show_default=True,
     type=click.Choice(["at_most_once", "at_least_once"]),
-    help="Leave an item of unknown outcome to a person, or send it again.",
 )
-@click.option(
-    "--doubt-for",
-    default=120.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="How long evidence is looked for before that.",
-)
-@click.option(
-    "--time-to-live",
+@setting("doubt-for", "How long evidence is looked for before that.", default=120.0, **SECONDS)
+@setting(
+    "time-to-live",
+    "A worker silent for so long is taken for dead; the same for all.",
     default=15.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="A worker silent for so long is taken for dead; the same for all.",
+    **SECONDS,
+)
+@setting("heartbeat", "Between two signs of life; a third of that time.", default=None, **SECONDS)
+@setting("keep", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS)
+@setting("look-every", "Between two looks for work when idle.", default=0.1, **SECONDS)
+@click.option(
+    "--health",
+    envvar="SYMBL_AIO_HEALTH",
+    show_envvar=True,
+    metavar="[HOST:]PORT",
+    help="Serve /healthz and /readyz there; on loopback without HOST.",
+)
+@click.option(
+    "--prometheus",
+    envvar="SYMBL_AIO_PROMETHEUS",
+    show_envvar=True,
+    metavar="FILE|[HOST:]PORT",
+    help="Serve /metrics there, or write them to a file for a collector.",
 )
 @click.option(
     "--webhook-base-url",
@@ -95,17 +134,17 @@ def worker(
     database: str,
     schema: str,
     as_json: bool,
-    concurrency: int,
-    after_doubt: AfterDoubt,
-    doubt_for: float,
-    time_to_live: float,
+    health: str | None,
+    prometheus: str | None,
     webhook_base_url: str | None,
     base_url: str | None,
     allow_http: bool,
+    **settings: Any,
 ) -> None:
     """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
 
-    Let something start it again when it ends with another code: one that was taken for dead
+    SIGUSR1 drains it: it takes nothing new, and ends when its own jobs have ended. Let
+    something start it again when it ends with another code: one that was taken for dead
     stops with exit code 6.
     """
     show = show_for(as_json)
@@ -117,13 +156,12 @@ def worker(
             database,
             show,
             schema=schema,
-            concurrency=concurrency,
-            after_doubt=after_doubt,
-            doubt_for=doubt_for,
-            time_to_live=time_to_live,
+            health=health,
+            prometheus=prometheus,
             webhook_base_url=webhook_base_url,
             base_url=base_url,
             allow_http=allow_http,
+            **settings,
         )
 
     run(main, show, service=True)
@@ -131,10 +169,16 @@ def worker(
 
 @click.command()
 @of_outbox
+@queue
 @click.option("--state", type=click.Choice(STATES), help="Those in this state.")
 @click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id.")
 def jobs(
-    database: str, schema: str, as_json: bool, state: str | None, conversation: str | None
+    database: str,
+    schema: str,
+    queue: str,
+    as_json: bool,
+    state: str | None,
+    conversation: str | None,
 ) -> None:
     """List what is in an outbox, oldest first, and count all of it by state."""
     show = show_for(as_json)
@@ -142,7 +186,7 @@ def jobs(
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.list_items(database, show, schema, state, conversation)
+        return await work.list_items(database, show, schema, queue, state, conversation)
 
     run(main, show)
 
@@ -239,6 +283,23 @@ def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None
         from symbl_aio.cli import work
 
         return await work.migrate(database, show, schema, role)
+
+    run(main, show)
+
+
+@db.command()
+@of_outbox
+def restored(database: str, schema: str, as_json: bool) -> None:
+    """After a backup was put back: look for evidence before anything of it is sent.
+
+    Run it before any worker starts. What the backup takes for unsent may have been sent since.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import operations
+
+        return await operations.restored(database, show, schema)
 
     run(main, show)
 

@@ -154,6 +154,40 @@ class Screen:
         workers = "1 worker" if stats.workers == 1 else f"{stats.workers} workers"
         self._tell(f"{', '.join(counts) or 'nothing there'}{waited}; {workers}")
 
+    def stats(self, stats: OutboxStats) -> None:
+        counts = [f"{count} {state.value}" for state, count in stats.counts.items() if count]
+        waited = (
+            ""
+            if stats.oldest is None
+            else (f", the oldest ({stats.oldest_key}) for {stats.oldest:.0f} s")
+        )
+        cap = "" if stats.cap is None else f" of {stats.cap}"
+        for what, told in (
+            ("items", ", ".join(counts) or "none"),
+            ("waiting", f"{stats.waiting}{waited}"),
+            ("slots", f"{stats.cap_used}{cap} used" + ("; paused" if stats.paused else "")),
+            ("in doubt", f"{stats.in_doubt}"),
+            (
+                "ended",
+                f"{stats.ended_in_minute} in the last minute, "
+                f"{stats.ended_in_hour} in the last hour",
+            ),
+            ("workers", f"{stats.workers} alive, {stats.dead} dead"),
+        ):
+            self._tell(f"{what:<8} {told}")
+
+    def paused(self, paused: bool) -> None:
+        self._tell(
+            "Nothing new begins until symbl-aio resume." if paused else "New work begins again."
+        )
+
+    def draining(self, worker: str) -> None:
+        self._tell(f"Worker {worker} takes nothing new, and ends with its own jobs.")
+
+    def restored(self, doubted: int) -> None:
+        items = "1 item" if doubted == 1 else f"{doubted} items"
+        self._tell(f"Evidence is looked for before {items} may be sent. Start the workers.")
+
     def migrated(self, database: str) -> None:
         self._tell(f"The tables in {database} are up to date.")
 

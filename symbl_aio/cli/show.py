@@ -40,6 +40,10 @@ class Show(Protocol):
     def working(self, worker: str, database: str) -> None: ...
     def item(self, item: Item) -> None: ...
     def stock(self, stats: OutboxStats) -> None: ...
+    def stats(self, stats: OutboxStats) -> None: ...
+    def paused(self, paused: bool) -> None: ...
+    def draining(self, worker: str) -> None: ...
+    def restored(self, doubted: int) -> None: ...
     def migrated(self, database: str) -> None: ...
     def error(self, message: str) -> None: ...
     def ended(self, message: str) -> None:
@@ -142,6 +146,20 @@ class Lines:
             oldest=stats.oldest,
             workers=stats.workers,
         )
+
+    def stats(self, stats: OutboxStats) -> None:
+        counts = {state.value: count for state, count in stats.counts.items()}
+        fields = attrs.asdict(stats, recurse=False) | {"counts": counts}
+        self._write("stats", per_second=stats.per_second, **fields)
+
+    def paused(self, paused: bool) -> None:
+        self._write("queue", paused=paused)
+
+    def draining(self, worker: str) -> None:
+        self._write("draining", worker=worker)
+
+    def restored(self, doubted: int) -> None:
+        self._write("restored", doubted=doubted)
 
     def migrated(self, database: str) -> None:
         self._write("migrated", database=database)

@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, durable
 from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
+from symbl_aio.cli.health import Observed
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -25,15 +26,19 @@ async def work(
     show: Show,
     *,
     schema: str,
-    concurrency: int,
-    after_doubt: durable.AfterDoubt,
-    doubt_for: float,
+    queue: str,
     time_to_live: float,
+    health: str | None,
+    prometheus: str | None,
     webhook_base_url: str | None,
     base_url: str | None,
     allow_http: bool,
+    **settings: Any,
 ) -> int:
-    """Run a worker until SIGINT or SIGTERM, or until it was taken for dead."""
+    """Run a worker until SIGINT or SIGTERM, until it has drained, or was taken for dead.
+
+    ``settings`` are those of ``Worker`` that nothing here needs.
+    """
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     secret = os.environ.get(SECRET)
     if webhook_base_url is not None and not secret:
@@ -46,34 +51,46 @@ async def work(
             base_url, allow_http, webhook_base_url=webhook_base_url, webhook_secret=secret or None
         ),
         schema=schema,
-        concurrency=concurrency,
-        after_doubt=after_doubt,
-        doubt_for=doubt_for,
-        heartbeat=time_to_live / 4,
+        queue=queue,
         time_to_live=time_to_live,
+        **settings,
     )
+    observed = Observed(worker, health=health, prometheus=prometheus, schema=schema, queue=queue)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     ending = (signal.SIGINT, *stop_signals())
     for number in ending:
         loop.add_signal_handler(number, stopped.set)
+    drain = asyncio.Event()
+    with suppress(AttributeError):  # Windows has no such signal
+        loop.add_signal_handler(signal.SIGUSR1, drain.set)
     quieten()
-    await worker.start()
-    show.working(worker.id, named(database))
-    asked, dead = (
-        loop.create_task(waited) for waited in (stopped.wait(), worker.wait_until_dead())
-    )
-    try:
-        await asyncio.wait([asked, dead], return_when=asyncio.FIRST_COMPLETED)
-        if asked.done():
-            return OK
-    finally:
-        for number in ending:
-            loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
-        for task in (asked, dead):
-            task.cancel()
-        await asyncio.gather(asked, dead, return_exceptions=True)
-        await worker.aclose()
+    async with observed:
+        await worker.start()
+        show.working(worker.id, named(database))
+        asked, dead, drained = tasks = [
+            asyncio.ensure_future(waited)
+            for waited in (
+                stopped.wait(),
+                worker.wait_until_dead(),
+                _drain(worker, show, drain),
+            )
+        ]
+        try:
+            await observed.begin()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if drain.is_set() and (dead.cancelled() or not dead.done()):
+                await asyncio.wait([asked, drained], return_when=asyncio.FIRST_COMPLETED)
+                return OK
+            if asked.done():
+                return OK
+        finally:
+            for number in ending:
+                loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await worker.aclose()
     show.error(
         f"worker {worker.id} was silent for {time_to_live:g} s, so the others took it for dead, "
         "and have its work; start it again"
@@ -81,11 +98,23 @@ async def work(
     return TAKEN_FOR_DEAD
 
 
+async def _drain(worker: durable.Worker, show: Show, asked: asyncio.Event) -> bool:
+    await asked.wait()
+    show.draining(worker.id)
+    await worker.drain()
+    return True
+
+
 async def list_items(
-    database: str, show: Show, schema: str, state: str | None, conversation: str | None
+    database: str,
+    show: Show,
+    schema: str,
+    queue: str,
+    state: str | None,
+    conversation: str | None,
 ) -> int:
     """Show the items, and count all that is there."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         wanted = None if state is None else durable.ItemState(state)
         async for item in outbox.jobs(state=wanted, conversation=conversation):
             show.item(item)
@@ -149,9 +178,9 @@ async def migrate(database: str, show: Show, schema: str, role: str | None) -> i
 
 
 @asynccontextmanager
-async def opened(database: str, schema: str) -> AsyncIterator[durable.Outbox]:
+async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[durable.Outbox]:
     """Open an outbox that is there: a mistyped name makes no new one."""
-    outbox = durable.Outbox(database, schema=schema)
+    outbox = durable.Outbox(database, schema=schema, **settings)
     _check_file(database)
     quieten()
     async with outbox:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import Config, ConfigurationError, CredentialsLike
@@ -41,6 +41,8 @@ class Durable:
     """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
     schema: str = field(default="symbl_aio", validator=a_word)
     """Schema of the tables in PostgreSQL."""
+    queue: str = field(default="symbl", validator=a_word)
+    """Queue of the account, where several share a PostgreSQL database."""
     worker: bool = field(default=True, validator=is_a(bool, "True or False"))
     """Whether this process sends too, or only hands in."""
     concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
@@ -56,6 +58,12 @@ class Durable:
     """Seconds for which proof of acceptance is looked for."""
     time_to_live: float = field(default=15.0, validator=_seconds)
     """Seconds after which a silent worker is taken for dead."""
+    heartbeat: float | None = field(default=None, validator=validators.optional(_seconds))
+    """Seconds between two signs of life; ``None``: a third of ``time_to_live``."""
+    keep: float = field(default=7 * 86400.0, validator=_seconds)
+    """Seconds for which ended items, and their keys, are remembered."""
+    look_every: float = field(default=5.0, validator=_seconds)
+    """Seconds between two looks for work that nothing has told of."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
@@ -79,15 +87,23 @@ class Durable:
                 credentials,
                 config=config,
                 schema=self.schema,
+                queue=self.queue,
                 concurrency=self.concurrency,
                 after_doubt=self.after_doubt,
                 doubt_for=self.doubt_for,
-                heartbeat=self.time_to_live / 4,
                 time_to_live=self.time_to_live,
+                heartbeat=self.heartbeat,
+                keep=self.keep,
+                look_every=self.look_every,
             )
 
         first = worker() if self.worker else None
-        outbox = Outbox(self.database, schema=self.schema, webhook_secret=config.webhook_secret)
+        outbox = Outbox(
+            self.database,
+            schema=self.schema,
+            queue=self.queue,
+            webhook_secret=config.webhook_secret,
+        )
         await outbox.start()
         opened = OpenOutbox(outbox)
         if first is not None:

@@ -14,12 +14,14 @@ from collections import Counter, defaultdict
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from symbl_aio import (
     AmbiguousSubmissionError,
     AppendBlockedError,
     ClientClosedError,
     Event,
+    ItemEnded,
     JobFailedError,
     JobLostError,
     JobMoved,
@@ -54,6 +56,13 @@ class JobSpans:
     ``error.type`` and an ``exception`` event. No message of an exception that is not this
     library's is told: it may hold anything.
 
+    As an observer of a ``durable.Worker`` it also makes a span ``symbl item`` of every item
+    that the worker ends, from ``Outbox.submit`` to its end, by the database's clock, with a
+    link to the span in which it was handed in, in whatever process. Its attributes are
+    ``symbl.key``, ``symbl.conversation``, ``symbl.job_id``, ``symbl.conversation_id`` and
+    ``symbl.outcome``, the item's state; all states but ``completed`` are errors. A worker that
+    dies between an item's end and its span leaves none.
+
     ``tracer_provider``: the global one by default. Without an OpenTelemetry SDK it costs
     next to nothing and does nothing.
     """
@@ -65,9 +74,11 @@ class JobSpans:
         self._of_job: defaultdict[str, list[Span]] = defaultdict(list)
         self._polls_failed: Counter[str] = Counter()
 
-    def __call__(self, event: Event) -> None:
-        """Take in an event of the client. Called by the client alone."""
+    def __call__(self, event: Event | ItemEnded) -> None:
+        """Record an event of the client, or of the worker. Called by them alone."""
         match event:
+            case ItemEnded():
+                self._record_item(event)
             case SubmissionQueued():
                 span = self._start_linked()
                 span.set_attribute("symbl.key", event.key)
@@ -105,6 +116,28 @@ class JobSpans:
                     _end(span, event.error)
                 del self._of_job[event.job_id]
 
+    def _record_item(self, item: ItemEnded) -> None:
+        """Make the span of an item that has ended, from its handing in on."""
+        span = self._tracer.start_span(
+            "symbl item",
+            context=Context(),
+            kind=SpanKind.CLIENT,
+            links=_links(item.traceparent),
+            start_time=_nanoseconds(item.queued_at),
+        )
+        span.set_attribute("symbl.key", item.key)
+        span.set_attribute("symbl.conversation", item.conversation)
+        span.set_attribute("symbl.outcome", item.state)
+        if item.job_id is not None:
+            span.set_attribute("symbl.job_id", item.job_id)
+        _set_conversation(span, item.conversation_id)
+        if item.accepted_at is not None:
+            span.add_event("symbl.accepted", timestamp=_nanoseconds(item.accepted_at))
+        if item.state != "completed":
+            span.set_attribute("error.type", item.state)
+            span.set_status(Status(StatusCode.ERROR, item.error))
+        span.end(_nanoseconds(item.ended_at))
+
     def _start_linked(self) -> Span:
         caller = trace.get_current_span().get_span_context()
         return self._tracer.start_span(
@@ -125,6 +158,18 @@ class JobSpans:
             _set_conversation(span, conversation_id)
             spans.append(span)
         return spans
+
+
+def _links(traceparent: str | None) -> list[Link]:
+    if traceparent is None:
+        return []
+    carrier = {"traceparent": traceparent}
+    found = trace.get_current_span(TraceContextTextMapPropagator().extract(carrier, Context()))
+    return [Link(found.get_span_context())]
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)
 
 
 def _set_conversation(span: Span, conversation_id: str | None) -> None:

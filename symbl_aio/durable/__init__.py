@@ -16,9 +16,9 @@ PostgreSQL.
 try:
     from symbl_aio.durable.duty import AfterDoubt
     from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
-    from symbl_aio.durable.looking import OutboxStats
     from symbl_aio.durable.migration import migrate
     from symbl_aio.durable.outbox import Outbox
+    from symbl_aio.durable.stats import OutboxStats, openmetrics
     from symbl_aio.durable.worker import Worker
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("dbos", "sqlalchemy"):
@@ -40,4 +40,5 @@ __all__ = [
     "UncompletedItem",
     "Worker",
     "migrate",
+    "openmetrics",
 ]

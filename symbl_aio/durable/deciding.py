@@ -143,6 +143,7 @@ class Deciding:
             # A webhook call about what was sent before says nothing about this.
             in_doubt=False,
             heard=None,
+            maybe_sent_since=None,
             nonce=secrets.token_urlsafe(16),
         )
 

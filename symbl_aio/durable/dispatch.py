@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -24,8 +24,6 @@ from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
-_NAME: Final = "symbl"
-"""Of the one queue that a schema has."""
 
 
 class _Seen(NamedTuple):
@@ -95,11 +93,13 @@ class Dispatcher:
         table = self._database.queue
         with self._database.begin() as connection:
             changed = connection.execute(
-                sa.update(table).where(table.c.name == _NAME).values(cap=cap)
+                sa.update(table).where(table.c.name == self._database.queue_name).values(cap=cap)
             )
             if not changed.rowcount:
                 with suppress(IntegrityError), connection.begin_nested():
-                    connection.execute(sa.insert(table).values(name=_NAME, cap=cap))
+                    connection.execute(
+                        sa.insert(table).values(name=self._database.queue_name, cap=cap)
+                    )
 
     def fill(self, taken: int = 0) -> list[Turn]:
         """Fill free slots in one transaction; return the turns that have one now. Blocks."""
@@ -110,9 +110,7 @@ class Dispatcher:
         table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
             # Held by whoever gives slots, so that the count of those in use stays true.
-            connection.execute(
-                sa.select(queue.c.cap).where(queue.c.name == _NAME).with_for_update()
-            ).one()
+            connection.execute(self._cap().with_for_update(of=queue)).one()
             if seen.unmarked:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
@@ -149,10 +147,12 @@ class Dispatcher:
 
     def _look(self) -> _Seen:
         """Look whether a slot can be given. One statement that locks nothing: most end here."""
-        table, queue, workers = self._database.items, self._database.queue, self._database.workers
-        cap = sa.select(queue.c.cap).where(queue.c.name == _NAME).scalar_subquery()
-        alive = sa.select(sa.func.count()).where(
-            workers.c.beat > self._database.now - self._time_to_live
+        table, workers = self._database.items, self._database.workers
+        cap = self._cap().scalar_subquery()
+        alive = (
+            sa.select(sa.func.count())
+            .where(workers.c.beat > self._database.now - self._time_to_live)
+            .where(workers.c.queue == self._database.queue_name)
         )
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
@@ -172,12 +172,20 @@ class Dispatcher:
 
     def _waits(self) -> sa.ColumnElement[bool]:
         table = self._database.items
-        return sa.and_(table.c.ready, table.c.slot_at.is_(None))
+        of_queue = table.c.queue == self._database.queue_name
+        return sa.and_(of_queue, table.c.ready, table.c.slot_at.is_(None))
 
     def _is_under_way(self) -> sa.ColumnElement[bool]:
         table = self._database.items
         return sa.or_(table.c.job_id.is_not(None), table.c.sent_by.is_not(None))
 
+    def _cap(self) -> sa.Select[Any]:
+        """Return the account's limit: none of it while the queue is paused (``control``)."""
+        queue = self._database.queue
+        cap = sa.case((queue.c.paused, 0), else_=queue.c.cap)
+        return sa.select(cap).where(queue.c.name == self._database.queue_name)
+
     def _used(self) -> sa.Select[Any]:
         table = self._database.items
-        return sa.select(sa.func.count()).select_from(table).where(table.c.slot_at.is_not(None))
+        held = sa.and_(table.c.slot_at.is_not(None), table.c.queue == self._database.queue_name)
+        return sa.select(sa.func.count()).select_from(table).where(held)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal, NoReturn, TypeAlias, TypedDict, TypeVar
 
@@ -48,6 +48,7 @@ from symbl_aio.durable.proof import Found, Proof
 from symbl_aio.durable.records import SUPERSEDED, Records, Row
 from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
+from symbl_aio.durable.tracing import ItemObserver, emit
 
 T = TypeVar("T")
 
@@ -114,6 +115,8 @@ class Duty:
     ) -> None:
         self.ended: Callable[[], None] = lambda: None
         """Called when an item has given its slot back."""
+        self.observers: Sequence[ItemObserver] = ()
+        """Called with the end of each item."""
         self.patience = patience
         self.interval = interval
         self.pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -187,7 +190,11 @@ class Duty:
         if why_blocked(row.opens, row.target, row.halted_by) is not None:
             ended: str | None = await self._again(partial(self._records.block, turn))
             self.ended()
+            await self._emit(turn, ended)
             return _report(ended or "again")
+        if row.maybe_sent_since is not None:
+            await self._again(partial(self._records.doubt_restored, turn))
+            return _report("unknown", hears)
         try:
             why = await contents.check_file(row.content)
         except FileUnavailableError as error:
@@ -380,7 +387,15 @@ class Duty:
     async def _end(self, turn: Turn, state: ItemState, why: str | None) -> Report:
         ended = await self._again(partial(self._records.end, turn, state, why))
         self.ended()
+        await self._emit(turn, ended)
         return _report(ended)
+
+    async def _emit(self, turn: Turn, ended: str | None) -> None:
+        if not self.observers or ended in (None, SUPERSEDED):
+            return
+        row = await self._again(partial(self._records.read, turn))
+        if row is not None and ItemState(row.state).is_ending:
+            emit(self.observers, row)
 
     async def _give_up(self, turn: Turn, why: str) -> Report:
         """End an item that cannot be brought further, as what it is known to be."""

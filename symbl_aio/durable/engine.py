@@ -18,7 +18,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID
 
 from symbl_aio.durable import schema
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
+from symbl_aio.durable.tables import IDLE_TRANSACTION, QUEUE_NAME, Database
 
 QUEUE: Final = "symbl.slots"
 """Has only what one worker hands over to another: whatever is in it holds a slot already."""
@@ -40,6 +40,12 @@ async def _item(key: str) -> str:
 
 
 # For any process
+
+
+def queue_of(database: Database) -> str:
+    """Return the engine's queue for the account of a database: each worker has that alone."""
+    name = database.queue_name
+    return QUEUE if name == QUEUE_NAME else f"{QUEUE}.{name}"
 
 
 def migrate(database: Database, role: str | None = None) -> None:
@@ -110,9 +116,10 @@ async def launch(
             "run_migrations": False,
         }
     )
+    DBOS.listen_queues([queue_of(database)])
     DBOS.launch()
     await DBOS.register_queue_async(
-        QUEUE,
+        queue_of(database),
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
@@ -124,14 +131,24 @@ async def begin(turn: Turn) -> None:
         await DBOS.start_workflow_async(_item, turn.key)
 
 
+def stop_claiming() -> None:
+    """Take nothing more out of the queue in this process; what runs here goes on."""
+    import dbos._dbos
+
+    instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
+    for stop in getattr(instance, "background_thread_stop_events", ()):
+        stop.set()
+
+
 class Rounds:
     """What is under way, for whoever looks after it and takes it over. All of it blocks."""
 
     def __init__(self, database: Database) -> None:
         self._client = _client(database)
+        self._queue = queue_of(database)
 
-    def under_way(self, worker: str | None = None) -> dict[Turn, str]:
-        """Return the turns that somebody works on, and by which worker's id."""
+    def under_way(self, worker: str) -> list[Turn]:
+        """Return the turns that a worker has."""
         found = self._client.list_workflows(
             status="PENDING",
             name=_WORKFLOW,
@@ -139,32 +156,35 @@ class Rounds:
             load_input=False,
             load_output=False,
         )
-        return {Turn.of(one.workflow_id): one.executor_id or "" for one in found}
+        return [Turn.of(one.workflow_id) for one in found]
 
-    def known(self) -> set[Turn]:
-        """Return the turns that have begun and not ended: with a worker, or between two."""
+    def begun(self) -> dict[Turn, str | None]:
+        """Return the turns that were begun and have not ended, and who has each.
+
+        ``None`` has what waits between two workers, or was broken off.
+        """
         found = self._client.list_workflows(
             status=["PENDING", "ENQUEUED", *_BROKEN],
             name=_WORKFLOW,
             load_input=False,
             load_output=False,
         )
-        return {Turn.of(one.workflow_id) for one in found}
+        return {
+            Turn.of(one.workflow_id): one.executor_id if one.status == "PENDING" else None
+            for one in found
+        }
 
     def broken_off(self) -> list[Turn]:
         """Return the turns that ended in a way that none should end."""
         found = self._client.list_workflows(
-            status=_BROKEN,
-            name=_WORKFLOW,
-            load_input=False,
-            load_output=False,
+            status=_BROKEN, name=_WORKFLOW, load_input=False, load_output=False
         )
         return [Turn.of(one.workflow_id) for one in found]
 
     def put_back(self, turns: Iterable[Turn]) -> None:
         """Put turns into the queue, for any worker, whoever was said to work on them."""
         if given := [turn.id for turn in turns]:
-            self._client.resume_workflows(given, queue_name=QUEUE)
+            self._client.resume_workflows(given, queue_name=self._queue)
 
 
 _here = threading.Lock()

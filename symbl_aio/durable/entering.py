@@ -24,21 +24,36 @@ class Entering:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
+    def enter(
+        self,
+        conversation: str | None,
+        content: str,
+        key: str,
+        priority: int,
+        traceparent: str | None = None,
+    ) -> Item:
         """Enter an item, unless it is there, and return it.
 
-        Without ``conversation`` it opens one.
+        Without ``conversation`` it opens one. ``traceparent``: the span that hands it in.
         """
         try:
-            return self._enter(conversation, content, key, priority)
+            return self._enter(conversation, content, key, priority, traceparent)
         except IntegrityError:  # another process was faster
-            return self._enter(conversation, content, key, priority)
+            return self._enter(conversation, content, key, priority, traceparent)
 
-    def _enter(self, conversation: str | None, content: str, key: str, priority: int) -> Item:
+    def _enter(
+        self,
+        conversation: str | None,
+        content: str,
+        key: str,
+        priority: int,
+        traceparent: str | None,
+    ) -> Item:
         table = self._database.items
         with self._database.begin() as connection:
             # Held first, so that what others hand in for it is there to see, or comes later.
             held = self._hold(connection, conversation or key)
+            self._check_queue(held)
             known = connection.execute(sa.select(table).where(table.c.key == key)).first()
             if known is not None:
                 # Both may have come between the two questions.
@@ -67,6 +82,8 @@ class Entering:
                     ended_at=None if why is None else self._database.now,
                     ready=ready,
                     priority=priority,
+                    traceparent=traceparent,
+                    queue=self._database.queue_name,
                 )
                 .returning(table)
             ).one()
@@ -99,7 +116,10 @@ class Entering:
                 self._check_no_append(connection, conversation)
             connection.execute(
                 sa.insert(table).values(
-                    name=conversation or key, last=1, conversation_id=conversation
+                    name=conversation or key,
+                    last=1,
+                    conversation_id=conversation,
+                    queue=self._database.queue_name,
                 )
             )
             return 1
@@ -122,6 +142,13 @@ class Entering:
             .limit(1)
             .with_for_update()
         ).first()
+
+    def _check_queue(self, held: Row | None) -> None:
+        if held is not None and held.queue != self._database.queue_name:
+            raise ConfigurationError(
+                f"conversation {held.name!r} is of queue {held.queue!r}, another account; "
+                "give another key"
+            )
 
     def _check_no_append(self, connection: sa.Connection, conversation: str) -> None:
         table = self._database.items

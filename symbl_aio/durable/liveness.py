@@ -70,6 +70,11 @@ class Liveness:
         """Return whether this worker may send: it does not leave, and its heartbeat is fresh."""
         return self.is_fresh() and not self._leaving
 
+    def is_ready(self) -> bool:
+        """Return whether this worker stays, and nobody may take it for dead yet."""
+        is_known = not (self._leaving or self.declared_dead.is_set())
+        return is_known and monotonic() - self._last_beat <= self._time_to_live
+
     async def wait_until_fit(self) -> None:
         """Wait while this worker must not send: it leaves, or could not say that it lives."""
         while not self.is_fit():
@@ -92,7 +97,14 @@ class Liveness:
                 connection.execute(
                     sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
                 )
-            connection.execute(sa.insert(table).values(id=self._worker, beat=self._database.now))
+            connection.execute(
+                sa.insert(table).values(
+                    id=self._worker,
+                    beat=self._database.now,
+                    time_to_live=self._time_to_live,
+                    queue=self._database.queue_name,
+                )
+            )
 
     async def end(self) -> None:
         """Let the others go on at once, now that nothing happens here any more."""
@@ -148,54 +160,43 @@ class Liveness:
         ``active``: the turns that really run here.
         """
         suspects: set[Turn] = set()
-        slots: set[Turn] = set()
         while True:
             try:
                 if self.is_fresh():
                     suspects = await self._look(suspects, active)
-                    slots = await self._free(slots)
             except Exception as error:
                 _LOG.warning("looking after the others failed (%s)", type(error).__name__)
             await asyncio.sleep(self._beat_every)
 
     async def _look(self, suspects: set[Turn], active: Collection[Turn]) -> set[Turn]:
-        working = await self._database.call(self._rounds.under_way)
-        stranded = {
-            turn
-            for turn, worker in working.items()
-            if worker == self._worker and turn not in active
-        }
-        # A claim whose reply got lost is mine by the row alone; twice in a row, or it was new.
-        if lost := stranded & suspects:
-            _LOG.warning("%d items that were never begun are queued again", len(lost))
-            await self._put_back(lost)
+        held = await self._database.call(self._slots)
+        begun = await self._database.call(self._rounds.begun) if held else {}
         # After an outage, or when all come up at once, each has the time to say that it lives.
         patient = monotonic() - self._well_since < self._time_to_live
         living, dead = await self._database.call(partial(self._roll, patient))
-        for worker in (dead | set(working.values())) - living - {self._worker}:
+        working = {worker for turn in held if (worker := begun.get(turn)) is not None}
+        for worker in (dead | working) - living - {self._worker}:
             await self._bury(worker, patient)
-        return stranded - lost
-
-    async def _free(self, suspects: set[Turn]) -> set[Turn]:
-        """Take back slots whose turns were never begun: who gave them died, or had an outage.
-
-        Twice in a row, or they were new. Should it be begun after all, others find that out.
-        """
-        held = await self._database.call(self._slots)
-        if not held:
-            return set()
-        known = await self._database.call(self._rounds.known)
-        stranded = held - known
-        if lost := stranded & suspects:
-            _LOG.warning("%d slots whose turn was never begun are given anew", len(lost))
-            await self._database.call(partial(self._take_slots, lost))
+        # A claim whose reply got lost is mine by the row alone; and whoever gives a slot may
+        # die before its turn is begun. Twice in a row, or it was new.
+        stranded = held - begun.keys()
+        stranded |= {t for t in held if begun.get(t) == self._worker and t not in active}
+        lost = stranded & suspects
+        if claimed := lost & begun.keys():
+            _LOG.warning("%d items that were never begun are queued again", len(claimed))
+            await self._put_back(claimed)
+        if unbegun := lost - begun.keys():
+            _LOG.warning("%d slots whose turn was never begun are given anew", len(unbegun))
+            await self._database.call(partial(self._take_slots, unbegun))
         return stranded - lost
 
     def _slots(self) -> set[Turn]:
         table = self._database.items
         with self._database.read() as connection:
             rows = connection.execute(
-                sa.select(table.c.key, table.c.attempt).where(table.c.slot_at.is_not(None))
+                sa.select(table.c.key, table.c.attempt)
+                .where(table.c.slot_at.is_not(None))
+                .where(table.c.queue == self._database.queue_name)
             ).all()
         return {Turn(row.key, row.attempt) for row in rows}
 
@@ -244,6 +245,7 @@ class Liveness:
         table = self._database.workers
         with self._database.read() as connection:
             known = sa.select(table.c.id, self._may_be_claimed(patient).label("dead"))
+            known = known.where(table.c.queue == self._database.queue_name)
             rows = connection.execute(known).all()
         return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
 
@@ -260,7 +262,11 @@ class Liveness:
         if beat is None:
             # Should who declared it dead die before taking over, there is a next time.
             with suppress(IntegrityError), self._database.begin() as connection:
-                connection.execute(sa.insert(table).values(id=worker, beat=-self._database.now))
+                connection.execute(
+                    sa.insert(table).values(
+                        id=worker, beat=-self._database.now, queue=self._database.queue_name
+                    )
+                )
         return beat
 
     def _count_death(self, turns: Collection[Turn]) -> None:

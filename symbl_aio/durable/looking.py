@@ -1,34 +1,19 @@
-"""Find items, and count them."""
+"""Find items."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from attrs import frozen
 
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
-from symbl_aio.models.base import Model
 
 Row: TypeAlias = sa.Row[Any]
 
 PAGE: Final = 500
 """Items that are read at once."""
-
-
-@frozen
-class OutboxStats(Model):
-    """What is in a database now."""
-
-    counts: Mapping[ItemState, int]
-    """Number of items by state; states without items are left out."""
-    oldest: float | None
-    """Age in seconds of the oldest queued item; ``None`` without one."""
-    workers: int
-    """Workers that have started, and were neither closed nor taken for dead."""
 
 
 class Looking:
@@ -49,6 +34,7 @@ class Looking:
         """Give the next rows behind that of id ``last``."""
         table, conversations = self._database.items, self._database.conversations
         query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
+        query = query.where(table.c.queue == self._database.queue_name)
         if state is not None:
             query = query.where(table.c.state == state.value)
         if conversation is not None:
@@ -61,24 +47,6 @@ class Looking:
             query = query.where(table.c.conversation.in_(names))
         with self._database.read() as connection:
             return list(connection.execute(query))
-
-    def stats(self) -> OutboxStats:
-        """Count what is there."""
-        table, workers = self._database.items, self._database.workers
-        with self._database.read() as connection:
-            counts = connection.execute(
-                sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-            )
-            found = {ItemState(state): count for state, count in counts}
-            oldest = connection.execute(
-                sa.select(self._database.now - sa.func.min(table.c.queued_at)).where(
-                    table.c.state == ItemState.QUEUED.value
-                )
-            ).scalar()
-            there = connection.execute(
-                sa.select(sa.func.count()).select_from(workers).where(workers.c.beat > 0.0)
-            )
-            return OutboxStats(found, oldest, there.scalar_one())
 
 
 def there(row: Row | None, key: str) -> Row:

@@ -82,7 +82,8 @@ class Proof:
         if given is not None and not certain:
             return None
         name = row.key if given is None else given
-        not_before = row.sent_at - _SKEW
+        since = row.sent_at if row.maybe_sent_since is None else row.maybe_sent_since
+        not_before = since - _SKEW
         found: set[str] = set()
         listed = 0
         newest = self._client.conversations(order="desc", page_size=1000)

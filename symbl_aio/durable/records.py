@@ -21,6 +21,8 @@ Row: TypeAlias = sa.Row[Any]
 SUPERSEDED: Final = "superseded"
 """The item was queued again, taken back or forgotten: this attempt has nothing to do."""
 
+RESTORED: Final = "a worker of before the restored backup"
+
 _GOING_ON: Final = (ItemState.QUEUED.value, ItemState.ACCEPTED.value)
 
 
@@ -82,6 +84,18 @@ class Records:
             return noted.rowcount == 1
         return False
 
+    def doubt_restored(self, turn: Turn) -> None:
+        """Record that an item may have been sent by a worker of before a restored backup."""
+        table = self._database.items
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(self._is(turn))
+                .where(table.c.state == ItemState.QUEUED.value)
+                .where(table.c.sent_by.is_(None), table.c.job_id.is_(None))
+                .values(sent_by=RESTORED, sent_at=self._database.now)
+            )
+
     def doubt(self, turn: Turn) -> str | None:
         """Note that whatever is heard of an item is news from now on; give what was heard."""
         table = self._database.items
@@ -100,7 +114,7 @@ class Records:
         change = (
             sa.update(table)
             .where(self._is(turn))
-            .values(sent_by=None, sent_at=None, in_doubt=False, heard=None)
+            .values(sent_by=None, sent_at=None, in_doubt=False, heard=None, maybe_sent_since=None)
         )
         change = change.where(table.c.state == ItemState.QUEUED.value)
         change = change.where(table.c.job_id.is_(None))
@@ -242,6 +256,7 @@ class Records:
             if other.key == row.key
             or other.sent_by is not None
             or other.job_id is not None
+            or other.maybe_sent_since is not None
             or other.attempt > 1  # a note of an earlier attempt is gone
         ]
 

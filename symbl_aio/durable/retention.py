@@ -34,6 +34,7 @@ def forget_some(database: Database, keep: float) -> bool:
         ),
     )
     old = sa.and_(
+        table.c.queue == database.queue_name,
         table.c.state.in_(_FORGOTTEN),
         table.c.ended_at < database.now - keep,
         table.c.conversation.not_in(

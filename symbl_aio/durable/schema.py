@@ -105,14 +105,49 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
 def _add_told(database: Database, connection: sa.Connection) -> None:
     """Version 3: when a webhook call has told of an item, which the engine kept before."""
     prefix = "" if database.is_sqlite else f"{database.schema}."
-    connection.exec_driver_sql(
-        f"alter table {prefix}symbl_item add column told_at double precision"
-    )
+    double = "double" if database.is_sqlite else "double precision"
+    connection.exec_driver_sql(f"alter table {prefix}symbl_item add column told_at {double}")
+
+
+def _add_operations(database: Database, connection: sa.Connection) -> None:
+    """Version 4: what operators ask for, pauses, and doubts after a restored backup."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    false = "0" if database.is_sqlite else "false"
+    double = "double" if database.is_sqlite else "double precision"
+    for statement in (
+        f"alter table {prefix}symbl_queue add column paused boolean not null default {false}",
+        f"alter table {prefix}symbl_worker add column time_to_live {double}",
+        f"alter table {prefix}symbl_item add column maybe_sent_since {double}",
+        f"alter table {prefix}symbl_item add column traceparent text",
+        f"create index symbl_item_ended on {prefix}symbl_item (ended_at) "
+        "where ended_at is not null",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def _add_queues(database: Database, connection: sa.Connection) -> None:
+    """Version 5: a queue for each account."""
+    prefix = "" if database.is_sqlite else f"{database.schema}."
+    ready = "ready = 1" if database.is_sqlite else "ready"
+    for table in ("symbl_conversation", "symbl_item", "symbl_worker"):
+        connection.exec_driver_sql(
+            f"alter table {prefix}{table} add column queue text not null default 'symbl'"
+        )
+    for statement in (
+        f"drop index {prefix}symbl_item_waiting",
+        f"drop index {prefix}symbl_item_state",
+        f"create index symbl_item_state on {prefix}symbl_item (queue, state, queued_at)",
+        f"create index symbl_item_waiting on {prefix}symbl_item (queue, priority desc, id) "
+        f"where {ready} and slot_at is null",
+    ):
+        connection.exec_driver_sql(statement)
 
 
 _MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
     _add_slots,
     _add_told,
+    _add_operations,
+    _add_queues,
 )
 """The first leads from version 1 to 2, and so on."""
 

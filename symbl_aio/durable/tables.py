@@ -30,6 +30,8 @@ from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedI
 T = TypeVar("T")
 
 SCHEMA: Final = "symbl_aio"
+QUEUE_NAME: Final = "symbl"
+"""Of the queue of a database that only one account uses."""
 _SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 IDLE_TRANSACTION: Final = 5.0
 """Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
@@ -43,12 +45,13 @@ _UNFINISHED: Final = "state in ('queued', 'accepted')"
 _PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "symbl_item_open": (("conversation", "number"), _UNFINISHED),
     "symbl_item_head": (("conversation",), "{ready}"),
-    "symbl_item_waiting": (("priority desc", "id"), "{ready} and slot_at is null"),
+    "symbl_item_waiting": (("queue", "priority desc", "id"), "{ready} and slot_at is null"),
     "symbl_item_under_way": (
         ("id",),
         "{ready} and slot_at is null and (job_id is not null or sent_by is not null)",
     ),
     "symbl_item_slot": (("slot_at",), "slot_at is not null"),
+    "symbl_item_ended": (("ended_at",), "ended_at is not null"),
     "symbl_item_unmarked": (("ready", "state"), f"ready is null and {_UNFINISHED}"),
 }
 
@@ -69,19 +72,38 @@ class Database:
     """One database, which all processes of an application share.
 
     ``url``: ``sqlite:///path`` for one machine, ``postgresql://…`` for many. ``schema``
-    (PostgreSQL) keeps two applications apart; both kinds of tables live in it. Connects
+    (PostgreSQL) keeps two applications apart; both kinds of tables live in it. ``queue``
+    (PostgreSQL) keeps two accounts of one application apart, with a limit each. Connects
     when it is first used. All of its work blocks and is done in ``call``.
     """
 
-    def __init__(self, url: str, schema: str = SCHEMA, *, connections: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str = SCHEMA,
+        *,
+        queue: str = QUEUE_NAME,
+        connections: int = 5,
+    ) -> None:
         found = _read_url(url)
-        if not is_text(schema) or not _SCHEMA_NAME.fullmatch(schema):
+        if not is_text(schema) or not _is_plain(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
             )
+        if not _is_plain(queue):
+            raise ConfigurationError(
+                f"queue is {queue!r}; give a name of small letters, digits and _, "
+                "at most 41 characters"
+            )
         self.schema = schema
+        self.queue_name = queue
         self.is_sqlite = found.drivername == "sqlite"
+        if self.is_sqlite and queue != QUEUE_NAME:
+            raise ConfigurationError(
+                f"queue is {queue!r}, and an SQLite file has one; give each account a file of "
+                "its own, or use postgresql://"
+            )
         if self.is_sqlite:
             sqlite.check_version()
             found = sqlite.with_clock(found)
@@ -96,6 +118,7 @@ class Database:
             sa.Column("last", sa.Integer, nullable=False),
             sa.Column("conversation_id", sa.Text, index=True),
             sa.Column("halted_by", sa.Text),
+            self._of_queue(),
         )
         self.items = sa.Table(
             "symbl_item",
@@ -126,8 +149,12 @@ class Database:
             sa.Column("ready", sa.Boolean),
             sa.Column("slot_at", sa.Double),
             sa.Column("told_at", sa.Double),
+            # Not sent as far as is known here, but perhaps since then: of a restored backup.
+            sa.Column("maybe_sent_since", sa.Double),
+            sa.Column("traceparent", sa.Text),
+            self._of_queue(),
             sa.UniqueConstraint("conversation", "number"),
-            sa.Index("symbl_item_state", "state", "queued_at"),
+            sa.Index("symbl_item_state", "queue", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
         )
         # Of few rows each, so that no statement of a worker costs more with a long backlog.
@@ -146,6 +173,7 @@ class Database:
             meta,
             sa.Column("name", sa.Text, primary_key=True),
             sa.Column("cap", sa.Integer, nullable=False),
+            sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         )
         self.versions = sa.Table(
             "symbl_schema", meta, sa.Column("version", sa.Integer, primary_key=True)
@@ -155,8 +183,14 @@ class Database:
             meta,
             sa.Column("id", sa.Text, primary_key=True),
             sa.Column("beat", sa.Double, nullable=False),
+            sa.Column("time_to_live", sa.Double),
+            self._of_queue(),
         )
         self.meta = meta
+
+    @staticmethod
+    def _of_queue() -> sa.Column[str]:
+        return sa.Column("queue", sa.Text, nullable=False, server_default=QUEUE_NAME)
 
     @property
     def name(self) -> str:
@@ -306,6 +340,10 @@ class Database:
             ended_at=found["ended_at"],
             source=source_of(found["content"]),
         )
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and _SCHEMA_NAME.fullmatch(name) is not None
 
 
 def _read_url(url: object) -> sa.URL:

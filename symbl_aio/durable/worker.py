@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
@@ -32,7 +32,9 @@ from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.notices import Notices
 from symbl_aio.durable.retention import forget_some
-from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.stats import OutboxStats, stats
+from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
+from symbl_aio.durable.tracing import ItemObserver
 from symbl_aio.durable.turns import Turns
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ _ENDING: Final = 5.0
 class Worker:
     """Sends the items of an outbox, and follows their jobs.
 
-    ``database`` and ``schema`` as for ``Outbox``; ``credentials`` and ``config`` as for
+    ``database``, ``schema`` and ``queue`` as for ``Outbox``; ``credentials`` and ``config`` as for
     ``SymblClient``. With ``Config.webhook_base_url`` and ``webhook_secret`` every item
     carries a webhook URL, whose calls go to ``Outbox.webhook`` in any process: they wake
     its worker, and tell after a crash what was accepted.
@@ -58,9 +60,12 @@ class Worker:
     which ``doubt_for`` seconds later no evidence tells whether it was accepted:
     ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
     ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
-    it lives is taken for dead, and others take over what it had. ``keep``: seconds for
+    it lives is taken for dead, and others take over what it had; it says so each third of
+    that time, if ``heartbeat`` is not given. ``keep``: seconds for
     which ended items are remembered, and their keys are not used anew. ``look_every``:
     seconds between two looks for work that nothing has told of: most is told at once.
+    ``observers``: plain functions, called in the worker's own loop with each event of its
+    client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
     SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
@@ -75,13 +80,15 @@ class Worker:
         *,
         config: Config | None = None,
         schema: str = SCHEMA,
+        queue: str = QUEUE_NAME,
         concurrency: int = 50,
         after_doubt: AfterDoubt = "at_most_once",
         doubt_for: float = 120.0,
-        heartbeat: float = 5.0,
+        heartbeat: float | None = None,
         time_to_live: float = 15.0,
         keep: float = 7 * 86400.0,
         look_every: float = 5.0,
+        observers: Sequence[ItemObserver] = (),
     ) -> None:
         require_count("concurrency", concurrency)
         require("config", config, (Config, type(None)), "Config(...)")
@@ -93,8 +100,11 @@ class Worker:
             "look_every": look_every,
         }
         for name, seconds in times.items():
-            require_number(name, seconds, "a number of seconds, 0 or more")
-        if time_to_live < 3 * heartbeat:
+            if seconds is not None or name != "heartbeat":
+                require_number(name, seconds, "a number of seconds, 0 or more")
+        if heartbeat is None:
+            heartbeat = time_to_live / 3
+        elif time_to_live < 3 * heartbeat:
             raise ConfigurationError(
                 f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
             )
@@ -109,8 +119,9 @@ class Worker:
             limits=evolve(config.limits, jobs=concurrency),
             lanes=Lanes(advance_on="accepted"),
         )
-        self._client = SymblClient(credentials, config=self._config)
-        self._database = Database(database, schema, connections=_CONNECTIONS)
+        self._client = SymblClient(credentials, config=self._config, observers=observers)
+        self._observers = tuple(observers)
+        self._database = Database(database, schema, queue=queue, connections=_CONNECTIONS)
         self._concurrency = concurrency
         self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
@@ -121,6 +132,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._dispatching: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._sole: SoleWorker | None = None
@@ -186,6 +198,19 @@ class Worker:
             self._ending = asyncio.ensure_future(self._end(timeout))
         await result_of(self._ending)
 
+    async def drain(self, timeout: float | None = None) -> None:
+        """Take on nothing new, wait until the jobs that this worker has have ended, and close.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds; it is closed then, too, and others
+        follow what is left, as they do if the wait is cancelled.
+        """
+        self._check_running()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._inside(self._drain())
+        finally:
+            await self.aclose()
+
     async def wait_until_dead(self) -> None:
         """Wait until the other workers took this one for dead, because it was silent for so long.
 
@@ -194,6 +219,25 @@ class Worker:
         if self._liveness is None:
             raise ConfigurationError("the worker was not started")
         await self._inside(self._liveness.declared_dead.wait())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it works, and its heartbeat is younger than the time to live. For any thread."""
+        return self._liveness is not None and self._liveness.is_ready()
+
+    async def stats(self) -> OutboxStats:
+        """Count what is in the database, over this worker's own connections.
+
+        Raises ``ConfigurationError`` before ``start`` and after ``aclose``, and
+        ``OutboxUnavailableError`` when the database cannot be used.
+        """
+        self._check_running()
+        with self._database.telling():
+            return await self._inside(self._database.call(partial(stats, self._database)))
+
+    def _check_running(self) -> None:
+        if self._liveness is None or self._stopping is not None:
+            raise ConfigurationError("the worker does not run; start it before")
 
     async def _end(self, timeout: float) -> None:
         assert self._thread is not None
@@ -256,6 +300,7 @@ class Worker:
             look_every=self._look_every,
         )
         duty.ended = dispatcher.wake
+        duty.observers = self._observers
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
         await engine.launch(
             self._database,
@@ -264,18 +309,26 @@ class Worker:
             # A look at a file costs next to nothing.
             interval=self._look_every if self._sole is None else min(self._look_every, 1.0),
         )
-        self._tasks = [
+        self._dispatching = self._loop.create_task(dispatcher.run(liveness.is_fit))
+        self._tasks = [self._dispatching] + [
             self._loop.create_task(work)
             for work in (
                 liveness.beat(),
                 liveness.watch(turns.active),
-                dispatcher.run(liveness.is_fit),
                 notices.run(),
                 self._stop_when_dead(liveness),
                 self._begin_anew(rounds),
                 self._purge(),
             )
         ]
+
+    async def _drain(self) -> None:
+        assert self._turns is not None
+        engine.stop_claiming()
+        if self._dispatching is not None:
+            self._dispatching.cancel()
+        while runs := {run for runs in self._turns.active.values() for run in runs}:
+            await asyncio.wait(runs)
 
     async def _stop(self, timeout: float) -> None:
         """Stop, once: whoever comes later waits for the same end."""

@@ -145,11 +145,16 @@ async def test_who_died_without_work_is_forgotten(
     async with working(**SHORT) as worker:
         async with asyncio.timeout(10):
             while True:
-                if (await outbox.stats()).workers == 1:
+                if await tables.call(partial(known, tables)) == [worker.id]:
                     break
                 await asyncio.sleep(0.02)
-        with tables.read() as connection:
-            assert list(connection.execute(sa.select(tables.workers.c.id)).scalars()) == [worker.id]
+        stats = await outbox.stats()
+        assert (stats.workers, stats.dead) == (1, 0)
+
+
+def known(tables: Database) -> list[str]:
+    with tables.read() as connection:
+        return list(connection.execute(sa.select(tables.workers.c.id)).scalars())
 
 
 @on_postgresql

@@ -321,7 +321,7 @@ def layout(url: str) -> dict[str, object]:
     engine.migrate(database)
     found = sa.inspect(database.engine)
     given = {}
-    for table in ("symbl_item", "symbl_queue", "symbl_schema"):
+    for table in ("symbl_item", "symbl_queue", "symbl_schema", "symbl_worker"):
         columns = found.get_columns(table, schema=database.items.schema)
         indexes = found.get_indexes(table, schema=database.items.schema)
         given[table] = (
