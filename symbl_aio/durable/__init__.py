@@ -19,6 +19,7 @@ try:
     from symbl_aio.durable.looking import OutboxStats
     from symbl_aio.durable.migration import migrate
     from symbl_aio.durable.outbox import Outbox
+    from symbl_aio.durable.selection import Decided, ItemFilter
     from symbl_aio.durable.worker import Worker
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("dbos", "sqlalchemy"):
@@ -32,8 +33,10 @@ except ModuleNotFoundError as error:
 __all__ = [
     "AfterDoubt",
     "CompletedItem",
+    "Decided",
     "Item",
     "ItemEvent",
+    "ItemFilter",
     "ItemState",
     "Outbox",
     "OutboxStats",

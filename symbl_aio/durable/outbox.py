@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeGuard, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from dbos import DBOSClient
 
@@ -19,17 +19,16 @@ from symbl_aio import (
     OutboxUnavailableError,
     WebhookReceiver,
 )
-from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import is_word
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
 from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
-from symbl_aio.durable.deciding import Deciding
+from symbl_aio.durable.decisions import Decisions
 from symbl_aio.durable.entering import Entering
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
+from symbl_aio.durable.naming import check_conversation, check_key, check_priority
 from symbl_aio.durable.tables import SCHEMA, Database
 from symbl_aio.media import MediaLike
 
@@ -37,13 +36,11 @@ T = TypeVar("T")
 
 _LOOK_AGAIN: Final = 0.25
 """Seconds between two looks at an item, where nothing tells that it has changed."""
-_LONGEST_NAME: Final = 200
-_MOST_PRIORITY: Final = 1000
 _LONGEST_WAIT: Final = 5.0
 """Seconds between two looks at an item whose end is told, but for one that is taken back."""
 
 
-class Outbox:
+class Outbox(Decisions):
     """A queue of submissions in a database, that survives whatever dies.
 
     ``database``: ``sqlite:///outbox.db``, or ``postgresql://user@host/name`` when several
@@ -186,7 +183,7 @@ class Outbox:
         resolve or retry before it leaves it ``BLOCKED`` at once. ``priority`` counts once it
         is the next of its conversation. Else as ``submit``.
         """
-        name = _check_conversation(conversation)
+        name = check_conversation(conversation)
         return await self._hand_in(name, media, options, key, priority)
 
     async def _hand_in(
@@ -197,8 +194,8 @@ class Outbox:
         key: str | None,
         priority: int,
     ) -> Item:
-        key = secrets.token_hex(16) if key is None else _check_key(key)
-        priority = _check_priority(priority)
+        key = secrets.token_hex(16) if key is None else check_key(key)
+        priority = check_priority(priority)
         self._opened()
         content = await contents.write(media, options)
         enter = Entering(self._database).enter
@@ -208,7 +205,7 @@ class Outbox:
 
     async def item(self, key: str) -> Item:
         """Give an item as it is now. Raises ``NotFoundError`` for an unknown key."""
-        row = await self._call(partial(self._looking.row, _check_key(key)))
+        row = await self._call(partial(self._looking.row, check_key(key)))
         return self._database.as_item(row)
 
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
@@ -218,7 +215,7 @@ class Outbox:
         database is away. Raises ``TimeoutError`` after ``timeout`` seconds, which changes
         nothing, and ``NotFoundError`` for an unknown key.
         """
-        look = partial(self._looking.row, _check_key(key))
+        look = partial(self._looking.row, check_key(key))
         async with asyncio.timeout(timeout):
             row = await self._call(look)
             while not ItemState(row.state).is_ending:
@@ -272,7 +269,7 @@ class Outbox:
         ``conversation`` as for ``append``. What is handed in meanwhile comes at the end.
         """
         last = 0
-        conversation = None if conversation is None else _check_conversation(conversation)
+        conversation = None if conversation is None else check_conversation(conversation)
         while True:
             rows = await self._call(partial(self._looking.page, state, conversation, last))
             for row in rows:
@@ -304,65 +301,6 @@ class Outbox:
             await self._call(partial(hear, self._database, client, nonce, job_id, ended=ended))
         return status
 
-    # What a person says
-
-    async def resolve(
-        self,
-        key: str,
-        *,
-        accepted: bool,
-        conversation_id: str | None = None,
-        job_id: str | None = None,
-    ) -> Item:
-        """Say what became of an ambiguous item, and let its conversation go on.
-
-        ``accepted=False``: the server does not have it, and it is sent again. ``True``: it
-        has; with ``job_id`` that job is followed, without it the item is taken for
-        completed. For an item that opens a conversation, ``conversation_id`` is needed.
-        What was blocked behind it is queued again, in order. Raises
-        ``ConfigurationError`` for an item that is not ambiguous, ids that are missing or do
-        not belong to it, and ``NotFoundError`` for an unknown key.
-        """
-        if not accepted and (conversation_id is not None or job_id is not None):
-            raise ConfigurationError(
-                "conversation_id and job_id are of an accepted item; leave them out"
-            )
-        for name, given in (("conversation_id", conversation_id), ("job_id", job_id)):
-            if given is not None:
-                check_id(name, given)
-        deciding = Deciding(self._database)
-        return await self._decide(
-            partial(deciding.resolve, _check_key(key), accepted, conversation_id, job_id)
-        )
-
-    async def retry(self, key: str) -> Item:
-        """Send an item again that was refused, failed, was lost, blocked, or discarded.
-
-        A failed or lost one was accepted once, and its content may be there; so may that of
-        one that was ambiguous before it was discarded. What was
-        blocked behind it is queued again, too. Raises ``ConfigurationError`` for any
-        other state, an ambiguous item is for ``resolve``; and while another item has to be
-        resolved or sent again before. ``NotFoundError`` for an unknown key.
-        """
-        decide = Deciding(self._database).retry
-        return await self._decide(partial(decide, _check_key(key)))
-
-    async def discard(self, key: str) -> Item:
-        """Take an item back: the server does not get it any more, and what is behind it goes on.
-
-        For what is queued, blocked or ambiguous; of the last it stays unknown whether the
-        server has it. An upload that has begun goes on to its last byte, and is then broken
-        off. What was to be added to a conversation that it should have opened is
-        blocked until that is retried, or is discarded, too. The key stays used. Raises
-        ``ConfigurationError`` for an item that is being sent or has come to another end,
-        and ``NotFoundError`` for an unknown key.
-        """
-        decide = Deciding(self._database).discard
-        return await self._decide(partial(decide, _check_key(key)))
-
-    async def _decide(self, work: Callable[[], Item]) -> Item:
-        return await self._call(partial(self._database.until_not_stuck, work))
-
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:
     times = [(ItemState.QUEUED, item.queued_at)]
@@ -371,34 +309,3 @@ def _reached(item: Item) -> list[tuple[ItemState, float]]:
     if item.state.is_ending:
         times.append((item.state, item.ended_at or item.queued_at))
     return times
-
-
-def _check_conversation(conversation: object) -> str:
-    if not _is_name(conversation):
-        raise ConfigurationError(
-            f"conversation is {conversation!r}; give the key of the item that opens it, "
-            "or the conversation's id"
-        )
-    return conversation
-
-
-def _check_key(key: object) -> str:
-    if not _is_name(key):
-        raise ConfigurationError(
-            f"key is {key!r}; give a non-empty string of at most {_LONGEST_NAME} "
-            "characters, none of them a control character or line break"
-        )
-    return key
-
-
-def _check_priority(priority: object) -> int:
-    if type(priority) is not int or abs(priority) > _MOST_PRIORITY:
-        raise ConfigurationError(
-            f"priority is {priority!r}; give a whole number from -{_MOST_PRIORITY} "
-            f"to {_MOST_PRIORITY}, the higher the sooner"
-        )
-    return priority
-
-
-def _is_name(given: object) -> TypeGuard[str]:
-    return is_word(given) and len(given) <= _LONGEST_NAME
