@@ -8,7 +8,7 @@ what others hand in or send meanwhile comes before or after.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
@@ -216,39 +216,36 @@ class Deciding:
                 usable = ", ".join(sorted(state.value for state in decision.possible))
                 raise ConfigurationError(f"state has {', '.join(wrong)}, and this is for {usable}")
         of = condition(self._database, which)
-        return [Share(names, of) for names in _parts(self._sizes(of))]
-
-    def shares_of(self, keys: Iterable[str]) -> tuple[list[Share], list[str]]:
-        """Return the parts for one transaction each, and the keys that no item has."""
-        table, wanted = self._database.items, list(keys)
-        found: set[str] = set()
-        ids: dict[str, list[int]] = {}
-        sizes: dict[str, int] = {}
-        for some in _slices(wanted, _MOST_IDS):
-            of = table.c.key.in_(some)
-            with self._database.read() as connection:
-                chosen = sa.select(table.c.id, table.c.key, table.c.conversation).where(of)
-                for row in connection.execute(chosen):
-                    found.add(row.key)
-                    ids.setdefault(row.conversation, []).append(row.id)
-            sizes |= dict(self._sizes(of))
-        shares = [
-            Share(names, _is_one_of(table.c.id, [id for name in names for id in ids[name]]))
-            for names in _parts(sorted(sizes.items()))
-        ]
-        return shares, [key for key in wanted if key not in found]
-
-    def _sizes(self, of: sa.ColumnElement[bool]) -> list[tuple[str, int]]:
-        """Return the conversations of items, and how many were handed in to each."""
-        table, conversations = self._database.items, self._database.conversations
-        chosen = sa.select(table.c.conversation).where(of)
+        conversations = self._database.conversations
+        chosen = sa.select(self._database.items.c.conversation).where(of)
         with self._database.read() as connection:
             found = connection.execute(
                 sa.select(conversations.c.name, conversations.c.last)
                 .where(conversations.c.name.in_(chosen))
                 .order_by(conversations.c.name)
-            )
-            return [(name, last) for name, last in found]
+            ).all()
+        return [Share(names, of) for names in _parts((row.name, row.last) for row in found)]
+
+    def shares_of(self, keys: Iterable[str]) -> tuple[list[Share], list[str]]:
+        """Return the parts for one transaction each, and the keys that no item has."""
+        table, conversations = self._database.items, self._database.conversations
+        wanted = list(keys)
+        found: set[str] = set()
+        ids: dict[str, list[int]] = {}
+        sizes: dict[str, int] = {}
+        query = sa.select(table.c.id, table.c.key, table.c.conversation, conversations.c.last)
+        query = query.join(conversations, conversations.c.name == table.c.conversation)
+        for some in _slices(wanted, _MOST_IDS):
+            with self._database.read() as connection:
+                for row in connection.execute(query.where(table.c.key.in_(some))):
+                    found.add(row.key)
+                    ids.setdefault(row.conversation, []).append(row.id)
+                    sizes[row.conversation] = row.last
+        shares = [
+            Share(names, _is_one_of(table.c.id, [id for name in names for id in ids[name]]))
+            for names in _parts(sorted(sizes.items()))
+        ]
+        return shares, [key for key in wanted if key not in found]
 
     def decide(self, decision: Decision, share: Share, *, dry_run: bool) -> Done:
         """Decide about a share of items in one transaction, which a dry run undoes."""
@@ -292,9 +289,9 @@ class Deciding:
         """Return the rows that are decided about, and why others are not, by their keys."""
         table = self._database.items
         known = (table.c.id, table.c.key, table.c.conversation, table.c.state, table.c.opens)
-        rows: Sequence[Row] = connection.execute(
-            sa.select(*known, table.c.sent_by)
-            .where(table.c.conversation.in_(share.conversations), share.of)
+        query: sa.Select[Any] = sa.select(*known, table.c.sent_by)
+        rows = connection.execute(
+            query.where(table.c.conversation.in_(share.conversations), share.of)
             .order_by(table.c.conversation, table.c.number)
             .with_for_update()
         ).all()

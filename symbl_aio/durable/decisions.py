@@ -8,7 +8,6 @@ from typing import Any, TypeVar, overload
 
 from symbl_aio import ConfigurationError
 from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import type_name
 from symbl_aio.durable.deciding import Deciding, Decision, Discard, Resolve, Retry, no_item
 from symbl_aio.durable.items import Item
 from symbl_aio.durable.naming import check_key
@@ -122,13 +121,13 @@ class Decisions:
         refused: dict[str, str] = {}
         if isinstance(which, ItemFilter):
             shares = await self._call(partial(deciding.shares, decision, which))
-        elif isinstance(which, Iterable):
+        elif isinstance(which, Iterable) and not isinstance(which, bytes):
             keys = list(dict.fromkeys(check_key(key) for key in which))
             shares, unknown = await self._call(partial(deciding.shares_of, keys))
             refused |= {key: no_item(key) for key in unknown}
         else:
             raise ConfigurationError(
-                f"which is {type_name(which)}; give a key, several keys, or an ItemFilter"
+                f"key is {which!r}; give a key, several keys, or an ItemFilter"
             )
         items: list[Item] = []
         resumed = 0

@@ -256,7 +256,10 @@ async def test_a_conversation_of_several_doubts_waits_for_the_last(
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda outbox: ItemFilter(state="ambiguous"), "ItemFilter.state is"),
+        (
+            lambda outbox: ItemFilter(state="ambiguous"),  # type: ignore[arg-type]
+            "ItemFilter.state is",
+        ),
         (lambda outbox: ItemFilter(state=[]), "ItemFilter.state is"),
         (lambda outbox: ItemFilter(older_than=-1), "ItemFilter.older_than is"),
         (lambda outbox: ItemFilter(conversation=""), "ItemFilter.conversation is"),
