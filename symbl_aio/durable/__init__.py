@@ -15,6 +15,7 @@ PostgreSQL.
 
 try:
     from symbl_aio.durable.duty import AfterDoubt
+    from symbl_aio.durable.entries import Entered, Entry
     from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
     from symbl_aio.durable.looking import OutboxStats
     from symbl_aio.durable.migration import migrate
@@ -34,6 +35,8 @@ __all__ = [
     "AfterDoubt",
     "CompletedItem",
     "Decided",
+    "Entered",
+    "Entry",
     "Item",
     "ItemEvent",
     "ItemFilter",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
+from contextlib import aclosing
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
@@ -25,6 +26,8 @@ from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.decisions import Decisions
 from symbl_aio.durable.entering import Entering
+from symbl_aio.durable.entering_many import enter_all
+from symbl_aio.durable.entries import Entered, Entry, encode
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
@@ -185,6 +188,27 @@ class Outbox(Decisions):
         """
         name = check_conversation(conversation)
         return await self._hand_in(name, media, options, key, priority)
+
+    async def submit_many(self, items: Iterable[Entry] | AsyncIterable[Entry]) -> Entered:
+        """Hand in many, in their order: new conversations and appends alike; count them.
+
+        Each ``Entry`` is what ``submit`` or ``append`` would be given. They are pulled, hashed
+        and entered in chunks of a thousand, each by a few statements in one transaction, so
+        neither their number nor their contents are limited by memory. The same keys with the
+        same contents again are the items that are there: after an error, or a crash, hand in
+        all of them once more. Then ``jobs``, ``item`` and ``result`` tell what became of them.
+
+        Raises what ``submit`` and ``append`` raise, with the entry's position and key: of its
+        chunk nothing is entered then, and those before stay. A plain iterable that blocks
+        holds up the event loop. Cancelling it ends it after some chunk.
+        """
+        self._opened()
+        given = new = 0
+        async with aclosing(encode(items)) as chunks:
+            async for chunk in chunks:
+                new += await self._call(partial(enter_all, self._database, chunk))
+                given += len(chunk)
+        return Entered(given, new)
 
     async def _hand_in(
         self,
