@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from attrs import define
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
@@ -98,13 +99,13 @@ class _Books:
         table = self._database.items
         # Keys that appends name, too: one may be an append's.
         wanted = sorted({*keys, *(named - self._by_name.keys())})
+        of_them = _among(database, table.c.key, wanted)
         known = (table.c.key, table.c.content, table.c.opens, table.c.conversation)
         self._known = {
-            row.key: _Known(*row)
-            for row in connection.execute(sa.select(*known).where(table.c.key.in_(wanted)))
+            row.key: _Known(*row) for row in connection.execute(sa.select(*known).where(of_them))
         }
         busy = sa.select(table.c.conversation).distinct()
-        busy = busy.where(table.c.conversation.in_(sorted(self._by_name)))
+        busy = busy.where(_among(database, table.c.conversation, sorted(self._by_name)))
         for name in connection.execute(busy.where(database.unfinished(table))).scalars():
             self._by_name[name].busy = True
         self._now: float = connection.execute(sa.select(database.now)).scalar_one()
@@ -113,7 +114,12 @@ class _Books:
         table, wanted = self._database.conversations, sorted(names)
         return connection.execute(
             sa.select(table)
-            .where(sa.or_(table.c.name.in_(wanted), table.c.conversation_id.in_(wanted)))
+            .where(
+                sa.or_(
+                    _among(self._database, table.c.name, wanted),
+                    _among(self._database, table.c.conversation_id, wanted),
+                )
+            )
             .order_by(table.c.name)
             .with_for_update()
         ).all()
@@ -173,21 +179,57 @@ class _Books:
         """Write all that was taken on."""
         if not self.rows:
             return
-        table = self._database.conversations
+        table, items = self._database.conversations, self._database.items
         changed = sorted(self._by_name.values(), key=lambda one: one.name)
-        if new := [one for one in changed if one.is_new]:
-            connection.execute(
-                sa.insert(table).returning(table.c.name),
-                [
-                    {"name": one.name, "last": one.last, "conversation_id": one.conversation_id}
-                    for one in new
-                ],
-            )
-        if old := [one for one in changed if one.changed and not one.is_new]:
-            last = sa.case({one.name: one.last for one in old}, value=table.c.name)
-            connection.execute(
-                sa.update(table).where(table.c.name.in_([o.name for o in old])).values(last=last)
-            )
-        # In the order in which their ids are to be: with RETURNING, many rows a statement.
-        items = self._database.items
-        connection.execute(sa.insert(items).returning(items.c.id), self.rows)
+        new = [one for one in changed if one.is_new]
+        old = [one for one in changed if one.changed and not one.is_new]
+        if new:
+            named = [
+                {"name": one.name, "last": one.last, "conversation_id": one.conversation_id}
+                for one in new
+            ]
+            self._insert(connection, table, named)
+        if old:
+            counted = [{"name": one.name, "last": one.last} for one in old]
+            if self._database.is_sqlite:
+                taken = sa.update(table).where(table.c.name == sa.bindparam("name_"))
+                rows = [{"name_": one["name"], "last": one["last"]} for one in counted]
+                connection.execute(taken.values(last=sa.bindparam("last")), rows)
+            else:
+                given = _as_table(table, counted)
+                taken = sa.update(table).where(table.c.name == given.c.name)
+                connection.execute(taken.values(last=given.c.last))
+        self._insert(connection, items, self.rows)
+
+    def _insert(
+        self, connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]
+    ) -> None:
+        """Insert rows in their order, which is that of their ids."""
+        if self._database.is_sqlite:  # to which no round trip leads
+            connection.execute(sa.insert(table), rows)
+            return
+        given = _as_table(table, rows)
+        columns = list(rows[0])
+        ordered = sa.select(*(given.c[name] for name in columns)).order_by(given.c.position)
+        connection.execute(sa.insert(table).from_select(columns, ordered))
+
+
+def _among(database: Database, column: sa.Column[str], values: Sequence[str]) -> Any:
+    """Return the condition that a column is one of many values."""
+    if database.is_sqlite:
+        return column.in_(values)
+    return column == sa.any_(sa.literal(values, ARRAY(sa.Text)))  # one parameter
+
+
+def _as_table(table: sa.Table, rows: list[dict[str, Any]]) -> sa.TableValuedAlias:
+    """Return rows as a table of PostgreSQL's, by one parameter.
+
+    The driver takes longer for ten thousand parameters than the database for the rows.
+    """
+    columns = [sa.column(name, table.c[name].type) for name in rows[0]]
+    numbered = [row | {"position": position} for position, row in enumerate(rows)]
+    return (
+        sa.func.json_to_recordset(sa.literal(numbered, JSON))
+        .table_valued(*columns, sa.column("position", sa.Integer), name="given")
+        .render_derived(with_types=True)
+    )
