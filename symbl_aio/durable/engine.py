@@ -160,11 +160,6 @@ def tell(client: DBOSClient, workflow_id: str, job_id: str, *, ended: bool) -> N
     client.send(workflow_id, said, _TOPIC, f"{workflow_id}:{job_id}:{ended}")
 
 
-async def wait(client: DBOSClient, workflow_id: str, seconds: float) -> None:
-    """Wait for the end of a workflow, at most so long."""
-    await client.get_event_async(workflow_id, _RESULT, seconds)
-
-
 def purge(client: DBOSClient, workflow_ids: list[str]) -> None:
     """Delete what the engine keeps of ended workflows."""
     client.delete_workflows(workflow_ids)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from attrs import define
-from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
@@ -99,13 +99,13 @@ class _Books:
         table = self._database.items
         # Keys that appends name, too: one may be an append's.
         wanted = sorted({*keys, *(named - self._by_name.keys())})
-        of_them = _among(database, table.c.key, wanted)
+        of_them = database.is_among(table.c.key, wanted)
         known = (table.c.key, table.c.content, table.c.opens, table.c.conversation)
         self._known = {
             row.key: _Known(*row) for row in connection.execute(sa.select(*known).where(of_them))
         }
         busy = sa.select(table.c.conversation).distinct()
-        busy = busy.where(_among(database, table.c.conversation, sorted(self._by_name)))
+        busy = busy.where(database.is_among(table.c.conversation, sorted(self._by_name)))
         for name in connection.execute(busy.where(database.unfinished(table))).scalars():
             self._by_name[name].busy = True
         self._now: float = connection.execute(sa.select(database.now)).scalar_one()
@@ -116,8 +116,8 @@ class _Books:
             sa.select(table)
             .where(
                 sa.or_(
-                    _among(self._database, table.c.name, wanted),
-                    _among(self._database, table.c.conversation_id, wanted),
+                    self._database.is_among(table.c.name, wanted),
+                    self._database.is_among(table.c.conversation_id, wanted),
                 )
             )
             .order_by(table.c.name)
@@ -212,13 +212,6 @@ class _Books:
         columns = list(rows[0])
         ordered = sa.select(*(given.c[name] for name in columns)).order_by(given.c.position)
         connection.execute(sa.insert(table).from_select(columns, ordered))
-
-
-def _among(database: Database, column: sa.Column[str], values: Sequence[str]) -> Any:
-    """Return the condition that a column is one of many values."""
-    if database.is_sqlite:
-        return column.in_(values)
-    return column == sa.any_(sa.literal(values, ARRAY(sa.Text)))  # one parameter
 
 
 def _as_table(table: sa.Table, rows: list[dict[str, Any]]) -> sa.TableValuedAlias:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from attrs import frozen
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
+from symbl_aio.durable.watching import Known
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -43,6 +44,23 @@ class Looking:
             return there(
                 connection.execute(sa.select(table).where(table.c.key == key)).first(), key
             )
+
+    def news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        """Return the rows of items, by keys, whose state is not among the known ones of a group.
+
+        One statement, without the items' contents.
+        """
+        table = self._database.items
+        news = [
+            sa.and_(
+                self._database.is_among(table.c.key, keys),
+                *(table.c.state != state.value for state in known),
+            )
+            for known, keys in groups.items()
+        ]
+        columns = [column for column in table.c if column.key != "content"]
+        with self._database.read() as connection:
+            return connection.execute(sa.select(*columns).where(sa.or_(*news))).all()
 
     def page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
         """Give the next rows behind that of id ``last``."""

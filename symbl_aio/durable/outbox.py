@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from dbos import DBOSClient
 
@@ -17,7 +17,6 @@ from symbl_aio import (
     Config,
     ConfigurationError,
     JobStatus,
-    OutboxUnavailableError,
     WebhookReceiver,
 )
 from symbl_aio._threads import in_a_thread
@@ -30,17 +29,13 @@ from symbl_aio.durable.entering_many import enter_all
 from symbl_aio.durable.entries import Entered, Entry, encode
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
+from symbl_aio.durable.looking import PAGE, Looking, OutboxStats, Row
 from symbl_aio.durable.naming import check_conversation, check_key, check_priority
 from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable.watching import Known, Watcher
 from symbl_aio.media import MediaLike
 
 T = TypeVar("T")
-
-_LOOK_AGAIN: Final = 0.25
-"""Seconds between two looks at an item, where nothing tells that it has changed."""
-_LONGEST_WAIT: Final = 5.0
-"""Seconds between two looks at an item whose end is told, but for one that is taken back."""
 
 
 class Outbox(Decisions):
@@ -76,7 +71,7 @@ class Outbox(Decisions):
         self._looking = Looking(self._database)
         self._client: DBOSClient | None = None
         self._started = False
-        self._closed = asyncio.Event()
+        self._watcher = Watcher(self._news)
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
@@ -122,7 +117,7 @@ class Outbox(Decisions):
         if self._client is not None:
             check_loop(self._loop, "outbox")
         self._started = True  # and over
-        self._closed.set()
+        await self._watcher.aclose()
         client, self._client = self._client, None
         if client is not None:
             await self._database.call(client.destroy)
@@ -239,51 +234,35 @@ class Outbox(Decisions):
         database is away. Raises ``TimeoutError`` after ``timeout`` seconds, which changes
         nothing, and ``NotFoundError`` for an unknown key.
         """
-        look = partial(self._looking.row, check_key(key))
+        key = check_key(key)
+        watcher = self._watching()
         async with asyncio.timeout(timeout):
-            row = await self._call(look)
-            while not ItemState(row.state).is_ending:
-                try:
-                    if self._database.is_sqlite:  # which tells nobody
-                        await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
-                    else:
-                        attempt = engine.workflow_id(key, row.attempt)
-                        with self._database.telling():
-                            await self._unless_closed(
-                                engine.wait(self._opened(), attempt, _LONGEST_WAIT)
-                            )
-                    row = await self._call(look)
-                except OutboxUnavailableError:
-                    await self._unless_closed(asyncio.sleep(_LONGEST_WAIT))
-        return self._database.as_item(row)
+            return self._database.as_item(await watcher.wait(key))
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
-        """Give each state that an item has reached and reaches, until it ends.
+        """Yield each state that an item has reached and reaches, until it ends.
 
         Whoever comes late gets what was before. Raises ``NotFoundError``.
         """
+        key = check_key(key)
         told: set[ItemState] = set()
+        known: tuple[ItemState, ...] = ()
         while True:
-            item = await self.item(key)
+            item = self._database.as_item(await self._watching().wait(key, known))
             for state, at in _reached(item):
                 if state not in told:
                     told.add(state)
                     yield ItemEvent(key, state, at)
             if item.state.is_ending:
                 return
-            await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+            known = (item.state,)
 
-    async def _unless_closed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for something, or until the outbox is closed."""
-        waiting, closed = asyncio.ensure_future(work), asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait([waiting, closed], return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                waiting.result()
-        finally:
-            waiting.cancel()
-            closed.cancel()
-            await asyncio.gather(waiting, closed, return_exceptions=True)
+    def _watching(self) -> Watcher:
+        self._opened()
+        return self._watcher
+
+    async def _news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        return await self._call(partial(self._looking.news, groups))
 
     async def jobs(
         self, *, state: ItemState | None = None, conversation: str | None = None
