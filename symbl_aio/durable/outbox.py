@@ -199,10 +199,19 @@ class Outbox(Decisions):
         """
         self._opened()
         given = new = 0
+        entering: asyncio.Future[int] | None = None
         async with aclosing(encode(items)) as chunks:
-            async for chunk in chunks:
-                new += await self._call(partial(enter_all, self._database, chunk))
-                given += len(chunk)
+            try:
+                async for chunk in chunks:
+                    if entering is not None:
+                        new += await entering
+                    given += len(chunk)
+                    # While it is entered, the next one is encoded.
+                    work = partial(enter_all, self._database, chunk)
+                    entering = asyncio.ensure_future(self._call(work))
+            finally:  # what is wrong with an earlier chunk is told, and not with a later one
+                if entering is not None:
+                    new += await entering
         return Entered(given, new)
 
     async def _hand_in(
