@@ -180,6 +180,25 @@ async def test_files_are_hashed_side_by_side_and_read_once(
     assert [item.key async for item in outbox.jobs()] == [entry.key for entry in entries]
 
 
+async def test_a_file_is_read_once_to_hand_it_in_and_once_to_send_it(
+    outbox: Outbox,
+    working: Working,
+    server: LocalSymbl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "standup.mp4"
+    path.write_bytes(mp4_bytes())
+    await outbox.submit_many([Entry("one", path)])
+
+    def reading(*_: object) -> int:
+        raise AssertionError("it is read for its SHA-256 again")
+
+    monkeypatch.setattr(contents, "_read_on", reading)
+    async with working():
+        assert (await outbox.result("one", timeout=30)).ok
+
+
 async def test_an_iterable_that_fails_or_is_none_is_told(outbox: Outbox) -> None:
     def broken() -> Iterator[Entry]:
         yield from GOOD
