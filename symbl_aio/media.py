@@ -287,6 +287,7 @@ class SealedPath(os.PathLike[str]):
     """
 
     path: str
+    """Where the file is."""
     sha256: str
     """In hexadecimal digits."""
 

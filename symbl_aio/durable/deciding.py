@@ -56,8 +56,11 @@ class Resolve:
     """Ambiguous items were accepted, or were not and are sent again."""
 
     accepted: bool
+    """Whether the server has them."""
     conversation_id: str | None = None
+    """Of one that opens a conversation."""
     job_id: str | None = None
+    """Of one whose job is to be followed."""
 
     possible: ClassVar = frozenset({ItemState.AMBIGUOUS})
     usual: ClassVar = possible
@@ -188,7 +191,9 @@ class Share:
     """The items of some conversations, which are decided about in one transaction."""
 
     conversations: tuple[str, ...]
+    """Their names, in the order in which they are locked."""
     of: sa.ColumnElement[bool]
+    """The condition for the items in them."""
 
 
 @frozen
@@ -196,8 +201,11 @@ class Done:
     """What a share of a decision came to."""
 
     items: list[Item] = field(factory=list)
+    """Those that were changed."""
     resumed: int = 0
+    """Number of others that were queued again."""
     refused: dict[str, str] = field(factory=dict)
+    """Why others were not changed, by key."""
 
 
 class Deciding:

@@ -34,13 +34,19 @@ class _Conversation:
     """One that entries of the chunk belong to, as it is once those before were entered."""
 
     name: str
+    """As in its row."""
     last: int
+    """The number that was taken last."""
     conversation_id: str | None
+    """The server's id, once known."""
     halted_by: str | None = None
+    """Key of an ambiguous item."""
     busy: bool = False
     """Whether something in it has not ended."""
     is_new: bool = False
+    """Whether it has no row yet."""
     changed: bool = False
+    """Whether the chunk has taken a number."""
 
 
 @define
@@ -48,9 +54,13 @@ class _Known:
     """An item that is there, or was entered before in the same chunk."""
 
     key: str
+    """Its name."""
     content: str
+    """As it is stored."""
     opens: bool
+    """Whether it opens its conversation."""
     conversation: str
+    """Name of its conversation."""
 
 
 def enter_all(database: Database, chunk: Sequence[Encoded]) -> int:

@@ -65,10 +65,15 @@ class Encoded:
     """An entry as the database keeps it."""
 
     position: int
+    """Among all that are given, from 0."""
     key: str
+    """Its own name, checked."""
     conversation: str | None
+    """Checked; ``None`` opens one."""
     content: str
+    """Media and options, as ``contents.write`` returns them."""
     priority: int
+    """As given, checked."""
 
 
 Given: TypeAlias = Iterable[Entry] | AsyncIterable[Entry]

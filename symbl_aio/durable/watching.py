@@ -37,8 +37,11 @@ UNFINISHED: Final = (ItemState.QUEUED, ItemState.ACCEPTED)
 @define(eq=False)
 class _Waiter:
     key: str
+    """Of the item."""
     known: Known
+    """States that are no news to it."""
     told: asyncio.Future[Row]
+    """Gets the row, or an error."""
 
 
 class Watcher:
