@@ -296,10 +296,10 @@ class Deciding:
     ) -> tuple[list[Row], dict[str, str]]:
         """Return the rows that are decided about, and why others are not, by their keys."""
         table = self._database.items
-        known = (table.c.id, table.c.key, table.c.conversation, table.c.state, table.c.opens)
-        query: sa.Select[Any] = sa.select(*known, table.c.sent_by)
-        rows = connection.execute(
-            query.where(table.c.conversation.in_(share.conversations), share.of)
+        columns = "id key conversation state opens sent_by".split()
+        rows: Iterable[Row] = connection.execute(
+            sa.select(*(table.c[name] for name in columns))
+            .where(table.c.conversation.in_(share.conversations), share.of)
             .order_by(table.c.conversation, table.c.number)
             .with_for_update()
         ).all()

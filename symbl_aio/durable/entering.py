@@ -42,7 +42,7 @@ class Entering:
             if known is not None:
                 # Both may have come between the two questions.
                 held = held or self._hold(connection, conversation or key)
-                check_same(known, conversation, held and held.name, content)
+                check_same(known, conversation, None if held is None else held.name, content)
                 return self._database.as_item(known)
             if conversation is None and held is not None:
                 raise ConfigurationError(names_a_conversation(key))
