@@ -325,6 +325,30 @@ async def wake(database: str, server: str, hooks: str, items: int) -> list[float
     return [known[job_id] - came[job_id] for job_id in known]
 
 
+async def hand_in_all(database: str, texts: int) -> dict[str, float]:
+    """Hand in texts by one call, and a tenth as many one by one, and give both a second."""
+    from symbl_aio import Text
+    from symbl_aio.durable import Entry, Outbox
+
+    async with Outbox(database) as outbox:
+        began = time.perf_counter()
+        for number in range(texts // 10):
+            await outbox.submit(Text(f"We ship number {number}."), key=f"single {number}")
+        singly = time.perf_counter() - began
+        began = time.perf_counter()
+        await outbox.submit_many(
+            Entry(f"many {number}", Text(f"We ship number {number}.")) for number in range(texts)
+        )
+        many = time.perf_counter() - began
+    return {"singly": texts // 10 / singly, "many": texts / many}
+
+
+def entering(database: str, texts: int) -> dict[str, float]:
+    """Measure it in a process of its own."""
+    found: dict[str, float] = alone(hand_in_all, database=database, texts=texts).value
+    return found
+
+
 def latencies(database: str, items: int) -> list[float]:
     """One process takes the calls, another works, a third waits."""
     with (
@@ -445,6 +469,7 @@ def ask(settings: Settings) -> Answer:
                 {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
                 for _ in range(rounds)
             ]
+            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(rounds)]
             lags = sorted(run(latencies, waits))
             took = run(take_overs, deaths)
             at_rest = run(idle, quiet)
@@ -464,6 +489,13 @@ def ask(settings: Settings) -> Answer:
                at_most=CAP),
         Figure("polls", "status requests an item, with webhooks",
                statistics.median(one["polls"] for one in ours)),
+        Figure.spread("entered", "texts handed in a second by submit_many",
+                      Spread.of([one["many"] for one in entered]), at_least=3000),
+        Figure.spread("entered_singly", "the same one by one",
+                      Spread.of([one["singly"] for one in entered])),
+        Figure.spread("entered_ratio", "submit_many against one by one",
+                      Spread.of_ratios([one["many"] for one in entered],
+                                       [one["singly"] for one in entered]), "×"),
         Figure("woken", "webhook in one process to a waiter in another, median",
                1e3 * statistics.median(lags), "ms", at_most=100),
         Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),

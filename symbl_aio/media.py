@@ -278,6 +278,25 @@ class Recording:
         _check_path("media", self.path)
 
 
+@frozen
+class SealedPath(os.PathLike[str]):
+    """The path of a file whose content is known: nothing else is sent under it.
+
+    An upload hashes what it reads, and ends before its last byte with ``FileChangedError`` if
+    that is another SHA-256.
+    """
+
+    path: str
+    """Where the file is."""
+    sha256: str
+    """In hexadecimal digits."""
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    __str__ = __fspath__
+
+
 def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
     """Give the parts and the host of a usable URL. No message shows the URL: it may be signed."""
     remedy = "give a direct http(s) link to the file"

@@ -321,6 +321,89 @@ async def test_what_needs_no_second_try_is_told(shell, outbox):
     assert "'monday' is queued" in resolved.err
 
 
+async def test_many_are_decided_about_by_what_they_share(shell, outbox):
+    for key in ("monday", "tuesday"):
+        await outbox.submit(Text("Hello."), key=key)
+        await outbox.append(key, Text("More."), key=f"{key}-2")
+
+    nothing = await shell.run("discard")
+    both = await shell.run("discard", "monday", "--all")
+    would = await shell.run("discard", "--conversation", "monday", "--dry-run", "--json")
+    assert (await outbox.stats()).counts == {ItemState.QUEUED: 4}
+    did = await shell.run("discard", "--conversation", "monday", "--json")
+    again = await shell.run("retry", "--state", "discarded", "--newer-than", "3600")
+    unusual = await shell.run("retry", "--all")
+    impossible = await shell.run("discard", "--state", "completed")
+
+    assert (nothing.code, both.code) == (2, 2)
+    assert "or --all" in nothing.err
+    assert would.lines[-1] == {
+        "event": "decided", "items": 2, "resumed": 0, "refused": 0, "dry_run": True
+    }  # fmt: skip
+    assert [line["key"] for line in did.lines[:-1]] == ["monday", "monday-2"]
+    assert {line["state"] for line in (*would.lines[:-1], *did.lines[:-1])} == {"discarded"}
+    assert (again.code, again.out.splitlines()[-1]) == (0, "2 changed")
+    assert (unusual.code, unusual.out) == (0, "0 changed\n")
+    assert (impossible.code, "state has completed" in impossible.err) == (2, True)
+    assert (await outbox.stats()).counts == {ItemState.QUEUED: 4}
+
+
+async def test_doubts_are_resolved_all_at_once_but_never_by_default(shell, outbox, url):
+    ended = await shell.run("resolve", "--not-accepted")
+    ids = await shell.run("resolve", "--all", "--accepted", "--job-id", "j")
+    every = await shell.run("resolve", "--all", "--not-accepted", "--json")
+
+    assert (ended.code, ids.code) == (2, 2)
+    assert "give its KEY" in ids.err
+    assert (every.code, every.lines[-1]["items"]) == (0, 0)
+
+
+# submit and append, to an outbox
+
+
+async def test_recordings_are_handed_in_with_a_priority_and_once(shell, outbox, url):
+    into = ("--database", url, "--json")
+    first = await shell.run("submit", str(INAUGURAL), *into, "--priority", "-5")
+    again = await shell.run("submit", str(INAUGURAL), *into)
+    behind = await shell.run("append", str(INAUGURAL), str(INAUGURAL), *into, "--key", "part 2")
+
+    (item,) = first.lines
+    assert (item["event"], item["key"], item["state"]) == ("item", str(INAUGURAL), "queued")
+    assert again.lines == first.lines
+    assert [(line["key"], line["number"]) for line in behind.lines] == [("part 2", 2)]
+    table = outbox._database.items
+    with outbox._database.read() as connection:
+        rows = connection.execute(table.select().order_by(table.c.id)).all()
+    assert [row.priority for row in rows] == [-5, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--priority", "1001"], "--priority"),
+        (["--key", "x", str(INAUGURAL)], "give one FILE"),
+        (["-"], "give a file"),
+    ],
+)
+async def test_what_cannot_be_handed_in_is_wrong_usage(shell, outbox, url, given, told):
+    ended = await shell.run("submit", str(INAUGURAL), "--database", url, *given)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert (await outbox.stats()).counts == {}
+
+
+async def test_what_is_of_an_outbox_needs_one(shell, tmp_path):
+    alone = await shell.run("submit", str(INAUGURAL), "--priority", "1")
+    mistyped = await shell.run(
+        "submit", str(INAUGURAL), "--database", f"sqlite:///{tmp_path}/no.db"
+    )
+
+    assert (alone.code, mistyped.code) == (2, 2)
+    assert "--database" in alone.err
+    assert "symbl-aio db migrate makes one" in mistyped.err
+
+
 # db
 
 

@@ -42,6 +42,12 @@ _SUBMISSIONS: Final = {
     408: Verdict.AMBIGUOUS,
     425: Verdict.RETRY,
     429: Verdict.WAIT_FOR_SLOT,
+    # Of all 5xx, these alone say by their definition that nothing was acted on: a method that
+    # the server does not have, a version of HTTP that it does not speak (RFC 9110), and a
+    # network that let nothing through to it (RFC 6585).
+    501: Verdict.RAISE,
+    505: Verdict.RAISE,
+    511: Verdict.RETRY,
 }
 
 

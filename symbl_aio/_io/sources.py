@@ -7,6 +7,7 @@ stops in front of it has provably sent an incomplete message.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -37,6 +38,7 @@ from symbl_aio.media import (
     Media,
     OneShot,
     Recording,
+    SealedPath,
     Text,
     Video,
     VideoURL,
@@ -225,6 +227,8 @@ async def _file_chunks(
     async with _opened(path, shown, files) as file:
         await file.refuse_change(seen)
         left = seen.size
+        sealed = path.sha256 if isinstance(path, SealedPath) else None
+        digest = hashlib.sha256()
         reading = file.read(min(chunk_size, left))
         try:
             while left:
@@ -239,6 +243,10 @@ async def _file_chunks(
                     # A task takes its first step at the next turn of the loop. Without one
                     # here, the disk would begin only once the socket is full.
                     await asyncio.sleep(0)
+                if sealed is not None:  # beside the reading of the next chunk
+                    await files.run(partial(digest.update, chunk))
+                    if not left and digest.hexdigest() != sealed:
+                        raise FileChangedError(f"{shown} has another content (SHA-256); {_AGAIN}")
                 # A view, so that the transport can cut off what the socket took without a copy.
                 yield memoryview(chunk)
         finally:

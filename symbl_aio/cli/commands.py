@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import click
 
@@ -61,7 +61,30 @@ def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all commands with recordings have."""
-    return files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
+    command = files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
+    for option in reversed(_HANDING_IN):
+        command = option(command)
+    return command
+
+
+_HANDING_IN: Final = (
+    click.option(
+        "--database",
+        metavar="URL",
+        help="Hand in to this outbox, for a worker to send, and return.",
+    ),
+    click.option("--schema", help="Of the outbox's tables, in PostgreSQL."),
+    click.option(
+        "--key",
+        metavar="TEXT",
+        help="Name of the one item in the outbox; else files and links name their own.",
+    ),
+    click.option(
+        "--priority",
+        type=click.IntRange(-1000, 1000),
+        help="In the outbox: the higher the sooner; 0 without it.",
+    ),
+)
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +145,7 @@ def submit(files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.submit(media, options)
 
-    _send(begin, ["submit"], files, **options)
+    _hand_in_or_send(None, begin, ["submit"], files, **options)
 
 
 @cli.command()
@@ -137,7 +160,7 @@ def append(conversation: str, files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.append(conversation, media, options)
 
-    _send(begin, ["append", conversation], files, **options)
+    _hand_in_or_send(conversation, begin, ["append", conversation], files, **options)
 
 
 @cli.command()
@@ -281,6 +304,73 @@ def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str,
         *([] if base_url is None else ["--base-url", base_url]),
         *(["--allow-http"] if allow_http else []),
     )
+
+
+def _hand_in_or_send(
+    conversation: str | None,
+    begin: Begin,
+    command: Sequence[str],
+    files: tuple[str, ...],
+    *,
+    database: str | None,
+    schema: str | None,
+    key: str | None,
+    priority: int | None,
+    **options: Any,
+) -> NoReturn:
+    if database is not None:
+        _hand_in(
+            conversation, files, database, schema or outbox.SCHEMA, key, priority or 0, **options
+        )
+    for name, value in (("schema", schema), ("key", key), ("priority", priority)):
+        if value is not None:
+            raise click.UsageError(f"--{name} is of an outbox; give its --database, too.")
+    _send(begin, command, files, **options)
+
+
+def _hand_in(
+    conversation: str | None,
+    files: tuple[str, ...],
+    database: str,
+    schema: str,
+    key: str | None,
+    priority: int,
+    *,
+    name: str | None,
+    language: str | None,
+    kind: Kind | None,
+    as_json: bool,
+    **_of_client: Any,
+) -> NoReturn:
+    from symbl_aio.cli import sources
+
+    if key is not None and len(files) > 1:
+        raise click.UsageError("--key names one item; give one FILE.")
+    if sources.STDIN in files:
+        raise click.UsageError("What a worker is to send has to stay: give a file, and not -.")
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio import MediaOptions
+        from symbl_aio.cli import work
+        from symbl_aio.durable import Entry
+
+        options = MediaOptions(name=name, language_code=language)
+        prefix = "" if conversation is None else f"{conversation}/"
+        with sources.opened(files, kind) as given:
+            entries = [
+                Entry(
+                    key or prefix + sources.shown(file),
+                    media,
+                    options,
+                    conversation=conversation,
+                    priority=priority,
+                )
+                for file, media in zip(files, given, strict=True)
+            ]
+            return await work.hand_in(database, show, schema, entries)
+
+    run(main, show)
 
 
 def _send(

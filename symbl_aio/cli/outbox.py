@@ -191,61 +191,104 @@ def jobs(
     run(main, show)
 
 
-@click.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@of_outbox
-def retry(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> None:
-    """Send items again that failed, were lost or refused, are blocked, or were discarded.
+def of_decision(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose the items of a decision, by key or by what they share."""
+    for option in reversed(_CHOICE):
+        command = option(command)
+    return command
 
-    What failed or was lost was accepted once: look whether its content is there.
+
+_CHOICE: Final = (
+    click.argument("keys", nargs=-1, metavar="[KEY]..."),
+    click.option("--all", "every", is_flag=True, help="All that this is usually for."),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        type=click.Choice(STATES),
+        help="Those in this state; may be given more than once.",
+    ),
+    click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id."),
+    click.option(
+        "--older-than",
+        type=click.FloatRange(0),
+        metavar="SECONDS",
+        help="Those that ended, or were handed in and wait, so long ago or longer.",
+    ),
+    click.option(
+        "--newer-than", type=click.FloatRange(0), metavar="SECONDS", help="So long ago at most."
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
+    of_outbox,
+)
+
+
+@click.command()
+@of_decision
+def retry(database: str, schema: str, as_json: bool, dry_run: bool, **choice: Any) -> None:
+    """Send items again: KEYs, or those that the options choose.
+
+    Without --state these are what was refused or is blocked. What failed or was lost was
+    accepted once, and what was discarded may have been: look whether its content is there.
     """
+    _check_choice(choice)
     show = show_for(as_json)
 
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.retry(database, show, schema, keys)
+        return await work.retry(database, show, schema, work.Choice(**choice), dry_run=dry_run)
 
     run(main, show)
 
 
 @click.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@of_outbox
-def discard(keys: tuple[str, ...], database: str, schema: str, as_json: bool) -> None:
-    """Take items back that are queued, blocked or ambiguous; what is behind them goes on."""
+@of_decision
+def discard(database: str, schema: str, as_json: bool, dry_run: bool, **choice: Any) -> None:
+    """Take items back: KEYs, or those that the options choose; what is behind them goes on.
+
+    Without --state these are queued and blocked ones. Of an ambiguous one nobody knows
+    afterwards that it may be there.
+    """
+    _check_choice(choice)
     show = show_for(as_json)
 
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.discard(database, show, schema, keys)
+        return await work.discard(database, show, schema, work.Choice(**choice), dry_run=dry_run)
 
     run(main, show)
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
-@of_outbox
+@of_decision
 @click.option(
     "--accepted/--not-accepted",
     default=None,  # nothing is taken for granted here
-    help="The server has it; or it has not, and it is sent again.",
+    help="The server has them; or it has not, and they are sent again.",
 )
-@click.option("--conversation-id", metavar="ID", help="Of an accepted item that opens one.")
-@click.option("--job-id", metavar="ID", help="Of an accepted item: follow this job.")
+@click.option("--conversation-id", metavar="ID", help="Of one accepted item that opens it.")
+@click.option("--job-id", metavar="ID", help="Of one accepted item: follow this job.")
 def resolve(
-    key: str,
     database: str,
     schema: str,
     as_json: bool,
+    dry_run: bool,
     accepted: bool | None,
     conversation_id: str | None,
     job_id: str | None,
+    **choice: Any,
 ) -> None:
-    """Say what became of an ambiguous item, and let its conversation go on."""
+    """Record what became of ambiguous items, and let their conversations go on.
+
+    These are KEYs, or the ambiguous ones that the options choose.
+    """
     if accepted is None:
         raise click.UsageError("Say what is true: --accepted or --not-accepted.")
+    _check_choice(choice)
+    if (conversation_id or job_id) and len(choice["keys"]) != 1:
+        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
     show = show_for(as_json)
 
     async def main() -> int:
@@ -255,13 +298,28 @@ def resolve(
             database,
             show,
             schema,
-            key,
+            work.Choice(**choice),
             accepted=accepted,
             conversation_id=conversation_id,
             job_id=job_id,
+            dry_run=dry_run,
         )
 
     run(main, show)
+
+
+def _check_choice(choice: dict[str, Any]) -> None:
+    """Insist on items by key, by conditions, or all: nothing is decided by default."""
+    keys, every = choice["keys"], choice["every"]
+    conditions = [
+        value
+        for name, value in choice.items()
+        if name not in ("keys", "every") and value not in (None, ())
+    ]
+    if (bool(keys) + bool(conditions) + every) != 1:
+        raise click.UsageError(
+            "Give KEYs; or what they have in common, such as --state; or --all. One of these."
+        )
 
 
 @click.group()

@@ -16,7 +16,7 @@ from symbl_aio.cli.leftover import Running, Words, summary
 from symbl_aio.cli.output import Output, clean
 
 if TYPE_CHECKING:
-    from symbl_aio.durable import Item, OutboxStats
+    from symbl_aio.durable import Decided, Item, OutboxStats
 
 STYLES: Final = {
     "completed": "bold green",
@@ -147,6 +147,12 @@ class Screen:
             known.append(f"job {item.job_id}")
         state = "sending" if item.sending else item.state.value
         self._line(item.key, state, "  ".join([*known, *([item.error] if item.error else [])]))
+
+    def decided(self, decided: Decided) -> None:
+        would = "would change; nothing was changed" if decided.dry_run else "changed"
+        resumed = f"; {decided.resumed} behind them go on" if decided.resumed else ""
+        refused = f"; {len(decided.refused)} refused" if decided.refused else ""
+        self._tell(f"{len(decided.items)} {would}{resumed}{refused}")
 
     def stock(self, stats: OutboxStats) -> None:
         counts = [f"{count} {state.value}" for state, count in stats.counts.items() if count]

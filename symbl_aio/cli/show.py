@@ -15,7 +15,7 @@ from symbl_aio.cli.output import Output, clean
 
 if TYPE_CHECKING:  # an extra that only some commands need, and what takes long to import
     from symbl_aio import Job, JobEvent, Message, SymblError
-    from symbl_aio.durable import Item, OutboxStats
+    from symbl_aio.durable import Decided, Item, OutboxStats
 
 
 class Show(Protocol):
@@ -39,6 +39,7 @@ class Show(Protocol):
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None: ...
     def working(self, worker: str, database: str) -> None: ...
     def item(self, item: Item) -> None: ...
+    def decided(self, decided: Decided) -> None: ...
     def stock(self, stats: OutboxStats) -> None: ...
     def stats(self, stats: OutboxStats) -> None: ...
     def paused(self, paused: bool) -> None: ...
@@ -138,6 +139,15 @@ class Lines:
 
     def item(self, item: Item) -> None:
         self._write("item", **attrs.asdict(item) | {"state": item.state.value})
+
+    def decided(self, decided: Decided) -> None:
+        self._write(
+            "decided",
+            items=len(decided.items),
+            resumed=decided.resumed,
+            refused=len(decided.refused),
+            dry_run=decided.dry_run,
+        )
 
     def stock(self, stats: OutboxStats) -> None:
         self._write(

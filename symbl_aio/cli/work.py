@@ -6,14 +6,16 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from attrs import frozen
+
 from symbl_aio import ConfigurationError, NotFoundError, durable
-from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
+from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, USAGE
 from symbl_aio.cli.health import Observed
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
@@ -122,50 +124,87 @@ async def list_items(
     return OK if show.written else UNWRITTEN
 
 
-async def retry(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:
+@frozen
+class Choice:
+    """The items that a decision is about: some keys, or all that meet the conditions."""
+
+    keys: tuple[str, ...]
+    every: bool
+    states: tuple[str, ...]
+    conversation: str | None
+    older_than: float | None
+    newer_than: float | None
+
+    def which(self) -> list[str] | durable.ItemFilter:
+        if self.keys:
+            return list(self.keys)
+        return durable.ItemFilter(
+            state=[durable.ItemState(state) for state in self.states] or None,
+            conversation=self.conversation,
+            older_than=self.older_than,
+            newer_than=self.newer_than,
+        )
+
+
+async def retry(database: str, show: Show, schema: str, choice: Choice, *, dry_run: bool) -> int:
     """Send items again; what is wrong with one of them stops no other."""
     async with opened(database, schema) as outbox:
-        return await _each(show, outbox.retry, keys)
+        return _show(show, choice, await outbox.retry(choice.which(), dry_run=dry_run))
 
 
-async def discard(database: str, show: Show, schema: str, keys: Sequence[str]) -> int:
+async def discard(database: str, show: Show, schema: str, choice: Choice, *, dry_run: bool) -> int:
     """Take items back; what is wrong with one of them stops no other."""
     async with opened(database, schema) as outbox:
-        return await _each(show, outbox.discard, keys)
-
-
-async def _each(
-    show: Show, decide: Callable[[str], Awaitable[durable.Item]], keys: Sequence[str]
-) -> int:
-    codes = []
-    for key in keys:
-        try:
-            with known(key):
-                show.item(await decide(key))
-        except ConfigurationError as error:
-            show.error(str(error))
-            codes.append(code_of(error))
-    return gravest(codes)
+        return _show(show, choice, await outbox.discard(choice.which(), dry_run=dry_run))
 
 
 async def resolve(
     database: str,
     show: Show,
     schema: str,
-    key: str,
+    choice: Choice,
     *,
     accepted: bool,
     conversation_id: str | None,
     job_id: str | None,
+    dry_run: bool,
 ) -> int:
-    """Say what became of an ambiguous item."""
+    """Record what became of ambiguous items."""
     async with opened(database, schema) as outbox:
+        if conversation_id is None and job_id is None:
+            which = choice.which()
+            decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)
+            return _show(show, choice, decided)
+        (key,) = choice.keys
         with known(key):
             show.item(
                 await outbox.resolve(
-                    key, accepted=accepted, conversation_id=conversation_id, job_id=job_id
+                    key,
+                    accepted=accepted,
+                    conversation_id=conversation_id,
+                    job_id=job_id,
+                    dry_run=dry_run,
                 )
             )
+    return OK
+
+
+def _show(show: Show, choice: Choice, decided: durable.Decided) -> int:
+    for why in decided.refused.values():
+        show.error(why)
+    for item in decided.items:
+        show.item(item)
+    if decided.dry_run or not choice.keys:
+        show.decided(decided)
+    return USAGE if decided.refused else OK
+
+
+async def hand_in(database: str, show: Show, schema: str, entries: Sequence[durable.Entry]) -> int:
+    """Hand in recordings, all or none of a thousand, and show their items."""
+    async with opened(database, schema) as outbox:
+        await outbox.submit_many(entries)
+        for entry in entries:
+            show.item(await outbox.item(entry.key))
     return OK
 
 
@@ -189,7 +228,9 @@ async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[d
 
 def _check_file(database: str) -> None:
     if database.startswith("sqlite") and not Path(named(database)).exists():
-        raise ConfigurationError(f"there is no database {named(database)!r}")
+        raise ConfigurationError(
+            f"there is no database {named(database)!r}; symbl-aio db migrate makes one"
+        )
 
 
 @contextmanager

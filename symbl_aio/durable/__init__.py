@@ -15,9 +15,11 @@ PostgreSQL.
 
 try:
     from symbl_aio.durable.duty import AfterDoubt
+    from symbl_aio.durable.entries import Entered, Entry
     from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
     from symbl_aio.durable.migration import migrate
     from symbl_aio.durable.outbox import Outbox
+    from symbl_aio.durable.selection import Decided, ItemFilter
     from symbl_aio.durable.stats import OutboxStats, openmetrics
     from symbl_aio.durable.worker import Worker
 except ModuleNotFoundError as error:
@@ -32,8 +34,12 @@ except ModuleNotFoundError as error:
 __all__ = [
     "AfterDoubt",
     "CompletedItem",
+    "Decided",
+    "Entered",
+    "Entry",
     "Item",
     "ItemEvent",
+    "ItemFilter",
     "ItemState",
     "Outbox",
     "OutboxStats",

@@ -13,10 +13,10 @@ import json
 import os
 import random
 import stat
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -49,11 +49,11 @@ from symbl_aio._core.retries import Attempts
 from symbl_aio._core.wire import encode_submission
 from symbl_aio._naming import source_name
 from symbl_aio._threads import Stalled, Threads, Watch
-from symbl_aio.media import MediaLike, Recording, check_options, coerce
+from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON
 
 Options: TypeAlias = TextOptions | MediaOptions
-Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | Path
+Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | SealedPath
 
 _BLOCK: Final = 2**20
 _STEP: Final = 5.0
@@ -90,15 +90,14 @@ async def write(media: MediaLike, options: Options | None) -> str:
 
 
 def read(content: str) -> tuple[Media, Options | None]:
-    """Give back what ``write`` was given; a file may have changed since (``check_file``)."""
+    """Return what ``write`` was given; a file that has changed since cannot be sent whole."""
     fields = json.loads(content)
     return _read_media(fields["media"]), _read_options(fields["options"])
 
 
 def is_same(content: str, other: str) -> bool:
     """Say whether two contents say the same, in whatever order."""
-    said: bool = json.loads(content) == json.loads(other)
-    return said
+    return content == other or bool(json.loads(content) == json.loads(other))
 
 
 def text_of(content: str) -> str | None:
@@ -126,26 +125,33 @@ def name_of(content: str) -> str | None:
 
 
 async def check_file(content: str) -> str | None:
-    """Return what is wrong with the file of an item, ``None`` if it is what was handed in.
+    """Return what is wrong with the file of an item, ``None`` if it may be what was handed in.
 
-    Raises ``FileUnavailableError`` when that cannot be known now.
+    It is not read for that: its content is checked while it is sent (``read``). Raises
+    ``FileUnavailableError`` when it cannot be known now.
     """
     media = json.loads(content)["media"]
     if "path" not in media:
         return None
+    path = media["path"]
     try:
-        size, digest = await _digest(media["path"])
+        with _explained(path):
+            size = await _READERS.run(partial(_size_of, path))
     except OSError as error:
-        return f"{media['path']!r} cannot be read here ({error.strerror})"
-    if (size, digest) != (media["size"], media["sha256"]):
-        return f"{media['path']!r} is not the file that was handed in; hand it in under a new key"
-    return None
+        return f"{path!r} cannot be read here ({error.strerror})"
+    return None if size == media["size"] else not_the_same(content)
+
+
+def not_the_same(content: str) -> str:
+    """Return what is told of an item whose file has another content than when it was handed in."""
+    path = json.loads(content)["media"]["path"]
+    return f"{path!r} is not the file that was handed in; hand it in under a new key"
 
 
 # Media
 
-_FILES: Final[dict[str, Callable[[str, str | None], Media]]] = {
-    "recording": lambda path, _content_type: Path(path),
+_FILES: Final[dict[str, Callable[[SealedPath, str | None], Media]]] = {
+    "recording": lambda path, _content_type: path,
     "audio": lambda path, content_type: Audio(path, content_type=content_type),
     "video": lambda path, _content_type: Video(path),
 }
@@ -179,7 +185,8 @@ def _read_media(fields: dict[str, Any]) -> Media:
         case "video/url":
             return VideoURL(fields["url"], allow_platforms=True)
         case kind:
-            return _FILES[kind](fields["path"], fields["content_type"])
+            path = SealedPath(fields["path"], fields["sha256"])
+            return _FILES[kind](path, fields["content_type"])
 
 
 def _read_utterance(fields: dict[str, Any]) -> Utterance:
@@ -205,9 +212,17 @@ async def _digest_in_the_end(path: str) -> tuple[int, str]:
 
 async def _digest(path: str) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    try:
+    with _explained(path):
         while (read := await _READERS.run(partial(_read_on, path, digest, size))) > size:
             size = read
+    return size, digest.hexdigest()
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Raise ``FileUnavailableError`` for a fault that may pass."""
+    try:
+        yield
     except Stalled as error:
         raise FileUnavailableError(f"{path!r} cannot be read here ({error})") from None
     except (OSError, RuntimeError, MemoryError) as error:
@@ -217,13 +232,18 @@ async def _digest(path: str) -> tuple[int, str]:
         raise FileUnavailableError(
             f"{path!r} cannot be read here ({why or type(error).__name__})"
         ) from error
-    return size, digest.hexdigest()
+
+
+def _size_of(path: str) -> int:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is no regular file")
+    return found.st_size
 
 
 def _read_on(path: str, digest: hashlib._Hash, size: int) -> int:
     """Read for a while, from where the last call stopped; return how much was read in all."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(0, "it is no regular file")
+    _size_of(path)
     until = monotonic() + _STEP
     with open(path, "rb") as file:
         file.seek(size)

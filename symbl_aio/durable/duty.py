@@ -23,6 +23,7 @@ from symbl_aio import (
     AuthenticationError,
     ClientClosedError,
     ConcurrencyLimitError,
+    FileChangedError,
     FileUnavailableError,
     Job,
     JobFailedError,
@@ -212,6 +213,9 @@ class Duty:
         except ClientClosedError:
             await self._take_back(turn, note)
             await _for_ever()
+        except FileChangedError:
+            await self._take_back(turn, note)
+            return await self._end(turn, ItemState.REFUSED, contents.not_the_same(row.content))
         except SymblError as error:
             await self._take_back(turn, note)
             if not isinstance(error, _PASSING) and not note.failed:

@@ -53,17 +53,16 @@ class Entering:
         with self._database.begin() as connection:
             # Held first, so that what others hand in for it is there to see, or comes later.
             held = self._hold(connection, conversation or key)
-            self._check_queue(held)
+            if held is not None:
+                check_queue(self._database, held)
             known = connection.execute(sa.select(table).where(table.c.key == key)).first()
             if known is not None:
                 # Both may have come between the two questions.
                 held = held or self._hold(connection, conversation or key)
-                _check_same(known, conversation, None if held is None else held.name, content)
+                check_same(known, conversation, None if held is None else held.name, content)
                 return self._database.as_item(known)
             if conversation is None and held is not None:
-                raise ConfigurationError(
-                    f"key {key!r} names a conversation that exists; give another key"
-                )
+                raise ConfigurationError(names_a_conversation(key))
             why, ready = (None, True) if held is None else self._place(connection, held)
             name = None if held is None else held.name
             entered = connection.execute(
@@ -143,26 +142,38 @@ class Entering:
             .with_for_update()
         ).first()
 
-    def _check_queue(self, held: Row | None) -> None:
-        if held is not None and held.queue != self._database.queue_name:
-            raise ConfigurationError(
-                f"conversation {held.name!r} is of queue {held.queue!r}, another account; "
-                "give another key"
-            )
-
     def _check_no_append(self, connection: sa.Connection, conversation: str) -> None:
         table = self._database.items
         opener = connection.execute(
             sa.select(table.c.conversation).where(table.c.key == conversation)
         ).scalar()
         if opener is not None:
-            raise ConfigurationError(
-                f"conversation {conversation!r} is the key of an append; give {opener!r}, "
-                "which that was appended to"
-            )
+            raise ConfigurationError(is_no_conversation(conversation, opener))
 
 
-def _check_same(known: Row, conversation: str | None, name: str | None, content: str) -> None:
+def names_a_conversation(key: str) -> str:
+    """Return why a conversation cannot be opened under a key."""
+    return f"key {key!r} names a conversation that exists; give another key"
+
+
+def is_no_conversation(key: str, opener: str) -> str:
+    """Return why nothing can be appended to what a key names."""
+    return (
+        f"conversation {key!r} is the key of an append; give {opener!r}, which that was appended to"
+    )
+
+
+def check_queue(database: Database, held: Row) -> None:
+    """Raise ``ConfigurationError`` if a conversation is of another account."""
+    if held.queue != database.queue_name:
+        raise ConfigurationError(
+            f"conversation {held.name!r} is of queue {held.queue!r}, another account; "
+            "give another key"
+        )
+
+
+def check_same(known: Any, conversation: str | None, name: str | None, content: str) -> None:
+    """Raise ``ConfigurationError`` if the item of a key is not what is handed in under it now."""
     if not contents.is_same(known.content, content):
         used_for = "other media or options"
     elif known.opens != (conversation is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
+from symbl_aio.durable.watching import Known
 
 Row: TypeAlias = sa.Row[Any]
 
@@ -29,6 +31,23 @@ class Looking:
             return there(
                 connection.execute(sa.select(table).where(table.c.key == key)).first(), key
             )
+
+    def news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        """Return the rows of items, by keys, whose state is not among the known ones of a group.
+
+        One statement, without the items' contents.
+        """
+        table = self._database.items
+        news = [
+            sa.and_(
+                self._database.is_among(table.c.key, keys),
+                *(table.c.state != state.value for state in known),
+            )
+            for known, keys in groups.items()
+        ]
+        columns = [column for column in table.c if column.key != "content"]
+        with self._database.read() as connection:
+            return connection.execute(sa.select(*columns).where(sa.or_(*news))).all()
 
     def page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
         """Give the next rows behind that of id ``last``."""

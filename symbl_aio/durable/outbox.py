@@ -4,45 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeGuard, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
 from symbl_aio import (
     ClientClosedError,
     Config,
     ConfigurationError,
     JobStatus,
-    OutboxUnavailableError,
     WebhookReceiver,
 )
-from symbl_aio._core.endpoints import check_id
-from symbl_aio._fields import is_word, require, require_flag, require_seconds
+from symbl_aio._fields import require, require_seconds
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
 from symbl_aio.durable import contents, control, engine, tracing
 from symbl_aio.durable.contents import Options
-from symbl_aio.durable.deciding import Deciding
+from symbl_aio.durable.decisions import Decisions
 from symbl_aio.durable.entering import Entering
+from symbl_aio.durable.entering_many import enter_all
+from symbl_aio.durable.entries import Entered, Entry, encode
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import PAGE, Looking
+from symbl_aio.durable.looking import PAGE, Looking, Row
+from symbl_aio.durable.naming import check_conversation, check_key, check_priority
 from symbl_aio.durable.stats import OutboxStats, stats
 from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
+from symbl_aio.durable.watching import Known, Watcher
 from symbl_aio.media import MediaLike
 
 T = TypeVar("T")
 
 _LOOK_AGAIN: Final = 0.25
-"""Seconds between two looks at an item."""
-_LONGEST_NAME: Final = 200
-_MOST_PRIORITY: Final = 1000
-_AWAY: Final = 5.0
-"""Seconds between two looks while the database is away."""
+"""Seconds between two looks whether a paused queue is idle."""
 
 
-class Outbox:
+class Outbox(Decisions):
     """A queue of submissions in a database, that survives whatever dies.
 
     ``database``: ``sqlite:///outbox.db``, or ``postgresql://user@host/name`` when several
@@ -82,7 +81,7 @@ class Outbox:
         self._looking = Looking(self._database)
         self._is_open = False
         self._started = False
-        self._closed = asyncio.Event()
+        self._watcher = Watcher(self._news)
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
@@ -129,7 +128,7 @@ class Outbox:
             check_loop(self._loop, "outbox")
         self._started = True  # and over
         self._is_open = False
-        self._closed.set()
+        await self._watcher.aclose()
         await in_a_thread(self._database.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -189,8 +188,38 @@ class Outbox:
         resolve or retry before it leaves it ``BLOCKED`` at once. ``priority`` counts once it
         is the next of its conversation. Else as ``submit``.
         """
-        name = _check_conversation(conversation)
+        name = check_conversation(conversation)
         return await self._hand_in(name, media, options, key, priority)
+
+    async def submit_many(self, items: Iterable[Entry] | AsyncIterable[Entry]) -> Entered:
+        """Hand in many, in their order: new conversations and appends alike; count them.
+
+        Each ``Entry`` is what ``submit`` or ``append`` would be given. They are pulled, hashed
+        and entered in chunks of a thousand, each by a few statements in one transaction, so
+        neither their number nor their contents are limited by memory. The same keys with the
+        same contents again are the items that are there: after an error, or a crash, hand in
+        all of them once more. Then ``jobs``, ``item`` and ``result`` tell what became of them.
+
+        Raises what ``submit`` and ``append`` raise, with the entry's position and key: of its
+        chunk nothing is entered then, and those before stay. A plain iterable that blocks
+        holds up the event loop. Cancelling it ends it after some chunk.
+        """
+        self._opened()
+        given = new = 0
+        entering: asyncio.Future[int] | None = None
+        async with aclosing(encode(items)) as chunks:
+            try:
+                async for chunk in chunks:
+                    if entering is not None:
+                        new += await entering
+                    given += len(chunk)
+                    # While it is entered, the next one is encoded.
+                    work = partial(enter_all, self._database, chunk, tracing.current_span())
+                    entering = asyncio.ensure_future(self._call(work))
+            finally:  # what is wrong with an earlier chunk is told, and not with a later one
+                if entering is not None:
+                    new += await entering
+        return Entered(given, new)
 
     async def _hand_in(
         self,
@@ -200,8 +229,8 @@ class Outbox:
         key: str | None,
         priority: int,
     ) -> Item:
-        key = secrets.token_hex(16) if key is None else _check_key(key)
-        priority = _check_priority(priority)
+        key = secrets.token_hex(16) if key is None else check_key(key)
+        priority = check_priority(priority)
         self._opened()
         content = await contents.write(media, options)
         enter = Entering(self._database).enter
@@ -212,7 +241,7 @@ class Outbox:
 
     async def item(self, key: str) -> Item:
         """Give an item as it is now. Raises ``NotFoundError`` for an unknown key."""
-        row = await self._call(partial(self._looking.row, _check_key(key)))
+        row = await self._call(partial(self._looking.row, check_key(key)))
         return self._database.as_item(row)
 
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
@@ -223,44 +252,35 @@ class Outbox:
         nothing, and ``NotFoundError`` for an unknown key.
         """
         require_seconds("timeout", timeout, or_none=True)
-        look = partial(self._looking.row, _check_key(key))
+        key = check_key(key)
+        watcher = self._watching()
         async with asyncio.timeout(timeout):
-            row = await self._call(look)
-            while not ItemState(row.state).is_ending:
-                try:
-                    await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
-                    row = await self._call(look)
-                except OutboxUnavailableError:
-                    await self._unless_closed(asyncio.sleep(_AWAY))
-        return self._database.as_item(row)
+            return self._database.as_item(await watcher.wait(key))
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
-        """Give each state that an item has reached and reaches, until it ends.
+        """Yield each state that an item has reached and reaches, until it ends.
 
         Whoever comes late gets what was before. Raises ``NotFoundError``.
         """
+        key = check_key(key)
         told: set[ItemState] = set()
+        known: tuple[ItemState, ...] = ()
         while True:
-            item = await self.item(key)
+            item = self._database.as_item(await self._watching().wait(key, known))
             for state, at in _reached(item):
                 if state not in told:
                     told.add(state)
                     yield ItemEvent(key, state, at)
             if item.state.is_ending:
                 return
-            await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+            known = (item.state,)
 
-    async def _unless_closed(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for something, or until the outbox is closed."""
-        waiting, closed = asyncio.ensure_future(work), asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait([waiting, closed], return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                waiting.result()
-        finally:
-            waiting.cancel()
-            closed.cancel()
-            await asyncio.gather(waiting, closed, return_exceptions=True)
+    def _watching(self) -> Watcher:
+        self._opened()
+        return self._watcher
+
+    async def _news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        return await self._call(partial(self._looking.news, groups))
 
     async def jobs(
         self, *, state: ItemState | None = None, conversation: str | None = None
@@ -271,7 +291,7 @@ class Outbox:
         """
         last = 0
         require("state", state, (ItemState, type(None)), "an ItemState, such as ItemState.FAILED")
-        conversation = None if conversation is None else _check_conversation(conversation)
+        conversation = None if conversation is None else check_conversation(conversation)
         while True:
             rows = await self._call(partial(self._looking.page, state, conversation, last))
             for row in rows:
@@ -300,7 +320,7 @@ class Outbox:
         await self._call(partial(control.set_paused, self._database, True))
         async with asyncio.timeout(timeout):
             while wait and not await self._call(partial(control.is_idle, self._database)):
-                await self._unless_closed(asyncio.sleep(_LOOK_AGAIN))
+                await asyncio.sleep(_LOOK_AGAIN)
 
     async def resume(self) -> None:
         """Give slots again; harmless for a queue that was not paused."""
@@ -339,66 +359,6 @@ class Outbox:
             await self._call(partial(hear, self._database, nonce, job_id, ended=ended))
         return status
 
-    # What a person says
-
-    async def resolve(
-        self,
-        key: str,
-        *,
-        accepted: bool,
-        conversation_id: str | None = None,
-        job_id: str | None = None,
-    ) -> Item:
-        """Say what became of an ambiguous item, and let its conversation go on.
-
-        ``accepted=False``: the server does not have it, and it is sent again. ``True``: it
-        has; with ``job_id`` that job is followed, without it the item is taken for
-        completed. For an item that opens a conversation, ``conversation_id`` is needed.
-        What was blocked behind it is queued again, in order. Raises
-        ``ConfigurationError`` for an item that is not ambiguous, ids that are missing or do
-        not belong to it, and ``NotFoundError`` for an unknown key.
-        """
-        require_flag("accepted", accepted)
-        if not accepted and (conversation_id is not None or job_id is not None):
-            raise ConfigurationError(
-                "conversation_id and job_id are of an accepted item; leave them out"
-            )
-        for name, given in (("conversation_id", conversation_id), ("job_id", job_id)):
-            if given is not None:
-                check_id(name, given)
-        deciding = Deciding(self._database)
-        return await self._decide(
-            partial(deciding.resolve, _check_key(key), accepted, conversation_id, job_id)
-        )
-
-    async def retry(self, key: str) -> Item:
-        """Send an item again that was refused, failed, was lost, blocked, or discarded.
-
-        A failed or lost one was accepted once, and its content may be there; so may that of
-        one that was ambiguous before it was discarded. What was
-        blocked behind it is queued again, too. Raises ``ConfigurationError`` for any
-        other state, an ambiguous item is for ``resolve``; and while another item has to be
-        resolved or sent again before. ``NotFoundError`` for an unknown key.
-        """
-        decide = Deciding(self._database).retry
-        return await self._decide(partial(decide, _check_key(key)))
-
-    async def discard(self, key: str) -> Item:
-        """Take an item back: the server does not get it any more, and what is behind it goes on.
-
-        For what is queued, blocked or ambiguous; of the last it stays unknown whether the
-        server has it. An upload that has begun goes on to its last byte, and is then broken
-        off. What was to be added to a conversation that it should have opened is
-        blocked until that is retried, or is discarded, too. The key stays used. Raises
-        ``ConfigurationError`` for an item that is being sent or has come to another end,
-        and ``NotFoundError`` for an unknown key.
-        """
-        decide = Deciding(self._database).discard
-        return await self._decide(partial(decide, _check_key(key)))
-
-    async def _decide(self, work: Callable[[], Item]) -> Item:
-        return await self._call(partial(self._database.until_not_stuck, work))
-
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:
     times = [(ItemState.QUEUED, item.queued_at)]
@@ -407,34 +367,3 @@ def _reached(item: Item) -> list[tuple[ItemState, float]]:
     if item.state.is_ending:
         times.append((item.state, item.ended_at or item.queued_at))
     return times
-
-
-def _check_conversation(conversation: object) -> str:
-    if not _is_name(conversation):
-        raise ConfigurationError(
-            f"conversation is {conversation!r}; give the key of the item that opens it, "
-            "or the conversation's id"
-        )
-    return conversation
-
-
-def _check_key(key: object) -> str:
-    if not _is_name(key):
-        raise ConfigurationError(
-            f"key is {key!r}; give a non-empty string of at most {_LONGEST_NAME} "
-            "characters, none of them a control character or line break"
-        )
-    return key
-
-
-def _check_priority(priority: object) -> int:
-    if type(priority) is not int or abs(priority) > _MOST_PRIORITY:
-        raise ConfigurationError(
-            f"priority is {priority!r}; give a whole number from -{_MOST_PRIORITY} "
-            f"to {_MOST_PRIORITY}, the higher the sooner"
-        )
-    return priority
-
-
-def _is_name(given: object) -> TypeGuard[str]:
-    return is_word(given) and len(given) <= _LONGEST_NAME

@@ -7,7 +7,8 @@ items of a conversation holds the conversation's row to the end of the transacti
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Collection
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -24,6 +25,17 @@ def hold(database: Database, connection: sa.Connection, key: str) -> Row | None:
     return connection.execute(
         sa.select(table).where(table.c.name == name).with_for_update()
     ).first()
+
+
+def hold_all(
+    database: Database, connection: sa.Connection, names: Collection[str]
+) -> dict[str, Row]:
+    """Return conversations by their names, locked to the end of the transaction."""
+    table = database.conversations
+    rows = connection.execute(
+        sa.select(table).where(table.c.name.in_(names)).order_by(table.c.name).with_for_update()
+    )
+    return {row.name: row for row in rows}
 
 
 def advance(
@@ -75,17 +87,79 @@ def advance(
     )
 
 
-def resume(database: Database, connection: sa.Connection, conversation: Row) -> None:
-    """Queue again all that is blocked in a held conversation, and choose its head anew.
+def advance_all(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
+    """Do as ``advance`` for many held conversations; return the ids of what it blocks.
 
-    Two statements, however many are blocked. What waits for a slot makes way for an earlier
-    item; what holds one does not.
+    Two statements, however many conversations and items they are.
     """
-    table = database.items
-    of_it = table.c.conversation == conversation.name
+    table, conversations = database.items, database.conversations
+    opener, others, head = table.alias(), table.alias(), table.alias()
+    here = conversations.c.name == table.c.conversation
+    halted = sa.select(conversations.c.halted_by).where(here).scalar_subquery()
+    is_opening = (
+        sa.exists()
+        .where(opener.c.conversation == conversations.c.name)
+        .where(database.unfinished(opener))
+        .where(opener.c.opens)
+    )
+    stays_shut = sa.and_(conversations.c.conversation_id.is_(None), ~is_opening)
+    blocked = connection.execute(
+        sa.update(table)
+        .where(table.c.conversation.in_(names), database.unfinished(table))
+        .where(table.c.state == ItemState.QUEUED.value, table.c.sent_by.is_(None))
+        .where(
+            table.c.conversation.in_(
+                sa.select(conversations.c.name)
+                .where(conversations.c.name.in_(names))
+                .where(sa.or_(conversations.c.halted_by.is_not(None), stays_shut))
+            )
+        )
+        .values(
+            state=ItemState.BLOCKED.value,
+            error=sa.case(
+                (halted.is_not(None), sa.literal(_HALTED[0]) + halted + _HALTED[1]),
+                else_=_NOT_OPENED,
+            ),
+            ended_at=database.now,
+            **FREE,
+        )
+        .returning(table.c.id)
+    ).scalars()
+    blocked_ids = set(blocked)
+    first = (
+        sa.select(others.c.id)
+        .where(others.c.conversation == conversations.c.name)
+        .where(database.unfinished(others))
+        .order_by(others.c.number)
+        .limit(1)
+        .scalar_subquery()
+    )
     connection.execute(
         sa.update(table)
-        .where(of_it)
+        .where(
+            table.c.id.in_(
+                sa.select(first)
+                .where(conversations.c.name.in_(names))
+                .where(conversations.c.halted_by.is_(None))
+            )
+        )
+        .where(~sa.exists().where(head.c.conversation == table.c.conversation).where(head.c.ready))
+        .values(ready=True)
+    )
+    return blocked_ids
+
+
+def resume(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
+    """Queue again all that is blocked in held conversations; return the ids of those items.
+
+    Their heads are to be chosen anew (``advance_all``): what waits for a slot makes way for
+    an earlier item; what holds one does not. Two statements, however many are blocked.
+    """
+    table = database.items
+    of_them = table.c.conversation.in_(names)
+    resumed = connection.execute(
+        sa.update(table)
+        .where(of_them)
         .where(table.c.state == ItemState.BLOCKED.value)
         .values(
             state=ItemState.QUEUED.value,
@@ -95,13 +169,16 @@ def resume(database: Database, connection: sa.Connection, conversation: Row) -> 
             ended_at=None,
             ready=False,
         )
-    )
+        .returning(table.c.id)
+    ).scalars()
+    resumed_ids = set(resumed)
     connection.execute(
         sa.update(table)
-        .where(of_it, table.c.ready, table.c.slot_at.is_(None), table.c.sent_by.is_(None))
+        .where(of_them, table.c.ready, table.c.slot_at.is_(None), table.c.sent_by.is_(None))
         .where(table.c.job_id.is_(None))
         .values(ready=False)
     )
+    return resumed_ids
 
 
 def mark_heads(database: Database, connection: sa.Connection) -> int:
@@ -149,10 +226,14 @@ FREE = {"ready": None, "slot_at": None}
 """Of an item that has ended: it holds no slot, and is not the head."""
 
 
+_HALTED: Final = ("item ", " of the conversation is ambiguous; resolve it")
+_NOT_OPENED: Final = "the item that was to open the conversation did not; retry that"
+
+
 def why_blocked(opens: bool, conversation_id: str | None, halted_by: str | None) -> str | None:
     """Return why an item must not be sent, ``None`` if it may be."""
     if halted_by is not None:
-        return f"item {halted_by} of the conversation is ambiguous; resolve it"
+        return halted_by.join(_HALTED)
     if not opens and conversation_id is None:
-        return "the item that was to open the conversation did not; retry that"
+        return _NOT_OPENED
     return None

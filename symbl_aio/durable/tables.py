@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
@@ -241,6 +242,12 @@ class Database:
         """
         states = (ItemState.QUEUED, ItemState.ACCEPTED)
         return items.c.state.in_([sa.literal_column(f"'{state.value}'") for state in states])
+
+    def is_among(self, column: sa.Column[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
+        """Return the condition that a column is one of many values: one parameter, if it can be."""
+        if self.is_sqlite:
+            return column.in_(values)
+        return column == sa.any_(sa.literal(list(values), ARRAY(sa.Text)))
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:

@@ -44,12 +44,13 @@ TABLE = {
     429: (R, S, S),
     499: (X, X, X),
     500: (R, A, A),
-    501: (X, A, A),
+    501: (X, X, X),
     502: (R, A, A),
     503: (R, A, R),
     504: (R, A, A),
-    505: (X, A, A),
+    505: (X, X, X),
     507: (R, A, A),
+    511: (R, R, R),
     520: (R, A, A),
     599: (R, A, A),
 }
@@ -85,7 +86,7 @@ def test_a_submission_is_repeated_only_when_nothing_was_accepted(status, told):
     verdict = on_status(status, "submission", has_retry_after=told)
 
     if verdict in (Verdict.RETRY, Verdict.REAUTHENTICATE, Verdict.WAIT_FOR_SLOT):
-        assert status in (401, 425, 429) or (status == 503 and told)
+        assert status in (401, 425, 429, 511) or (status == 503 and told)
 
 
 @given(status=st.integers(100, 599), told=st.booleans())

@@ -22,6 +22,7 @@ from symbl_aio import (
     ConfigurationError,
     CustomEntity,
     Features,
+    FileChangedError,
     MediaOptions,
     MediaRejectedError,
     SalesMetadata,
@@ -36,7 +37,9 @@ from symbl_aio import (
 )
 from symbl_aio._core.wire import Call, encode_submission
 from symbl_aio.durable import contents
+from symbl_aio.media import SealedPath
 from symbl_aio.options import wire_name
+from symbl_aio.testing import LocalSymbl
 from tests.support import mp4_bytes
 
 # Whatever is text, but the halves of characters, which no encoding knows.
@@ -161,7 +164,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> str:
 async def test_a_path_alone_stays_one_whose_kind_is_told_by_its_bytes(sample: str) -> None:
     for path in (sample, Path(sample)):
         media, options = contents.read(await contents.write(path, None))
-        assert (media, options) == (Path(sample), None)
+        assert isinstance(media, SealedPath)
+        assert (os.fspath(media), options) == (sample, None)
 
 
 async def test_a_relative_path_is_the_same_file_from_everywhere(
@@ -177,7 +181,8 @@ async def test_a_name_that_is_no_utf8_can_be_stored(tmp_path: Path) -> None:
     path.write_bytes(mp4_bytes())
     content = await contents.write(path, None)
     assert content.isascii()
-    assert contents.read(content)[0] == path
+    media: Any = contents.read(content)[0]
+    assert os.fspath(media) == os.fspath(path)
     assert await contents.check_file(content) is None
 
 
@@ -254,19 +259,37 @@ async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> 
 # Files that change
 
 
-async def test_a_file_is_known_by_all_of_its_bytes(tmp_path: Path) -> None:
+async def test_a_file_is_looked_at_before_it_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "standup.mp4"
     path.write_bytes(mp4_bytes())
     content = await contents.write(path, None)
     assert await contents.check_file(content) is None
-    stat = path.stat()
-    path.write_bytes(mp4_bytes()[:-1] + b"x")  # of the same size
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # and from the same moment
+    path.write_bytes(mp4_bytes() + b"x")
     assert "not the file that was handed in" in str(await contents.check_file(content))
     path.unlink()
     assert "cannot be read here (No such file" in str(await contents.check_file(content))
     path.write_bytes(mp4_bytes())
     assert await contents.check_file(content) is None
+
+
+async def test_a_file_is_known_by_all_of_its_bytes(tmp_path: Path, server: LocalSymbl) -> None:
+    path = tmp_path / "standup.mp4"
+    path.write_bytes(mp4_bytes() + b"\0" * 2**22)
+    media, _ = contents.read(await contents.write(path, None))
+    found = path.stat()
+    with path.open("r+b") as file:  # of the same size
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))  # and from the same moment
+    async with server.client() as client:
+        with pytest.raises(FileChangedError, match="another content"):
+            await client.submit(media)
+        assert not any(one.accepted for one in server.submissions)
+        with path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\0")
+        await client.submit(media)
+    assert [one.accepted for one in server.submissions].count(True) == 1
 
 
 async def test_only_files_are_looked_for() -> None:
