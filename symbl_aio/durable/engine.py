@@ -16,9 +16,11 @@ from typing import Any, Final, Protocol, TypedDict
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos._migration import get_migration_versions
 
+from symbl_aio import ConfigurationError
 from symbl_aio.durable import schema
-from symbl_aio.durable.tables import IDLE_TRANSACTION, Database
+from symbl_aio.durable.tables import Database
 
 QUEUE: Final = "symbl.slots"
 """Has only what holds a slot, and no limit: ours are kept by ``dispatch``."""
@@ -27,6 +29,9 @@ _TOPIC: Final = "symbl.webhook"
 _RESULT: Final = "ended"
 _APPLICATION: Final = "symbl-aio"
 _LONGEST: Final = 600.0
+_CONNECTIONS: Final = 3
+"""Of the engine's own in a worker, beside the one it listens on. It holds one for good in one
+of all workers, for timers that nothing here uses."""
 _VERSION: Final = "symbl_aio.1"
 """Ours, and not a hash of the source: what an older release queued, a newer one goes on with.
 A step may be added within it, none removed or moved."""
@@ -136,21 +141,40 @@ def migrate(database: Database, role: str | None = None) -> None:
 
     ``role`` (PostgreSQL) may use them then, and what is made later in their schema, too.
     """
-    schema.check(database)  # before anything is changed
+    found = schema.check(database)  # before anything is changed
+    if role is None and found == schema.VERSION and _is_current(database):
+        return
+    if database.is_pooled:  # the engine takes a lock of its session meanwhile
+        raise ConfigurationError(
+            f"database {database.name!r} is reached through a pooler (PgBouncer), and its tables "
+            "are to be made or changed; run symbl-aio db migrate with the address of PostgreSQL "
+            "itself"
+        )
     if database.file is not None:
         database.file.parent.mkdir(parents=True, exist_ok=True)
     DBOS.migrate(database.url, schema=database.schema, application_role=role)
     schema.migrate(database)
 
 
-def connect(database: Database) -> DBOSClient:
-    """Give what enqueues and waits, without any worker in this process. Blocks."""
+def _is_current(database: Database) -> bool:
+    if database.is_sqlite:
+        return False  # as cheap to ask as to migrate
+    found, latest = get_migration_versions(database.engine, database.schema, True)
+    return found >= latest
+
+
+def connect(database: Database, *, listens: bool = True) -> DBOSClient:
+    """Give what enqueues and waits, without any worker in this process. Blocks.
+
+    ``listens``: on a connection of its own, if it can.
+    """
     return DBOSClient(
         system_database_engine=database.engine,
         dbos_system_schema=database.schema,
         serializer=DBOSPortableJSONSerializer(),
-        use_listen_notify=not database.is_sqlite,
+        use_listen_notify=listens and database.can_listen,
         application_name=_APPLICATION,
+        retry_connection_errors=False,
     )
 
 
@@ -197,8 +221,8 @@ async def launch(
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
             "max_executor_threads": 8,
-            "sys_db_pool_size": 10,
-            "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION,
+            "system_database_engine": database.make_engine_of_workflows(_CONNECTIONS),
+            "use_listen_notify": database.can_listen,
             "notification_listener_polling_interval_sec": min(0.1, interval),
             "run_migrations": False,
         }
@@ -209,6 +233,7 @@ async def launch(
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
+    database.wait_for_database()
 
 
 class Rounds:

@@ -47,7 +47,7 @@ def forget_some(database: Database, keep: float) -> bool:
         ).all()
     if not found:
         return False
-    client = engine.connect(database)
+    client = engine.connect(database, listens=False)
     try:
         engine.purge(
             client,
