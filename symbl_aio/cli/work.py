@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from symbl_aio import ConfigurationError, NotFoundError, durable
-from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
+from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
+from symbl_aio.cli.endings import CUT_OFF, OK, TAKEN_FOR_DEAD, UNWRITTEN, code_of, gravest
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -33,7 +33,7 @@ async def work(
     base_url: str | None,
     allow_http: bool,
 ) -> int:
-    """Run a worker until SIGINT or SIGTERM, or until it was taken for dead."""
+    """Run a worker until SIGINT or SIGTERM, or until it was taken for dead or cut off."""
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     secret = os.environ.get(SECRET)
     if webhook_base_url is not None and not secret:
@@ -74,6 +74,11 @@ async def work(
             task.cancel()
         await asyncio.gather(asked, dead, return_exceptions=True)
         await worker.aclose()
+    try:
+        await dead
+    except OutboxUnavailableError as error:
+        show.error(f"{error}; start the worker again")
+        return CUT_OFF
     show.error(
         f"worker {worker.id} was silent for {time_to_live:g} s, so the others took it for dead, "
         "and have its work; start it again"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -49,8 +49,15 @@ class Dispatcher:
         """Look soon: a slot is free, or an item is ready. On the loop that ``run`` runs on."""
         self._woken.set()
 
-    async def run(self, is_fit: Callable[[], bool]) -> None:
-        """Fill free slots until cancelled, while ``is_fit``. An outage only delays it."""
+    async def run(
+        self,
+        is_fit: Callable[[], bool],
+        failed: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        """Fill free slots until cancelled, while ``is_fit``. An outage only delays it.
+
+        ``failed`` gets each error of the database, and does not return for one that stays.
+        """
         while True:
             self._woken.clear()
             if is_fit():
@@ -58,6 +65,7 @@ class Dispatcher:
                     await self._database.call(self.fill)
                 except sa.exc.SQLAlchemyError as error:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
+                    await failed(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self._woken.wait()

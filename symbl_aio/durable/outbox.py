@@ -27,6 +27,7 @@ from symbl_aio.durable import contents, engine
 from symbl_aio.durable.contents import Options
 from symbl_aio.durable.deciding import Deciding
 from symbl_aio.durable.entering import Entering
+from symbl_aio.durable.faults import passes
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
 from symbl_aio.durable.looking import PAGE, Looking, OutboxStats
@@ -232,7 +233,9 @@ class Outbox:
                                 engine.wait(self._opened(), attempt, _LONGEST_WAIT)
                             )
                     row = await self._call(look)
-                except OutboxUnavailableError:
+                except OutboxUnavailableError as error:
+                    if error.__cause__ is not None and not passes(error.__cause__):
+                        raise
                     await self._unless_closed(asyncio.sleep(_LONGEST_WAIT))
         return self._database.as_item(row)
 
