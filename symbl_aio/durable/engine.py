@@ -220,7 +220,7 @@ async def launch(
             "application_version": _VERSION,
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
-            "max_executor_threads": 8,
+            "max_executor_threads": 4,
             "system_database_engine": database.make_engine_of_workflows(_CONNECTIONS),
             "use_listen_notify": database.can_listen,
             "notification_listener_polling_interval_sec": min(0.1, interval),

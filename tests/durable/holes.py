@@ -7,8 +7,9 @@ connection is ever reset, none is refused, and none is answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy import make_url
 
@@ -45,8 +46,8 @@ class Hole:
         self._start(self._forward(reader, outer, writer))
         self._start(self._forward(inner, writer, outer))
 
-    def _start(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
