@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
 from socket import SHUT_RDWR, socket
+from threading import current_thread
 from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
@@ -28,6 +29,8 @@ T = TypeVar("T")
 IDLE_TRANSACTION: Final = 5.0
 """Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
 so that it holds up nobody who takes over."""
+THREADS: Final = "symbl_aio database"
+"""Name of the threads in which our own calls are made."""
 _IDLE: Final = 1.0
 """Seconds after which an unused connection is tried before it is used again."""
 _AGAIN: Final = 0.5
@@ -63,21 +66,17 @@ class Connections:
         self.is_pooled = False
         """Whether a pooler is between: then a session's state is not kept. Known once connected."""
         self.is_patient = False
-        """Whether a patient engine waits for the database, rather than raise."""
+        """Whether other threads than ours wait for the database to come back, rather than raise."""
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._open: WeakSet[_Connection] = WeakSet()
         self._watcher: threading.Thread | None = None
         self._silent_at = 0.0
 
-    def make_engine(self, size: int, *, patient: bool = False) -> sa.Engine:
-        """Make a pool of at most ``size`` connections, which connects when it is first used.
-
-        A ``patient`` one connects again and again, until ``end``, once ``is_patient``.
-        """
+    def make_engine(self, size: int) -> sa.Engine:
+        """Make a pool of at most ``size`` connections, which connects when it is first used."""
         engine = sa.create_engine(self.url, pool_size=size, max_overflow=0, hide_parameters=True)
-        connect = self._connect_patiently if patient else self._connect
-        event.listen(engine, "do_connect", connect)
+        event.listen(engine, "do_connect", self._connect_patiently)
         event.listen(engine, "connect", self._prepare)
         event.listen(engine, "begin", self._limit_idling)
         event.listen(engine, "checkin", _note_use)
@@ -111,15 +110,16 @@ class Connections:
     def _connect_patiently(
         self, dialect: object, record: object, arguments: Any, settings: Any
     ) -> psycopg.Connection[Any]:
-        """Connect as soon as it is possible.
+        """Connect; for the engine underneath as soon as it is possible, once ``is_patient``.
 
-        Who uses this engine waits longer after each error, up to a minute and a half.
+        That waits longer after each error, up to a minute and a half.
         """
+        is_patient = self.is_patient and not current_thread().name.startswith(THREADS)
         while True:
             try:
                 return self._connect(dialect, record, arguments, settings)
             except psycopg.OperationalError:
-                if not self.is_patient or self._ended.wait(_AGAIN):
+                if not is_patient or self._ended.wait(_AGAIN):
                     raise
 
     def _prepare(self, connection: psycopg.Connection[Any], record: Any) -> None:

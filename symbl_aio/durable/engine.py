@@ -29,9 +29,6 @@ _TOPIC: Final = "symbl.webhook"
 _RESULT: Final = "ended"
 _APPLICATION: Final = "symbl-aio"
 _LONGEST: Final = 600.0
-_CONNECTIONS: Final = 3
-"""Of the engine's own in a worker, beside the one it listens on. It holds one for good in one
-of all workers, for timers that nothing here uses."""
 _VERSION: Final = "symbl_aio.1"
 """Ours, and not a hash of the source: what an older release queued, a newer one goes on with.
 A step may be added within it, none removed or moved."""
@@ -221,7 +218,8 @@ async def launch(
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
             "max_executor_threads": 4,
-            "system_database_engine": database.make_engine_of_workflows(_CONNECTIONS),
+            # Of a file it makes its own, for its own kind of transaction.
+            "system_database_engine": None if database.is_sqlite else database.engine,
             "use_listen_notify": database.can_listen,
             "notification_listener_polling_interval_sec": min(0.1, interval),
             "run_migrations": False,

@@ -22,7 +22,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._threads import Threads
 from symbl_aio.durable import sqlite
-from symbl_aio.durable.connections import Connections
+from symbl_aio.durable.connections import THREADS, Connections
 from symbl_aio.durable.faults import is_unknown
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
@@ -94,12 +94,11 @@ class Database:
             found = sqlite.with_clock(found)
         self._reach = None if self.is_sqlite else Connections(found, silence)
         self.engine = self._make_engine(found, connections)
-        self.engine_of_workflows: sa.Engine | None = None
         if self._reach is not None:
             found = self._reach.url.set(drivername="postgresql")
         self.url = found.render_as_string(hide_password=False)
         # As many as connections: who waits for one does so in their queue, in order.
-        self._threads = Threads("symbl_aio database", connections)
+        self._threads = Threads(THREADS, connections)
         self._calls: set[Future[Any]] = set()
         meta = sa.MetaData(schema=None if self.is_sqlite else schema)
         self.conversations = sa.Table(
@@ -189,18 +188,11 @@ class Database:
         event.listen(engine, "connect", sqlite.prepare)
         return engine
 
-    def make_engine_of_workflows(self, connections: int) -> sa.Engine | None:
-        """Return connections for the engine underneath; for a file it makes its own.
-
-        It gets an error only for what was under way when the database went away: once
-        ``wait_for_database`` was called, it waits in here.
-        """
-        if self._reach is not None:
-            self.engine_of_workflows = self._reach.make_engine(connections, patient=True)
-        return self.engine_of_workflows
-
     def wait_for_database(self) -> None:
-        """Let the engine underneath wait for a database that is away, from now on."""
+        """Let the engine underneath wait for a database that is away, from now on.
+
+        It gets an error only for what was under way when that went away.
+        """
         if self._reach is not None:
             self._reach.is_patient = True
 
@@ -307,9 +299,8 @@ class Database:
         wait(set(self._calls), _CLOSING)
         self.end()
         # A thread of the engine's own may be at work, for somebody who has gone.
-        for engine in filter(None, (self.engine, self.engine_of_workflows)):
-            event.listen(engine, "checkin", _end_connection)
-            engine.dispose()
+        event.listen(self.engine, "checkin", _end_connection)
+        self.engine.dispose()
 
     def end(self) -> None:
         """End each wait for the database with an error, at once; and connect no more."""

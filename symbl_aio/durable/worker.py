@@ -35,8 +35,8 @@ from symbl_aio.durable.tables import SCHEMA, Database
 T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio.durable")
-_CONNECTIONS: Final = 2
-"""Of our own, beside those of the engine: six in all, so that twenty workers fit a hundred."""
+_CONNECTIONS: Final = 3
+"""Of the engine's and our own, beside the one that listens: twenty workers fit a hundred."""
 _SILENCE: Final = 5.0
 _PURGE_EVERY: Final = 3600.0
 _LOOK_AFTER_BROKEN_EVERY: Final = 60.0
