@@ -30,6 +30,7 @@ AMBIGUOUS: Final = 4
 REFUSED: Final = 5
 TAKEN_FOR_DEAD: Final = 6
 UNWRITTEN: Final = 7
+CUT_OFF: Final = 8
 FAULT: Final = 70
 INTERRUPTED: Final = 130
 
@@ -42,13 +43,15 @@ MEANINGS: Final = {
     REFUSED: "the server answered with an error, or with something unreadable",
     TAKEN_FOR_DEAD: "the other workers took this one for dead; start it again",
     UNWRITTEN: "what was asked for could not be printed (messages, jobs); other work goes on",
+    CUT_OFF: "a worker had no answer from its database for too long; start it again",
     FAULT: "a fault of this program; please report the traceback",
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP; jobs still running on the server are listed",
 }
 
 # When several things went wrong, the one that most needs a person's eyes is told.
 _GRAVEST_FIRST: Final = (
-    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, TAKEN_FOR_DEAD, USAGE, UNWRITTEN, OK
+    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, TAKEN_FOR_DEAD, USAGE, UNWRITTEN,
+    OK,
 )  # fmt: skip
 
 # First match wins, so the more special class stands first.

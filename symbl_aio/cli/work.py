@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from symbl_aio import ConfigurationError, NotFoundError, durable
-from symbl_aio.cli.endings import OK, TAKEN_FOR_DEAD, UNWRITTEN, USAGE
+from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
+from symbl_aio.cli.endings import CUT_OFF, OK, TAKEN_FOR_DEAD, UNWRITTEN, USAGE
 from symbl_aio.cli.health import Observed
 from symbl_aio.cli.running import config, stop_signals
 from symbl_aio.cli.show import Show
@@ -37,7 +37,7 @@ async def work(
     allow_http: bool,
     **settings: Any,
 ) -> int:
-    """Run a worker until SIGINT or SIGTERM, until it has drained, or was taken for dead.
+    """Run a worker until SIGINT or SIGTERM, until it has drained, was taken for dead or cut off.
 
     ``settings`` are those of ``Worker`` that nothing here needs.
     """
@@ -93,6 +93,11 @@ async def work(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await worker.aclose()
+    try:
+        await dead
+    except OutboxUnavailableError as error:
+        show.error(f"{error}; start the worker again")
+        return CUT_OFF
     show.error(
         f"worker {worker.id} was silent for {time_to_live:g} s, so the others took it for dead, "
         "and have its work; start it again"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import field, frozen, validators
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-from symbl_aio import Config, ConfigurationError, CredentialsLike
+from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
@@ -133,14 +133,18 @@ class OpenOutbox:
     async def _keep(
         self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
     ) -> None:
-        """Let another one work when this one was taken for dead: nobody else restarts it."""
+        """Let another one work when this one had to end: no supervisor restarts it."""
         while True:
+            why = "was taken for dead"
             try:
                 await worker.wait_until_dead()
+            except SymblError as error:
+                why = "was ended"
+                _LOG.error("the worker of this service has ended: %s", error)
             finally:
                 await worker.aclose(self._timeout)
             worker = await self._start(anew)
-            _LOG.warning("the worker was taken for dead, and is back as %s", worker.id)
+            _LOG.warning("the worker %s, and is back as %s", why, worker.id)
 
     async def _start(
         self, anew: Callable[[], symbl_aio.durable.Worker]
@@ -150,7 +154,8 @@ class OpenOutbox:
             try:
                 await worker.start()
             except Exception as error:
-                _LOG.warning("the worker cannot come back yet (%s)", type(error).__name__)
+                why = error if isinstance(error, SymblError) else type(error).__name__
+                _LOG.warning("the worker cannot come back yet (%s)", why)
                 await asyncio.sleep(_PAUSE)
             else:
                 return worker

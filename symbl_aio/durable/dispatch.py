@@ -17,7 +17,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from symbl_aio.durable.items import Turn
 from symbl_aio.durable.slots import mark_heads
@@ -66,15 +66,23 @@ class Dispatcher:
         """Look soon: a slot is free, or an item is ready. On the loop that ``run`` runs on."""
         self._woken.set()
 
-    async def run(self, is_fit: Callable[[], bool]) -> None:
-        """Fill free slots until cancelled, while ``is_fit``. An outage only delays it."""
+    async def run(
+        self,
+        is_fit: Callable[[], bool],
+        failed: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        """Fill free slots until cancelled, while ``is_fit``. An outage only delays it.
+
+        ``failed`` gets each error of the database, and does not return for one that stays.
+        """
         while True:
             self._woken.clear()
             if is_fit():
                 try:
                     await self.dispatch()
-                except SQLAlchemyError as error:
+                except Exception as error:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
+                    await failed(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._look_every):
                     await self._woken.wait()

@@ -40,9 +40,9 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio._core.callbacks import webhook_url
-from symbl_aio._core.faults import passes
 from symbl_aio.durable import contents
 from symbl_aio.durable.contents import Media, Options
+from symbl_aio.durable.faults import passes
 from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
@@ -301,6 +301,8 @@ class Duty:
         except ClientClosedError:
             await _for_ever()
         except SQLAlchemyError as error:
+            if not passes(error):
+                raise
             _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
             return _report("unknown", hears)
         except SymblError as error:
@@ -418,8 +420,9 @@ class Duty:
         while True:
             try:
                 return await self._database.call(work)
-            except (SQLAlchemyError, OSError, RuntimeError, MemoryError) as error:
-                if not (isinstance(error, SQLAlchemyError) or passes(error)):
+            except Exception as error:
+                if not passes(error):
+                    await self._liveness.end_if_misfit(error)
                     raise
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
                 await asyncio.sleep(pause)

@@ -15,10 +15,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos._migration import get_migration_versions
 
+from symbl_aio import ConfigurationError
 from symbl_aio.durable import schema
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.tables import IDLE_TRANSACTION, QUEUE_NAME, Database
+from symbl_aio.durable.tables import QUEUE_NAME, Database
 
 QUEUE: Final = "symbl.slots"
 """Has only what one worker hands over to another: whatever is in it holds a slot already."""
@@ -53,11 +55,26 @@ def migrate(database: Database, role: str | None = None) -> None:
 
     ``role`` (PostgreSQL) may use them then, and what is made later in their schema, too.
     """
-    schema.check(database)  # before anything is changed
+    found = schema.check(database)  # before anything is changed
+    if role is None and found == schema.VERSION and _is_current(database):
+        return
+    if database.is_pooled:  # the engine takes a lock of its session meanwhile
+        raise ConfigurationError(
+            f"database {database.name!r} is reached through a pooler (PgBouncer), and its tables "
+            "are to be made or changed; run symbl-aio db migrate with the address of PostgreSQL "
+            "itself"
+        )
     if database.file is not None:
         database.file.parent.mkdir(parents=True, exist_ok=True)
     DBOS.migrate(database.url, schema=database.schema, application_role=role)
     schema.migrate(database)
+
+
+def _is_current(database: Database) -> bool:
+    if database.is_sqlite:
+        return False  # as cheap to ask as to migrate
+    found, latest = get_migration_versions(database.engine, database.schema, True)
+    return found >= latest
 
 
 def purge(database: Database, turns: Iterable[Turn]) -> None:
@@ -109,10 +126,13 @@ async def launch(
             "application_version": _VERSION,
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
-            "max_executor_threads": 8,
-            "sys_db_pool_size": 10,
-            "sys_db_idle_transaction_timeout_sec": IDLE_TRANSACTION,
-            "notification_listener_polling_interval_sec": 0.1,  # for the end: we send nothing
+            "max_executor_threads": 4,
+            # Of a file it makes its own, for its own kind of transaction.
+            "system_database_engine": None if database.is_sqlite else database.engine,
+            # Its messages are not used (see notices): no connection for them, and a thread of
+            # its own that looks for nothing, often enough to end soon.
+            "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": 0.1,
             "run_migrations": False,
         }
     )
@@ -123,6 +143,7 @@ async def launch(
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
+    database.wait_for_database()
 
 
 async def begin(turn: Turn) -> None:

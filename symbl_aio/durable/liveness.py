@@ -20,14 +20,18 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from symbl_aio import ConfigurationError
+from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio.durable import schema
 from symbl_aio.durable.engine import Rounds
+from symbl_aio.durable.faults import is_misfit, passes
 from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _FRESH: Final = 0.6
 """Share of the time to live after which a worker that could not say so sends nothing more."""
+CUT_OFF: Final = 4.0
+"""Times to live without a heartbeat after which a worker ends: another start may find a way."""
 _RESIGNED: Final = 0.0
 """The beat of a worker that has handed over what it had. Below that it is known to be dead:
 since when, is the beat's opposite."""
@@ -60,7 +64,10 @@ class Liveness:
         self._fit = asyncio.Event()
         self._leaving = False
         self.declared_dead = asyncio.Event()
-        """Set when others took this worker for dead: it must end, and come back anew."""
+        """Set when this worker must end, and come back anew: others took it for dead, or there
+        is a ``failure``."""
+        self.failure: ConfigurationError | OutboxUnavailableError | None = None
+        """Why this worker must end, unless it was taken for dead."""
 
     def is_fresh(self) -> bool:
         """Say whether this worker could say just now that it lives."""
@@ -127,8 +134,18 @@ class Liveness:
             try:
                 async with asyncio.timeout(self._time_to_live / 3):
                     known = await self._database.call(self._renew)
-            except Exception as error:  # an outage: the gate shuts by itself, nobody leaves
+            except Exception as error:  # an outage: the gate shuts by itself, nobody leaves yet
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                await self.end_if_misfit(error)
+                silent = monotonic() - self._last_beat
+                if silent > CUT_OFF * self._time_to_live:
+                    self._fail(
+                        OutboxUnavailableError(
+                            f"the database {self._database.name!r} has not answered worker "
+                            f"{self._worker} for {silent:.0f} s"
+                        )
+                    )
+                    return
             else:
                 if not known:
                     _LOG.warning("worker %s was taken for dead", self._worker)
@@ -140,6 +157,38 @@ class Liveness:
                 self._last_beat = began
                 self._fit.set()
             await asyncio.sleep(self._beat_every)
+
+    async def end_if_misfit(self, error: BaseException) -> None:
+        """End this worker if its database is none that this release knows; else return.
+
+        Then it does not return: whoever called has nothing more to do here, and what this
+        worker has goes to one that fits.
+        """
+        if not is_misfit(error):
+            return
+        try:
+            async with asyncio.timeout(self._time_to_live):
+                found = await self._database.call(partial(schema.explain, self._database, error))
+        except TimeoutError:
+            return
+        self._fail(found)
+        await asyncio.Event().wait()
+
+    def _fail(self, failure: ConfigurationError | OutboxUnavailableError) -> None:
+        if self.failure is None:
+            _LOG.error("worker %s ends: %s", self._worker, failure)
+            self.failure = failure
+        self.leave()
+        self.declared_dead.set()
+
+    async def is_answered(self, within: float) -> bool:
+        """Return whether the database answers this worker now."""
+        try:
+            async with asyncio.timeout(within):
+                await self._database.call(self._renew)
+        except Exception as error:
+            return not passes(error)
+        return True
 
     def _renew(self) -> bool:
         table = self._database.workers
@@ -166,6 +215,7 @@ class Liveness:
                     suspects = await self._look(suspects, active)
             except Exception as error:
                 _LOG.warning("looking after the others failed (%s)", type(error).__name__)
+                await self.end_if_misfit(error)
             await asyncio.sleep(self._beat_every)
 
     async def _look(self, suspects: set[Turn], active: Collection[Turn]) -> set[Turn]:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ _LOG = logging.getLogger("symbl_aio.durable")
 _READY: Final = "ready"
 _SEEN_EVERY: Final = 0.1
 """Seconds between two glances at an SQLite file."""
+_LOOK_OFTEN: Final = 1.0
 _CONNECT_AGAIN: Final = 5.0
 
 
@@ -67,17 +69,28 @@ class Notices:
 
     async def run(self) -> None:
         """Hear, until cancelled. While the database is away, nothing is heard."""
-        hear = self._glance if self._database.is_sqlite else self._listen
+        hear = self._look_often
+        if self._database.is_sqlite:
+            hear = self._glance
+        elif self._database.can_listen:
+            hear = self._listen
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_always(hear))
-            tasks.create_task(_always(self._look_often))
+            tasks.create_task(_always(self._look_now_and_then))
 
     # Without notice
 
-    async def _look_often(self) -> None:
+    async def _look_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(self._look_every)
             await self._look()
+
+    async def _look_often(self) -> None:
+        """Look where nobody can listen: behind a pooler."""
+        while True:
+            self._ready()
+            await self._look()
+            await asyncio.sleep(min(_LOOK_OFTEN, self._look_every))
 
     async def _look(self) -> None:
         for turn in await self._database.call(self._told):
@@ -117,10 +130,15 @@ class Notices:
         loop = asyncio.get_running_loop()
         broken: asyncio.Future[None] = loop.create_future()
         loop.add_reader(connection.fileno(), self._hear, connection, broken)
+        began = monotonic()
         try:
             self._ready()
             await self._look()  # at what was told while nobody listened
-            await broken
+            # Who listens notices by itself that a connection was closed, but no silence.
+            while not broken.done() and not self._database.was_silent(began):
+                await asyncio.wait([broken], timeout=self._look_every)
+            if broken.done():
+                broken.result()
         finally:
             loop.remove_reader(connection.fileno())
             connection.close()

@@ -319,7 +319,8 @@ class Outbox(Decisions):
         """
         await self._call(partial(control.set_paused, self._database, True))
         async with asyncio.timeout(timeout):
-            while wait and not await self._call(partial(control.is_idle, self._database)):
+            is_idle = partial(control.is_idle, self._database)
+            while wait and not await self._call(is_idle):  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_AGAIN)
 
     async def resume(self) -> None:

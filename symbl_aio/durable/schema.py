@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from symbl_aio import ConfigurationError
+from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.tables import Database
 
@@ -57,6 +57,21 @@ def check(database: Database) -> int | None:
     if found is not None:
         _check_known(database, found)
     return found
+
+
+def explain(
+    database: Database, error: BaseException
+) -> ConfigurationError | OutboxUnavailableError:
+    """Return why a database cannot be used, of which ``error`` came. Blocks.
+
+    Its version is named, if that is why.
+    """
+    try:
+        with database.telling():
+            check(database)
+            raise error
+    except (ConfigurationError, OutboxUnavailableError) as found:
+        return found
 
 
 def _check_known(database: Database, found: int) -> None:

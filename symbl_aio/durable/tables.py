@@ -10,11 +10,9 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -24,8 +22,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._fields import is_text
+from symbl_aio._threads import Threads
 from symbl_aio.durable import sqlite
+from symbl_aio.durable.connections import THREADS, Connections
 from symbl_aio.durable.contents import source_of
+from symbl_aio.durable.faults import is_unknown
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
 T = TypeVar("T")
@@ -34,11 +35,9 @@ SCHEMA: Final = "symbl_aio"
 QUEUE_NAME: Final = "symbl"
 """Of the queue of a database that only one account uses."""
 _SCHEMA_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
-IDLE_TRANSACTION: Final = 5.0
-"""Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
-so that it holds up nobody who takes over."""
-_IDLE: Final = 1.0
-"""Seconds after which an unused connection is tried before it is used again."""
+_SILENCE: Final = 5.0
+_CLOSING: Final = 5.0
+"""Seconds that calls are given at the end."""
 _DEADLOCK: Final = "40P01"
 _OF_FILES: Final = (PermissionError, NotADirectoryError, FileExistsError)
 _SHORT: Final = 5
@@ -76,6 +75,9 @@ class Database:
     (PostgreSQL) keeps two applications apart; both kinds of tables live in it. ``queue``
     (PostgreSQL) keeps two accounts of one application apart, with a limit each. Connects
     when it is first used. All of its work blocks and is done in ``call``.
+
+    ``connections``: how many are open at most. ``silence`` (PostgreSQL): seconds after which a
+    statement without an answer is doubted, and is an error if a new connection has none.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Database:
         *,
         queue: str = QUEUE_NAME,
         connections: int = 5,
+        silence: float = _SILENCE,
     ) -> None:
         found = _read_url(url)
         if not is_text(schema) or not _is_plain(schema):
@@ -108,9 +111,14 @@ class Database:
         if self.is_sqlite:
             sqlite.check_version()
             found = sqlite.with_clock(found)
-        self.url = found.render_as_string(hide_password=False)
+        self._reach = None if self.is_sqlite else Connections(found, silence)
         self.engine = self._make_engine(found, connections)
-        self._threads = ThreadPoolExecutor(connections, "symbl_aio database")
+        if self._reach is not None:
+            found = self._reach.url.set(drivername="postgresql")
+        self.url = found.render_as_string(hide_password=False)
+        # As many as connections: who waits for one does so in their queue, in order.
+        self._threads = Threads(THREADS, connections)
+        self._calls: set[Future[Any]] = set()
         meta = sa.MetaData(schema=None if self.is_sqlite else schema)
         self.conversations = sa.Table(
             "symbl_conversation",
@@ -211,16 +219,33 @@ class Database:
         return f"<Database {self.name!r}, schema {self.schema!r}>"
 
     def _make_engine(self, url: sa.URL, connections: int) -> sa.Engine:
-        if not self.is_sqlite:
-            url = url.set(drivername="postgresql+psycopg")
+        if self._reach is not None:
+            return self._reach.make_engine(connections)
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
-        if self.is_sqlite:
-            event.listen(engine, "connect", sqlite.prepare)
-        else:
-            event.listen(engine, "connect", _prepare_postgresql)
-            event.listen(engine, "checkin", _note_use)
-            event.listen(engine, "checkout", partial(_try_if_idle, engine.dialect))
+        event.listen(engine, "connect", sqlite.prepare)
         return engine
+
+    def wait_for_database(self) -> None:
+        """Let the engine underneath wait for a database that is away, from now on.
+
+        It gets an error only for what was under way when that went away.
+        """
+        if self._reach is not None:
+            self._reach.is_patient = True
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler (PgBouncer) is between. Known once connected."""
+        return self._reach is not None and self._reach.is_pooled
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether notifications arrive here. Known once connected."""
+        return self._reach is not None and not self._reach.is_pooled
+
+    def was_silent(self, since: float) -> bool:
+        """Return whether the database was silent after a time of ``monotonic``."""
+        return self._reach is not None and self._reach.silent_at > since
 
     @property
     def file(self) -> Path | None:
@@ -279,7 +304,10 @@ class Database:
 
         Not in the loop's default executor: in a worker that is the engine's, and ends with it.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future = self._threads.submit(work)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(future)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -291,6 +319,11 @@ class Database:
             password = self.engine.url.password or ""
             if len(password) > _SHORT:  # of a short one the gaps would tell it
                 said = said.replace(password, "***")
+            if is_unknown(error):
+                raise ConfigurationError(
+                    f"database {self.name!r} lacks what this release of symbl-aio needs ({said}); "
+                    "run symbl-aio db migrate, or the release that made its tables"
+                ) from error
             raise OutboxUnavailableError(
                 f"the database {self.name!r} cannot be used ({said})"
             ) from error
@@ -308,11 +341,18 @@ class Database:
                     raise
 
     def close(self) -> None:
-        """Close all connections, and end the threads once they are done."""
+        """Close all connections. Calls that go on have five seconds, and an error then."""
         self._threads.shutdown()
+        wait(set(self._calls), _CLOSING)
+        self.end()
         # A thread of the engine's own may be at work, for somebody who has gone.
         event.listen(self.engine, "checkin", _end_connection)
         self.engine.dispose()
+
+    def end(self) -> None:
+        """End each wait for the database with an error, at once; and connect no more."""
+        if self._reach is not None:
+            self._reach.end()
 
     def as_item(self, row: sa.Row[tuple[object, ...]]) -> Item:
         """Return what the row of an item means."""
@@ -376,28 +416,3 @@ def _read_url(url: object) -> sa.URL:
 
 def _end_connection(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
     record.invalidate()
-
-
-def _note_use(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
-    record.info["used"] = monotonic()
-
-
-def _try_if_idle(
-    dialect: sa.Dialect, connection: Any, record: sa.pool.ConnectionPoolEntry, _: object
-) -> None:
-    """Let nobody have a connection that was cut while nobody used it, as ``pool_pre_ping``.
-
-    That asks each time, which is nine round trips an item.
-    """
-    if monotonic() - record.info.get("used", 0.0) < _IDLE:
-        return
-    try:
-        dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as error:
-        raise exc.DisconnectionError from error
-
-
-def _prepare_postgresql(connection: Any, _record: object) -> None:
-    milliseconds = int(1000 * IDLE_TRANSACTION)
-    connection.execute(f"set idle_in_transaction_session_timeout = {milliseconds}")
-    connection.commit()

@@ -26,7 +26,7 @@ Look: TypeAlias = Callable[[Mapping[Known, Sequence[str]]], Awaitable[Sequence[R
 
 _SOONEST: Final = 0.06
 """Seconds between two rounds at least: 17 statements a second at most."""
-_LATEST: Final = 0.25
+_LATEST: Final = 0.15
 _GROWTH: Final = 1.25
 _AFTER_OUTAGE: Final = 1.0
 _WHOLE_EVERY: Final = 5.0

@@ -40,11 +40,15 @@ from symbl_aio.durable.turns import Turns
 T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio.durable")
-_CONNECTIONS: Final = 8
+_CONNECTIONS: Final = 3
+"""Of the engine's and our own, beside the one that listens: twenty workers fit a hundred."""
+_SILENCE: Final = 5.0
 _PURGE_EVERY: Final = 3600.0
 _LOOK_AFTER_BROKEN_EVERY: Final = 60.0
 _ENDING: Final = 5.0
 """Seconds that the engine, and the database, are given at the end."""
+_ANSWER: Final = 2.5
+"""Seconds after which a database that does not answer is not waited for at the end."""
 
 
 class Worker:
@@ -121,7 +125,13 @@ class Worker:
         )
         self._client = SymblClient(credentials, config=self._config, observers=observers)
         self._observers = tuple(observers)
-        self._database = Database(database, schema, queue=queue, connections=_CONNECTIONS)
+        self._database = Database(
+            database,
+            schema,
+            queue=queue,
+            connections=_CONNECTIONS,
+            silence=min(_SILENCE, time_to_live / 3),
+        )
         self._concurrency = concurrency
         self._after_doubt: AfterDoubt = after_doubt
         self._doubt_for = doubt_for
@@ -214,11 +224,16 @@ class Worker:
     async def wait_until_dead(self) -> None:
         """Wait until the other workers took this one for dead, because it was silent for so long.
 
-        It has stopped by itself then, and has to be closed; start another one.
+        It has stopped by itself then, and has to be closed; start another one. The same with
+        ``OutboxUnavailableError`` when it had no answer from the database for four times
+        ``time_to_live``, and with ``ConfigurationError`` when the tables are not those of this
+        release any more.
         """
         if self._liveness is None:
             raise ConfigurationError("the worker was not started")
         await self._inside(self._liveness.declared_dead.wait())
+        if self._liveness.failure is not None:
+            raise self._liveness.failure
 
     @property
     def is_ready(self) -> bool:
@@ -309,7 +324,9 @@ class Worker:
             # A look at a file costs next to nothing.
             interval=self._look_every if self._sole is None else min(self._look_every, 1.0),
         )
-        self._dispatching = self._loop.create_task(dispatcher.run(liveness.is_fit))
+        self._dispatching = self._loop.create_task(
+            dispatcher.run(liveness.is_fit, liveness.end_if_misfit)
+        )
         self._tasks = [self._dispatching] + [
             self._loop.create_task(work)
             for work in (
@@ -317,8 +334,8 @@ class Worker:
                 liveness.watch(turns.active),
                 notices.run(),
                 self._stop_when_dead(liveness),
-                self._begin_anew(rounds),
-                self._purge(),
+                self._begin_anew(liveness, rounds),
+                self._purge(liveness),
             )
         ]
 
@@ -337,8 +354,14 @@ class Worker:
         await asyncio.shield(self._stopping)
 
     async def _stop_now(self, timeout: float) -> None:
+        answered = True
         if self._liveness is not None:
             self._liveness.leave()
+            if not self._database.is_sqlite:
+                answered = await self._liveness.is_answered(_ANSWER)
+        if not answered:  # no upload can be noted, and nothing handed over
+            timeout = 0.0
+            self._database.end()
         try:
             await self._client.aclose(drain="uploads", timeout=timeout)
         finally:
@@ -347,9 +370,9 @@ class Worker:
             await engine.shut(_ENDING)
             if self._turns is not None:
                 await self._turns.leave()
-            if self._liveness is not None:
+            if self._liveness is not None and answered:
                 await self._hand_over(self._liveness)
-            self._database.close()
+            await in_a_thread(self._database.close)
 
     async def _hand_over(self, liveness: Liveness) -> None:
         """Let the others go on at once, now that nothing happens here any more."""
@@ -368,7 +391,7 @@ class Worker:
         # Whatever it takes on is taken away from it: it must take on nothing more.
         await self._stop(0.0)
 
-    async def _begin_anew(self, rounds: engine.Rounds) -> None:
+    async def _begin_anew(self, liveness: Liveness, rounds: engine.Rounds) -> None:
         """Look after what the engine broke off, now and then."""
         while True:
             try:
@@ -378,9 +401,10 @@ class Worker:
                     _LOG.warning("%d items that were broken off are queued again", number)
             except Exception as error:
                 _LOG.warning("looking after broken items failed (%s)", type(error).__name__)
+                await liveness.end_if_misfit(error)
             await asyncio.sleep(_LOOK_AFTER_BROKEN_EVERY)
 
-    async def _purge(self) -> None:
+    async def _purge(self, liveness: Liveness) -> None:
         """Forget what ended long ago, now and then."""
         while True:
             try:
@@ -388,6 +412,7 @@ class Worker:
                     pass
             except Exception as error:
                 _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
+                await liveness.end_if_misfit(error)
             await asyncio.sleep(_PURGE_EVERY)
 
 

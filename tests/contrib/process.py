@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -10,12 +11,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import uvicorn
 from attrs import frozen
 
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import Address, listening
 
 ROOT = Path(__file__).parents[2]
+# Of several workers uvicorn kills each that does not answer it within five seconds, which one
+# that is still importing, on a machine with other work, does not.
+PATIENT = (
+    ("--timeout-worker-healthcheck", "120")
+    if "timeout_worker_healthcheck" in inspect.signature(uvicorn.Config).parameters
+    else ()
+)
 
 
 @frozen
@@ -42,6 +51,7 @@ class WebProcess(Address):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "uvicorn", "tests.contrib.web_process:app"),
             *("--port", str(port), "--workers", str(workers), "--ws", "none"),
+            *PATIENT,
             cwd=ROOT,
             env=os.environ | settings,
             stderr=asyncio.subprocess.PIPE,

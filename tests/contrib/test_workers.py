@@ -19,6 +19,9 @@ from tests.contrib.process import WebProcess
 from tests.contrib.site import get, post
 from tests.support import mp4_bytes
 
+# Five processes have to start, which takes long on a machine with other work.
+pytestmark = pytest.mark.timeout(240)
+
 WORKERS = 4
 RECORDING = mp4_bytes(100_000)
 

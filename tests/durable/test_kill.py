@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.durable.chaos import in_conversations, said, scene
+
+# Four processes have to start, and each wait of a scene has 90 s: less would end it before those
+# do on a machine with other work.
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_a_worker_that_is_killed_and_starts_again_loses_and_repeats_nothing(
     tmp_path: Path,
 ) -> None:
     database = f"sqlite:///{tmp_path / 'outbox.db'}"
-    async with scene(database, webhooks=True, concurrency=3, doubt_for=5.0) as found:
+    async with scene(database, webhooks=True, concurrency=3, doubt_for=15.0) as found:
         await found.server.ask("inject", "slow:0.05", "/v1/process/", 1000)
         await found.hand_in(in_conversations(conversations=4, length=3), said)
         await found.add_worker()

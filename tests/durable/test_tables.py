@@ -148,7 +148,9 @@ def test_a_schema_has_a_simple_name(schema: str) -> None:
 @pytest.mark.parametrize("name", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_the_usual_names_of_postgresql_are_one(name: str) -> None:
     database = Database(f"{name}://me@host/name?sslmode=require")
-    assert database.url == "postgresql://me@host/name?sslmode=require"
+    found = sa.make_url(database.url)
+    assert found.query["sslmode"] == "require"
+    assert str(found.set(query={})) == "postgresql://me@host/name"
     database.close()
 
 

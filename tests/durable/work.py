@@ -7,14 +7,16 @@ import json
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
-from symbl_aio import Config, Credentials, Polls, Retries
+from symbl_aio import Config, Credentials, Polls, Retries, SymblError
 from symbl_aio.durable import Worker
 from symbl_aio.durable.duty import Duty
 from tests.durable.processes import serve
 
 CRASHED = 9
+AGAIN = 0.5
 
 
 def crash_at(point: str, number: int) -> None:
@@ -64,14 +66,28 @@ async def main(
         """Come back after having been taken for dead, as a service does."""
         nonlocal worker
         while True:
-            await worker.wait_until_dead()
+            with suppress(SymblError):
+                await worker.wait_until_dead()
             await worker.aclose()
-            worker = anew()
-            await worker.start()
+            while True:
+                worker = anew()
+                try:
+                    await worker.start()
+                except SymblError:  # the database is still away
+                    await asyncio.sleep(AGAIN)
+                else:
+                    break
+            back.set()
 
-    async def obey(command: str) -> str:
-        assert command == "id"
+    async def obey(command: str, *known: str) -> str:
+        """Tell the worker's id; ``id after`` waits until it is another one than is known."""
+        assert command in ("id", "id after")
+        while worker.id in known:
+            await back.wait()
+            back.clear()
         return worker.id
+
+    back = asyncio.Event()
 
     keeper = asyncio.create_task(keep())
     try:
