@@ -82,6 +82,7 @@ class Entering:
                     ready=ready,
                     priority=priority,
                     traceparent=traceparent,
+                    source=contents.source_of(content),
                     queue=self._database.queue_name,
                 )
                 .returning(table)

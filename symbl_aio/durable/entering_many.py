@@ -184,6 +184,7 @@ class _Books:
                 "priority": entry.priority,
                 "queue": self._database.queue_name,
                 "traceparent": self._traceparent,
+                "source": entry.source,
             }
         )
         found.busy = found.busy or why is None

@@ -15,6 +15,7 @@ from symbl_aio import (
     ConfigurationError,
     FileUnavailableError,
     MediaRejectedError,
+    Text,
     Video,
 )
 from symbl_aio._fields import type_name
@@ -74,6 +75,8 @@ class Encoded:
     """Media and options, as ``contents.write`` returns them."""
     priority: int
     """As given, checked."""
+    source: str | None
+    """How events name its file or link; ``None`` of a text."""
 
 
 Given: TypeAlias = Iterable[Entry] | AsyncIterable[Entry]
@@ -149,7 +152,8 @@ async def _encode(position: int, entry: Entry) -> Encoded:
         content = await contents.write(entry.media, entry.options)
     except _WRONG as error:
         raise type(error)(at(position, key, error)) from error
-    return Encoded(position, key, conversation, content, priority)
+    source = None if isinstance(entry.media, Text) else contents.source_of(content)
+    return Encoded(position, key, conversation, content, priority, source)
 
 
 def at(position: int, key: str, error: Exception) -> str:

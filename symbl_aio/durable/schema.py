@@ -91,79 +91,51 @@ def _version(database: Database, connection: sa.Connection) -> int | None:
 
 
 def _add_slots(database: Database, connection: sa.Connection) -> None:
-    """Version 2: slots that are counted in our own table, and a backlog the engine does not see."""
+    """Version 2: slots that are counted in our own table, and a backlog the engine does not see.
+
+    With it a queue for each account, what operators ask for, and what webhook calls tell.
+    """
     prefix = "" if database.is_sqlite else f"{database.schema}."
     ready = "ready = 1" if database.is_sqlite else "ready"
+    false = "0" if database.is_sqlite else "false"
+    double = "double" if database.is_sqlite else "double precision"
     unfinished = "state in ('queued', 'accepted')"
     items = f"{prefix}symbl_item"
+    of_queue = "queue text not null default 'symbl'"
     for statement in (
         f"alter table {items} add column priority integer not null default 0",
         f"alter table {items} add column ready boolean",
-        f"alter table {items} add column slot_at double precision",
-        f"create table {prefix}symbl_queue (name text not null primary key, cap integer not null)",
+        f"alter table {items} add column slot_at {double}",
+        f"alter table {items} add column told_at {double}",
+        f"alter table {items} add column maybe_sent_since {double}",
+        f"alter table {items} add column traceparent text",
+        f"alter table {items} add column source text",
+        f"alter table {items} add column {of_queue}",
+        f"alter table {prefix}symbl_conversation add column {of_queue}",
+        f"alter table {prefix}symbl_worker add column {of_queue}",
+        f"alter table {prefix}symbl_worker add column time_to_live {double}",
+        f"create table {prefix}symbl_queue (name text not null primary key, "
+        f"cap integer not null, paused boolean not null default {false})",
         f"create table {prefix}symbl_schema (version integer not null primary key)",
         f"insert into {prefix}symbl_schema values (2)",
+        f"drop index {prefix}symbl_item_state",
+        f"create index symbl_item_state on {items} (queue, state, queued_at)",
         f"create index symbl_item_open on {items} (conversation, number) where {unfinished}",
         f"create unique index symbl_item_head on {items} (conversation) where {ready}",
-        f"create index symbl_item_waiting on {items} (priority desc, id) "
+        f"create index symbl_item_waiting on {items} (queue, priority desc, id) "
         f"where {ready} and slot_at is null",
         f"create index symbl_item_under_way on {items} (id) "
         f"where {ready} and slot_at is null and (job_id is not null or sent_by is not null)",
         f"create index symbl_item_slot on {items} (slot_at) where slot_at is not null",
         f"create index symbl_item_unmarked on {items} (ready, state) "
         f"where ready is null and {unfinished}",
+        f"create index symbl_item_ended on {items} (ended_at) where ended_at is not null",
     ):
         connection.exec_driver_sql(statement)
     mark_heads(database, connection)
 
 
-def _add_told(database: Database, connection: sa.Connection) -> None:
-    """Version 3: when a webhook call has told of an item, which the engine kept before."""
-    prefix = "" if database.is_sqlite else f"{database.schema}."
-    double = "double" if database.is_sqlite else "double precision"
-    connection.exec_driver_sql(f"alter table {prefix}symbl_item add column told_at {double}")
-
-
-def _add_operations(database: Database, connection: sa.Connection) -> None:
-    """Version 4: what operators ask for, pauses, and doubts after a restored backup."""
-    prefix = "" if database.is_sqlite else f"{database.schema}."
-    false = "0" if database.is_sqlite else "false"
-    double = "double" if database.is_sqlite else "double precision"
-    for statement in (
-        f"alter table {prefix}symbl_queue add column paused boolean not null default {false}",
-        f"alter table {prefix}symbl_worker add column time_to_live {double}",
-        f"alter table {prefix}symbl_item add column maybe_sent_since {double}",
-        f"alter table {prefix}symbl_item add column traceparent text",
-        f"create index symbl_item_ended on {prefix}symbl_item (ended_at) "
-        "where ended_at is not null",
-    ):
-        connection.exec_driver_sql(statement)
-
-
-def _add_queues(database: Database, connection: sa.Connection) -> None:
-    """Version 5: a queue for each account."""
-    prefix = "" if database.is_sqlite else f"{database.schema}."
-    ready = "ready = 1" if database.is_sqlite else "ready"
-    for table in ("symbl_conversation", "symbl_item", "symbl_worker"):
-        connection.exec_driver_sql(
-            f"alter table {prefix}{table} add column queue text not null default 'symbl'"
-        )
-    for statement in (
-        f"drop index {prefix}symbl_item_waiting",
-        f"drop index {prefix}symbl_item_state",
-        f"create index symbl_item_state on {prefix}symbl_item (queue, state, queued_at)",
-        f"create index symbl_item_waiting on {prefix}symbl_item (queue, priority desc, id) "
-        f"where {ready} and slot_at is null",
-    ):
-        connection.exec_driver_sql(statement)
-
-
-_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
-    _add_slots,
-    _add_told,
-    _add_operations,
-    _add_queues,
-)
+_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
 """The first leads from version 1 to 2, and so on."""
 
 VERSION: Final = len(_MIGRATIONS) + 1

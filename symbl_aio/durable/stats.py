@@ -125,7 +125,7 @@ def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def numbers(database: Database) -> sa.Select[Any]:
+def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
     """Return the statement for all but the counts by state: few rows, by partial indexes."""
     table, workers, queue = database.items, database.workers, database.queue
     # As a subquery the clock is read once, and an index serves for what is compared with it.

@@ -25,7 +25,6 @@ from symbl_aio._fields import is_text
 from symbl_aio._threads import Threads
 from symbl_aio.durable import sqlite
 from symbl_aio.durable.connections import THREADS, Connections
-from symbl_aio.durable.contents import source_of
 from symbl_aio.durable.faults import is_unknown
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
@@ -161,6 +160,7 @@ class Database:
             # Not sent as far as is known here, but perhaps since then: of a restored backup.
             sa.Column("maybe_sent_since", sa.Double),
             sa.Column("traceparent", sa.Text),
+            sa.Column("source", _Words),
             self._of_queue(),
             sa.UniqueConstraint("conversation", "number"),
             sa.Index("symbl_item_state", "queue", "state", "queued_at"),
@@ -371,7 +371,7 @@ class Database:
                 queued_at=found["queued_at"],
                 accepted_at=found["accepted_at"],
                 ended_at=found["ended_at"],
-                source=source_of(found["content"]),
+                source=found["source"],
             )
         return UncompletedItem(
             key=found["key"],
@@ -385,7 +385,7 @@ class Database:
             queued_at=found["queued_at"],
             accepted_at=found["accepted_at"],
             ended_at=found["ended_at"],
-            source=source_of(found["content"]),
+            source=found["source"],
         )
 
 
