@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from attrs import frozen
@@ -469,7 +470,9 @@ async def test_a_database_that_is_away_while_proof_is_looked_for_ends_no_doubt(t
 
     def away(**_: Any) -> str | None:
         two.a.duty._records.owner = owner  # type: ignore[method-assign]
-        raise sa.exc.OperationalError("select", {}, Exception("the server closed the connection"))
+        raise sa.exc.OperationalError(
+            "select", {}, psycopg.OperationalError("the server closed the connection")
+        )
 
     two.a.duty._records.owner = away  # type: ignore[method-assign]
     await two.change("one", heard=job.id)
