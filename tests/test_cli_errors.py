@@ -45,6 +45,10 @@ WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
         (["key", "--not-accepted"], NONSENSE, 2),
     ],
     "db migrate": [([], NO_DATABASE, 3), ([], NONSENSE, 2)],
+    "db restored": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "pause": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "resume": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
+    "stats": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
     "demo": [(["--asr", "off", "/no/such/file.mp4"], {}, 2)],
     "serve": [
         (["--host", "nope.invalid"], {}, 2),

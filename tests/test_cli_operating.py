@@ -6,12 +6,14 @@ import asyncio
 import inspect
 import json
 import signal
+import sqlite3
 import stat
 from pathlib import Path
 
 import aiohttp
 import attrs
 import pytest
+from sqlalchemy import event
 
 from symbl_aio import ConfigurationError, Credentials, Text
 from symbl_aio.cli import health
@@ -74,7 +76,7 @@ async def test_a_worker_that_could_not_say_that_it_lives_is_not_ready(
         probe = f"http://127.0.0.1:{unused_tcp_port}/readyz"
         before = await get(probe)
         assert worker._liveness is not None
-        worker._liveness._last_beat -= 31.0
+        worker._liveness._time_to_live = 0.0
         silent = await get(probe)
         alive = await get(probe.replace("ready", "health"))
         nothing = await get(probe.replace("readyz", "metrics"))
@@ -95,6 +97,10 @@ async def test_a_worker_that_stops_or_never_started_is_not_ready(
         await worker.stats()
 
 
+def break_off(*_: object) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
 async def test_metrics_say_that_the_database_is_away(
     server: LocalSymbl, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,11 +111,9 @@ async def test_metrics_say_that_the_database_is_away(
         monkeypatch.setattr(health, "_FRESH", 0.0)
         monkeypatch.setattr(health, "_SHARE", 0.0)
         exporter._fresh_until = 0.0
-        with worker._database.begin() as connection:
-            connection.exec_driver_sql("alter table symbl_worker rename to elsewhere")
+        event.listen(worker._database.engine, "before_cursor_execute", break_off)
         away = parse(await exporter.text())
-        with worker._database.begin() as connection:
-            connection.exec_driver_sql("alter table elsewhere rename to symbl_worker")
+        event.remove(worker._database.engine, "before_cursor_execute", break_off)
         back = parse(await exporter.text())
     assert there == again
     assert value(there, "symbl_outbox_up") == value(back, "symbl_outbox_up") == 1

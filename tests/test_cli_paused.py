@@ -80,8 +80,8 @@ async def test_a_reader_that_pauses_stops_no_work_and_misses_no_line(form, shell
 async def test_a_command_with_a_paused_reader_ends_when_it_is_told_to(number, shell, symbl):
     symbl.hold_jobs()
     unread = Unread()
-    process = await unread.start(shell, "submit", "--json", "--no-wait", INAUGURAL)
-    await symbl.until(lambda: symbl.unfinished == 1)
+    process = await unread.start(shell, "submit", "--json", INAUGURAL)
+    await symbl.until(lambda: any(seen.path.startswith("/v1/job/") for seen in symbl.requests))
 
     process.send_signal(number)
     _, err = await process.communicate()

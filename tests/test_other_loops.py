@@ -85,6 +85,8 @@ GIVEN: dict[str, object] = {
     "group": GroupDraft("a", "criteria"), "entity": EntityDraft("custom", "sub", ["a"]),
     "nonce": "n", "mark": webhook_url("", SECRET, "n").rpartition("/")[2],
     "body": b'{"jobId": "job-1", "status": "completed"}', "predicate": lambda: False,
+    "url": "https://media.example.com/a.mp3", "trackers": [Tracker("a", ["b"])],
+    "groups": [GroupDraft("a", "criteria")], "entities": [EntityDraft("custom", "sub", ["a"])],
     "kind": None, "error": None, "traceback": None,
 }  # fmt: skip
 

@@ -106,7 +106,7 @@ SECONDS: Final[dict[str, Any]] = {
 )
 @setting("heartbeat", "Between two signs of life; a third of that time.", default=None, **SECONDS)
 @setting("keep", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS)
-@setting("look-every", "Between two looks for work when idle.", default=0.1, **SECONDS)
+@setting("look-every", "Between two looks for work that nothing told of.", default=5.0, **SECONDS)
 @click.option(
     "--health",
     envvar="SYMBL_AIO_HEALTH",

@@ -164,9 +164,9 @@ class OpenOutbox:
         """Hand on a webhook call, and give the status to answer: 503 without the database."""
         try:
             return await self.outbox.webhook(nonce, mark, body)
-        except ConfigurationError:  # called on another event loop than the service's
-            raise
         except Exception as error:
+            if isinstance(error, ConfigurationError) and error.__cause__ is None:
+                raise  # called on another event loop than the service's
             _LOG.warning("a webhook call could not be kept (%s)", type(error).__name__)
             return 503
 
