@@ -12,12 +12,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from math import ceil
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable.items import Turn
 from symbl_aio.durable.slots import mark_heads
@@ -115,48 +116,37 @@ class Dispatcher:
         has_room = seen.used < seen.cap and taken < seen.share
         if not (seen.unmarked or seen.under_way or (seen.waits and has_room)):
             return []
-        table, queue = self._database.items, self._database.queue
         with self._database.begin() as connection:
             # Held by whoever gives slots, so that the count of those in use stays true.
-            connection.execute(self._cap().with_for_update(of=queue)).one()
+            cap: int = connection.execute(self._holding).scalar_one()
             if seen.unmarked:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
             # What was sent or accepted comes first, and beyond the cap: its job runs already.
             chosen: list[Turn] = []
             if seen.unmarked or seen.under_way:
-                chosen += self._give_slots(connection, self._is_under_way())
-            used: int = connection.execute(self._used()).scalar_one()
-            if (free := min(seen.cap - used, seen.share - taken - len(chosen))) > 0:
-                first = (
-                    sa.select(table.c.id)
-                    .where(self._waits())
-                    .order_by(table.c.priority.desc(), table.c.id)
-                    .limit(free)
-                    .with_for_update(skip_locked=True)
-                )
+                chosen += _turns(connection.execute(self._giving_under_way))
+            used: int = connection.execute(self._used).scalar_one()
+            if (free := min(cap - used, seen.share - taken - len(chosen))) > 0:
                 # By a statement of its own: as part of the update PostgreSQL may choose it
                 # again for each row, and give more slots than there are.
-                ids = connection.execute(first).scalars().all()
+                ids = connection.execute(self._first, {"free": free}).scalars().all()
                 if ids:
-                    chosen += self._give_slots(connection, table.c.id.in_(ids))
+                    chosen += _turns(connection.execute(self._giving, {"ids": ids}))
         return chosen
-
-    def _give_slots(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Turn]:
-        table = self._database.items
-        given = connection.execute(
-            sa.update(table)
-            .where(self._waits(), which)
-            .values(slot_at=self._database.now)
-            .returning(table.c.id, table.c.key, table.c.attempt, table.c.priority)
-        ).all()
-        ordered = sorted(given, key=lambda row: (-row.priority, row.id))
-        return [Turn(row.key, row.attempt) for row in ordered]
 
     def _look(self) -> _Seen:
         """Look whether a slot can be given. One statement that locks nothing: most end here."""
+        with self._database.read() as connection:
+            found = connection.execute(self._looking).one()
+        share = ceil(found.cap / max(1, found.alive))
+        return _Seen(found.cap, found.used, share, found.waits, found.under_way, found.unmarked)
+
+    # Statements, each built once: that takes longer than to execute it
+
+    @cached_property
+    def _looking(self) -> sa.Select[*tuple[Any, ...]]:
         table, workers = self._database.items, self._database.workers
-        cap = self._cap().scalar_subquery()
         alive = (
             sa.select(sa.func.count())
             .where(workers.c.beat > self._database.now - self._time_to_live)
@@ -164,19 +154,53 @@ class Dispatcher:
         )
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))
-        with self._database.read() as connection:
-            found = connection.execute(
-                sa.select(
-                    cap.label("cap"),
-                    self._used().scalar_subquery().label("used"),
-                    alive.scalar_subquery().label("alive"),
-                    sa.exists().where(self._waits()).label("waits"),
-                    under_way.label("under_way"),
-                    unmarked.label("unmarked"),
-                )
-            ).one()
-        share = ceil(found.cap / max(1, found.alive))
-        return _Seen(found.cap, found.used, share, found.waits, found.under_way, found.unmarked)
+        return sa.select(
+            self._cap().scalar_subquery().label("cap"),
+            self._used.scalar_subquery().label("used"),
+            alive.scalar_subquery().label("alive"),
+            sa.exists().where(self._waits()).label("waits"),
+            under_way.label("under_way"),
+            unmarked.label("unmarked"),
+        )
+
+    @cached_property
+    def _holding(self) -> sa.Select[Any]:
+        return self._cap().with_for_update(of=self._database.queue)
+
+    @cached_property
+    def _used(self) -> sa.Select[Any]:
+        table = self._database.items
+        held = sa.and_(table.c.slot_at.is_not(None), table.c.queue == self._database.queue_name)
+        return sa.select(sa.func.count()).select_from(table).where(held)
+
+    @cached_property
+    def _first(self) -> sa.Select[Any]:
+        table = self._database.items
+        return (
+            sa.select(table.c.id)
+            .where(self._waits())
+            .order_by(table.c.priority.desc(), table.c.id)
+            .limit(sa.bindparam("free", type_=sa.Integer))
+            .with_for_update(skip_locked=True)
+        )
+
+    @cached_property
+    def _giving(self) -> ReturningUpdate[*tuple[Any, ...]]:
+        ids: sa.BindParameter[int] = sa.bindparam("ids", expanding=True)
+        return self._give_slots(self._database.items.c.id.in_(ids))
+
+    @cached_property
+    def _giving_under_way(self) -> ReturningUpdate[*tuple[Any, ...]]:
+        return self._give_slots(self._is_under_way())
+
+    def _give_slots(self, which: sa.ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
+        table = self._database.items
+        return (
+            sa.update(table)
+            .where(self._waits(), which)
+            .values(slot_at=self._database.now)
+            .returning(table.c.id, table.c.key, table.c.attempt, table.c.priority)
+        )
 
     def _waits(self) -> sa.ColumnElement[bool]:
         table = self._database.items
@@ -193,7 +217,8 @@ class Dispatcher:
         cap = sa.case((queue.c.paused, 0), else_=queue.c.cap)
         return sa.select(cap).where(queue.c.name == self._database.queue_name)
 
-    def _used(self) -> sa.Select[Any]:
-        table = self._database.items
-        held = sa.and_(table.c.slot_at.is_not(None), table.c.queue == self._database.queue_name)
-        return sa.select(sa.func.count()).select_from(table).where(held)
+
+def _turns(given: sa.CursorResult[*tuple[Any, ...]]) -> list[Turn]:
+    """Return the turns of the items that got a slot, in the order in which they wait."""
+    ordered = sorted(given, key=lambda row: (-row.priority, row.id))
+    return [Turn(row.key, row.attempt) for row in ordered]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.slots import FREE, advance, hold, why_blocked
+from symbl_aio.durable.slots import FREE, Heads, why_blocked
 from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
@@ -23,36 +25,46 @@ SUPERSEDED: Final = "superseded"
 
 RESTORED: Final = "a worker of before the restored backup"
 
-_GOING_ON: Final = (ItemState.QUEUED.value, ItemState.ACCEPTED.value)
+
+def of(turn: Turn) -> dict[str, Any]:
+    """Return the parameters of a statement about a turn."""
+    return {"of_key": turn.key, "of_attempt": turn.attempt}
 
 
 class Records:
-    """The tables, as the duty of one worker uses them."""
+    """The tables, as the duty of one worker uses them.
+
+    What each item costs is built once: to build a statement takes longer than to execute it.
+    """
 
     def __init__(self, database: Database, worker: str) -> None:
         self._database = database
         self._worker = worker
+        self._heads = Heads(database)
 
     def read(self, turn: Turn) -> Row | None:
-        """Give an item, with its conversation's ``target`` (id) and ``halted_by``.
+        """Return an item, with its conversation's ``target`` (id) and ``halted_by``.
 
         ``waited``: seconds since it was sent, ``age``: since it was accepted. ``None`` if this
         attempt is superseded.
         """
-        table, conversations = self._database.items, self._database.conversations
         with self._database.read() as connection:
-            return connection.execute(
-                sa.select(
-                    table,
-                    (self._database.now - table.c.sent_at).label("waited"),
-                    (self._database.now - table.c.accepted_at).label("age"),
-                    conversations.c.conversation_id.label("target"),
-                    conversations.c.halted_by,
-                )
-                .join(conversations, conversations.c.name == table.c.conversation)
-                .where(table.c.key == turn.key)
-                .where(table.c.attempt == turn.attempt)
-            ).first()
+            return connection.execute(self._reading, of(turn)).first()
+
+    @cached_property
+    def _reading(self) -> sa.Select[*tuple[Any, ...]]:
+        table, conversations = self._database.items, self._database.conversations
+        return (
+            sa.select(
+                table,
+                (self._database.now - table.c.sent_at).label("waited"),
+                (self._database.now - table.c.accepted_at).label("age"),
+                conversations.c.conversation_id.label("target"),
+                conversations.c.halted_by,
+            )
+            .join(conversations, conversations.c.name == table.c.conversation)
+            .where(self._is_it)
+        )
 
     def note(self, turn: Turn, token: str, is_wanted: Callable[[], bool]) -> bool:
         """Note that ``token`` is about to send an item whole; false if it must not.
@@ -60,29 +72,38 @@ class Records:
         A token is one try of one worker. ``is_wanted`` is asked last: who gave up meanwhile
         leaves no note behind.
         """
-        table, workers = self._database.items, self._database.workers
         with suppress(_UnwantedError), self._database.begin() as connection:
             # Held to the end of the transaction: nobody declares this worker dead meanwhile.
-            alive = connection.execute(
-                sa.select(workers.c.id)
-                .where(workers.c.id == self._worker)
-                .where(workers.c.beat > 0.0)
-                .with_for_update(read=True, key_share=True)
-            ).first()
-            if alive is None:
+            if connection.execute(self._living).first() is None:
                 return False
-            noted = connection.execute(
-                sa.update(table)
-                .where(self._is(turn))
-                .where(table.c.state == ItemState.QUEUED.value)
-                .where(table.c.job_id.is_(None))
-                .where(sa.or_(table.c.sent_by.is_(None), table.c.sent_by == token))
-                .values(sent_by=token, sent_at=self._database.now)
-            )
+            noted = connection.execute(self._noting, of(turn) | {"token": token})
             if noted.rowcount == 1 and not is_wanted():
                 raise _UnwantedError
             return noted.rowcount == 1
         return False
+
+    @cached_property
+    def _living(self) -> sa.Select[*tuple[Any, ...]]:
+        workers = self._database.workers
+        return (
+            sa.select(workers.c.id)
+            .where(workers.c.id == self._worker)
+            .where(workers.c.beat > 0.0)
+            .with_for_update(read=True, key_share=True)
+        )
+
+    @cached_property
+    def _noting(self) -> sa.Update:
+        table = self._database.items
+        token: sa.BindParameter[str] = sa.bindparam("token")
+        return (
+            sa.update(table)
+            .where(self._is_it)
+            .where(table.c.state == ItemState.QUEUED.value)
+            .where(table.c.job_id.is_(None))
+            .where(sa.or_(table.c.sent_by.is_(None), table.c.sent_by == token))
+            .values(sent_by=token, sent_at=self._database.now)
+        )
 
     def doubt_restored(self, turn: Turn) -> None:
         """Record that an item may have been sent by a worker of before a restored backup."""
@@ -124,31 +145,43 @@ class Records:
             connection.execute(change)
 
     def accept(self, turn: Turn, job_id: str | None, conversation_id: str | None) -> str:
-        """Write down that an item was accepted; give the state that it has then."""
-        table, conversations = self._database.items, self._database.conversations
+        """Write down that an item was accepted; return the state that it has then."""
+        found = {"job": job_id, "target": conversation_id}
         with self._database.begin() as connection:
-            accepted = connection.execute(
-                sa.update(table)
-                .where(self._is(turn))
-                .where(table.c.state.in_(_GOING_ON))
-                .where(sa.or_(table.c.job_id.is_(None), table.c.job_id == job_id))
-                .values(
-                    state=ItemState.ACCEPTED.value,
-                    job_id=job_id,
-                    conversation_id=conversation_id,
-                    accepted_at=sa.func.coalesce(table.c.accepted_at, self._database.now),
-                )
-                .returning(table.c.opens, table.c.conversation)
-            ).first()
+            accepted = connection.execute(self._accepting, of(turn) | found).first()
             if accepted is None:
                 return self._too_late(connection, turn, job_id, conversation_id)
             if accepted.opens:
-                connection.execute(
-                    sa.update(conversations)
-                    .where(conversations.c.name == accepted.conversation)
-                    .values(conversation_id=conversation_id)
-                )
+                opened = {"of_name": accepted.conversation, "target": conversation_id}
+                connection.execute(self._opening, opened)
             return ItemState.ACCEPTED.value
+
+    @cached_property
+    def _accepting(self) -> ReturningUpdate[*tuple[Any, ...]]:
+        table = self._database.items
+        job_id: sa.BindParameter[str] = sa.bindparam("job")
+        return (
+            sa.update(table)
+            .where(self._is_it)
+            .where(self._database.unfinished(table))
+            .where(sa.or_(table.c.job_id.is_(None), table.c.job_id == job_id))
+            .values(
+                state=ItemState.ACCEPTED.value,
+                job_id=job_id,
+                conversation_id=sa.bindparam("target"),
+                accepted_at=sa.func.coalesce(table.c.accepted_at, self._database.now),
+            )
+            .returning(table.c.opens, table.c.conversation)
+        )
+
+    @cached_property
+    def _opening(self) -> sa.Update:
+        table = self._database.conversations
+        return (
+            sa.update(table)
+            .where(table.c.name == sa.bindparam("of_name"))
+            .values(conversation_id=sa.bindparam("target"))
+        )
 
     def _too_late(
         self, connection: sa.Connection, turn: Turn, job_id: str | None, conversation_id: str | None
@@ -165,16 +198,12 @@ class Records:
         return self._state(connection, turn)
 
     def end(self, turn: Turn, state: ItemState, why: str | None) -> str:
-        """End an item; give the state that it has then."""
-        table, conversations = self._database.items, self._database.conversations
+        """End an item; return the state that it has then."""
+        conversations = self._database.conversations
         with self._database.begin() as connection:
-            conversation = hold(self._database, connection, turn.key)
-            ended = connection.execute(
-                sa.update(table)
-                .where(self._is(turn))
-                .where(table.c.state.in_(_GOING_ON))
-                .values(state=state.value, error=why, ended_at=self._database.now, **FREE)
-            )
+            conversation = self._heads.hold(connection, turn.key)
+            told = {"ending": state.value, "why": why}
+            ended = connection.execute(self._ending, of(turn) | told)
             if conversation is None or ended.rowcount == 0:
                 return self._state(connection, turn)
             name, halted_by = conversation.name, conversation.halted_by
@@ -185,14 +214,29 @@ class Records:
                     .where(conversations.c.name == name)
                     .values(halted_by=halted_by)
                 )
-            advance(self._database, connection, name, conversation.conversation_id, halted_by)
+            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
             return state.value
+
+    @cached_property
+    def _ending(self) -> sa.Update:
+        table = self._database.items
+        return (
+            sa.update(table)
+            .where(self._is_it)
+            .where(self._database.unfinished(table))
+            .values(
+                state=sa.bindparam("ending"),
+                error=sa.bindparam("why"),
+                ended_at=self._database.now,
+                **FREE,
+            )
+        )
 
     def block(self, turn: Turn) -> str | None:
         """End an item as blocked, unless a person undoes at this moment what blocks it."""
         table = self._database.items
         with self._database.begin() as connection:
-            conversation = hold(self._database, connection, turn.key)
+            conversation = self._heads.hold(connection, turn.key)
             row = connection.execute(sa.select(table).where(self._is(turn))).first()
             if conversation is None or row is None:
                 return SUPERSEDED
@@ -206,13 +250,8 @@ class Records:
                     state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now, **FREE
                 )
             )
-            advance(
-                self._database,
-                connection,
-                conversation.name,
-                conversation.conversation_id,
-                conversation.halted_by,
-            )
+            name, halted_by = conversation.name, conversation.halted_by
+            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
             return ItemState.BLOCKED.value
 
     # For evidence
@@ -261,6 +300,14 @@ class Records:
         ]
 
     # Common to all
+
+    @cached_property
+    def _is_it(self) -> sa.ColumnElement[bool]:
+        """The condition for the item of a turn, with the parameters that ``of`` returns."""
+        table = self._database.items
+        return sa.and_(
+            table.c.key == sa.bindparam("of_key"), table.c.attempt == sa.bindparam("of_attempt")
+        )
 
     def _is(self, turn: Turn) -> sa.ColumnElement[bool]:
         table = self._database.items

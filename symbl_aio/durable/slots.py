@@ -8,6 +8,7 @@ items of a conversation holds the conversation's row to the end of the transacti
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -18,13 +19,82 @@ from symbl_aio.durable.tables import Database
 Row: TypeAlias = sa.Row[Any]
 
 
-def hold(database: Database, connection: sa.Connection, key: str) -> Row | None:
-    """Return the conversation of an item, locked to the end of the transaction."""
-    table, items = database.conversations, database.items
-    name = sa.select(items.c.conversation).where(items.c.key == key).scalar_subquery()
-    return connection.execute(
-        sa.select(table).where(table.c.name == name).with_for_update()
-    ).first()
+class Heads:
+    """Conversations held, and their heads chosen, one at a time, as each item's end needs it.
+
+    What each item costs is built once: to build a statement takes longer than to execute it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def hold(self, connection: sa.Connection, key: str) -> Row | None:
+        """Return the conversation of an item, locked to the end of the transaction."""
+        return connection.execute(self._holding, {"of_key": key}).first()
+
+    @cached_property
+    def _holding(self) -> sa.Select[*tuple[Any, ...]]:
+        table, items = self._database.conversations, self._database.items
+        name = sa.select(items.c.conversation).where(items.c.key == sa.bindparam("of_key"))
+        return sa.select(table).where(table.c.name == name.scalar_subquery()).with_for_update()
+
+    def advance(
+        self,
+        connection: sa.Connection,
+        conversation: str,
+        conversation_id: str | None,
+        halted_by: str | None,
+    ) -> None:
+        """Make the next item of a held conversation its head, or block all that wait in it.
+
+        One statement each, however many they are. An item that is under way stays the head.
+        """
+        why = why_blocked(False, conversation_id, halted_by)
+        if why is not None:
+            self._block(connection, conversation, why, also_behind_an_opener=halted_by is not None)
+        if halted_by is None:
+            connection.execute(self._advancing, {"of_name": conversation})
+
+    def _block(
+        self, connection: sa.Connection, conversation: str, why: str, *, also_behind_an_opener: bool
+    ) -> None:
+        table, opener = self._database.items, self._database.items.alias()
+        queued = sa.and_(
+            table.c.conversation == conversation,
+            self._database.unfinished(table),
+            table.c.state == ItemState.QUEUED.value,
+            table.c.sent_by.is_(None),
+        )
+        is_opening = (
+            sa.exists()
+            .where(opener.c.conversation == conversation)
+            .where(self._database.unfinished(opener))
+            .where(opener.c.opens)
+        )
+        connection.execute(
+            sa.update(table)
+            .where(queued if also_behind_an_opener else sa.and_(queued, ~is_opening))
+            .values(state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now, **FREE)
+        )
+
+    @cached_property
+    def _advancing(self) -> sa.Update:
+        table = self._database.items
+        head, others = table.alias(), table.alias()
+        name: sa.BindParameter[str] = sa.bindparam("of_name")
+        first = (
+            sa.select(others.c.id)
+            .where(others.c.conversation == name)
+            .where(self._database.unfinished(others))
+            .order_by(others.c.number)
+            .limit(1)
+        )
+        return (
+            sa.update(table)
+            .where(table.c.id == first.scalar_subquery())
+            .where(~sa.exists().where(head.c.conversation == name).where(head.c.ready))
+            .values(ready=True)
+        )
 
 
 def hold_all(
@@ -38,57 +108,8 @@ def hold_all(
     return {row.name: row for row in rows}
 
 
-def advance(
-    database: Database,
-    connection: sa.Connection,
-    conversation: str,
-    conversation_id: str | None,
-    halted_by: str | None,
-) -> None:
-    """Make the next item of a held conversation its head, or block all that wait in it.
-
-    One statement each, however many they are. An item that is under way stays the head.
-    """
-    table = database.items
-    here = sa.and_(table.c.conversation == conversation, database.unfinished(table))
-    why = why_blocked(False, conversation_id, halted_by)
-    if why is not None:
-        queued = sa.and_(here, table.c.state == ItemState.QUEUED.value, table.c.sent_by.is_(None))
-        if halted_by is None:
-            opener = table.alias()
-            queued = sa.and_(
-                queued,
-                ~sa.exists()
-                .where(opener.c.conversation == conversation)
-                .where(database.unfinished(opener))
-                .where(opener.c.opens),
-            )
-        connection.execute(
-            sa.update(table)
-            .where(queued)
-            .values(state=ItemState.BLOCKED.value, error=why, ended_at=database.now, **FREE)
-        )
-    if halted_by is not None:
-        return
-    head, others = table.alias(), table.alias()
-    connection.execute(
-        sa.update(table)
-        .where(
-            table.c.id
-            == sa.select(others.c.id)
-            .where(others.c.conversation == conversation)
-            .where(database.unfinished(others))
-            .order_by(others.c.number)
-            .limit(1)
-            .scalar_subquery()
-        )
-        .where(~sa.exists().where(head.c.conversation == conversation).where(head.c.ready))
-        .values(ready=True)
-    )
-
-
 def advance_all(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
-    """Do as ``advance`` for many held conversations; return the ids of what it blocks.
+    """Do as ``Heads.advance`` for many held conversations; return the ids of what it blocks.
 
     Two statements, however many conversations and items they are.
     """

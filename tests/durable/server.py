@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from typing import Any
 
 from symbl_aio.server import LocalServer, Received
@@ -70,6 +71,12 @@ class Control:
                 [key_of(of_job[job.id]), job.conversation_id, job.id]
                 for job in self.server.jobs.values()
             ],
+            "ends": [
+                [key_of(of_job[job.id]), job.history[-1][1].timestamp()]
+                for job in self.server.jobs.values()
+                if job.finished
+            ],
+            "now": time.time(),
             "most": self.server.max_unfinished,
             "overlaps": self.overlaps,
             "arrived": len(self.server.submissions),
