@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import statistics
@@ -61,6 +62,10 @@ async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
                  "polls": polls}
             )  # fmt: skip
 
+        async def counts(_: web.Request) -> web.Response:
+            accepted = len(server.jobs)
+            return web.json_response({"accepted": accepted, "ended": accepted - server.unfinished})
+
         async def hold(_: web.Request) -> web.Response:
             server.hold_jobs()
             return web.Response()
@@ -71,7 +76,12 @@ async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
 
         page = web.Application()
         page.add_routes(
-            [web.get("/seen", seen), web.post("/hold", hold), web.post("/release", release)]
+            [
+                web.get("/seen", seen),
+                web.get("/counts", counts),
+                web.post("/hold", hold),
+                web.post("/release", release),
+            ]
         )
         async with listening(page) as url:
             announce([server.base_url, url])
@@ -266,6 +276,13 @@ async def wait_for(page: str, jobs: int, ended: bool = True) -> dict[str, Any]:
             await asyncio.sleep(0.05)
 
 
+async def wait_counts(page: str) -> tuple[int, int]:
+    """Return how many jobs have ended, and how many have come."""
+    async with aiohttp.ClientSession() as session, session.get(f"{page}counts") as answer:
+        told = await answer.json()
+    return told["ended"], told["accepted"]
+
+
 async def say(page: str, what: str) -> None:
     async with aiohttp.ClientSession() as session, session.post(f"{page}{what}") as answer:
         answer.raise_for_status()
@@ -405,6 +422,61 @@ def take_overs(database: str, rounds: int) -> list[float]:
     return took
 
 
+def behind(database: str, waiting: int, job: float, seconds: float) -> dict[str, float]:
+    """Look at one worker for a while, behind so many conversations of one text each."""
+    import psycopg
+
+    from symbl_aio import Text
+    from symbl_aio.durable import Entry, Outbox
+
+    async def enter() -> None:
+        async with Outbox(database) as outbox:
+            await outbox.submit_many(
+                Entry(f"c{number}", Text(f"We ship number {number}.")) for number in range(waiting)
+            )
+
+    async def look() -> tuple[int, list[int]]:
+        """Return the jobs that ended, and how many ran, again and again."""
+        ended, running, until = 0, [], time.perf_counter() + seconds
+        async with aiohttp.ClientSession() as session:
+            while time.perf_counter() < until:
+                async with session.get(f"{page}counts") as answer:
+                    told = await answer.json()
+                ended = told["ended"]
+                running.append(told["accepted"] - told["ended"])
+                await asyncio.sleep(0.25)
+        return ended, running
+
+    asyncio.run(enter())
+    with (
+        serving(serve_api, seconds=job) as api,
+        serving(take_webhooks, database=database) as hooks,
+    ):
+        server, page = api.told
+        with serving(work, database=database, server=server, hooks=hooks.told) as worker:
+            warm = CAP if job > 1.0 else 4 * CAP
+            asyncio.run(wait_for(page, warm, ended=False))
+            before, cpu = _transactions(psycopg, database), worker.cpu()
+            began, (first, _) = time.perf_counter(), asyncio.run(wait_counts(page))
+            last, running = asyncio.run(look())
+            passed, items = time.perf_counter() - began, last - first
+            cpu = worker.cpu() - cpu
+            commits = _transactions(psycopg, database) - before
+    return {
+        "rate": items / passed,
+        "used": statistics.mean(running) / CAP,
+        "commits": commits / max(1, items),
+        "cpu": 1e3 * cpu / max(1, items),
+    }
+
+
+def slope(rates: Mapping[int, float]) -> float:
+    """Return how the pace changes with what waits: of a line through both logarithms."""
+    return statistics.linear_regression(
+        [math.log(waiting) for waiting in rates], [math.log(pace) for pace in rates.values()]
+    ).slope
+
+
 def idle(database: str, seconds: float) -> dict[str, float]:
     """Look at a worker that has nothing to do."""
     import psycopg
@@ -473,6 +545,9 @@ def ask(settings: Settings) -> Answer:
             lags = sorted(run(latencies, waits))
             took = run(take_overs, deaths)
             at_rest = run(idle, quiet)
+            backlogs = settings.pick((1_000, 10_000, 100_000), (1_000, 4_000))
+            paces = {n: run(behind, n, JOB, settings.pick(20.0, 6.0)) for n in backlogs}
+            full = run(behind, backlogs[-1], *settings.pick((15.0, 60.0), (2.0, 8.0)))
     except NoPostgresError as error:
         return Answer((), skipped={"PostgreSQL": str(error)})
     ours, plain = ([one[name] for one in told] for name in ("ours", "plain"))
@@ -496,6 +571,17 @@ def ask(settings: Settings) -> Answer:
         Figure.spread("entered_ratio", "submit_many against one by one",
                       Spread.of_ratios([one["many"] for one in entered],
                                        [one["singly"] for one in entered]), "×"),
+        Figure("slope", f"pace of one worker behind {backlogs[0]:,} to {backlogs[-1]:,} "
+               "conversations: slope of its logarithm",
+               slope({n: one["rate"] for n, one in paces.items()}), at_least=-0.03),
+        *(Figure(f"behind_{n}", f"items a second of one worker behind {n:,} conversations",
+                 one["rate"]) for n, one in paces.items()),
+        Figure("commits", "transactions an item, all of the database",
+               min(one["commits"] for one in paces.values()), at_most=12),
+        Figure("alone_cpu", "CPU of one worker, an item",
+               min(one["cpu"] for one in paces.values()), "ms"),
+        Figure("used", f"of the account's limit, used behind {backlogs[-1]:,} conversations",
+               100 * full["used"], "%", at_least=settings.pick(95, 80)),
         Figure("woken", "webhook in one process to a waiter in another, median",
                1e3 * statistics.median(lags), "ms", at_most=100),
         Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
