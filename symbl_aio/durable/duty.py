@@ -12,9 +12,9 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, Literal, NoReturn, TypeAlias, TypedDict, TypeVar
+from typing import Final, Literal, NoReturn, TypeAlias, TypedDict, TypeVar
 
-from attrs import define, evolve
+from attrs import evolve
 from sqlalchemy.exc import SQLAlchemyError
 
 from symbl_aio import (
@@ -46,7 +46,7 @@ from symbl_aio.durable.faults import passes
 from symbl_aio.durable.items import ItemState, Turn
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.proof import Found, Proof
-from symbl_aio.durable.records import SUPERSEDED, Records, Row
+from symbl_aio.durable.records import SUPERSEDED, Note, Records, Row
 from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 from symbl_aio.durable.tracing import ItemObserver, emit
@@ -74,8 +74,6 @@ _LONGEST_DOUBT: Final = 3600.0
 MOST_DEATHS: Final = 10
 """Workers that may die with an item that was not accepted yet, before it is taken for why."""
 _MOST_RESENT: Final = 10
-_MOST_CANCELLED: Final = 3
-_CANCELLED_AGAIN: Final = 1.0
 
 
 class Report(TypedDict):
@@ -204,7 +202,7 @@ class Duty:
         if why is not None:
             return await self._end(turn, ItemState.REFUSED, why)
         self.passed("sending")
-        note = _Note(self._liveness, partial(self._records.note, turn), self._token())
+        note = Note(self._liveness.is_fresh, partial(self._records.note, turn), self._token())
         try:
             job = await self._send(row, partial(self._note, note))
         except AmbiguousSubmissionError as error:
@@ -237,7 +235,7 @@ class Duty:
         self._client.conversation(row.target).resume_appends()
         return await self._client.append(row.target, media, options, before_last_byte=note)
 
-    async def _note(self, note: _Note) -> None:
+    async def _note(self, note: Note) -> None:
         note.failed = True
         noted = await self._database.call(partial(note.write, note.token, note.is_wanted))
         # Who was paused since then, for however long, does not send the last byte any more.
@@ -249,7 +247,7 @@ class Duty:
     def _token(self) -> str:
         return f"{self._worker}/{next(self._tries)}"
 
-    async def _take_back(self, turn: Turn, note: _Note) -> None:
+    async def _take_back(self, turn: Turn, note: Note) -> None:
         """Take a note back: it is certain that nothing was accepted."""
         note.over = True
         await self._again(partial(self._records.take_back, turn, note.token))
@@ -429,39 +427,8 @@ class Duty:
                 pause = min(5.0, 2 * pause)
 
 
-@define(eq=False)
-class _Note:
-    """One try to note that an item is about to be sent whole.
-
-    ``failed``: it was tried, and did not work out. ``over``: whoever tried has given up.
-    """
-
-    liveness: Liveness
-    write: Callable[[str, Callable[[], bool]], bool]
-    token: str
-    failed: bool = False
-    over: bool = False
-
-    def is_wanted(self) -> bool:
-        return not self.over and self.liveness.is_fresh()
-
-
 class _NotNotedError(Exception):
     """This worker was declared dead, or another one has the item: it must not send."""
-
-
-async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait for their end.
-
-    One of the engine's that waits for a thread does so until it is cancelled twice; and
-    while the database is away, that thread waits for ever.
-    """
-    for _ in range(_MOST_CANCELLED):
-        if not tasks:
-            return
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCELLED_AGAIN)
 
 
 def _report(state: str, hears: bool = False, *, found: bool = False) -> Report:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
+from attrs import define
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable.items import ItemState, Turn
@@ -318,6 +319,23 @@ class Records:
             sa.select(self._database.items.c.state).where(self._is(turn))
         ).scalar()
         return SUPERSEDED if state is None else state
+
+
+@define(eq=False)
+class Note:
+    """One try to note that an item is about to be sent whole.
+
+    ``failed``: it was tried, and did not work out. ``over``: whoever tried has given up.
+    """
+
+    is_fresh: Callable[[], bool]
+    write: Callable[[str, Callable[[], bool]], bool]
+    token: str
+    failed: bool = False
+    over: bool = False
+
+    def is_wanted(self) -> bool:
+        return not self.over and self.is_fresh()
 
 
 class _UnwantedError(Exception):

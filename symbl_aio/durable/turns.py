@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-from symbl_aio.durable.duty import Duty, end_tasks
+from symbl_aio.durable.duty import Duty
 from symbl_aio.durable.items import Turn
 
 _LONGEST: Final = 600.0
 """Seconds between two looks, at most: what is looked at for days is to cost little."""
 _PATIENT_AFTER: Final = 8
 """Looks after which each wait is twice as long as the one before."""
+_MOST_CANCELLED: Final = 3
+_CANCELLED_AGAIN: Final = 1.0
 
 
 class Turns:
@@ -90,3 +92,17 @@ async def _wait(told: asyncio.Event, seconds: float) -> None:
 
 def _longer(seconds: float, looks: int) -> float:
     return min(max(seconds, _LONGEST), seconds * 2.0 ** max(0, looks - _PATIENT_AFTER))
+
+
+async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait for their end.
+
+    One of the engine's that waits for a thread does so until it is cancelled twice; and
+    while the database is away, that thread waits for ever.
+    """
+    for _ in range(_MOST_CANCELLED):
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCELLED_AGAIN)

@@ -28,14 +28,14 @@ from symbl_aio._waiting import result_of
 from symbl_aio.durable import engine
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.duty import AfterDoubt, Duty, end_tasks
+from symbl_aio.durable.duty import AfterDoubt, Duty
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.notices import Notices
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.stats import OutboxStats, stats
 from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
 from symbl_aio.durable.tracing import ItemObserver
-from symbl_aio.durable.turns import Turns
+from symbl_aio.durable.turns import Turns, end_tasks
 
 T = TypeVar("T")
 
