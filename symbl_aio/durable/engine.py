@@ -138,6 +138,9 @@ async def launch(
     )
     DBOS.listen_queues([queue_of(database)])
     DBOS.launch()
+    # Looks each second for workflows with delays and deadlines, of which we have none.
+    if (unused := getattr(_instance(), "_background_jobs_stop_event", None)) is not None:
+        unused.set()
     await DBOS.register_queue_async(
         queue_of(database),
         polling_interval_sec=interval,
@@ -154,11 +157,15 @@ async def begin(turn: Turn) -> None:
 
 def stop_claiming() -> None:
     """Take nothing more out of the queue in this process; what runs here goes on."""
+    for stop in getattr(_instance(), "background_thread_stop_events", ()):
+        stop.set()
+
+
+def _instance() -> Any:
+    """Return the one engine of this process, ``None`` without one."""
     import dbos._dbos
 
-    instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
-    for stop in getattr(instance, "background_thread_stop_events", ()):
-        stop.set()
+    return getattr(dbos._dbos, "_dbos_global_instance", None)
 
 
 class Rounds:
@@ -213,10 +220,7 @@ _here = threading.Lock()
 
 def take_place() -> bool:
     """Take the one place that a process has for the engine; false if it is taken."""
-    import dbos._dbos
-
-    instance: Any = getattr(dbos._dbos, "_dbos_global_instance", None)
-    return instance is None and _here.acquire(blocking=False)
+    return _instance() is None and _here.acquire(blocking=False)
 
 
 def give_place() -> None:
