@@ -91,6 +91,26 @@ async def test_no_more_jobs_than_slots_and_each_is_followed(database: str, way: 
     assert ledger.states == {"completed": conversations}
 
 
+@pytest.mark.durable
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0], ids=["fast", "slow"])
+@pytest.mark.parametrize("database", KINDS, indirect=True)
+async def test_a_worker_whose_clock_is_wrong_holds_nothing_up(database: str, ahead: float) -> None:
+    """Only the database's clock counts: what the dead one had is taken over as soon as ever."""
+    async with scene(database, webhooks=True, concurrency=CAP) as found:
+        await found.server.ask("inject", "accept_then_status:502", "/v1/process/", 2)
+        await found.hand_in(in_conversations(6, 2), said)
+        await found.server.ask("hold")
+        await found.add_worker(ahead=ahead)
+        await found.until("accepted", 6)
+        await found.kill(0)
+        await found.add_worker()
+        await found.server.ask("release")
+        ledger = await found.finish()
+    assert (ledger.lost, ledger.duplicates, ledger.inversions) == (0, 0, 0)
+    assert ledger.states == {"completed": 12}
+
+
 # Whose turn it is
 
 
