@@ -16,8 +16,10 @@ from symbl_aio.testing import LocalSymbl
 # Without the extra there is nothing to import there, and nothing to run.
 collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
 
-# Who is run in the background by a shell ignores Ctrl-C, and so do all processes it starts.
+# Who is run in the background by a shell ignores Ctrl-C, and so do all processes that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # which nohup has ignored
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile(
     "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]

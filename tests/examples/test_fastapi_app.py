@@ -9,6 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -49,7 +50,8 @@ class Example:
     async def end(self) -> tuple[int | None, str]:
         """Press Ctrl-C, as it is felt by both processes, and give how it ended."""
         for one in (psutil.Process(self.process.pid), *self.children()):
-            one.send_signal(signal.SIGINT)
+            with suppress(psutil.NoSuchProcess):  # the first one may have ended the others
+                one.send_signal(signal.SIGINT)
         said, _ = await self.process.communicate()
         return self.process.returncode, said.decode()
 
