@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable.items import Turn
+from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.tables import Database
 
@@ -62,10 +63,16 @@ class Dispatcher:
         self._time_to_live = time_to_live
         self._look_every = look_every
         self._woken = asyncio.Event()
+        self._has_freed = False
 
     def wake(self) -> None:
         """Look soon: a slot is free, or an item is ready. On the loop that ``run`` runs on."""
         self._woken.set()
+
+    def freed(self) -> None:
+        """Look soon, since a slot is free; tell the others, should it be beyond our share."""
+        self._has_freed = True
+        self.wake()
 
     async def run(
         self,
@@ -113,8 +120,12 @@ class Dispatcher:
     def fill(self, taken: int = 0) -> list[Turn]:
         """Fill free slots in one transaction; return the turns that have one now. Blocks."""
         seen = self._look()
-        has_room = seen.used < seen.cap and taken < seen.share
-        if not (seen.unmarked or seen.under_way or (seen.waits and has_room)):
+        is_free, is_ours = seen.waits and seen.used < seen.cap, taken < seen.share
+        if is_free and not is_ours and self._has_freed:
+            with self._database.begin() as connection:
+                tell_ready(self._database, connection)
+        self._has_freed = False
+        if not (seen.unmarked or seen.under_way or (is_free and is_ours)):
             return []
         with self._database.begin() as connection:
             # Held by whoever gives slots, so that the count of those in use stays true.

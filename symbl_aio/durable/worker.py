@@ -314,7 +314,7 @@ class Worker:
             news=turns.tell,
             look_every=self._look_every,
         )
-        duty.ended = dispatcher.wake
+        duty.ended = dispatcher.freed
         duty.observers = self._observers
         await self._database.call(partial(dispatcher.set_cap, self._concurrency))
         await engine.launch(
