@@ -202,7 +202,7 @@ class Duty:
         if why is not None:
             return await self._end(turn, ItemState.REFUSED, why)
         self.passed("sending")
-        note = Note(self._liveness.is_fresh, partial(self._records.note, turn), self._token())
+        note = Note(self._is_fresh, partial(self._records.note, turn), self._token())
         try:
             job = await self._send(row, partial(self._note, note))
         except AmbiguousSubmissionError as error:
@@ -243,6 +243,9 @@ class Duty:
             raise _NotNotedError
         note.failed = False
         self.passed("noted")
+
+    def _is_fresh(self) -> bool:
+        return self._liveness.is_fresh()
 
     def _token(self) -> str:
         return f"{self._worker}/{next(self._tries)}"
