@@ -109,6 +109,7 @@ async def test_it_is_the_one_head_of_a_conversation_that_keeps_the_order(
     try:
         found = await arrived(opened, working, server, handed_in)
     except AssertionError as error:  # an append went before its opening, and was not sent
-        assert "open the conversation" in str(error)
+        if "open the conversation" not in str(error):
+            raise
     else:
         assert await inversions(opened, found) > 0
