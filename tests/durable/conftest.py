@@ -108,7 +108,7 @@ def dispatch(database: Database, cap: int = 50) -> int:
             {
                 "workflow_name": engine._WORKFLOW,
                 "workflow_id": turn.id,
-                "queue_name": engine.QUEUE,
+                "queue_name": engine.queue_of(database),
                 "app_version": engine._VERSION,
             },
             turn.key,
