@@ -219,13 +219,16 @@ _CHOICE: Final = (
         "--newer-than", type=click.FloatRange(0), metavar="SECONDS", help="So long ago at most."
     ),
     click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
+    queue,
     of_outbox,
 )
 
 
 @click.command()
 @of_decision
-def retry(database: str, schema: str, as_json: bool, dry_run: bool, **choice: Any) -> None:
+def retry(
+    database: str, schema: str, queue: str, as_json: bool, dry_run: bool, **choice: Any
+) -> None:
     """Send items again: KEYs, or those that the options choose.
 
     Without --state these are what was refused or is blocked. What failed or was lost was
@@ -237,14 +240,17 @@ def retry(database: str, schema: str, as_json: bool, dry_run: bool, **choice: An
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.retry(database, show, schema, work.Choice(**choice), dry_run=dry_run)
+        chosen = work.Choice(**choice)
+        return await work.retry(database, show, schema, queue, chosen, dry_run=dry_run)
 
     run(main, show)
 
 
 @click.command()
 @of_decision
-def discard(database: str, schema: str, as_json: bool, dry_run: bool, **choice: Any) -> None:
+def discard(
+    database: str, schema: str, queue: str, as_json: bool, dry_run: bool, **choice: Any
+) -> None:
     """Take items back: KEYs, or those that the options choose; what is behind them goes on.
 
     Without --state these are queued and blocked ones. Of an ambiguous one nobody knows
@@ -256,7 +262,8 @@ def discard(database: str, schema: str, as_json: bool, dry_run: bool, **choice: 
     async def main() -> int:
         from symbl_aio.cli import work
 
-        return await work.discard(database, show, schema, work.Choice(**choice), dry_run=dry_run)
+        chosen = work.Choice(**choice)
+        return await work.discard(database, show, schema, queue, chosen, dry_run=dry_run)
 
     run(main, show)
 
@@ -273,6 +280,7 @@ def discard(database: str, schema: str, as_json: bool, dry_run: bool, **choice: 
 def resolve(
     database: str,
     schema: str,
+    queue: str,
     as_json: bool,
     dry_run: bool,
     accepted: bool | None,
@@ -298,6 +306,7 @@ def resolve(
             database,
             show,
             schema,
+            queue,
             work.Choice(**choice),
             accepted=accepted,
             conversation_id=conversation_id,

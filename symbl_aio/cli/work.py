@@ -151,15 +151,19 @@ class Choice:
         )
 
 
-async def retry(database: str, show: Show, schema: str, choice: Choice, *, dry_run: bool) -> int:
+async def retry(
+    database: str, show: Show, schema: str, queue: str, choice: Choice, *, dry_run: bool
+) -> int:
     """Send items again; what is wrong with one of them stops no other."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         return _show(show, choice, await outbox.retry(choice.which(), dry_run=dry_run))
 
 
-async def discard(database: str, show: Show, schema: str, choice: Choice, *, dry_run: bool) -> int:
-    """Take items back; what is wrong with one of them stops no other."""
-    async with opened(database, schema) as outbox:
+async def discard(
+    database: str, show: Show, schema: str, queue: str, choice: Choice, *, dry_run: bool
+) -> int:
+    """Discard items; what is wrong with one of them stops no other."""
+    async with opened(database, schema, queue=queue) as outbox:
         return _show(show, choice, await outbox.discard(choice.which(), dry_run=dry_run))
 
 
@@ -167,6 +171,7 @@ async def resolve(
     database: str,
     show: Show,
     schema: str,
+    queue: str,
     choice: Choice,
     *,
     accepted: bool,
@@ -175,7 +180,7 @@ async def resolve(
     dry_run: bool,
 ) -> int:
     """Record what became of ambiguous items."""
-    async with opened(database, schema) as outbox:
+    async with opened(database, schema, queue=queue) as outbox:
         if conversation_id is None and job_id is None:
             which = choice.which()
             decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)

@@ -86,7 +86,7 @@ class Decided:
 def condition(database: Database, which: ItemFilter) -> sa.ColumnElement[bool]:
     """Return a filter as a condition on the rows of items."""
     table, conversations = database.items, database.conversations
-    conditions: list[sa.ColumnElement[bool]] = [sa.true()]
+    conditions = [table.c.queue == database.queue_name]
     if which.state is not None:
         conditions.append(table.c.state.in_([state.value for state in which.state]))
     if which.conversation is not None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, ConfigurationError, Credentials, Text
-from symbl_aio.durable import ItemState, Outbox, Worker, engine
+from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker, engine
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
@@ -114,6 +114,21 @@ async def test_a_conversation_and_a_key_are_of_one_account(
         await support.append("monday", Text("Two."))
     with pytest.raises(ConfigurationError, match=r"queue 'billing'"):
         await support.submit(Text("One."), key="monday")
+
+
+async def test_a_filter_chooses_among_the_items_of_its_own_account(
+    billing: Outbox, support: Outbox, pg_database: str
+) -> None:
+    await billing.submit(Text("One."), key="b")
+    await support.submit(Text("One."), key="s")
+    decided = await billing.discard(ItemFilter())
+    assert [item.key for item in decided.items] == ["b"]
+    assert (await support.item("s")).state is ItemState.QUEUED
+    shell = Shell(SYMBL_AIO_DATABASE=pg_database)
+    await shell.run("discard", "--all")  # of the default queue, which has none
+    assert (await support.item("s")).state is ItemState.QUEUED
+    await shell.run("discard", "--all", "--queue", "support")
+    assert (await support.item("s")).state is ItemState.DISCARDED
 
 
 async def test_the_default_queue_sees_nothing_of_another(billing: Outbox, pg_database: str) -> None:
