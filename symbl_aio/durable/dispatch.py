@@ -101,7 +101,9 @@ class Dispatcher:
         A turn that is not begun after all, because this process dies or the database goes
         away, is found by its slot (``Liveness``).
         """
-        turns = await self._database.call(partial(self.fill, self._taken()))
+        # Taken here, and not in the thread, between whose steps another slot may be freed.
+        has_freed, self._has_freed = self._has_freed, False
+        turns = await self._database.call(partial(self.fill, self._taken(), has_freed))
         await asyncio.gather(*map(self._begin, turns))
 
     def set_cap(self, cap: int) -> None:
@@ -117,14 +119,16 @@ class Dispatcher:
                         sa.insert(table).values(name=self._database.queue_name, cap=cap)
                     )
 
-    def fill(self, taken: int = 0) -> list[Turn]:
-        """Fill free slots in one transaction; return the turns that have one now. Blocks."""
+    def fill(self, taken: int = 0, has_freed: bool = False) -> list[Turn]:
+        """Fill free slots in one transaction; return the turns that have one now. Blocks.
+
+        ``taken``: turns that go on here. ``has_freed``: some have ended since the last time.
+        """
         seen = self._look()
         is_free, is_ours = seen.waits and seen.used < seen.cap, taken < seen.share
-        if is_free and not is_ours and self._has_freed:
+        if is_free and not is_ours and has_freed:
             with self._database.begin() as connection:
                 tell_ready(self._database, connection)
-        self._has_freed = False
         if not (seen.unmarked or seen.under_way or (is_free and is_ours)):
             return []
         with self._database.begin() as connection:
