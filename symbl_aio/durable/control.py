@@ -6,6 +6,7 @@ All of it blocks.
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
 from symbl_aio.durable.items import ItemState
@@ -13,17 +14,29 @@ from symbl_aio.durable.stats import is_alive
 from symbl_aio.durable.tables import Database
 
 
+def set_cap(database: Database, cap: int) -> None:
+    """Record the account's limit: that of the worker which started last counts."""
+    _record(database, cap=cap)
+
+
 def set_paused(database: Database, paused: bool) -> None:
     """Record whether new slots are given (``dispatch``), for all workers of a database."""
+    _record(database, paused=paused)
+
+
+def _record(database: Database, **values: int | bool) -> None:
+    """Change the row of a queue, or insert it: without a limit, until a worker starts."""
     table = database.queue
+    change = sa.update(table).where(table.c.name == database.queue_name).values(**values)
     with database.begin() as connection:
-        changed = connection.execute(
-            sa.update(table).where(table.c.name == database.queue_name).values(paused=paused)
-        )
-        if not changed.rowcount:  # no worker has recorded the account's limit yet
-            connection.execute(
-                sa.insert(table).values(name=database.queue_name, cap=0, paused=paused)
-            )
+        if connection.execute(change).rowcount:
+            return
+        row = {"name": database.queue_name, "cap": 0, "paused": False, **values}
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.insert(table).values(**row))
+        except IntegrityError:  # another process was faster
+            connection.execute(change)
 
 
 def is_idle(database: Database) -> bool:

@@ -17,12 +17,12 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable.items import Turn
 from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.slots import mark_heads
+from symbl_aio.durable.stats import is_alive
 from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
@@ -43,9 +43,8 @@ class Dispatcher:
     """Gives slots to items: each worker to its share, one worker at a time, by a row's lock.
 
     ``begin`` begins a turn in this process. ``taken``: how many turns go on here; the share
-    of a worker is the same part of the cap for all that live, those whose heartbeat is
-    younger than ``time_to_live`` seconds. ``look_every``: seconds between two looks when
-    nothing wakes it.
+    of a worker is the same part of the cap for all that live. ``look_every``: seconds between
+    two looks when nothing wakes it.
     """
 
     def __init__(
@@ -54,13 +53,11 @@ class Dispatcher:
         begin: Callable[[Turn], Awaitable[None]],
         *,
         taken: Callable[[], int],
-        time_to_live: float,
         look_every: float,
     ) -> None:
         self._database = database
         self._begin = begin
         self._taken = taken
-        self._time_to_live = time_to_live
         self._look_every = look_every
         self._woken = asyncio.Event()
         self._has_freed = False
@@ -105,19 +102,6 @@ class Dispatcher:
         has_freed, self._has_freed = self._has_freed, False
         turns = await self._database.call(partial(self.fill, self._taken(), has_freed))
         await asyncio.gather(*map(self._begin, turns))
-
-    def set_cap(self, cap: int) -> None:
-        """Record the account's limit: that of the worker which started last counts. Blocks."""
-        table = self._database.queue
-        with self._database.begin() as connection:
-            changed = connection.execute(
-                sa.update(table).where(table.c.name == self._database.queue_name).values(cap=cap)
-            )
-            if not changed.rowcount:
-                with suppress(IntegrityError), connection.begin_nested():
-                    connection.execute(
-                        sa.insert(table).values(name=self._database.queue_name, cap=cap)
-                    )
 
     def fill(self, taken: int = 0, has_freed: bool = False) -> list[Turn]:
         """Fill free slots in one transaction; return the turns that have one now. Blocks.
@@ -164,8 +148,8 @@ class Dispatcher:
         table, workers = self._database.items, self._database.workers
         alive = (
             sa.select(sa.func.count())
-            .where(workers.c.beat > self._database.now - self._time_to_live)
-            .where(workers.c.queue == self._database.queue_name)
+            .select_from(workers)
+            .where(is_alive(self._database), workers.c.queue == self._database.queue_name)
         )
         under_way = sa.exists().where(self._waits(), self._is_under_way())
         unmarked = sa.exists().where(table.c.ready.is_(None), self._database.unfinished(table))

@@ -25,7 +25,7 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_count, require_number
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
-from symbl_aio.durable import engine
+from symbl_aio.durable import control, engine
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.duty import AfterDoubt, Duty
@@ -305,7 +305,6 @@ class Worker:
             self._database,
             engine.begin,
             taken=lambda: len(turns.active),
-            time_to_live=self._time_to_live,
             look_every=self._look_every,
         )
         notices = Notices(
@@ -316,7 +315,7 @@ class Worker:
         )
         duty.ended = dispatcher.freed
         duty.observers = self._observers
-        await self._database.call(partial(dispatcher.set_cap, self._concurrency))
+        await self._database.call(partial(control.set_cap, self._database, self._concurrency))
         await engine.launch(
             self._database,
             turns.bring,

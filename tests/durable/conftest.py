@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
-from symbl_aio.durable import Item, ItemState, Outbox, Worker, engine
+from symbl_aio.durable import Item, ItemState, Outbox, Worker, control, engine
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
@@ -97,10 +97,8 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
-    dispatcher = Dispatcher(
-        database, engine.begin, taken=lambda: 0, time_to_live=60.0, look_every=1.0
-    )
-    dispatcher.set_cap(cap)
+    dispatcher = Dispatcher(database, engine.begin, taken=lambda: 0, look_every=1.0)
+    control.set_cap(database, cap)
     turns = dispatcher.fill()
     client = engine._client(database)
     for turn in turns:
