@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 
 from symbl_aio import ConfigurationError, NotFoundError
 from symbl_aio.durable.items import Item, ItemState
+from symbl_aio.durable.naming import no_item
 from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.selection import ItemFilter, condition
 from symbl_aio.durable.slots import FREE, advance_all, hold_all, resume
@@ -372,7 +373,7 @@ class Deciding:
         table = self._database.items
         items: list[Item] = []
         for some in _slices(ids, _MOST_IDS):
-            query = sa.select(*(c for c in table.c if c.key != "content"))
+            query = sa.select(*self._database.without_content)
             query = query.where(_is_one_of(table.c.id, some))
             rows = connection.execute(query.order_by(table.c.conversation, table.c.number))
             items += [self._database.as_item(row) for row in rows]
@@ -381,11 +382,6 @@ class Deciding:
 
 class _DryRunError(Exception):
     """Roll back: it was asked what would change."""
-
-
-def no_item(key: str) -> str:
-    """Return what is told of a key that no item has."""
-    return f"no item has the key {key!r}"
 
 
 def _parts(sizes: Iterable[tuple[str, int]]) -> Iterator[tuple[str, ...]]:

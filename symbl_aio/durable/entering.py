@@ -134,10 +134,9 @@ class Entering:
     def _hold(self, connection: sa.Connection, conversation: str) -> Row | None:
         """Return a conversation, if it is known here, locked to the end of the transaction."""
         table = self._database.conversations
-        names = sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)
         return connection.execute(
             sa.select(table)
-            .where(names)
+            .where(self._database.is_named(conversation))
             .order_by(table.c.name != conversation)
             .limit(1)
             .with_for_update()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from symbl_aio import NotFoundError
 from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.naming import no_item
 from symbl_aio.durable.tables import Database
 from symbl_aio.durable.watching import Known
 
@@ -25,12 +26,13 @@ class Looking:
         self._database = database
 
     def row(self, key: str) -> Row:
-        """Give an item's row. Raises ``NotFoundError``."""
+        """Return an item's row. Raises ``NotFoundError``."""
         table = self._database.items
         with self._database.read() as connection:
-            return there(
-                connection.execute(sa.select(table).where(table.c.key == key)).first(), key
-            )
+            row = connection.execute(sa.select(table).where(table.c.key == key)).first()
+        if row is None:
+            raise NotFoundError(404, no_item(key))
+        return row
 
     def news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
         """Return the rows of items, by keys, whose state is not among the known ones of a group.
@@ -45,9 +47,9 @@ class Looking:
             )
             for known, keys in groups.items()
         ]
-        columns = [column for column in table.c if column.key != "content"]
+        query = sa.select(*self._database.without_content).where(sa.or_(*news))
         with self._database.read() as connection:
-            return connection.execute(sa.select(*columns).where(sa.or_(*news))).all()
+            return connection.execute(query).all()
 
     def page(self, state: ItemState | None, conversation: str | None, last: int) -> list[Row]:
         """Give the next rows behind that of id ``last``."""
@@ -57,19 +59,7 @@ class Looking:
         if state is not None:
             query = query.where(table.c.state == state.value)
         if conversation is not None:
-            names = sa.select(conversations.c.name).where(
-                sa.or_(
-                    conversations.c.name == conversation,
-                    conversations.c.conversation_id == conversation,
-                )
-            )
+            names = sa.select(conversations.c.name).where(self._database.is_named(conversation))
             query = query.where(table.c.conversation.in_(names))
         with self._database.read() as connection:
             return list(connection.execute(query))
-
-
-def there(row: Row | None, key: str) -> Row:
-    """Insist that there is an item of this key."""
-    if row is None:
-        raise NotFoundError(404, f"no item has the key {key!r}")
-    return row

@@ -1,4 +1,4 @@
-"""Checks of what a caller names: keys of items, conversations, and a priority."""
+"""What a caller names: keys of items, conversations and a priority, checked and told of."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def check_priority(priority: object) -> int:
             f"to {MOST_PRIORITY}, the higher the sooner"
         )
     return priority
+
+
+def no_item(key: str) -> str:
+    """Return what is told of a key that no item has."""
+    return f"no item has the key {key!r}"
 
 
 def _is_name(given: object) -> TypeGuard[str]:

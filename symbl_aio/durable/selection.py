@@ -90,12 +90,7 @@ def condition(database: Database, which: ItemFilter) -> sa.ColumnElement[bool]:
     if which.state is not None:
         conditions.append(table.c.state.in_([state.value for state in which.state]))
     if which.conversation is not None:
-        names = sa.select(conversations.c.name).where(
-            sa.or_(
-                conversations.c.name == which.conversation,
-                conversations.c.conversation_id == which.conversation,
-            )
-        )
+        names = sa.select(conversations.c.name).where(database.is_named(which.conversation))
         conditions.append(table.c.conversation.in_(names))
     since = sa.func.coalesce(table.c.ended_at, table.c.queued_at)
     if which.older_than is not None:

@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio._fields import is_text
 from symbl_aio._threads import Threads
 from symbl_aio.durable import sqlite
 from symbl_aio.durable.connections import THREADS, Connections
@@ -40,6 +39,11 @@ _CLOSING: Final = 5.0
 _DEADLOCK: Final = "40P01"
 _OF_FILES: Final = (PermissionError, NotADirectoryError, FileExistsError)
 _SHORT: Final = 5
+_TOLD: Final = (
+    *("key", "conversation", "number", "conversation_id", "job_id", "source"),
+    *("queued_at", "accepted_at", "ended_at"),
+)
+"""Columns that an item has as they are."""
 _UNFINISHED: Final = "state in ('queued', 'accepted')"
 _PARTIAL: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "symbl_item_open": (("conversation", "number"), _UNFINISHED),
@@ -89,7 +93,7 @@ class Database:
         silence: float = _SILENCE,
     ) -> None:
         found = _read_url(url)
-        if not is_text(schema) or not _is_plain(schema):
+        if not _is_plain(schema):
             raise ConfigurationError(
                 f"schema is {schema!r}; give a name of small letters, digits and _, "
                 "at most 41 characters"
@@ -260,6 +264,16 @@ class Database:
             return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
         return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Double)
 
+    @property
+    def without_content(self) -> list[sa.Column[Any]]:
+        """All that ``as_item`` needs of an item, and not what was handed in, which may be long."""
+        return [column for column in self.items.c if column is not self.items.c.content]
+
+    def is_named(self, conversation: str) -> sa.ColumnElement[bool]:
+        """Return the condition for a conversation by its key here, or its id at the server."""
+        table = self.conversations
+        return sa.or_(table.c.name == conversation, table.c.conversation_id == conversation)
+
     def unfinished(self, items: sa.FromClause) -> sa.ColumnElement[bool]:
         """Return the condition for what is queued or accepted, by which indexes are chosen.
 
@@ -358,35 +372,11 @@ class Database:
         """Return what the row of an item means."""
         found = row._mapping
         state = ItemState(found["state"])
+        told = {name: found[name] for name in _TOLD}
         if state is ItemState.COMPLETED:
-            return CompletedItem(
-                key=found["key"],
-                conversation=found["conversation"],
-                number=found["number"],
-                state=state,
-                sending=False,
-                conversation_id=found["conversation_id"],
-                job_id=found["job_id"],
-                error=None,
-                queued_at=found["queued_at"],
-                accepted_at=found["accepted_at"],
-                ended_at=found["ended_at"],
-                source=found["source"],
-            )
-        return UncompletedItem(
-            key=found["key"],
-            conversation=found["conversation"],
-            number=found["number"],
-            state=state,
-            sending=state is ItemState.QUEUED and found["sent_by"] is not None,
-            conversation_id=found["conversation_id"],
-            job_id=found["job_id"],
-            error=found["error"],
-            queued_at=found["queued_at"],
-            accepted_at=found["accepted_at"],
-            ended_at=found["ended_at"],
-            source=found["source"],
-        )
+            return CompletedItem(state=state, sending=False, error=None, **told)
+        is_sending = state is ItemState.QUEUED and found["sent_by"] is not None
+        return UncompletedItem(state=state, sending=is_sending, error=found["error"], **told)
 
 
 def _is_plain(name: object) -> bool:

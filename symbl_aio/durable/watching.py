@@ -18,6 +18,7 @@ from attrs import define
 
 from symbl_aio import ClientClosedError, NotFoundError, OutboxUnavailableError
 from symbl_aio.durable.items import ItemState
+from symbl_aio.durable.naming import no_item
 
 Row: TypeAlias = sa.Row[Any]
 Known: TypeAlias = tuple[ItemState, ...]
@@ -167,7 +168,7 @@ def _tell(waiters: set[_Waiter], rows: Sequence[Row], *, whole: bool) -> bool:
             continue
         if waiter.key not in found:
             if whole:
-                waiter.told.set_exception(NotFoundError(404, f"no item has the key {waiter.key!r}"))
+                waiter.told.set_exception(NotFoundError(404, no_item(waiter.key)))
             continue
         state, row = found[waiter.key]
         if state not in waiter.known:
