@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowStatus
 from dbos._migration import get_migration_versions
 
 from symbl_aio import ConfigurationError
@@ -25,11 +25,10 @@ from symbl_aio.durable.tables import QUEUE_NAME, Database
 QUEUE: Final = "symbl.slots"
 """Has only what one worker hands over to another: whatever is in it holds a slot already."""
 _WORKFLOW: Final = "symbl.item"
-_BROKEN: Final = ["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_BROKEN: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _APPLICATION: Final = "symbl-aio"
 _VERSION: Final = "symbl_aio.1"
 """Ours, and not a hash of the source: what an older release queued, a newer one goes on with."""
-
 
 _bring: Callable[[Turn], Awaitable[str]]
 
@@ -177,37 +176,30 @@ class Rounds:
 
     def under_way(self, worker: str) -> list[Turn]:
         """Return the turns that a worker has."""
-        found = self._client.list_workflows(
-            status="PENDING",
-            name=_WORKFLOW,
-            executor_id=worker,
-            load_input=False,
-            load_output=False,
-        )
-        return [Turn.of(one.workflow_id) for one in found]
+        return [Turn.of(one.workflow_id) for one in self._list("PENDING", worker=worker)]
 
     def begun(self) -> dict[Turn, str | None]:
         """Return the turns that were begun and have not ended, and who has each.
 
         ``None`` has what waits between two workers, or was broken off.
         """
-        found = self._client.list_workflows(
-            status=["PENDING", "ENQUEUED", *_BROKEN],
-            name=_WORKFLOW,
-            load_input=False,
-            load_output=False,
-        )
         return {
             Turn.of(one.workflow_id): one.executor_id if one.status == "PENDING" else None
-            for one in found
+            for one in self._list("PENDING", "ENQUEUED", *_BROKEN)
         }
 
     def broken_off(self) -> list[Turn]:
         """Return the turns that ended in a way that none should end."""
-        found = self._client.list_workflows(
-            status=_BROKEN, name=_WORKFLOW, load_input=False, load_output=False
+        return [Turn.of(one.workflow_id) for one in self._list(*_BROKEN)]
+
+    def _list(self, *states: str, worker: str | None = None) -> list[WorkflowStatus]:
+        return self._client.list_workflows(
+            status=list(states),
+            name=_WORKFLOW,
+            executor_id=worker,
+            load_input=False,
+            load_output=False,
         )
-        return [Turn.of(one.workflow_id) for one in found]
 
     def put_back(self, turns: Iterable[Turn]) -> None:
         """Put turns into the queue, for any worker, whoever was said to work on them."""
