@@ -7,7 +7,6 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator
 
 import pytest
 from rich.console import Console
@@ -15,23 +14,14 @@ from rich.console import Console
 from symbl_aio.cli.bars import MOST_ROWS, Bars
 from symbl_aio.cli.leftover import Running, summary, tokens
 from symbl_aio.cli.output import Output
-from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
+from tests.test_cli import shell, symbl
+
+__all__ = ["shell", "symbl"]  # fixtures
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
 NARROW = ("cp1252", "ascii", "latin-1", "ascii:strict")
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
-
-
-@pytest.fixture
-def shell(symbl: LocalSymbl) -> Shell:
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
 
 
 # Narrow encodings

@@ -5,28 +5,18 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from symbl_aio.cli.leftover import LONGEST, Running, Words, summary, unsent_files
 from symbl_aio.cli.writer import MOST_CHARACTERS, Writer
-from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
+from tests.test_cli import shell, symbl
+
+__all__ = ["shell", "symbl"]  # fixtures
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
-
-
-@pytest.fixture
-def shell(symbl: LocalSymbl) -> Shell:
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
 
 
 class Unread:

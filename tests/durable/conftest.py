@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -87,6 +88,14 @@ def database(request: pytest.FixtureRequest) -> str:
     kind = "pg_database" if request.param == "postgresql" else "sqlite_database"
     url: str = request.getfixturevalue(kind)
     return url
+
+
+@pytest.fixture
+async def tables(database: str) -> AsyncIterator[Database]:
+    """The tables of the test's database, beside any outbox."""
+    tables = Database(database)
+    yield tables
+    await asyncio.to_thread(tables.close)
 
 
 @pytest.fixture

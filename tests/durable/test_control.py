@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from symbl_aio.durable.records import Records
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, dispatch, until
-
-
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    tables = Database(database)
-    yield tables
-    await asyncio.to_thread(tables.close)
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -28,13 +27,6 @@ on_postgresql = pytest.mark.parametrize(
     "database", [pytest.param("postgresql", marks=pytest.mark.durable)], indirect=True
 )
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    tables = Database(database)
-    yield tables
-    await asyncio.to_thread(tables.close)
 
 
 def engines_own(tables: Database) -> sa.TableClause:

@@ -13,11 +13,9 @@ from symbl_aio import ConfigurationError, MediaRejectedError, Text
 from symbl_aio.durable import Entered, Entry, ItemState, Outbox, contents
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, NAMELESS, Working, said
-from tests.durable.test_deciding_many import heads, lay_out, tables
+from tests.durable.test_deciding_many import heads, lay_out
 from tests.durable.test_slots import counted
 from tests.support import mp4_bytes
-
-__all__ = ["tables"]  # a fixture
 
 A, B, C = ItemState.AMBIGUOUS, ItemState.BLOCKED, ItemState.COMPLETED
 Q, R = ItemState.QUEUED, ItemState.REFUSED

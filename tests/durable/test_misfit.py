@@ -22,13 +22,6 @@ from tests.durable.conftest import Working, until
 PATIENCE = 30.0
 
 
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    found = Database(database)
-    yield found
-    await asyncio.to_thread(found.close)
-
-
 def rename(tables: Database, old: str, new: str) -> None:
     with tables.begin() as connection:
         prefix = "" if tables.is_sqlite else f"{tables.schema}."

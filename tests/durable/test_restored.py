@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,13 +20,6 @@ from tests.shell import Shell
 
 PATIENT = 20.0
 SETTLED = {"doubt_for": 0.2, "time_to_live": 0.5, "heartbeat": 0.1}
-
-
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    tables = Database(database)
-    yield tables
-    await asyncio.to_thread(tables.close)
 
 
 def back_up(database: Path, to: Path) -> None:

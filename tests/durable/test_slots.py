@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,13 +22,6 @@ from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, until
 
 CAP = 10
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    tables = Database(database)
-    yield tables
-    await asyncio.to_thread(tables.close)
 
 
 @contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
@@ -17,13 +15,6 @@ from symbl_aio.durable.stats import numbers
 from symbl_aio.durable.tables import Database
 from tests.durable.conftest import KINDS, Working, dispatch
 from tests.durable.openmetrics import parse
-
-
-@pytest.fixture
-async def tables(database: str) -> AsyncIterator[Database]:
-    tables = Database(database)
-    yield tables
-    await asyncio.to_thread(tables.close)
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
