@@ -251,7 +251,7 @@ def retry(
 def discard(
     database: str, schema: str, queue: str, as_json: bool, dry_run: bool, **choice: Any
 ) -> None:
-    """Take items back: KEYs, or those that the options choose; what is behind them goes on.
+    """Discard items: KEYs, or those that the options choose; what is behind them goes on.
 
     Without --state these are queued and blocked ones. Of an ambiguous one nobody knows
     afterwards that it may be there.

@@ -133,7 +133,7 @@ class OpenOutbox:
     async def _keep(
         self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
     ) -> None:
-        """Let another one work when this one had to end: no supervisor restarts it."""
+        """Start another one when this one had to end: no supervisor restarts it."""
         while True:
             why = "was taken for dead"
             try:

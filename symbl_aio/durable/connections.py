@@ -146,7 +146,7 @@ class Connections:
     def _try_if_idle(
         self, dialect: sa.Dialect, connection: Any, record: Any, _proxy: object
     ) -> None:
-        """Let no connection be used that was cut while it was idle, as ``pool_pre_ping``.
+        """Refuse a connection that was cut while it was idle, as ``pool_pre_ping`` does.
 
         That asks each time, which is most of what an idle worker would ask. Of a connection
         that was closed the socket tells it; a pooler keeps it open, so that one is asked.

@@ -100,7 +100,7 @@ class Decisions:
     @overload
     async def discard(self, which: Which, *, dry_run: bool = False) -> Decided: ...
     async def discard(self, which: str | Which, *, dry_run: bool = False) -> Item | Decided:
-        """Take items back: the server does not get them any more, and what is behind goes on.
+        """Discard items: the server does not get them any more, and what is behind goes on.
 
         For what is queued, blocked or ambiguous; of the last it stays unknown whether the
         server has it, so an ``ItemFilter`` without ``state`` means the other two. An upload

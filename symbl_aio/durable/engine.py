@@ -155,7 +155,7 @@ async def begin(turn: Turn) -> None:
 
 
 def stop_claiming() -> None:
-    """Take nothing more out of the queue in this process; what runs here goes on."""
+    """Stop taking anything out of the queue in this process; what runs here goes on."""
     for stop in getattr(_instance(), "background_thread_stop_events", ()):
         stop.set()
 

@@ -152,7 +152,7 @@ class _Books:
         return self._by_name.get(name) or self._by_id.get(name)
 
     def enter(self, entry: Encoded) -> None:
-        """Take an entry on, unless it is there."""
+        """Add an entry, unless it is there."""
         found = self._find(entry.conversation or entry.key)
         if (known := self._known.get(entry.key)) is not None:
             name = None if found is None else found.name

@@ -30,12 +30,12 @@ _CONNECT_AGAIN: Final = 5.0
 
 
 def tell_ready(database: Database, connection: sa.Connection) -> None:
-    """Tell all workers, once the transaction is done, that an item is ready."""
+    """Notify all workers, once the transaction is done, that an item is ready."""
     _tell(database, connection, _READY)
 
 
 def tell_of(database: Database, connection: sa.Connection, turn: Turn) -> None:
-    """Tell the worker that has an item, once the transaction is done, that there is news of it."""
+    """Notify the worker that has an item, once the transaction is done, of news of it."""
     _tell(database, connection, turn.id)
 
 

@@ -311,7 +311,7 @@ class Outbox(Decisions):
     # Operating
 
     async def pause(self, *, wait: bool = False, timeout: float | None = None) -> None:
-        """Give nothing new a slot, for all workers, until ``resume``.
+        """Begin nothing new, in all workers, until ``resume``.
 
         What holds one already is sent, and its job followed. What is handed in waits.
         ``wait``: until no item holds a slot. Raises ``TimeoutError`` after ``timeout``
@@ -324,7 +324,7 @@ class Outbox(Decisions):
                 await asyncio.sleep(_LOOK_AGAIN)
 
     async def resume(self) -> None:
-        """Give slots again; harmless for a queue that was not paused."""
+        """Begin new work again; harmless for a queue that was not paused."""
         await self._call(partial(control.set_paused, self._database, False))
 
     async def doubt_unsent(self) -> int:

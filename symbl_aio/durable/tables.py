@@ -230,7 +230,7 @@ class Database:
         return engine
 
     def wait_for_database(self) -> None:
-        """Let the engine underneath wait for a database that is away, from now on.
+        """Make the engine underneath wait for a database that is away, from now on.
 
         It gets an error only for what was under way when that went away.
         """

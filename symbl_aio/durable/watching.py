@@ -157,7 +157,7 @@ class Watcher:
 
 
 def _tell(waiters: set[_Waiter], rows: Sequence[Row], *, whole: bool) -> bool:
-    """Give the rows to those to whom they are news; return whether there was anybody.
+    """Pass the rows to those to whom they are news; return whether there was anybody.
 
     ``whole``: an item without a row is none.
     """

@@ -209,7 +209,7 @@ class Worker:
         await result_of(self._ending)
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Take on nothing new, wait until the jobs that this worker has have ended, and close.
+        """Begin nothing new, wait until the jobs that this worker has have ended, and close.
 
         Raises ``TimeoutError`` after ``timeout`` seconds; it is closed then, too, and others
         follow what is left, as they do if the wait is cancelled.

@@ -124,7 +124,7 @@ def dispatch(database: Database, cap: int = 50) -> int:
 
 
 def make_all_ready(database: Database) -> None:
-    """Take away what the order in a conversation rests on: that its head alone is ready."""
+    """Remove what the order in a conversation rests on: that its head alone is ready."""
     table = database.items
     with database.begin() as connection:
         prefix = "" if database.is_sqlite else f"{database.schema}."

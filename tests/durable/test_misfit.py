@@ -30,7 +30,7 @@ def rename(tables: Database, old: str, new: str) -> None:
 
 @asynccontextmanager
 async def renamed(tables: Database, column: str) -> AsyncIterator[None]:
-    """Take a column away, and give it back after the block."""
+    """Remove a column, and restore it after the block."""
     await tables.call(lambda: rename(tables, column, "other"))
     try:
         yield

@@ -85,7 +85,7 @@ async def main(
             back.set()
 
     async def obey(command: str, *known: str) -> str:
-        """Tell the worker's id; ``id after`` waits until it is another one than is known."""
+        """Return the worker's id; ``id after`` waits until it is another one than is known."""
         assert command in ("id", "id after")
         while worker.id in known:
             await back.wait()
