@@ -22,10 +22,10 @@ from symbl_aio import (
     TransportError,
 )
 from symbl_aio.cli.endings import MEANINGS, code_of, gravest
-from symbl_aio.cli.follow import labels
 from symbl_aio.cli.leftover import Running
 from symbl_aio.cli.output import clean
 from symbl_aio.cli.screen import Screen, size
+from symbl_aio.cli.sources import labels
 from symbl_aio.testing import LocalSymbl
 from tests.names import CONTROLS, FILE_NAMES
 from tests.shell import CREDENTIALS, Shell

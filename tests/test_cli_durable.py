@@ -464,3 +464,13 @@ def test_what_the_help_says_is_what_the_worker_does():
     for name in ("schema", "concurrency", "after_doubt", "doubt_for", "time_to_live"):
         assert told[name] == defaults[name], name
     assert list(words.STATES) == [state.value for state in ItemState]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [([], "FILE"), (["--from", "left.json"], "--database")]
+)
+async def test_nothing_is_handed_in_without_a_file(shell, url, arguments, said):
+    ended = await shell.run("submit", "--database", url, *arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err

@@ -195,7 +195,8 @@ def wait(
 
     async def wait_for_all() -> int:
         from symbl_aio import SymblClient
-        from symbl_aio.cli.follow import follow, labels
+        from symbl_aio.cli.follow import follow
+        from symbl_aio.cli.sources import labels
 
         def begin(client: SymblClient) -> Mapping[str, Job]:
             jobs = [client.job(token) for token in (*tokens, *read)]
@@ -318,7 +319,11 @@ def _hand_in_or_send(
     priority: int | None,
     **options: Any,
 ) -> NoReturn:
+    if not files and options["kept"] is None:
+        raise click.UsageError("Give at least one FILE, or --from FILE.")
     if database is not None:
+        if options["kept"] is not None:
+            raise click.UsageError("--from goes on with what was sent from here: no --database.")
         _hand_in(
             conversation, files, database, schema or outbox.SCHEMA, key, priority or 0, **options
         )
@@ -387,8 +392,6 @@ def _send(
     base_url: str | None,
     allow_http: bool,
 ) -> NoReturn:
-    if not files and kept is None:
-        raise click.UsageError("Give at least one FILE, or --from FILE.")
     common = _common(as_json, base_url, allow_http)
     send_words = (
         *("symbl-aio", *command),

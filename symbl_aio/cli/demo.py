@@ -24,9 +24,10 @@ from symbl_aio import (
     Utterance,
 )
 from symbl_aio.cli.endings import OK
-from symbl_aio.cli.follow import labels, watch
+from symbl_aio.cli.follow import watch
 from symbl_aio.cli.output import clean
 from symbl_aio.cli.screen import Screen, size, spoken
+from symbl_aio.cli.sources import labels
 from symbl_aio.server import LocalServer
 
 MEDIA = Path(__file__).parents[2] / "examples" / "media"

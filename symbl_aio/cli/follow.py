@@ -23,7 +23,6 @@ from symbl_aio import (
 from symbl_aio.cli.endings import OK, code_of, describe, gravest
 from symbl_aio.cli.leftover import Running, Untouched
 from symbl_aio.cli.show import Show
-from symbl_aio.cli.sources import labels as labels
 
 Work = Callable[[SymblClient], Mapping[str, Submission | Job]]
 
