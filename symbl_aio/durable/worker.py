@@ -316,13 +316,11 @@ class Worker:
         duty.ended = dispatcher.freed
         duty.observers = self._observers
         await self._database.call(partial(control.set_cap, self._database, self._concurrency))
-        await engine.launch(
-            self._database,
-            turns.bring,
-            worker=self.id,
-            # A look at a file costs next to nothing.
-            interval=self._look_every if self._sole is None else min(self._look_every, 1.0),
-        )
+        # Soon enough, since what was handed over is followed by nobody meanwhile.
+        claim_every = min(self._look_every, self._time_to_live / 3)
+        if self._sole is not None:  # a look at a file costs next to nothing
+            claim_every = min(claim_every, 1.0)
+        await engine.launch(self._database, turns.bring, worker=self.id, interval=claim_every)
         self._dispatching = self._loop.create_task(
             dispatcher.run(liveness.is_fit, liveness.end_if_misfit)
         )
