@@ -323,16 +323,18 @@ class Records:
 
 @define(eq=False)
 class Note:
-    """One try to note that an item is about to be sent whole.
-
-    ``failed``: it was tried, and did not work out. ``over``: whoever tried has given up.
-    """
+    """One try to note that an item is about to be sent whole."""
 
     is_fresh: Callable[[], bool]
+    """Whether the worker that sends is alive by the database's clock."""
     write: Callable[[str, Callable[[], bool]], bool]
+    """Write the note, given the token and a question asked last, before the commit."""
     token: str
+    """What the server will be told of this sending."""
     failed: bool = False
+    """Whether it was tried and did not work out."""
     over: bool = False
+    """Whether whoever tried has given up."""
 
     def is_wanted(self) -> bool:
         return not self.over and self.is_fresh()
