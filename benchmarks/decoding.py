@@ -59,7 +59,7 @@ def transcript(messages: int) -> str:
 
 def decode(messages: int, eagerly: bool, turns: int) -> list[float]:
     """Time the decoding, the garbage collector running as it does for everybody."""
-    from symbl_aio._core.decode import decode_list
+    from symbl_aio._protocol.decode import decode_list
     from symbl_aio.models import Message
 
     text = transcript(messages)

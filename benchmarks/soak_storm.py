@@ -110,7 +110,7 @@ class Storm:
         self.small = mp4_bytes(4096)
         config = Config(
             base_url=server.base_url,
-            limits=Limits(most_jobs=JOB_LIMIT),
+            limits=Limits(max_jobs=JOB_LIMIT),
             polls=Polls(floor=0.02, ceiling=0.5, per_second=5000),
             retries=Retries(base=0.01, cap=0.1),
             timeouts=Timeouts(answer=PATIENCE),

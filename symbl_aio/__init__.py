@@ -11,11 +11,11 @@
 
 from typing import TYPE_CHECKING
 
-from symbl_aio._exports import export_on_first_use as _export_on_first_use
+from symbl_aio._lazy import export_on_first_use as _export_on_first_use
 
 if TYPE_CHECKING:
-    from symbl_aio._core.intake import recording_of
     from symbl_aio._io.engine import Drain, Stats
+    from symbl_aio._media.inspect import recording_of
     from symbl_aio.bookmarks import Bookmarks
     from symbl_aio.bulk import Completed, Failed, Outcome
     from symbl_aio.client import SymblClient
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
         Event,
         ItemEnded,
         JobEnded,
-        JobMoved,
+        JobStatusChanged,
         Observer,
         PollFailed,
         SubmissionAccepted,
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         SubmissionRefused,
         SubmissionStarted,
     )
-    from symbl_aio.everything import Everything, InsightPart
+    from symbl_aio.export import Everything, InsightPart
     from symbl_aio.job import Acceptance, Job, JobEvent, Submission, UploadProgress
     from symbl_aio.management import Entities, Groups, Settings, Trackers
     from symbl_aio.media import Audio, AudioURL, Text, Utterance, Video, VideoURL
@@ -150,7 +150,7 @@ if TYPE_CHECKING:
 # Imported when it is first used: a program needs few of these, some need nothing but an error
 # or a setting, and making a class takes attrs half a millisecond.
 _HOMES = {
-    "_core.intake": "recording_of",
+    "_media.inspect": "recording_of",
     "_io.engine": "Drain Stats",
     "bookmarks": "Bookmarks",
     "bulk": "Completed Failed Outcome",
@@ -170,10 +170,10 @@ _HOMES = {
         "UploadStalledError"
     ),
     "events": (
-        "Event ItemEnded JobEnded JobMoved Observer PollFailed SubmissionAccepted "
+        "Event ItemEnded JobEnded JobStatusChanged Observer PollFailed SubmissionAccepted "
         "SubmissionEnded SubmissionQueued SubmissionRefused SubmissionStarted"
     ),
-    "everything": "Everything InsightPart",
+    "export": "Everything InsightPart",
     "job": "Acceptance Job JobEvent Submission UploadProgress",
     "management": "Entities Groups Settings Trackers",
     "media": "Audio AudioURL Text Utterance Video VideoURL",
@@ -261,7 +261,7 @@ __all__ = [
     "JobEvent",
     "JobFailedError",
     "JobLostError",
-    "JobMoved",
+    "JobStatusChanged",
     "JobStatus",
     "JobTimeoutError",
     "Lanes",

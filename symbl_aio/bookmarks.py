@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from symbl_aio import models
-from symbl_aio._core import bodies, endpoints
-from symbl_aio._core.wire import with_body
+from symbl_aio._protocol import bodies, calls
+from symbl_aio._protocol.encode import with_body
 from symbl_aio.account import Account, any_page_of, one_of, page_of
 from symbl_aio.drafts import BookmarkDraft
 from symbl_aio.models import Page
@@ -23,23 +23,23 @@ class Bookmarks:
 
     async def list(self) -> Page[models.Bookmark]:
         """Give all bookmarks."""
-        answer = await self._account.call(endpoints.conversation(self._id, "bookmarks"))
+        answer = await self._account.call(calls.conversation(self._id, "bookmarks"))
         return any_page_of(models.Bookmark, answer, "bookmarks")
 
     async def get(self, bookmark_id: str) -> models.Bookmark:
         """Give one bookmark, or raise ``NotFoundError``."""
-        answer = await self._account.call(endpoints.bookmark(self._id, bookmark_id))
+        answer = await self._account.call(calls.bookmark(self._id, bookmark_id))
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def create(self, draft: BookmarkDraft) -> models.Bookmark:
         """Mark a stretch. Not repeated once it may have been heard."""
-        call = endpoints.conversation(self._id, "bookmarks", method="POST")
+        call = calls.conversation(self._id, "bookmarks", method="POST")
         answer = await self._account.call(with_body(call, bodies.bookmark(draft)), repeatable=False)
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def create_many(self, drafts: Iterable[BookmarkDraft]) -> Page[models.Bookmark]:
         """Mark several stretches in one call. Not repeated once it may have been heard."""
-        call = endpoints.conversation(self._id, "bookmarks/bulk", method="POST")
+        call = calls.conversation(self._id, "bookmarks/bulk", method="POST")
         answer = await self._account.call(
             with_body(call, bodies.bookmarks(drafts)), repeatable=False
         )
@@ -47,20 +47,20 @@ class Bookmarks:
 
     async def update(self, bookmark_id: str, draft: BookmarkDraft) -> models.Bookmark:
         """Put ``draft`` in the place of a bookmark: what it leaves out is erased."""
-        call = endpoints.bookmark(self._id, bookmark_id, method="PUT")
+        call = calls.bookmark(self._id, bookmark_id, method="PUT")
         answer = await self._account.call(with_body(call, bodies.bookmark(draft)))
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def delete(self, bookmark_id: str) -> None:
         """Delete a bookmark, or raise ``NotFoundError``."""
-        await self._account.call(endpoints.bookmark(self._id, bookmark_id, method="DELETE"))
+        await self._account.call(calls.bookmark(self._id, bookmark_id, method="DELETE"))
 
     async def summary(self, bookmark_id: str) -> Page[models.SummaryItem]:
         """Give the summary of one bookmark."""
-        answer = await self._account.call(endpoints.bookmark(self._id, bookmark_id, summary=True))
+        answer = await self._account.call(calls.bookmark(self._id, bookmark_id, summary=True))
         return page_of(models.SummaryItem, answer, "summary")
 
     async def summaries(self) -> Page[models.BookmarkSummary]:
         """Give the summaries of all bookmarks."""
-        answer = await self._account.call(endpoints.conversation(self._id, "bookmarks-summary"))
+        answer = await self._account.call(calls.conversation(self._id, "bookmarks-summary"))
         return page_of(models.BookmarkSummary, answer, "bookmarksSummary")

@@ -24,11 +24,11 @@ import aiohttp
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import listing, models
 from symbl_aio._callbacks import check_async, observers_of
-from symbl_aio._core import endpoints, wire
-from symbl_aio._core.decode import decode
-from symbl_aio._core.endpoints import check_id
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
+from symbl_aio._protocol import calls, encode
+from symbl_aio._protocol.calls import check_id
+from symbl_aio._protocol.decode import decode
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
     AccessToken,
@@ -255,7 +255,7 @@ class SymblClient:
         require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more.
-        most = min(limits.queued, 2 * (limits.jobs or limits.most_jobs))
+        most = min(limits.queued, 2 * (limits.jobs or limits.max_jobs))
         async with aclosing(
             outcomes(
                 sources,
@@ -287,8 +287,8 @@ class SymblClient:
         mistaken. Raises ``NotFoundError`` for one that the server does not know, else as
         ``Conversation`` does.
         """
-        answer = await self._engine.call(endpoints.job(job_id))
-        return models.JobStatus.parse(wire.decode_job(answer)[1])
+        answer = await self._engine.call(calls.job(job_id))
+        return models.JobStatus.parse(encode.decode_job(answer)[1])
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Give a conversation by its id. No I/O."""
@@ -311,9 +311,7 @@ class SymblClient:
 
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
         """Give the link to the ready-made list of all conversations, a secret (newer hosts)."""
-        answer = await self._engine.call(
-            endpoints.insights_ui(include_call_score=include_call_score)
-        )
+        answer = await self._engine.call(calls.insights_ui(include_call_score=include_call_score))
         return decode(models.Experience, answer.json(), text=answer.text)
 
     @cached_property

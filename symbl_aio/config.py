@@ -152,15 +152,15 @@ class Timeouts:
 class Polls:
     """How often jobs are asked for their status (Job API page: GET is the only way).
 
-    A job of age *a* is asked again after ``share`` x *a* seconds, within ``floor`` and
+    A job of age *a* is polled again after ``age_factor`` x *a* seconds, within ``floor`` and
     ``ceiling``. Once eight jobs of the client have ended, the ages at which they did show
     when it is worth asking: first about the age of the youngest, then more often where many
-    ended, about ``share`` of the usual age apart and within the same bounds. While webhooks
+    ended, about ``age_factor`` of the usual age apart and within the same bounds. While webhooks
     report every end, the other polls only look for a lost one, at long intervals.
     """
 
-    share: float = field(default=0.1, validator=_positive)
-    """Part of a job's age after which it is asked again."""
+    age_factor: float = field(default=0.1, validator=_positive)
+    """Part of a job's age after which it is polled again."""
     floor: float = field(default=0.5, validator=_positive)
     """Shortest interval, seconds."""
     ceiling: float = field(default=15.0, validator=_positive)
@@ -173,7 +173,7 @@ class Polls:
     """Requests a second at most that webhooks bring forward, besides ``per_second``."""
     not_found_grace: float = field(default=30.0, validator=_positive)
     """Seconds before a job that the server does not know (404) is lost."""
-    track_for: float = field(default=86_400.0, validator=_positive)
+    max_age: float = field(default=86_400.0, validator=_positive)
     """Seconds after which a job that has not ended is lost."""
 
     def __attrs_post_init__(self) -> None:
@@ -193,7 +193,7 @@ class Retries:
 
     attempts: int = field(default=5, validator=_count)
     """Attempts in all, 1 or more."""
-    within: float = field(default=60.0, validator=_positive)
+    max_elapsed: float = field(default=60.0, validator=_positive)
     """Seconds from the first failure in which the last attempt may begin."""
     base: float = field(default=0.5, validator=_positive)
     """Bound of the first pause, seconds."""
@@ -209,9 +209,9 @@ class Limits:
 
     jobs: int | None = field(default=None, validator=_count)
     """The account's limit of unfinished jobs; ``None`` lets the client learn it."""
-    first_jobs: int = field(default=2, validator=_count)
+    initial_jobs: int = field(default=2, validator=_count)
     """The limit that learning starts from (FAQ page: 2 on a trial account)."""
-    most_jobs: int = field(default=50, validator=_count)
+    max_jobs: int = field(default=50, validator=_count)
     """The limit that learning ends at (FAQ page: 50 on a paid account)."""
     queued: int = field(default=100_000, validator=_count)
     """Submissions that may wait in this client."""

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import models
-from symbl_aio._core import bodies, endpoints
-from symbl_aio._core.decode import decode
-from symbl_aio._core.endpoints import Call
-from symbl_aio._core.wire import with_body
 from symbl_aio._fields import require, require_flag, require_url
+from symbl_aio._protocol import bodies, calls
+from symbl_aio._protocol.calls import Call
+from symbl_aio._protocol.decode import decode
+from symbl_aio._protocol.encode import with_body
 from symbl_aio.account import NoAccount, page_of
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
@@ -53,7 +53,7 @@ class Conversation(Reading):
 
         Conversation API, "Get conversation" page.
         """
-        answer = await self._account.call(endpoints.conversation(self.id))
+        answer = await self._account.call(calls.conversation(self.id))
         return decode(models.ConversationInfo, answer.json(), text=answer.text)
 
     async def update_metadata(self, metadata: Mapping[str, str]) -> models.ConversationInfo:
@@ -63,7 +63,7 @@ class Conversation(Reading):
         their values is not documented. The answer may tell the metadata alone.
         Conversation API, "Update conversation" page.
         """
-        call = endpoints.conversation(self.id, method="PUT")
+        call = calls.conversation(self.id, method="PUT")
         answer = await self._account.call(with_body(call, bodies.metadata(metadata)))
         return decode(models.ConversationInfo, answer.json(), text=answer.text)
 
@@ -73,11 +73,11 @@ class Conversation(Reading):
         After a retry, ``NotFoundError`` may mean that the first attempt deleted it.
         Conversation API, "Delete conversation" page.
         """
-        await self._account.call(endpoints.conversation(self.id, method="DELETE"))
+        await self._account.call(calls.conversation(self.id, method="DELETE"))
 
     async def members(self) -> Page[models.User]:
         """Give who takes part. Conversation API, "Get members" page."""
-        answer = await self._account.call(endpoints.conversation(self.id, "members"))
+        answer = await self._account.call(calls.conversation(self.id, "members"))
         return page_of(models.User, answer, "members")
 
     async def update_member(
@@ -89,14 +89,14 @@ class Conversation(Reading):
         person. Conversation API, "Update members" page.
         """
         body = bodies.member(member_id, name, email)
-        return await self._change(with_body(endpoints.member(self.id, member_id), body))
+        return await self._change(with_body(calls.member(self.id, member_id), body))
 
     async def add_speaker_events(self, events: Iterable[symbl_aio.SpeakerEvent]) -> models.Notice:
         """Tell who spoke when. Messages and insights follow, a little later.
 
         Conversation API, "Speaker events" page.
         """
-        call = endpoints.conversation(self.id, "speakers", method="PUT")
+        call = calls.conversation(self.id, "speakers", method="PUT")
         return await self._change(with_body(call, bodies.speaker_events(events)))
 
     async def create_experience(
@@ -145,20 +145,20 @@ class Conversation(Reading):
             enable_custom_domain=enable_custom_domain,
             speaker_avatar_urls=avatars or None,
         )
-        call = endpoints.conversation(self.id, "experiences", method="POST")
+        call = calls.conversation(self.id, "experiences", method="POST")
         urls = (video_url, audio_url, logo, favicon, *avatars.values())
         answer = await self._account.call(with_body(call, body, urls=urls), repeatable=False)
         return decode(models.Experience, answer.json(), text=answer.text)
 
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
         """Give the link to the ready-made page of the insights, a secret (newer hosts)."""
-        call = endpoints.insights_ui(self.id, include_call_score=include_call_score)
+        call = calls.insights_ui(self.id, include_call_score=include_call_score)
         answer = await self._account.call(call)
         return decode(models.Experience, answer.json(), text=answer.text)
 
     async def set_media_url(self, url: str) -> models.Notice:
         """Tell where the recording is now, for the ready-made pages (newer hosts)."""
-        call = endpoints.conversation(self.id, "experiences/url", method="PUT")
+        call = calls.conversation(self.id, "experiences/url", method="PUT")
         require_url("url", url)
         return await self._change(with_body(call, {"url": url}, urls=[url]))
 
@@ -185,7 +185,7 @@ class Conversation(Reading):
         ``Everything.missing``; any other error ends the gathering and is raised.
         ``verbose`` and ``sentiment`` as for ``messages``, ``wait`` as everywhere.
         """
-        from symbl_aio.everything import check_parts, gather
+        from symbl_aio.export import check_parts, gather
 
         require_flag("wait", wait)
         check_parts(parts, verbose=verbose, sentiment=sentiment)

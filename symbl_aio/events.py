@@ -88,7 +88,7 @@ class SubmissionEnded:
 
 
 @frozen
-class JobMoved:
+class JobStatusChanged:
     """A job has a new status."""
 
     job_id: str
@@ -169,7 +169,7 @@ Event: TypeAlias = (
     | SubmissionRefused
     | SubmissionAccepted
     | SubmissionEnded
-    | JobMoved
+    | JobStatusChanged
     | JobEnded
     | PollFailed
 )

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypedDict, Unpack
 
 from symbl_aio import models
-from symbl_aio._core import endpoints
 from symbl_aio._fields import require_count
+from symbl_aio._protocol import calls
 from symbl_aio.account import Account, page_of
 
 DAYS_SHOWN: Final = 7
@@ -41,16 +41,14 @@ async def conversations(
     require_count("page_size", page_size)
     for name in ("start_time", "end_time"):
         if (time := selection.get(name)) is not None:
-            endpoints.instant(name, time)  # type: ignore[arg-type]
+            calls.instant(name, time)  # type: ignore[arg-type]
     if selection.get("start_time") is None:
         # The server's own default moves on with its clock, and offsets would move with it.
         end = selection.get("end_time") or datetime.now(UTC)
         selection["start_time"] = end - timedelta(days=DAYS_SHOWN)
     offset = 0
     while True:
-        call = endpoints.conversations(
-            limit=page_size, offset=offset, group_id=group_id, **selection
-        )
+        call = calls.conversations(limit=page_size, offset=offset, group_id=group_id, **selection)
         found = page_of(models.ConversationInfo, await account.call(call), "conversations")
         if not found:
             return

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from symbl_aio import models
-from symbl_aio._core import bodies, endpoints
-from symbl_aio._core.decode import decode, decode_detected_trackers, decode_insights
-from symbl_aio._core.endpoints import Part, check_id
-from symbl_aio._core.wire import Answer, with_body
 from symbl_aio._fields import require_all, require_flag
+from symbl_aio._protocol import bodies, calls
+from symbl_aio._protocol.calls import Part, check_id
+from symbl_aio._protocol.decode import decode, decode_detected_trackers, decode_insights
+from symbl_aio._protocol.encode import Answer, with_body
 from symbl_aio.account import Account, page, page_of
 from symbl_aio.errors import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio.models import JSON, Page
@@ -226,7 +226,7 @@ class Reading:
             all_phrases=all_phrases,
             insight_phrases=insight_phrases,
         )
-        call = endpoints.conversation(self.id, "transcript", method="POST")
+        call = calls.conversation(self.id, "transcript", method="POST")
         require_flag("wait", wait)
         await self._settled(wait)
         answer = await self._account.call(with_body(call, body))
@@ -255,7 +255,7 @@ class Reading:
         return await self._progress("lm-insights/status")
 
     async def _progress(self, part: Part) -> models.Progress:
-        answer = await self._account.call(endpoints.conversation(self.id, part))
+        answer = await self._account.call(calls.conversation(self.id, part))
         return decode(models.Progress, answer.json(), text=answer.text)
 
     async def _page(
@@ -264,7 +264,7 @@ class Reading:
         return page_of(model, await self._read(part, wait=wait, depth=5, **query), key)
 
     async def _read(self, part: Part, *, wait: bool, depth: int = 4, **query: JSON) -> Answer:
-        call = endpoints.conversation(self.id, part, method="GET", **query)
+        call = calls.conversation(self.id, part, method="GET", **query)
         require_flag("wait", wait)
         await self._settled(wait, depth=depth)
         # What a refresh deletes and makes anew, a retry would delete again.

@@ -76,7 +76,7 @@ class Rules:
             chunk_size=2**16,
             polls=Polls(
                 floor=polls.floor,
-                share=polls.share,
+                age_factor=polls.age_factor,
                 ceiling=polls.ceiling,
                 per_second=polls.per_second,
                 hinted_per_second=polls.per_second,

@@ -7,7 +7,7 @@ from typing import Any
 from symbl_aio import Polls, Retries
 
 QUICK: dict[str, Any] = {
-    "polls": Polls(floor=0.002, share=0.01, ceiling=0.05, per_second=5000),
+    "polls": Polls(floor=0.002, age_factor=0.01, ceiling=0.05, per_second=5000),
     "retries": Retries(base=0.001, cap=0.01),
 }
 """Settings under which the client waits for the server, and for nothing else."""

@@ -30,7 +30,7 @@ from symbl_aio import (
     TrackerDraft,
     User,
 )
-from symbl_aio._core import endpoints
+from symbl_aio._protocol import calls
 from symbl_aio.job import Job
 from symbl_aio.media import Kind
 from tests.host import Asked, Host, open_host, sample
@@ -408,13 +408,13 @@ def test_the_document_shows_the_calls_that_are_made():
 
 def test_the_document_shows_the_submissions_and_the_job():
     kinds = get_args(Kind)
-    calls = [endpoints.submission(kind) for kind in kinds]
-    calls += [endpoints.submission(kind, "12") for kind in kinds]
-    expected = {f"{call.method} {call.path.replace('/12', '/{conversationId}')}" for call in calls}
+    sent = [calls.submission(kind) for kind in kinds]
+    sent += [calls.submission(kind, "12") for kind in kinds]
+    expected = {f"{call.method} {call.path.replace('/12', '/{conversationId}')}" for call in sent}
 
     assert expected == {call for name, call in documented() if re.search("submit|append", name)}
-    assert f"GET {endpoints.job('1').path}".replace("/1", "/{jobId}") in DOCUMENT
-    assert f"`POST {endpoints.token().path}`" in DOCUMENT
+    assert f"GET {calls.job('1').path}".replace("/1", "/{jobId}") in DOCUMENT
+    assert f"`POST {calls.token().path}`" in DOCUMENT
 
 
 def test_the_document_shows_each_endpoint_of_the_api():

@@ -29,7 +29,7 @@ from symbl_aio.server.received import Received
 from symbl_aio.testing import LocalSymbl
 from tests.options import STORED_TRACKER, in_query, options_for, options_of
 
-QUICK = Polls(floor=0.01, share=0.01, ceiling=0.05, per_second=1000)
+QUICK = Polls(floor=0.01, age_factor=0.01, ceiling=0.05, per_second=1000)
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 9000
 WAV = b"RIFF\x24\x08\x00\x00WAVEfmt " + bytes(range(256)) * 9000

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import event, given, note
 from hypothesis import strategies as st
 
-from symbl_aio._core import governor
+from symbl_aio._core import slots
 from tests.histories import Rules, Step, live, outcome
 from tests.support import mp4_bytes
 
@@ -132,8 +132,8 @@ def verify(rules: Rules, steps: list[Step], end: Step, recordings: Path) -> None
     """Live through a history and see that every promise was kept."""
     # The governor would wait for seconds after a refusal; here as long as everything else.
     with (
-        patch.object(governor, "FIRST_PAUSE", 0.002),
-        patch.object(governor, "LONGEST_PAUSE", 0.05),
+        patch.object(slots, "FIRST_PAUSE", 0.002),
+        patch.object(slots, "LONGEST_PAUSE", 0.05),
         asyncio.Runner() as runner,
     ):
         world = runner.run(live(rules, steps, end, recordings))

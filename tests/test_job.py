@@ -332,7 +332,7 @@ async def test_a_terminal_status_is_final(server: LocalSymbl) -> None:
 
 
 async def test_a_job_that_the_server_forgot_is_lost_after_a_grace(server: LocalSymbl) -> None:
-    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.05)
+    polls = Polls(floor=0.002, age_factor=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.05)
     async with server.client(**{**QUICK, "polls": polls}) as symbl:
         server.inject("not_found", on="job", times=2)
         await (await symbl.submit(Text("Found again.")))
@@ -350,11 +350,11 @@ async def test_a_job_that_the_server_forgot_is_lost_after_a_grace(server: LocalS
 async def test_a_job_that_never_ends_is_lost_at_last_and_frees_its_slot(
     server: LocalSymbl,
 ) -> None:
-    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, track_for=0.05)
+    polls = Polls(floor=0.002, age_factor=0.01, ceiling=0.01, per_second=5000, max_age=0.05)
     async with server.client(**{**QUICK, "polls": polls}) as symbl:
         server.hold_jobs()
         job = await symbl.submit(Text("For ever."))
-        with pytest.raises(JobLostError, match="track_for"):
+        with pytest.raises(JobLostError, match="max_age"):
             await job
         assert symbl.stats().jobs == 0
 
@@ -381,10 +381,10 @@ async def test_an_old_job_that_is_attached_again_is_not_lost_to_one_poll_that_fa
 
 
 async def test_an_old_job_that_cannot_be_asked_for_is_lost_at_last(server: LocalSymbl) -> None:
-    polls = Polls(floor=0.002, ceiling=0.01, track_for=0.001, not_found_grace=0.05)
+    polls = Polls(floor=0.002, ceiling=0.01, max_age=0.001, not_found_grace=0.05)
     async with server.client(**{**QUICK, "polls": polls}) as symbl:
         server.inject("status:500", on="job", times=1000)
-        with pytest.raises(JobLostError, match="track_for") as lost:
+        with pytest.raises(JobLostError, match="max_age") as lost:
             await (await symbl.submit(Text("Hello.")))
     assert isinstance(lost.value.__cause__, ServerError)
 

@@ -22,8 +22,8 @@ from symbl_aio import (
     JobEnded,
     JobFailedError,
     JobLostError,
-    JobMoved,
     JobStatus,
+    JobStatusChanged,
     Limits,
     MediaRejectedError,
     PollFailed,
@@ -107,9 +107,9 @@ async def test_a_submission_and_its_job_are_told_from_the_queue_to_the_end(
         SubmissionQueued("mine", None),
         SubmissionStarted("mine"),
         SubmissionAccepted("mine", conversation_id, job.id),
-        JobMoved(job.id, conversation_id, JobStatus.SCHEDULED, "scheduled", "submit"),
-        JobMoved(job.id, conversation_id, JobStatus.IN_PROGRESS, "in_progress", "poll"),
-        JobMoved(job.id, conversation_id, JobStatus.COMPLETED, "completed", "poll"),
+        JobStatusChanged(job.id, conversation_id, JobStatus.SCHEDULED, "scheduled", "submit"),
+        JobStatusChanged(job.id, conversation_id, JobStatus.IN_PROGRESS, "in_progress", "poll"),
+        JobStatusChanged(job.id, conversation_id, JobStatus.COMPLETED, "completed", "poll"),
         JobEnded(job.id, conversation_id, None),
     ]
 
@@ -250,7 +250,7 @@ async def test_a_webhook_is_told_as_the_source_of_what_it_brought(
         symbl._engine.hear("any", job.id, "completed")
         await job
     assert listener.of(job=job.id)[-2:] == [
-        JobMoved(job.id, job.conversation_id, JobStatus.COMPLETED, "completed", "webhook"),
+        JobStatusChanged(job.id, job.conversation_id, JobStatus.COMPLETED, "completed", "webhook"),
         JobEnded(job.id, job.conversation_id, None),
     ]
 
@@ -258,14 +258,14 @@ async def test_a_webhook_is_told_as_the_source_of_what_it_brought(
 async def test_a_job_that_fails_or_is_lost_is_told_with_its_error(
     server: LocalSymbl, listener: Listener
 ) -> None:
-    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.02)
+    polls = Polls(floor=0.002, age_factor=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.02)
     async with server.client(observers=[listener], **{**QUICK, "polls": polls}) as symbl:
         server.inject("job_fails")
         failed = await symbl.submit(Text("Hello."))
         with pytest.raises(JobFailedError) as failure:
             await failed
         assert listener.of(job=failed.id)[-2:] == [
-            JobMoved(failed.id, failed.conversation_id, JobStatus.FAILED, "failed", "poll"),
+            JobStatusChanged(failed.id, failed.conversation_id, JobStatus.FAILED, "failed", "poll"),
             JobEnded(failed.id, failed.conversation_id, failure.value),
         ]
         server.inject("not_found", on="job", times=1000)
@@ -288,10 +288,12 @@ async def test_an_unknown_status_is_told_with_the_servers_own_word(
         server.release()
         await job
     unknown = [
-        e for e in listener.told if isinstance(e, JobMoved) and e.status is JobStatus.UNKNOWN
+        e
+        for e in listener.told
+        if isinstance(e, JobStatusChanged) and e.status is JobStatus.UNKNOWN
     ]
     assert unknown == [
-        JobMoved(job.id, job.conversation_id, JobStatus.UNKNOWN, "under_review", "poll")
+        JobStatusChanged(job.id, job.conversation_id, JobStatus.UNKNOWN, "under_review", "poll")
     ]
 
 
@@ -305,7 +307,7 @@ async def test_a_job_attached_again_is_told_from_its_first_poll_on(
     async with server.client(observers=[listener], **QUICK) as later:
         await later.job(job.token)
     assert listener.told[before:] == [
-        JobMoved(job.id, job.conversation_id, JobStatus.COMPLETED, "completed", "poll"),
+        JobStatusChanged(job.id, job.conversation_id, JobStatus.COMPLETED, "completed", "poll"),
         JobEnded(job.id, job.conversation_id, None),
     ]
 
@@ -393,7 +395,7 @@ async def test_in_a_storm_every_submission_and_every_job_has_one_history(
 
     letters = {SubmissionQueued: "Q", SubmissionStarted: "S", SubmissionRefused: "R",
                SubmissionAccepted: "A", SubmissionEnded: "E",
-               JobMoved: "M", PollFailed: "P", JobEnded: "X"}  # fmt: skip
+               JobStatusChanged: "M", PollFailed: "P", JobEnded: "X"}  # fmt: skip
     for submission in submissions:
         history = "".join(letters[type(event)] for event in listener.of(key=submission.key))
         assert re.fullmatch("Q(SR)*(SA|SE|E)", history), (submission.key, history)

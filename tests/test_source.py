@@ -15,7 +15,7 @@ from symbl_aio import (
     Audio,
     AudioURL,
     Event,
-    JobMoved,
+    JobStatusChanged,
     MediaOptions,
     SubmissionQueued,
     Text,
@@ -30,7 +30,7 @@ from tests.support import QUICK
 
 
 def _source_of(event: Event) -> str | None:
-    return event.source_name if isinstance(event, JobMoved) else event.source
+    return event.source_name if isinstance(event, JobStatusChanged) else event.source
 
 
 @pytest.fixture
@@ -63,7 +63,13 @@ async def test_every_event_and_log_line_of_a_file_names_it(
             await job
     assert job.source == "monday.wav"
     assert {type(event).__name__ for event in told} >= {
-        *("SubmissionQueued", "SubmissionStarted", "SubmissionAccepted", "JobMoved", "JobEnded")
+        *(
+            "SubmissionQueued",
+            "SubmissionStarted",
+            "SubmissionAccepted",
+            "JobStatusChanged",
+            "JobEnded",
+        )
     }
     assert {_source_of(event) for event in told} == {"monday.wav"}
     lines = [r for r in caplog.records if hasattr(r, "symbl_key") or hasattr(r, "symbl_job_id")]

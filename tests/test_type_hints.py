@@ -116,4 +116,4 @@ def test_they_can_be_read_when_nothing_else_was_imported(imported: str, read: st
 def test_naming_the_package_in_annotations_imports_nothing() -> None:
     program = "import sys, symbl_aio.errors; print(*(n for n in sys.modules if 'symbl_aio' in n))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert set(done.stdout.split()) == {"symbl_aio", "symbl_aio._exports", "symbl_aio.errors"}
+    assert set(done.stdout.split()) == {"symbl_aio", "symbl_aio._lazy", "symbl_aio.errors"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import symbl_aio
 
 PACKAGE = Path(symbl_aio.__file__).parent
-PRIVATE = ("_core", "_io", "server", "cli")
+PRIVATE = ("_core", "_protocol", "_media", "_io", "server", "cli")
 ALSO_PUBLIC = (PACKAGE / "_io" / "engine.py",)
 # Rows of the outbox, and no name of ``symbl_aio.durable``.
 WITHIN = ("Found", "Turn")

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from attrs import define, frozen
 
-from symbl_aio._core.wire import read_id
+from symbl_aio._protocol.encode import read_id
 
 PARKED_FOR: Final = 60.0
 """Seconds that a call is kept which overtook the answer to its own submission."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import define
 
-from symbl_aio._core.habits import Habits
+from symbl_aio._core.completion_times import Habits
 from symbl_aio.config import Polls
 
 _BURST_SECONDS: Final = 0.1
@@ -76,7 +76,7 @@ class PollPlan:
         self._hints: list[tuple[float, str]] = []
         self._ordinary = Budget(policy.per_second)
         self._hinted = Budget(policy.hinted_per_second)
-        self._habits = Habits(policy.share)
+        self._habits = Habits(policy.age_factor)
         self._told_in_a_row = 0
 
     def __len__(self) -> int:
@@ -184,7 +184,7 @@ class PollPlan:
     def is_too_old(self, job_id: str, now: float) -> bool:
         """Say whether a job has been followed for as long as it will be."""
         watch = self._watches.get(job_id)
-        return watch is not None and now - watch.born >= self._policy.track_for
+        return watch is not None and now - watch.born >= self._policy.max_age
 
     def oldest(self, now: float) -> float | None:
         """Give the age in seconds of the oldest job on the plan."""
@@ -212,7 +212,7 @@ class PollPlan:
     def _by_rule(self, age: float) -> float:
         """Give the interval at an age of which nothing is known."""
         policy = self._policy
-        return min(policy.ceiling, max(policy.floor, policy.share * age))
+        return min(policy.ceiling, max(policy.floor, policy.age_factor * age))
 
     def _take(
         self, heap: list[tuple[float, str]], budget: Budget, now: float, most: int, *, hinted: bool

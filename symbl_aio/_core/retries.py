@@ -107,7 +107,7 @@ class Attempts:
         else:
             doublings = min(self._failed - 1, 1000)  # as many as a float bears
             wait = luck * min(policy.cap, policy.base * 2.0**doublings)
-        return wait if now + wait - self._first_failure <= policy.within else None
+        return wait if now + wait - self._first_failure <= policy.max_elapsed else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

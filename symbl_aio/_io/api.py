@@ -16,8 +16,6 @@ from typing import Any, Final, TypeVar
 from attrs import frozen
 
 from symbl_aio._callbacks import awaitable
-from symbl_aio._core import wire
-from symbl_aio._core.redaction import secrets_of, strike
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -26,10 +24,12 @@ from symbl_aio._core.retries import (
     on_status,
     retry_after,
 )
-from symbl_aio._core.wire import Answer, Call
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.transport import Body, Transport
+from symbl_aio._protocol import encode
+from symbl_aio._protocol.encode import Answer, Call
+from symbl_aio._protocol.redact import secrets_of, strike
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (
     APIError,
@@ -147,7 +147,7 @@ class Api:
         if answer.status == 429:
             return Full(retry_after(answer.headers))
         try:
-            return Accepted(*wire.decode_accepted(answer))
+            return Accepted(*encode.decode_accepted(answer))
         except DecodeError as error:
             # 2xx, so it was accepted, and yet nobody can name the job.
             raise UnsettledError(error, "yes") from error
@@ -219,7 +219,7 @@ class Api:
             return await self.patiently(partial(self._provided, credentials))
         try:
             answer = await self._attempt(
-                wire.encode_token(credentials), "read", authorised=False, full_is_error=True
+                encode.encode_token(credentials), "read", authorised=False, full_is_error=True
             )
         except AuthenticationError as error:
             raise AuthenticationError(
@@ -231,7 +231,7 @@ class Api:
             # How far *this* request got says nothing of the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
-        value, expires_in = wire.decode_token(answer)
+        value, expires_in = encode.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
@@ -273,8 +273,8 @@ class Api:
         message, excerpt, body = (
             strike(text[:_LOOKED_THROUGH], secrets)[:most]
             for text, most in (
-                (wire.error_message(answer), _ERROR_BODY),
-                (wire.error_excerpt(answer), _EXCERPT),
+                (encode.error_message(answer), _ERROR_BODY),
+                (encode.error_excerpt(answer), _EXCERPT),
                 (answer.text, _ERROR_BODY),
             )
         )

@@ -21,21 +21,21 @@ import aiohttp
 import attrs
 from attrs import frozen
 
-from symbl_aio._core.endpoints import Call, check_id
-from symbl_aio._core.wire import Answer
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Accepted, Api
-from symbl_aio._io.doubts import Doubts
 from symbl_aio._io.poller import Poller
+from symbl_aio._io.queue import Settling
+from symbl_aio._io.reconcile import Doubts
 from symbl_aio._io.sending import Sending
-from symbl_aio._io.settling import Settling
-from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.transport import Transport
+from symbl_aio._io.uploads import Submissions
+from symbl_aio._protocol.calls import Call, check_id
+from symbl_aio._protocol.encode import Answer
 from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError, SymblError
-from symbl_aio.events import Event, JobEnded, JobMoved, Observer
+from symbl_aio.events import Event, JobEnded, JobStatusChanged, Observer
 from symbl_aio.job import Job, JobToken, StatusSource, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
@@ -377,7 +377,9 @@ class Engine:
 
     def _moved(self, job: Job, status: JobStatus, raw: str, source: StatusSource) -> None:
         if job._advance(status, raw, source):
-            self._tell(JobMoved(job.id, job.conversation_id, status, raw, source, job.source))
+            self._tell(
+                JobStatusChanged(job.id, job.conversation_id, status, raw, source, job.source)
+            )
 
     def _job_seen(self, job: Job) -> None:
         if self._settling.governor.see(job.id):

@@ -13,10 +13,10 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final
 
-from symbl_aio._core import endpoints, wire
-from symbl_aio._core.pace import Pace
 from symbl_aio._core.polls import PollPlan
+from symbl_aio._core.rate import Pace
 from symbl_aio._io.api import Api
+from symbl_aio._protocol import calls, encode
 from symbl_aio._waiting import result_of
 from symbl_aio.config import Polls
 from symbl_aio.errors import (
@@ -26,7 +26,7 @@ from symbl_aio.errors import (
     NotFoundError,
     SymblError,
 )
-from symbl_aio.events import Event, JobMoved, PollFailed
+from symbl_aio.events import Event, JobStatusChanged, PollFailed
 from symbl_aio.job import Job, StatusSource
 from symbl_aio.models import JobStatus
 
@@ -130,8 +130,8 @@ class Poller:
         self.polls += 1
         asked_at = monotonic()
         self._pace.count(asked_at)
-        answer = await self._api.ask_once(endpoints.job(job.id))
-        _, raw_status = wire.decode_job(answer)
+        answer = await self._api.ask_once(calls.job(job.id))
+        _, raw_status = encode.decode_job(answer)
         status = JobStatus.parse(raw_status)
         if status is JobStatus.UNKNOWN:
             self._warn(raw_status)
@@ -140,7 +140,9 @@ class Poller:
             self._seen(job)
         if job._advance(status, raw_status, source):
             self._tell(
-                JobMoved(job.id, job.conversation_id, status, raw_status, source, job.source)
+                JobStatusChanged(
+                    job.id, job.conversation_id, status, raw_status, source, job.source
+                )
             )
 
     def _answered(self, job: Job, asking: asyncio.Task[None]) -> None:
@@ -170,7 +172,7 @@ class Poller:
             self._lose(
                 job,
                 f"job {job.id} was still {job.status.value} after "
-                f"Polls.track_for={self._policy.track_for:g} s",
+                f"Polls.max_age={self._policy.max_age:g} s",
                 error,
             )
         else:

@@ -13,13 +13,13 @@ from typing import Final
 
 from attrs import evolve
 
-from symbl_aio._core import wire
 from symbl_aio._core.callbacks import webhook_url
-from symbl_aio._io import sources
 from symbl_aio._io.api import Accepted, Api, Full
-from symbl_aio._io.doubts import Doubts
+from symbl_aio._io.reconcile import Doubts
 from symbl_aio._io.transport import Body, once
 from symbl_aio._io.work import Work
+from symbl_aio._media import read
+from symbl_aio._protocol import encode
 from symbl_aio.config import Config
 from symbl_aio.media import Media, Text
 from symbl_aio.options import MediaOptions, Options, TextOptions
@@ -49,7 +49,7 @@ class Sending:
         self._config = config
         self._api = api
         self._doubts = doubts
-        self.files = sources.file_threads(config.timeouts.stall)
+        self.files = read.file_threads(config.timeouts.stall)
 
     async def send(
         self, work: Work, conversation_id: str | None
@@ -60,8 +60,8 @@ class Sending:
         ``Api.submit``, what is wrong with the media, and ``asyncio.CancelledError`` for one
         that was given up meanwhile.
         """
-        prepared = await self._api.patiently(partial(sources.prepare, work.media, self.files))
-        call = wire.encode_submission(
+        prepared = await self._api.patiently(partial(read.prepare, work.media, self.files))
+        call = encode.encode_submission(
             prepared.media,
             self._with_webhook(work, prepared.media),
             conversation_id,

@@ -25,11 +25,11 @@ from yarl import URL
 
 from symbl_aio import _environment
 from symbl_aio._callbacks import awaitable
-from symbl_aio._core.wire import Answer, Call
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.names import Resolver
 from symbl_aio._io.routes import proxy_for, trusted
-from symbl_aio._io.sources import Chunk
+from symbl_aio._media.read import Chunk
+from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio._proxies import Proxy
 from symbl_aio.config import Config
 from symbl_aio.errors import (

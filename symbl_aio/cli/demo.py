@@ -32,7 +32,7 @@ from symbl_aio.server import LocalServer
 
 MEDIA = Path(__file__).parents[2] / "examples" / "media"
 # The server is on this machine and for us alone, so it may be asked often.
-EAGER = Polls(floor=0.05, share=0.01, per_second=50)
+EAGER = Polls(floor=0.05, age_factor=0.01, per_second=50)
 
 
 # Typed, so that there is something to do even after two famous sentences.

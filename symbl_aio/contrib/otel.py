@@ -24,7 +24,7 @@ from symbl_aio import (
     ItemEnded,
     JobFailedError,
     JobLostError,
-    JobMoved,
+    JobStatusChanged,
     PollFailed,
     SubmissionAccepted,
     SubmissionEnded,
@@ -100,7 +100,7 @@ class JobSpans:
                 self._of_job[event.job_id].append(span)
             case SubmissionEnded():
                 _end(self._of_submission.pop(event.key), event.error)
-            case JobMoved():
+            case JobStatusChanged():
                 for span in self._followed(event.job_id, event.conversation_id):
                     span.add_event(
                         "symbl.status",

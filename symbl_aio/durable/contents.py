@@ -46,8 +46,8 @@ from symbl_aio import (
 )
 from symbl_aio._core.faults import passes
 from symbl_aio._core.retries import Attempts
-from symbl_aio._core.wire import encode_submission
 from symbl_aio._naming import source_name
+from symbl_aio._protocol.encode import encode_submission
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 from symbl_aio import ConfigurationError
-from symbl_aio._core.endpoints import check_id
+from symbl_aio._protocol.calls import check_id
 from symbl_aio.durable.deciding import Deciding, Decision, Discard, Resolve, Retry
 from symbl_aio.durable.items import Item
 from symbl_aio.durable.naming import check_key, no_item

@@ -16,7 +16,7 @@ millisecond, and there are many.
 
 from typing import TYPE_CHECKING
 
-from symbl_aio._exports import export_on_first_use
+from symbl_aio._lazy import export_on_first_use
 from symbl_aio.models.base import JSON, JobStatus, Page, as_json
 
 if TYPE_CHECKING:

@@ -225,7 +225,7 @@ async def test_a_submission_that_fails_is_an_error_and_so_is_what_stood_behind_i
 
 
 async def test_a_job_that_fails_or_is_lost_is_an_error(server: LocalSymbl, traces: Traces) -> None:
-    polls = Polls(floor=0.002, share=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.02)
+    polls = Polls(floor=0.002, age_factor=0.01, ceiling=0.01, per_second=5000, not_found_grace=0.02)
     spans = JobSpans(traces.provider)
     async with server.client(observers=[spans], **{**QUICK, "polls": polls}) as symbl:
         server.inject("job_fails")

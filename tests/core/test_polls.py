@@ -9,7 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from symbl_aio._core.polls import Budget, PollPlan
 from symbl_aio.config import Polls
 
-PATIENT = Polls(share=0.1, floor=1, ceiling=10, jitter=0.5, per_second=1000, hinted_per_second=1000)
+PATIENT = Polls(
+    age_factor=0.1, floor=1, ceiling=10, jitter=0.5, per_second=1000, hinted_per_second=1000
+)
 HAIR = 1e-6
 """Seconds that rounding may cost."""
 
@@ -516,7 +518,7 @@ def test_an_answer_about_the_job_ends_the_grace():
 
 
 def test_a_job_is_followed_for_so_long_since_it_was_submitted():
-    plan = PollPlan(Polls(track_for=1000))
+    plan = PollPlan(Polls(max_age=1000))
     plan.watch("job", 0)
     plan.watch("earlier", 0, age=400)
 
@@ -602,7 +604,7 @@ class PlanBesideList(RuleBasedStateMachine):
         self.hinted = NaiveBudget(hinted_per_second)
 
     def interval(self, age: float) -> float:
-        return sorted([self.policy.floor, self.policy.share * age, self.policy.ceiling])[1]
+        return sorted([self.policy.floor, self.policy.age_factor * age, self.policy.ceiling])[1]
 
     def a_job(self, data: st.DataObject, *, asked: bool | None = None) -> str | None:
         known = [job_id for job_id, job in self.jobs.items() if asked in (None, job.asked)]

@@ -116,7 +116,7 @@ def test_a_fault_leads_to_what_can_have_arrived(sent, purpose):
 
 # Attempts
 
-STEADY = Retries(attempts=6, within=1000, base=1, cap=6, max_retry_after=30)
+STEADY = Retries(attempts=6, max_elapsed=1000, base=1, cap=6, max_retry_after=30)
 
 
 def pauses(policy: Retries, *, luck: float, told: float | None = None) -> list[float]:
@@ -143,14 +143,14 @@ def test_pauses_are_a_random_share_so_that_clients_do_not_march_in_step():
 
 
 def test_the_last_attempt_begins_within_the_time_allowed():
-    policy = Retries(attempts=100, within=10, base=4, cap=4)
+    policy = Retries(attempts=100, max_elapsed=10, base=4, cap=4)
 
     assert pauses(policy, luck=1) == [4, 4]
-    assert pauses(Retries(attempts=100, within=12, base=4, cap=4), luck=1) == [4, 4, 4]
+    assert pauses(Retries(attempts=100, max_elapsed=12, base=4, cap=4), luck=1) == [4, 4, 4]
 
 
 def test_the_time_counts_from_the_first_failure_so_that_a_long_upload_is_tried_again():
-    attempts = Attempts(Retries(within=10, base=4, cap=4))
+    attempts = Attempts(Retries(max_elapsed=10, base=4, cap=4))
 
     assert attempts.pause(3600, luck=1) == 4
     assert attempts.pause(3606, luck=1) == 4
@@ -168,11 +168,11 @@ def test_the_server_is_not_waited_for_longer_than_allowed():
 
 
 def test_a_wait_that_the_server_asks_for_counts_against_the_time_allowed():
-    assert pauses(Retries(within=10), luck=0.5, told=11) == []
+    assert pauses(Retries(max_elapsed=10), luck=0.5, told=11) == []
 
 
 def test_many_thousand_attempts_are_no_overflow():
-    policy = Retries(attempts=5000, within=1e6, base=0.001, cap=0.01)
+    policy = Retries(attempts=5000, max_elapsed=1e6, base=0.001, cap=0.01)
 
     assert pauses(policy, luck=1)[-1] == 0.01
 
@@ -181,7 +181,7 @@ def test_many_thousand_attempts_are_no_overflow():
     policy=st.builds(
         Retries,
         attempts=st.integers(1, 30),
-        within=st.floats(0.1, 1000),
+        max_elapsed=st.floats(0.1, 1000),
         base=st.floats(0.001, 100),
         cap=st.floats(0.001, 100),
         max_retry_after=st.floats(0.1, 100),
@@ -193,7 +193,7 @@ def test_attempts_and_pauses_keep_their_bounds(policy, luck, told):
     found = pauses(policy, luck=luck, told=told)
 
     assert len(found) < policy.attempts
-    assert sum(found) <= policy.within + 1e-6
+    assert sum(found) <= policy.max_elapsed + 1e-6
     assert all(0 <= pause <= max(policy.cap, policy.max_retry_after) for pause in found)
 
 

@@ -35,7 +35,7 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.wire import Call, encode_submission
+from symbl_aio._protocol.encode import Call, encode_submission
 from symbl_aio.durable import contents
 from symbl_aio.media import SealedPath
 from symbl_aio.options import wire_name

@@ -320,7 +320,7 @@ async def test_a_job_without_end_is_lost_in_the_end(two: Two) -> None:
     await two.outbox.submit(Text("One."), key="one")
     two.server.hold_jobs()
     await two.a.duty.attempt("one", 1)
-    polls = Polls(floor=0.002, ceiling=0.01, track_for=0.01)
+    polls = Polls(floor=0.002, ceiling=0.01, max_age=0.01)
     async with two.server.client(**{**QUICK, "polls": polls}) as impatient:
         two.b.duty._client = impatient
         states = [(await two.b.duty.follow("one", 1, True))["state"]]

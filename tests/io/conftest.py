@@ -262,7 +262,7 @@ async def connect() -> AsyncIterator[Callable[..., Transport]]:
 def quick() -> dict[str, Any]:
     """Settings of a client whose pauses are too short to notice."""
     return {
-        "polls": Polls(floor=0.01, share=0.01, ceiling=0.05, per_second=1000),
+        "polls": Polls(floor=0.01, age_factor=0.01, ceiling=0.05, per_second=1000),
         "retries": Retries(attempts=3, base=0.001, cap=0.001, max_retry_after=0.001),
     }
 

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from symbl_aio import Audio, SymblClient, Text, Video
-from symbl_aio._core.wire import Call
 from symbl_aio._io.api import Accepted, Full, UnsettledError
 from symbl_aio._io.transport import Body, once
+from symbl_aio._protocol.encode import Call
 from symbl_aio.config import Limits, Retries, Timeouts
 from symbl_aio.errors import (
     AmbiguousSubmissionError,
@@ -198,7 +198,7 @@ async def test_retry_after_is_honoured_up_to_its_cap(server, reach, monkeypatch)
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", pause)
-    retries = Retries(attempts=4, base=0.25, cap=10, max_retry_after=7, within=100)
+    retries = Retries(attempts=4, base=0.25, cap=10, max_retry_after=7, max_elapsed=100)
     server.inject("retry_after:503:5", on=LIST.path)
     server.inject("retry_after:429:3600", on=LIST.path)
     server.inject("status:500", on=LIST.path)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from symbl_aio import SymblClient
-from symbl_aio._core.wire import Call
 from symbl_aio._io.auth import Tokens
+from symbl_aio._protocol.encode import Call
 from symbl_aio.config import AccessToken, Config, Credentials, Timeouts
 from symbl_aio.errors import (
     APIError,

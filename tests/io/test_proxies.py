@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import trustme
 
-from symbl_aio._core.wire import Call
 from symbl_aio._io.transport import Body
+from symbl_aio._protocol.encode import Call
 from symbl_aio._proxies import environment_proxy, is_bypassed, parse_proxy
 from symbl_aio.errors import (
     ConfigurationError,

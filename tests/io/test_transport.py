@@ -7,14 +7,14 @@ import aiohttp
 import psutil
 import pytest
 
-from symbl_aio._core.wire import Answer, Call
-from symbl_aio._io.sources import Chunk, file_threads, prepare
 from symbl_aio._io.transport import (
     Body,
     ReplayRefusedError,
     Transport,
     once,
 )
+from symbl_aio._media.read import Chunk, file_threads, prepare
+from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio.config import Limits
 from symbl_aio.errors import (
     ConfigurationError,

@@ -20,8 +20,8 @@ from symbl_aio import (
     Utterance,
     Video,
 )
-from symbl_aio._core.wire import Answer
-from symbl_aio._io.doubts import Doubts
+from symbl_aio._io.reconcile import Doubts
+from symbl_aio._protocol.encode import Answer
 from symbl_aio.media import MediaLike
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes

@@ -1,7 +1,7 @@
 import pytest
 
 from symbl_aio import Tracker
-from symbl_aio._core import bodies
+from symbl_aio._protocol import bodies
 from symbl_aio.drafts import Patch, SpeakerEvent
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import User

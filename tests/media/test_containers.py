@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.containers import (
+from symbl_aio._media.containers import (
     HEAD_BYTES,
     Container,
     mp4_duration,

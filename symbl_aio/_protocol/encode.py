@@ -17,8 +17,8 @@ from typing import Any
 import attrs
 from attrs import evolve, field, frozen
 
-from symbl_aio._core.endpoints import Call as Call
-from symbl_aio._core.endpoints import (
+from symbl_aio._protocol.calls import Call as Call
+from symbl_aio._protocol.calls import (
     check_id,
     instant,
     json_text,

@@ -13,8 +13,8 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from symbl_aio._io import sources
-from symbl_aio._io.sources import Chunk, Identity, Prepared
+from symbl_aio._media import read
+from symbl_aio._media.read import Chunk, Identity, Prepared
 from symbl_aio._threads import Threads, Watch
 from symbl_aio.errors import (
     ClientClosedError,
@@ -54,7 +54,7 @@ async def drain(chunks: AsyncIterator[Chunk], into: list[Chunk]) -> bytes:
     return b"".join(into)
 
 
-async def read(prepared: Prepared, into: list[Chunk] | None = None) -> bytes:
+async def whole(prepared: Prepared, into: list[Chunk] | None = None) -> bytes:
     return await drain(prepared.chunks(CHUNK), [] if into is None else into)
 
 
@@ -76,7 +76,7 @@ def _fresh_threads() -> Iterator[None]:
 
 
 async def prepare(media: Any) -> Prepared:
-    return await sources.prepare(media, FILES)
+    return await read.prepare(media, FILES)
 
 
 def use(disk: ThreadPoolExecutor) -> None:
@@ -168,7 +168,7 @@ async def test_a_recording_without_a_kind_gets_one(talk: Path, kind: Callable[[P
     assert prepared.size == 3500
     assert prepared.content_type == "video/mp4"
     assert prepared.duration == 60.0
-    assert await read(prepared) == talk.read_bytes()
+    assert await whole(prepared) == talk.read_bytes()
 
 
 async def test_bytes_are_looked_at_like_a_file(talk: Path):
@@ -313,7 +313,7 @@ async def test_a_file_is_given_whole_in_pieces(tmp_path: Path, size: int):
     path.write_bytes(os.urandom(size))
     chunks: list[Chunk] = []
 
-    assert await read(await prepare(Audio(path)), chunks) == path.read_bytes()
+    assert await whole(await prepare(Audio(path)), chunks) == path.read_bytes()
     assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
     assert 1 <= len(chunks[-1]) <= CHUNK
     assert not is_open(path)
@@ -326,7 +326,7 @@ async def test_every_reading_starts_afresh_even_beside_another(talk: Path):
 
     assert b"".join(one for one, _ in pairs) == talk.read_bytes()
     assert all(one == other and one is not other for one, other in pairs)
-    assert await read(prepared) == talk.read_bytes()
+    assert await whole(prepared) == talk.read_bytes()
     await first.aclose()
     await second.aclose()
 
@@ -373,7 +373,7 @@ async def test_a_file_that_changed_since_the_first_look_is_refused(
     chunks: list[Chunk] = []
 
     with pytest.raises(FileChangedError, match=rf"talk\.mp4' changed .*{words}.*submit it again"):
-        await read(prepared, chunks)
+        await whole(prepared, chunks)
 
     assert chunks == []
     assert not is_open(talk)
@@ -400,7 +400,7 @@ async def test_a_file_that_is_gone_is_a_changed_file(talk: Path):
     talk.unlink()
 
     with pytest.raises(FileChangedError, match=r"talk\.mp4' is no longer there"):
-        await read(prepared)
+        await whole(prepared)
 
 
 async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
@@ -467,7 +467,7 @@ async def test_a_reading_that_fails_names_file_and_cause(talk: Path):
     prepared = await prepare(Video(talk))
 
     with no_more_handles(), pytest.raises(UploadError, match=r"talk\.mp4' cannot be") as caught:
-        await read(prepared)
+        await whole(prepared)
 
     assert isinstance(caught.value.__cause__, OSError)
     assert not isinstance(caught.value, FileChangedError)
@@ -482,7 +482,7 @@ async def test_a_file_shorter_than_it_says_is_never_given_whole():
     given: list[Chunk] = []
 
     with pytest.raises(FileChangedError, match=r"enabled' ended \d+ bytes early"):
-        await read(prepared, given)
+        await whole(prepared, given)
 
     assert sum(map(len, given)) < (prepared.size or 0)
 
@@ -514,7 +514,7 @@ async def test_a_cancelled_reader_leaves_nothing_open(talk: Path, held: int, tim
     prepared = await prepare(Video(talk))
     disk = SlowDisk(held)
     use(disk)
-    reading = asyncio.create_task(read(prepared))
+    reading = asyncio.create_task(whole(prepared))
     await disk.at_work.wait()
 
     for _ in range(times):
@@ -533,7 +533,7 @@ async def test_a_reader_survives_the_cancelling_of_everything_at_the_end_of_a_lo
     prepared = await prepare(Video(talk))
     disk = SlowDisk(held=4)
     use(disk)
-    reading = asyncio.create_task(read(prepared))
+    reading = asyncio.create_task(whole(prepared))
     await disk.at_work.wait()
 
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -601,7 +601,7 @@ async def test_bytes_are_cut_and_small_ones_given_as_they_are():
     data = os.urandom(2 * CHUNK + 1)
     chunks: list[Chunk] = []
 
-    assert await read(await prepare(Audio(data)), chunks) == data
+    assert await whole(await prepare(Audio(data)), chunks) == data
     assert [len(chunk) for chunk in chunks] == [CHUNK, CHUNK, 1]
     assert await anext((await prepare(Audio(data))).chunks(len(data))) is data
 
@@ -614,7 +614,7 @@ async def test_a_stream_is_given_whole_and_large_items_are_cut():
     size = sum(map(len, items))
     chunks: list[Chunk] = []
 
-    assert await read(await prepare(Audio(stream(*items), size=size)), chunks) == b"".join(items)
+    assert await whole(await prepare(Audio(stream(*items), size=size)), chunks) == b"".join(items)
     assert max(map(len, chunks)) == CHUNK
     assert all(chunks)
 
@@ -622,11 +622,11 @@ async def test_a_stream_is_given_whole_and_large_items_are_cut():
 async def test_a_stream_can_be_given_once_however_it_is_prepared():
     media = Audio(stream(b"abc"), size=3)
     prepared, again = await prepare(media), await prepare(media)
-    await read(prepared)
+    await whole(prepared)
 
     for other in (prepared, again):
         with pytest.raises(UploadError, match="read before and cannot be sent again"):
-            await read(other)
+            await whole(other)
 
 
 async def test_a_producer_may_reuse_its_buffer():
@@ -636,7 +636,7 @@ async def test_a_producer_may_reuse_its_buffer():
             buffer[:] = bytes([letter]) * 2
             yield memoryview(buffer)  # type: ignore[misc]
 
-    assert await read(await prepare(Audio(reusing(), size=6))) == b"aabbcc"
+    assert await whole(await prepare(Audio(reusing(), size=6))) == b"aabbcc"
 
 
 @pytest.mark.parametrize(
@@ -660,7 +660,7 @@ async def test_a_stream_that_is_not_as_announced_is_never_given_whole(
     chunks: list[Chunk] = []
 
     with pytest.raises(UploadError, match=words) as caught:
-        await read(await prepare(Audio(stream(*items), size=size)), chunks)
+        await whole(await prepare(Audio(stream(*items), size=size)), chunks)
 
     assert sum(map(len, chunks)) < size
     assert "s3cret" not in str(caught.value)
@@ -671,7 +671,7 @@ async def test_our_own_errors_pass_through_a_stream():
     broken = Audio(stream(b"abc", ClientClosedError("closed")), size=5)
 
     with pytest.raises(ClientClosedError):
-        await read(await prepare(broken))
+        await whole(await prepare(broken))
 
 
 @pytest.mark.parametrize("step", [1, 5, 11, 12, 13, 4000])
@@ -680,7 +680,7 @@ async def test_a_video_stream_is_held_back_until_its_brand_is_seen(talk: Path, s
     items = [data[at : at + step] for at in range(0, len(data), step)]
     chunks: list[Chunk] = []
 
-    assert await read(await prepare(Video(stream(*items), size=len(data))), chunks) == data
+    assert await whole(await prepare(Video(stream(*items), size=len(data))), chunks) == data
     assert len(chunks[0]) >= 12
 
 
@@ -689,7 +689,7 @@ async def test_a_video_stream_that_is_no_mp4_gives_nothing(items: list[bytes]):
     chunks: list[Chunk] = []
 
     with pytest.raises(MediaRejectedError, match=r"Video\(<stream of 34 bytes>\) is of an unkn"):
-        await read(await prepare(Video(stream(*items), size=34)), chunks)
+        await whole(await prepare(Video(stream(*items), size=34)), chunks)
 
     assert chunks == []
 
@@ -699,9 +699,9 @@ async def test_a_video_stream_shorter_than_a_brand_gives_nothing(step: int):
     short = [b"\0\0\0\x10ftyp"[at : at + step] for at in range(0, 8, step)]
 
     with pytest.raises(MediaRejectedError, match="unknown format"):
-        await read(await prepare(Video(stream(*short), size=8)))
+        await whole(await prepare(Video(stream(*short), size=8)))
     with pytest.raises(UploadError, match="ended after 8 bytes"):
-        await read(await prepare(Video(stream(*short), size=99)))
+        await whole(await prepare(Video(stream(*short), size=99)))
 
 
 async def test_a_stream_is_closed_with_its_reader():
@@ -732,7 +732,7 @@ async def test_a_stream_is_closed_when_its_waiting_reader_is_cancelled():
         finally:
             closed.set()
 
-    reading = asyncio.create_task(read(await prepare(Audio(stuck(), size=3))))
+    reading = asyncio.create_task(whole(await prepare(Audio(stuck(), size=3))))
     await waiting.wait()
     reading.cancel()
 
@@ -755,4 +755,4 @@ async def test_a_stream_need_not_be_a_generator():
             self.left -= 1
             return b"ab"
 
-    assert await read(await prepare(Audio(Counting(), size=6))) == b"ababab"
+    assert await whole(await prepare(Audio(Counting(), size=6))) == b"ababab"

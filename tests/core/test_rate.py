@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.pace import OVER, Pace
+from symbl_aio._core.rate import OVER, Pace
 
 
 def test_nothing_has_no_pace():

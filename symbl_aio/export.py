@@ -10,9 +10,14 @@ from typing import Final, Literal, TypeAlias, get_args
 from attrs import frozen
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-from symbl_aio._core.decode import decode, decode_any_list, decode_detected_trackers, decode_list
-from symbl_aio._core.endpoints import json_text
 from symbl_aio._fields import require, type_name
+from symbl_aio._protocol.calls import json_text
+from symbl_aio._protocol.decode import (
+    decode,
+    decode_any_list,
+    decode_detected_trackers,
+    decode_list,
+)
 from symbl_aio.errors import APIError, ConfigurationError, DecodeError
 from symbl_aio.models import (
     JSON,

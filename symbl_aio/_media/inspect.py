@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from symbl_aio._core.containers import (
+from symbl_aio._media.containers import (
     HEAD_BYTES,
     UNKNOWN,
     Container,

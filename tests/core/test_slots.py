@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from symbl_aio._core.governor import FIRST_PAUSE, LONGEST_PAUSE, Governor, Permission
+from symbl_aio._core.slots import FIRST_PAUSE, LONGEST_PAUSE, Governor, Permission
 
 NO, YES, PROBE = Permission.NO, Permission.YES, Permission.PROBE
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from symbl_aio._core.governor import Governor
 from symbl_aio._core.lanes import Lanes
-from symbl_aio._core.patience import Patience
+from symbl_aio._core.slot_deadlines import Patience
+from symbl_aio._core.slots import Governor
 from symbl_aio._io.api import Accepted, Full, UnsettledError
-from symbl_aio._io.doubts import Doubt, Doubts
+from symbl_aio._io.reconcile import Doubt, Doubts
 from symbl_aio._io.work import Work
 from symbl_aio.config import Config
 from symbl_aio.errors import (
@@ -57,7 +57,7 @@ class Settling:
     ) -> None:
         limits = config.limits
         self.governor = Governor(
-            first=limits.jobs or limits.first_jobs, most=limits.jobs or limits.most_jobs
+            first=limits.jobs or limits.initial_jobs, most=limits.jobs or limits.max_jobs
         )
         self.lanes = Lanes()
         self.patience = Patience(limits.wait_for_slot)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.wire import (
+from symbl_aio._protocol.encode import (
     Answer,
     Call,
     decode_accepted,

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from symbl_aio._core.intake import (
+from symbl_aio._media.inspect import (
     LONGEST,
     Verdict,
     content_type,

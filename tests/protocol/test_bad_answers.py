@@ -42,10 +42,10 @@ from symbl_aio import (
     Timeouts,
     models,
 )
-from symbl_aio._core import decode as decoders
-from symbl_aio._core import wire
-from symbl_aio._core.wire import Answer
 from symbl_aio._io.transport import _text
+from symbl_aio._protocol import decode as decoders
+from symbl_aio._protocol import encode
+from symbl_aio._protocol.encode import Answer
 from symbl_aio.job import JobToken
 
 # The jobs of these conversations never end, and what is read of them is nonsense anyway.
@@ -190,20 +190,20 @@ def attempt(read: Callable[[], object]) -> object:
 @given(data=st.data())
 def test_what_the_wire_brings_is_read_or_a_decode_error(data: st.DataObject) -> None:
     answer = data.draw(answers(ACCEPTED, JOB, TOKEN, REFUSAL))
-    match attempt(lambda: wire.decode_accepted(answer)):
+    match attempt(lambda: encode.decode_accepted(answer)):
         case (str(conversation_id), str(job_id)):
             assert conversation_id
             assert job_id
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == answer.text
-    match attempt(lambda: wire.decode_job(answer)):
+    match attempt(lambda: encode.decode_job(answer)):
         case (str() | None, str()):
             pass
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == answer.text
-    match attempt(lambda: wire.decode_token(answer)):
+    match attempt(lambda: encode.decode_token(answer)):
         case (str(), None):
             pass
         case (str(), float(seconds)):
@@ -211,7 +211,7 @@ def test_what_the_wire_brings_is_read_or_a_decode_error(data: st.DataObject) -> 
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == ""
-    assert type(wire.error_message(answer)) is str
+    assert type(encode.error_message(answer)) is str
 
 
 def assert_made(made: object, kinds: type | tuple[type, ...], answer: Answer) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-from symbl_aio._core.wire import plain
 from symbl_aio._fields import (
     require,
     require_all,
@@ -18,6 +17,7 @@ from symbl_aio._fields import (
     require_url,
     require_word,
 )
+from symbl_aio._protocol.encode import plain
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name

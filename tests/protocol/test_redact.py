@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.redaction import secrets_of, strike
+from symbl_aio._protocol.redact import secrets_of, strike
 
 
 @pytest.mark.parametrize(

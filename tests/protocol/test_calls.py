@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from symbl_aio._core.endpoints import (
+from symbl_aio._protocol.calls import (
     Call,
     bookmark,
     check_id,

@@ -18,14 +18,14 @@ from time import monotonic
 from typing import Any, Final
 
 from symbl_aio._callbacks import check_async
-from symbl_aio._core.endpoints import check_id
-from symbl_aio._core.governor import Permission
+from symbl_aio._core.slots import Permission
 from symbl_aio._fields import is_word
 from symbl_aio._io.api import Full, UnsettledError
+from symbl_aio._io.queue import Settling, blocked, first_lane, without_conversation
 from symbl_aio._io.sending import Sending, most_uploads
-from symbl_aio._io.settling import Settling, blocked, first_lane, without_conversation
 from symbl_aio._io.work import Work, known_size
 from symbl_aio._naming import naming
+from symbl_aio._protocol.calls import check_id
 from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
 from symbl_aio.errors import (

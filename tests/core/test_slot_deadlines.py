@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from symbl_aio._core.patience import Patience
+from symbl_aio._core.slot_deadlines import Patience
 
 
 def test_patience_ends_in_the_order_in_which_it_began() -> None:

@@ -19,10 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 import aiofiles
 from attrs import field, frozen
 
-from symbl_aio._core.containers import MP4_HEAD_BYTES
 from symbl_aio._core.faults import CALLERS, passes
-from symbl_aio._core.intake import Verdict, content_type, examine, feed, require_mp4
 from symbl_aio._fields import type_name
+from symbl_aio._media.containers import MP4_HEAD_BYTES
+from symbl_aio._media.inspect import Verdict, content_type, examine, feed, require_mp4
 from symbl_aio._threads import GRACE, Stalled, Threads, Watch
 from symbl_aio.errors import (
     FileChangedError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio._core.decode import (
+from symbl_aio._protocol.decode import (
     decode,
     decode_any_list,
     decode_detected_trackers,

@@ -16,11 +16,11 @@ from weakref import WeakSet
 from attrs import define
 
 from symbl_aio import models
-from symbl_aio._core import endpoints
 from symbl_aio._core.callbacks import PARKED_FOR, Callbacks
-from symbl_aio._core.decode import decode_list
 from symbl_aio._core.evidence import Written, only_one_named
-from symbl_aio._core.wire import Answer, Call
+from symbl_aio._protocol import calls
+from symbl_aio._protocol.decode import decode_list
+from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio.errors import NotFoundError, StillAmbiguousError
 from symbl_aio.job import Acceptance, Job
 
@@ -171,7 +171,7 @@ class Doubts:
         if doubt.job_id is None:
             return None
         try:
-            await self._read(endpoints.job(doubt.job_id))
+            await self._read(calls.job(doubt.job_id))
         except NotFoundError:
             return None
         if doubt.job_id in self._owned:
@@ -206,7 +206,7 @@ class Doubts:
         not_before: datetime | None = None
         for page in range(_MOST_PAGES):
             answer = await self._read(
-                endpoints.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
+                calls.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
             )
             if not_before is None:
                 ago = monotonic() - sent_at
@@ -227,7 +227,7 @@ class Doubts:
         if doubt.text is None or doubt.conversation_id is None:
             return None
         try:
-            answer = await self._read(endpoints.conversation(doubt.conversation_id, "messages"))
+            answer = await self._read(calls.conversation(doubt.conversation_id, "messages"))
         except NotFoundError:
             return None
         messages = decode_list(models.Message, answer.json(), "messages", text=answer.text)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.habits import Habits
+from symbl_aio._core.completion_times import Habits
 
 AGES = st.lists(st.floats(0, 1e5), min_size=8, max_size=400)
 
