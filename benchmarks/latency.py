@@ -36,7 +36,7 @@ async def by_webhook(port: int, jobs: int) -> list[float]:
             await asyncio.sleep(0)
             began = time.perf_counter()
             # What every webhook route calls once it has checked the mark of the URL.
-            symbl._engine.hear("nonce", job.id, "completed")
+            symbl._engine.on_webhook("nonce", job.id, "completed")
             await waiter
             seconds.append(time.perf_counter() - began)
         await symbl.aclose(drain="none")

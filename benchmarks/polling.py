@@ -112,7 +112,7 @@ def with_our_plan(policy: Polls, times: Sequence[float], *, webhooks: bool) -> O
             polls += 1
             if ends[job_id] <= now:
                 lags.append(now - ends.pop(job_id))
-                plan.ended(job_id, now, luck=luck.random())
+                plan.ended(job_id, now, jitter=luck.random())
                 submit()
             else:
                 plan.unfinished(job_id, now)

@@ -337,7 +337,7 @@ class Storm:
             stats = line.client.stats()
             if tokens or (stats.queued, stats.uploading, stats.jobs) != (0, 0, 0):
                 self.books.lies.append(f"the client closed with {tokens} and {stats}")
-            occupied = line.client._engine._settling.governor.occupied
+            occupied = line.client._engine._queue.slots.occupied
             if occupied:
                 self.books.lies.append(f"{occupied} job slots did not come back")
         self.left_tasks += len(asyncio.all_tasks()) - 1

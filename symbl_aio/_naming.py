@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,8 +16,8 @@ _LONGEST: Final = 120
 _AFTER_PATH: Final = re.compile(r"[;?#&=]|%3[bdf]|%2[36]", re.IGNORECASE)
 
 
-def naming(media: Media | Recording, given: str | None) -> Callable[[], str] | None:
-    """Return what names media for events and log lines when asked; ``None`` for a text.
+def source_of(media: Media | Recording, given: str | None) -> str | None:
+    """Return the name of media for events and log lines; ``None`` for a text.
 
     ``given`` is the caller's own name for bytes and streams. No bytes are kept.
     """
@@ -27,8 +25,8 @@ def naming(media: Media | Recording, given: str | None) -> Callable[[], str] | N
         return None
     source = media.path if isinstance(media, Recording) else getattr(media, "source", media)
     if isinstance(source, str | os.PathLike | AudioURL | VideoURL):
-        return partial(source_name, source)
-    return None if given is None else partial(one_line, given)
+        return source_name(source)
+    return None if given is None else one_line(given)
 
 
 def source_name(source: str | os.PathLike[str] | AudioURL | VideoURL) -> str:

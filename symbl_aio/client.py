@@ -222,7 +222,7 @@ class SymblClient:
             )
             if submission.cancel():
                 raise late from None
-            self._engine.give_up(submission, late)
+            self._engine.cancel_unless_accepted(submission, late)
             job = await submission
         left = None if timeout is None else max(0.0, began + timeout - loop.time())
         return await job.wait(timeout=left)
@@ -328,7 +328,7 @@ class SymblClient:
                 "Config.webhook_secret is missing; give the secret that all workers share, and "
                 "webhook_base_url, the address under which this service takes webhooks"
             )
-        return WebhookReceiver(self._engine.hear, secret, self.config.webhook_networks)
+        return WebhookReceiver(self._engine.on_webhook, secret, self.config.webhook_networks)
 
     @cached_property
     def trackers(self) -> symbl_aio.Trackers:

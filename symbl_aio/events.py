@@ -71,6 +71,8 @@ class SubmissionAccepted:
     """The conversation's id."""
     job_id: str
     """The job's id."""
+    token: str
+    """The job's token: ``client.job(token)`` re-attaches, in any process."""
     source: str | None = None
     """Name of what was submitted, if it has one."""
 

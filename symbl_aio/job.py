@@ -10,7 +10,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
@@ -74,7 +74,7 @@ class Desk(Protocol):
     origin: str
 
     def follow(self, job: Job) -> None: ...
-    async def ask(self, job: Job) -> None: ...
+    async def poll(self, job: Job) -> None: ...
     def withdraw(self, submission: Submission) -> bool: ...
     def conversation(self, conversation_id: str | None) -> symbl_aio.Conversation: ...
 
@@ -93,8 +93,8 @@ class Job:
     handle that is followed.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_named",
-                 "_outcome", "_since", "id")  # fmt: skip
+    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_outcome",
+                 "_since", "id", "source")  # fmt: skip
 
     def __init__(
         self,
@@ -103,10 +103,11 @@ class Job:
         *,
         desk: Desk,
         since: float | None = None,
-        named: Callable[[], str] | None = None,
+        source: str | None = None,
     ) -> None:
         self.id: Final = id
-        self._named: Final = named
+        self.source: Final = source
+        """Name of the media, as in events; ``None`` for a text, or a job attached by its id."""
         self._conversation_id = conversation_id
         self._desk = desk
         self._since = time.time() if since is None else since
@@ -128,11 +129,6 @@ class Job:
             self._since,
             tuple(self._events),
         )
-
-    @property
-    def source(self) -> str | None:
-        """Name of what was submitted, as in events; ``None`` for one attached by id or token."""
-        return None if self._named is None else self._named()
 
     @property
     def conversation_id(self) -> str | None:
@@ -204,7 +200,7 @@ class Job:
         answered; the job is followed as before.
         """
         if self._outcome is None or not self._outcome.done():
-            await self._desk.ask(self)
+            await self._desk.poll(self)
         return self.status
 
     async def events(self) -> AsyncIterator[JobEvent]:
@@ -275,7 +271,7 @@ class _NoDesk:
             "client.job(job.token) gives a handle that one does"
         )
 
-    async def ask(self, job: Job) -> None:
+    async def poll(self, job: Job) -> None:
         self.follow(job)
 
     def withdraw(self, submission: Submission) -> bool:
@@ -309,8 +305,8 @@ class Submission:
     is the way to withdraw it.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_named", "_progress",
-                 "conversation_id", "key")  # fmt: skip
+    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_progress",
+                 "conversation_id", "key", "source")  # fmt: skip
 
     def __init__(
         self,
@@ -318,10 +314,11 @@ class Submission:
         conversation_id: str | None,
         *,
         desk: Desk,
-        named: Callable[[], str] | None = None,
+        source: str | None = None,
     ) -> None:
         self.key: Final = key
-        self._named: Final = named
+        self.source: Final = source
+        """Name of the media, as in events; ``None`` for a text."""
         self.conversation_id: Final = conversation_id
         self._desk = desk
         self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
@@ -334,11 +331,6 @@ class Submission:
         else:
             state = "waiting" if self._progress is None else "uploading"
         return f"<Submission {labelled(self.key, self.source)} {state}>"
-
-    @property
-    def source(self) -> str | None:
-        """Name of what was submitted, as in events; ``None`` for a text."""
-        return None if self._named is None else self._named()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from symbl_aio._core.callbacks import is_genuine, read
+from symbl_aio._core.webhook_calls import is_genuine, parse_call
 
 
 class WebhookReceiver:
@@ -26,9 +26,9 @@ class WebhookReceiver:
     """The largest body that is looked at; a route may stop reading one byte after it."""
 
     def __init__(
-        self, hear: Callable[[str, str, str], None], secret: str, networks: Iterable[str] = ()
+        self, on_call: Callable[[str, str, str], None], secret: str, networks: Iterable[str] = ()
     ) -> None:
-        self._hear = hear
+        self._on_call = on_call
         self._secret = secret
         self._networks = tuple(map(ipaddress.ip_network, networks))
 
@@ -53,10 +53,10 @@ class WebhookReceiver:
             return 400
         if view.nbytes > self.MAX_BYTES:
             return 413
-        told = read(view.tobytes())
-        if told is None:
+        call = parse_call(view.tobytes())
+        if call is None:
             return 400
-        self._hear(nonce, told.job_id, told.status)
+        self._on_call(nonce, call.job_id, call.status)
         return 204
 
     def allows(self, peer: str | None) -> bool:

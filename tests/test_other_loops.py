@@ -33,7 +33,7 @@ from symbl_aio import (
     Tracker,
     User,
 )
-from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._core.webhook_calls import webhook_url
 from symbl_aio.bookmarks import Bookmarks
 from symbl_aio.contrib.durable import Durable
 from symbl_aio.contrib.embedded import Embedded

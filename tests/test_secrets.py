@@ -41,7 +41,7 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.callbacks import mark
+from symbl_aio._core.webhook_calls import mark
 from symbl_aio._fields import is_word
 from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl

@@ -1,8 +1,8 @@
-"""Decide whose turn it is. Knows no clock, network or event loop.
+"""Lanes: which submission is next. No clock, no network, no event loop.
 
 A lane is one conversation. Within a lane: strictly first in, first out, and the next
-one is ready only when nobody holds the lane. Between lanes: in turn, so that one long
-queue starves nobody. An idle lane costs no memory.
+one is ready only when no other holds the lane. Between lanes: in turn, so that one long
+queue starves no other. An idle lane costs no memory.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class _Lane:
     waiting: OrderedDict[str, None] = field(factory=OrderedDict)
     holders: set[str] = field(factory=set)
     halted: BaseException | None = None
-    told: str | None = None
-    """The one last named as newly ready."""
+    announced: str | None = None
+    """The submission that was last added to ``newly_ready``."""
 
     def is_ready(self) -> bool:
         return bool(self.waiting) and not self.holders
@@ -38,23 +38,23 @@ class Lanes:
         self._turns: OrderedDict[str, _Lane] = OrderedDict()
         self._waiting = 0
         self.newly_ready: list[str] = []
-        """Those that became ready since somebody emptied this list; some perhaps twice."""
+        """Submissions that became ready since the caller emptied this list; some perhaps twice."""
 
     def __len__(self) -> int:
         """How many are waiting."""
         return self._waiting
 
     def halted_by(self, name: str) -> BaseException | None:
-        """Give the error that halted a lane, ``None`` while it runs."""
+        """Return the error that halted a lane, ``None`` while it runs."""
         lane = self._lanes.get(name)
         return lane.halted if lane else None
 
     def halted(self) -> Iterator[str]:
-        """Name the lanes that are halted."""
+        """Yield the names of the halted lanes."""
         return (lane.name for lane in self._lanes.values() if lane.halted is not None)
 
     def name_of(self, key: str) -> str | None:
-        """Name the lane that a submission waits in or holds."""
+        """Return the lane that a submission waits in or holds."""
         lane = self._lane_of.get(key)
         return lane.name if lane else None
 
@@ -79,12 +79,12 @@ class Lanes:
             self._settle(lane)
 
     def ready(self) -> Iterator[str]:
-        """Name those that may start, the one whose turn it is first. Changes nothing."""
+        """Yield the submissions that may start, the next one first. Changes nothing."""
         for lane in self._turns.values():
             yield next(iter(lane.waiting))
 
     def start(self, key: str) -> None:
-        """Let a ready submission hold its lane."""
+        """Start a ready submission, which then holds its lane."""
         lane = self._lane_of[key]
         if not lane.is_ready() or next(iter(lane.waiting)) != key:
             raise ValueError(f"{key} is not ready")
@@ -105,7 +105,7 @@ class Lanes:
             self._turns.move_to_end(lane.name, last=False)
 
     def release(self, key: str) -> None:
-        """Let the lane of a started one move on. Harmless if it does not hold a lane."""
+        """Release the lane of a started submission. No-op if it holds none."""
         lane = self._lane_of.get(key)
         if lane is not None and key in lane.holders:
             lane.holders.remove(key)
@@ -113,7 +113,7 @@ class Lanes:
             self._settle(lane)
 
     def discard(self, key: str) -> bool:
-        """Take a waiting one out of its lane; false if it does not wait."""
+        """Remove a waiting submission from its lane; false if it does not wait."""
         lane = self._lane_of.get(key)
         if lane is None or key not in lane.waiting:
             return False
@@ -124,7 +124,7 @@ class Lanes:
         return True
 
     def clear(self, name: str) -> list[str]:
-        """Take all waiting ones out of a lane and name them in order."""
+        """Remove all waiting submissions of a lane. Returns them in order."""
         lane = self._lanes.get(name)
         if lane is None:
             return []
@@ -137,23 +137,23 @@ class Lanes:
         return keys
 
     def halt(self, name: str, cause: BaseException) -> list[str]:
-        """Stop a lane until ``resume``; name those that were waiting. The first cause stays."""
+        """Halt a lane until ``resume``. Returns those that waited. The first cause stays."""
         lane = self._lanes.setdefault(name, _Lane(name))
         lane.halted = lane.halted or cause
         return self.clear(name)
 
     def resume(self, name: str) -> None:
-        """Let a halted lane take submissions again."""
+        """Accept submissions to a halted lane again."""
         lane = self._lanes.get(name)
         if lane is not None:
             lane.halted = None
             self._settle(lane)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a lane its conversation's id, once the server named it.
+        """Rename a lane to its conversation's id, once the server has assigned it.
 
         Should a lane of that id exist, which a server that repeats ids can bring about,
-        both become one: what waits in either keeps its order, that of the existing one
+        both become one: the submissions of each keep their order, those of the existing one
         first, and it stays halted if either was.
         """
         lane = self._lanes.pop(old)
@@ -171,11 +171,11 @@ class Lanes:
         if lane.is_ready():
             self._turns.setdefault(lane.name, lane)
             head = next(iter(lane.waiting))
-            if head != lane.told:  # also when the one before it was discarded
-                lane.told = head
+            if head != lane.announced:  # also when the one before it was discarded
+                lane.announced = head
                 self.newly_ready.append(head)
         else:
-            lane.told = None
+            lane.announced = None
             self._turns.pop(lane.name, None)
             if lane.is_idle():
                 self._lanes.pop(lane.name, None)

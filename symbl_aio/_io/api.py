@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from attrs import frozen
 
@@ -26,6 +26,7 @@ from symbl_aio._core.retries import (
 )
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Body, Transport
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.encode import Answer, Call
@@ -73,7 +74,7 @@ class Full:
 
 
 class UnsettledError(Exception):
-    """The server may have accepted: ``cause`` is what came instead of the two ids."""
+    """The server may have accepted; ``cause``: the error that came instead of the two ids."""
 
     def __init__(self, cause: SymblError, sent: Sent) -> None:
         super().__init__(str(cause))
@@ -82,23 +83,23 @@ class UnsettledError(Exception):
 
 
 class Api:
-    """The calls of one account. ``spawn`` makes a task of a token request that the client owns."""
+    """The calls of one account. Token requests run as tasks of the client."""
 
     def __init__(
         self,
         config: Config,
         credentials: CredentialsLike,
         transport: Transport,
+        tasks: Tasks,
         *,
-        luck: Callable[[], float],
-        spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+        jitter: Callable[[], float],
     ) -> None:
         self._config = config
         self._credentials = credentials
         self._transport = transport
-        self._luck = luck
+        self._jitter = jitter
         self._secret = credentials.app_secret if isinstance(credentials, Credentials) else ""
-        self._tokens = Tokens(self._make_token, spawn)
+        self._tokens = Tokens(self._make_token, tasks)
 
     async def ready(self) -> None:
         """Get a token, so that what follows starts with its first byte."""
@@ -138,8 +139,8 @@ class Api:
         """Send a submission, each time with a fresh body, until the server took or refused it.
 
         Without ``repeatable`` (a one-shot source) the first failure is raised. Raises
-        ``UnsettledError`` when the server may have accepted it, else the error that
-        says why nothing was accepted.
+        ``UnsettledError`` when the server may have accepted it, else the error because of
+        which nothing was accepted.
         """
         answer = await self._attempt(
             call, "submission", body, repeatable=repeatable, full_is_error=not repeatable
@@ -149,7 +150,7 @@ class Api:
         try:
             return Accepted(*encode.decode_accepted(answer))
         except DecodeError as error:
-            # 2xx, so it was accepted, and yet nobody can name the job.
+            # 2xx, so it was accepted, and yet the job has no known id.
             raise UnsettledError(error, "yes") from error
 
     async def _attempt(
@@ -228,14 +229,14 @@ class Api:
         except UntrustedServerError:
             raise
         except TransportError as error:
-            # How far *this* request got says nothing of the one that waits for the token.
+            # How far *this* request got proves nothing about the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
         value, expires_in = encode.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
-        """Call a credential provider once. Raises ``TransportError`` for what may pass."""
+        """Call a credential provider once. Raises ``TransportError`` for a transient failure."""
         times = self._config.timeouts
         try:
             async with asyncio.timeout(times.connect + times.read):
@@ -250,7 +251,7 @@ class Api:
         except PermissionDeniedError as error:
             raise AuthenticationError(401, "the credential provider was refused (403)") from error
         except Exception as error:
-            # Only its type: a provider's own error may say more than a message should hold.
+            # Only its type: the provider's words may hold a secret.
             why = f"no token could be had: the credential provider raised {type(error).__name__}"
             raise TransportError(why, "no") from error
 
@@ -265,7 +266,7 @@ class Api:
         return {"Authorization": f"Bearer {token}"}
 
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
-        """Give the error that an answer is, without the secrets that it may repeat."""
+        """Return the error of an answer, without the secrets that it may repeat."""
         secrets = [token or "", self._secret, *self._transport.secrets]
         for url in call.urls:
             secrets.extend(secrets_of(url))
@@ -282,9 +283,9 @@ class Api:
         return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do what a local fault, or that of a provider, may keep from working out now.
+        """Do work that a transient fault, local or of a provider, may fail.
 
-        It is tried again as ``Retries`` says, like a connection that is refused.
+        It is retried within ``Retries``, like a connection that was refused.
         """
         attempts = Attempts(self._config.retries)
         while True:
@@ -297,7 +298,7 @@ class Api:
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
-        pause = attempts.pause(monotonic(), luck=self._luck(), retry_after=wait)
+        pause = attempts.pause(monotonic(), jitter=self._jitter(), retry_after=wait)
         if pause is None:
             raise error
         _LOG.debug("trying again in %.2f s: %s", pause, error)
@@ -311,7 +312,7 @@ async def _called(provider: TokenProvider) -> AccessToken | str:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        # Something of the provider's own was cancelled, and nobody this request.
+        # Work of the provider's own was cancelled, not this request.
         raise RuntimeError("the provider's own work was cancelled") from error
     if not isinstance(made, AccessToken | str):
         raise ConfigurationError(

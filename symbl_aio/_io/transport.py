@@ -1,4 +1,4 @@
-"""Perform one HTTP exchange, and tell how far it got when it breaks.
+"""Perform one HTTP exchange; an error states how far it got.
 
 Three rules of this module keep a submission from being sent twice:
 
@@ -60,7 +60,7 @@ class ReplayRefusedError(Exception):
 
 
 class Body:
-    """The body of one attempt: iterable once, of known size, told how far it got.
+    """The body of one attempt: iterable once, of known size, and aware of how far it got.
 
     ``confirm`` is awaited before the last chunk is handed over. ``starved``: the source was
     asked for a chunk and has not given it (yet).
@@ -70,7 +70,7 @@ class Body:
         self,
         chunks: AsyncGenerator[Chunk, None],
         size: int,
-        moved: Callable[[int, int], None],
+        report: Callable[[int, int], None],
         confirm: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.size = size
@@ -80,7 +80,7 @@ class Body:
         self.error: SymblError | None = None
         self.touch: Callable[[bool], None] = lambda _complete: None
         self._chunks = chunks
-        self._moved = moved
+        self._report = report
         self._confirm = confirm
         self._taken = False
         self._stopped = False
@@ -96,7 +96,7 @@ class Body:
     async def __anext__(self) -> Chunk:
         async with self._reading:
             self.started = self.starved = True
-            self._moved(self._sent, self.size)
+            self._report(self._sent, self.size)
             try:
                 chunk = await self._next()
                 if self._confirm is not None and self._sent + len(chunk) == self.size:
@@ -139,18 +139,18 @@ class Body:
         return not self.complete
 
     def refused(self) -> None:
-        """Note that an answer told that nothing was accepted, though all was handed over."""
+        """Record an answer by which nothing was accepted, though all was handed over."""
         self.complete = False
 
     async def aclose(self) -> None:
-        """Close the source, once nobody reads from it; nothing is handed over after that."""
+        """Close the source, once no read is under way; nothing is handed over after that."""
         self._stopped = True
         async with self._reading:
             await self._chunks.aclose()
 
 
 async def once(data: bytes) -> AsyncGenerator[bytes, None]:
-    """Give bytes that are in memory as the chunks of a ``Body``.
+    """Yield bytes that are in memory as the chunks of a ``Body``.
 
     In pieces, so that a long one is not complete before its first byte has left, and the
     time for the answer does not run while it is still on its way.
@@ -217,7 +217,7 @@ class Transport:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What a proxy may repeat in its answers, and nobody may see."""
+        """Secrets that a proxy may repeat in its answers."""
         proxies = self._proxies.values()
         return tuple(secret for proxy in proxies if proxy is not None for secret in proxy.secrets)
 
@@ -225,7 +225,7 @@ class Transport:
         # Without trust_env, which would read ~/.netrc, in a thread, and lay its password
         # over the client's token.
         return aiohttp.ClientSession(
-            # How much runs at once is decided by the governor and the poll budget.
+            # The number of requests at once is bounded by job slots and poll budget.
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
@@ -307,7 +307,7 @@ class Transport:
             # aiohttp would name a content type of its own, which the API refuses for audio.
             skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
             allow_redirects=False,
-            # Whatever a borrowed session does elsewhere.
+            # Also where a borrowed session raises for its other requests.
             raise_for_status=False,
             auto_decompress=True,
             timeout=self._connecting,

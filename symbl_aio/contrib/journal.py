@@ -56,7 +56,6 @@ class JobJournal:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         require("directory", directory, (str, os.PathLike), "a path")
         self._directory = Path(directory)
-        self._client: SymblClient | None = None
         self._file: sqlite3.Connection | None = None
         self._path: Path | None = None
 
@@ -71,7 +70,6 @@ class JobJournal:
         if self._file is not None:
             raise ConfigurationError("the journal is in use; make one for each client")
         tokens = await in_a_thread(self._open)
-        self._client = client
         jobs = []
         for token in tokens:
             try:
@@ -86,13 +84,12 @@ class JobJournal:
     def __call__(self, event: Event) -> None:
         """Take in an event of the client, in well under a millisecond. Called by the client."""
         if isinstance(event, SubmissionAccepted):
-            file, client = self._file, self._client
-            if file is None or client is None:
+            if self._file is None:
                 raise ConfigurationError(
                     "the journal is not open, so the job is not in it; call resume(client) first"
                 )
-            job = client.job(event.job_id, event.conversation_id)
-            file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job.id, job.token))
+            saved = (event.job_id, event.token)
+            self._file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", saved)
         elif (
             isinstance(event, JobEnded)
             and not isinstance(event.error, ClientClosedError)

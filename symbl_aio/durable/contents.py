@@ -205,7 +205,7 @@ async def _digest_in_the_end(path: str) -> tuple[int, str]:
         try:
             return await _digest(path)
         except FileUnavailableError:
-            if (pause := attempts.pause(monotonic(), luck=random.random())) is None:
+            if (pause := attempts.pause(monotonic(), jitter=random.random())) is None:
                 raise
         await asyncio.sleep(pause)
 

@@ -39,7 +39,7 @@ from symbl_aio import (
     TransportError,
     UploadStalledError,
 )
-from symbl_aio._core.callbacks import webhook_url
+from symbl_aio._core.webhook_calls import webhook_url
 from symbl_aio.durable import contents
 from symbl_aio.durable.contents import Media, Options
 from symbl_aio.durable.faults import passes

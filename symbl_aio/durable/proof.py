@@ -13,7 +13,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
-from symbl_aio._core.evidence import Written
+from symbl_aio._core.evidence import SentTexts
 from symbl_aio.durable import contents
 from symbl_aio.durable.records import Records, Row
 from symbl_aio.durable.tables import Database
@@ -111,7 +111,7 @@ class Proof:
         others = await self._database.call(partial(self._records.written, row))
         if others is None:
             return False
-        written = Written()
+        written = SentTexts()
         for other in others:
             said = contents.text_of(other.content)
             if other.opens:

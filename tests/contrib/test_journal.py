@@ -288,6 +288,6 @@ async def test_writing_an_event_down_blocks_the_loop_for_no_time(
         await journal.resume(client)
         began = perf_counter()
         for number in range(2000):
-            journal(SubmissionAccepted("key", "conversation", f"job-{number}"))
+            journal(SubmissionAccepted("key", "conversation", f"job-{number}", "token"))
         assert (perf_counter() - began) / 2000 < 0.002
     journal.close()

@@ -339,7 +339,7 @@ def test_submissions_that_the_server_answers_with_one_job_have_each_a_span(trace
     spans = JobSpans(traces.provider)
     for key in ("one", "two"):
         spans(SubmissionQueued(key, None))
-        spans(SubmissionAccepted(key, "c", "j"))
+        spans(SubmissionAccepted(key, "c", "j", "token"))
     spans(JobEnded("j", "c", None))
     assert [attribute(traces.of(key), "symbl.job_id") for key in ("one", "two")] == ["j", "j"]
 

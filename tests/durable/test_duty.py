@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
-from symbl_aio._core.callbacks import mark
+from symbl_aio._core.webhook_calls import mark
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.duty import MOST_DEATHS, Duty

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from symbl_aio import ConfigurationError, Polls, Text, TextOptions, WebhookReceiver
-from symbl_aio._core.callbacks import mark
+from symbl_aio._core.webhook_calls import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, SECRET, Working, said, until

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Text
-from symbl_aio._core.callbacks import mark
+from symbl_aio._core.webhook_calls import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable.retention import forget_some
 from symbl_aio.durable.tables import Database

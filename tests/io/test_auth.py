@@ -2,7 +2,7 @@ import asyncio
 import errno
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from symbl_aio import SymblClient
 from symbl_aio._io.auth import Tokens
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._protocol.encode import Call
 from symbl_aio.config import AccessToken, Config, Credentials, Timeouts
 from symbl_aio.errors import (
@@ -46,7 +47,8 @@ class Mint:
         self.begun = asyncio.Event()
         self.error: BaseException | None = None
         self.value: str | None = None
-        self.tasks: list[asyncio.Task[AccessToken]] = []
+        self.tasks = Tasks()
+        self.tasks.open()
 
     async def make(self) -> AccessToken:
         self.asked += 1
@@ -58,16 +60,11 @@ class Mint:
         life = self.lives[min(number, len(self.lives)) - 1] if self.lives else None
         return AccessToken(self.value or f"t{number}", life)
 
-    def spawn(self, work: Coroutine[Any, Any, AccessToken]) -> asyncio.Task[AccessToken]:
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.append(task)
-        return task
-
     def tokens(self, clock: Callable[[], float] = monotonic) -> Tokens:
-        return Tokens(self.make, self.spawn, clock)
+        return Tokens(self.make, self.tasks, clock)
 
     async def settled(self) -> None:
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks._tasks, return_exceptions=True)
 
 
 # One request for all
@@ -119,7 +116,7 @@ async def test_callers_of_a_request_that_the_client_ended_learn_that_it_was_clos
     mint.open.clear()
     waiting = asyncio.ensure_future(mint.tokens().current())
     await mint.begun.wait()
-    mint.tasks[0].cancel()
+    await mint.tasks.cancel_all()
     with pytest.raises(ClientClosedError):
         await waiting
 

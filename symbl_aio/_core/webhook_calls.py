@@ -1,4 +1,4 @@
-"""Decide what a webhook call may be believed. Knows no clock, network or event loop.
+"""Webhook calls: which are genuine, and those that overtook the answer to their submission.
 
 The API's webhooks are unsigned and carry a job id and a status (Webhook section of the
 Async API pages). So every submission gets a URL of its own, ``{base}/{nonce}/{mark}``,
@@ -23,25 +23,25 @@ from symbl_aio._protocol.encode import read_id
 PARKED_FOR: Final = 60.0
 """Seconds that a call is kept which overtook the answer to its own submission."""
 
-MOST_PARKED: Final = 10_000
+MAX_PARKED: Final = 10_000
 
 _MOST_FIELDS: Final = 100
 
 
 def mark(secret: str, nonce: str) -> str:
-    """Give what proves that a nonce was made by a holder of ``secret``."""
+    """Return the mark that proves that a holder of ``secret`` made a nonce."""
     return hmac.new(secret.encode(), _encoded(nonce), sha256).hexdigest()
 
 
 def webhook_url(base_url: str, secret: str, nonce: str) -> str:
-    """Give the URL that a submission of this nonce carries."""
+    """Return the webhook URL of the submission with this nonce."""
     return f"{base_url.rstrip('/')}/{nonce}/{mark(secret, nonce)}"
 
 
 def is_genuine(secret: str, nonce: object, shown: object) -> bool:
-    """Say whether a call came to a URL that a holder of ``secret`` made, in constant time.
+    """Return whether a holder of ``secret`` made the URL of a call, in constant time.
 
-    Whatever stands in the path of a request may be asked about, and anything else.
+    ``nonce`` and ``shown`` may be of any type, as a request's path may hold anything.
     """
     if not isinstance(nonce, str) or not isinstance(shown, str):
         return False
@@ -54,22 +54,22 @@ def _encoded(text: str) -> bytes:
 
 
 @frozen
-class Told:
-    """What a call says: a job, and its status in the server's own word."""
+class WebhookCall:
+    """The content of a call: a job, and its status as the server spells it."""
 
     job_id: str
     status: str
 
 
-def read(body: bytes) -> Told | None:
-    """Read what a call says, JSON or a form, whatever its header; ``None`` if it says nothing.
+def parse_call(body: bytes) -> WebhookCall | None:
+    """Parse the body of a call, JSON or a form, for any content type; ``None`` if it has no job.
 
     The documentation has ``jobId``, the vendor's own sample prints ``id``.
     """
     fields = _fields(body)
     job_id = read_id(fields.get("jobId")) or read_id(fields.get("id"))
     status = fields.get("status")
-    return Told(job_id, status) if job_id is not None and isinstance(status, str) else None
+    return WebhookCall(job_id, status) if job_id is not None and isinstance(status, str) else None
 
 
 def _fields(body: bytes) -> Mapping[str, object]:
@@ -92,10 +92,10 @@ class _Parked:
     until: float
 
 
-class Callbacks:
-    """Genuine calls whose submission is not settled here, by nonce; the oldest go first."""
+class ParkedCalls:
+    """Genuine calls whose submission is not settled here, by nonce; the oldest expire first."""
 
-    def __init__(self, *, most: int = MOST_PARKED, keep: float = PARKED_FOR) -> None:
+    def __init__(self, *, most: int = MAX_PARKED, keep: float = PARKED_FOR) -> None:
         self._most = most
         self._keep = keep
         self._parked: OrderedDict[str, _Parked] = OrderedDict()
@@ -104,7 +104,7 @@ class Callbacks:
         return len(self._parked)
 
     def park(self, nonce: str, job_id: str, now: float, *, ended: bool) -> None:
-        """Keep what a call said: the job of this nonce, and whether it ended."""
+        """Keep a call: the job of this nonce, and whether it ended."""
         before = self._parked.pop(nonce, None)
         ended = ended or (before is not None and before.job_id == job_id and before.ended)
         self._parked[nonce] = _Parked(job_id, ended, now + self._keep)
@@ -115,6 +115,6 @@ class Callbacks:
             del self._parked[oldest]
 
     def take(self, nonce: str | None) -> tuple[str, bool] | None:
-        """Give, once, the job id that was told for a nonce and whether it ended."""
+        """Return, once, the job id that a call named for a nonce, and whether it ended."""
         parked = None if nonce is None else self._parked.pop(nonce, None)
         return None if parked is None else (parked.job_id, parked.ended)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.callbacks import Callbacks, Told, is_genuine, mark, read, webhook_url
+from symbl_aio._core.webhook_calls import (
+    ParkedCalls,
+    WebhookCall,
+    is_genuine,
+    mark,
+    parse_call,
+    webhook_url,
+)
 
 nonces = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
@@ -72,12 +79,12 @@ IDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1).
 @given(job_id=IDS, status=st.text(max_size=20), key=st.sampled_from(["jobId", "id"]))
 def test_a_call_is_read_as_json_and_as_a_form_under_both_keys(job_id: str, status: str, key: str):
     said = {key: job_id, "status": status}
-    told = Told(job_id, status)
+    told = WebhookCall(job_id, status)
 
-    assert read(json.dumps(said).encode()) == told
-    assert read(json.dumps(said, ensure_ascii=False).encode()) == told
-    assert read(urlencode(said | {"status": status or "x"}).encode()) == (
-        Told(job_id, status or "x")
+    assert parse_call(json.dumps(said).encode()) == told
+    assert parse_call(json.dumps(said, ensure_ascii=False).encode()) == told
+    assert parse_call(urlencode(said | {"status": status or "x"}).encode()) == (
+        WebhookCall(job_id, status or "x")
     )
 
 
@@ -97,12 +104,12 @@ def test_a_call_is_read_as_json_and_as_a_form_under_both_keys(job_id: str, statu
     ],
 )
 def test_whatever_the_header_says_the_content_decides(body: bytes):
-    assert read(body) == Told("j1", "completed")
+    assert parse_call(body) == WebhookCall("j1", "completed")
 
 
 def test_an_id_that_is_a_number_is_a_text():
-    assert read(b'{"jobId": 5179649407582208, "status": "failed"}') == (
-        Told("5179649407582208", "failed")
+    assert parse_call(b'{"jobId": 5179649407582208, "status": "failed"}') == (
+        WebhookCall("5179649407582208", "failed")
     )
 
 
@@ -143,19 +150,19 @@ def test_an_id_that_is_a_number_is_a_text():
     ],
 )
 def test_what_names_no_job_and_no_status_says_nothing(body: bytes):
-    assert read(body) is None
+    assert parse_call(body) is None
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_are_an_exception(body: bytes):
-    read(body)
+    parse_call(body)
 
 
 # What is kept of it
 
 
 def test_a_call_is_given_once_to_the_submission_of_its_nonce():
-    callbacks = Callbacks()
+    callbacks = ParkedCalls()
     callbacks.park("a", "job 1", 0.0, ended=True)
 
     assert callbacks.take("b") is None
@@ -166,7 +173,7 @@ def test_a_call_is_given_once_to_the_submission_of_its_nonce():
 
 
 def test_an_end_that_was_told_is_not_taken_back_by_a_late_call():
-    callbacks = Callbacks()
+    callbacks = ParkedCalls()
     callbacks.park("a", "job 1", 0.0, ended=True)
     callbacks.park("a", "job 1", 1.0, ended=False)
 
@@ -174,7 +181,7 @@ def test_an_end_that_was_told_is_not_taken_back_by_a_late_call():
 
 
 def test_an_end_counts_for_the_job_of_which_it_was_told_alone():
-    callbacks = Callbacks()
+    callbacks = ParkedCalls()
     callbacks.park("a", "job 1", 0.0, ended=True)
     callbacks.park("a", "job 2", 1.0, ended=False)
 
@@ -182,7 +189,7 @@ def test_an_end_counts_for_the_job_of_which_it_was_told_alone():
 
 
 def test_a_call_that_nobody_took_is_forgotten_when_its_time_is_over():
-    callbacks = Callbacks(keep=60.0)
+    callbacks = ParkedCalls(keep=60.0)
     callbacks.park("a", "job 1", 0.0, ended=False)
     callbacks.park("b", "job 2", 30.0, ended=False)
     callbacks.park("c", "job 3", 60.0, ended=False)
@@ -192,7 +199,7 @@ def test_a_call_that_nobody_took_is_forgotten_when_its_time_is_over():
 
 
 def test_a_call_that_comes_again_is_kept_anew():
-    callbacks = Callbacks(keep=60.0)
+    callbacks = ParkedCalls(keep=60.0)
     callbacks.park("a", "job 1", 0.0, ended=False)
     callbacks.park("b", "job 2", 10.0, ended=False)
     callbacks.park("a", "job 1", 50.0, ended=False)
@@ -203,7 +210,7 @@ def test_a_call_that_comes_again_is_kept_anew():
 
 
 def test_when_there_are_too_many_the_oldest_go_first():
-    callbacks = Callbacks(most=2)
+    callbacks = ParkedCalls(most=2)
     for number in range(4):
         callbacks.park(f"n{number}", f"job {number}", 0.0, ended=False)
 
@@ -217,7 +224,7 @@ def test_when_there_are_too_many_the_oldest_go_first():
 
 
 def test_a_memory_for_nothing_keeps_nothing():
-    callbacks = Callbacks(most=0)
+    callbacks = ParkedCalls(most=0)
     callbacks.park("a", "job 1", 0.0, ended=True)
 
     assert len(callbacks) == 0
@@ -232,7 +239,7 @@ calls = st.lists(
 
 @given(calls=calls, most=st.integers(1, 4))
 def test_a_nonce_is_known_exactly_if_it_is_among_the_newest_and_not_too_old(calls, most: int):
-    callbacks = Callbacks(most=most, keep=30.0)
+    callbacks = ParkedCalls(most=most, keep=30.0)
     said: list[tuple[str, str, bool, float]] = []
     now = 0.0
     for nonce, job_id, ended, passed in calls:
