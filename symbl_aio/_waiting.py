@@ -71,7 +71,7 @@ class Shared(asyncio.Future[T]):
         return self.done() and (self.cancelled() or super().exception() is not None)
 
     def result(self) -> T:
-        self.hear()
+        self._unheard = None
         return super().result()
 
     def exception(self) -> BaseException | None:

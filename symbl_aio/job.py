@@ -93,8 +93,8 @@ class Job:
     handle that is followed.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_outcome",
-                 "_since", "id", "source")  # fmt: skip
+    __slots__ = ("__weakref__", "_changed", "_desk", "_events", "_outcome",
+                 "_is_followed", "_since", "conversation_id", "id", "source")  # fmt: skip
 
     def __init__(
         self,
@@ -108,7 +108,8 @@ class Job:
         self.id: Final = id
         self.source: Final = source
         """Name of the media, as in events; ``None`` for a text, or a job attached by its id."""
-        self._conversation_id = conversation_id
+        self.conversation_id = conversation_id
+        """The conversation that it adds to; ``None`` as long as only the job id is known."""
         self._desk = desk
         self._since = time.time() if since is None else since
         self._events: list[JobEvent] = []
@@ -117,6 +118,7 @@ class Job:
             None if isinstance(desk, _NoDesk) else Shared(loop=asyncio.get_running_loop())
         )
         self._changed: asyncio.Future[None] | None = None
+        self._is_followed = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
@@ -129,11 +131,6 @@ class Job:
             self._since,
             tuple(self._events),
         )
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The conversation that it adds to; ``None`` as long as only the job id is known."""
-        return self._conversation_id
 
     @property
     def status(self) -> JobStatus:
@@ -175,8 +172,9 @@ class Job:
         Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
         running and followed.
         """
-        require_seconds("timeout", timeout, or_none=True)
-        self._desk.follow(self)
+        if timeout is not None:
+            require_seconds("timeout", timeout)
+        self._follow()
         assert self._outcome is not None
         if timeout is None:
             await result_of(self._outcome)
@@ -209,7 +207,7 @@ class Job:
         Ends after ``COMPLETED`` or ``FAILED``; raises ``JobLostError`` or
         ``ClientClosedError`` if it ended otherwise.
         """
-        self._desk.follow(self)
+        self._follow()
         assert self._outcome is not None
         given = 0
         while True:
@@ -227,6 +225,10 @@ class Job:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
 
+    def _follow(self) -> None:
+        if not self._is_followed and not self.done():
+            self._desk.follow(self)
+
     # Called by the engine alone.
 
     def _advance(self, status: JobStatus, raw_status: str, source: StatusSource) -> bool:
@@ -235,7 +237,8 @@ class Job:
         if last is not None and (last.raw_status == raw_status or last.status.is_terminal):
             return False
         self._events.append(JobEvent(status, raw_status, datetime.now(UTC), source))
-        self._wake()
+        if self._changed is not None:
+            self._wake()
         return True
 
     def _settle(self, error: BaseException | None = None, *, expected: bool = False) -> None:
@@ -246,7 +249,8 @@ class Job:
                 self._outcome.set_result(None)
             else:
                 self._outcome.fail(error, f"job {self.id}", expected=expected)
-        self._wake()
+        if self._changed is not None:
+            self._wake()
 
     def _hear(self) -> None:
         """Record that somebody was told of the end."""
@@ -255,8 +259,8 @@ class Job:
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
-        if changed is not None:
-            changed.set_result(None)
+        assert changed is not None
+        changed.set_result(None)
 
 
 class _NoDesk:
@@ -377,7 +381,8 @@ class Submission:
 
     def _report(self, sent: int, total: int) -> None:
         self._progress = (sent, total)
-        self._wake()
+        if self._moved is not None:
+            self._wake()
 
     def _outcome(self) -> Job | BaseException:
         """Give what it came to, once it is done."""
@@ -394,12 +399,13 @@ class Submission:
                 self._job.fail(outcome, f"submission {self.key}", expected=expected)
             else:
                 self._job.set_result(outcome)
-        self._wake()
+        if self._moved is not None:
+            self._wake()
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, None
-        if moved is not None:
-            moved.set_result(None)
+        assert moved is not None
+        moved.set_result(None)
 
 
 @frozen

@@ -372,7 +372,7 @@ class World:
         assert not queue._by_key
         assert not queue._holders
         lanes = queue._lanes
-        assert len(lanes) == 0
+        assert lanes.waiting == 0
         assert not lanes._lane_of
         assert all(lane.halted is not None for lane in lanes._lanes.values())
         assert len(engine._jobs.poller._plan) == 0

@@ -86,7 +86,8 @@ class SentTexts:
 
     def open(self, conversation_id: str, key: str, text: str | None) -> None:
         """Record the submission that opened a conversation; only a text proves anything."""
-        self.forget(conversation_id)
+        if conversation_id in self._records:
+            self.forget(conversation_id)
         if text is not None:
             self._records[conversation_id] = _Record()
             self.add(conversation_id, key, text)

@@ -22,12 +22,6 @@ class _Lane:
     announced: str | None = None
     """The submission that was last added to ``newly_ready``."""
 
-    def is_ready(self) -> bool:
-        return bool(self.waiting) and not self.holders
-
-    def is_idle(self) -> bool:
-        return not self.waiting and not self.holders and self.halted is None
-
 
 class Lanes:
     """The waiting submissions, by lane and in turn; every submission is named by its key."""
@@ -36,13 +30,10 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._lane_of: dict[str, _Lane] = {}
         self._turns: OrderedDict[str, _Lane] = OrderedDict()
-        self._waiting = 0
+        self.waiting = 0
+        """How many submissions wait."""
         self.newly_ready: list[str] = []
         """Submissions that became ready since the caller emptied this list; some perhaps twice."""
-
-    def __len__(self) -> int:
-        """How many are waiting."""
-        return self._waiting
 
     def halted_by(self, name: str) -> BaseException | None:
         """Return the error that halted a lane, ``None`` while it runs."""
@@ -67,7 +58,7 @@ class Lanes:
             raise ValueError(f"lane {name} is halted")
         lane.waiting[key] = None
         self._lane_of[key] = lane
-        self._waiting += 1
+        self.waiting += 1
         self._settle(lane)
 
     def hold(self, name: str, key: str) -> None:
@@ -86,11 +77,11 @@ class Lanes:
     def start(self, key: str) -> None:
         """Start a ready submission, which then holds its lane."""
         lane = self._lane_of[key]
-        if not lane.is_ready() or next(iter(lane.waiting)) != key:
+        if lane.holders or next(iter(lane.waiting), None) != key:
             raise ValueError(f"{key} is not ready")
         del lane.waiting[key]
         lane.holders.add(key)
-        self._waiting -= 1
+        self.waiting -= 1
         self._settle(lane)
 
     def put_back(self, key: str) -> None:
@@ -99,7 +90,7 @@ class Lanes:
         lane.holders.remove(key)
         lane.waiting[key] = None
         lane.waiting.move_to_end(key, last=False)
-        self._waiting += 1
+        self.waiting += 1
         self._settle(lane)
         if lane.name in self._turns:
             self._turns.move_to_end(lane.name, last=False)
@@ -119,7 +110,7 @@ class Lanes:
             return False
         del lane.waiting[key]
         del self._lane_of[key]
-        self._waiting -= 1
+        self.waiting -= 1
         self._settle(lane)
         return True
 
@@ -132,7 +123,7 @@ class Lanes:
         for key in keys:
             del self._lane_of[key]
         lane.waiting.clear()
-        self._waiting -= len(keys)
+        self.waiting -= len(keys)
         self._settle(lane)
         return keys
 
@@ -168,7 +159,7 @@ class Lanes:
 
     def _settle(self, lane: _Lane) -> None:
         """Bring the turns, and the list of lanes, in line with one lane's state."""
-        if lane.is_ready():
+        if lane.waiting and not lane.holders:
             self._turns.setdefault(lane.name, lane)
             head = next(iter(lane.waiting))
             if head != lane.announced:  # also when the one before it was discarded
@@ -177,7 +168,7 @@ class Lanes:
         else:
             lane.announced = None
             self._turns.pop(lane.name, None)
-            if lane.is_idle():
+            if not lane.waiting and not lane.holders and lane.halted is None:
                 self._lanes.pop(lane.name, None)
                 if not (self._lanes or self._lane_of):
                     # An empty dict keeps the room of its fullest hour, until it is cleared.

@@ -39,18 +39,19 @@ class Budget:
 
     def __init__(self, rate: float) -> None:
         self._gap = 1 / rate
+        self._burst = max(0.0, _BURST_SECONDS - self._gap)
         self._free_at = float("-inf")
 
     def take(self, now: float) -> bool:
         """Use one up. Returns whether there was one."""
-        if self.next_at() > now:
+        if self._free_at - self._burst > now:
             return False
         self._free_at = max(self._free_at, now) + self._gap
         return True
 
     def next_at(self) -> float:
         """Return when the next one becomes available."""
-        return self._free_at - max(0.0, _BURST_SECONDS - self._gap)
+        return self._free_at - self._burst
 
 
 @define(slots=True)
@@ -143,9 +144,12 @@ class PollPlan:
 
         Within the budgets; the longest overdue come first.
         """
-        hinted = self._take(self._hints, self._hinted, now, most, hinted=True)
-        left = most - len(hinted)
-        return hinted + self._take(self._heap, self._ordinary, now, left, hinted=False)
+        due: list[tuple[str, bool]] = []
+        if self._hints:
+            due += self._take(self._hints, self._hinted, now, most, hinted=True)
+        if self._heap:
+            due += self._take(self._heap, self._ordinary, now, most - len(due), hinted=False)
+        return due
 
     def next_at(self) -> float | None:
         """Return when ``due`` returns a job again; ``None`` while nothing is planned."""
@@ -154,7 +158,8 @@ class PollPlan:
             (self._hints, self._hinted, True),
             (self._heap, self._ordinary, False),
         ):
-            self._drop_stale(heap, hinted=hinted)
+            if heap:
+                self._drop_stale(heap, hinted=hinted)
             if heap:
                 times.append(max(heap[0][0], budget.next_at()))
         return min(times, default=None)

@@ -21,7 +21,6 @@ Purpose: TypeAlias = Literal["read", "submission"]
 class Verdict(Enum):
     """What to do about one exchange."""
 
-    DELIVER = "hand the answer to the caller"
     RETRY = "try again after a pause"
     REAUTHENTICATE = "try again with another token"
     WAIT_FOR_SLOT = "try again when a slot is free"
@@ -54,12 +53,10 @@ _SUBMISSIONS: Final = {
 def on_status(
     status: int, purpose: Purpose, *, has_retry_after: bool = False, complete: bool = True
 ) -> Verdict:
-    """Judge an answer by its status (Errors page, and the API's lack of idempotency).
+    """Return the verdict on an answer of 300 or more (Errors page; the API is not idempotent).
 
     ``complete``: the last byte of the request was handed over before the answer came.
     """
-    if 200 <= status < 300:
-        return Verdict.DELIVER
     if purpose == "read":
         return _READS.get(status, Verdict.RETRY if status >= 500 else Verdict.RAISE)
     if status == 503 and has_retry_after:

@@ -54,12 +54,13 @@ class JobSlots:
 
     def may_start(self, now: float) -> Permission:
         """Return whether one more may start."""
-        if not self._blocked and self.occupied < self.limit:
+        occupied = len(self._starting) + len(self._jobs)
+        if not self._blocked and occupied < self.limit:
             return Permission.YES
         if (
             self._refused_at is not None
             and self._probe is None
-            and self.occupied < self._most
+            and occupied < self._most
             and now >= self._probe_at
         ):
             return Permission.PROBE
@@ -72,7 +73,8 @@ class JobSlots:
 
     def start(self, key: str, now: float) -> None:
         """Reserve a slot, before the first byte goes out."""
-        if self.may_start(now) is Permission.PROBE:
+        # Without a refusal there are no probes.
+        if self._refused_at is not None and self.may_start(now) is Permission.PROBE:
             self._probe = key
         self._starting[key] = now
 

@@ -27,7 +27,7 @@ from symbl_aio._core.retries import (
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._io.transport import Body, Transport
+from symbl_aio._io.transport import Payload, Transport
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio._protocol.redact import secrets_of, strike
@@ -129,13 +129,11 @@ class Api:
         if answer.status == 401:
             token = await self._another(token, self._error(call, answer, token))
             answer = await self._transport.send(call, self._auth(token))
-        if on_status(answer.status, "read") is not Verdict.DELIVER:
+        if not 200 <= answer.status < 300:
             raise self._error(call, answer, token)
         return answer
 
-    async def submit(
-        self, call: Call, body: Callable[[], Body], *, repeatable: bool
-    ) -> Accepted | Full:
+    async def submit(self, call: Call, payload: Payload, *, repeatable: bool) -> Accepted | Full:
         """Send a submission, each time with a fresh body, until the server took or refused it.
 
         Without ``repeatable`` (a one-shot source) the first failure is raised. Raises
@@ -143,7 +141,7 @@ class Api:
         which nothing was accepted.
         """
         answer = await self._attempt(
-            call, "submission", body, repeatable=repeatable, full_is_error=not repeatable
+            call, "submission", payload, repeatable=repeatable, full_is_error=not repeatable
         )
         if answer.status == 429:
             return Full(retry_after(answer.headers))
@@ -157,7 +155,7 @@ class Api:
         self,
         call: Call,
         purpose: Purpose,
-        body: Callable[[], Body] | None = None,
+        payload: Payload | None = None,
         *,
         authorised: bool = True,
         repeatable: bool = True,
@@ -174,9 +172,9 @@ class Api:
             headers = self._auth(token) if token is not None else {}
             error: SymblError
             wait: float | None = None
-            sending = body() if body is not None else None
+            body = None if payload is None else payload.body()
             try:
-                answer = await self._transport.send(call, headers, sending)
+                answer = await self._transport.send(call, headers, body)
             except (TransportError, UploadStalledError, FileUnavailableError) as fault:
                 sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
                 final = isinstance(fault, TransportError) and fault.final
@@ -186,20 +184,20 @@ class Api:
                     raise
                 sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
             else:
+                if 200 <= answer.status < 300:
+                    return answer
                 sent, wait = "yes", retry_after(answer.headers)
                 verdict = on_status(
                     answer.status,
                     purpose,
                     has_retry_after=wait is not None,
-                    complete=sending is None or sending.complete,
+                    complete=body is None or body.complete,
                 )
-                if verdict is Verdict.DELIVER:
-                    return answer
                 if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:
                     return answer
                 error = self._error(call, answer, token)
-                if sending is not None and verdict is not Verdict.AMBIGUOUS:
-                    sending.refused()
+                if body is not None and verdict is not Verdict.AMBIGUOUS:
+                    body.refused()
 
             if verdict is Verdict.AMBIGUOUS:
                 raise UnsettledError(error, sent) from error
@@ -207,7 +205,7 @@ class Api:
                 raise error
             if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
                 token, renewed = await self._another(token, error), True
-            elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and body is None):
+            elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
                 await self._pause(attempts, error, wait)
             else:
                 raise error

@@ -11,7 +11,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
 from typing import Literal, NoReturn, TypeAlias
 
 import aiohttp
@@ -104,7 +103,8 @@ class Engine:
             self._events,
             desk=self,
         )
-        self._jobs.on_change = self._uploads.end_behind
+        self._jobs.poller.on_unfinished = self._uploads.on_unfinished
+        self._jobs.poller.on_end = self._uploads.on_job_end
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
@@ -152,7 +152,7 @@ class Engine:
                 await self._drain(drain, timeout)
         finally:
             if self._shutting is None:
-                self._shutting = self._tasks.start_unowned(self._shut(), "closing", copy_context())
+                self._shutting = self._tasks.start_unowned(self._shut(), "closing")
                 self._events.changed.set()
             await asyncio.shield(self._shutting)
 
@@ -293,8 +293,6 @@ class Engine:
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
-        if job.done():
-            return
         self.check_here()
         if job.id not in self._jobs.poller.jobs:
             self.check_open()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.poller import Poller
-from symbl_aio._io.queue import Ended, SubmissionQueue
+from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.tasks import Tasks
 from symbl_aio.config import Polls
-from symbl_aio.errors import ClientClosedError, SymblError
+from symbl_aio.errors import ClientClosedError
 from symbl_aio.events import JobEnded, JobStatusChanged
 from symbl_aio.job import Desk, Job
 from symbl_aio.models import JobStatus
@@ -33,17 +32,7 @@ class Jobs:
         desk: Desk,
         rng: random.Random,
     ) -> None:
-        self.poller = Poller(
-            api,
-            policy,
-            tasks,
-            events,
-            on_unfinished=self._on_unfinished,
-            on_end=self._on_end,
-            jitter=rng.random,
-        )
-        self.on_change: Callable[[Ended], None]
-        """Called when a slot may have become free, with the appends that a failed job halted."""
+        self.poller = Poller(api, policy, tasks, events, jitter=rng.random)
         self._queue = queue
         self._emit = events.emit
         self._desk = desk
@@ -68,6 +57,7 @@ class Jobs:
                 "submit",
                 job.source,
             )
+        job._is_followed = True
         self.poller.follow(job, duration=duration)
         if finished:
             self.poller.hint(job.id)
@@ -79,7 +69,7 @@ class Jobs:
             job = Job(job_id, conversation_id, desk=self._desk, since=since)
             self._attached[job_id] = job
         elif job.conversation_id is None and conversation_id is not None:
-            job._conversation_id = conversation_id
+            job.conversation_id = conversation_id
             if job_id in self.poller.jobs:
                 self._queue.hold(job_id, conversation_id)
         return job
@@ -96,20 +86,8 @@ class Jobs:
     def follow(self, job: Job) -> None:
         """Follow an attached job: it counts, and the appends of its conversation wait."""
         self._queue.adopt(job.id, job.conversation_id)
+        job._is_followed = True
         self.poller.follow(job, age=max(0.0, time.time() - job._since))
-
-    def _on_unfinished(self, job: Job) -> None:
-        """Record an answer that shows a job unfinished: the account allows as many."""
-        if self._queue.slots.see(job.id):
-            self.on_change([])
-
-    def _on_end(self, job: Job, error: SymblError | None) -> None:
-        """Free the slot of a job that ended, and settle its handle."""
-        halted = self._queue.end_job(job.id, job.conversation_id, error)
-        job._settle(error)
-        if self._emit(JobEnded, job.id, job.conversation_id, error, job.source):
-            job._hear()
-        self.on_change(halted)
 
     def abandon(self) -> tuple[str, ...]:
         """End the waiters of all followed jobs as the client closes. Returns the jobs' tokens."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -40,11 +41,7 @@ _OUTAGE: Final = 60.0
 
 
 class Poller:
-    """Polls the jobs that are followed.
-
-    ``on_unfinished`` is called with each job that the server reports unfinished, ``on_end``
-    once for each job, with its error or ``None``.
-    """
+    """Polls the jobs that are followed."""
 
     def __init__(
         self,
@@ -53,10 +50,12 @@ class Poller:
         tasks: Tasks,
         events: Emitter,
         *,
-        on_unfinished: Callable[[Job], None],
-        on_end: Callable[[Job, SymblError | None], None],
         jitter: Callable[[], float],
     ) -> None:
+        self.on_unfinished: Callable[[Job], None]
+        """Called with each job that the server reports unfinished."""
+        self.on_end: Callable[[Job, SymblError | None], None]
+        """Called once for each job that ended, with its error or ``None``."""
         self.jobs: dict[str, Job] = {}
         """The jobs that are followed, by id."""
         self.polls = 0
@@ -65,8 +64,6 @@ class Poller:
         self._plan = PollPlan(policy)
         self._tasks = tasks
         self._emit = events.emit
-        self._on_unfinished = on_unfinished
-        self._on_end = on_end
         self._jitter = jitter
         self._polling: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -119,7 +116,7 @@ class Poller:
     def _start(self, job: Job, source: StatusSource) -> asyncio.Task[None]:
         polling = self._tasks.start(self._poll(job, source), f"poll of job {job.id}")
         self._polling[job.id] = polling
-        polling.add_done_callback(lambda task: self._polled(job, task))
+        polling.add_done_callback(partial(self._polled, job))
         return polling
 
     async def _poll(self, job: Job, source: StatusSource) -> None:
@@ -133,7 +130,7 @@ class Poller:
             self._warn(raw_status)
         if not status.is_terminal:
             self._plan.unfinished(job.id, started_at)
-            self._on_unfinished(job)
+            self.on_unfinished(job)
         if job._advance(status, raw_status, source):
             self._emit(
                 JobStatusChanged,
@@ -146,19 +143,22 @@ class Poller:
             )
 
     def _polled(self, job: Job, polling: asyncio.Task[None]) -> None:
+        if len(self._polling) >= _MAX_AT_ONCE:
+            self._wake.set()
         del self._polling[job.id]
-        self._wake.set()
         now = monotonic()
         if polling.cancelled():  # by the closing, or by other code: the job must not be lost
             self._plan.again(job.id, now, jitter=0.0)
+            self._wake.set()
             return
         error = polling.exception()
         self._record_health(error)
-        if job.status.is_terminal:
+        status = job.status
+        if status is JobStatus.COMPLETED or status is JobStatus.FAILED:
             self._plan.ended(job.id, now, jitter=self._jitter())
-        if job.status is JobStatus.COMPLETED:
+        if status is JobStatus.COMPLETED:
             self._end(job, None)
-        elif job.status is JobStatus.FAILED:
+        elif status is JobStatus.FAILED:
             self._end(job, JobFailedError(f"job {job.id} failed; the API gives no reason", job))
         elif isinstance(error, NotFoundError) and self._plan.is_missing_too_long(job.id, now):
             self._lose(job, f"the server does not know job {job.id}", error)
@@ -171,7 +171,7 @@ class Poller:
         ):
             self._lose(
                 job,
-                f"job {job.id} was still {job.status.value} after "
+                f"job {job.id} was still {status.value} after "
                 f"Polls.max_age={self._policy.max_age:g} s",
                 error,
             )
@@ -179,6 +179,7 @@ class Poller:
             if error is not None:
                 self._emit(PollFailed, job.id, error, job.source)
             self._plan.again(job.id, now, jitter=2 * self._jitter() - 1)
+            self._wake.set()
 
     def _record_health(self, error: BaseException | None) -> None:
         """Warn once when no poll has been answered for ``_OUTAGE`` seconds, and when one is."""
@@ -207,7 +208,7 @@ class Poller:
     def _end(self, job: Job, error: SymblError | None) -> None:
         self._plan.forget(job.id)
         self.jobs.pop(job.id, None)
-        self._on_end(job, error)
+        self.on_end(job, error)
 
     def _warn(self, raw_status: str) -> None:
         if raw_status not in self._warned and len(self._warned) < _MAX_WARNINGS:

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from symbl_aio._core.lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
-from symbl_aio._io.transport import Body
+from symbl_aio._io.transport import Payload
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AppendBlockedError,
@@ -40,6 +40,10 @@ _HEADS_COMPARED: Final = 64
 class PendingSubmission:
     """A submission that is not settled."""
 
+    key: str
+    """Its key."""
+    source: str | None
+    """Name of the media, for events."""
     submission: Submission
     """The caller's handle."""
     media: Media | Recording
@@ -48,6 +52,8 @@ class PendingSubmission:
     """How to process it."""
     is_append: bool
     """Whether it is added to a conversation that exists."""
+    name: str | None
+    """The name that the caller gave to the conversation it opens."""
     nonce: str | None
     """The part of its webhook URL that identifies it; ``None`` without webhooks."""
     before_last_byte: Callable[[], Awaitable[None]] | None = None
@@ -58,31 +64,17 @@ class PendingSubmission:
     """The caller's context, in which it is sent."""
     task: asyncio.Task[None] | None = None
     """Sends it, once it has its turn and a slot."""
-    body: Body | None = None
-    """The body of the attempt under way."""
+    payload: Payload | None = None
+    """Its body, once it is being sent."""
     cancelled_by: BaseException | None = None
     """Why it was cancelled, if it was."""
     sent_at: float = 0.0
     """Loop time before the first byte of the last attempt."""
 
     @property
-    def key(self) -> str:
-        return self.submission.key
-
-    @property
-    def source(self) -> str | None:
-        """Name of the media, for events."""
-        return self.submission.source
-
-    @property
     def label(self) -> str:
         """Key and source, for messages and log lines."""
         return labelled(self.key, self.source)
-
-    @property
-    def name(self) -> str | None:
-        """The name that the caller gave to the conversation it opens."""
-        return None if self.is_append or self.options is None else self.options.name
 
     @property
     def text(self) -> str | None:
@@ -102,7 +94,7 @@ class PendingSubmission:
 
     def cancel(self, reason: BaseException) -> bool:
         """Cancel a started one. Returns false, and does nothing, if the server may have it."""
-        if self.task is None or (self.body is not None and not self.body.revoke()):
+        if self.task is None or (self.payload is not None and not self.payload.revoke()):
             return False
         # The first reason stays: the caller was given that one.
         self.cancelled_by = self.cancelled_by or reason
@@ -144,17 +136,17 @@ class SubmissionQueue:
         return tuple(self._lanes.halted())
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether any submission has not started."""
-        return len(self._lanes) > 0
+    def waiting(self) -> int:
+        """How many submissions have not started."""
+        return self._lanes.waiting
 
     # Waiting
 
     def check_lane(self, lane: str) -> None:
         """Raise ``QueueFullError`` or, for a halted lane, ``AppendBlockedError``."""
-        if len(self._lanes) >= self._most:
+        if self._lanes.waiting >= self._most:
             raise QueueFullError(
-                f"{len(self._lanes)} submissions are waiting (Limits.queued); "
+                f"{self._lanes.waiting} submissions are waiting (Limits.queued); "
                 "await some of them, or use client.map, which takes no more than it can send"
             )
         if (cause := self._lanes.halted_by(lane)) is not None:
@@ -169,8 +161,6 @@ class SubmissionQueue:
 
     def start_next(self, now: float) -> PendingSubmission | None:
         """Give the next submission a slot; ``None`` if none may start now."""
-        if self.is_closed or not len(self._lanes):
-            return None
         permission = self.slots.may_start(now)
         if permission is Permission.NO:
             return None
@@ -200,6 +190,9 @@ class SubmissionQueue:
     def expire(self, now: float) -> Ended:
         """End the submissions that have waited for a slot longer than ``Limits.wait_for_slot``."""
         ended: Ended = []
+        if self._deadlines.seconds is None:
+            self._lanes.newly_ready.clear()
+            return ended
         while True:
             newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
             for key in newly_ready:
@@ -219,7 +212,7 @@ class SubmissionQueue:
 
     def wakes_at(self) -> float | None:
         """Return when time alone lets a submission start or expire; ``None`` if it never does."""
-        if not len(self._lanes):
+        if not self._lanes.waiting:
             return None
         times = []
         if (deadline := self._deadlines.next_at()) is not None:
@@ -252,7 +245,7 @@ class SubmissionQueue:
     def accept(self, pending: PendingSubmission, job_id: str, conversation_id: str) -> None:
         """Let the job hold the slot, and perhaps the lane, until it ends."""
         key = pending.key
-        self.slots.accept(key, job_id, monotonic(), more_waiting=len(self._lanes) > 0)
+        self.slots.accept(key, job_id, monotonic(), more_waiting=self._lanes.waiting > 0)
         if not pending.is_append:
             self._lanes.rename(provisional_lane(key), conversation_id)
         if self._policy.advance_on == "accepted":
@@ -265,7 +258,7 @@ class SubmissionQueue:
 
         Returns ``None`` if it waits again, else the submissions that end instead.
         """
-        pending.body = None
+        pending.payload = None
         self.slots.refuse(pending.key, monotonic(), retry_after=retry_after)
         if pending.cancelled_by is not None or self.is_closed:
             closed = ClientClosedError("the client was closed; the submission was refused")

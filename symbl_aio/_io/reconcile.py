@@ -80,10 +80,8 @@ class AmbiguousSubmissions:
 
     # Recording
 
-    def add_name(self, key: str, name: str | None) -> None:
-        """Record the name of a submission: two of one name cannot be told apart by it."""
-        if name is None:
-            return
+    def add_name(self, key: str, name: str) -> None:
+        """Record the name of a submission: two of one name cannot be distinguished by it."""
         keys = self._keys_of.setdefault(name, set())
         keys.add(key)
         if len(keys) > 1 or name in self._ambiguous_names:
@@ -92,10 +90,8 @@ class AmbiguousSubmissions:
             if ambiguous.name == name:
                 ambiguous.has_rival = True
 
-    def forget_name(self, key: str, name: str | None) -> None:
+    def forget_name(self, key: str, name: str) -> None:
         """Forget the name of a settled submission."""
-        if name is None:
-            return
         self._rivals.discard(key)
         if (keys := self._keys_of.get(name)) is not None:
             keys.discard(key)
@@ -121,9 +117,9 @@ class AmbiguousSubmissions:
             self.sent.add(conversation_id, key, text)
         else:
             self.sent.open(conversation_id, key, text)
-            if name is not None:
-                _remember(self._claimed, conversation_id)
-        self.forget_name(key, name)
+        if name is not None:
+            _remember(self._claimed, conversation_id)
+            self.forget_name(key, name)
         return nonce is not None and self._own(nonce, job_id)
 
     def _own(self, nonce: str, job_id: str) -> bool:

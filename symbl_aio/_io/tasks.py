@@ -33,22 +33,21 @@ class Tasks:
         Never in the context of the current caller: a trace or a log line would name the
         request of another one.
         """
-        task = self.start_unowned(work, name, context or self._context)
+        # A copy, since only one task at a time can enter a context, and it keeps what it sets.
+        context = (context or self._context).copy()
+        # Not by the loop's task factory: an eager one would run the first step inside the
+        # caller's, before the caller has recorded the task, and as deep in its stack as there
+        # are submissions waiting.
+        task = asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def start_unowned(
-        self, work: Coroutine[Any, Any, T], name: str, context: Context
-    ) -> asyncio.Task[T]:
-        """Start a task that ``cancel_all`` leaves alone. Its first step is never run at once.
-
-        The loop's task factory is not used: an eager one would run the first step inside
-        the caller's, before the caller has recorded the task, and as deep in its stack as
-        there are submissions waiting.
-        """
-        # A copy, since only one task at a time can enter a context, and it keeps what it sets.
-        return asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context.copy())
+    def start_unowned(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start a task, in the context of the caller, that ``cancel_all`` leaves alone."""
+        task = self.start(work, name, copy_context())
+        self._tasks.discard(task)
+        return task
 
     async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run what a caller waits for as a task of the client. Cancelling either cancels both.

@@ -134,7 +134,7 @@ class Body:
             ) from error
 
     def revoke(self) -> bool:
-        """Hand nothing over any more; false if the last byte was handed over already."""
+        """Stop handing over; false if the last byte was handed over already."""
         self._stopped = True
         return not self.complete
 
@@ -147,6 +147,48 @@ class Body:
         self._stopped = True
         async with self._reading:
             await self._chunks.aclose()
+
+
+class Payload:
+    """What a submission sends: a fresh ``Body`` for each attempt, until it is revoked.
+
+    ``chunks`` makes the pieces of an attempt, ``size`` bytes in all. ``report`` is called with
+    the bytes handed over and ``size``; ``confirm`` as by ``Body``.
+    """
+
+    def __init__(
+        self,
+        chunks: Callable[[], AsyncGenerator[Chunk, None]],
+        size: int,
+        report: Callable[[int, int], None],
+        confirm: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._size = size
+        self._report = report
+        self._confirm = confirm
+        self._body: Body | None = None
+        self._revoked = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the attempt under way was handed over."""
+        return self._body is not None and self._body.complete
+
+    def body(self) -> Body:
+        """Make the body of the next attempt. Raises ``CancelledError`` once it was revoked."""
+        if self._revoked:
+            raise asyncio.CancelledError
+        self._body = Body(self._chunks(), self._size, self._report, self._confirm)
+        return self._body
+
+    def revoke(self) -> bool:
+        """Send nothing more; false if the last byte was handed over already.
+
+        Even then there is no other attempt, should the server refuse this one.
+        """
+        self._revoked = True
+        return self._body is None or self._body.revoke()
 
 
 async def once(data: bytes) -> AsyncGenerator[bytes, None]:

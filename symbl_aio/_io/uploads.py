@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -33,7 +33,7 @@ from symbl_aio._io.queue import (
 )
 from symbl_aio._io.reconcile import AmbiguousSubmission, AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._io.transport import Body, once
+from symbl_aio._io.transport import Payload, once
 from symbl_aio._media import read
 from symbl_aio._naming import source_of
 from symbl_aio._protocol import encode
@@ -50,6 +50,7 @@ from symbl_aio.errors import (
     UploadError,
 )
 from symbl_aio.events import (
+    JobEnded,
     SubmissionAccepted,
     SubmissionEnded,
     SubmissionQueued,
@@ -128,18 +129,24 @@ class Uploads:
         if lane is None:
             lane = provisional_lane(key)
         self._queue.check_lane(lane)
+        source = None if isinstance(found, Text) else source_of(found, given)
+        is_append = to is not None
         pending = PendingSubmission(
-            Submission(key, conversation_id, desk=self._desk, source=source_of(found, given)),
+            key,
+            source,
+            Submission(key, conversation_id, desk=self._desk, source=source),
             found,
             options,
-            is_append=to is not None,
+            is_append=is_append,
+            name=None if is_append or options is None else options.name,
             nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
             before_last_byte=before_last_byte,
             size=_known_size(found),
         )
-        self._ambiguous.add_name(key, pending.name)
+        if pending.name is not None:
+            self._ambiguous.add_name(key, pending.name)
         self._queue.add(pending, lane)
-        self._emit(SubmissionQueued, key, conversation_id, pending.source)
+        self._emit(SubmissionQueued, key, conversation_id, source)
         self.dispatch()
         return pending.submission
 
@@ -190,6 +197,8 @@ class Uploads:
         pending = self._queue.pending.get(submission.key)
         if pending is not None and pending.submission is submission:
             pending.cancelled_by = pending.cancelled_by or reason
+            if pending.payload is not None:
+                pending.payload.revoke()
 
     def resume(self, conversation_id: str) -> None:
         """Accept appends to a halted conversation again."""
@@ -223,20 +232,20 @@ class Uploads:
     def dispatch(self) -> None:
         """Start the submissions that may start now. Called after every change to the queue."""
         queue = self._queue
-        if queue.is_closed:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if queue.is_closed or not queue.waiting:
             return
         now = monotonic()
         if ended := queue.expire(now):
             self._end(ended)
-        while (pending := queue.start_next(now)) is not None:
+        while queue.waiting and (pending := queue.start_next(now)) is not None:
             pending.task = self._tasks.start(
                 self._run(pending), f"submission {pending.key}", pending.context
             )
             pending.task.add_done_callback(partial(self._never_ran, pending))
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if (at := queue.wakes_at()) is not None:
+        if queue.waiting and (at := queue.wakes_at()) is not None:
             delay = max(0.0, at - monotonic())
             self._alarm = self._tasks.loop.call_later(delay, self.dispatch)
 
@@ -250,7 +259,7 @@ class Uploads:
             self._end_ambiguous(pending, unsettled)
         except asyncio.CancelledError:
             # Withdrawn, or the client closes. It may have cut the wait for an answer short.
-            if pending.body is not None and pending.body.complete:
+            if pending.payload is not None and pending.payload.complete:
                 gone = ClientClosedError("the client was closed before the answer came")
                 self._end_ambiguous(pending, UnsettledError(gone, "maybe"))
             else:
@@ -263,7 +272,7 @@ class Uploads:
             # A mistake of this package. Once all was handed over it must not count as "nothing
             # was accepted".
             _LOG.warning("submission %s met an unexpected %s", pending.label, type(error).__name__)
-            if pending.body is not None and pending.body.complete:
+            if pending.payload is not None and pending.payload.complete:
                 broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
                 self._end_ambiguous(pending, UnsettledError(broken, "maybe"))
             else:
@@ -293,7 +302,11 @@ class Uploads:
         for a submission that was cancelled between two attempts.
         """
         conversation_id = self._queue.lane_of(pending.key) if pending.is_append else None
-        prepared = await self._api.patiently(partial(read.prepare, pending.media, self._files))
+        media = pending.media
+        if isinstance(media, Text):
+            prepared = read.Prepared(media)
+        else:
+            prepared = await self._api.patiently(partial(read.prepare, media, self._files))
         call = encode.encode_submission(
             prepared.media,
             self._with_webhook(pending, prepared.media),
@@ -303,25 +316,21 @@ class Uploads:
         if conversation_id is not None:
             # From its first byte on, and not only once accepted, its words may be found there.
             self._ambiguous.sent.add(conversation_id, pending.key, pending.text)
+        chunks: Callable[[], AsyncGenerator[read.Chunk, None]]
+        if prepared.size is None:
+            data = call.body or b""
+            chunks, size = partial(once, data), len(data)
+        else:
+            chunks = partial(prepared.chunks, self._config.chunk_size)
+            size = prepared.size
         report = pending.submission._report
-
-        def body() -> Body:
-            if pending.cancelled_by is not None:  # and refused before: there is no other attempt
-                raise asyncio.CancelledError
-            if prepared.size is None:
-                data = call.body or b""
-                pending.body = Body(once(data), len(data), report, pending.before_last_byte)
-            else:
-                chunks = prepared.chunks(self._config.chunk_size)
-                pending.body = Body(chunks, prepared.size, report, pending.before_last_byte)
-            return pending.body
-
-        pending.sent_at = monotonic()
+        payload = Payload(chunks, size, report, pending.before_last_byte)
+        pending.payload, pending.sent_at = payload, monotonic()
         one_shot = prepared.media.one_shot
         if one_shot:
             # Its first byte is its last chance: have everything else in hand before.
             await self._api.ready()
-        return await self._api.submit(call, body, repeatable=not one_shot), prepared.duration
+        return await self._api.submit(call, payload, repeatable=not one_shot), prepared.duration
 
     def _with_webhook(self, pending: PendingSubmission, media: Media) -> Options | None:
         """Add the submission's own webhook URL, unless the caller has set one."""
@@ -419,14 +428,27 @@ class Uploads:
         check_loop(self._tasks.loop)
         return await self._ambiguous.reconcile(ambiguous)
 
-    def end_behind(self, ended: Ended) -> None:
-        """Settle the appends that a failed job halted, and start what became free."""
-        self._end(ended)
+    # After acceptance
+
+    def on_unfinished(self, job: Job) -> None:
+        """Use an answer that shows an attached job unfinished: the account allows as many."""
+        if self._queue.slots.see(job.id):
+            self.dispatch()
+
+    def on_job_end(self, job: Job, error: SymblError | None) -> None:
+        """Settle the handle of a job that ended, and use its slot for the next submission."""
+        halted = self._queue.end_job(job.id, job.conversation_id, error)
+        job._settle(error)
+        if self._emit(JobEnded, job.id, job.conversation_id, error, job.source):
+            job._hear()
+        if halted:
+            self._end(halted)
         self.dispatch()
 
     def _end(self, ended: Ended) -> None:
         for pending, error in ended:
-            self._ambiguous.forget_name(pending.key, pending.name)
+            if pending.name is not None:
+                self._ambiguous.forget_name(pending.key, pending.name)
             taken = self._emit(SubmissionEnded, pending.key, error, pending.source)
             expected = taken or isinstance(error, ClientClosedError)
             pending.submission._settle(error, expected=expected)

@@ -6,6 +6,7 @@ Bodies, headers and answers are the wire's business. Knows no host and no creden
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -62,6 +63,8 @@ Stored: TypeAlias = Literal[
 ]
 """A kind of thing that an account keeps, as its path names it."""
 
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
+"""Ids that need no further check and no quoting."""
 _LABS: Final = frozenset({"abstract-topics", "comprehensive/action-items"})
 _MOST_CONVERSATIONS: Final = 65_536
 # Of a query; all others but these are flags.
@@ -110,6 +113,8 @@ def check_id(name: str, value: str) -> str:
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} is {type_name(value)}; give the id, a string")
+    if _PLAIN_ID(value):  # as nearly all are
+        return value
     if not value or value.isspace():
         raise ConfigurationError(f"{name} is empty; give the id that the API answered")
     if value in (".", "..") or "/" in value or "\\" in value or not is_word(value):

@@ -12,14 +12,9 @@ from symbl_aio.errors import Sent
 
 # The table of the design, once more and in full: what an answer leads to, by its status,
 # for reads, for submissions, and for submissions whose answer says when to come back.
-D, R, T = Verdict.DELIVER, Verdict.RETRY, Verdict.REAUTHENTICATE
+R, T = Verdict.RETRY, Verdict.REAUTHENTICATE
 S, A, X = Verdict.WAIT_FOR_SLOT, Verdict.AMBIGUOUS, Verdict.RAISE
 TABLE = {
-    200: (D, D, D),
-    201: (D, D, D),
-    202: (D, D, D),
-    204: (D, D, D),
-    299: (D, D, D),
     300: (X, X, X),
     301: (X, X, X),
     302: (X, X, X),

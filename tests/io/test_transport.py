@@ -9,6 +9,7 @@ import pytest
 
 from symbl_aio._io.transport import (
     Body,
+    Payload,
     ReplayRefusedError,
     Transport,
     once,
@@ -57,6 +58,10 @@ async def held_back(first: bytes, more: asyncio.Event) -> AsyncGenerator[bytes, 
 
 def body_of(*chunks: bytes, size: int | None = None) -> Body:
     return Body(pieces(*chunks), sum(map(len, chunks)) if size is None else size, no_matter)
+
+
+def payload_of(*chunks: bytes) -> Payload:
+    return Payload(lambda: pieces(*chunks), sum(map(len, chunks)), no_matter)
 
 
 def no_matter(_sent: int, _total: int) -> None:
