@@ -25,7 +25,7 @@ from symbl_aio.config import Polls
 from symbl_aio.errors import ConfigurationError, NotFoundError
 from symbl_aio.job import Job
 from symbl_aio.media import Media
-from symbl_aio.server.received import Received
+from symbl_aio.server.request_log import Received
 from symbl_aio.testing import LocalSymbl
 from tests.options import STORED_TRACKER, in_query, options_for, options_of
 

@@ -14,8 +14,8 @@ What cannot be answered truthfully is not answered: no call gets a score, nothin
 and a summary consists of sentences that were said.
 """
 
-from symbl_aio.server.local import LocalServer
-from symbl_aio.server.received import Received, Seen
-from symbl_aio.server.transcripts import Line
+from symbl_aio.server.local_server import LocalServer
+from symbl_aio.server.request_log import Received, Seen
+from symbl_aio.server.transcript_registry import Line
 
 __all__ = ["LocalServer", "Line", "Received", "Seen"]

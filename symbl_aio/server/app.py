@@ -6,14 +6,14 @@ import logging
 
 from aiohttp import web
 
-from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.faults import TOKEN_PATH, DroppedError, Faults, Handler, Scene
+from symbl_aio.server.html_pages import PAGE_PATH
+from symbl_aio.server.http_json import RefusedError, answer
 from symbl_aio.server.jobs import Jobs
-from symbl_aio.server.pages import PAGE_PATH
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.received import Log
+from symbl_aio.server.request_log import Log
+from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.submissions import LARGEST_JSON, Submissions
-from symbl_aio.server.wire import RefusedError, answer
+from symbl_aio.server.tokens import Accounts
 
 logger = logging.getLogger("symbl_aio.server")
 

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from attrs import define, frozen
 
+from symbl_aio.server.change_notifier import Pulse
+from symbl_aio.server.http_json import answer
 from symbl_aio.server.jobs import Jobs
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import Log, Received
+from symbl_aio.server.request_log import Log, Received
 from symbl_aio.server.webhooks import Webhooks
-from symbl_aio.server.wire import answer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -16,9 +16,9 @@ from enum import StrEnum
 
 from attrs import define, field
 
-from symbl_aio.server.gate import Gate, Stage
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.wire import now
+from symbl_aio.server.change_notifier import Pulse
+from symbl_aio.server.http_json import now
+from symbl_aio.server.job_gate import Gate, Stage
 
 logger = logging.getLogger("symbl_aio.server")
 

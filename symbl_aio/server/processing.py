@@ -14,18 +14,18 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.http_json import JSON, read_instant
 from symbl_aio.server.jobs import ProcessingError, Publish
-from symbl_aio.server.language.insights import CustomEntity, Speaker, Tracker, Utterance
-from symbl_aio.server.management.calls import Management
+from symbl_aio.server.language.pipeline import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.management.handlers import Management
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
-from symbl_aio.server.outbound import Outbound, OutboundError
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.recognition import RecognitionError, Recognizer
-from symbl_aio.server.threads import in_thread
-from symbl_aio.server.transcripts import Line, Transcripts, timed
-from symbl_aio.server.wire import JSON, read_instant
+from symbl_aio.server.outbound_http import Outbound, OutboundError
+from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
+from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.thread_pool import in_thread
+from symbl_aio.server.transcript_registry import Line, Transcripts, timed
 
 logger = logging.getLogger("symbl_aio.server")
 

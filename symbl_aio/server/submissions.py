@@ -13,16 +13,16 @@ from pathlib import Path
 from aiohttp import web
 from attrs import define
 
-from symbl_aio.server import parameters
-from symbl_aio.server.bodies import Body
+from symbl_aio.server import submission_parameters
+from symbl_aio.server.change_notifier import Pulse
 from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
+from symbl_aio.server.http_json import JSON, RefusedError, answer
 from symbl_aio.server.jobs import Job, Jobs
-from symbl_aio.server.management.calls import Management
-from symbl_aio.server.parameters import Kind
+from symbl_aio.server.management.handlers import Management
 from symbl_aio.server.processing import Material, Processing, first_instant, stored_trackers
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import Log, Received
-from symbl_aio.server.wire import JSON, RefusedError, answer
+from symbl_aio.server.request_log import Log, Received
+from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.submission_parameters import Kind
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 
@@ -68,7 +68,7 @@ class Submissions:
         assert received is not None
         conversation = self._appended_to(received)
         _check_head(received, request)
-        asked = parameters.from_query(request)
+        asked = submission_parameters.from_query(request)
         self._check(asked)
         if not self._jobs.enter():
             raise RefusedError(
@@ -99,18 +99,18 @@ class Submissions:
         fields = await self._take_json(request, received)
         received.body = fields
         if received.kind == "text":
-            parameters.check_messages(fields.get("messages"))
+            submission_parameters.check_messages(fields.get("messages"))
             try:
                 first_instant(fields.get("messages"))
             except ValueError:
                 raise RefusedError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
-            parameters.check_url(fields.get("url"))
+            submission_parameters.check_url(fields.get("url"))
         self._check(fields)
         return Material(received.kind, {**asked, **fields})
 
     def _check(self, asked: dict[str, JSON]) -> None:
-        parameters.check(asked)
+        submission_parameters.check(asked)
         unknown = set(stored_trackers(asked)).difference(self._management.trackers)
         if unknown:
             raise RefusedError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')

@@ -7,10 +7,10 @@ from collections import deque
 
 from attrs import define
 
+from symbl_aio.server.change_notifier import Pulse
 from symbl_aio.server.jobs import Job, Status
-from symbl_aio.server.outbound import Outbound
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import trim
+from symbl_aio.server.outbound_http import Outbound
+from symbl_aio.server.request_log import trim
 
 
 @define

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.recognition import RecognitionError, Recognizer, Transcript
+from symbl_aio.server.speech_recognition import RecognitionError, Recognizer, Transcript
 
 pytestmark = [
     pytest.mark.asr,

@@ -10,9 +10,9 @@ import pytest
 
 from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
-from symbl_aio.server.language.analysis import Utterance
+from symbl_aio.server.language.models import Utterance
 from symbl_aio.server.processing import extended
-from symbl_aio.server.recognition import RecognitionError, Transcript
+from symbl_aio.server.speech_recognition import RecognitionError, Transcript
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 
@@ -183,7 +183,7 @@ async def test_recognition_is_asked_when_it_is_there(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ears = Ears()
-    monkeypatch.setattr("symbl_aio.server.local.recognizer", lambda asr: ears)
+    monkeypatch.setattr("symbl_aio.server.local_server.recognizer", lambda asr: ears)
     caller = await start(asr="auto")
     sound = wav(3.0)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from aiohttp import web
 from attrs import evolve
 
-from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
+from symbl_aio.server.http_json import JSON, RefusedError, answer, sent_json, sent_object
 from symbl_aio.server.language.summary import best_messages
-from symbl_aio.server.wire import JSON, RefusedError, answer, sent_json, sent_object
 
 # A stretch is marked because it matters: it is summed up even when it is short.
 _LEAST_SUMMED_UP = 3
@@ -92,14 +92,14 @@ class Bookmarks:
 
 
 def _shown(about: Conversation, mark: Bookmark) -> dict[str, JSON]:
-    return answers.bookmark(about, mark, _inside(about, mark))
+    return serializers.bookmark(about, mark, _inside(about, mark))
 
 
 def _summed_up(about: Conversation, mark: Bookmark) -> list[JSON]:
     chosen = best_messages(about.analysis, _inside(about, mark), least=_LEAST_SUMMED_UP)
     return [
         {**item, "bookmarkReference": {"id": mark.id}}
-        for item in answers.summary(about, chosen)
+        for item in serializers.summary(about, chosen)
         if isinstance(item, dict)
     ]
 

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from aiohttp import web
 from attrs import define, evolve, field, frozen
 
+from symbl_aio.server.http_json import JSON, RefusedError, now
 from symbl_aio.server.jobs import Job
-from symbl_aio.server.language.insights import (
+from symbl_aio.server.language.pipeline import (
     Analysis,
     CustomEntity,
     Speaker,
@@ -21,7 +22,6 @@ from symbl_aio.server.language.insights import (
     analyse,
 )
 from symbl_aio.server.language.summary import best_messages
-from symbl_aio.server.wire import JSON, RefusedError, now
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from symbl_aio.server.language.analysis import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
 from symbl_aio.server.language.dates import moments
+from symbl_aio.server.language.models import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
 
 
 class Entities:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from symbl_aio.server.language.analysis import Word
-from symbl_aio.server.language.lexicon import word_set
+from symbl_aio.server.language.models import Word
+from symbl_aio.server.language.word_lists import word_set
 
 # A pause this long ends a sentence even where the recogniser set no full stop; shorter
 # ones are rhetoric.

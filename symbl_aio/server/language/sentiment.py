@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from symbl_aio.server.language.lexicon import (
+from symbl_aio.server.language.word_lists import (
     BAD_WORDS,
     GOOD_WORDS,
     INTENSIFIERS,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symbl_aio.server.language.actions import question_score
-from symbl_aio.server.language.analysis import Analysis
+from symbl_aio.server.language.models import Analysis
+from symbl_aio.server.language.questions_and_actions import question_score
 
 # Below this many messages a conversation is its own summary, and has none.
 LEAST = 10

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
-from symbl_aio.server.language.analysis import Message, Topic
-from symbl_aio.server.language.lexicon import STOP_WORDS
+from symbl_aio.server.language.models import Message, Topic
+from symbl_aio.server.language.word_lists import STOP_WORDS
 
 _MOST = 10
 _LONGEST = 3

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
-from symbl_aio.server.wire import JSON, RefusedError
+from symbl_aio.server.http_json import JSON, RefusedError
 
 Record: TypeAlias = dict[str, JSON]
 

@@ -15,8 +15,8 @@ from typing import BinaryIO, TypeAlias
 
 from attrs import frozen
 
-from symbl_aio.server.media.frames import is_mp3, read_aac, read_ac3, read_amr, read_mp3
-from symbl_aio.server.media.headers import read_aiff, read_flac, read_ogg, read_wav, read_wma
+from symbl_aio.server.media.audio_headers import read_aiff, read_flac, read_ogg, read_wav, read_wma
+from symbl_aio.server.media.framed_audio import is_mp3, read_aac, read_ac3, read_amr, read_mp3
 from symbl_aio.server.media.mp4 import read_mp4
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from symbl_aio.server.language.analysis import Message
 from symbl_aio.server.language.intents import find_intents
+from symbl_aio.server.language.models import Message
 
 
 def intents(text: str) -> list[str]:

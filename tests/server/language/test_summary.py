@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from symbl_aio.server.language.analysis import Analysis, Utterance
-from symbl_aio.server.language.insights import analyse
+from symbl_aio.server.language.models import Analysis, Utterance
+from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.summary import LEAST, best_messages
 
 SAID = [

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from symbl_aio.server.language.analysis import Message
+from symbl_aio.server.language.models import Message
 from symbl_aio.server.language.topics import find_topics
 
 

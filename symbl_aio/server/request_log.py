@@ -8,8 +8,8 @@ from typing import TypeVar
 from aiohttp import web
 from attrs import define, field, frozen
 
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.wire import JSON
+from symbl_aio.server.http_json import JSON
+from symbl_aio.server.submission_parameters import Kind
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
-from symbl_aio.server.language.analysis import Entity, Insight, Message, Speaker, Topic
+from symbl_aio.server.http_json import JSON, after, instant_text
 from symbl_aio.server.language.intents import SCORE, find_intents
-from symbl_aio.server.wire import JSON, after, instant_text
+from symbl_aio.server.language.models import Entity, Insight, Message, Speaker, Topic
 
 
 def conversation(about: Conversation) -> dict[str, JSON]:

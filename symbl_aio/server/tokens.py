@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aiohttp import web
 from attrs import frozen
 
-from symbl_aio.server.wire import JSON, RefusedError, answer, sent_object
+from symbl_aio.server.http_json import JSON, RefusedError, answer, sent_object
 
 
 @frozen

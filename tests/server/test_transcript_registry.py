@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from symbl_aio.server.transcripts import Line, Transcripts, read, timed
+from symbl_aio.server.transcript_registry import Line, Transcripts, read, timed
 
 
 def test_text_has_one_turn_a_line_and_perhaps_a_speaker() -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from symbl_aio.server.language.actions import Action, Actions, question_score
-from symbl_aio.server.language.analysis import (
+from symbl_aio.server.language.dates import moments
+from symbl_aio.server.language.entities import Entities, track
+from symbl_aio.server.language.models import (
     Analysis,
     Analytics,
     CustomEntity,
@@ -27,11 +28,10 @@ from symbl_aio.server.language.analysis import (
     Utterance,
     Word,
 )
-from symbl_aio.server.language.analytics import measure
-from symbl_aio.server.language.dates import moments
-from symbl_aio.server.language.entities import Entities, track
+from symbl_aio.server.language.questions_and_actions import Action, Actions, question_score
 from symbl_aio.server.language.sentences import Piece, sentences, words
 from symbl_aio.server.language.sentiment import sentiment
+from symbl_aio.server.language.talk_time import measure
 from symbl_aio.server.language.topics import find_topics
 
 __all__ = [

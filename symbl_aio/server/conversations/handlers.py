@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation, Conversations
-from symbl_aio.server.conversations.formatted import Format, markdown, srt
-from symbl_aio.server.conversations.listing import listed
-from symbl_aio.server.conversations.speakers import laid_over
+from symbl_aio.server.conversations.list_query import listed
+from symbl_aio.server.conversations.speaker_events import laid_over
+from symbl_aio.server.conversations.transcript_formats import Format, markdown, srt
+from symbl_aio.server.http_json import JSON, RefusedError, answer, flag, link, sent_object
 from symbl_aio.server.jobs import Jobs, Status
-from symbl_aio.server.wire import JSON, RefusedError, answer, flag, link, sent_object
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -32,21 +32,25 @@ class Calls:
         parts: dict[str, Callable[[Conversation, web.Request], JSON]] = {
             "messages": self._messages,
             "topics": self._topics,
-            "questions": lambda c, _: {"questions": answers.insights(c, c.analysis.questions)},
+            "questions": lambda c, _: {"questions": serializers.insights(c, c.analysis.questions)},
             "action-items": lambda c, _: {
-                "actionItems": answers.insights(c, c.analysis.action_items)
+                "actionItems": serializers.insights(c, c.analysis.action_items)
             },
-            "comprehensive/action-items": lambda c, _: {"actionItems": answers.comprehensive(c)},
-            "follow-ups": lambda c, _: {"followUps": answers.insights(c, c.analysis.follow_ups)},
+            "comprehensive/action-items": lambda c, _: {
+                "actionItems": serializers.comprehensive(c)
+            },
+            "follow-ups": lambda c, _: {
+                "followUps": serializers.insights(c, c.analysis.follow_ups)
+            },
             "insights": self._insights,
-            "entities": lambda c, _: {"entities": answers.entities(c)},
-            "members": lambda c, _: {"members": answers.members(c)},
-            "analytics": lambda c, _: answers.analytics(c),
-            "trackers-detected": lambda c, _: answers.trackers(c),
-            "trackers": lambda c, _: answers.trackers(c),
+            "entities": lambda c, _: {"entities": serializers.entities(c)},
+            "members": lambda c, _: {"members": serializers.members(c)},
+            "analytics": lambda c, _: serializers.analytics(c),
+            "trackers-detected": lambda c, _: serializers.trackers(c),
+            "trackers": lambda c, _: serializers.trackers(c),
             "summary": self._summary,
-            "abstract-topics": lambda c, _: {"abstractTopics": answers.abstract_topics(c)},
-            "intents": lambda c, _: {"intents": answers.intents(c)},
+            "abstract-topics": lambda c, _: {"abstractTopics": serializers.abstract_topics(c)},
+            "intents": lambda c, _: {"intents": serializers.intents(c)},
             "callscore": self._call_score,
             "callscore/status": self._call_score_status,
             "lm-insights/status": self._features_status,
@@ -59,7 +63,7 @@ class Calls:
             web.put(f"{base}/speakers", self._update_speakers),
             web.post(f"{base}/transcript", self._transcript),
             web.put(f"{base}/experiences/url", self._update_media_url),
-            web.get(base, self._part(lambda c, _: answers.conversation(c))),
+            web.get(base, self._part(lambda c, _: serializers.conversation(c))),
             *(web.get(f"{base}/{name}", self._part(part)) for name, part in parts.items()),
         ]
 
@@ -73,7 +77,7 @@ class Calls:
 
     async def _list(self, request: web.Request) -> web.Response:
         chosen = listed(self._conversations.known.values(), request)
-        return answer({"conversations": [answers.conversation(c) for c in chosen]})
+        return answer({"conversations": [serializers.conversation(c) for c in chosen]})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Metadata only (6.3). Keys that are not sent stay; the API does not say."""
@@ -154,25 +158,29 @@ class Calls:
             )
         verbose, sentiment = flag(request, "verbose"), flag(request, "sentiment")
         return {
-            "messages": answers.messages(about, verbose=bool(verbose), sentiment=bool(sentiment))
+            "messages": serializers.messages(
+                about, verbose=bool(verbose), sentiment=bool(sentiment)
+            )
         }
 
     def _topics(self, about: Conversation, request: web.Request) -> JSON:
         for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
             flag(request, name)  # the topics are always those of all that was said
         sentiment, parents = flag(request, "sentiment"), flag(request, "parentRefs")
-        return {"topics": answers.topics(about, sentiment=bool(sentiment), parents=bool(parents))}
+        return {
+            "topics": serializers.topics(about, sentiment=bool(sentiment), parents=bool(parents))
+        }
 
     def _insights(self, about: Conversation, request: web.Request) -> JSON:
         found = about.analysis
         mixed = (*found.questions, *found.action_items, *found.follow_ups)
-        return {"insights": answers.insights(about, sorted(mixed, key=lambda i: i.message))}
+        return {"insights": serializers.insights(about, sorted(mixed, key=lambda i: i.message))}
 
     def _summary(self, about: Conversation, request: web.Request) -> JSON:
         refresh = flag(request, "refresh")
         if self._jobs.busy(about.id):
             raise RefusedError(404, "There is no summary yet: the conversation is in progress.")
-        return {"summary": answers.summary(about, about.summary(refresh=refresh))}
+        return {"summary": serializers.summary(about, about.summary(refresh=refresh))}
 
     def _call_score(self, about: Conversation, request: web.Request) -> JSON:
         """No score is ever invented: it is left out, and the summary says why (6.20)."""

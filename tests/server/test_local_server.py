@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from symbl_aio.server import LocalServer
-from symbl_aio.server.local import is_loopback
+from symbl_aio.server.local_server import is_loopback
 
 
 async def test_a_server_is_a_context_on_a_free_port() -> None:
@@ -131,7 +131,7 @@ async def test_many_conversations_run_side_by_side(caller: Any) -> None:
 async def test_a_mistake_of_the_server_is_a_500(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.conversations.calls.listed", lambda *_: 1 / 0)
+    monkeypatch.setattr("symbl_aio.server.conversations.handlers.listed", lambda *_: 1 / 0)
 
     answer = await caller.get("/v1/conversations")
 

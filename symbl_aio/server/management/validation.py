@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from symbl_aio.server.conversations.listing import filtering
+from symbl_aio.server.conversations.list_query import filtering
+from symbl_aio.server.http_json import JSON, RefusedError, instant_text, now
 from symbl_aio.server.management.records import Record
-from symbl_aio.server.wire import JSON, RefusedError, instant_text, now
 
 _MOST_TERMS = 50
 _TERM = re.compile(r"[\w\s.'\u2019-]+")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from symbl_aio.server.language.insights import Utterance
-from symbl_aio.server.recognition import WORKER, RecognitionError, Recognizer
+from symbl_aio.server.language.pipeline import Utterance
+from symbl_aio.server.speech_recognition import WORKER, RecognitionError, Recognizer
 
 # Tells the test over a socket what it was asked, and by the socket's end that it is gone.
 # The recording's name says what to do with it.

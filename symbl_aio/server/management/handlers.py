@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversations
-from symbl_aio.server.conversations.listing import filtering, listed
-from symbl_aio.server.language.analysis import CustomEntity, Tracker
-from symbl_aio.server.management import rules
+from symbl_aio.server.conversations.list_query import filtering, listed
+from symbl_aio.server.http_json import JSON, RefusedError, answer
+from symbl_aio.server.language.models import CustomEntity, Tracker
+from symbl_aio.server.management import validation
 from symbl_aio.server.management.records import Record, Records, patched
-from symbl_aio.server.wire import JSON, RefusedError, answer
 
 _LARGEST = 1024 * 1024
 _MOST_TRACKERS = 500
@@ -40,13 +40,13 @@ class Management:
         self._writing = False
         self._trackers = Records(
             "tracker",
-            rules.newer_tracker if newer else rules.tracker,
+            validation.newer_tracker if newer else validation.tracker,
             key=lambda record: str(record["name"]),
             most=_MOST_TRACKERS,
         )
-        self._groups = Records("group", rules.group)
+        self._groups = Records("group", validation.group)
         self._entities = Records(
-            "entity", rules.entity, key=lambda record: f"{record['type']}/{record['subType']}"
+            "entity", validation.entity, key=lambda record: f"{record['type']}/{record['subType']}"
         )
         self._settings: Record = {"intelligence": {"bookmarks": {}}}
 
@@ -165,7 +165,7 @@ class Management:
         async with self._write(request) as sent:
             identity, fields = request.match_info["id"], _object(sent)
             old = _texts(self._trackers.get(identity)["vocabulary"])
-            checked = rules.tracker(fields)
+            checked = validation.tracker(fields)
             terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
             record = self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
             return answer({"tracker": record})
@@ -180,7 +180,7 @@ class Management:
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = filtering(str(criteria), "criteria")
         chosen = listed(filter(matches, self._conversations.known.values()), request)
-        return answer({"conversations": [answers.conversation(c) for c in chosen]})
+        return answer({"conversations": [serializers.conversation(c) for c in chosen]})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = request.query.get("subType")

@@ -16,7 +16,15 @@ from html import escape
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation, Conversations
-from symbl_aio.server.wire import JSON, RefusedError, answer, flag, instant_text, link, sent_object
+from symbl_aio.server.http_json import (
+    JSON,
+    RefusedError,
+    answer,
+    flag,
+    instant_text,
+    link,
+    sent_object,
+)
 
 PAGE_PATH = "/pages/"
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.wire import RefusedError, now, read_instant
+from symbl_aio.server.http_json import RefusedError, now, read_instant
 
 _MOST = 65536
 

@@ -16,25 +16,25 @@ from typing import Literal, Self
 
 from aiohttp import web
 
-from symbl_aio.server.accounts import Accounts
 from symbl_aio.server.app import App
-from symbl_aio.server.arguments import check_types
+from symbl_aio.server.argument_types import check_types
+from symbl_aio.server.change_notifier import Pulse
 from symbl_aio.server.conversations.bookmarks import Bookmarks
-from symbl_aio.server.conversations.calls import Calls
 from symbl_aio.server.conversations.conversation import Conversations
+from symbl_aio.server.conversations.handlers import Calls
 from symbl_aio.server.faults import Faults, Scene
-from symbl_aio.server.gate import Gate, Stage
+from symbl_aio.server.html_pages import Pages
+from symbl_aio.server.job_gate import Gate, Stage
 from symbl_aio.server.jobs import Job, Jobs
-from symbl_aio.server.management.calls import Management
-from symbl_aio.server.outbound import Outbound
-from symbl_aio.server.pages import Pages
+from symbl_aio.server.management.handlers import Management
+from symbl_aio.server.outbound_http import Outbound
 from symbl_aio.server.processing import Processing
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import Log, Received, Seen
-from symbl_aio.server.recognition import Recognizer
+from symbl_aio.server.request_log import Log, Received, Seen
+from symbl_aio.server.speech_recognition import Recognizer
 from symbl_aio.server.submissions import BodyRules, Submissions
-from symbl_aio.server.threads import in_thread
-from symbl_aio.server.transcripts import Transcript, Transcripts
+from symbl_aio.server.thread_pool import in_thread
+from symbl_aio.server.tokens import Accounts
+from symbl_aio.server.transcript_registry import Transcript, Transcripts
 from symbl_aio.server.webhooks import Called, Webhooks
 
 logger = logging.getLogger("symbl_aio.server")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
 
-from symbl_aio.server.threads import in_thread
+from symbl_aio.server.thread_pool import in_thread
 
 # One trip to a thread pays for about this much hashing and writing.
 _BATCH = 4 * 1024 * 1024

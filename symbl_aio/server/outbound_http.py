@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from symbl_aio.server.bodies import Body
+from symbl_aio.server.spooled_body import Body
 
 logger = logging.getLogger("symbl_aio.server")
 

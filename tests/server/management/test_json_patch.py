@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from symbl_aio.server.http_json import RefusedError
 from symbl_aio.server.management.records import patched
-from symbl_aio.server.wire import RefusedError
 
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from symbl_aio.server.language.analysis import Speaker
-from symbl_aio.server.language.lexicon import (
+from symbl_aio.server.language.models import Speaker
+from symbl_aio.server.language.word_lists import (
     ANSWER_VERBS,
     CONTACT_PHRASES,
     CONTACT_VERBS,

@@ -12,7 +12,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from symbl_aio.server.wire import JSON, RefusedError, boolean, link
+from symbl_aio.server.http_json import JSON, RefusedError, boolean, link
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 

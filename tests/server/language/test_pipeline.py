@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.server.language.insights import (
+from symbl_aio.server.language.pipeline import (
     Analysis,
     CustomEntity,
     Entity,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.analysis import Message
+from symbl_aio.server.language.models import Message
 
 # Speech of one person goes on as one paragraph until a pause as long as this, in seconds.
 _PARAGRAPH_PAUSE = 2.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.insights import Speaker, Utterance
-from symbl_aio.server.wire import JSON, RefusedError
+from symbl_aio.server.http_json import JSON, RefusedError
+from symbl_aio.server.language.pipeline import Speaker, Utterance
 
 
 def laid_over(conversation: Conversation, events: JSON) -> list[Utterance]:

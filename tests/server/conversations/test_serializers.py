@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from symbl_aio.server.conversations import answers
+from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.analysis import (
+from symbl_aio.server.language.models import (
     Analysis,
     Analytics,
     Entity,
@@ -90,7 +90,7 @@ def about() -> Conversation:
 
 
 def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None:
-    assert answers.conversation(about) == {
+    assert serializers.conversation(about) == {
         "id": "1234567890123456",
         "type": "meeting",
         "name": "Call",
@@ -99,11 +99,11 @@ def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None
         "members": [{"id": "m-ann", "name": "Ann", "email": "ann@example.test"}],
     }
     about.metadata["team"] = "red"
-    assert answers.conversation(about)["metadata"] == {"team": "red"}
+    assert serializers.conversation(about)["metadata"] == {"team": "red"}
 
 
 def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) -> None:
-    first, second = answers.messages(about, verbose=False, sentiment=False)
+    first, second = serializers.messages(about, verbose=False, sentiment=False)
     assert first == {
         "id": about.message_id(0),
         "text": "Please call Bob tomorrow.",
@@ -118,7 +118,7 @@ def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) 
     assert isinstance(second, dict)
     assert second["from"] == {}
 
-    full: Any = answers.messages(about, verbose=True, sentiment=True)
+    full: Any = serializers.messages(about, verbose=True, sentiment=True)
     assert full[0]["words"][1] == {
         "word": "call",
         "startTime": "2026-03-02T09:00:01.500Z",
@@ -132,7 +132,7 @@ def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) 
 
 def test_insights_tell_who_what_and_when(about: Conversation) -> None:
     item: Any
-    (item,) = answers.insights(about, ANALYSIS.follow_ups)
+    (item,) = serializers.insights(about, ANALYSIS.follow_ups)
     assert item == {
         "id": item["id"],
         "text": "Please call Bob tomorrow.",
@@ -151,13 +151,13 @@ def test_insights_tell_who_what_and_when(about: Conversation) -> None:
     }
     assert item["id"].isdigit()
 
-    (question,) = answers.insights(about, ANALYSIS.questions)
+    (question,) = serializers.insights(about, ANALYSIS.questions)
     assert set(question) == {"id", "text", "type", "score", "messageIds", "from"}  # type: ignore[arg-type]
 
 
 def test_comprehensive_action_items_have_message_refs(about: Conversation) -> None:
     item: Any
-    (item,) = answers.comprehensive(about)
+    (item,) = serializers.comprehensive(about)
 
     assert item["messageRefs"] == [{"id": about.message_id(0)}]
     assert "messageIds" not in item
@@ -166,8 +166,8 @@ def test_comprehensive_action_items_have_message_refs(about: Conversation) -> No
 def test_topics_have_parents_and_sentiment_on_request(about: Conversation) -> None:
     plain: Any
     full: Any
-    (plain,) = answers.topics(about, sentiment=False, parents=False)
-    (full,) = answers.topics(about, sentiment=True, parents=False)
+    (plain,) = serializers.topics(about, sentiment=False, parents=False)
+    (full,) = serializers.topics(about, sentiment=True, parents=False)
 
     assert plain["type"] == "topic"
     assert plain["messageIds"] == [about.message_id(0), about.message_id(1)]
@@ -177,7 +177,7 @@ def test_topics_have_parents_and_sentiment_on_request(about: Conversation) -> No
 
 
 def test_equal_entities_are_one_with_several_places(about: Conversation) -> None:
-    date, custom = answers.entities(about)
+    date, custom = serializers.entities(about)
 
     assert date == {
         "type": "date",
@@ -194,7 +194,7 @@ def test_equal_entities_are_one_with_several_places(about: Conversation) -> None
 
 def test_trackers_refer_to_messages_and_insights(about: Conversation) -> None:
     tracker: Any
-    (tracker,) = answers.trackers(about)
+    (tracker,) = serializers.trackers(about)
 
     assert tracker["name"] == "Doubt"
     (match,) = tracker["matches"]
@@ -204,7 +204,7 @@ def test_trackers_refer_to_messages_and_insights(about: Conversation) -> None:
 
 
 def test_analytics_count_the_whole_recording(about: Conversation) -> None:
-    found: Any = answers.analytics(about)
+    found: Any = serializers.analytics(about)
 
     assert found["metrics"] == [
         {"type": "total_silence", "percent": 70.0, "seconds": 7.0},
@@ -225,6 +225,6 @@ def test_analytics_count_the_whole_recording(about: Conversation) -> None:
 def test_an_empty_conversation_has_no_percentages() -> None:
     empty = Conversation("1", "1", START)
 
-    found: Any = answers.analytics(empty)
+    found: Any = serializers.analytics(empty)
 
     assert [metric["percent"] for metric in found["metrics"]] == [0.0, 0.0, 0.0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.bodies import Body
+from symbl_aio.server.spooled_body import Body
 
 
 def files(directory: Path) -> list[Path]:

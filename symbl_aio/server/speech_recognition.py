@@ -20,7 +20,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from symbl_aio.server.language.analysis import Utterance
+from symbl_aio.server.language.models import Utterance
 from symbl_aio.server.language.sentences import Piece, sentences
 
 _log = logging.getLogger(__name__)

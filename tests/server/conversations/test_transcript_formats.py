@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.conversations.formatted import Format, markdown, srt
-from symbl_aio.server.language.analysis import Analysis, Analytics, Insight, Message, Speaker
+from symbl_aio.server.conversations.transcript_formats import Format, markdown, srt
+from symbl_aio.server.language.models import Analysis, Analytics, Insight, Message, Speaker
 
 ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from symbl_aio.server.bodies import Body
-from symbl_aio.server.outbound import Outbound, OutboundError, is_public
+from symbl_aio.server.outbound_http import Outbound, OutboundError, is_public
+from symbl_aio.server.spooled_body import Body
 
 SECRET = "/hook/n0nce/s1gnature"
 
