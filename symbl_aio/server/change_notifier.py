@@ -6,25 +6,25 @@ import asyncio
 from collections.abc import Callable
 
 
-class Pulse:
+class ChangeNotifier:
     """Wakes those who wait for a predicate each time anything changes."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Say that something changed."""
-        for waiter in self._waiting:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiting.clear()
+        self._waiters.clear()
 
-    async def until(self, predicate: Callable[[], object]) -> None:
+    async def wait_until(self, predicate: Callable[[], object]) -> None:
         """Wait until ``predicate()`` is true; it is tried now and after every change."""
         while not predicate():
             waiter = asyncio.get_running_loop().create_future()
-            self._waiting.add(waiter)
+            self._waiters.add(waiter)
             try:
                 await waiter
             finally:
-                self._waiting.discard(waiter)
+                self._waiters.discard(waiter)

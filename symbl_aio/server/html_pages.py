@@ -18,27 +18,27 @@ from aiohttp import web
 from symbl_aio.server.conversations.conversation import Conversation, Conversations
 from symbl_aio.server.http_json import (
     JSON,
-    RefusedError,
-    answer,
-    flag,
-    instant_text,
-    link,
-    sent_object,
+    ApiError,
+    format_instant,
+    is_http_url,
+    json_response,
+    query_flag,
+    read_json_object,
 )
 
 PAGE_PATH = "/pages/"
 
-_NAMES = ("verbose-text-summary", "video-summary", "audio-summary")
+_EXPERIENCES = ("verbose-text-summary", "video-summary", "audio-summary")
 _THIRTY_DAYS = 2_592_000
-_LIST = "all"
+_LIST_PAGE = "all"
 
 # field -> (is it right, what it should be)
 _RULES: Mapping[str, tuple[Callable[[JSON], bool], str]] = {
-    "name": (lambda value: value in _NAMES, f"one of {', '.join(_NAMES)}"),
-    "videoUrl": (link, "an http or https link"),
-    "audioUrl": (link, "an http or https link"),
-    "logo": (link, "an http or https link"),
-    "favicon": (link, "an http or https link"),
+    "name": (lambda value: value in _EXPERIENCES, f"one of {', '.join(_EXPERIENCES)}"),
+    "videoUrl": (is_http_url, "an http or https link"),
+    "audioUrl": (is_http_url, "an http or https link"),
+    "logo": (is_http_url, "an http or https link"),
+    "favicon": (is_http_url, "an http or https link"),
     "color": (lambda value: isinstance(value, dict), "an object"),
     "font": (lambda value: isinstance(value, dict), "an object"),
     "speakerAvatarURLs": (lambda value: isinstance(value, dict), "an object"),
@@ -49,10 +49,10 @@ _RULES: Mapping[str, tuple[Callable[[JSON], bool], str]] = {
         "a whole number of seconds, 0 for never",
     ),
 }
-_NEEDED = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
+_REQUIRED_URL = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
 
 
-class Pages:
+class PageHandlers:
     """Gives out links to pages and serves these. ``clock`` (seconds) is what links age by."""
 
     def __init__(self, conversations: Conversations, clock: Callable[[], float]) -> None:
@@ -68,67 +68,69 @@ class Pages:
                 "/v1/conversations/experiences/insights/details/{conversation_id}",
                 self._insights_details,
             ),
-            web.get(PAGE_PATH + "{about}/{expires}/{signature}", self._page),
+            web.get(PAGE_PATH + "{about}/{expires}/{signature}", self._serve_page),
         ]
 
     async def _experience(self, request: web.Request) -> web.Response:
-        about = self._conversations.of(request)
-        sent = await sent_object(request)
-        for name, value in sent.items():
+        about = self._conversations.from_request(request)
+        fields = await read_json_object(request)
+        for name, value in fields.items():
             rule = _RULES.get(name)
             if rule is not None and value is not None and not rule[0](value):
-                raise RefusedError(400, f'"{name}" must be {rule[1]}.')
-        kind = sent.get("name")
+                raise ApiError(400, f'"{name}" must be {rule[1]}.')
+        kind = fields.get("name")
         if not isinstance(kind, str):
-            raise RefusedError(400, f'"name" is required: {_RULES["name"][1]}.')
-        if kind in _NEEDED and sent.get(_NEEDED[kind]) is None:
-            raise RefusedError(400, f'"{_NEEDED[kind]}" is required for {kind}.')
-        life = sent.get("summaryURLExpiresIn")
-        url = self._link(request, about.id, life if isinstance(life, int) else _THIRTY_DAYS)
-        return answer({"name": kind, "url": url}, 201)
+            raise ApiError(400, f'"name" is required: {_RULES["name"][1]}.')
+        if kind in _REQUIRED_URL and fields.get(_REQUIRED_URL[kind]) is None:
+            raise ApiError(400, f'"{_REQUIRED_URL[kind]}" is required for {kind}.')
+        lifetime = fields.get("summaryURLExpiresIn")
+        url = self._page_url(
+            request, about.id, lifetime if isinstance(lifetime, int) else _THIRTY_DAYS
+        )
+        return json_response({"name": kind, "url": url}, 201)
 
     async def _insights_list(self, request: web.Request) -> web.Response:
-        return answer({"url": self._link(request, _LIST, _THIRTY_DAYS)})
+        return json_response({"url": self._page_url(request, _LIST_PAGE, _THIRTY_DAYS)})
 
     async def _insights_details(self, request: web.Request) -> web.Response:
-        flag(request, "includeCallScore")
-        about = self._conversations.of(request)
-        return answer({"url": self._link(request, about.id, _THIRTY_DAYS)})
+        query_flag(request, "includeCallScore")
+        about = self._conversations.from_request(request)
+        return json_response({"url": self._page_url(request, about.id, _THIRTY_DAYS)})
 
-    def _link(self, request: web.Request, about: str, life: int) -> str:
-        expires = str(int(self._clock()) + life if life else 0)
+    def _page_url(self, request: web.Request, about: str, lifetime: int) -> str:
+        expires = str(int(self._clock()) + lifetime if lifetime else 0)
         path = f"{PAGE_PATH}{about}/{expires}/{self._signature(about, expires)}"
         return str(request.url.origin()) + path
 
     def _signature(self, about: str, expires: str) -> str:
         return hmac.new(self._key, f"{about}/{expires}".encode(), sha256).hexdigest()
 
-    async def _page(self, request: web.Request) -> web.Response:
+    async def _serve_page(self, request: web.Request) -> web.Response:
         about, expires = request.match_info["about"], request.match_info["expires"]
         signature = self._signature(about, expires)
         if not hmac.compare_digest(signature.encode(), request.match_info["signature"].encode()):
-            return _html("There is no such page", "", 404)
+            return _html_response("There is no such page", "", 404)
         if expires != "0" and self._clock() >= int(expires):
-            return _html("This link has expired", "", 410)
-        if about == _LIST:
-            return _html("Conversations", self._listed(request))
+            return _html_response("This link has expired", "", 410)
+        if about == _LIST_PAGE:
+            return _html_response("Conversations", self._list_html(request))
         conversation = self._conversations.get(about)
         if conversation is None:
-            return _html("The conversation was deleted", "", 404)
-        return _html(conversation.name, _told(conversation))
+            return _html_response("The conversation was deleted", "", 404)
+        return _html_response(conversation.name, _conversation_html(conversation))
 
-    def _listed(self, request: web.Request) -> str:
+    def _list_html(self, request: web.Request) -> str:
         rows = [
-            f'<li><a href="{escape(self._link(request, about.id, _THIRTY_DAYS))}">'
-            f"{escape(about.name)}</a>, {instant_text(about.started_at)}</li>"
-            for about in self._conversations.known.values()
+            f'<li><a href="{escape(self._page_url(request, about.id, _THIRTY_DAYS))}">'
+            f"{escape(about.name)}</a>, {format_instant(about.started_at)}</li>"
+            for about in self._conversations.by_id.values()
         ]
         return f"<ul>{''.join(rows)}</ul>"
 
 
-def _told(about: Conversation) -> str:
+def _conversation_html(about: Conversation) -> str:
     found = about.analysis
-    parts = [f"<p>{instant_text(about.started_at)} to {instant_text(about.ended_at)}</p>"]
+    parts = [f"<p>{format_instant(about.started_at)} to {format_instant(about.ended_at)}</p>"]
     if about.media_url is not None:
         parts.append(f'<p><a href="{escape(about.media_url)}">Recording</a></p>')
     for title, texts in (
@@ -148,7 +150,7 @@ def _told(about: Conversation) -> str:
     return "".join(parts)
 
 
-def _html(title: str, body: str, status: int = 200) -> web.Response:
+def _html_response(title: str, body: str, status: int = 200) -> web.Response:
     return web.Response(
         text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(title)}</title></head><body><h1>{escape(title)}</h1>{body}</body></html>",

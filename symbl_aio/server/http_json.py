@@ -12,7 +12,7 @@ from aiohttp import web
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 
-class RefusedError(Exception):
+class ApiError(Exception):
     """An answer other than 2xx, with the documented ``{"message"}`` body."""
 
     def __init__(
@@ -23,7 +23,7 @@ class RefusedError(Exception):
         self.body: dict[str, JSON] = {**(extra or {}), "message": message}
 
 
-def answer(body: JSON, status: int = 200) -> web.Response:
+def json_response(body: JSON, status: int = 200) -> web.Response:
     """A JSON answer."""
     return web.Response(
         body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
@@ -33,39 +33,39 @@ def answer(body: JSON, status: int = 200) -> web.Response:
     )
 
 
-async def sent_json(request: web.Request) -> JSON:
+async def read_json(request: web.Request) -> JSON:
     """The JSON that a request brings."""
     try:
         body: JSON = await request.json()
     except ValueError:
-        raise RefusedError(400, "The body is not JSON.") from None
+        raise ApiError(400, "The body is not JSON.") from None
     return body
 
 
-async def sent_object(request: web.Request) -> dict[str, JSON]:
+async def read_json_object(request: web.Request) -> dict[str, JSON]:
     """The JSON object that a request brings."""
-    body = await sent_json(request)
+    body = await read_json(request)
     if not isinstance(body, dict):
-        raise RefusedError(400, "The body must be a JSON object.")
+        raise ApiError(400, "The body must be a JSON object.")
     return body
 
 
-def flag(request: web.Request, name: str) -> bool | None:
+def query_flag(request: web.Request, name: str) -> bool | None:
     """A boolean of the query; None when it is absent."""
     if name not in request.query:
         return None
-    value = boolean(request.query[name])
+    value = parse_bool(request.query[name])
     if value is None:
-        raise RefusedError(400, f'"{name}" must be true or false.')
+        raise ApiError(400, f'"{name}" must be true or false.')
     return value
 
 
-def boolean(text: str) -> bool | None:
+def parse_bool(text: str) -> bool | None:
     """Read a boolean of a query; the vendor's Python client writes it as Python does."""
     return {"true": True, "false": False}.get(text.lower())
 
 
-def link(value: JSON) -> bool:
+def is_http_url(value: JSON) -> bool:
     """Tell whether a value is an http or https link."""
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
@@ -76,18 +76,18 @@ def now() -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
-def instant_text(instant: datetime) -> str:
+def format_instant(instant: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``."""
     utc = instant.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
-def read_instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Read ISO 8601; without a zone it is UTC. Raises ValueError."""
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def after(start: datetime, seconds: float) -> str:
+def format_offset(start: datetime, seconds: float) -> str:
     """The text of the instant ``seconds`` after ``start``."""
-    return instant_text(start + timedelta(seconds=seconds))
+    return format_instant(start + timedelta(seconds=seconds))

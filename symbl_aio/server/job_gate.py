@@ -7,46 +7,46 @@ from collections import deque
 from enum import Enum
 
 
-class Stage(Enum):
+class HoldPoint(Enum):
     """Where a job may be held: still scheduled, or in progress with its work done."""
 
-    START = "in_progress"
-    END = "completed"
+    BEFORE_START = "in_progress"
+    BEFORE_COMPLETION = "completed"
 
 
-class Gate:
+class JobGate:
     """Open at first. While closed for a stage, jobs wait there in order of arrival."""
 
     def __init__(self) -> None:
-        self._stage: Stage | None = None
-        self._let_through = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._held_at: HoldPoint | None = None
+        self._permits = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
-    def hold(self, stage: Stage) -> None:
+    def hold(self, hold_point: HoldPoint) -> None:
         """Close the gate for this stage (only)."""
         self.release(None)
-        self._stage = stage
+        self._held_at = hold_point
 
     def release(self, count: int | None) -> None:
         """Let ``count`` jobs through, waiting or still to come; None opens the gate for good."""
         if count is None:
-            self._stage = None
-            self._let_through = 0
+            self._held_at = None
+            self._permits = 0
         else:
-            self._let_through += count
-        while self._waiting and (count is None or self._let_through > 0):
-            waiter = self._waiting.popleft()
+            self._permits += count
+        while self._waiters and (count is None or self._permits > 0):
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                self._let_through -= count is not None
+                self._permits -= count is not None
 
-    async def passage(self, stage: Stage) -> None:
+    async def wait_for_permit(self, hold_point: HoldPoint) -> None:
         """Wait until a job may pass this stage."""
-        if stage is not self._stage:
+        if hold_point is not self._held_at:
             return
-        if self._let_through > 0:
-            self._let_through -= 1
+        if self._permits > 0:
+            self._permits -= 1
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         await waiter

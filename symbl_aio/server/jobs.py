@@ -16,9 +16,9 @@ from enum import StrEnum
 
 from attrs import define, field
 
-from symbl_aio.server.change_notifier import Pulse
+from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import now
-from symbl_aio.server.job_gate import Gate, Stage
+from symbl_aio.server.job_gate import HoldPoint, JobGate
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -75,22 +75,22 @@ class Jobs:
         self,
         *,
         limit: int,
-        seconds: float,
-        gate: Gate,
-        pulse: Pulse,
-        moved: Callable[[Job], None],
+        min_seconds: float,
+        gate: JobGate,
+        changes: ChangeNotifier,
+        on_status_change: Callable[[Job], None],
         retain: int | None = None,
     ) -> None:
         self.limit = limit
-        self.seconds = seconds
-        self.known: dict[str, Job] = {}
+        self.min_seconds = min_seconds
+        self.by_id: dict[str, Job] = {}
         self.max_unfinished = 0
         self._gate = gate
-        self._pulse = pulse
-        self._moved = moved
+        self._changes = changes
+        self._on_status_change = on_status_change
         self._retain = retain
-        self._ended: deque[str] = deque()
-        self._entering = 0
+        self._finished_ids: deque[str] = deque()
+        self._reserved_slots = 0
         self._unfinished = 0
         self._lanes: dict[str, deque[Job]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,23 +104,23 @@ class Jobs:
         """Tell whether the conversation has a job that has not ended."""
         return conversation_id in self._lanes
 
-    def enter(self) -> bool:
+    def acquire_slot(self) -> bool:
         """Take a slot for a submission whose body is still to come; False when all are taken."""
-        if self._unfinished + self._entering >= self.limit:
+        if self._unfinished + self._reserved_slots >= self.limit:
             return False
-        self._entering += 1
+        self._reserved_slots += 1
         return True
 
-    def leave(self) -> None:
+    def release_slot(self) -> None:
         """Give back what ``enter`` took: the submission became a job, or came to nothing."""
-        self._entering -= 1
+        self._reserved_slots -= 1
 
     def add(self, job: Job) -> None:
         """Accept a job: it is scheduled now and runs after those of its conversation."""
-        self.known[job.id] = job
+        self.by_id[job.id] = job
         self._unfinished += 1
         self.max_unfinished = max(self.max_unfinished, self._unfinished)
-        self._move(job, Status.SCHEDULED)
+        self._set_status(job, Status.SCHEDULED)
         lane = self._lanes.get(job.conversation_id)
         if lane is not None:
             lane.append(job)
@@ -148,38 +148,38 @@ class Jobs:
 
     async def _run(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
-        await self._gate.passage(Stage.START)
-        self._move(job, Status.IN_PROGRESS)
-        done_at = loop.time() + self.seconds
-        publish = await self._processed(job)
+        await self._gate.wait_for_permit(HoldPoint.BEFORE_START)
+        self._set_status(job, Status.IN_PROGRESS)
+        done_at = loop.time() + self.min_seconds
+        publish = await self._process(job)
         if (rest := done_at - loop.time()) > 0:
             await asyncio.sleep(rest)
-        await self._gate.passage(Stage.END)
-        completed = publish is not None and _published(job, publish)
+        await self._gate.wait_for_permit(HoldPoint.BEFORE_COMPLETION)
+        completed = publish is not None and _publish(job, publish)
         self._unfinished -= 1
-        self._move(job, Status.COMPLETED if completed else Status.FAILED)
-        self._ended.append(job.id)
-        if self._retain is not None and len(self._ended) > self._retain:
-            del self.known[self._ended.popleft()]
+        self._set_status(job, Status.COMPLETED if completed else Status.FAILED)
+        self._finished_ids.append(job.id)
+        if self._retain is not None and len(self._finished_ids) > self._retain:
+            del self.by_id[self._finished_ids.popleft()]
 
-    async def _processed(self, job: Job) -> Publish | None:
+    async def _process(self, job: Job) -> Publish | None:
         try:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
             return await job.work(job.id)
-        except ProcessingError as failure:
-            logger.info("job %s fails: %s", job.id, failure)
+        except ProcessingError as error:
+            logger.info("job %s fails: %s", job.id, error)
         except Exception:
             logger.exception("job %s fails", job.id)
         return None
 
-    def _move(self, job: Job, status: Status) -> None:
+    def _set_status(self, job: Job, status: Status) -> None:
         job.history.append((status, now()))
-        self._moved(job)
-        self._pulse.ring()
+        self._on_status_change(job)
+        self._changes.notify()
 
 
-def _published(job: Job, publish: Publish) -> bool:
+def _publish(job: Job, publish: Publish) -> bool:
     # A mistake here must not end the lane: later jobs would wait for ever.
     try:
         publish()

@@ -18,29 +18,29 @@ from aiohttp import web
 
 from symbl_aio.server.app import App
 from symbl_aio.server.argument_types import check_types
-from symbl_aio.server.change_notifier import Pulse
-from symbl_aio.server.conversations.bookmarks import Bookmarks
+from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
 from symbl_aio.server.conversations.conversation import Conversations
-from symbl_aio.server.conversations.handlers import Calls
-from symbl_aio.server.faults import Faults, Scene
-from symbl_aio.server.html_pages import Pages
-from symbl_aio.server.job_gate import Gate, Stage
+from symbl_aio.server.conversations.handlers import ConversationHandlers
+from symbl_aio.server.faults import FaultContext, FaultInjector
+from symbl_aio.server.html_pages import PageHandlers
+from symbl_aio.server.job_gate import HoldPoint, JobGate
 from symbl_aio.server.jobs import Job, Jobs
-from symbl_aio.server.management.handlers import Management
-from symbl_aio.server.outbound_http import Outbound
-from symbl_aio.server.processing import Processing
-from symbl_aio.server.request_log import Log, Received, Seen
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.request_log import Received, RequestLog, Seen
 from symbl_aio.server.speech_recognition import Recognizer
-from symbl_aio.server.submissions import BodyRules, Submissions
-from symbl_aio.server.thread_pool import in_thread
-from symbl_aio.server.tokens import Accounts
-from symbl_aio.server.transcript_registry import Transcript, Transcripts
-from symbl_aio.server.webhooks import Called, Webhooks
+from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
+from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.tokens import TokenIssuer
+from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
+from symbl_aio.server.webhooks import WebhookCall, WebhookDelivery
 
 logger = logging.getLogger("symbl_aio.server")
 
-_LONGEST_LINE = 1024 * 1024
-_LONGEST_FIELD = 64 * 1024
+_MAX_LINE_SIZE = 1024 * 1024
+_MAX_FIELD_SIZE = 64 * 1024
 
 
 class LocalServer:
@@ -110,27 +110,29 @@ class LocalServer:
         self._keep_bodies = keep_bodies
         self._clock = clock
         self._hash_bodies = hash_bodies
-        self._pulse = Pulse()
-        self._gate = Gate()
-        self._log = Log(retain)
-        self._faults = Faults()
-        self._accounts = Accounts(app_id, app_secret, token_life, clock)
+        self._changes = ChangeNotifier()
+        self._gate = JobGate()
+        self._log = RequestLog(retain)
+        self._faults = FaultInjector()
+        self._tokens = TokenIssuer(app_id, app_secret, token_life, clock)
         self._conversations = Conversations()
-        self._management = Management(self._conversations, newer=newer_management)
-        self._transcripts = Transcripts(default_transcript)
-        self._outbound = Outbound(trusting=is_loopback(host), allowed_hosts=allowed_hosts)
-        self._webhooks = Webhooks(self._outbound, self._pulse, retain)
+        self._management = ManagementHandlers(self._conversations, newer=newer_management)
+        self._transcripts = TranscriptRegistry(default_transcript)
+        self._outbound = OutboundClient(
+            allow_private=is_loopback(host), allowed_hosts=allowed_hosts
+        )
+        self._webhooks = WebhookDelivery(self._outbound, self._changes, retain)
         self._jobs = Jobs(
             limit=job_limit,
-            seconds=job_seconds,
+            min_seconds=job_seconds,
             gate=self._gate,
-            pulse=self._pulse,
-            moved=self._webhooks.moved,
+            changes=self._changes,
+            on_status_change=self._webhooks.schedule,
             retain=retain,
         )
-        self._over = asyncio.Event()
+        self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._recognizer = recognizer(asr)
+        self._recognizer = make_recognizer(asr)
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
 
@@ -153,8 +155,10 @@ class LocalServer:
 
     async def _listen(self) -> None:
         self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._directory))
-        scene = Scene(self._jobs, self._webhooks, self._pulse, self._log, self._over)
-        processing = Processing(
+        fault_context = FaultContext(
+            self._jobs, self._webhooks, self._changes, self._log, self._closing
+        )
+        processing = SubmissionProcessor(
             transcripts=self._transcripts,
             outbound=self._outbound,
             directory=self._bodies,
@@ -163,26 +167,26 @@ class LocalServer:
             management=self._management,
         )
         app = App(
-            accounts=self._accounts,
-            submissions=Submissions(
+            tokens=self._tokens,
+            submissions=SubmissionHandlers(
                 jobs=self._jobs,
                 conversations=self._conversations,
                 processing=processing,
                 management=self._management,
-                pulse=self._pulse,
-                bodies=BodyRules(self._bodies, self._keep_bodies, self._hash_bodies),
+                changes=self._changes,
+                bodies=SpoolSettings(self._bodies, self._keep_bodies, self._hash_bodies),
                 log=self._log,
-                faults_of=self._faults.of_job,
+                take_job_faults=self._faults.take_job_faults,
             ),
             jobs=self._jobs,
             faults=self._faults,
-            scene=scene,
+            context=fault_context,
             log=self._log,
             routes=[
-                *Bookmarks(self._conversations).routes(),
-                *Pages(self._conversations, self._clock).routes(),
+                *BookmarkHandlers(self._conversations).routes(),
+                *PageHandlers(self._conversations, self._clock).routes(),
                 *self._management.routes(),
-                *Calls(self._conversations, self._jobs).routes(),
+                *ConversationHandlers(self._conversations, self._jobs).routes(),
             ],
         ).build()
         # Large reads: the default of 64 KiB pauses and resumes the socket all the time.
@@ -192,8 +196,8 @@ class LocalServer:
             shutdown_timeout=0.1,
             read_bufsize=1024 * 1024,
             # The parameters of a file stand in the query, trackers and all (API section 2).
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_FIELD,
+            max_line_size=_MAX_LINE_SIZE,
+            max_field_size=_MAX_FIELD_SIZE,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
@@ -204,8 +208,8 @@ class LocalServer:
         """Stop at once. No task, no connection and no file is left. Closing twice is fine."""
         self._check_loop()
         self._loop = None
-        self._over.set()
-        self._pulse.ring()
+        self._closing.set()
+        self._changes.notify()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._jobs.aclose()
@@ -214,7 +218,7 @@ class LocalServer:
         await self._webhooks.aclose()
         await self._outbound.aclose()
         if self._bodies is not None:
-            await in_thread(shutil.rmtree, self._bodies, ignore_errors=True)
+            await run_in_thread(shutil.rmtree, self._bodies, ignore_errors=True)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -258,7 +262,7 @@ class LocalServer:
     @property
     def jobs(self) -> dict[str, Job]:
         """Every job that was accepted, by id, in order of acceptance."""
-        return self._jobs.known
+        return self._jobs.by_id
 
     @property
     def unfinished(self) -> int:
@@ -271,7 +275,7 @@ class LocalServer:
         return self._jobs.max_unfinished
 
     @property
-    def webhook_calls(self) -> list[Called]:
+    def webhook_calls(self) -> list[WebhookCall]:
         """The webhook calls that were made, in order."""
         return self._webhooks.calls
 
@@ -284,7 +288,7 @@ class LocalServer:
         self._check_loop()
         if inspect.iscoroutinefunction(predicate):  # its coroutine would always count as true
             raise TypeError("predicate is async, and is not awaited; give a plain function")
-        await self._pulse.until(predicate)
+        await self._changes.wait_until(predicate)
 
     def _check_loop(self) -> None:
         """Raise ``RuntimeError`` on another event loop, where this would wake nobody."""
@@ -333,7 +337,7 @@ class LocalServer:
         self._check_loop()
         if before not in ("in_progress", "completed"):
             raise ValueError(f'before is {before!r}; give "in_progress" or "completed"')
-        self._gate.hold(Stage(before))
+        self._gate.hold(HoldPoint(before))
 
     def release(self, count: int | None = None) -> None:
         """Let ``count`` jobs go on, held now or later; None lets all go on from now on."""
@@ -348,10 +352,10 @@ class LocalServer:
 
     def revoke_tokens(self) -> None:
         """Make every token bad; the next token request gets a new one."""
-        self._accounts.revoke()
+        self._tokens.revoke()
 
 
-def recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
+def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
     """What hears speech, or None when that is off or the extra is not there."""
     return Recognizer() if asr == "auto" and Recognizer.available() else None
 

@@ -19,11 +19,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.spooled_body import SpooledBody
 
 logger = logging.getLogger("symbl_aio.server")
 
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class OutboundError(Exception):
@@ -34,7 +34,7 @@ def is_public(address: str) -> bool:
     """Tell whether an IP address is a public unicast one, also inside an IPv6 wrapping."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _TRANSLATED:
+        if ip in _NAT64:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         else:
             tunnel = ip.teredo[1] if ip.teredo is not None else None
@@ -42,7 +42,7 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _as_address(host: str) -> str | None:
+def _parse_address(host: str) -> str | None:
     """The address that a host stands for, in every spelling that a socket takes; else None."""
     try:
         return str(ipaddress.ip_address(host.partition("%")[0]))
@@ -54,7 +54,7 @@ def _as_address(host: str) -> str | None:
         return None  # a name: its addresses are judged when it is resolved
 
 
-class _PublicOnly(AbstractResolver):
+class _PublicAddressResolver(AbstractResolver):
     """Resolves names, and gives only addresses that may be connected to."""
 
     def __init__(self, inner: AbstractResolver, allowed: Collection[str]) -> None:
@@ -75,7 +75,7 @@ class _PublicOnly(AbstractResolver):
         await self._inner.close()
 
 
-class Outbound:
+class OutboundClient:
     """The server as a client. ``trusting``: private addresses are fine.
 
     ``seconds`` and ``size`` (bytes) cap a download; a webhook call gets ``call_seconds``.
@@ -84,53 +84,55 @@ class Outbound:
     def __init__(
         self,
         *,
-        trusting: bool,
+        allow_private: bool,
         allowed_hosts: Collection[str] = (),
-        seconds: float = 600,
-        size: int = 4 * 1024**3,
-        call_seconds: float = 10,
+        download_timeout: float = 600,
+        max_download_size: int = 4 * 1024**3,
+        webhook_timeout: float = 10,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self._trusting = trusting
+        self._allow_private = allow_private
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
-        self._seconds = seconds
-        self._size = size
-        self._call_seconds = call_seconds
+        self._download_timeout = download_timeout
+        self._max_download_size = max_download_size
+        self._webhook_timeout = webhook_timeout
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(self, url: str, body: Body) -> None:
+    async def download(self, url: str, body: SpooledBody) -> None:
         """Download into ``body``. Raises OutboundError."""
-        target = self._checked(url)
+        target = self._checked_url(url)
         try:
             async with (
-                asyncio.timeout(self._seconds),
-                self._client().get(target, allow_redirects=False) as response,
+                asyncio.timeout(self._download_timeout),
+                self._open_session().get(target, allow_redirects=False) as response,
             ):
                 if response.status != 200:
                     raise OutboundError(f"the link answered {response.status}")
                 async for chunk in response.content.iter_any():
-                    if body.size + len(chunk) > self._size:
-                        raise OutboundError(f"the link gives more than {self._size} bytes")
-                    await body.add(chunk)
+                    if body.size + len(chunk) > self._max_download_size:
+                        raise OutboundError(
+                            f"the link gives more than {self._max_download_size} bytes"
+                        )
+                    await body.write(chunk)
             await body.finish()
         except TimeoutError:
-            raise OutboundError(f"the link took more than {self._seconds:g} s") from None
+            raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
 
-    async def call(self, url: str, payload: Mapping[str, str]) -> bool:
+    async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:
         """POST a webhook payload; whether it was taken with a 2xx. Never raises.
 
         Only the host is logged: the rest of a webhook's address may be a secret.
         """
         host = "?"
         try:
-            target = self._checked(url)
+            target = self._checked_url(url)
             host = target.host or host
             async with (
-                asyncio.timeout(self._call_seconds),
-                self._client().post(
+                asyncio.timeout(self._webhook_timeout),
+                self._open_session().post(
                     target,
                     data=json.dumps(payload, separators=(",", ":")).encode(),
                     headers={"Content-Type": "application/json"},
@@ -144,7 +146,7 @@ class Outbound:
             logger.info("webhook on %s was not delivered: %s", host, type(error).__name__)
         return False
 
-    def _checked(self, url: str) -> URL:
+    def _checked_url(self, url: str) -> URL:
         """Refuse what no resolver is asked about: the scheme, and addresses given as such."""
         try:
             # Read as aiohttp will read it: a host may look like a name and be an address
@@ -155,20 +157,20 @@ class Outbound:
             raise OutboundError("the link is not a URL") from None
         if target.scheme not in ("http", "https") or not host:
             raise OutboundError("only http and https links are followed")
-        if self._trusting or host in self._allowed:
+        if self._allow_private or host in self._allowed:
             return target
-        address = _as_address(host)
+        address = _parse_address(host)
         # Some versions of aiohttp ask no resolver about anything made of digits and dots.
         numeric = not host.strip("0123456789.")
         if (numeric and address is None) or (address is not None and not is_public(address)):
             raise OutboundError(f"{host} is not a public address")
         return target
 
-    def _client(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             resolver = self._resolver or aiohttp.ThreadedResolver()
-            if not self._trusting:
-                resolver = _PublicOnly(resolver, self._allowed)
+            if not self._allow_private:
+                resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=100),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -15,23 +15,23 @@ from urllib.parse import unquote, urlsplit
 from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.conversations.conversation import Conversation, Settings
-from symbl_aio.server.http_json import JSON, read_instant
+from symbl_aio.server.http_json import JSON, parse_instant
 from symbl_aio.server.jobs import ProcessingError, Publish
 from symbl_aio.server.language.pipeline import CustomEntity, Speaker, Tracker, Utterance
-from symbl_aio.server.management.handlers import Management
+from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
-from symbl_aio.server.outbound_http import Outbound, OutboundError
+from symbl_aio.server.outbound_http import OutboundClient, OutboundError
 from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
-from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.submission_parameters import Kind
-from symbl_aio.server.thread_pool import in_thread
-from symbl_aio.server.transcript_registry import Line, Transcripts, timed
+from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
 
 logger = logging.getLogger("symbl_aio.server")
 
 
 # "Longest file" in the FAQ of the API.
-_LONGEST = 4 * 3600.0
+_MAX_SECONDS = 4 * 3600.0
 
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
@@ -41,13 +41,13 @@ _PLACEHOLDER = (
 
 
 @define(eq=False)
-class Material:
+class SubmissionPayload:
     """What one accepted submission brought: its parameters, and a body of bytes or JSON."""
 
     kind: Kind
     parameters: dict[str, JSON] = field(repr=False)
-    body: Body | None = None
-    info: MediaInfo | None = None
+    body: SpooledBody | None = None
+    media_info: MediaInfo | None = None
 
     @property
     def url(self) -> str | None:
@@ -55,14 +55,14 @@ class Material:
         return url if isinstance(url, str) and self.kind.endswith("/url") else None
 
     def __str__(self) -> str:
-        if self.info is not None and self.info.duration is not None:
-            return f"{self.info.duration:.1f} s of {self.info.container}"
-        form = self.info.container if self.info else self.kind.partition("/")[0]
+        if self.media_info is not None and self.media_info.duration is not None:
+            return f"{self.media_info.duration:.1f} s of {self.media_info.container}"
+        form = self.media_info.container if self.media_info else self.kind.partition("/")[0]
         return form if self.body is None else f"{self.body.size} bytes of {form}"
 
 
 @frozen
-class _Heard:
+class _Transcription:
     """Lines and their length, in seconds from the start of the recording.
 
     ``notice``: they are the server's own words.
@@ -73,7 +73,7 @@ class _Heard:
     notice: bool = False
 
 
-class Processing:
+class SubmissionProcessor:
     """Turns material into utterances of a conversation.
 
     ``recognizer`` None: nothing is recognised. ``probe_media`` False: nothing is looked
@@ -83,12 +83,12 @@ class Processing:
     def __init__(
         self,
         *,
-        transcripts: Transcripts,
-        outbound: Outbound,
+        transcripts: TranscriptRegistry,
+        outbound: OutboundClient,
         directory: Path,
         probe_media: bool,
         recognizer: Recognizer | None,
-        management: Management,
+        management: ManagementHandlers,
     ) -> None:
         self._transcripts = transcripts
         self._outbound = outbound
@@ -97,76 +97,82 @@ class Processing:
         self._recognizer = recognizer
         self._management = management
 
-    async def process(self, conversation: Conversation, material: Material, job_id: str) -> Publish:
+    async def process(
+        self, conversation: Conversation, payload: SubmissionPayload, job_id: str
+    ) -> Publish:
         """Process; what this gives publishes the result. Raises ProcessingError."""
         try:
-            heard = None if material.kind == "text" else await self._hear(material, job_id)
+            transcription = (
+                None if payload.kind == "text" else await self._transcribe(payload, job_id)
+            )
         finally:
-            if material.body is not None:
-                material.body.close()
+            if payload.body is not None:
+                payload.body.close()
 
         def publish() -> None:
             start = conversation.duration
-            if heard is None:
-                said = typed(conversation, material.parameters.get("messages"))
+            if transcription is None:
+                said = text_utterances(conversation, payload.parameters.get("messages"))
             else:
                 said = [
-                    Utterance(line.text, conversation.speaker(line.speaker, None), begin, end)
-                    for line, begin, end in timed(heard.lines, start)
+                    Utterance(
+                        line.text, conversation.get_or_add_speaker(line.speaker, None), begin, end
+                    )
+                    for line, begin, end in assign_times(transcription.lines, start)
                 ]
-            if heard is not None and heard.notice:
-                conversation.notices.update(line.text for line in heard.lines)
-            end = start + (heard.duration if heard else 0.0)
-            asked = extended(conversation.settings, material.parameters)
-            conversation.publish(said, end, self._with_stored(asked, material.parameters))
+            if transcription is not None and transcription.notice:
+                conversation.notices.update(line.text for line in transcription.lines)
+            end = start + (transcription.duration if transcription else 0.0)
+            settings = merge_settings(conversation.settings, payload.parameters)
+            conversation.publish(said, end, self._add_stored(settings, payload.parameters))
 
         return publish
 
-    def _with_stored(self, asked: Settings, parameters: dict[str, JSON]) -> Settings:
+    def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
         """Add what the account has stored, as it is now: later changes do not reach back."""
         stored = self._management.trackers
         wanted = stored.keys() if parameters.get("enableAllTrackers") is True else ()
-        named = [identity for identity in stored_trackers(parameters) if identity in stored]
+        named = [identity for identity in stored_tracker_ids(parameters) if identity in stored]
         trackers = [stored[identity] for identity in (*named, *wanted)]
-        entities = self._management.entities if asked.detect_entities else ()
+        entities = self._management.entities if settings.detect_entities else ()
         return evolve(
-            asked,
-            trackers=tuple(dict.fromkeys((*asked.trackers, *trackers))),
-            custom_entities=tuple(dict.fromkeys((*asked.custom_entities, *entities))),
+            settings,
+            trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
+            custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
         )
 
-    async def _hear(self, material: Material, job_id: str) -> _Heard:
-        lines = self._registered(material)
-        if lines is None and material.url is not None:
-            material.body = await self._fetched(material.url)
-            lines = self._registered(material)
+    async def _transcribe(self, payload: SubmissionPayload, job_id: str) -> _Transcription:
+        lines = self._registered_transcript(payload)
+        if lines is None and payload.url is not None:
+            payload.body = await self._download(payload.url)
+            lines = self._registered_transcript(payload)
         if lines is not None:
-            logger.info("job %s: %s, by the transcript registered for it", job_id, material)
-            return _Heard(lines)
-        path = material.body.path if material.body is not None else None
+            logger.info("job %s: %s, by the transcript registered for it", job_id, payload)
+            return _Transcription(lines)
+        path = payload.body.path if payload.body is not None else None
         if path is not None and self._probe_media:
-            material.info = await _probed(path, video=material.kind.startswith("video"))
+            payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
-            logger.info("job %s: %s, by speech recognition", job_id, material)
-            return await _recognised(self._recognizer, path)
-        logger.info("job %s: %s, not transcribed", job_id, material)
-        duration = (material.info and material.info.duration) or 0.0
-        line = Line(_PLACEHOLDER.format(what=material), None, 0.0, 0.0)
-        return _Heard((line,), duration, notice=True)
+            logger.info("job %s: %s, by speech recognition", job_id, payload)
+            return await _recognise(self._recognizer, path)
+        logger.info("job %s: %s, not transcribed", job_id, payload)
+        duration = (payload.media_info and payload.media_info.duration) or 0.0
+        line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
+        return _Transcription((line,), duration, notice=True)
 
-    def _registered(self, material: Material) -> tuple[Line, ...] | None:
+    def _registered_transcript(self, payload: SubmissionPayload) -> tuple[Line, ...] | None:
         """By name, by content, or for all; a link is not followed to find out what it is."""
-        name = material.parameters.get("name")
-        link = material.url and unquote(urlsplit(material.url).path.rpartition("/")[2])
-        found = self._transcripts.named(name if isinstance(name, str) else None, link)
-        if found is None and material.body is not None:
-            found = self._transcripts.hashed(material.body.sha256)
+        name = payload.parameters.get("name")
+        link = payload.url and unquote(urlsplit(payload.url).path.rpartition("/")[2])
+        found = self._transcripts.by_name(name if isinstance(name, str) else None, link)
+        if found is None and payload.body is not None:
+            found = self._transcripts.by_hash(payload.body.sha256)
         return self._transcripts.default if found is None else found
 
-    async def _fetched(self, url: str) -> Body:
-        body = Body(self._directory, keep=True, hashed=True)
+    async def _download(self, url: str) -> SpooledBody:
+        body = SpooledBody(self._directory, keep=True, hashed=True)
         try:
-            await self._outbound.fetch(url, body)
+            await self._outbound.download(url, body)
         except OutboundError as error:
             body.close()
             raise ProcessingError(str(error)) from error
@@ -176,30 +182,30 @@ class Processing:
         return body
 
 
-async def _probed(path: Path, *, video: bool) -> MediaInfo:
+async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
     try:
-        info = await in_thread(probe, path)
+        media_info = await run_in_thread(probe, path)
     except MediaError as error:
         raise ProcessingError(str(error)) from error
-    if video and info.container not in ("mp4", "m4a", "mov"):
-        raise ProcessingError(f"{info.container} is no video; only mp4 is")
-    if not info.has_audio:
+    if video and media_info.container not in ("mp4", "m4a", "mov"):
+        raise ProcessingError(f"{media_info.container} is no video; only mp4 is")
+    if not media_info.has_audio:
         raise ProcessingError("there is no audio track")
-    if info.duration is not None and info.duration > _LONGEST:
-        raise ProcessingError(f"{info.duration:.0f} s is longer than the 4 hours allowed")
-    return info
+    if media_info.duration is not None and media_info.duration > _MAX_SECONDS:
+        raise ProcessingError(f"{media_info.duration:.0f} s is longer than the 4 hours allowed")
+    return media_info
 
 
-async def _recognised(recognizer: Recognizer, path: Path) -> _Heard:
+async def _recognise(recognizer: Recognizer, path: Path) -> _Transcription:
     try:
         transcript = await recognizer.transcribe(path)
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
     lines = tuple(Line(said.text, None, said.start, said.end) for said in transcript.utterances)
-    return _Heard(lines, transcript.duration)
+    return _Transcription(lines, transcript.duration)
 
 
-def typed(conversation: Conversation, messages: JSON) -> list[Utterance]:
+def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
     """The utterances of a text submission; what has no times follows what was before it."""
     lines = []
     speakers: list[Speaker | None] = []
@@ -213,17 +219,19 @@ def typed(conversation: Conversation, messages: JSON) -> list[Utterance]:
         lines.append(Line(str(payload["content"]), None, start, end))
         name, user_id = sender.get("name"), sender.get("userId")
         speakers.append(
-            conversation.speaker(str(name) if name else None, str(user_id) if user_id else None)
+            conversation.get_or_add_speaker(
+                str(name) if name else None, str(user_id) if user_id else None
+            )
         )
     return [
         Utterance(line.text, who, start, max(start, end))
         for (line, start, end), who in zip(
-            timed(lines, conversation.duration), speakers, strict=True
+            assign_times(lines, conversation.duration), speakers, strict=True
         )
     ]
 
 
-def first_instant(messages: JSON) -> datetime | None:
+def earliest_instant(messages: JSON) -> datetime | None:
     """The earliest ``startTime`` of a text submission. Raises ValueError for bad ISO 8601."""
     found = []
     for item in messages if isinstance(messages, list) else []:
@@ -231,7 +239,7 @@ def first_instant(messages: JSON) -> datetime | None:
         for key in ("endTime", "startTime"):
             text = times.get(key) if isinstance(times, dict) else None
             if isinstance(text, str):
-                found.append(read_instant(text))
+                found.append(parse_instant(text))
     return min(found, default=None)
 
 
@@ -239,11 +247,11 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
     """Seconds from now-appended material to an instant; nothing is before the beginning."""
     if not isinstance(text, str):
         return None
-    at = (read_instant(text) - conversation.started_at).total_seconds()
+    at = (parse_instant(text) - conversation.started_at).total_seconds()
     return max(0.0, at) - conversation.duration
 
 
-def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
+def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
     """What is to be looked for, with the parameters of one more submission."""
     threshold = parameters.get("confidenceThreshold")
     entities = [
@@ -268,7 +276,7 @@ def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
     )
 
 
-def stored_trackers(parameters: Mapping[str, JSON]) -> list[str]:
+def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:
     """The ids of the account's trackers that a submission names."""
     return [
         str(item["id"])

@@ -54,7 +54,7 @@ class Seen:
     status: int | None
 
 
-class Log:
+class RequestLog:
     """What arrived, in order of arrival of the heads; ``requests`` in order of the answers.
 
     ``retain``: at least so many of each are remembered; None: all.
@@ -62,15 +62,15 @@ class Log:
 
     def __init__(self, retain: int | None = None) -> None:
         self._retain = retain
-        self._arrived = 0
+        self._next_order = 0
         self.submissions: list[Received] = []
         self.requests: list[Seen] = []
-        self._current: dict[int, Received] = {}
+        self._in_progress: dict[int, Received] = {}
 
-    def open(self, request: web.Request, kind: Kind) -> Received:
+    def record_submission(self, request: web.Request, kind: Kind) -> Received:
         """Record the head of a submission."""
         received = Received(
-            order=self._arrived,
+            order=self._next_order,
             method=request.method,
             path=request.path,
             kind=kind,
@@ -78,26 +78,26 @@ class Log:
             query=dict(request.query),
             headers=request.headers.copy(),
         )
-        self._arrived += 1
+        self._next_order += 1
         self.submissions.append(received)
-        trim(self.submissions, self._retain)
-        self._current[id(request)] = received
+        trim_oldest(self.submissions, self._retain)
+        self._in_progress[id(request)] = received
         return received
 
-    def of(self, request: web.Request) -> Received | None:
+    def current(self, request: web.Request) -> Received | None:
         """The record of a submission that is being handled; None for other requests."""
-        return self._current.get(id(request))
+        return self._in_progress.get(id(request))
 
-    def close(self, request: web.Request, status: int | None) -> None:
+    def record_response(self, request: web.Request, status: int | None) -> None:
         """Record what a request of any sort was answered."""
-        received = self._current.pop(id(request), None)
+        received = self._in_progress.pop(id(request), None)
         if received is not None:
             received.status = status
         self.requests.append(Seen(request.method, request.path, status))
-        trim(self.requests, self._retain)
+        trim_oldest(self.requests, self._retain)
 
 
-def trim(records: list[T], retain: int | None) -> None:
+def trim_oldest(records: list[T], retain: int | None) -> None:
     """Forget the oldest when there are twice as many as are to be kept (None: all are)."""
     if retain is not None and len(records) > 2 * retain:
         del records[:-retain]

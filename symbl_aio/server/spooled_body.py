@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
 
-from symbl_aio.server.thread_pool import in_thread
+from symbl_aio.server.thread_pool import run_in_thread
 
 # One trip to a thread pays for about this much hashing and writing.
-_BATCH = 4 * 1024 * 1024
+_BATCH_SIZE = 4 * 1024 * 1024
 
 
-class Body:
+class SpooledBody:
     """A body on its way in. ``size`` and ``head`` (its first bytes) grow as it arrives.
 
     ``path`` is the file, or None when the bytes are not kept. ``close`` removes it.
@@ -28,34 +28,34 @@ class Body:
         self.path: Path | None = None
         self._directory = directory
         self._keep = keep
-        self._hash = hashlib.sha256() if hashed else None
+        self._digest = hashlib.sha256() if hashed else None
         self._batch: list[bytes] = []
-        self._batched = 0
+        self._batch_size = 0
 
-    async def add(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
         self.size += len(chunk)
         if len(self.head) < 16:
             self.head = (self.head + chunk[:16])[:16]
-        if not self._keep and self._hash is None:
+        if not self._keep and self._digest is None:
             return
         self._batch.append(chunk)
-        self._batched += len(chunk)
-        if self._batched >= _BATCH:
+        self._batch_size += len(chunk)
+        if self._batch_size >= _BATCH_SIZE:
             await self._flush()
 
     async def finish(self) -> None:
         """The whole body is in: close its file and know its hash."""
         await self._flush()
-        if self._hash is not None:
-            self.sha256 = self._hash.hexdigest()
+        if self._digest is not None:
+            self.sha256 = self._digest.hexdigest()
 
     async def _flush(self) -> None:
-        batch, self._batch, self._batched = self._batch, [], 0
+        batch, self._batch, self._batch_size = self._batch, [], 0
         if batch:
-            await _in_thread(lambda: self._write(batch))
+            await _finish_in_thread(lambda: self._write_batch(batch))
 
-    def _write(self, batch: list[bytes]) -> None:
+    def _write_batch(self, batch: list[bytes]) -> None:
         if self._keep:
             if self.path is None:
                 descriptor, name = mkstemp(dir=self._directory)
@@ -66,9 +66,9 @@ class Body:
                     view = memoryview(chunk)
                     while view:
                         view = view[file.write(view) :]
-        if self._hash is not None:
+        if self._digest is not None:
             for chunk in batch:
-                self._hash.update(chunk)
+                self._digest.update(chunk)
 
     def close(self) -> None:
         """Remove the file. Closing twice is fine."""
@@ -78,10 +78,10 @@ class Body:
             self.path = None
 
 
-async def _in_thread(work: Callable[[], None]) -> None:
+async def _finish_in_thread(work: Callable[[], None]) -> None:
     # A cancelled caller waits for the thread all the same: it must not find the file
     # closed, or leave one behind that was created after the caller had cleaned up.
-    task = asyncio.ensure_future(in_thread(work))
+    task = asyncio.ensure_future(run_in_thread(work))
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:

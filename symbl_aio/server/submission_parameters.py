@@ -12,20 +12,20 @@ from typing import Literal
 
 from aiohttp import web
 
-from symbl_aio.server.http_json import JSON, RefusedError, boolean, link
+from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 
 
-def _text(value: JSON) -> bool:
+def is_text(value: JSON) -> bool:
     return isinstance(value, str)
 
 
-def _flag(value: JSON) -> bool:
+def is_flag(value: JSON) -> bool:
     return isinstance(value, bool)
 
 
-def _whole(value: JSON) -> bool:
+def is_whole(value: JSON) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -33,62 +33,64 @@ def _score(value: JSON) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def _object(value: JSON) -> bool:
+def is_object(value: JSON) -> bool:
     return isinstance(value, dict)
 
 
-def _texts(value: JSON) -> bool:
+def is_text_list(value: JSON) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _each(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], bool]:
+def _list_of(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], bool]:
     return lambda value: (
         isinstance(value, list) and all(isinstance(item, dict) and check(item) for item in value)
     )
 
 
 def _tracker(item: Mapping[str, JSON]) -> bool:
-    return _text(item.get("id")) or (_text(item.get("name")) and _texts(item.get("vocabulary")))
+    return is_text(item.get("id")) or (
+        is_text(item.get("name")) and is_text_list(item.get("vocabulary"))
+    )
 
 
 def _entity(item: Mapping[str, JSON]) -> bool:
-    return _text(item.get("customType")) and _text(item.get("text"))
+    return is_text(item.get("customType")) and is_text(item.get("text"))
 
 
 def _features(value: JSON) -> bool:
-    return isinstance(value, dict) and _texts(value.get("featureList", []))
+    return isinstance(value, dict) and is_text_list(value.get("featureList", []))
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
-    return _whole(item.get("channel")) and _object(item.get("speaker"))
+    return is_whole(item.get("channel")) and is_object(item.get("speaker"))
 
 
 # name -> (is it right, what it should be, is it JSON text when in a query)
 _RULES: Mapping[str, tuple[Callable[[JSON], bool], str, bool]] = {
-    "name": (_text, "a string", False),
+    "name": (is_text, "a string", False),
     "confidenceThreshold": (_score, "a number from 0.0 to 1.0", True),
-    "detectPhrases": (_flag, "true or false", True),
-    "entities": (_each(_entity), "a list of {customType, text}", True),
-    "customEntities": (_each(_entity), "a list of {customType, text}", True),
-    "detectEntities": (_flag, "true or false", True),
-    "trackers": (_each(_tracker), "a list of {name, vocabulary} or {id}", True),
-    "enableAllTrackers": (_flag, "true or false", True),
-    "enableSummary": (_flag, "true or false", True),
-    "webhookUrl": (_text, "a string", False),
-    "customVocabulary": (_texts, "a list of strings", True),
-    "languageCode": (_text, "a string", False),
+    "detectPhrases": (is_flag, "true or false", True),
+    "entities": (_list_of(_entity), "a list of {customType, text}", True),
+    "customEntities": (_list_of(_entity), "a list of {customType, text}", True),
+    "detectEntities": (is_flag, "true or false", True),
+    "trackers": (_list_of(_tracker), "a list of {name, vocabulary} or {id}", True),
+    "enableAllTrackers": (is_flag, "true or false", True),
+    "enableSummary": (is_flag, "true or false", True),
+    "webhookUrl": (is_text, "a string", False),
+    "customVocabulary": (is_text_list, "a list of strings", True),
+    "languageCode": (is_text, "a string", False),
     "mode": (lambda value: value in ("phone", "default"), '"phone" or "default"', False),
-    "enableSeparateRecognitionPerChannel": (_flag, "true or false", True),
-    "channelMetadata": (_each(_channel), "a list of {channel, speaker}", True),
-    "enableSpeakerDiarization": (_flag, "true or false", True),
+    "enableSeparateRecognitionPerChannel": (is_flag, "true or false", True),
+    "channelMetadata": (_list_of(_channel), "a list of {channel, speaker}", True),
+    "enableSpeakerDiarization": (is_flag, "true or false", True),
     "diarizationSpeakerCount": (
-        lambda value: _whole(value) and isinstance(value, int) and value >= 1,
+        lambda value: is_whole(value) and isinstance(value, int) and value >= 1,
         "a whole number above 0",
         True,
     ),
-    "timezoneOffset": (_whole, "a whole number of minutes", True),
+    "timezoneOffset": (is_whole, "a whole number of minutes", True),
     "features": (_features, "an object {featureList: a list of strings}", True),
-    "metadata": (_object, "an object", True),
+    "metadata": (is_object, "an object", True),
 }
 
 
@@ -102,16 +104,16 @@ def from_query(request: web.Request) -> dict[str, JSON]:
             found[name] = values[-1]
             continue
         if len(values) > 1:
-            raise RefusedError(400, f'The query parameter "{name}" was given {len(values)} times.')
-        if rule[0] is _flag:
-            found[name] = boolean(values[0])
+            raise ApiError(400, f'The query parameter "{name}" was given {len(values)} times.')
+        if rule[0] is is_flag:
+            found[name] = parse_bool(values[0])
             if found[name] is None:
-                raise RefusedError(400, f'The query parameter "{name}" must be {rule[1]}.')
+                raise ApiError(400, f'The query parameter "{name}" must be {rule[1]}.')
             continue
         try:
             found[name] = json.loads(values[0]) if rule[2] else values[0]
         except ValueError:
-            raise RefusedError(400, f'The query parameter "{name}" must be {rule[1]}.') from None
+            raise ApiError(400, f'The query parameter "{name}" must be {rule[1]}.') from None
     return found
 
 
@@ -120,33 +122,33 @@ def check(parameters: Mapping[str, JSON]) -> None:
     for name, value in parameters.items():
         rule = _RULES.get(name)
         if rule is not None and value is not None and not rule[0](value):
-            raise RefusedError(400, f'"{name}" must be {rule[1]}.')
+            raise ApiError(400, f'"{name}" must be {rule[1]}.')
 
 
 def check_messages(messages: JSON) -> None:
     """Check the ``messages`` of a text submission (2.1)."""
     if not isinstance(messages, list) or not messages:
-        raise RefusedError(400, '"messages" is required and must be a list with at least one item.')
+        raise ApiError(400, '"messages" is required and must be a list with at least one item.')
     for index, item in enumerate(messages):
         where = f'"messages[{index}]'
         payload = item.get("payload") if isinstance(item, dict) else None
         if not isinstance(item, dict) or not isinstance(payload, dict):
-            raise RefusedError(400, f'{where}.payload" is required and must be an object.')
+            raise ApiError(400, f'{where}.payload" is required and must be an object.')
         content = payload.get("content")
         if not isinstance(content, str) or not content.strip():
-            raise RefusedError(400, f'{where}.payload.content" is required and must be text.')
+            raise ApiError(400, f'{where}.payload.content" is required and must be text.')
         for field, names in (("from", ("name", "userId")), ("duration", ("startTime", "endTime"))):
             part = item.get(field)
             if part is None:
                 continue
             if not isinstance(part, dict):
-                raise RefusedError(400, f'{where}.{field}" must be an object.')
+                raise ApiError(400, f'{where}.{field}" must be an object.')
             for name in names:
                 if not isinstance(part.get(name, ""), str | None):
-                    raise RefusedError(400, f'{where}.{field}.{name}" must be a string.')
+                    raise ApiError(400, f'{where}.{field}.{name}" must be a string.')
 
 
 def check_url(value: JSON) -> None:
     """Check the ``url`` of a URL submission: a direct http(s) link."""
-    if not link(value):
-        raise RefusedError(400, '"url" is required and must be an http or https link.')
+    if not is_http_url(value):
+        raise ApiError(400, '"url" is required and must be an http or https link.')

@@ -14,7 +14,7 @@ T = TypeVar("T")
 _THREADS: Final = ThreadPoolExecutor(4, "symbl_aio server")
 
 
-async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what a call returns, made in a thread. Cancelling ends the wait, not the call."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_THREADS, partial(call, *args, **kwargs))

@@ -13,7 +13,7 @@ from symbl_aio.server.argument_types import check_types
 # Speech at 150 words a minute, for words that come without times.
 SECONDS_PER_WORD = 0.4
 
-_NAMED = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
+_SPEAKER_LINE = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
 
 
 @frozen
@@ -29,15 +29,15 @@ class Line:
 Transcript: TypeAlias = str | Sequence[str | Line]
 
 
-def read(transcript: Transcript) -> tuple[Line, ...]:
+def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
     """Give the turns of a transcript; in text, one a line, ``Name: `` before it if known."""
     turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
     for turn in turns:
         check_types((str, Line), "lines, each a text or a Line(...)", transcript=turn)
-    return tuple(_line(turn) for turn in turns if isinstance(turn, Line) or turn.strip())
+    return tuple(_parse_line(turn) for turn in turns if isinstance(turn, Line) or turn.strip())
 
 
-def timed(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
+def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
     """Give each line its start and end; what has no time follows what was before it."""
     result = []
     at = start
@@ -49,17 +49,17 @@ def timed(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]
     return result
 
 
-class Transcripts:
+class TranscriptRegistry:
     """What to hear in which upload: known by its SHA-256, by a name, or for every one."""
 
     def __init__(self, default: Transcript | None) -> None:
-        self.default = None if default is None else read(default)
+        self.default = None if default is None else parse_transcript(default)
         self._by_hash: dict[str, tuple[Line, ...]] = {}
         self._by_name: dict[str, tuple[Line, ...]] = {}
 
     def register(self, transcript: Transcript, *, sha256: str | None, name: str | None) -> None:
         """Register for a hash, a name or both; for neither, it is the default."""
-        lines = read(transcript)
+        lines = parse_transcript(transcript)
         if sha256 is not None:
             self._by_hash[sha256.lower()] = lines
         if name is not None:
@@ -67,18 +67,18 @@ class Transcripts:
         if sha256 is None and name is None:
             self.default = lines
 
-    def named(self, *names: str | None) -> tuple[Line, ...] | None:
+    def by_name(self, *names: str | None) -> tuple[Line, ...] | None:
         """The transcript registered under the first of these names that has one."""
         found = (self._by_name[name] for name in names if name in self._by_name)
         return next(found, None)
 
-    def hashed(self, sha256: str | None) -> tuple[Line, ...] | None:
+    def by_hash(self, sha256: str | None) -> tuple[Line, ...] | None:
         """The transcript registered for this content."""
         return self._by_hash.get(sha256) if sha256 else None
 
 
-def _line(turn: str | Line) -> Line:
+def _parse_line(turn: str | Line) -> Line:
     if isinstance(turn, Line):
         return turn
-    named = _NAMED.fullmatch(turn.strip())
-    return Line(named["text"], named["name"]) if named else Line(turn.strip())
+    by_name = _SPEAKER_LINE.fullmatch(turn.strip())
+    return Line(by_name["text"], by_name["name"]) if by_name else Line(turn.strip())

@@ -7,34 +7,36 @@ from collections import deque
 
 from attrs import define
 
-from symbl_aio.server.change_notifier import Pulse
+from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.jobs import Job, Status
-from symbl_aio.server.outbound_http import Outbound
-from symbl_aio.server.request_log import trim
+from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.request_log import trim_oldest
 
 
 @define
-class Called:
+class WebhookCall:
     """One webhook call that was made; ``taken``: it was answered with a 2xx."""
 
     job_id: str
     status: Status
-    taken: bool
+    acknowledged: bool
 
 
-class Webhooks:
+class WebhookDelivery:
     """Makes the calls, one after another for each job. Failed calls are not repeated."""
 
-    def __init__(self, outbound: Outbound, pulse: Pulse, retain: int | None = None) -> None:
-        self.calls: list[Called] = []
+    def __init__(
+        self, outbound: OutboundClient, changes: ChangeNotifier, retain: int | None = None
+    ) -> None:
+        self.calls: list[WebhookCall] = []
         self._outbound = outbound
-        self._pulse = pulse
+        self._changes = changes
         self._retain = retain
         self._pending: dict[str, deque[Status]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._late = asyncio.Event()
+        self._late_released = asyncio.Event()
 
-    def moved(self, job: Job) -> None:
+    def schedule(self, job: Job) -> None:
         """Plan the call for the status that the job has now."""
         if job.webhook_url is None or "no_webhook" in job.faults:
             return
@@ -48,14 +50,14 @@ class Webhooks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def settled(self, job: Job) -> bool:
+    def is_delivered(self, job: Job) -> bool:
         """Tell whether the job has ended and all its calls were made."""
         return job.finished and job.id not in self._pending
 
     def release_late(self) -> None:
         """Make the calls that are held back as late."""
-        self._late.set()
-        self._late = asyncio.Event()
+        self._late_released.set()
+        self._late_released = asyncio.Event()
 
     async def aclose(self) -> None:
         """Give up the calls that are not made yet."""
@@ -67,13 +69,13 @@ class Webhooks:
     async def _deliver(self, job: Job, pending: deque[Status]) -> None:
         assert job.webhook_url is not None
         if "late_webhook" in job.faults:
-            await self._late.wait()
+            await self._late_released.wait()
         while pending:
             status = pending.popleft()
             payload = {"jobId": job.id, "status": status.value}
-            taken = await self._outbound.call(job.webhook_url, payload)
-            self.calls.append(Called(job.id, status, taken))
-            trim(self.calls, self._retain)
-            self._pulse.ring()
+            acknowledged = await self._outbound.post_webhook(job.webhook_url, payload)
+            self.calls.append(WebhookCall(job.id, status, acknowledged))
+            trim_oldest(self.calls, self._retain)
+            self._changes.notify()
         del self._pending[job.id]
-        self._pulse.ring()
+        self._changes.notify()

@@ -72,7 +72,7 @@ async def test_bound_elsewhere_the_server_does_not_call_private_addresses(
     await caller.text("Hello.", webhookUrl=f"{server.base_url}/v1/job/1")
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
-    assert not any(call.taken for call in caller.server.webhook_calls)
+    assert not any(call.acknowledged for call in caller.server.webhook_calls)
     assert server.requests == []
 
 
@@ -131,7 +131,7 @@ async def test_many_conversations_run_side_by_side(caller: Any) -> None:
 async def test_a_mistake_of_the_server_is_a_500(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.conversations.handlers.listed", lambda *_: 1 / 0)
+    monkeypatch.setattr("symbl_aio.server.conversations.handlers.query_conversations", lambda *_: 1 / 0)
 
     answer = await caller.get("/v1/conversations")
 

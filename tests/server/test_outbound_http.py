@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from symbl_aio.server.outbound_http import Outbound, OutboundError, is_public
-from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.outbound_http import OutboundClient, OutboundError, is_public
+from symbl_aio.server.spooled_body import SpooledBody
 
 SECRET = "/hook/n0nce/s1gnature"
 
@@ -81,10 +81,10 @@ async def site() -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Any]:
-    made: list[Outbound] = []
+    made: list[OutboundClient] = []
 
-    def make(**settings: Any) -> Outbound:
-        made.append(Outbound(**settings))
+    def make(**settings: Any) -> OutboundClient:
+        made.append(OutboundClient(**settings))
         return made[-1]
 
     yield make
@@ -93,8 +93,8 @@ async def outbound() -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def body(tmp_path: Path) -> Body:
-    return Body(tmp_path, keep=True, hashed=True)
+def body(tmp_path: Path) -> SpooledBody:
+    return SpooledBody(tmp_path, keep=True, hashed=True)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_private_addresses_are_not(address: str) -> None:
 
 
 async def test_a_trusting_server_fetches_from_anywhere(
-    outbound: Any, site: Site, body: Body
+    outbound: Any, site: Site, body: SpooledBody
 ) -> None:
-    await outbound(trusting=True).fetch(f"http://127.0.0.1:{site.port}/ok", body)
+    await outbound(allow_private=True).download(f"http://127.0.0.1:{site.port}/ok", body)
 
     assert body.size == 10
     assert body.path is not None
@@ -159,20 +159,20 @@ async def test_a_trusting_server_fetches_from_anywhere(
     ],
 )
 async def test_others_do_not_go_to_private_addresses(
-    outbound: Any, site: Site, body: Body, host: str
+    outbound: Any, site: Site, body: SpooledBody, host: str
 ) -> None:
     with pytest.raises(OutboundError):
-        await outbound(trusting=False).fetch(f"http://{host}:{site.port}/ok", body)
+        await outbound(allow_private=False).download(f"http://{host}:{site.port}/ok", body)
 
     assert site.visits == []
 
 
 async def test_a_name_is_judged_by_the_address_connected_to(
-    outbound: Any, site: Site, body: Body
+    outbound: Any, site: Site, body: SpooledBody
 ) -> None:
     names = Names("127.0.0.1")
     with pytest.raises(OutboundError):
-        await outbound(trusting=False, resolver=names).fetch(
+        await outbound(allow_private=False, resolver=names).download(
             f"http://innocent.test:{site.port}/ok", body
         )
 
@@ -181,78 +181,84 @@ async def test_a_name_is_judged_by_the_address_connected_to(
 
 
 async def test_a_name_that_changes_its_mind_gains_nothing(
-    outbound: Any, site: Site, body: Body
+    outbound: Any, site: Site, body: SpooledBody
 ) -> None:
     # Public when first asked (nobody listens there: refused or unreachable), then not.
-    one = outbound(trusting=False, resolver=Names("127.0.0.1", "10.0.0.1", "127.0.0.1"))
+    one = outbound(allow_private=False, resolver=Names("127.0.0.1", "10.0.0.1", "127.0.0.1"))
     for _ in range(3):
         with pytest.raises(OutboundError):
-            await one.fetch(f"http://rebinding.test:{site.port}/ok", body)
+            await one.download(f"http://rebinding.test:{site.port}/ok", body)
 
     assert site.visits == []
 
 
-async def test_a_host_may_be_allowed_by_name(outbound: Any, site: Site, body: Body) -> None:
-    one = outbound(trusting=False, allowed_hosts=["Media.Test"], resolver=Names("127.0.0.1"))
+async def test_a_host_may_be_allowed_by_name(outbound: Any, site: Site, body: SpooledBody) -> None:
+    one = outbound(allow_private=False, allowed_hosts=["Media.Test"], resolver=Names("127.0.0.1"))
 
-    await one.fetch(f"http://media.test:{site.port}/ok", body)
+    await one.download(f"http://media.test:{site.port}/ok", body)
 
     assert body.size == 10
     with pytest.raises(OutboundError):
-        await one.fetch(f"http://other.test:{site.port}/ok", body)
+        await one.download(f"http://other.test:{site.port}/ok", body)
 
 
-async def test_an_address_may_be_allowed_as_a_name(outbound: Any, site: Site, body: Body) -> None:
-    one = outbound(trusting=False, allowed_hosts=["127.0.0.1"])
+async def test_an_address_may_be_allowed_as_a_name(
+    outbound: Any, site: Site, body: SpooledBody
+) -> None:
+    one = outbound(allow_private=False, allowed_hosts=["127.0.0.1"])
 
-    await one.fetch(f"http://127.0.0.1:{site.port}/ok", body)
+    await one.download(f"http://127.0.0.1:{site.port}/ok", body)
 
 
 @pytest.mark.parametrize("path", ["moved", "missing", "broken"])
 async def test_redirects_errors_and_broken_answers_are_failures(
-    outbound: Any, site: Site, body: Body, path: str
+    outbound: Any, site: Site, body: SpooledBody, path: str
 ) -> None:
     with pytest.raises(OutboundError):
-        await outbound(trusting=True).fetch(f"http://127.0.0.1:{site.port}/{path}", body)
+        await outbound(allow_private=True).download(f"http://127.0.0.1:{site.port}/{path}", body)
 
     assert site.visits == [f"/{path}"]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x.test/a", "http://", "http://[::"])
-async def test_only_http_links_are_followed(outbound: Any, body: Body, url: str) -> None:
+async def test_only_http_links_are_followed(outbound: Any, body: SpooledBody, url: str) -> None:
     with pytest.raises(OutboundError):
-        await outbound(trusting=True).fetch(url, body)
+        await outbound(allow_private=True).download(url, body)
 
 
-async def test_a_download_has_a_largest_size(outbound: Any, site: Site, body: Body) -> None:
+async def test_a_download_has_a_largest_size(outbound: Any, site: Site, body: SpooledBody) -> None:
     with pytest.raises(OutboundError, match="more than 9 bytes"):
-        await outbound(trusting=True, size=9).fetch(f"http://127.0.0.1:{site.port}/ok", body)
+        await outbound(allow_private=True, max_download_size=9).download(
+            f"http://127.0.0.1:{site.port}/ok", body
+        )
 
 
-async def test_a_download_has_a_longest_time(outbound: Any, site: Site, body: Body) -> None:
+async def test_a_download_has_a_longest_time(outbound: Any, site: Site, body: SpooledBody) -> None:
     with pytest.raises(OutboundError, match=r"more than 0\.05 s"):
-        await outbound(trusting=True, seconds=0.05).fetch(
+        await outbound(allow_private=True, download_timeout=0.05).download(
             f"http://127.0.0.1:{site.port}/never", body
         )
 
 
 async def test_a_webhook_that_never_answers_is_given_up(outbound: Any, site: Site) -> None:
-    one = outbound(trusting=True, call_seconds=0.05)
+    one = outbound(allow_private=True, webhook_timeout=0.05)
 
-    assert await one.call(f"http://127.0.0.1:{site.port}/ok", {"jobId": "1"})
-    assert not await one.call("http://127.0.0.1:1/", {"jobId": "1"})
+    assert await one.post_webhook(f"http://127.0.0.1:{site.port}/ok", {"jobId": "1"})
+    assert not await one.post_webhook("http://127.0.0.1:1/", {"jobId": "1"})
 
 
 async def test_webhooks_obey_the_same_rules_and_keep_their_secrets(
     outbound: Any, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "symbl_aio.server")
-    one = outbound(trusting=False, resolver=Names("127.0.0.1"))
-    trusting = outbound(trusting=True)
+    one = outbound(allow_private=False, resolver=Names("127.0.0.1"))
+    allow_private = outbound(allow_private=True)
 
     for url in (f"http://127.0.0.1:{site.port}", f"http://name.test:{site.port}", "http://[::1]:1"):
-        assert not await one.call(url + SECRET, {"jobId": "1"})
-    assert not await trusting.call(f"http://127.0.0.1:{site.port}/moved?s=n0nce", {"jobId": "1"})
+        assert not await one.post_webhook(url + SECRET, {"jobId": "1"})
+    assert not await allow_private.post_webhook(
+        f"http://127.0.0.1:{site.port}/moved?s=n0nce", {"jobId": "1"}
+    )
 
     assert site.visits == ["/moved"]
     assert "name.test" in caplog.text

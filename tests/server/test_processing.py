@@ -11,8 +11,8 @@ import pytest
 from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
 from symbl_aio.server.language.models import Utterance
-from symbl_aio.server.processing import extended
-from symbl_aio.server.speech_recognition import RecognitionError, Transcript
+from symbl_aio.server.processing import merge_settings
+from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 
@@ -162,18 +162,18 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-class Ears:
+class FakeRecognizer:
     """Stands in for the recognition process."""
 
     def __init__(self) -> None:
-        self.heard: list[int] = []
+        self.transcription: list[int] = []
         self.closed = False
 
-    async def transcribe(self, path: Path) -> Transcript:
-        self.heard.append(size(path))
-        if len(self.heard) > 1:
+    async def transcribe(self, path: Path) -> RecognisedSpeech:
+        self.transcription.append(size(path))
+        if len(self.transcription) > 1:
             raise RecognitionError("there is no audio track")
-        return Transcript((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
+        return RecognisedSpeech((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
 
     async def aclose(self) -> None:
         self.closed = True
@@ -182,8 +182,8 @@ class Ears:
 async def test_recognition_is_asked_when_it_is_there(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ears = Ears()
-    monkeypatch.setattr("symbl_aio.server.local_server.recognizer", lambda asr: ears)
+    ears = FakeRecognizer()
+    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: ears)
     caller = await start(asr="auto")
     sound = wav(3.0)
 
@@ -197,7 +197,7 @@ async def test_recognition_is_asked_when_it_is_there(
     assert message["text"] == "Fellow citizens."
     assert message["timeOffset"] == 0.5
     assert conversation["endTime"] > message["endTime"]
-    assert ears.heard == [len(sound)] * 2
+    assert ears.transcription == [len(sound)] * 2
     assert ears.closed
 
 
@@ -227,7 +227,7 @@ async def test_text_with_times_keeps_them(caller: Any) -> None:
 
 
 def test_what_is_looked_for_only_grows() -> None:
-    first = extended(
+    first = merge_settings(
         Settings(),
         {
             "detectEntities": True,
@@ -236,7 +236,7 @@ def test_what_is_looked_for_only_grows() -> None:
             "trackers": [{"name": "n", "vocabulary": ["v"]}, {"id": "7"}],
         },
     )
-    second = extended(
+    second = merge_settings(
         first, {"detectPhrases": True, "trackers": [{"name": "n", "vocabulary": ["v"]}]}
     )
 

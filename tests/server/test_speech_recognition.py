@@ -68,42 +68,42 @@ class Worker:
 
 
 @define
-class Stage:
+class HoldPoint:
     """A recogniser, the processes it started, and recordings by name."""
 
     folder: Path
     recognizer: Recognizer
-    impatient: Recognizer
+    short_timeout: Recognizer
     workers: asyncio.Queue[Worker] = field(factory=asyncio.Queue)
 
-    async def hear(self, name: str) -> list[str]:
+    async def transcribe(self, name: str) -> list[str]:
         return [u.text for u in (await self.recognizer.transcribe(self.folder / name)).utterances]
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def harness(tmp_path: Path) -> AsyncIterator[HoldPoint]:
     script = tmp_path / "pretender.py"
     script.write_text(PRETENDER)
     workers: asyncio.Queue[Worker] = asyncio.Queue()
-    met: list[Worker] = []
+    started: list[Worker] = []
 
-    def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        met.append(Worker(reader, writer))
-        workers.put_nowait(met[-1])
+    def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        started.append(Worker(reader, writer))
+        workers.put_nowait(started[-1])
 
-    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(on_connect, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     command = (sys.executable, "-I", "-S", str(script), str(port))
-    stage = Stage(
+    harness = HoldPoint(
         tmp_path,
         Recognizer(command=command),
-        Recognizer(command=command, patience=0.05),
+        Recognizer(command=command, timeout=0.05),
         workers,
     )
-    yield stage
-    await stage.recognizer.aclose()
-    await stage.impatient.aclose()
-    for worker in met:
+    yield harness
+    await harness.recognizer.aclose()
+    await harness.short_timeout.aclose()
+    for worker in started:
         await worker.reader.read()
         worker.writer.close()
         await worker.writer.wait_closed()
@@ -111,8 +111,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     await server.wait_closed()
 
 
-async def test_segments_become_sentences_with_times(stage: Stage):
-    transcript = await stage.recognizer.transcribe(stage.folder / "Fail better.")
+async def test_segments_become_sentences_with_times(harness: HoldPoint):
+    transcript = await harness.recognizer.transcribe(harness.folder / "Fail better.")
     assert transcript.duration == 305.0
     assert transcript.utterances == (
         Utterance("Ever tried.", None, 0.0, 2.75),
@@ -121,90 +121,90 @@ async def test_segments_become_sentences_with_times(stage: Stage):
     )
 
 
-async def test_a_recording_in_which_nobody_speaks_has_no_utterances(stage: Stage):
-    transcript = await stage.recognizer.transcribe(str(stage.folder / "nobody"))
+async def test_a_recording_in_which_nobody_speaks_has_no_utterances(harness: HoldPoint):
+    transcript = await harness.recognizer.transcribe(str(harness.folder / "nobody"))
     assert (transcript.utterances, transcript.duration) == ((), 2.5)
 
 
-async def test_one_process_serves_all_in_turn(stage: Stage):
+async def test_one_process_serves_all_in_turn(harness: HoldPoint):
     names = ["a.", "b.", "c."]
-    heard = await asyncio.gather(*(stage.hear(name) for name in names))
-    assert [texts[-1] for texts in heard] == names
-    worker = await stage.workers.get()
+    pieces = await asyncio.gather(*(harness.transcribe(name) for name in names))
+    assert [texts[-1] for texts in pieces] == names
+    worker = await harness.workers.get()
     assert [await worker.asked() for _ in names] == names
-    assert stage.workers.empty()
+    assert harness.workers.empty()
 
 
-async def test_no_process_is_started_before_it_is_needed(stage: Stage):
-    await stage.recognizer.aclose()
-    assert stage.workers.empty()
+async def test_no_process_is_started_before_it_is_needed(harness: HoldPoint):
+    await harness.recognizer.aclose()
+    assert harness.workers.empty()
 
 
-async def test_bad_media_is_told_and_the_process_goes_on(stage: Stage):
+async def test_bad_media_is_told_and_the_process_goes_on(harness: HoldPoint):
     with pytest.raises(RecognitionError, match=r"^the media has no audio track$"):
-        await stage.hear("bad")
-    assert await stage.hear("Next.")
-    assert stage.workers.qsize() == 1
+        await harness.transcribe("bad")
+    assert await harness.transcribe("Next.")
+    assert harness.workers.qsize() == 1
 
 
-async def test_a_death_over_a_recording_is_made_good_by_a_new_process(stage: Stage):
-    assert (await stage.hear("die once"))[-1] == "die once"
-    assert stage.workers.qsize() == 2
+async def test_a_death_over_a_recording_is_made_good_by_a_new_process(harness: HoldPoint):
+    assert (await harness.transcribe("die once"))[-1] == "die once"
+    assert harness.workers.qsize() == 2
 
 
 @pytest.mark.parametrize(
     "name, reason", [("die", "code 3"), ("text", "not JSON"), ("riddle", "no known form")]
 )
 async def test_a_recording_that_breaks_two_processes_is_given_up(
-    stage: Stage, name: str, reason: str
+    harness: HoldPoint, name: str, reason: str
 ):
     with pytest.raises(RecognitionError, match=reason):
-        await stage.hear(name)
-    assert stage.workers.qsize() == 2
-    assert await stage.hear("Next.")
+        await harness.transcribe(name)
+    assert harness.workers.qsize() == 2
+    assert await harness.transcribe("Next.")
 
 
-async def test_a_death_between_recordings_is_not_noticed(stage: Stage):
-    assert await stage.hear("rest in peace") == []
-    worker = await stage.workers.get()
+async def test_a_death_between_recordings_is_not_noticed(harness: HoldPoint):
+    assert await harness.transcribe("rest in peace") == []
+    worker = await harness.workers.get()
     assert await worker.asked() == "rest in peace"
     await worker.gone()
-    assert await stage.hear("Next.")
-    assert stage.workers.qsize() == 1
+    assert await harness.transcribe("Next.")
+    assert harness.workers.qsize() == 1
 
 
-async def test_a_stuck_process_is_ended(stage: Stage):
+async def test_a_stuck_process_is_ended(harness: HoldPoint):
     with pytest.raises(RecognitionError, match=r"no sign of life for 0\.05 s"):
-        await stage.impatient.transcribe("hang")
+        await harness.short_timeout.transcribe("hang")
 
 
-async def test_a_cancelled_recognition_ends_its_process(stage: Stage):
-    waiting = asyncio.create_task(stage.hear("hang"))
-    worker = await stage.workers.get()
+async def test_a_cancelled_recognition_ends_its_process(harness: HoldPoint):
+    waiting = asyncio.create_task(harness.transcribe("hang"))
+    worker = await harness.workers.get()
     assert await worker.asked() == "hang"
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await worker.gone()
-    assert (await stage.hear("Next."))[-1] == "Next."
+    assert (await harness.transcribe("Next."))[-1] == "Next."
 
 
-async def test_closing_ends_a_busy_process_and_those_who_wait(stage: Stage):
-    waiting = [asyncio.create_task(stage.hear("hang")) for _ in range(2)]
-    worker = await stage.workers.get()
+async def test_closing_ends_a_busy_process_and_those_who_wait(harness: HoldPoint):
+    waiting = [asyncio.create_task(harness.transcribe("hang")) for _ in range(2)]
+    worker = await harness.workers.get()
     assert await worker.asked() == "hang"
-    await stage.recognizer.aclose()
+    await harness.recognizer.aclose()
     await worker.gone()
     for task in waiting:
         with pytest.raises(RecognitionError, match="closed"):
             await task
-    assert stage.workers.empty()
+    assert harness.workers.empty()
 
 
-async def test_closing_while_the_process_starts_leaves_none(stage: Stage):
-    waiting = asyncio.create_task(stage.hear("hang"))
+async def test_closing_while_the_process_starts_leaves_none(harness: HoldPoint):
+    waiting = asyncio.create_task(harness.transcribe("hang"))
     await asyncio.sleep(0)  # it has the turn, and no process yet
-    await stage.recognizer.aclose()
+    await harness.recognizer.aclose()
     with pytest.raises(RecognitionError, match="closed"):
         await waiting
 
@@ -217,19 +217,19 @@ async def test_a_process_that_cannot_start_is_an_error_of_recognition(tmp_path: 
     await recognizer.aclose()
 
 
-async def test_nothing_starts_after_closing(stage: Stage):
-    await stage.recognizer.aclose()
+async def test_nothing_starts_after_closing(harness: HoldPoint):
+    await harness.recognizer.aclose()
     with pytest.raises(RecognitionError, match="closed"):
-        await stage.hear("Anything.")
-    assert stage.workers.empty()
+        await harness.transcribe("Anything.")
+    assert harness.workers.empty()
 
 
 def test_the_worker_says_which_package_is_missing():
     # -S: without the packages of this environment, whatever they are.
     command = (WORKER[0], "-S", *WORKER[1:])
-    question = json.dumps({"path": "/secret/place.wav"}) + "\n"
+    request = json.dumps({"path": "/secret/place.wav"}) + "\n"
     done = subprocess.run(
-        command, input=question * 2, capture_output=True, text=True, timeout=30, check=True
+        command, input=request * 2, capture_output=True, text=True, timeout=30, check=True
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == 2

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.spooled_body import Body
+from symbl_aio.server.spooled_body import SpooledBody
 
 
 def files(directory: Path) -> list[Path]:
     return list(directory.rglob("*"))
 
 
-async def fill(body: Body, *chunks: bytes) -> None:
+async def fill(body: SpooledBody, *chunks: bytes) -> None:
     for chunk in chunks:
-        await body.add(chunk)
+        await body.write(chunk)
     await body.finish()
 
 
 async def test_a_body_is_written_and_hashed(tmp_path: Path) -> None:
-    body = Body(tmp_path, keep=True, hashed=True)
+    body = SpooledBody(tmp_path, keep=True, hashed=True)
     chunks = [b"abc", b"", b"d" * 5_000_000, b"e" * 5_000_000, b"f"]
 
     await fill(body, *chunks)
@@ -38,7 +38,7 @@ async def test_a_body_is_written_and_hashed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hashed", [True, False])
 async def test_a_body_need_not_be_kept(tmp_path: Path, hashed: bool) -> None:
-    body = Body(tmp_path, keep=False, hashed=hashed)
+    body = SpooledBody(tmp_path, keep=False, hashed=hashed)
 
     await fill(body, b"abc")
 
@@ -49,7 +49,7 @@ async def test_a_body_need_not_be_kept(tmp_path: Path, hashed: bool) -> None:
 
 
 async def test_cancelling_leaves_no_file_behind(tmp_path: Path) -> None:
-    body = Body(tmp_path, keep=True, hashed=True)
+    body = SpooledBody(tmp_path, keep=True, hashed=True)
     task = asyncio.create_task(fill(body, b"x" * 9_000_000))
     await asyncio.sleep(0)
     task.cancel()
@@ -61,7 +61,7 @@ async def test_cancelling_leaves_no_file_behind(tmp_path: Path) -> None:
 
 
 async def test_a_write_error_is_told(tmp_path: Path) -> None:
-    body = Body(tmp_path / "missing", keep=True, hashed=False)
+    body = SpooledBody(tmp_path / "missing", keep=True, hashed=False)
 
     with pytest.raises(OSError, match="missing"):
         await fill(body, b"abc")

@@ -318,6 +318,6 @@ async def test_refused_bodies_leave_no_file(start: Any, tmp_path: Path) -> None:
 
 
 async def test_json_has_a_largest_size(caller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symbl_aio.server.submissions.LARGEST_JSON", 1000)
+    monkeypatch.setattr("symbl_aio.server.submissions.MAX_JSON_SIZE", 1000)
 
     assert (await caller.text("x" * 2000)).status == 413

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-from symbl_aio.server.transcript_registry import Line, Transcripts, read, timed
+from symbl_aio.server.transcript_registry import (
+    Line,
+    TranscriptRegistry,
+    assign_times,
+    parse_transcript,
+)
 
 
 def test_text_has_one_turn_a_line_and_perhaps_a_speaker() -> None:
-    lines = read(
+    lines = parse_transcript(
         "Ann: Hello.\n\nGood morning. It is 9:30.\nDr. Bob Lee: Yes: really.\n12:30 is fine."
     )
 
@@ -19,30 +24,30 @@ def test_text_has_one_turn_a_line_and_perhaps_a_speaker() -> None:
 def test_lines_are_taken_as_they_are() -> None:
     line = Line("Hello.", "Ann", 1.0, 2.0)
 
-    assert read([line, "Bob: Hi."]) == (line, Line("Hi.", "Bob"))
+    assert parse_transcript([line, "Bob: Hi."]) == (line, Line("Hi.", "Bob"))
 
 
 def test_what_has_no_time_follows_what_was_before_it() -> None:
     lines = [Line("One two."), Line("Three.", None, 5.0, 7.0), Line("Four."), Line("x", None, 9.0)]
 
-    times = [(start, end) for _, start, end in timed(lines, 10.0)]
+    times = [(start, end) for _, start, end in assign_times(lines, 10.0)]
 
     assert times == [(10.0, 10.8), (15.0, 17.0), (17.0, 17.4), (19.0, 19.4)]
 
 
 def test_a_transcript_is_found_by_content_by_name_or_for_all() -> None:
-    known = Transcripts("Default.")
+    known = TranscriptRegistry("Default.")
     known.register("By name.", sha256=None, name="talk")
     known.register("By content.", sha256="AB", name=None)
 
-    assert known.named(None, "other", "talk") == (Line("By name."),)
-    assert known.named("other") is None
-    assert known.hashed("ab") == (Line("By content."),)
-    assert known.hashed(None) is None
+    assert known.by_name(None, "other", "talk") == (Line("By name."),)
+    assert known.by_name("other") is None
+    assert known.by_hash("ab") == (Line("By content."),)
+    assert known.by_hash(None) is None
     assert known.default == (Line("Default."),)
     known.register("New default.", sha256=None, name=None)
     assert known.default == (Line("New default."),)
 
 
 def test_there_need_be_no_transcript() -> None:
-    assert Transcripts(None).default is None
+    assert TranscriptRegistry(None).default is None

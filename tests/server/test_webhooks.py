@@ -42,7 +42,7 @@ async def test_every_change_of_status_is_told_in_order(caller: Any, hook: Hook) 
     assert hook.told == [
         {"jobId": job_id, "status": status} for status in ("scheduled", "in_progress", "completed")
     ]
-    assert all(call.taken for call in caller.server.webhook_calls)
+    assert all(call.acknowledged for call in caller.server.webhook_calls)
 
 
 async def test_file_submissions_name_their_webhook_in_the_query(caller: Any, hook: Hook) -> None:
@@ -70,7 +70,7 @@ async def test_a_webhook_that_cannot_be_called_disturbs_nothing(caller: Any, url
     await caller.text("Hello.", webhookUrl=url)
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
-    assert not any(call.taken for call in caller.server.webhook_calls)
+    assert not any(call.acknowledged for call in caller.server.webhook_calls)
     assert not caller.server.unfinished
 
 
@@ -80,7 +80,7 @@ async def test_a_webhook_that_says_no_is_not_called_again(caller: Any, hook: Hoo
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
     assert len(hook.told) == 3
-    assert not any(call.taken for call in caller.server.webhook_calls)
+    assert not any(call.acknowledged for call in caller.server.webhook_calls)
 
 
 async def test_no_webhook(caller: Any, hook: Hook) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from aiohttp import web
 from attrs import define, evolve, field, frozen
 
-from symbl_aio.server.http_json import JSON, RefusedError, now
+from symbl_aio.server.http_json import JSON, ApiError, now
 from symbl_aio.server.jobs import Job
 from symbl_aio.server.language.pipeline import (
     Analysis,
@@ -21,7 +21,7 @@ from symbl_aio.server.language.pipeline import (
     Utterance,
     analyse,
 )
-from symbl_aio.server.language.summary import best_messages
+from symbl_aio.server.language.summary import choose_summary
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
@@ -81,7 +81,7 @@ class Conversation:
     _analysis: Analysis | None = None
     _aliases: dict[str, str] = field(factory=dict)
     _summary: tuple[int, ...] = ()
-    _summarised: int = 0
+    _summarised_count: int = 0
 
     @property
     def ended_at(self) -> datetime:
@@ -92,7 +92,7 @@ class Conversation:
         """What the rules find in all that was published so far."""
         if self._analysis is None:
             asked = self.settings
-            found = analyse(
+            analysis = analyse(
                 self.utterances,
                 started_at=self.started_at,
                 custom_entities=asked.custom_entities,
@@ -101,7 +101,7 @@ class Conversation:
                 detect_entities=asked.detect_entities,
                 detect_phrases=asked.detect_phrases,
             )
-            self._analysis = _without(found, self.notices) if self.notices else found
+            self._analysis = _drop_notices(analysis, self.notices) if self.notices else analysis
         return self._analysis
 
     def summary(self, *, refresh: bool | None) -> tuple[int, ...]:
@@ -111,16 +111,16 @@ class Conversation:
         it only if there is none. API section 6.18.
         """
         if refresh or not self._summary:
-            self._summary, self._summarised = (), 0
+            self._summary, self._summarised_count = (), 0
         elif refresh is None:
             return self._summary
         said = len(self.analysis.messages)
-        if chosen := best_messages(self.analysis, range(self._summarised, said)):
+        if chosen := choose_summary(self.analysis, range(self._summarised_count, said)):
             self._summary += chosen
-            self._summarised = said
+            self._summarised_count = said
         return self._summary
 
-    def speaker(self, name: str | None, email: str | None) -> Speaker | None:
+    def get_or_add_speaker(self, name: str | None, email: str | None) -> Speaker | None:
         """The member with this e-mail address, or else this name; a new one if there is none."""
         key = (email or name or "").casefold()
         if not key:
@@ -141,30 +141,30 @@ class Conversation:
         if asked.summary:
             self.summary(refresh=False)
 
-    def rename(self, member_id: str, name: str, email: str | None) -> None:
+    def update_member(self, member_id: str, name: str, email: str | None) -> None:
         """Change a member; messages and insights follow. Equal addresses become one member."""
         member = evolve(self.members[member_id], name=name, email=email)
         key = (email or name).casefold()
-        twin = self._aliases.get(key, member_id)
-        if twin != member_id:
-            member = evolve(member, id=twin)
+        existing_id = self._aliases.get(key, member_id)
+        if existing_id != member_id:
+            member = evolve(member, id=existing_id)
             del self.members[member_id]
-        self.members[twin] = member
+        self.members[existing_id] = member
         self._aliases = {
-            alias: twin if target == member_id else target
+            alias: existing_id if target == member_id else target
             for alias, target in self._aliases.items()
         }
-        self._aliases[key] = twin
-        self.replace(
+        self._aliases[key] = existing_id
+        self.replace_utterances(
             [
                 evolve(said, speaker=member)
-                if said.speaker and said.speaker.id in (member_id, twin)
+                if said.speaker and said.speaker.id in (member_id, existing_id)
                 else said
                 for said in self.utterances
             ]
         )
 
-    def replace(self, said: list[Utterance]) -> None:
+    def replace_utterances(self, said: list[Utterance]) -> None:
         """Put these in the place of the utterances there were."""
         self.utterances = said
         self._analysis = None
@@ -178,16 +178,16 @@ class Conversation:
         return self.item_id("message", index)
 
 
-def _without(found: Analysis, notices: Collection[str]) -> Analysis:
-    own = {index for index, message in enumerate(found.messages) if message.text in notices}
+def _drop_notices(analysis: Analysis, notices: Collection[str]) -> Analysis:
+    own = {index for index, message in enumerate(analysis.messages) if message.text in notices}
     return evolve(
-        found,
-        questions=tuple(i for i in found.questions if i.message not in own),
-        action_items=tuple(i for i in found.action_items if i.message not in own),
-        follow_ups=tuple(i for i in found.follow_ups if i.message not in own),
-        topics=tuple(t for t in found.topics if own.isdisjoint(t.messages)),
-        entities=tuple(e for e in found.entities if e.message not in own),
-        trackers=tuple(t for t in found.trackers if t.message not in own),
+        analysis,
+        questions=tuple(i for i in analysis.questions if i.message not in own),
+        action_items=tuple(i for i in analysis.action_items if i.message not in own),
+        follow_ups=tuple(i for i in analysis.follow_ups if i.message not in own),
+        topics=tuple(t for t in analysis.topics if own.isdisjoint(t.messages)),
+        entities=tuple(e for e in analysis.entities if e.message not in own),
+        trackers=tuple(t for t in analysis.trackers if t.message not in own),
     )
 
 
@@ -195,25 +195,27 @@ class Conversations:
     """All conversations, in order of creation."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Conversation] = {}
+        self.by_id: dict[str, Conversation] = {}
 
     def create(self, name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
         """Open a conversation under a new id, which is also its name if it has none."""
-        identity = str(10**15 + secrets.randbelow(9 * 10**15))
-        created = Conversation(identity, name or identity, now(), dict(metadata or {}))
-        self.known[identity] = created
+        conversation_id = str(10**15 + secrets.randbelow(9 * 10**15))
+        created = Conversation(
+            conversation_id, name or conversation_id, now(), dict(metadata or {})
+        )
+        self.by_id[conversation_id] = created
         return created
 
-    def delete(self, identity: str) -> None:
+    def delete(self, conversation_id: str) -> None:
         """Forget a conversation for good. Jobs of it that still run come to nothing."""
-        del self.known[identity]
+        del self.by_id[conversation_id]
 
-    def get(self, identity: str) -> Conversation | None:
-        return self.known.get(identity)
+    def get(self, conversation_id: str) -> Conversation | None:
+        return self.by_id.get(conversation_id)
 
-    def of(self, request: web.Request) -> Conversation:
+    def from_request(self, request: web.Request) -> Conversation:
         """The conversation that a path names; 404 when there is none."""
-        found = self.known.get(request.match_info["conversation_id"])
-        if found is None:
-            raise RefusedError(404, UNKNOWN)
-        return found
+        conversation = self.by_id.get(request.match_info["conversation_id"])
+        if conversation is None:
+            raise ApiError(404, UNKNOWN)
+        return conversation

@@ -8,16 +8,23 @@ from aiohttp import web
 
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation, Conversations
-from symbl_aio.server.conversations.list_query import listed
-from symbl_aio.server.conversations.speaker_events import laid_over
-from symbl_aio.server.conversations.transcript_formats import Format, markdown, srt
-from symbl_aio.server.http_json import JSON, RefusedError, answer, flag, link, sent_object
+from symbl_aio.server.conversations.list_query import query_conversations
+from symbl_aio.server.conversations.speaker_events import apply_speaker_events
+from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
+from symbl_aio.server.http_json import (
+    JSON,
+    ApiError,
+    is_http_url,
+    json_response,
+    query_flag,
+    read_json_object,
+)
 from symbl_aio.server.jobs import Jobs, Status
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
 
-class Calls:
+class ConversationHandlers:
     """Handles the calls below ``/v1/conversations``.
 
     What the vendor serves on another host (6.9, 6.21) is here under the same paths.
@@ -37,7 +44,7 @@ class Calls:
                 "actionItems": serializers.insights(c, c.analysis.action_items)
             },
             "comprehensive/action-items": lambda c, _: {
-                "actionItems": serializers.comprehensive(c)
+                "actionItems": serializers.comprehensive_action_items(c)
             },
             "follow-ups": lambda c, _: {
                 "followUps": serializers.insights(c, c.analysis.follow_ups)
@@ -63,140 +70,155 @@ class Calls:
             web.put(f"{base}/speakers", self._update_speakers),
             web.post(f"{base}/transcript", self._transcript),
             web.put(f"{base}/experiences/url", self._update_media_url),
-            web.get(base, self._part(lambda c, _: serializers.conversation(c))),
-            *(web.get(f"{base}/{name}", self._part(part)) for name, part in parts.items()),
+            web.get(base, self._part_handler(lambda c, _: serializers.conversation_item(c))),
+            *(
+                web.get(f"{base}/{name}", self._part_handler(serialize))
+                for name, serialize in parts.items()
+            ),
         ]
 
-    def _part(
-        self, part: Callable[[Conversation, web.Request], JSON]
+    def _part_handler(
+        self, serialize: Callable[[Conversation, web.Request], JSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            return answer(part(self._conversations.of(request), request))
+            return json_response(serialize(self._conversations.from_request(request), request))
 
         return handle
 
     async def _list(self, request: web.Request) -> web.Response:
-        chosen = listed(self._conversations.known.values(), request)
-        return answer({"conversations": [serializers.conversation(c) for c in chosen]})
+        conversations = query_conversations(self._conversations.by_id.values(), request)
+        return json_response(
+            {"conversations": [serializers.conversation_item(c) for c in conversations]}
+        )
 
     async def _update(self, request: web.Request) -> web.Response:
         """Metadata only (6.3). Keys that are not sent stay; the API does not say."""
-        about = self._conversations.of(request)
-        metadata = (await sent_object(request)).get("metadata")
+        conversation = self._conversations.from_request(request)
+        metadata = (await read_json_object(request)).get("metadata")
         if not isinstance(metadata, dict):
-            raise RefusedError(400, '"metadata" is required and must be an object.')
+            raise ApiError(400, '"metadata" is required and must be an object.')
         texts: dict[str, str] = {}
         for key, value in metadata.items():
             if not isinstance(value, str) or len(value) > 128:
-                raise RefusedError(
-                    400, f'"metadata.{key}" must be a string of at most 128 characters.'
-                )
+                raise ApiError(400, f'"metadata.{key}" must be a string of at most 128 characters.')
             texts[key] = value
-        about.metadata.update(texts)
-        return answer({"id": about.id, "metadata": dict(about.metadata)})
+        conversation.metadata.update(texts)
+        return json_response({"id": conversation.id, "metadata": dict(conversation.metadata)})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._conversations.delete(self._conversations.of(request).id)
-        return answer({"message": "The conversation was deleted."})
+        self._conversations.delete(self._conversations.from_request(request).id)
+        return json_response({"message": "The conversation was deleted."})
 
     async def _update_member(self, request: web.Request) -> web.Response:
-        about = self._conversations.of(request)
+        conversation = self._conversations.from_request(request)
         member_id = request.match_info["member_id"]
-        if member_id not in about.members:
-            raise RefusedError(404, "The conversation has no member with this id.")
-        sent = await sent_object(request)
-        name, email = sent.get("name"), sent.get("email")
-        if sent.get("id") != member_id:
-            raise RefusedError(400, '"id" is required and must be the id in the path.')
+        if member_id not in conversation.members:
+            raise ApiError(404, "The conversation has no member with this id.")
+        fields = await read_json_object(request)
+        name, email = fields.get("name"), fields.get("email")
+        if fields.get("id") != member_id:
+            raise ApiError(400, '"id" is required and must be the id in the path.')
         if not isinstance(name, str) or not name.strip():
-            raise RefusedError(400, '"name" is required and must be text.')
+            raise ApiError(400, '"name" is required and must be text.')
         if not isinstance(email, str | None):
-            raise RefusedError(400, '"email" must be a string.')
-        about.rename(member_id, name, email or None)
-        return answer({"message": f"Member {member_id} of conversation {about.id} was updated."})
+            raise ApiError(400, '"email" must be a string.')
+        conversation.update_member(member_id, name, email or None)
+        return json_response(
+            {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
+        )
 
     async def _update_speakers(self, request: web.Request) -> web.Response:
-        about = self._conversations.of(request)
-        about.replace(laid_over(about, (await sent_object(request)).get("speakerEvents")))
-        return answer({"message": f"The speakers of conversation {about.id} were updated."})
+        conversation = self._conversations.from_request(request)
+        conversation.replace_utterances(
+            apply_speaker_events(
+                conversation, (await read_json_object(request)).get("speakerEvents")
+            )
+        )
+        return json_response(
+            {"message": f"The speakers of conversation {conversation.id} were updated."}
+        )
 
     async def _update_media_url(self, request: web.Request) -> web.Response:
-        about = self._conversations.of(request)
-        url = (await sent_object(request)).get("url")
-        if not isinstance(url, str) or not link(url):
-            raise RefusedError(400, '"url" is required and must be an http or https link.')
-        about.media_url = url
-        return answer({"url": url})
+        conversation = self._conversations.from_request(request)
+        url = (await read_json_object(request)).get("url")
+        if not isinstance(url, str) or not is_http_url(url):
+            raise ApiError(400, '"url" is required and must be an http or https link.')
+        conversation.media_url = url
+        return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
-        about = self._conversations.of(request)
-        sent = await sent_object(request)
-        phrases = sent.get("phrases")
-        asked = phrases if isinstance(phrases, dict) else {}
-        wanted = Format(
-            paragraphs=sent.get("createParagraphs") is True,
-            speakers=sent.get("showSpeakerSeparation") is True,
-            all_phrases=asked.get("highlightAllKeyPhrases") is True,
-            insight_phrases=asked.get("highlightOnlyInsightKeyPhrases") is True,
+        conversation = self._conversations.from_request(request)
+        fields = await read_json_object(request)
+        phrases = fields.get("phrases")
+        highlight = phrases if isinstance(phrases, dict) else {}
+        options = TranscriptFormat(
+            paragraphs=fields.get("createParagraphs") is True,
+            speakers=fields.get("showSpeakerSeparation") is True,
+            all_phrases=highlight.get("highlightAllKeyPhrases") is True,
+            insight_phrases=highlight.get("highlightOnlyInsightKeyPhrases") is True,
         )
-        kind = sent.get("contentType")
+        kind = fields.get("contentType")
         payload: JSON
         if kind == "text/markdown":
-            payload = markdown(about, wanted)
+            payload = markdown(conversation, options)
         elif kind == "text/srt":
-            payload = {"content": srt(about, wanted), "contentType": "text/srt"}
+            payload = {"content": srt(conversation, options), "contentType": "text/srt"}
         else:
-            raise RefusedError(400, '"contentType" must be text/markdown or text/srt.')
-        return answer({"transcript": {"payload": payload, "contentType": kind}})
+            raise ApiError(400, '"contentType" must be text/markdown or text/srt.')
+        return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
-    def _messages(self, about: Conversation, request: web.Request) -> JSON:
-        if flag(request, "redact") or "exclude" in request.query:
+    def _messages(self, conversation: Conversation, request: web.Request) -> JSON:
+        if query_flag(request, "redact") or "exclude" in request.query:
             # The rules know people by name only if they speak: half a mask is none.
-            raise RefusedError(
+            raise ApiError(
                 400,
                 '"redact" and "exclude" are not offered: this server would overlook personal data.',
             )
-        verbose, sentiment = flag(request, "verbose"), flag(request, "sentiment")
+        verbose, sentiment = query_flag(request, "verbose"), query_flag(request, "sentiment")
         return {
             "messages": serializers.messages(
-                about, verbose=bool(verbose), sentiment=bool(sentiment)
+                conversation, verbose=bool(verbose), sentiment=bool(sentiment)
             )
         }
 
-    def _topics(self, about: Conversation, request: web.Request) -> JSON:
+    def _topics(self, conversation: Conversation, request: web.Request) -> JSON:
         for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
-            flag(request, name)  # the topics are always those of all that was said
-        sentiment, parents = flag(request, "sentiment"), flag(request, "parentRefs")
+            query_flag(request, name)  # the topics are always those of all that was said
+        sentiment, parents = query_flag(request, "sentiment"), query_flag(request, "parentRefs")
         return {
-            "topics": serializers.topics(about, sentiment=bool(sentiment), parents=bool(parents))
+            "topics": serializers.topics(
+                conversation, sentiment=bool(sentiment), parents=bool(parents)
+            )
         }
 
-    def _insights(self, about: Conversation, request: web.Request) -> JSON:
-        found = about.analysis
-        mixed = (*found.questions, *found.action_items, *found.follow_ups)
-        return {"insights": serializers.insights(about, sorted(mixed, key=lambda i: i.message))}
+    def _insights(self, conversation: Conversation, request: web.Request) -> JSON:
+        analysis = conversation.analysis
+        mixed = (*analysis.questions, *analysis.action_items, *analysis.follow_ups)
+        return {
+            "insights": serializers.insights(conversation, sorted(mixed, key=lambda i: i.message))
+        }
 
-    def _summary(self, about: Conversation, request: web.Request) -> JSON:
-        refresh = flag(request, "refresh")
-        if self._jobs.busy(about.id):
-            raise RefusedError(404, "There is no summary yet: the conversation is in progress.")
-        return {"summary": serializers.summary(about, about.summary(refresh=refresh))}
+    def _summary(self, conversation: Conversation, request: web.Request) -> JSON:
+        refresh = query_flag(request, "refresh")
+        if self._jobs.busy(conversation.id):
+            raise ApiError(404, "There is no summary yet: the conversation is in progress.")
+        return {"summary": serializers.summary(conversation, conversation.summary(refresh=refresh))}
 
-    def _call_score(self, about: Conversation, request: web.Request) -> JSON:
+    def _call_score(self, conversation: Conversation, request: web.Request) -> JSON:
         """No score is ever invented: it is left out, and the summary says why (6.20)."""
-        if self._call_score_status(about, request)["status"] != Status.COMPLETED:
-            raise RefusedError(404, "There is no call score (yet).")
+        if self._call_score_status(conversation, request)["status"] != Status.COMPLETED:
+            raise ApiError(404, "There is no call score (yet).")
         return {"summary": _NOT_SCORED, "criteria": []}
 
-    def _call_score_status(self, about: Conversation, request: web.Request) -> dict[str, JSON]:
-        if "callScore" not in about.features:
-            raise RefusedError(
-                404, 'No call score was asked for: "features" had no "callScore" in it.'
-            )
-        return self._features_status(about, request)
+    def _call_score_status(
+        self, conversation: Conversation, request: web.Request
+    ) -> dict[str, JSON]:
+        if "callScore" not in conversation.features:
+            raise ApiError(404, 'No call score was asked for: "features" had no "callScore" in it.')
+        return self._features_status(conversation, request)
 
-    def _features_status(self, about: Conversation, request: web.Request) -> dict[str, JSON]:
-        job = about.features_job
+    def _features_status(self, conversation: Conversation, request: web.Request) -> dict[str, JSON]:
+        job = conversation.features_job
         if job is None:
-            raise RefusedError(404, 'No submission of this conversation asked for "features".')
+            raise ApiError(404, 'No submission of this conversation asked for "features".')
         return {"jobId": job.id, "status": job.status.value}

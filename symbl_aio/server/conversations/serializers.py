@@ -9,64 +9,64 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
-from symbl_aio.server.http_json import JSON, after, instant_text
+from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.language.models import Entity, Insight, Message, Speaker, Topic
 
 
-def conversation(about: Conversation) -> dict[str, JSON]:
+def conversation_item(conversation: Conversation) -> dict[str, JSON]:
     """A conversation as the list and section 6.2 show it."""
     body: dict[str, JSON] = {
-        "id": about.id,
+        "id": conversation.id,
         "type": "meeting",
-        "name": about.name,
-        "startTime": instant_text(about.started_at),
-        "endTime": instant_text(about.ended_at),
-        "members": members(about),
+        "name": conversation.name,
+        "startTime": format_instant(conversation.started_at),
+        "endTime": format_instant(conversation.ended_at),
+        "members": members(conversation),
     }
-    if about.metadata:
-        body["metadata"] = dict(about.metadata)
+    if conversation.metadata:
+        body["metadata"] = dict(conversation.metadata)
     return body
 
 
-def members(about: Conversation) -> list[JSON]:
+def members(conversation: Conversation) -> list[JSON]:
     """Section 6.13."""
-    return [_person(member, "email") for member in about.members.values()]
+    return [_person(member, "email") for member in conversation.members.values()]
 
 
-def messages(about: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
+def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
     """Section 6.5; ``verbose`` adds the words, ``sentiment`` the sentiment."""
     found: list[JSON] = []
-    for index, message in enumerate(about.analysis.messages):
+    for index, message in enumerate(conversation.analysis.messages):
         item: dict[str, JSON] = {
-            "id": about.message_id(index),
+            "id": conversation.message_id(index),
             "text": message.text,
             "from": _person(message.speaker, "email"),
-            "startTime": after(about.started_at, message.start),
-            "endTime": after(about.started_at, message.end),
+            "startTime": format_offset(conversation.started_at, message.start),
+            "endTime": format_offset(conversation.started_at, message.end),
             "timeOffset": round(message.start, 3),
             "duration": round(message.end - message.start, 3),
-            "conversationId": about.id,
+            "conversationId": conversation.id,
             "phrases": _phrases(message.phrases),
         }
         if sentiment:
             item["sentiment"] = _sentiment(message.sentiment)
         if verbose:
-            item["words"] = _words(about, message)
+            item["words"] = _words(conversation, message)
         found.append(item)
     return found
 
 
-def topics(about: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]:
+def topics(conversation: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]:
     """Section 6.6. With ``parents``, the wider topics that each is a case of."""
 
     def item(topic: Topic) -> dict[str, JSON]:
         body: dict[str, JSON] = {
-            "id": about.item_id("topic", topic.text),
+            "id": conversation.item_id("topic", topic.text),
             "text": topic.text,
             "type": "topic",
             "score": round(topic.score, 3),
-            "messageIds": [about.message_id(index) for index in topic.messages],
+            "messageIds": [conversation.message_id(index) for index in topic.messages],
         }
         if sentiment:
             body["sentiment"] = _sentiment(topic.sentiment)
@@ -75,104 +75,110 @@ def topics(about: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]
             body["parentRefs"] = [{"type": "topic", "text": text} for text in wider]
         return body
 
-    return [item(topic) for topic in about.analysis.topics]
+    return [item(topic) for topic in conversation.analysis.topics]
 
 
-def abstract_topics(about: Conversation) -> list[JSON]:
+def abstract_topics(conversation: Conversation) -> list[JSON]:
     """Section 6.21: the topics that others are cases of. No word that was not said."""
-    found = about.analysis.topics
+    found = conversation.analysis.topics
     wider = {text for topic in found for text in topic.parents}
     return [
         {
-            "id": about.item_id("abstract_topic", topic.text),
+            "id": conversation.item_id("abstract_topic", topic.text),
             "text": topic.text,
             "type": "abstract_topic",
             "score": round(topic.score, 3),
-            "messageIds": [about.message_id(index) for index in topic.messages],
+            "messageIds": [conversation.message_id(index) for index in topic.messages],
         }
         for topic in found
         if topic.text in wider
     ]
 
 
-def intents(about: Conversation) -> list[JSON]:
+def intents(conversation: Conversation) -> list[JSON]:
     """Section 6.20."""
-    messages = about.analysis.messages
+    messages = conversation.analysis.messages
     return [
         {
-            "id": about.item_id("intent", intent.kind, intent.message),
+            "id": conversation.item_id("intent", intent.kind, intent.message),
             "text": messages[intent.message].text,
             "type": "intent",
             "score": SCORE,
-            "messageIds": [about.message_id(intent.message)],
+            "messageIds": [conversation.message_id(intent.message)],
             "intent": intent.kind,
             "alternatives": [],
             "entities": [],
         }
         for intent in find_intents(messages)
-        if messages[intent.message].text not in about.notices
+        if messages[intent.message].text not in conversation.notices
     ]
 
 
-def summary(about: Conversation, chosen: Iterable[int]) -> list[JSON]:
+def summary(conversation: Conversation, chosen: Iterable[int]) -> list[JSON]:
     """Section 6.18: the chosen messages, in their own words."""
     return [
         {
-            "id": about.item_id("summary", index),
-            "text": about.analysis.messages[index].text,
-            "messageRefs": [{"id": about.message_id(index)}],
-            "startTime": after(about.started_at, about.analysis.messages[index].start),
-            "endTime": after(about.started_at, about.analysis.messages[index].end),
+            "id": conversation.item_id("summary", index),
+            "text": conversation.analysis.messages[index].text,
+            "messageRefs": [{"id": conversation.message_id(index)}],
+            "startTime": format_offset(
+                conversation.started_at, conversation.analysis.messages[index].start
+            ),
+            "endTime": format_offset(
+                conversation.started_at, conversation.analysis.messages[index].end
+            ),
         }
         for index in chosen
     ]
 
 
-def bookmark(about: Conversation, mark: Bookmark, inside: Sequence[int]) -> dict[str, JSON]:
+def bookmark_item(
+    conversation: Conversation, bookmark: Bookmark, message_indexes: Sequence[int]
+) -> dict[str, JSON]:
     """Section 6.20; ``inside`` are the indexes of the messages it marks. Whole seconds."""
-    messages = about.analysis.messages
+    messages = conversation.analysis.messages
     body: dict[str, JSON] = {
-        "id": mark.id,
-        "label": mark.label,
-        "description": mark.description,
-        "user": mark.user,
-        "beginTimeOffset": math.floor(mark.begin),
-        "duration": math.ceil(mark.begin + mark.duration) - math.floor(mark.begin),
+        "id": bookmark.id,
+        "label": bookmark.label,
+        "description": bookmark.description,
+        "user": bookmark.user,
+        "beginTimeOffset": math.floor(bookmark.begin),
+        "duration": math.ceil(bookmark.begin + bookmark.duration) - math.floor(bookmark.begin),
         "messageRefs": [
             {
-                "id": about.message_id(index),
+                "id": conversation.message_id(index),
                 "text": messages[index].text,
-                "startTime": after(about.started_at, messages[index].start),
-                "endTime": after(about.started_at, messages[index].end),
+                "startTime": format_offset(conversation.started_at, messages[index].start),
+                "endTime": format_offset(conversation.started_at, messages[index].end),
             }
-            for index in inside
+            for index in message_indexes
         ],
     }
     return {key: value for key, value in body.items() if value is not None}
 
 
-def insights(about: Conversation, found: Iterable[Insight]) -> list[JSON]:
+def insights(conversation: Conversation, found: Iterable[Insight]) -> list[JSON]:
     """Questions, action items and follow-ups: sections 6.7, 6.8, 6.10, and mixed 6.11."""
-    return [_insight(about, insight) for insight in found]
+    return [_insight(conversation, insight) for insight in found]
 
 
-def comprehensive(about: Conversation) -> list[JSON]:
+def comprehensive_action_items(conversation: Conversation) -> list[JSON]:
     """Section 6.9: action items with ``messageRefs``."""
     found: list[JSON] = []
-    for insight in about.analysis.action_items:
-        body = _insight(about, insight)
+    for insight in conversation.analysis.action_items:
+        body = _insight(conversation, insight)
         del body["messageIds"]
-        found.append({**body, "messageRefs": [{"id": about.message_id(insight.message)}]})
+        found.append({**body, "messageRefs": [{"id": conversation.message_id(insight.message)}]})
     return found
 
 
-def _insight(about: Conversation, insight: Insight) -> dict[str, JSON]:
+def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
     body: dict[str, JSON] = {
-        "id": insight_id(about, insight),
+        "id": insight_id(conversation, insight),
         "text": insight.text,
         "type": insight.kind,
         "score": round(insight.score, 3),
-        "messageIds": [about.message_id(insight.message)],
+        "messageIds": [conversation.message_id(insight.message)],
         "from": _person(insight.speaker, "userId"),
     }
     if insight.kind == "question":
@@ -182,45 +188,45 @@ def _insight(about: Conversation, insight: Insight) -> dict[str, JSON]:
     body["definitive"] = insight.definitive
     body["assignee"] = _person(insight.assignee, "email")
     if insight.due is not None:
-        body["dueBy"] = instant_text(insight.due)
+        body["dueBy"] = format_instant(insight.due)
     return body
 
 
-def insight_id(about: Conversation, insight: Insight) -> str:
-    return about.item_id(insight.kind, insight.message)
+def insight_id(conversation: Conversation, insight: Insight) -> str:
+    return conversation.item_id(insight.kind, insight.message)
 
 
-def entities(about: Conversation) -> list[JSON]:
+def entities(conversation: Conversation) -> list[JSON]:
     """Section 6.12, in the flat shape of the documentation; equal ones are one with many refs."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
-    for entity in about.analysis.entities:
+    for entity in conversation.analysis.entities:
         key = (entity.type, entity.custom_type, entity.value)
         merged.setdefault(key, []).append(entity)
-    return [_entity(about, same) for same in merged.values()]
+    return [_entity(conversation, same) for same in merged.values()]
 
 
-def _entity(about: Conversation, same: list[Entity]) -> dict[str, JSON]:
+def _entity(conversation: Conversation, same: list[Entity]) -> dict[str, JSON]:
     first = same[0]
     body: dict[str, JSON] = {"type": first.type}
     if first.custom_type is not None:
         body["customType"] = first.custom_type
     body["value"] = first.value
     body["text"] = first.text
-    body["messageRefs"] = [message_ref(about, e.message, e.offset) for e in same]
+    body["messageRefs"] = [message_ref(conversation, e.message, e.offset) for e in same]
     return body
 
 
-def message_ref(about: Conversation, index: int, offset: int) -> dict[str, JSON]:
+def message_ref(conversation: Conversation, index: int, offset: int) -> dict[str, JSON]:
     """Where something was said: the message and the character in it."""
-    text = about.analysis.messages[index].text
-    return {"id": about.message_id(index), "text": text, "offset": offset}
+    text = conversation.analysis.messages[index].text
+    return {"id": conversation.message_id(index), "text": text, "offset": offset}
 
 
-def trackers(about: Conversation) -> list[JSON]:
+def trackers(conversation: Conversation) -> list[JSON]:
     """Section 6.17: a bare list of the trackers that matched."""
     grouped: dict[str, dict[str, list[JSON]]] = {}
     insights_of: dict[int, list[Insight]] = {}
-    analysis = about.analysis
+    analysis = conversation.analysis
     for insight in (*analysis.questions, *analysis.action_items, *analysis.follow_ups):
         insights_of.setdefault(insight.message, []).append(insight)
     insight_refs: dict[tuple[str, str], list[JSON]] = {}
@@ -229,10 +235,10 @@ def trackers(about: Conversation) -> list[JSON]:
         name = match.tracker.name
         ids.setdefault(name, match.tracker.id)
         refs = grouped.setdefault(name, {}).setdefault(match.value, [])
-        refs.append(message_ref(about, match.message, match.offset))
+        refs.append(message_ref(conversation, match.message, match.offset))
         insight_refs.setdefault((name, match.value), []).extend(
             {
-                "id": insight_id(about, insight),
+                "id": insight_id(conversation, insight),
                 "type": insight.kind,
                 "text": insight.text,
                 "offset": match.offset,
@@ -241,7 +247,7 @@ def trackers(about: Conversation) -> list[JSON]:
         )
     return [
         {
-            "id": ids[name] or about.item_id("tracker", name),
+            "id": ids[name] or conversation.item_id("tracker", name),
             "name": name,
             "matches": [
                 {
@@ -257,10 +263,10 @@ def trackers(about: Conversation) -> list[JSON]:
     ]
 
 
-def analytics(about: Conversation) -> dict[str, JSON]:
+def analytics(conversation: Conversation) -> dict[str, JSON]:
     """Section 6.16. Unidentified speech is booked under a speaker called "Unknown"."""
-    found = about.analysis.analytics
-    total = max(about.duration, found.total)
+    found = conversation.analysis.analytics
+    total = max(conversation.duration, found.total)
     silence = total - found.talk
     metrics: list[JSON] = [
         {"type": kind, "percent": _percent(seconds, total), "seconds": round(seconds, 3)}
@@ -278,7 +284,7 @@ def analytics(about: Conversation) -> dict[str, JSON]:
             overlap["overlapDuration"] = round(one.overlap, 3)
             overlap["overlappingMembers"] = [
                 {
-                    **_member(about, other.speaker),
+                    **_member(conversation, other.speaker),
                     "percent": _percent(other.seconds, one.talk),
                     "seconds": round(other.seconds, 3),
                 }
@@ -286,7 +292,7 @@ def analytics(about: Conversation) -> dict[str, JSON]:
             ]
         people.append(
             {
-                **_member(about, one.speaker),
+                **_member(conversation, one.speaker),
                 "pace": {"wpm": round(one.pace)},
                 "talkTime": {
                     "percentage": _percent(one.talk, spoken),
@@ -302,9 +308,9 @@ def analytics(about: Conversation) -> dict[str, JSON]:
     return {"metrics": metrics, "members": people}
 
 
-def _member(about: Conversation, speaker: Speaker | None) -> dict[str, JSON]:
+def _member(conversation: Conversation, speaker: Speaker | None) -> dict[str, JSON]:
     if speaker is None:
-        return {"id": about.item_id("member", "unknown"), "name": "Unknown"}
+        return {"id": conversation.item_id("member", "unknown"), "name": "Unknown"}
     return _person(speaker, "userId")
 
 
@@ -328,12 +334,12 @@ def _sentiment(score: float) -> dict[str, JSON]:
     return {"polarity": {"score": round(score, 3)}, "suggested": suggested}
 
 
-def _words(about: Conversation, message: Message) -> list[JSON]:
+def _words(conversation: Conversation, message: Message) -> list[JSON]:
     return [
         {
             "word": word.text,
-            "startTime": after(about.started_at, word.start),
-            "endTime": after(about.started_at, word.end),
+            "startTime": format_offset(conversation.started_at, word.start),
+            "endTime": format_offset(conversation.started_at, word.end),
             "timeOffset": round(word.start, 3),
             "duration": round(word.end - word.start, 3),
         }

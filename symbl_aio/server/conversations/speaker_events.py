@@ -5,61 +5,61 @@ from __future__ import annotations
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.http_json import JSON, RefusedError
+from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.pipeline import Speaker, Utterance
 
 
-def laid_over(conversation: Conversation, events: JSON) -> list[Utterance]:
+def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
     """Give each utterance the speaker who spoke most of its time; the others stay as they are."""
     turns = _turns(conversation, events)
 
-    def fitted(said: Utterance) -> Utterance:
+    def with_main_speaker(utterance: Utterance) -> Utterance:
         seconds: dict[str, float] = {}
-        people: dict[str, Speaker] = {}
-        for who, start, end in turns:
-            if (together := min(end, said.end) - max(start, said.start)) > 0:
-                seconds[who.id] = seconds.get(who.id, 0.0) + together
-                people[who.id] = who
+        speakers: dict[str, Speaker] = {}
+        for speaker, start, end in turns:
+            if (shared := min(end, utterance.end) - max(start, utterance.start)) > 0:
+                seconds[speaker.id] = seconds.get(speaker.id, 0.0) + shared
+                speakers[speaker.id] = speaker
         if not seconds:
-            return said
-        return evolve(said, speaker=people[max(seconds, key=seconds.__getitem__)])
+            return utterance
+        return evolve(utterance, speaker=speakers[max(seconds, key=seconds.__getitem__)])
 
-    return [fitted(said) for said in conversation.utterances]
+    return [with_main_speaker(utterance) for utterance in conversation.utterances]
 
 
 def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, float, float]]:
     if not isinstance(events, list):
-        raise RefusedError(400, '"speakerEvents" is required and must be a list.')
+        raise ApiError(400, '"speakerEvents" is required and must be a list.')
     # All are read before the first makes a member: a refusal changes nothing.
-    read = [_read(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
+    parsed = [_parse_event(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
     turns: list[tuple[Speaker, float, float]] = []
-    since: dict[str, float] = {}
-    people: dict[str, Speaker] = {}
-    for kind, name, email, at in read:
-        who = conversation.speaker(name, email)
-        assert who is not None
-        people[who.id] = who
+    speaking_since: dict[str, float] = {}
+    speakers: dict[str, Speaker] = {}
+    for kind, name, email, at in parsed:
+        speaker = conversation.get_or_add_speaker(name, email)
+        assert speaker is not None
+        speakers[speaker.id] = speaker
         if kind == "started_speaking":
-            since.setdefault(who.id, at)
-        elif who.id in since:
-            turns.append((who, since.pop(who.id), at))
+            speaking_since.setdefault(speaker.id, at)
+        elif speaker.id in speaking_since:
+            turns.append((speaker, speaking_since.pop(speaker.id), at))
     # Whoever did not stop went on to the end.
-    turns.extend((people[key], start, float("inf")) for key, start in since.items())
+    turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
     return turns
 
 
-def _read(event: JSON, where: str) -> tuple[str, str | None, str | None, float]:
+def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, float]:
     if not isinstance(event, dict):
-        raise RefusedError(400, f'{where}" must be an object.')
+        raise ApiError(400, f'{where}" must be an object.')
     kind, user, offset = event.get("type"), event.get("user"), event.get("offset")
     if kind not in ("started_speaking", "stopped_speaking"):
-        raise RefusedError(400, f'{where}.type" must be started_speaking or stopped_speaking.')
+        raise ApiError(400, f'{where}.type" must be started_speaking or stopped_speaking.')
     if not isinstance(user, dict) or not isinstance(offset, dict):
-        raise RefusedError(400, f'{where}" must have "user" and "offset", both objects.')
+        raise ApiError(400, f'{where}" must have "user" and "offset", both objects.')
     name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
     if not name and not email:
-        raise RefusedError(400, f'{where}.user" must have a name or an email.')
+        raise ApiError(400, f'{where}.user" must have a name or an email.')
     seconds, nanos = offset.get("seconds", 0), offset.get("nanos", 0)
     if not isinstance(seconds, int | float) or not isinstance(nanos, int | float):
-        raise RefusedError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
+        raise ApiError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
     return str(kind), name, email, seconds + nanos / 1e9

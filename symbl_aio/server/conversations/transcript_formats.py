@@ -14,7 +14,7 @@ _PARAGRAPH_PAUSE = 2.0
 
 
 @frozen
-class Format:
+class TranscriptFormat:
     """The body of the call. Only Markdown looks at paragraphs and phrases."""
 
     paragraphs: bool = False
@@ -23,61 +23,61 @@ class Format:
     insight_phrases: bool = False
 
 
-def markdown(about: Conversation, wanted: Format) -> str:
+def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
     """One message a line, or paragraphs; key phrases within ``<mark>``."""
-    found = about.analysis
-    key: dict[int, set[str]] = {}
-    if wanted.all_phrases:
-        for index, message in enumerate(found.messages):
-            key.setdefault(index, set()).update(message.phrases)
-    if wanted.all_phrases or wanted.insight_phrases:
-        for insight in (*found.action_items, *found.follow_ups):
-            key.setdefault(insight.message, set()).update(insight.phrases)
+    analysis = conversation.analysis
+    phrases_of: dict[int, set[str]] = {}
+    if options.all_phrases:
+        for index, message in enumerate(analysis.messages):
+            phrases_of.setdefault(index, set()).update(message.phrases)
+    if options.all_phrases or options.insight_phrases:
+        for insight in (*analysis.action_items, *analysis.follow_ups):
+            phrases_of.setdefault(insight.message, set()).update(insight.phrases)
     blocks: list[str] = []
     last: Message | None = None
-    for index, message in enumerate(found.messages):
-        text = _marked(message.text, key.get(index, ()))
-        goes_on = (
+    for index, message in enumerate(analysis.messages):
+        text = _highlight(message.text, phrases_of.get(index, ()))
+        same_paragraph = (
             last is not None
             and last.speaker == message.speaker
             and message.start - last.end < _PARAGRAPH_PAUSE
         )
-        if wanted.paragraphs and goes_on:
+        if options.paragraphs and same_paragraph:
             blocks[-1] += f" {text}"
         else:
-            blocks.append(_named(message, wanted) + text)
+            blocks.append(_speaker_prefix(message, options) + text)
         last = message
     return "<br/><br/>".join(blocks)
 
 
-def srt(about: Conversation, wanted: Format) -> str:
+def srt(conversation: Conversation, options: TranscriptFormat) -> str:
     """One numbered subtitle for each message."""
     return "\n\n".join(
-        f"{number}\n{_clock(message.start)} --> {_clock(message.end)}\n"
-        f"{_named(message, wanted)}{message.text}"
-        for number, message in enumerate(about.analysis.messages, 1)
+        f"{number}\n{_timestamp(message.start)} --> {_timestamp(message.end)}\n"
+        f"{_speaker_prefix(message, options)}{message.text}"
+        for number, message in enumerate(conversation.analysis.messages, 1)
     )
 
 
-def _named(message: Message, wanted: Format) -> str:
-    if not wanted.speakers or message.speaker is None or not message.speaker.name:
+def _speaker_prefix(message: Message, options: TranscriptFormat) -> str:
+    if not options.speakers or message.speaker is None or not message.speaker.name:
         return ""
     return f"{message.speaker.name}: "
 
 
-def _marked(text: str, phrases: Iterable[str]) -> str:
+def _highlight(text: str, phrases: Iterable[str]) -> str:
     # The longest first, and never a phrase inside one that is marked already.
-    done = text
+    result = text
     for phrase in sorted(phrases, key=len, reverse=True):
-        if phrase and phrase in text and f"<mark>{phrase}" not in done:
-            pieces = done.split("<mark>")
+        if phrase and phrase in text and f"<mark>{phrase}" not in result:
+            pieces = result.split("<mark>")
             if any(phrase in piece.partition("</mark>")[0] for piece in pieces[1:]):
                 continue
-            done = done.replace(phrase, f"<mark>{phrase}</mark>", 1)
-    return done
+            result = result.replace(phrase, f"<mark>{phrase}</mark>", 1)
+    return result
 
 
-def _clock(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"

@@ -28,14 +28,14 @@ def find_intents(messages: Iterable[Message]) -> tuple[Intent, ...]:
     return tuple(
         Intent(kind, index)
         for index, message in enumerate(messages)
-        for kind, pattern in _PLAIN
+        for kind, pattern in _INTENT_PATTERNS
         if pattern.search(message.text.replace("\u2019", "'"))
     )
 
 
-_BE = r"\b(?:I'm|I am|we're|we are)"
+_SPEAKER_IS = r"\b(?:I'm|I am|we're|we are)"
 
-_PLAIN = tuple(
+_INTENT_PATTERNS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
         (
@@ -50,7 +50,7 @@ _PLAIN = tuple(
             r"|\b(?:take|remove) (?:me|us|my number|this number) (?:off|from) (?:your|the) .*list\b"
             r"|\bdo[ -]not[ -]call list\b",
         ),
-        ("not_interested", rf"{_BE} (?:really |just )?not (?:at all )?interested\b"),
-        ("interested", rf"{_BE} (?:really |very |definitely |quite |so )*interested\b"),
+        ("not_interested", rf"{_SPEAKER_IS} (?:really |just )?not (?:at all )?interested\b"),
+        ("interested", rf"{_SPEAKER_IS} (?:really |very |definitely |quite |so )*interested\b"),
     )
 )

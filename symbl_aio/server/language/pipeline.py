@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from symbl_aio.server.language.dates import moments
-from symbl_aio.server.language.entities import Entities, track
+from symbl_aio.server.language.dates import find_dates
+from symbl_aio.server.language.entities import EntityFinder, find_tracker_phrases
 from symbl_aio.server.language.models import (
     Analysis,
     Analytics,
@@ -28,10 +28,10 @@ from symbl_aio.server.language.models import (
     Utterance,
     Word,
 )
-from symbl_aio.server.language.questions_and_actions import Action, Actions, question_score
-from symbl_aio.server.language.sentences import Piece, sentences, words
-from symbl_aio.server.language.sentiment import sentiment
-from symbl_aio.server.language.talk_time import measure
+from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
+from symbl_aio.server.language.sentences import TimedText, sentences, words
+from symbl_aio.server.language.sentiment import sentiment_score
+from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.language.topics import find_topics
 
 __all__ = [
@@ -72,29 +72,31 @@ def analyse(
     """
     said = tuple(utterances)
     speakers = tuple(dict.fromkeys(u.speaker for u in said if u.speaker is not None))
-    actions, entities = Actions(speakers), Entities(speakers, custom_entities)
+    actions, entities = ActionFinder(speakers), EntityFinder(speakers, custom_entities)
     names = [speaker.name for speaker in speakers if speaker.name]
     messages: list[Message] = []
     insights: list[Insight] = []
     found: list[Entity] = []
     matches: list[TrackerMatch] = []
     for utterance in said:
-        for piece in sentences([Piece(utterance.text, utterance.start, utterance.end)]):
+        for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
             index, text, speaker = len(messages), piece.text, utterance.speaker
             said_at = started_at + timedelta(seconds=piece.start)
-            here = entities.find(text, index, said_at)
+            entities_here = entities.find(text, index, said_at)
             found += entities.find_custom(text, index)
-            found += here if detect_entities else ()
-            matches += track(text, index, trackers)
+            found += entities_here if detect_entities else ()
+            matches += find_tracker_phrases(text, index, trackers)
             if score := question_score(text):
-                insights.append(Insight("question", text, score, index, speaker, entities=here))
+                insights.append(
+                    Insight("question", text, score, index, speaker, entities=entities_here)
+                )
             action = actions.find(text, speaker)
             if action is not None:
-                insights.append(_insight(action, text, index, speaker, here, said_at))
+                insights.append(_insight(action, text, index, speaker, entities_here, said_at))
             phrases = (action.phrase,) if action is not None and detect_phrases else ()
-            mood = sentiment(text)
+            polarity = sentiment_score(text)
             messages.append(
-                Message(text, speaker, piece.start, piece.end, words(piece), mood, phrases)
+                Message(text, speaker, piece.start, piece.end, words(piece), polarity, phrases)
             )
     kept = [insight for insight in insights if insight.score >= confidence_threshold]
     return Analysis(
@@ -105,7 +107,7 @@ def analyse(
         topics=tuple(t for t in find_topics(messages, names) if t.score >= confidence_threshold),
         entities=tuple(found),
         trackers=tuple(matches),
-        analytics=measure(said),
+        analytics=measure_talk_time(said),
     )
 
 
@@ -118,7 +120,7 @@ def _insight(
     said_at: datetime,
 ) -> Insight:
     # What is over cannot be due: "I'll send what we had yesterday".
-    ahead = [m.at for m in moments(text, said_at) if m.at.date() >= said_at.date()]
+    ahead = [m.at for m in find_dates(text, said_at) if m.at.date() >= said_at.date()]
     return Insight(
         "follow_up" if action.follow_up else "action_item",
         text,

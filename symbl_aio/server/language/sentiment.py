@@ -13,10 +13,10 @@ from symbl_aio.server.language.word_lists import (
     STRONG_WORDS,
 )
 
-_REACH = 3  # words over which "not" turns what follows
+_NEGATION_DISTANCE = 3  # words over which "not" turns what follows
 
 
-def sentiment(text: str) -> float:
+def sentiment_score(text: str) -> float:
     """Give -1 (bad) to 1 (good); 0 when nothing tells."""
     total = 0.0
     words = re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
@@ -24,7 +24,7 @@ def sentiment(text: str) -> float:
         weight = float((word in GOOD_WORDS) - (word in BAD_WORDS))
         if not weight:
             continue
-        before = words[max(0, index - _REACH) : index]
+        before = words[max(0, index - _NEGATION_DISTANCE) : index]
         weight *= 2 if word in STRONG_WORDS else 1
         weight *= 1.3 if before and before[-1] in INTENSIFIERS else 1
         if NEGATIONS.intersection(before):

@@ -9,29 +9,37 @@ from symbl_aio.server.language.models import Analytics, Overlap, Speaker, Speake
 _Span = tuple[float, float]
 
 
-def measure(utterances: Sequence[Utterance]) -> Analytics:
+def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
     """Measure a conversation. Speakers come in the order of their first utterance."""
     spans: dict[Speaker | None, list[_Span]] = {}
     counts: dict[Speaker | None, int] = {}
-    for said in utterances:
-        spans.setdefault(said.speaker, []).append((said.start, max(said.start, said.end)))
-        counts[said.speaker] = counts.get(said.speaker, 0) + len(said.text.split())
-    talking = {speaker: _union(own) for speaker, own in spans.items()}
-    total = max((end for own in talking.values() for _, end in own), default=0.0)
-    talk = _length(_union(span for own in talking.values() for span in own))
+    for utterance in utterances:
+        spans.setdefault(utterance.speaker, []).append(
+            (utterance.start, max(utterance.start, utterance.end))
+        )
+        counts[utterance.speaker] = counts.get(utterance.speaker, 0) + len(utterance.text.split())
+    spans_by_speaker = {speaker: _union(own) for speaker, own in spans.items()}
+    total = max((end for own in spans_by_speaker.values() for _, end in own), default=0.0)
+    talk = _length(_union(span for own in spans_by_speaker.values() for span in own))
     speakers = []
-    for speaker, own in talking.items():
-        others = {other: theirs for other, theirs in talking.items() if other != speaker}
-        shared = {other: _length(_common(own, theirs)) for other, theirs in others.items()}
-        everybody_else = _union(span for theirs in others.values() for span in theirs)
+    for speaker, own in spans_by_speaker.items():
+        others = {
+            other: other_spans
+            for other, other_spans in spans_by_speaker.items()
+            if other != speaker
+        }
+        shared = {
+            other: _length(_common(own, other_spans)) for other, other_spans in others.items()
+        }
+        others_union = _union(span for other_spans in others.values() for span in other_spans)
         length = _length(own)
         speakers.append(
             SpeakerTime(
                 speaker,
                 talk=_round(length),
-                listen=_round(_length(everybody_else) - _length(_common(own, everybody_else))),
+                listen=_round(_length(others_union) - _length(_common(own, others_union))),
                 pace=round(counts[speaker] * 60 / length, 1) if length else 0.0,
-                overlap=_round(_length(_common(own, everybody_else))),
+                overlap=_round(_length(_common(own, others_union))),
                 overlaps=tuple(Overlap(who, _round(s)) for who, s in shared.items() if s),
             )
         )
@@ -39,7 +47,7 @@ def measure(utterances: Sequence[Utterance]) -> Analytics:
         total=_round(total),
         talk=_round(talk),
         silence=_round(total - talk),
-        overlap=_round(_overlap(talking.values())),
+        overlap=_round(_overlap(spans_by_speaker.values())),
         speakers=tuple(speakers),
     )
 
@@ -47,10 +55,10 @@ def measure(utterances: Sequence[Utterance]) -> Analytics:
 def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
     """Give the seconds in which two or more talked."""
     edges = sorted(edge for track in tracks for a, b in track for edge in ((a, 1), (b, -1)))
-    seconds, voices, since = 0.0, 0, 0.0
+    seconds, talking, since = 0.0, 0, 0.0
     for at, step in edges:
-        seconds += at - since if voices > 1 else 0.0
-        voices, since = voices + step, at
+        seconds += at - since if talking > 1 else 0.0
+        talking, since = talking + step, at
     return seconds
 
 

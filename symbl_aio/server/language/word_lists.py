@@ -42,7 +42,7 @@ STOP_WORDS = word_set("""
 """)
 
 # What people say before they say something.
-LEAD_INS = word_set("""
+FILLER_WORDS = word_set("""
     ah alright also and anyway actually basically because but fine good great hello hey hi hmm
     listen look maybe no now oh ok okay perfect perhaps really right so sorry sure thanks then uh
     um well yeah yep yes
@@ -85,7 +85,7 @@ STRONG_WORDS = word_set("""
 INTENSIFIERS = word_set("absolutely completely extremely incredibly really so super totally very")
 
 # Verbs after "I will" that promise nothing anybody could tick off.
-IDLE_VERBS = word_set("""
+NON_TASK_VERBS = word_set("""
     admit agree appreciate assume be become believe bet care consider die disagree don't doubt
     enjoy expect explain feel fear forget guess hate have hear hope imagine interrupt keep know
     leave let like listen live lose love mean mention miss need not never notice pass prefer pretend
@@ -94,7 +94,7 @@ IDLE_VERBS = word_set("""
 """)
 
 # Verbs after "let me" and "let's" that only open the next part of the talk.
-OPENING_VERBS = word_set("""
+TRANSITION_VERBS = word_set("""
     begin call change continue discuss dive do get go introduce jump kick look move open put read
     show start switch take talk try turn use walk work wrap
 """)
@@ -111,7 +111,7 @@ ANSWER_VERBS = word_set("""
 """)
 
 # Verbs that, said to somebody by name, are a request.
-DEED_VERBS = word_set("""
+TASK_VERBS = word_set("""
     add arrange ask book bring build call cancel change check clean close collect compare complete
     confirm contact copy create deliver deploy document download draft email file fill find finish
     fix forward get install invite investigate look mail make merge message move order organise

@@ -14,19 +14,19 @@ from aiohttp import web
 
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversations
-from symbl_aio.server.conversations.list_query import filtering, listed
-from symbl_aio.server.http_json import JSON, RefusedError, answer
+from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.models import CustomEntity, Tracker
 from symbl_aio.server.management import validation
-from symbl_aio.server.management.records import Record, Records, patched
+from symbl_aio.server.management.records import Record, RecordStore, apply_json_patch
 
-_LARGEST = 1024 * 1024
-_MOST_TRACKERS = 500
+_MAX_BODY_SIZE = 1024 * 1024
+_MAX_TRACKERS = 500
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class Management:
+class ManagementHandlers:
     """Handles the calls below ``/v1/manage``, and knows what submissions may refer to.
 
     ``newer``: the paths since late 2022, with JSON Patch, in the place of those of
@@ -38,15 +38,17 @@ class Management:
         self._conversations = conversations
         self._newer = newer
         self._writing = False
-        self._trackers = Records(
+        self._trackers = RecordStore(
             "tracker",
-            validation.newer_tracker if newer else validation.tracker,
+            validation.newer_tracker_record if newer else validation.tracker_record,
             key=lambda record: str(record["name"]),
-            most=_MOST_TRACKERS,
+            max_records=_MAX_TRACKERS,
         )
-        self._groups = Records("group", validation.group)
-        self._entities = Records(
-            "entity", validation.entity, key=lambda record: f"{record['type']}/{record['subType']}"
+        self._groups = RecordStore("group", validation.group_record)
+        self._entities = RecordStore(
+            "entity",
+            validation.entity_record,
+            key=lambda record: f"{record['type']}/{record['subType']}",
         )
         self._settings: Record = {"intelligence": {"bookmarks": {}}}
 
@@ -57,7 +59,7 @@ class Management:
         """The stored trackers by id."""
         return {
             identity: Tracker(str(record["name"]), tuple(_texts(record["vocabulary"])), identity)
-            for identity, record in self._trackers.known.items()
+            for identity, record in self._trackers.by_id.items()
         }
 
     @property
@@ -65,7 +67,7 @@ class Management:
         """The stored custom entities, one for each text to be found."""
         return tuple(
             CustomEntity(str(record["subType"]), text)
-            for record in self._entities.known.values()
+            for record in self._entities.by_id.values()
             for text in _texts(record["values"])
         )
 
@@ -77,19 +79,19 @@ class Management:
         return [
             *(self._newer_tracker_routes() if self._newer else self._tracker_routes()),
             web.get(f"{manage}/trackers", self._list_trackers),
-            web.post(f"{manage}/group", self._create(groups, wrap="group")),
-            web.post(f"{manage}/groups", self._create_many(groups, "groups")),
-            web.get(f"{manage}/groups", self._list(groups, "groups")),
-            *self._one(f"{manage}/group/{{id}}", groups, wrap="group"),
-            web.put(f"{manage}/group/{{id}}", self._replace(groups, wrap="group")),
-            web.get("/v1/groups/{id}/conversations", self._conversations_of),
-            web.post(f"{manage}/entities", self._create(entities)),
-            web.post(f"{manage}/entity", self._create(entities)),
-            web.post(f"{manage}/entities/bulk", self._create_many(entities, "entities")),
-            web.get(f"{manage}/entities", self._list(entities, "entities")),
+            web.post(f"{manage}/group", self._create_handler(groups, wrapper_key="group")),
+            web.post(f"{manage}/groups", self._create_many_handler(groups, "groups")),
+            web.get(f"{manage}/groups", self._list_handler(groups, "groups")),
+            *self._get_and_delete_routes(f"{manage}/group/{{id}}", groups, wrapper_key="group"),
+            web.put(f"{manage}/group/{{id}}", self._replace_handler(groups, wrapper_key="group")),
+            web.get("/v1/groups/{id}/conversations", self._list_group_conversations),
+            web.post(f"{manage}/entities", self._create_handler(entities)),
+            web.post(f"{manage}/entity", self._create_handler(entities)),
+            web.post(f"{manage}/entities/bulk", self._create_many_handler(entities, "entities")),
+            web.get(f"{manage}/entities", self._list_handler(entities, "entities")),
             web.delete(f"{manage}/entities", self._delete_entities),
-            *self._one(f"{manage}/entities/{{id}}", entities),
-            web.put(f"{manage}/entities/{{id}}", self._replace(entities)),
+            *self._get_and_delete_routes(f"{manage}/entities/{{id}}", entities),
+            web.put(f"{manage}/entities/{{id}}", self._replace_handler(entities)),
             web.get(f"{manage}/settings", self._get_settings),
             web.patch(f"{manage}/settings", self._patch_settings),
         ]
@@ -98,9 +100,9 @@ class Management:
         trackers = self._trackers
         one = "/v1/manage/tracker/{id}"
         return [
-            web.post("/v1/manage/tracker", self._create(trackers, wrap="tracker")),
-            web.post("/v1/manage/trackers", self._create_many(trackers, "trackers")),
-            *self._one(one, trackers, wrap="tracker"),
+            web.post("/v1/manage/tracker", self._create_handler(trackers, wrapper_key="tracker")),
+            web.post("/v1/manage/trackers", self._create_many_handler(trackers, "trackers")),
+            *self._get_and_delete_routes(one, trackers, wrapper_key="tracker"),
             web.put(one, self._update_tracker),
         ]
 
@@ -108,138 +110,140 @@ class Management:
         trackers = self._trackers
         one = "/v1/manage/trackers/{id}"
         return [
-            web.post("/v1/manage/trackers", self._create(trackers, wrap="tracker")),
-            web.post("/v1/manage/trackers/bulk", self._create_many(trackers, "trackers")),
-            *self._one(one, trackers, wrap="tracker"),
+            web.post("/v1/manage/trackers", self._create_handler(trackers, wrapper_key="tracker")),
+            web.post("/v1/manage/trackers/bulk", self._create_many_handler(trackers, "trackers")),
+            *self._get_and_delete_routes(one, trackers, wrapper_key="tracker"),
             web.patch(one, self._patch_tracker),
         ]
 
-    def _one(self, path: str, records: Records, *, wrap: str | None = None) -> list[web.RouteDef]:
+    def _get_and_delete_routes(
+        self, path: str, records: RecordStore, *, wrapper_key: str | None = None
+    ) -> list[web.RouteDef]:
         async def get(request: web.Request) -> web.Response:
-            return answer(_wrapped(records.get(request.match_info["id"]), wrap))
+            return json_response(_wrap(records.get(request.match_info["id"]), wrapper_key))
 
         async def delete(request: web.Request) -> web.Response:
-            return answer(records.delete(request.match_info["id"]))
+            return json_response(records.delete(request.match_info["id"]))
 
         return [web.get(path, get), web.delete(path, delete)]
 
-    def _create(self, records: Records, *, wrap: str | None = None) -> _Handler:
+    def _create_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
-            async with self._write(request) as sent:
-                (record,) = records.create([_object(sent)])
-                return answer(_wrapped(record, wrap), 201)
+            async with self._exclusive_write(request) as body:
+                (record,) = records.create([_object(body)])
+                return json_response(_wrap(record, wrapper_key), 201)
 
         return handle
 
-    def _create_many(self, records: Records, key: str) -> _Handler:
+    def _create_many_handler(self, records: RecordStore, key: str) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
-            async with self._write(request) as sent:
-                if not isinstance(sent, list) or not sent:
-                    raise RefusedError(400, f"The body must be a list of {key}.")
-                return answer({key: list(records.create(sent))}, 201)
+            async with self._exclusive_write(request) as body:
+                if not isinstance(body, list) or not body:
+                    raise ApiError(400, f"The body must be a list of {key}.")
+                return json_response({key: list(records.create(body))}, 201)
 
         return handle
 
-    def _list(self, records: Records, key: str) -> _Handler:
+    def _list_handler(self, records: RecordStore, key: str) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
-            return answer({key: list(records.known.values())})
+            return json_response({key: list(records.by_id.values())})
 
         return handle
 
-    def _replace(self, records: Records, *, wrap: str | None = None) -> _Handler:
+    def _replace_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
-            async with self._write(request) as sent:
-                record = records.replace(request.match_info["id"], _object(sent))
-                return answer(_wrapped(record, wrap))
+            async with self._exclusive_write(request) as body:
+                record = records.replace(request.match_info["id"], _object(body))
+                return json_response(_wrap(record, wrapper_key))
 
         return handle
 
     async def _list_trackers(self, request: web.Request) -> web.Response:
         """All trackers, or those of one name: its case counts."""
         name = request.query.get("name")
-        known = self._trackers.known.values()
-        return answer({"trackers": [t for t in known if name in (None, t["name"])]})
+        known = self._trackers.by_id.values()
+        return json_response({"trackers": [t for t in known if name in (None, t["name"])]})
 
     async def _update_tracker(self, request: web.Request) -> web.Response:
         """Terms are added to those there are, as in the documentation's own example (C24)."""
-        async with self._write(request) as sent:
-            identity, fields = request.match_info["id"], _object(sent)
+        async with self._exclusive_write(request) as body:
+            identity, fields = request.match_info["id"], _object(body)
             old = _texts(self._trackers.get(identity)["vocabulary"])
-            checked = validation.tracker(fields)
+            checked = validation.tracker_record(fields)
             terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
             record = self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
-            return answer({"tracker": record})
+            return json_response({"tracker": record})
 
     async def _patch_tracker(self, request: web.Request) -> web.Response:
-        async with self._write(request) as sent:
-            record = self._trackers.patch(request.match_info["id"], sent)
-            return answer({"tracker": record})
+        async with self._exclusive_write(request) as body:
+            record = self._trackers.patch(request.match_info["id"], body)
+            return json_response({"tracker": record})
 
-    async def _conversations_of(self, request: web.Request) -> web.Response:
+    async def _list_group_conversations(self, request: web.Request) -> web.Response:
         """Those that meet the criteria, and the query as in a list of all."""
         criteria = self._groups.get(request.match_info["id"])["criteria"]
-        matches = filtering(str(criteria), "criteria")
-        chosen = listed(filter(matches, self._conversations.known.values()), request)
-        return answer({"conversations": [serializers.conversation(c) for c in chosen]})
+        matches = parse_filter(str(criteria), "criteria")
+        chosen = query_conversations(filter(matches, self._conversations.by_id.values()), request)
+        return json_response({"conversations": [serializers.conversation_item(c) for c in chosen]})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = request.query.get("subType")
         if not kind:
-            raise RefusedError(400, '"subType" is required.')
-        doomed = [i for i, e in self._entities.known.items() if e["subType"] == kind]
-        if not doomed:
-            raise RefusedError(404, "There is no entity of this subType.")
-        for identity in doomed:
+            raise ApiError(400, '"subType" is required.')
+        ids = [i for i, e in self._entities.by_id.items() if e["subType"] == kind]
+        if not ids:
+            raise ApiError(404, "There is no entity of this subType.")
+        for identity in ids:
             self._entities.delete(identity)
-        return answer({"subType": kind, "type": "entity", "deleted": True})
+        return json_response({"subType": kind, "type": "entity", "deleted": True})
 
     async def _get_settings(self, request: web.Request) -> web.Response:
-        return answer(self._settings)
+        return json_response(self._settings)
 
     async def _patch_settings(self, request: web.Request) -> web.Response:
         """Kept and shown; this server does nothing by them."""
-        async with self._write(request) as sent:
-            self._settings = patched(self._settings, sent, grow=True)
-            return answer(self._settings)
+        async with self._exclusive_write(request) as body:
+            self._settings = apply_json_patch(self._settings, body, create_missing=True)
+            return json_response(self._settings)
 
     @asynccontextmanager
-    async def _write(self, request: web.Request) -> AsyncIterator[JSON]:
+    async def _exclusive_write(self, request: web.Request) -> AsyncIterator[JSON]:
         """Take the one call there may be, and read its body."""
         if self._writing:
-            raise RefusedError(429, "Another management call is in progress: one at a time.")
+            raise ApiError(429, "Another management call is in progress: one at a time.")
         self._writing = True
         try:
-            yield await _body(request)
+            yield await _read_body(request)
         finally:
             self._writing = False
 
 
-async def _body(request: web.Request) -> JSON:
+async def _read_body(request: web.Request) -> JSON:
     pieces, size = [], request.content_length or 0
-    if size <= _LARGEST:
+    if size <= _MAX_BODY_SIZE:
         size = 0
         async for piece in request.content.iter_any():
             pieces.append(piece)
             size += len(piece)
-            if size > _LARGEST:
+            if size > _MAX_BODY_SIZE:
                 break
-    if size > _LARGEST:
-        raise RefusedError(413, "The body of a management call is 1 MB at most.")
+    if size > _MAX_BODY_SIZE:
+        raise ApiError(413, "The body of a management call is 1 MB at most.")
     try:
         body: JSON = json.loads(b"".join(pieces))
     except ValueError:
-        raise RefusedError(400, "The body is not JSON.") from None
+        raise ApiError(400, "The body is not JSON.") from None
     return body
 
 
-def _wrapped(record: Record, wrap: str | None) -> Record:
-    return record if wrap is None else {wrap: record}
+def _wrap(record: Record, wrapper_key: str | None) -> Record:
+    return record if wrapper_key is None else {wrapper_key: record}
 
 
-def _object(sent: JSON) -> Record:
-    if not isinstance(sent, dict):
-        raise RefusedError(400, "The body must be a JSON object.")
-    return sent
+def _object(body: JSON) -> Record:
+    if not isinstance(body, dict):
+        raise ApiError(400, "The body must be a JSON object.")
+    return body
 
 
 def _texts(value: JSON) -> list[str]:

@@ -9,102 +9,102 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from symbl_aio.server.conversations.list_query import filtering
-from symbl_aio.server.http_json import JSON, RefusedError, instant_text, now
+from symbl_aio.server.conversations.list_query import parse_filter
+from symbl_aio.server.http_json import JSON, ApiError, format_instant, now
 from symbl_aio.server.management.records import Record
 
-_MOST_TERMS = 50
+_MAX_TERMS = 50
 _TERM = re.compile(r"[\w\s.'\u2019-]+")
 _GROUP_NAME = re.compile(r"[\w\s\"-]{1,128}")
 
 
-def tracker(sent: Mapping[str, JSON]) -> Record:
+def tracker_record(fields: Mapping[str, JSON]) -> Record:
     """A tracker of the 2022 form: a name and a vocabulary."""
-    return {"name": _name(sent), "vocabulary": _terms(sent, "vocabulary", needed=True)}
+    return {"name": _name(fields), "vocabulary": _terms(fields, "vocabulary", required=True)}
 
 
-def newer_tracker(sent: Mapping[str, JSON]) -> Record:
+def newer_tracker_record(fields: Mapping[str, JSON]) -> Record:
     """A tracker of the newer form, which has more fields and knows its times."""
-    at = instant_text(now())
-    created = sent.get("createdOn")
-    description = sent.get("description", "")
+    at = format_instant(now())
+    created = fields.get("createdOn")
+    description = fields.get("description", "")
     if not isinstance(description, str):
-        raise RefusedError(400, '"description" must be a string.')
+        raise ApiError(400, '"description" must be a string.')
     return {
-        **tracker(sent),
+        **tracker_record(fields),
         "description": description,
-        "categories": _texts(sent, "categories"),
-        "languages": _texts(sent, "languages"),
-        "excludeVocabulary": _terms(sent, "excludeVocabulary", needed=False),
+        "categories": _texts(fields, "categories"),
+        "languages": _texts(fields, "languages"),
+        "excludeVocabulary": _terms(fields, "excludeVocabulary", required=False),
         "createdOn": created if isinstance(created, str) else at,
         "updatedOn": at,
     }
 
 
-def group(sent: Mapping[str, JSON]) -> Record:
+def group_record(fields: Mapping[str, JSON]) -> Record:
     """A group: its criteria are RSQL about one or two parameters."""
-    name, description = sent.get("name"), sent.get("description", "")
-    criteria = sent.get("criteria")
+    name, description = fields.get("name"), fields.get("description", "")
+    criteria = fields.get("criteria")
     if not isinstance(name, str) or not name.strip() or not _GROUP_NAME.fullmatch(name):
-        raise RefusedError(
+        raise ApiError(
             400,
             '"name" is required: at most 128 letters, digits, spaces, hyphens, '
             "underscores and quotes.",
         )
     if not isinstance(description, str) or len(description) > 512:
-        raise RefusedError(400, '"description" must be a string of at most 512 characters.')
+        raise ApiError(400, '"description" must be a string of at most 512 characters.')
     if not isinstance(criteria, str) or not criteria.strip():
-        raise RefusedError(400, '"criteria" is required and must be RSQL.')
-    filtering(criteria, "criteria")
+        raise ApiError(400, '"criteria" is required and must be RSQL.')
+    parse_filter(criteria, "criteria")
     return {"name": name, "description": description, "criteria": criteria}
 
 
-def entity(sent: Mapping[str, JSON]) -> Record:
+def entity_record(fields: Mapping[str, JSON]) -> Record:
     """A custom entity: texts that are found as they stand."""
     for field in ("type", "subType"):
-        value = sent.get(field)
+        value = fields.get(field)
         if not isinstance(value, str) or not value.strip():
-            raise RefusedError(400, f'"{field}" is required and must be text.')
-    if sent.get("category", "Custom") != "Custom":
-        raise RefusedError(400, '"category" must be Custom.')
-    values = _texts(sent, "values")
+            raise ApiError(400, f'"{field}" is required and must be text.')
+    if fields.get("category", "Custom") != "Custom":
+        raise ApiError(400, '"category" must be Custom.')
+    values = _texts(fields, "values")
     if not values:
-        raise RefusedError(400, '"values" is required and must have at least one text.')
+        raise ApiError(400, '"values" is required and must have at least one text.')
     return {
-        "type": sent["type"],
-        "subType": sent["subType"],
+        "type": fields["type"],
+        "subType": fields["subType"],
         "category": "Custom",
         "values": values,
     }
 
 
-def _name(sent: Mapping[str, JSON]) -> str:
-    name = sent.get("name")
+def _name(fields: Mapping[str, JSON]) -> str:
+    name = fields.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise RefusedError(400, '"name" is required and must be text.')
+        raise ApiError(400, '"name" is required and must be text.')
     return name
 
 
-def _terms(sent: Mapping[str, JSON], field: str, *, needed: bool) -> list[JSON]:
-    terms = _texts(sent, field)
-    if needed and not terms:
-        raise RefusedError(400, f'"{field}" is required and must have at least one term.')
-    if len(terms) > _MOST_TERMS:
-        raise RefusedError(400, f'"{field}" has more than {_MOST_TERMS} terms.')
+def _terms(fields: Mapping[str, JSON], field: str, *, required: bool) -> list[JSON]:
+    terms = _texts(fields, field)
+    if required and not terms:
+        raise ApiError(400, f'"{field}" is required and must have at least one term.')
+    if len(terms) > _MAX_TERMS:
+        raise ApiError(400, f'"{field}" has more than {_MAX_TERMS} terms.')
     for index, term in enumerate(terms):
         if terms.index(term) != index:
-            raise RefusedError(400, f'"{field}" has a term twice: "{term}".')
+            raise ApiError(400, f'"{field}" has a term twice: "{term}".')
         if not _TERM.fullmatch(str(term)):
-            raise RefusedError(
+            raise ApiError(
                 400, f'"{field}[{index}]" may have letters, digits, full stops and apostrophes.'
             )
     return terms
 
 
-def _texts(sent: Mapping[str, JSON], field: str) -> list[JSON]:
-    value = sent.get(field)
+def _texts(fields: Mapping[str, JSON], field: str) -> list[JSON]:
+    value = fields.get(field)
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
-        raise RefusedError(400, f'"{field}" must be a list of texts.')
+        raise ApiError(400, f'"{field}" must be a list of texts.')
     return list(value)

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_UNKNOWN = 0xFFFFFFFF  # what a program writes that does not know the length yet
-_OGG_TAIL = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
+_LENGTH_UNKNOWN = 0xFFFFFFFF  # what a program writes that does not know the length yet
+_OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
 
 
 def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
@@ -24,10 +24,10 @@ def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
         elif kind == b"data":
             if rate == 0:
                 raise ValueError("no sample format before the sound")
-            there = size - start
-            if length in (0, _UNKNOWN):
-                length = there
-            if length > there:
+            available = size - start
+            if length in (0, _LENGTH_UNKNOWN):
+                length = available
+            if length > available:
                 raise ValueError("the file is cut off")
             return length > 0, length / rate
     raise ValueError("no sound in it")
@@ -62,10 +62,10 @@ def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     """Vorbis, Opus, Speex or FLAC in Ogg; the last page's position is the length."""
     file.seek(0)
     head = file.read(4096)
-    skipped = 0
+    preskip = 0
     if (found := head.find(b"OpusHead")) >= 0:
         rate = 48_000
-        (skipped,) = struct.unpack_from("<H", head, found + 10)
+        (preskip,) = struct.unpack_from("<H", head, found + 10)
     elif (found := head.find(b"\x01vorbis")) >= 0:
         (rate,) = struct.unpack_from("<I", head, found + 12)
     elif (found := head.find(b"Speex   ")) >= 0:
@@ -76,13 +76,13 @@ def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
         rate = packed >> 44
     else:
         return False, None
-    file.seek(max(0, size - _OGG_TAIL))
+    file.seek(max(0, size - _OGG_TAIL_SIZE))
     tail = file.read()
     last = tail.rfind(b"OggS")
     if last < 0 or rate == 0:
         return True, None
     (position,) = struct.unpack_from("<q", tail, last + 6)
-    return True, (position - skipped) / rate if position > skipped else None
+    return True, (position - preskip) / rate if position > preskip else None
 
 
 def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:

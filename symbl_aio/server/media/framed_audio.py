@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-_SAMPLED = 256 * 1024  # bytes from which the rest is judged
+_SAMPLE_SIZE = 256 * 1024  # bytes from which the rest is judged
 
 _MP3_RATES = (44_100, 48_000, 32_000)
 _MP3_KBITS = {
@@ -68,9 +68,9 @@ def is_mp3(head: bytes) -> bool:
 
 def read_mp3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     """A Xing, Info or VBRI tag counts the frames; without one the bit rate is taken as constant."""
-    start = _behind_id3(file)
+    start = _skip_id3(file)
     file.seek(start)
-    data = file.read(_SAMPLED)
+    data = file.read(_SAMPLE_SIZE)
     first = next((i for i in range(len(data) - 4) if _mp3_frame(data, i)), None)
     frame = _mp3_frame(data, first) if first is not None else None
     if first is None or frame is None:
@@ -86,17 +86,17 @@ def read_mp3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     return True, (size - start - first) * 8 / (frame.kbits * 1000)
 
 
-def _behind_id3(file: BinaryIO) -> int:
+def _skip_id3(file: BinaryIO) -> int:
     """Skip tags in front; their length has seven bits a byte."""
-    place = 0
+    position = 0
     while True:
-        file.seek(place)
+        file.seek(position)
         head = file.read(10)
         if head[:3] != b"ID3" or len(head) < 10:
-            return place
+            return position
         a, b, c, d = head[6:10]
         footer = 10 if head[5] & 0x10 else 0
-        place += 10 + (a << 21 | b << 14 | c << 7 | d) + footer
+        position += 10 + (a << 21 | b << 14 | c << 7 | d) + footer
 
 
 def _mp3_frame(data: bytes, at: int) -> _Mp3Frame | None:
@@ -119,16 +119,18 @@ def _mp3_frame(data: bytes, at: int) -> _Mp3Frame | None:
 def read_aac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     """ADTS frames of 1,024 samples, each with its own length."""
     file.seek(0)
-    data = file.read(_SAMPLED)
+    data = file.read(_SAMPLE_SIZE)
     rate = _AAC_RATES[data[2] >> 2 & 15]
-    place = frames = 0
-    while place + 7 <= len(data) and data[place] == 0xFF and data[place + 1] & 0xF6 == 0xF0:
-        length = (data[place + 3] & 3) << 11 | data[place + 4] << 3 | data[place + 5] >> 5
+    position = frames = 0
+    while (
+        position + 7 <= len(data) and data[position] == 0xFF and data[position + 1] & 0xF6 == 0xF0
+    ):
+        length = (data[position + 3] & 3) << 11 | data[position + 4] << 3 | data[position + 5] >> 5
         if length < 7:
             raise ValueError("a frame is smaller than its own header")
-        place += length
+        position += length
         frames += 1
-    return True, _scaled(frames * 1024 / rate, place, size)
+    return True, _extrapolate(frames * 1024 / rate, position, size)
 
 
 def read_ac3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
@@ -143,19 +145,19 @@ def read_ac3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 def read_amr(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     """Frames of 20 ms whose first byte tells their mode and so their length."""
     file.seek(0)
-    data = file.read(_SAMPLED)
+    data = file.read(_SAMPLE_SIZE)
     wide = data.startswith(b"#!AMR-WB\n")
     sizes = _AMR_WIDE if wide else _AMR_NARROW
-    start = place = 9 if wide else 6
+    start = position = 9 if wide else 6
     frames = 0
-    while place < len(data):
-        mode = data[place] >> 3 & 15
-        place += 1 + (sizes[mode] if mode < len(sizes) else 0)
+    while position < len(data):
+        mode = data[position] >> 3 & 15
+        position += 1 + (sizes[mode] if mode < len(sizes) else 0)
         frames += 1
-    return frames > 0, _scaled(frames * 0.02, place - start, size - start)
+    return frames > 0, _extrapolate(frames * 0.02, position - start, size - start)
 
 
-def _scaled(seconds: float, seen: int, whole: int) -> float | None:
+def _extrapolate(seconds: float, seen: int, whole: int) -> float | None:
     """Judge the whole from what was seen."""
     if seen == 0:
         return None

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-_BIGGEST_FIELD = 4096  # no box that is read whole needs more
+_MAX_FIELD_SIZE = 4096  # no box that is read whole needs more
 
 
 @frozen
@@ -63,11 +63,11 @@ def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
             moov = box
     if moov is None:
         raise ValueError("the mp4 has no index (moov box)")
-    film: float | None = None
+    movie_seconds: float | None = None
     tracks: list[Track] = []
     for box in boxes(file, moov.start, moov.end):
         if box.kind == b"mvhd":
-            film = _seconds(file, box)
+            movie_seconds = _seconds(file, box)
         elif box.kind == b"trak":
             tracks += [
                 _track(file, media)
@@ -75,9 +75,9 @@ def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
                 if media.kind == b"mdia"
             ]
     sound = [track.seconds for track in tracks if track.handler == b"soun"]
-    longest = max((seconds for seconds in sound if seconds), default=film)
+    longest = max((seconds for seconds in sound if seconds), default=movie_seconds)
     # A track counts what encoders put in front and players leave out; the film does not.
-    return bool(sound), min(longest, film) if longest and film else longest
+    return bool(sound), min(longest, movie_seconds) if longest and movie_seconds else longest
 
 
 def _track(file: BinaryIO, mdia: Box) -> Track:
@@ -101,4 +101,4 @@ def _seconds(file: BinaryIO, box: Box) -> float | None:
 
 def _content(file: BinaryIO, box: Box) -> bytes:
     file.seek(box.start)
-    return file.read(min(box.end - box.start, _BIGGEST_FIELD))
+    return file.read(min(box.end - box.start, _MAX_FIELD_SIZE))

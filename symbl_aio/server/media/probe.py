@@ -39,7 +39,7 @@ class MediaInfo:
 # A reader gives (has sound, seconds) of a file of known size, or raises ValueError.
 _Reader: TypeAlias = Callable[[BinaryIO, int], tuple[bool, float | None]]
 
-_HEAD = 64
+_HEAD_SIZE = 64
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
@@ -53,7 +53,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
         if size == 0:
             raise MediaError("the file is empty")
         file.seek(0)
-        container, read = _recognise(file.read(_HEAD))
+        container, read = _detect_format(file.read(_HEAD_SIZE))
         try:
             has_audio, duration = read(file, size)
         except (ValueError, IndexError, struct.error) as error:
@@ -62,7 +62,7 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
     return MediaInfo(container, has_audio, duration)
 
 
-def _recognise(head: bytes) -> tuple[str, _Reader]:
+def _detect_format(head: bytes) -> tuple[str, _Reader]:
     if head[4:8] == b"ftyp":
         brand = head[8:12]
         if brand in (b"M4A ", b"M4B ", b"M4P "):

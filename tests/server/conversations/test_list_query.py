@@ -29,29 +29,34 @@ async def three(caller: Any) -> list[str]:
     return [ids[20], ids[2], ids[1]]
 
 
-async def listed(caller: Any, **query: str) -> list[str]:
+async def query_conversations(caller: Any, **query: str) -> list[str]:
     answer = await caller.get("/v1/conversations", **query)
     assert answer.status == 200
     return [c["id"] for c in answer.body["conversations"]]
 
 
 async def test_the_last_seven_days_by_default_oldest_first(caller: Any, three: list[str]) -> None:
-    assert await listed(caller) == three[1:]
+    assert await query_conversations(caller) == three[1:]
 
 
 async def test_a_window_is_from_start_to_end(caller: Any, three: list[str]) -> None:
-    assert await listed(caller, startTime=days_ago(30)) == three
-    assert await listed(caller, startTime=days_ago(30), endTime=days_ago(1.5)) == three[:2]
-    assert await listed(caller, endTime=days_ago(1.5)) == three[1:2]
+    assert await query_conversations(caller, startTime=days_ago(30)) == three
+    assert (
+        await query_conversations(caller, startTime=days_ago(30), endTime=days_ago(1.5))
+        == three[:2]
+    )
+    assert await query_conversations(caller, endTime=days_ago(1.5)) == three[1:2]
 
 
 async def test_pages_are_cut_after_ordering(caller: Any, three: list[str]) -> None:
     start = days_ago(30)
 
-    assert await listed(caller, startTime=start, limit="2") == three[:2]
-    assert await listed(caller, startTime=start, limit="2", offset="2") == three[2:]
-    assert await listed(caller, startTime=start, limit="0") == []
-    assert await listed(caller, startTime=start, order="desc", offset="1") == three[1::-1]
+    assert await query_conversations(caller, startTime=start, limit="2") == three[:2]
+    assert await query_conversations(caller, startTime=start, limit="2", offset="2") == three[2:]
+    assert await query_conversations(caller, startTime=start, limit="0") == []
+    assert (
+        await query_conversations(caller, startTime=start, order="desc", offset="1") == three[1::-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ async def test_pages_are_cut_after_ordering(caller: Any, three: list[str]) -> No
     ids=["agent", "two", "other team", "after", "until", "ended after", "nobody"],
 )
 async def test_a_filter_chooses(caller: Any, three: list[str], rsql: str, found: list[int]) -> None:
-    chosen = await listed(caller, startTime=days_ago(30), filter=rsql)
+    chosen = await query_conversations(caller, startTime=days_ago(30), filter=rsql)
 
     assert chosen == [three[index] for index in found]
 

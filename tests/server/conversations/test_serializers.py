@@ -24,7 +24,7 @@ from symbl_aio.server.language.models import (
 )
 
 ANN = Speaker("m-ann", "Ann", "ann@example.test")
-START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+BEFORE_START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MESSAGES = (
     Message(
         "Please call Bob tomorrow.",
@@ -82,7 +82,7 @@ def about() -> Conversation:
     return Conversation(
         "1234567890123456",
         "Call",
-        START,
+        BEFORE_START,
         members={ANN.id: ANN},
         duration=10.0,
         analysis=ANALYSIS,
@@ -90,7 +90,7 @@ def about() -> Conversation:
 
 
 def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None:
-    assert serializers.conversation(about) == {
+    assert serializers.conversation_item(about) == {
         "id": "1234567890123456",
         "type": "meeting",
         "name": "Call",
@@ -99,7 +99,7 @@ def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None
         "members": [{"id": "m-ann", "name": "Ann", "email": "ann@example.test"}],
     }
     about.metadata["team"] = "red"
-    assert serializers.conversation(about)["metadata"] == {"team": "red"}
+    assert serializers.conversation_item(about)["metadata"] == {"team": "red"}
 
 
 def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) -> None:
@@ -157,7 +157,7 @@ def test_insights_tell_who_what_and_when(about: Conversation) -> None:
 
 def test_comprehensive_action_items_have_message_refs(about: Conversation) -> None:
     item: Any
-    (item,) = serializers.comprehensive(about)
+    (item,) = serializers.comprehensive_action_items(about)
 
     assert item["messageRefs"] == [{"id": about.message_id(0)}]
     assert "messageIds" not in item
@@ -223,7 +223,7 @@ def test_analytics_count_the_whole_recording(about: Conversation) -> None:
 
 
 def test_an_empty_conversation_has_no_percentages() -> None:
-    empty = Conversation("1", "1", START)
+    empty = Conversation("1", "1", BEFORE_START)
 
     found: Any = serializers.analytics(empty)
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.conversations.transcript_formats import Format, markdown, srt
+from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
 from symbl_aio.server.language.models import Analysis, Analytics, Insight, Message, Speaker
 
 ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")
 
 
 @pytest.fixture
-def about() -> Conversation:
+def conversation() -> Conversation:
     said = [
         (ANN, "I will send it.", 0.0, 1.5, ("send it",)),
         (ANN, "Then we talk.", 2.0, 3.0, ("talk",)),
@@ -25,14 +25,14 @@ def about() -> Conversation:
     return Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)
 
 
-def test_markdown_has_one_message_a_line(about: Conversation) -> None:
-    text = markdown(about, Format())
+def test_markdown_has_one_message_a_line(conversation: Conversation) -> None:
+    text = markdown(conversation, TranscriptFormat())
 
     assert text == "I will send it.<br/><br/>Then we talk.<br/><br/>Later.<br/><br/>Fine."
 
 
-def test_paragraphs_end_with_the_speaker_or_a_pause(about: Conversation) -> None:
-    text = markdown(about, Format(paragraphs=True, speakers=True))
+def test_paragraphs_end_with_the_speaker_or_a_pause(conversation: Conversation) -> None:
+    text = markdown(conversation, TranscriptFormat(paragraphs=True, speakers=True))
 
     assert text.split("<br/><br/>") == [
         "Ann: I will send it. Then we talk.",
@@ -41,16 +41,16 @@ def test_paragraphs_end_with_the_speaker_or_a_pause(about: Conversation) -> None
     ]
 
 
-def test_phrases_are_marked_once(about: Conversation) -> None:
-    insights = markdown(about, Format(insight_phrases=True))
-    everything = markdown(about, Format(all_phrases=True))
+def test_phrases_are_marked_once(conversation: Conversation) -> None:
+    insights = markdown(conversation, TranscriptFormat(insight_phrases=True))
+    everything = markdown(conversation, TranscriptFormat(all_phrases=True))
 
     assert insights.startswith("I <mark>will send it</mark>.<br/><br/>Then we talk.")
     assert everything.startswith("I <mark>will send it</mark>.<br/><br/>Then we <mark>talk</mark>.")
 
 
-def test_srt_numbers_the_messages_and_tells_their_times(about: Conversation) -> None:
-    blocks = srt(about, Format(speakers=True)).split("\n\n")
+def test_srt_numbers_the_messages_and_tells_their_times(conversation: Conversation) -> None:
+    blocks = srt(conversation, TranscriptFormat(speakers=True)).split("\n\n")
 
     assert blocks[0] == "1\n00:00:00,000 --> 00:00:01,500\nAnn: I will send it."
     assert blocks[3] == "4\n01:01:01,000 --> 01:01:01,250\nBob: Fine."

@@ -16,7 +16,7 @@ from symbl_aio.server.language.pipeline import (
     analyse,
 )
 
-START = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
+BEFORE_START = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
 PRIYA = Speaker("1", "Priya Shah", "priya@example.com")
 TOM = Speaker("2", "Tom Becker")
 
@@ -28,7 +28,7 @@ def hear(*said: str | tuple[Speaker | None, str], **asked) -> Analysis:
         Utterance(text, who, 10.0 * index, 10.0 * index + 10)
         for index, (who, text) in enumerate(lines)
     ]
-    return analyse(utterances, started_at=START, **asked)
+    return analyse(utterances, started_at=BEFORE_START, **asked)
 
 
 def action(text: str) -> Insight | None:
@@ -78,7 +78,7 @@ def test_marks_quotes_and_line_breaks_end_sentences():
 
 def test_silence_is_no_message():
     assert hear("", "   ").messages == ()
-    assert analyse([], started_at=START).messages == ()
+    assert analyse([], started_at=BEFORE_START).messages == ()
 
 
 def test_words_have_times_in_order():
@@ -258,13 +258,13 @@ def test_a_phrase_of_time_makes_an_action_definitive(phrase: str, due: tuple[int
     assert found is not None
     assert found.definitive
     month, day, hour, minute = (*due, 0, 0)[:4]
-    assert found.due == datetime(2026, month, day, hour, minute, tzinfo=START.tzinfo)
+    assert found.due == datetime(2026, month, day, hour, minute, tzinfo=BEFORE_START.tzinfo)
 
 
 def test_a_day_of_the_year_that_is_over_means_the_next_one():
     found = action("I will write the report on March 3.")
     assert found is not None
-    assert found.due == datetime(2027, 3, 3, tzinfo=START.tzinfo)
+    assert found.due == datetime(2027, 3, 3, tzinfo=BEFORE_START.tzinfo)
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,8 @@ def test_without_a_time_to_come_an_action_is_indefinite(phrase):
 
 def test_times_count_from_when_the_sentence_is_said():
     late = Utterance("I will write it down in half an hour.", PRIYA, 7200, 7203)
-    (found,) = analyse([late], started_at=START).action_items
-    assert found.due == START + timedelta(hours=2.5)
+    (found,) = analyse([late], started_at=BEFORE_START).action_items
+    assert found.due == BEFORE_START + timedelta(hours=2.5)
 
 
 # Thresholds and switches
@@ -392,7 +392,7 @@ def test_talk_silence_and_overlap_add_up():
         Utterance("seven", None, 30, 40),
         Utterance("eight", PRIYA, 35, 36),
     ]
-    found = analyse(said, started_at=START).analytics
+    found = analyse(said, started_at=BEFORE_START).analytics
     assert (found.total, found.talk, found.silence, found.overlap) == (40, 30, 10, 3)
     priya, tom, unknown = found.speakers
     assert (priya.speaker, priya.talk, priya.listen, priya.overlap) == (PRIYA, 11, 19, 3)
@@ -402,13 +402,13 @@ def test_talk_silence_and_overlap_add_up():
 
 
 def test_nobody_talks_in_an_empty_conversation():
-    found = analyse([], started_at=START).analytics
+    found = analyse([], started_at=BEFORE_START).analytics
     assert (found.total, found.talk, found.silence, found.speakers) == (0, 0, 0, ())
 
 
 def test_an_utterance_without_length_has_no_pace():
     (only,) = analyse(
-        [Utterance("Hi", Speaker("4", " "), 5, 5)], started_at=START
+        [Utterance("Hi", Speaker("4", " "), 5, 5)], started_at=BEFORE_START
     ).analytics.speakers
     assert (only.talk, only.pace) == (0, 0)
 
@@ -439,15 +439,17 @@ UTTERANCES = st.lists(
 
 @given(UTTERANCES, st.integers(0, 6))
 def test_appending_never_changes_the_messages_before(utterances, cut):
-    before = analyse(utterances[:cut], started_at=START)
-    after = analyse(utterances, started_at=START)
+    before = analyse(utterances[:cut], started_at=BEFORE_START)
+    after = analyse(utterances, started_at=BEFORE_START)
     assert after.messages[: len(before.messages)] == before.messages
 
 
 @given(UTTERANCES)
 def test_every_reference_and_place_is_true(utterances):
-    found = analyse(utterances, started_at=START, detect_entities=True, detect_phrases=True)
-    assert found == analyse(utterances, started_at=START, detect_entities=True, detect_phrases=True)
+    found = analyse(utterances, started_at=BEFORE_START, detect_entities=True, detect_phrases=True)
+    assert found == analyse(
+        utterances, started_at=BEFORE_START, detect_entities=True, detect_phrases=True
+    )
     for message in found.messages:
         assert message.text == message.text.strip() != ""
         assert message.start <= message.end

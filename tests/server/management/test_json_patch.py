@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.http_json import RefusedError
-from symbl_aio.server.management.records import patched
+from symbl_aio.server.http_json import ApiError
+from symbl_aio.server.management.records import apply_json_patch
 
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
@@ -24,12 +24,12 @@ DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
     ],
 )
 def test_a_patch_changes_a_copy(operation: Any, changed: Any) -> None:
-    assert patched(DOCUMENT, [operation]) == DOCUMENT | changed
+    assert apply_json_patch(DOCUMENT, [operation]) == DOCUMENT | changed
     assert DOCUMENT == {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
 
 def test_what_is_removed_is_gone() -> None:
-    assert "name" not in patched(DOCUMENT, [{"op": "remove", "path": "/name"}])
+    assert "name" not in apply_json_patch(DOCUMENT, [{"op": "remove", "path": "/name"}])
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,15 @@ def test_what_is_removed_is_gone() -> None:
     ],
 )
 def test_a_patch_that_makes_no_sense_is_refused(operations: Any) -> None:
-    with pytest.raises(RefusedError) as refusal:
-        patched(DOCUMENT, operations)
+    with pytest.raises(ApiError) as refusal:
+        apply_json_patch(DOCUMENT, operations)
     assert refusal.value.status == 400
 
 
 def test_where_growing_is_allowed_the_way_is_made() -> None:
     operation: Any = {"op": "replace", "path": "/in/deep/er", "value": 1}
 
-    assert patched(DOCUMENT, [operation], grow=True)["in"] == {"a/b": 1, "deep": {"er": 1}}
+    assert apply_json_patch(DOCUMENT, [operation], create_missing=True)["in"] == {
+        "a/b": 1,
+        "deep": {"er": 1},
+    }
