@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from attrs import define, field
 
+from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import now
 from symbl_aio.server.job_gate import HoldPoint, JobGate
@@ -93,7 +94,7 @@ class Jobs:
         self._reserved_slots = 0
         self._unfinished = 0
         self._lanes: dict[str, deque[Job]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     @property
     def unfinished(self) -> int:
@@ -126,18 +127,13 @@ class Jobs:
             lane.append(job)
             return
         self._lanes[job.conversation_id] = deque([job])
-        task = asyncio.create_task(
+        self._tasks.spawn(
             self._run_lane(job.conversation_id), name=f"jobs of {job.conversation_id}"
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
         """Stop every job where it stands."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def _run_lane(self, conversation_id: str) -> None:
         lane = self._lanes[conversation_id]

@@ -7,6 +7,7 @@ from collections import deque
 
 from attrs import define
 
+from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.jobs import Job, Status
 from symbl_aio.server.outbound_http import OutboundClient
@@ -33,7 +34,7 @@ class WebhookDelivery:
         self._changes = changes
         self._retain = retain
         self._pending: dict[str, deque[Status]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._late_released = asyncio.Event()
 
     def schedule(self, job: Job) -> None:
@@ -46,9 +47,7 @@ class WebhookDelivery:
             pending.extend([job.status] * times)
             return
         pending = self._pending[job.id] = deque([job.status] * times)
-        task = asyncio.create_task(self._deliver(job, pending), name=f"webhooks of {job.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._deliver(job, pending), name=f"webhooks of {job.id}")
 
     def is_delivered(self, job: Job) -> bool:
         """Tell whether the job has ended and all its calls were made."""
@@ -61,10 +60,7 @@ class WebhookDelivery:
 
     async def aclose(self) -> None:
         """Give up the calls that are not made yet."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def _deliver(self, job: Job, pending: deque[Status]) -> None:
         assert job.webhook_url is not None
