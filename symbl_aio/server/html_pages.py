@@ -16,8 +16,14 @@ from html import escape
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation, Conversations
+from symbl_aio.server.field_rules import (
+    FieldRule,
+    check_fields,
+    is_flag,
+    is_object,
+    is_whole_number,
+)
 from symbl_aio.server.http_json import (
-    JSON,
     ApiError,
     format_instant,
     is_http_url,
@@ -32,20 +38,19 @@ _EXPERIENCES = ("verbose-text-summary", "video-summary", "audio-summary")
 _THIRTY_DAYS = 2_592_000
 _LIST_PAGE = "all"
 
-# field -> (is it right, what it should be)
-_RULES: Mapping[str, tuple[Callable[[JSON], bool], str]] = {
-    "name": (lambda value: value in _EXPERIENCES, f"one of {', '.join(_EXPERIENCES)}"),
-    "videoUrl": (is_http_url, "an http or https link"),
-    "audioUrl": (is_http_url, "an http or https link"),
-    "logo": (is_http_url, "an http or https link"),
-    "favicon": (is_http_url, "an http or https link"),
-    "color": (lambda value: isinstance(value, dict), "an object"),
-    "font": (lambda value: isinstance(value, dict), "an object"),
-    "speakerAvatarURLs": (lambda value: isinstance(value, dict), "an object"),
-    "readOnly": (lambda value: isinstance(value, bool), "true or false"),
-    "enableCustomDomain": (lambda value: isinstance(value, bool), "true or false"),
-    "summaryURLExpiresIn": (
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+_RULES: Mapping[str, FieldRule] = {
+    "name": FieldRule(lambda value: value in _EXPERIENCES, f"one of {', '.join(_EXPERIENCES)}"),
+    "videoUrl": FieldRule(is_http_url, "an http or https link"),
+    "audioUrl": FieldRule(is_http_url, "an http or https link"),
+    "logo": FieldRule(is_http_url, "an http or https link"),
+    "favicon": FieldRule(is_http_url, "an http or https link"),
+    "color": FieldRule(is_object, "an object"),
+    "font": FieldRule(is_object, "an object"),
+    "speakerAvatarURLs": FieldRule(is_object, "an object"),
+    "readOnly": FieldRule(is_flag, "true or false"),
+    "enableCustomDomain": FieldRule(is_flag, "true or false"),
+    "summaryURLExpiresIn": FieldRule(
+        lambda value: is_whole_number(value) and value >= 0,
         "a whole number of seconds, 0 for never",
     ),
 }
@@ -74,13 +79,10 @@ class PageHandlers:
     async def _experience(self, request: web.Request) -> web.Response:
         about = self._conversations.from_request(request)
         fields = await read_json_object(request)
-        for name, value in fields.items():
-            rule = _RULES.get(name)
-            if rule is not None and value is not None and not rule[0](value):
-                raise ApiError(400, f'"{name}" must be {rule[1]}.')
+        check_fields(_RULES, fields)
         kind = fields.get("name")
         if not isinstance(kind, str):
-            raise ApiError(400, f'"name" is required: {_RULES["name"][1]}.')
+            raise ApiError(400, f'"name" is required: {_RULES["name"].expected}.')
         if kind in _REQUIRED_URL and fields.get(_REQUIRED_URL[kind]) is None:
             raise ApiError(400, f'"{_REQUIRED_URL[kind]}" is required for {kind}.')
         lifetime = fields.get("summaryURLExpiresIn")

@@ -7,44 +7,25 @@ listed here. Values of the wrong type are refused with a text that names the fie
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from aiohttp import web
 
+from symbl_aio.server.field_rules import (
+    FieldRule,
+    check_fields,
+    is_flag,
+    is_object,
+    is_score,
+    is_text,
+    is_text_list,
+    is_whole_number,
+    list_of,
+)
 from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
-
-
-def is_text(value: JSON) -> bool:
-    return isinstance(value, str)
-
-
-def is_flag(value: JSON) -> bool:
-    return isinstance(value, bool)
-
-
-def is_whole(value: JSON) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _score(value: JSON) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def is_object(value: JSON) -> bool:
-    return isinstance(value, dict)
-
-
-def is_text_list(value: JSON) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _list_of(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], bool]:
-    return lambda value: (
-        isinstance(value, list) and all(isinstance(item, dict) and check(item) for item in value)
-    )
 
 
 def _tracker(item: Mapping[str, JSON]) -> bool:
@@ -62,35 +43,42 @@ def _features(value: JSON) -> bool:
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
-    return is_whole(item.get("channel")) and is_object(item.get("speaker"))
+    return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
 
 
-# name -> (is it right, what it should be, is it JSON text when in a query)
-_RULES: Mapping[str, tuple[Callable[[JSON], bool], str, bool]] = {
-    "name": (is_text, "a string", False),
-    "confidenceThreshold": (_score, "a number from 0.0 to 1.0", True),
-    "detectPhrases": (is_flag, "true or false", True),
-    "entities": (_list_of(_entity), "a list of {customType, text}", True),
-    "customEntities": (_list_of(_entity), "a list of {customType, text}", True),
-    "detectEntities": (is_flag, "true or false", True),
-    "trackers": (_list_of(_tracker), "a list of {name, vocabulary} or {id}", True),
-    "enableAllTrackers": (is_flag, "true or false", True),
-    "enableSummary": (is_flag, "true or false", True),
-    "webhookUrl": (is_text, "a string", False),
-    "customVocabulary": (is_text_list, "a list of strings", True),
-    "languageCode": (is_text, "a string", False),
-    "mode": (lambda value: value in ("phone", "default"), '"phone" or "default"', False),
-    "enableSeparateRecognitionPerChannel": (is_flag, "true or false", True),
-    "channelMetadata": (_list_of(_channel), "a list of {channel, speaker}", True),
-    "enableSpeakerDiarization": (is_flag, "true or false", True),
-    "diarizationSpeakerCount": (
-        lambda value: is_whole(value) and isinstance(value, int) and value >= 1,
-        "a whole number above 0",
-        True,
+_RULES: Mapping[str, FieldRule] = {
+    "name": FieldRule(is_text, "a string"),
+    "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", json_in_query=True),
+    "detectPhrases": FieldRule(is_flag, "true or false", json_in_query=True),
+    "entities": FieldRule(list_of(_entity), "a list of {customType, text}", json_in_query=True),
+    "customEntities": FieldRule(
+        list_of(_entity), "a list of {customType, text}", json_in_query=True
     ),
-    "timezoneOffset": (is_whole, "a whole number of minutes", True),
-    "features": (_features, "an object {featureList: a list of strings}", True),
-    "metadata": (is_object, "an object", True),
+    "detectEntities": FieldRule(is_flag, "true or false", json_in_query=True),
+    "trackers": FieldRule(
+        list_of(_tracker), "a list of {name, vocabulary} or {id}", json_in_query=True
+    ),
+    "enableAllTrackers": FieldRule(is_flag, "true or false", json_in_query=True),
+    "enableSummary": FieldRule(is_flag, "true or false", json_in_query=True),
+    "webhookUrl": FieldRule(is_text, "a string"),
+    "customVocabulary": FieldRule(is_text_list, "a list of strings", json_in_query=True),
+    "languageCode": FieldRule(is_text, "a string"),
+    "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),
+    "enableSeparateRecognitionPerChannel": FieldRule(is_flag, "true or false", json_in_query=True),
+    "channelMetadata": FieldRule(
+        list_of(_channel), "a list of {channel, speaker}", json_in_query=True
+    ),
+    "enableSpeakerDiarization": FieldRule(is_flag, "true or false", json_in_query=True),
+    "diarizationSpeakerCount": FieldRule(
+        lambda value: is_whole_number(value) and value >= 1,
+        "a whole number above 0",
+        json_in_query=True,
+    ),
+    "timezoneOffset": FieldRule(is_whole_number, "a whole number of minutes", json_in_query=True),
+    "features": FieldRule(
+        _features, "an object {featureList: a list of strings}", json_in_query=True
+    ),
+    "metadata": FieldRule(is_object, "an object", json_in_query=True),
 }
 
 
@@ -105,24 +93,21 @@ def from_query(request: web.Request) -> dict[str, JSON]:
             continue
         if len(values) > 1:
             raise ApiError(400, f'The query parameter "{name}" was given {len(values)} times.')
-        if rule[0] is is_flag:
+        if rule.check is is_flag:
             found[name] = parse_bool(values[0])
             if found[name] is None:
-                raise ApiError(400, f'The query parameter "{name}" must be {rule[1]}.')
+                raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.')
             continue
         try:
-            found[name] = json.loads(values[0]) if rule[2] else values[0]
+            found[name] = json.loads(values[0]) if rule.json_in_query else values[0]
         except ValueError:
-            raise ApiError(400, f'The query parameter "{name}" must be {rule[1]}.') from None
+            raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.') from None
     return found
 
 
 def check(parameters: Mapping[str, JSON]) -> None:
     """Refuse a parameter of the wrong type or outside its range; null counts as absent."""
-    for name, value in parameters.items():
-        rule = _RULES.get(name)
-        if rule is not None and value is not None and not rule[0](value):
-            raise ApiError(400, f'"{name}" must be {rule[1]}.')
+    check_fields(_RULES, parameters)
 
 
 def check_messages(messages: JSON) -> None:

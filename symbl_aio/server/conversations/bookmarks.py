@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from aiohttp import web
 from attrs import evolve
 
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
+from symbl_aio.server.field_rules import is_whole_number
 from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json, read_json_object
 from symbl_aio.server.language.summary import choose_summary
 
@@ -186,8 +188,6 @@ def _parse_position(
                 '"beginTimeOffset" and "duration" must be whole numbers of seconds, '
                 'unless "messageRefs" are given.',
             )
-        assert isinstance(begin, int)
-        assert isinstance(duration, int)
         return begin, duration, None
     if begin is not None or duration is not None:
         raise ApiError(
@@ -213,5 +213,5 @@ def _as_list(value: JSON) -> Sequence[JSON]:
     return value if isinstance(value, list) else ()
 
 
-def _is_seconds(value: JSON) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _is_seconds(value: JSON) -> TypeGuard[int]:
+    return is_whole_number(value) and value >= 0
