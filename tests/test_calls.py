@@ -68,7 +68,7 @@ async def client(server: LocalSymbl) -> AsyncIterator[SymblClient]:
 @pytest.fixture
 async def stored_tracker(client: SymblClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a tracker under a known id: the server refuses those that it does not know."""
-    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED_TRACKER)
+    monkeypatch.setattr("symbl_aio.server.management.records.random_id", lambda: STORED_TRACKER)
     await client.trackers.create(Tracker("berth", ["pier", "quay", "berth", "dock", "slip"]))
 
 

@@ -43,11 +43,24 @@ async def read_json(request: web.Request) -> JSON:
 
 
 async def read_json_object(request: web.Request) -> dict[str, JSON]:
-    """The JSON object that a request brings."""
-    body = await read_json(request)
-    if not isinstance(body, dict):
-        raise ApiError(400, "The body must be a JSON object.")
-    return body
+    """Read the body of a request as a JSON object. Raises a 400 ``ApiError``."""
+    return require_object(await read_json(request))
+
+
+def parse_json(body: bytes) -> JSON:
+    """Parse a body that was read already. Raises a 400 ``ApiError``."""
+    try:
+        value: JSON = json.loads(body)
+    except ValueError:
+        raise ApiError(400, "The body is not JSON.") from None
+    return value
+
+
+def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
+    """Return a JSON object as it is; raise a 400 ``ApiError`` about ``subject`` for other JSON."""
+    if not isinstance(value, dict):
+        raise ApiError(400, f"{subject} must be a JSON object.")
+    return value
 
 
 def query_flag(request: web.Request, name: str) -> bool | None:

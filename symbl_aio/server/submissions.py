@@ -6,7 +6,6 @@ limit included, so that a caller with gigabytes to send learns of a refusal at o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from attrs import define
 from symbl_aio.server import submission_parameters
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
-from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
 from symbl_aio.server.jobs import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import (
@@ -128,13 +127,7 @@ class SubmissionHandlers:
             if received.size > MAX_JSON_SIZE:
                 raise ApiError(413, "The body is larger than the server takes as JSON.")
         received.complete = True
-        try:
-            fields: JSON = json.loads(b"".join(pieces))
-        except ValueError:
-            raise ApiError(400, "The body is not JSON.") from None
-        if not isinstance(fields, dict):
-            raise ApiError(400, "The body must be a JSON object.")
-        return fields
+        return require_object(parse_json(b"".join(pieces)))
 
     async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
         rules = self._bodies

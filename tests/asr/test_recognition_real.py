@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.speech_recognition import RecognitionError, Recognizer, RecognisedSpeech
+from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Recognizer
 
 pytestmark = [
     pytest.mark.asr,

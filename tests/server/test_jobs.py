@@ -145,7 +145,9 @@ async def test_a_mistake_in_processing_or_publishing_fails_only_that_job(
         unpublished = await caller.text("Two.", into=opened)
         await server.until(lambda: not server.unfinished)
     with monkeypatch.context() as broken:
-        broken.setattr("symbl_aio.server.processing.SubmissionProcessor._transcribe", lambda *_: 1 / 0)
+        broken.setattr(
+            "symbl_aio.server.processing.SubmissionProcessor._transcribe", lambda *_: 1 / 0
+        )
         unprocessed = await caller.video(into=opened)
         await server.until(lambda: not server.unfinished)
     last = await caller.text("Three.", into=opened)

@@ -131,7 +131,9 @@ async def test_many_conversations_run_side_by_side(caller: Any) -> None:
 async def test_a_mistake_of_the_server_is_a_500(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.conversations.handlers.query_conversations", lambda *_: 1 / 0)
+    monkeypatch.setattr(
+        "symbl_aio.server.conversations.handlers.query_conversations", lambda *_: 1 / 0
+    )
 
     answer = await caller.get("/v1/conversations")
 

@@ -166,12 +166,12 @@ class FakeRecognizer:
     """Stands in for the recognition process."""
 
     def __init__(self) -> None:
-        self.transcription: list[int] = []
+        self.sizes: list[int] = []
         self.closed = False
 
     async def transcribe(self, path: Path) -> RecognisedSpeech:
-        self.transcription.append(size(path))
-        if len(self.transcription) > 1:
+        self.sizes.append(size(path))
+        if len(self.sizes) > 1:
             raise RecognitionError("there is no audio track")
         return RecognisedSpeech((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
 
@@ -182,8 +182,8 @@ class FakeRecognizer:
 async def test_recognition_is_asked_when_it_is_there(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ears = FakeRecognizer()
-    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: ears)
+    recognizer = FakeRecognizer()
+    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: recognizer)
     caller = await start(asr="auto")
     sound = wav(3.0)
 
@@ -197,8 +197,8 @@ async def test_recognition_is_asked_when_it_is_there(
     assert message["text"] == "Fellow citizens."
     assert message["timeOffset"] == 0.5
     assert conversation["endTime"] > message["endTime"]
-    assert ears.transcription == [len(sound)] * 2
-    assert ears.closed
+    assert recognizer.sizes == [len(sound)] * 2
+    assert recognizer.closed
 
 
 async def test_text_with_times_keeps_them(caller: Any) -> None:

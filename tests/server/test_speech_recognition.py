@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from symbl_aio.server.language.pipeline import Utterance
+from symbl_aio.server.language.models import Utterance
 from symbl_aio.server.speech_recognition import WORKER, RecognitionError, Recognizer
 
 # Tells the test over a socket what it was asked, and by the socket's end that it is gone.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,15 +10,16 @@ from aiohttp import web
 from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.http_json import JSON, ApiError, now
+from symbl_aio.server.ids import derived_id, random_id
 from symbl_aio.server.jobs import Job
-from symbl_aio.server.language.pipeline import (
+from symbl_aio.server.language.models import (
     Analysis,
     CustomEntity,
     Speaker,
     Tracker,
     Utterance,
-    analyse,
 )
+from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.summary import choose_summary
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
@@ -171,8 +170,7 @@ class Conversation:
 
     def item_id(self, kind: str, *parts: object) -> str:
         """A stable id of sixteen digits for something found in this conversation."""
-        digest = hashlib.sha256("/".join(map(str, (self.id, kind, *parts))).encode()).digest()
-        return str(10**15 + int.from_bytes(digest[:8]) % (9 * 10**15))
+        return derived_id(self.id, kind, *parts)
 
     def message_id(self, index: int) -> str:
         return self.item_id("message", index)
@@ -199,7 +197,7 @@ class Conversations:
 
     def create(self, name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
         """Open a conversation under a new id, which is also its name if it has none."""
-        conversation_id = str(10**15 + secrets.randbelow(9 * 10**15))
+        conversation_id = random_id()
         created = Conversation(
             conversation_id, name or conversation_id, now(), dict(metadata or {})
         )

@@ -14,43 +14,20 @@ from symbl_aio.server.language.dates import find_dates
 from symbl_aio.server.language.entities import EntityFinder, find_tracker_phrases
 from symbl_aio.server.language.models import (
     Analysis,
-    Analytics,
     CustomEntity,
     Entity,
     Insight,
     Message,
-    Overlap,
     Speaker,
-    SpeakerTime,
-    Topic,
     Tracker,
     TrackerMatch,
     Utterance,
-    Word,
 )
 from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
 from symbl_aio.server.language.sentences import TimedText, sentences, words
 from symbl_aio.server.language.sentiment import sentiment_score
 from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.language.topics import find_topics
-
-__all__ = [
-    "Analysis",
-    "Analytics",
-    "CustomEntity",
-    "Entity",
-    "Insight",
-    "Message",
-    "Overlap",
-    "Speaker",
-    "SpeakerTime",
-    "Topic",
-    "Tracker",
-    "TrackerMatch",
-    "Utterance",
-    "Word",
-    "analyse",
-]
 
 
 def analyse(

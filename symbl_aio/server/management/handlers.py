@@ -6,7 +6,6 @@ documentation of 2022 and one tracker in the newer one. A server speaks one of t
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -15,10 +14,11 @@ from aiohttp import web
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
-from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
 from symbl_aio.server.language.models import CustomEntity, Tracker
 from symbl_aio.server.management import validation
-from symbl_aio.server.management.records import Record, RecordStore, apply_json_patch
+from symbl_aio.server.management.json_patch import Record, apply_json_patch
+from symbl_aio.server.management.records import RecordStore
 
 _MAX_BODY_SIZE = 1024 * 1024
 _MAX_TRACKERS = 500
@@ -130,7 +130,7 @@ class ManagementHandlers:
     def _create_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
-                (record,) = records.create([_object(body)])
+                (record,) = records.create([require_object(body)])
                 return json_response(_wrap(record, wrapper_key), 201)
 
         return handle
@@ -153,7 +153,7 @@ class ManagementHandlers:
     def _replace_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
-                record = records.replace(request.match_info["id"], _object(body))
+                record = records.replace(request.match_info["id"], require_object(body))
                 return json_response(_wrap(record, wrapper_key))
 
         return handle
@@ -167,7 +167,7 @@ class ManagementHandlers:
     async def _update_tracker(self, request: web.Request) -> web.Response:
         """Terms are added to those there are, as in the documentation's own example (C24)."""
         async with self._exclusive_write(request) as body:
-            identity, fields = request.match_info["id"], _object(body)
+            identity, fields = request.match_info["id"], require_object(body)
             old = _texts(self._trackers.get(identity)["vocabulary"])
             checked = validation.tracker_record(fields)
             terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
@@ -229,21 +229,11 @@ async def _read_body(request: web.Request) -> JSON:
                 break
     if size > _MAX_BODY_SIZE:
         raise ApiError(413, "The body of a management call is 1 MB at most.")
-    try:
-        body: JSON = json.loads(b"".join(pieces))
-    except ValueError:
-        raise ApiError(400, "The body is not JSON.") from None
-    return body
+    return parse_json(b"".join(pieces))
 
 
 def _wrap(record: Record, wrapper_key: str | None) -> Record:
     return record if wrapper_key is None else {wrapper_key: record}
-
-
-def _object(body: JSON) -> Record:
-    if not isinstance(body, dict):
-        raise ApiError(400, "The body must be a JSON object.")
-    return body
 
 
 def _texts(value: JSON) -> list[str]:

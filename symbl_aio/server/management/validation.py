@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from symbl_aio.server.conversations.list_query import parse_filter
 from symbl_aio.server.http_json import JSON, ApiError, format_instant, now
-from symbl_aio.server.management.records import Record
+from symbl_aio.server.management.json_patch import Record
 
 _MAX_TERMS = 50
 _TERM = re.compile(r"[\w\s.'\u2019-]+")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.server.language.pipeline import (
+from symbl_aio.server.language.models import (
     Analysis,
     CustomEntity,
     Entity,
@@ -13,8 +13,8 @@ from symbl_aio.server.language.pipeline import (
     Speaker,
     Tracker,
     Utterance,
-    analyse,
 )
+from symbl_aio.server.language.pipeline import analyse
 
 BEFORE_START = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
 PRIYA = Speaker("1", "Priya Shah", "priya@example.com")

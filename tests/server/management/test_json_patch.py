@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.management.records import apply_json_patch
+from symbl_aio.server.management.json_patch import apply_json_patch
 
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
