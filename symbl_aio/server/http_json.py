@@ -1,4 +1,4 @@
-"""What the calls have in common: JSON, instants, booleans, refusals. API sections 0.2 and 5.2."""
+"""JSON requests, JSON responses, errors, booleans and times. API sections 0.2 and 5.2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 
 class ApiError(Exception):
-    """An answer other than 2xx, with the documented ``{"message"}`` body."""
+    """A response other than 2xx, with the documented ``{"message"}`` body."""
 
     def __init__(
         self, status: int, message: str, *, extra: Mapping[str, JSON] | None = None
@@ -24,8 +24,9 @@ class ApiError(Exception):
 
 
 def json_response(body: JSON, status: int = 200) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return web.Response(
+        # Compact, and UTF-8 instead of ASCII escapes.
         body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
         status=status,
         content_type="application/json",
@@ -34,7 +35,7 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
 
 
 async def read_json(request: web.Request) -> JSON:
-    """The JSON that a request brings."""
+    """Read the body of a request as JSON. Raises a 400 ``ApiError``."""
     try:
         body: JSON = await request.json()
     except ValueError:
@@ -64,7 +65,7 @@ def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
 
 
 def query_flag(request: web.Request, name: str) -> bool | None:
-    """A boolean of the query; None when it is absent."""
+    """Return a boolean of the query, None if it is absent. Raises a 400 ``ApiError``."""
     if name not in request.query:
         return None
     value = parse_bool(request.query[name])
@@ -74,33 +75,33 @@ def query_flag(request: web.Request, name: str) -> bool | None:
 
 
 def parse_bool(text: str) -> bool | None:
-    """Read a boolean of a query; the vendor's Python client writes it as Python does."""
+    """Parse a boolean of a query, or return None; the vendor's Python client sends ``True``."""
     return {"true": True, "false": False}.get(text.lower())
 
 
 def is_http_url(value: JSON) -> bool:
-    """Tell whether a value is an http or https link."""
+    """Return whether a value is an http or https URL."""
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
 def now() -> datetime:
-    """This instant, to the millisecond, as the API writes it."""
+    """Return the current time, truncated to milliseconds as the API writes it."""
     instant = datetime.now(UTC)
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def format_instant(instant: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and ``Z``."""
+    """Format a time as ISO 8601 in UTC with milliseconds and ``Z``."""
     utc = instant.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
 def parse_instant(text: str) -> datetime:
-    """Read ISO 8601; without a zone it is UTC. Raises ValueError."""
+    """Parse ISO 8601; a time without a zone is UTC. Raises ValueError."""
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def format_offset(start: datetime, seconds: float) -> str:
-    """The text of the instant ``seconds`` after ``start``."""
+    """Format the time ``seconds`` after ``start``."""
     return format_instant(start + timedelta(seconds=seconds))

@@ -1,7 +1,7 @@
-"""Jobs and their way: scheduled, in_progress, then completed or failed. API sections 3 and 4.
+"""The job queue: scheduled, in_progress, then completed or failed. API sections 3 and 4.
 
-The jobs of one conversation run one at a time, in order of arrival. A job holds one of
-the account's slots from the moment its submission is let in until it ends.
+The jobs of one conversation run one at a time, in order of arrival. A submission takes
+one of the account's slots before its body is read; the job keeps it until it finishes.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Status(StrEnum):
 
 
 class ProcessingError(Exception):
-    """The media cannot be processed; the text says why, for the log."""
+    """The media cannot be processed; the text is the reason, for the log."""
 
 
 @define(eq=False)
 class Job:
     """One accepted submission.
 
-    ``work`` processes the job with this id and gives a function that publishes its results,
-    called at the moment of completion: before that, the conversation does not show them.
-    ``history`` keeps every status with its instant. ``faults``: what this job does wrong.
+    ``work`` processes the job with this id and returns a function that publishes the
+    results. That function is called on completion, so the conversation shows no result
+    before. ``history`` records each status with its time. ``faults``: the faults of this job.
     """
 
     conversation_id: str
@@ -65,11 +65,11 @@ class Job:
 
 
 class Jobs:
-    """Every job of the server.
+    """All jobs of the server, with one lane for each conversation.
 
-    ``limit``: slots of the account. ``seconds``: the least time a job is in progress.
-    ``moved`` is called after each change of status. ``retain``: so many ended jobs are
-    remembered; None: all.
+    ``limit``: slots of the account. ``min_seconds``: the shortest time in progress.
+    ``on_status_change`` is called after each change of status. ``retain``: how many finished
+    jobs to keep; None keeps all.
     """
 
     def __init__(
@@ -98,26 +98,27 @@ class Jobs:
 
     @property
     def unfinished(self) -> int:
-        """Accepted jobs that have not ended."""
+        """The number of accepted jobs that have not finished."""
         return self._unfinished
 
     def busy(self, conversation_id: str) -> bool:
-        """Tell whether the conversation has a job that has not ended."""
+        """Return whether the conversation has an unfinished job."""
         return conversation_id in self._lanes
 
     def acquire_slot(self) -> bool:
-        """Take a slot for a submission whose body is still to come; False when all are taken."""
+        """Acquire a slot for a submission before its body is read; return False if none is free."""
+        # Bodies on their way count, so that the limit holds when they arrive.
         if self._unfinished + self._reserved_slots >= self.limit:
             return False
         self._reserved_slots += 1
         return True
 
     def release_slot(self) -> None:
-        """Give back what ``enter`` took: the submission became a job, or came to nothing."""
+        """Release the slot of ``acquire_slot()``: the submission became a job or was refused."""
         self._reserved_slots -= 1
 
     def add(self, job: Job) -> None:
-        """Accept a job: it is scheduled now and runs after those of its conversation."""
+        """Accept a job: schedule it after the other jobs of its conversation."""
         self.by_id[job.id] = job
         self._unfinished += 1
         self.max_unfinished = max(self.max_unfinished, self._unfinished)
@@ -132,12 +133,13 @@ class Jobs:
         )
 
     async def aclose(self) -> None:
-        """Stop every job where it stands."""
+        """Cancel every job."""
         await self._tasks.aclose()
 
     async def _run_lane(self, conversation_id: str) -> None:
         lane = self._lanes[conversation_id]
         while lane:
+            # The running job stays in its lane: busy() and add() see it.
             await self._run(lane[0])
             lane.popleft()
         del self._lanes[conversation_id]
@@ -146,12 +148,15 @@ class Jobs:
         loop = asyncio.get_running_loop()
         await self._gate.wait_for_permit(HoldPoint.BEFORE_START)
         self._set_status(job, Status.IN_PROGRESS)
+        # Measured from the start: processing that takes longer is not delayed further.
         done_at = loop.time() + self.min_seconds
         publish = await self._process(job)
         if (rest := done_at - loop.time()) > 0:
             await asyncio.sleep(rest)
         await self._gate.wait_for_permit(HoldPoint.BEFORE_COMPLETION)
+        # Results appear at the moment of completion, not before.
         completed = publish is not None and _publish(job, publish)
+        # Before the status changes: a waiter that sees it finished finds the slot free.
         self._unfinished -= 1
         self._set_status(job, Status.COMPLETED if completed else Status.FAILED)
         self._finished_ids.append(job.id)
@@ -159,6 +164,7 @@ class Jobs:
             del self.by_id[self._finished_ids.popleft()]
 
     async def _process(self, job: Job) -> Publish | None:
+        """Run the work of a job; return None if it fails."""
         try:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
@@ -176,7 +182,7 @@ class Jobs:
 
 
 def _publish(job: Job, publish: Publish) -> bool:
-    # A mistake here must not end the lane: later jobs would wait for ever.
+    # An exception here would end the lane, and its later jobs would never run.
     try:
         publish()
     except Exception:

@@ -1,4 +1,4 @@
-"""The local server as one object: start it, look into it, make it misbehave, close it."""
+"""The local server as one object: start it, inspect it, inject faults, close it."""
 
 from __future__ import annotations
 
@@ -46,24 +46,25 @@ _MAX_FIELD_SIZE = 64 * 1024
 class LocalServer:
     """A server that speaks the Symbl API, for one application (``app_id``, ``app_secret``).
 
-    An async context manager; or ``start()`` and ``aclose()``. It listens on ``host`` and
-    ``port`` (0: a free one).
+    Use it as an async context manager, or call ``start()`` and ``aclose()``. It listens on
+    ``host`` and ``port`` (0: any free port).
 
-    ``job_limit``: unfinished jobs at a time. ``token_life``: seconds. ``job_seconds``: the
-    least time that a job is in progress. ``directory``: where bodies are kept while they
-    are needed; by default the system's place for temporary files. ``allowed_hosts``: names
-    that may be fetched or called though their addresses are not public; a server bound to
-    loopback may call any.
+    ``job_limit``: the greatest number of unfinished jobs. ``token_life``: lifetime of a token
+    in seconds. ``job_seconds``: the shortest time that a job stays in progress.
+    ``directory``: where request bodies are stored while a job needs them; by default the
+    system's directory for temporary files. ``allowed_hosts``: host names that may be
+    downloaded from and called although their addresses are not public. A server bound to
+    loopback may call any address.
 
     ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
-    does. ``default_transcript`` stands for every upload that has none of its own.
-    ``probe_media=False`` takes undecodable media for good, ``keep_bodies=False`` and
-    ``hash_bodies=False`` spare the disk and the SHA-256: for tests that send gigabytes.
-    ``retain``: about so many requests, submissions and ended jobs are remembered, so that
-    a server which runs for long does not grow; by default all of them, for tests.
-    ``newer_management``: trackers are managed under the paths that the API has had since
-    late 2022; by default under those of mid-2022, which mean other things.
-    ``clock`` (seconds) is what tokens and links to pages age by.
+    does. ``default_transcript`` is used for every upload without a transcript of its own.
+    ``probe_media=False`` accepts media that cannot be decoded. ``keep_bodies=False`` writes
+    no body to disk and ``hash_bodies=False`` computes no SHA-256: for tests that send
+    gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
+    so that a server which runs for long does not grow; None keeps all of them, for tests.
+    ``newer_management``: serve trackers under the paths used since late 2022; by default
+    under those of mid-2022, where the same paths have other meanings.
+    ``clock`` (seconds) decides when tokens and links to pages expire.
     """
 
     def __init__(
@@ -137,9 +138,10 @@ class LocalServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
-        """Listen. Starting twice is an error; OSError when the port cannot be had."""
+        """Start to listen. Raises RuntimeError on a second start, OSError if the port is in use."""
         if self._runner is not None:
             raise RuntimeError("the server was started before")
+        # Remembered to reject calls from other loops and threads.
         self._loop = asyncio.get_running_loop()
         try:
             await self._listen()
@@ -189,25 +191,27 @@ class LocalServer:
                 *ConversationHandlers(self._conversations, self._jobs).routes(),
             ],
         ).build()
-        # Large reads: the default of 64 KiB pauses and resumes the socket all the time.
+        # The default of 64 KiB pauses and resumes the socket all the time under large uploads.
         self._runner = web.AppRunner(
             app,
             access_log=None,
             shutdown_timeout=0.1,
             read_bufsize=1024 * 1024,
-            # The parameters of a file stand in the query, trackers and all (API section 2).
+            # A file's parameters, trackers included, are in the query (API section 2).
             max_line_size=_MAX_LINE_SIZE,
             max_field_size=_MAX_FIELD_SIZE,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
         await site.start()
+        # Port 0 asks the system for a free port: read back which one it is.
         self._port = self._runner.addresses[0][1]
 
     async def aclose(self) -> None:
-        """Stop at once. No task, no connection and no file is left. Closing twice is fine."""
+        """Stop at once and leave no task, connection or file. Closing twice is safe."""
         self._check_loop()
         self._loop = None
+        # Wake handlers and waiting tests first; they would block the cleanup below.
         self._closing.set()
         self._changes.notify()
         if self._runner is not None:
@@ -231,11 +235,11 @@ class LocalServer:
     ) -> None:
         await self.aclose()
 
-    # What arrived
+    # Inspect requests, jobs and webhooks
 
     @property
     def base_url(self) -> str:
-        """The origin, such as ``http://127.0.0.1:8080``; known once started."""
+        """The origin, such as ``http://127.0.0.1:8080``. Raises RuntimeError before the start."""
         if self._runner is None:
             raise RuntimeError("the server was not started")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -243,55 +247,56 @@ class LocalServer:
 
     @property
     def submissions(self) -> list[Received]:
-        """Every submission whose head arrived, in order of arrival."""
+        """Every submission whose headers arrived, in order of arrival."""
         return self._log.submissions
 
     @property
     def requests(self) -> list[Seen]:
-        """Every request, in the order in which they were answered."""
+        """Every request, in the order of the responses."""
         return self._log.requests
 
     def arrivals(self, conversation_id: str) -> list[Received]:
-        """The submissions to (or that opened) a conversation, refused ones too."""
+        """Return the submissions to a conversation, the first and refused ones included."""
         return [r for r in self._log.submissions if r.conversation_id == conversation_id]
 
     def appended(self, conversation_id: str) -> list[Received]:
-        """The PUTs to a conversation that were accepted, in order of arrival."""
+        """Return the PUTs to a conversation that were accepted, in order of arrival."""
         return [r for r in self.arrivals(conversation_id) if r.method == "PUT" and r.accepted]
 
     @property
     def jobs(self) -> dict[str, Job]:
-        """Every job that was accepted, by id, in order of acceptance."""
+        """Every accepted job by id, in order of acceptance."""
         return self._jobs.by_id
 
     @property
     def unfinished(self) -> int:
-        """Jobs that have not ended."""
+        """The number of jobs that have not finished."""
         return self._jobs.unfinished
 
     @property
     def max_unfinished(self) -> int:
-        """The most unfinished jobs there were at any one time."""
+        """The greatest number of unfinished jobs at any one time."""
         return self._jobs.max_unfinished
 
     @property
     def webhook_calls(self) -> list[WebhookCall]:
-        """The webhook calls that were made, in order."""
+        """The webhook calls made so far, in order."""
         return self._webhooks.calls
 
     async def until(self, predicate: Callable[[], object]) -> None:
         """Wait until ``predicate()`` is true.
 
-        It is tried now and after every change: a request or a part of its body arrived, a
-        request was answered, a job moved, a webhook was called.
+        The predicate is evaluated now and after every change: a request or a part of its body
+        arrived, a response was sent, a job changed its status, a webhook was called. Raises
+        TypeError for an async function and RuntimeError on another event loop.
         """
         self._check_loop()
-        if inspect.iscoroutinefunction(predicate):  # its coroutine would always count as true
+        if inspect.iscoroutinefunction(predicate):  # a coroutine object is always true
             raise TypeError("predicate is async, and is not awaited; give a plain function")
         await self._changes.wait_until(predicate)
 
     def _check_loop(self) -> None:
-        """Raise ``RuntimeError`` on another event loop, where this would wake nobody."""
+        """Raise RuntimeError on another event loop, where a change would not wake the caller."""
         if self._loop is None:
             return
         try:
@@ -304,24 +309,26 @@ class LocalServer:
                 "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
             )
 
-    # What it shall do
+    # Control the behaviour
 
     def register_transcript(
         self, transcript: Transcript, *, sha256: str | None = None, name: str | None = None
     ) -> None:
-        """Say what is to be heard in an upload, known by its content or by its name.
+        """Register the transcript of an upload, chosen by its content or by its name.
 
-        ``name`` is the ``name`` parameter of the submission, or the last part of a link.
-        Text has one turn a line, ``Speaker: `` before it if known. Without hash and name it
-        is for every upload that has no transcript of its own.
+        ``name`` is the ``name`` parameter of the submission, or the last part of a linked URL.
+        In text, each line is one turn, with ``Speaker: `` before it if the speaker is known.
+        Without ``sha256`` and ``name`` the transcript is used for every upload that has none of
+        its own.
         """
         self._transcripts.register(transcript, sha256=sha256, name=name)
 
     def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
-        """Make the next ``times`` matching requests go wrong, see ``faults.py`` for the names.
+        """Make the next ``times`` matching requests fail; ``faults.py`` lists the names.
 
-        ``on`` is a method (the token request left out), ``"token"``, ``"job"`` or the start
-        of a path; without it, the requests that the fault is meant for. Raises ValueError.
+        ``on`` is a method (token requests excluded), ``"token"``, ``"job"`` or the start of a
+        path. Without it, the fault applies to the requests that it is designed for. Raises
+        ValueError for an unknown fault, argument or ``on``.
         """
         check_types(str, 'the name of a fault, such as "reset"', fault=fault)
         check_types((str, NoneType), "a method or the start of a path", on=on)
@@ -329,39 +336,39 @@ class LocalServer:
         self._faults.inject(fault, on=on, times=times)
 
     def clear_faults(self) -> None:
-        """Forget the faults that did not strike yet."""
+        """Remove the injected faults that no request has met yet."""
         self._faults.clear()
 
     def hold_jobs(self, *, before: Literal["in_progress", "completed"] = "completed") -> None:
-        """Let no job come further than this, until released."""
+        """Hold every job before this status, until ``release()``."""
         self._check_loop()
         if before not in ("in_progress", "completed"):
             raise ValueError(f'before is {before!r}; give "in_progress" or "completed"')
         self._gate.hold(HoldPoint(before))
 
     def release(self, count: int | None = None) -> None:
-        """Let ``count`` jobs go on, held now or later; None lets all go on from now on."""
+        """Release ``count`` jobs, held now or later; None releases all and stops holding."""
         self._check_loop()
         check_types((int, NoneType), "an int, or None for all", count=count)
         self._gate.release(count)
 
     def release_webhooks(self) -> None:
-        """Make the calls held back by the fault ``late_webhook``."""
+        """Make the calls that the fault ``late_webhook`` holds back."""
         self._check_loop()
         self._webhooks.release_late()
 
     def revoke_tokens(self) -> None:
-        """Make every token bad; the next token request gets a new one."""
+        """Revoke every token; the next token request issues a new one."""
         self._tokens.revoke()
 
 
 def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
-    """What hears speech, or None when that is off or the extra is not there."""
+    """Return a speech recogniser, or None if it is switched off or the extra is not installed."""
     return Recognizer() if asr == "auto" and Recognizer.available() else None
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether binding to this host keeps the server to its own machine."""
+    """Return whether a server bound to this host is reachable from its own machine only."""
     if host == "localhost":
         return True
     try:

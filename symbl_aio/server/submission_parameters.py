@@ -1,7 +1,7 @@
-"""The parameters of the ten submission calls and what may be in them. API section 2.0.
+"""The parameters of the ten submission calls and the rules for their values. API section 2.0.
 
-Unknown parameters are let through: the API grew, and callers may send more than is
-listed here. Values of the wrong type are refused with a text that names the field.
+Unknown parameters pass: the API grew, and callers may send more than is listed here. A
+value of the wrong type is refused with a message that names the field.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ _RULES: Mapping[str, FieldRule] = {
 
 
 def from_query(request: web.Request) -> dict[str, JSON]:
-    """Read the query of a call: lists and objects are one parameter of JSON text (2.0.3)."""
+    """Parse the query of a call; a list or an object is one parameter of JSON text (2.0.3)."""
     found: dict[str, JSON] = {}
     for name in request.query:
         rule = _RULES.get(name)
@@ -91,6 +91,7 @@ def from_query(request: web.Request) -> dict[str, JSON]:
         if rule is None:
             found[name] = values[-1]
             continue
+        # The API takes lists as JSON text; a repeated parameter is a caller's mistake.
         if len(values) > 1:
             raise ApiError(400, f'The query parameter "{name}" was given {len(values)} times.')
         if rule.check is is_flag:
@@ -106,12 +107,12 @@ def from_query(request: web.Request) -> dict[str, JSON]:
 
 
 def check(parameters: Mapping[str, JSON]) -> None:
-    """Refuse a parameter of the wrong type or outside its range; null counts as absent."""
+    """Raise a 400 ``ApiError`` for a wrong type or range; null counts as absent."""
     check_fields(_RULES, parameters)
 
 
 def check_messages(messages: JSON) -> None:
-    """Check the ``messages`` of a text submission (2.1)."""
+    """Raise a 400 ``ApiError`` for wrong ``messages`` of a text submission (2.1)."""
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, '"messages" is required and must be a list with at least one item.')
     for index, item in enumerate(messages):
@@ -134,6 +135,6 @@ def check_messages(messages: JSON) -> None:
 
 
 def check_url(value: JSON) -> None:
-    """Check the ``url`` of a URL submission: a direct http(s) link."""
+    """Raise a 400 ``ApiError`` unless ``url`` is an http or https URL."""
     if not is_http_url(value):
         raise ApiError(400, '"url" is required and must be an http or https link.')

@@ -1,7 +1,7 @@
-"""The ten submission calls: what is refused, what is accepted. API section 2.
+"""The handler of the ten submission calls: validation, job limit, acceptance. API section 2.
 
-All that the head of a request can tell is decided before its body is read, the job
-limit included, so that a caller with gigabytes to send learns of a refusal at once.
+Everything that the headers and the query can decide is decided before the body is read,
+the job limit included: a caller with gigabytes to send receives a refusal at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_JSON_SIZE = 64 * 1024 * 1024
 
 @define
 class SpoolSettings:
-    """What happens to the bytes of media: ``keep`` on disk, ``hashed`` with SHA-256."""
+    """How media bodies are stored: ``keep`` them on disk, ``hashed`` with SHA-256."""
 
     directory: Path
     keep: bool
@@ -43,7 +43,7 @@ class SpoolSettings:
 
 
 class SubmissionHandlers:
-    """Handles the calls. ``faults_of`` names the faults that the next accepted job is to have."""
+    """Handles the calls. ``take_job_faults`` returns the faults of the next accepted job."""
 
     def __init__(
         self,
@@ -67,9 +67,10 @@ class SubmissionHandlers:
         self._take_job_faults = take_job_faults
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one of the ten calls with 201 and the ids of its job (section 2)."""
+        """Handle one of the ten calls: respond with 201 and the ids of the job (section 2)."""
         received = self._log.current(request)
         assert received is not None
+        # From here to acquire_slot() no byte of the body is read.
         conversation = self._target_conversation(received)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
@@ -83,6 +84,7 @@ class SubmissionHandlers:
         try:
             payload = await self._read_payload(request, received, query)
         finally:
+            # add() counts the job itself from now on; there is no await between the two.
             self._jobs.release_slot()
         return self._accept(request, received, conversation, payload)
 
@@ -97,6 +99,7 @@ class SubmissionHandlers:
     async def _read_payload(
         self, request: web.Request, received: Received, query: dict[str, JSON]
     ) -> SubmissionPayload:
+        """Read and validate the body; the parameters of a file are those of the query."""
         if received.kind in ("audio", "video"):
             body = await self._read_file(request, received)
             return SubmissionPayload(received.kind, query, body)
@@ -124,24 +127,28 @@ class SubmissionHandlers:
         async for piece in request.content.iter_any():
             pieces.append(piece)
             received.size += len(piece)
+            # Content-Length is optional for JSON, so the bytes are counted.
             if received.size > MAX_JSON_SIZE:
                 raise ApiError(413, "The body is larger than the server takes as JSON.")
         received.complete = True
         return require_object(parse_json(b"".join(pieces)))
 
     async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
+        """Spool a media body to disk; refuse a video as soon as its first bytes are no mp4."""
         rules = self._bodies
         body = SpooledBody(rules.directory, keep=rules.keep, hashed=rules.hashed)
         try:
             async for piece in request.content.iter_any():
                 await body.write(piece)
                 received.size = body.size
+                # The type of an mp4's first box ends at byte 8.
                 if body.size >= 8:
                     _check_container(received.kind, body)
                 self._changes.notify()
             _check_container(received.kind, body)
             await body.finish()
         except BaseException:
+            # Cancelled or refused: no file may stay behind.
             body.close()
             raise
         received.complete = True
@@ -155,11 +162,13 @@ class SubmissionHandlers:
         conversation: Conversation | None,
         payload: SubmissionPayload,
     ) -> web.Response:
+        """Create the job, and the conversation of a POST, and return the 201 response."""
         if conversation is None:
             conversation = self._create_conversation(payload)
             received.conversation_id = conversation.id
         received.parameters = payload.parameters
         webhook_url = payload.parameters.get("webhookUrl")
+        # The closure below needs a name that is never None.
         target = conversation
         job = Job(
             conversation_id=conversation.id,

@@ -1,4 +1,4 @@
-"""Threads of the server's own: a program under test may have filled its event loop's."""
+"""A thread pool of the server's own: the program under test may fill its event loop's pool."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ _THREADS: Final = ThreadPoolExecutor(4, "symbl_aio server")
 
 
 async def run_in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what a call returns, made in a thread. Cancelling ends the wait, not the call."""
+    """Run a call in a thread and return its result. Cancelling ends the wait, not the call."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_THREADS, partial(call, *args, **kwargs))

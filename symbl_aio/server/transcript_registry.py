@@ -1,4 +1,4 @@
-"""Transcripts registered for uploads that are to come: instant, exact, no recognition needed."""
+"""Transcripts registered for later uploads: instant and exact, without speech recognition."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import frozen
 
 from symbl_aio.server.argument_types import check_types
 
-# Speech at 150 words a minute, for words that come without times.
+# Speech at 150 words a minute, for lines without times.
 SECONDS_PER_WORD = 0.4
 
 _SPEAKER_LINE = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
@@ -18,7 +18,7 @@ _SPEAKER_LINE = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<t
 
 @frozen
 class Line:
-    """One turn of a transcript. Times are seconds from the start of the recording, if known."""
+    """One turn of a transcript; times are seconds from the recording's start, None if unknown."""
 
     text: str
     speaker: str | None = None
@@ -30,7 +30,7 @@ Transcript: TypeAlias = str | Sequence[str | Line]
 
 
 def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
-    """Give the turns of a transcript; in text, one a line, ``Name: `` before it if known."""
+    """Return the turns of a transcript. In text, each line is one turn, perhaps ``Name: text``."""
     turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
     for turn in turns:
         check_types((str, Line), "lines, each a text or a Line(...)", transcript=turn)
@@ -38,7 +38,7 @@ def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
 
 
 def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
-    """Give each line its start and end; what has no time follows what was before it."""
+    """Return each line with its start and end; a line without times follows the one before it."""
     result = []
     at = start
     for line in lines:
@@ -50,7 +50,7 @@ def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float,
 
 
 class TranscriptRegistry:
-    """What to hear in which upload: known by its SHA-256, by a name, or for every one."""
+    """Transcripts by the SHA-256 of an upload, by a name, and one default."""
 
     def __init__(self, default: Transcript | None) -> None:
         self.default = None if default is None else parse_transcript(default)
@@ -58,7 +58,7 @@ class TranscriptRegistry:
         self._by_name: dict[str, tuple[Line, ...]] = {}
 
     def register(self, transcript: Transcript, *, sha256: str | None, name: str | None) -> None:
-        """Register for a hash, a name or both; for neither, it is the default."""
+        """Register a transcript by hash, by name or by both; without either it is the default."""
         lines = parse_transcript(transcript)
         if sha256 is not None:
             self._by_hash[sha256.lower()] = lines
@@ -68,12 +68,12 @@ class TranscriptRegistry:
             self.default = lines
 
     def by_name(self, *names: str | None) -> tuple[Line, ...] | None:
-        """The transcript registered under the first of these names that has one."""
+        """Return the transcript of the first name that has one, or None."""
         found = (self._by_name[name] for name in names if name in self._by_name)
         return next(found, None)
 
     def by_hash(self, sha256: str | None) -> tuple[Line, ...] | None:
-        """The transcript registered for this content."""
+        """Return the transcript registered for this content, or None."""
         return self._by_hash.get(sha256) if sha256 else None
 
 

@@ -1,4 +1,4 @@
-"""Calls to the webhooks of jobs, one for each change of status, in order. API section 4."""
+"""Webhook delivery: one call for each change of a job's status, in order. API section 4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from symbl_aio.server.request_log import trim_oldest
 
 @define
 class WebhookCall:
-    """One webhook call that was made; ``taken``: it was answered with a 2xx."""
+    """One webhook call; ``acknowledged``: the response was a 2xx."""
 
     job_id: str
     status: Status
@@ -24,7 +24,7 @@ class WebhookCall:
 
 
 class WebhookDelivery:
-    """Makes the calls, one after another for each job. Failed calls are not repeated."""
+    """Makes the calls of each job one after another. A failed call is not retried."""
 
     def __init__(
         self, outbound: OutboundClient, changes: ChangeNotifier, retain: int | None = None
@@ -38,33 +38,36 @@ class WebhookDelivery:
         self._late_released = asyncio.Event()
 
     def schedule(self, job: Job) -> None:
-        """Plan the call for the status that the job has now."""
+        """Schedule the call for the current status of a job."""
         if job.webhook_url is None or "no_webhook" in job.faults:
             return
+        # The API promises no exactly-once delivery; the fault shows the case.
         times = 2 if "duplicate_webhook" in job.faults else 1
         pending = self._pending.get(job.id)
         if pending is not None:
+            # The task of this job is running: it makes these calls in order.
             pending.extend([job.status] * times)
             return
         pending = self._pending[job.id] = deque([job.status] * times)
         self._tasks.spawn(self._deliver(job, pending), name=f"webhooks of {job.id}")
 
     def is_delivered(self, job: Job) -> bool:
-        """Tell whether the job has ended and all its calls were made."""
+        """Return whether the job has finished and all its calls were made."""
         return job.finished and job.id not in self._pending
 
     def release_late(self) -> None:
-        """Make the calls that are held back as late."""
+        """Make the calls that a fault holds back as late."""
         self._late_released.set()
         self._late_released = asyncio.Event()
 
     async def aclose(self) -> None:
-        """Give up the calls that are not made yet."""
+        """Cancel the calls that were not made yet."""
         await self._tasks.aclose()
 
     async def _deliver(self, job: Job, pending: deque[Status]) -> None:
         assert job.webhook_url is not None
         if "late_webhook" in job.faults:
+            # Held until release_late(); the status changes meanwhile stay queued.
             await self._late_released.wait()
         while pending:
             status = pending.popleft()

@@ -1,4 +1,4 @@
-"""Bookmarks of a conversation and what was said inside them. API section 6.20."""
+"""Handlers of bookmarks and of their summaries. API section 6.20."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from symbl_aio.server.field_rules import is_whole_number
 from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json, read_json_object
 from symbl_aio.server.language.summary import choose_summary
 
-# A stretch is marked because it matters: it is summed up even when it is short.
+# A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
 
 
@@ -25,17 +25,17 @@ class BookmarkHandlers:
         self._conversations = conversations
 
     def routes(self) -> list[web.RouteDef]:
-        every = "/v1/conversations/{conversation_id}/bookmarks"
-        one = every + "/{bookmark_id}"
+        list_path = "/v1/conversations/{conversation_id}/bookmarks"
+        item_path = list_path + "/{bookmark_id}"
         return [
-            web.get(every, self._list),
-            web.post(every, self._create),
-            web.post(f"{every}/bulk", self._create_many),
-            web.get(one, self._get),
-            web.put(one, self._replace),
-            web.delete(one, self._delete),
-            web.get(f"{one}/summary", self._summary),
-            web.get(f"{every}-summary", self._summaries),
+            web.get(list_path, self._list),
+            web.post(list_path, self._create),
+            web.post(f"{list_path}/bulk", self._create_many),
+            web.get(item_path, self._get),
+            web.put(item_path, self._replace),
+            web.delete(item_path, self._delete),
+            web.get(f"{item_path}/summary", self._summary),
+            web.get(f"{list_path}-summary", self._summaries),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -74,7 +74,7 @@ class BookmarkHandlers:
         return json_response(_serialize(*self._find(request)))
 
     async def _replace(self, request: web.Request) -> web.Response:
-        """Fields that are not sent are erased; a place in the conversation is always needed."""
+        """Replace a bookmark: fields that are not sent are erased, the position is required."""
         conversation, old = self._find(request)
         new = evolve(
             _parse_bookmark(conversation, await read_json_object(request), require_texts=False),
@@ -130,6 +130,7 @@ def _summarise(conversation: Conversation, bookmark: Bookmark) -> list[JSON]:
 
 
 def _covered_messages(conversation: Conversation, bookmark: Bookmark) -> Sequence[int]:
+    """Return the indexes of the messages that a bookmark marks or overlaps."""
     if bookmark.messages is not None:
         return bookmark.messages
     end = bookmark.begin + bookmark.duration
@@ -141,7 +142,7 @@ def _covered_messages(conversation: Conversation, bookmark: Bookmark) -> Sequenc
 
 
 def _add_all(conversation: Conversation, items: Sequence[JSON]) -> list[Bookmark]:
-    """Add all of them, or none when one is wrong."""
+    """Add all bookmarks, or none if one is wrong."""
     created = [
         evolve(
             _parse_bookmark(conversation, fields, require_texts=True),
@@ -149,6 +150,7 @@ def _add_all(conversation: Conversation, items: Sequence[JSON]) -> list[Bookmark
         )
         for number, fields in enumerate(items)
     ]
+    # Counted, so that the id of a deleted bookmark is not used again.
     conversation.bookmarks_made += len(created)
     conversation.bookmarks.update((bookmark.id, bookmark) for bookmark in created)
     return created
@@ -179,6 +181,7 @@ def _parse_bookmark(conversation: Conversation, body: JSON, *, require_texts: bo
 def _parse_position(
     conversation: Conversation, body: dict[str, JSON]
 ) -> tuple[float, float, tuple[int, ...] | None]:
+    """Return (begin, duration, message indexes or None) of a bookmark."""
     refs = body.get("messageRefs")
     begin, duration = body.get("beginTimeOffset"), body.get("duration")
     if refs is None:

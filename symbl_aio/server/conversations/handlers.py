@@ -1,4 +1,4 @@
-"""The calls of the Conversation API: which conversation, which part, which change. Section 6."""
+"""Handlers of the Conversation API. Section 6."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOT_SCORED = "[not scored: this server has no rules by which a call could be sc
 class ConversationHandlers:
     """Handles the calls below ``/v1/conversations``.
 
-    What the vendor serves on another host (6.9, 6.21) is here under the same paths.
+    Two calls that the vendor serves on another host (6.9, 6.21) have the same paths here.
     """
 
     def __init__(self, conversations: Conversations, jobs: Jobs) -> None:
@@ -92,7 +92,7 @@ class ConversationHandlers:
         )
 
     async def _update(self, request: web.Request) -> web.Response:
-        """Metadata only (6.3). Keys that are not sent stay; the API does not say."""
+        """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
         conversation = self._conversations.from_request(request)
         metadata = (await read_json_object(request)).get("metadata")
         if not isinstance(metadata, dict):
@@ -169,7 +169,7 @@ class ConversationHandlers:
 
     def _messages(self, conversation: Conversation, request: web.Request) -> JSON:
         if query_flag(request, "redact") or "exclude" in request.query:
-            # The rules know people by name only if they speak: half a mask is none.
+            # The rules know the names of speakers only; partial redaction would leak data.
             raise ApiError(
                 400,
                 '"redact" and "exclude" are not offered: this server would overlook personal data.',
@@ -183,7 +183,7 @@ class ConversationHandlers:
 
     def _topics(self, conversation: Conversation, request: web.Request) -> JSON:
         for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
-            query_flag(request, name)  # the topics are always those of all that was said
+            query_flag(request, name)  # validated only: topics always cover the whole conversation
         sentiment, parents = query_flag(request, "sentiment"), query_flag(request, "parentRefs")
         return {
             "topics": serializers.topics(
@@ -205,7 +205,7 @@ class ConversationHandlers:
         return {"summary": serializers.summary(conversation, conversation.summary(refresh=refresh))}
 
     def _call_score(self, conversation: Conversation, request: web.Request) -> JSON:
-        """No score is ever invented: it is left out, and the summary says why (6.20)."""
+        """Respond without a score, and with the reason as the summary (6.20): none is invented."""
         if self._call_score_status(conversation, request)["status"] != Status.COMPLETED:
             raise ApiError(404, "There is no call score (yet).")
         return {"summary": _NOT_SCORED, "criteria": []}

@@ -1,4 +1,4 @@
-"""Which conversations a list shows. API section 6.1."""
+"""Filter, order and page the list of conversations. API section 6.1."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ _OPERATORS |= {">": _OPERATORS["=gt="], ">=": _OPERATORS["=ge="]}
 def query_conversations(
     conversations: Iterable[Conversation], request: web.Request
 ) -> list[Conversation]:
-    """Choose and order by the query; without any, the first 20 of the last 7 days."""
+    """Return the conversations that a query selects; by default 20 of the last 7 days.
+
+    Raises a 400 ``ApiError`` that names a wrong parameter.
+    """
     limit = _query_int(request, "limit", 20, _MAX_LIMIT)
     offset = _query_int(request, "offset", 0, None)
     order = request.query.get("order", "asc")
@@ -51,9 +54,9 @@ def query_conversations(
 
 
 def parse_filter(text: str, field: str = "filter") -> Callable[[Conversation], bool]:
-    """Read RSQL: terms joined by ``;`` or ``and``, about two things at most.
+    """Parse RSQL terms joined by ``;`` or ``and``, about two parameters at most.
 
-    A refusal names the ``field`` that the text came in.
+    Returns a predicate. A 400 ``ApiError`` names the ``field`` of the text.
     """
     tests: list[Callable[[Conversation], bool]] = []
     names = set()

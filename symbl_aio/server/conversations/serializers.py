@@ -1,6 +1,6 @@
-"""The answers about conversations, in the shapes of API section 6.
+"""JSON bodies of the responses about conversations. API section 6.
 
-They tell what was published so far: nothing of a job that has not completed.
+They contain published results only: nothing of a job that has not completed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from symbl_aio.server.language.models import Entity, Insight, Message, Speaker, 
 
 
 def conversation_item(conversation: Conversation) -> dict[str, JSON]:
-    """A conversation as the list and section 6.2 show it."""
+    """Return a conversation as the list and section 6.2 show it."""
     body: dict[str, JSON] = {
         "id": conversation.id,
         "type": "meeting",
@@ -30,12 +30,12 @@ def conversation_item(conversation: Conversation) -> dict[str, JSON]:
 
 
 def members(conversation: Conversation) -> list[JSON]:
-    """Section 6.13."""
+    """Return the members (6.13)."""
     return [_person(member, "email") for member in conversation.members.values()]
 
 
 def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
-    """Section 6.5; ``verbose`` adds the words, ``sentiment`` the sentiment."""
+    """Return the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment."""
     found: list[JSON] = []
     for index, message in enumerate(conversation.analysis.messages):
         item: dict[str, JSON] = {
@@ -58,7 +58,7 @@ def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> l
 
 
 def topics(conversation: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]:
-    """Section 6.6. With ``parents``, the wider topics that each is a case of."""
+    """Return the topics (6.6); ``parents`` adds the wider topics of each."""
 
     def item(topic: Topic) -> dict[str, JSON]:
         body: dict[str, JSON] = {
@@ -79,7 +79,7 @@ def topics(conversation: Conversation, *, sentiment: bool, parents: bool) -> lis
 
 
 def abstract_topics(conversation: Conversation) -> list[JSON]:
-    """Section 6.21: the topics that others are cases of. No word that was not said."""
+    """Return the topics that are parents of others (6.21); no new wording is generated."""
     found = conversation.analysis.topics
     wider = {text for topic in found for text in topic.parents}
     return [
@@ -96,7 +96,7 @@ def abstract_topics(conversation: Conversation) -> list[JSON]:
 
 
 def intents(conversation: Conversation) -> list[JSON]:
-    """Section 6.20."""
+    """Return the intents (6.20)."""
     messages = conversation.analysis.messages
     return [
         {
@@ -115,7 +115,7 @@ def intents(conversation: Conversation) -> list[JSON]:
 
 
 def summary(conversation: Conversation, chosen: Iterable[int]) -> list[JSON]:
-    """Section 6.18: the chosen messages, in their own words."""
+    """Return the chosen messages, unchanged, as a summary (6.18)."""
     return [
         {
             "id": conversation.item_id("summary", index),
@@ -135,7 +135,7 @@ def summary(conversation: Conversation, chosen: Iterable[int]) -> list[JSON]:
 def bookmark_item(
     conversation: Conversation, bookmark: Bookmark, message_indexes: Sequence[int]
 ) -> dict[str, JSON]:
-    """Section 6.20; ``inside`` are the indexes of the messages it marks. Whole seconds."""
+    """Return a bookmark (6.20) in whole seconds, with the messages at ``message_indexes``."""
     messages = conversation.analysis.messages
     body: dict[str, JSON] = {
         "id": bookmark.id,
@@ -158,12 +158,12 @@ def bookmark_item(
 
 
 def insights(conversation: Conversation, found: Iterable[Insight]) -> list[JSON]:
-    """Questions, action items and follow-ups: sections 6.7, 6.8, 6.10, and mixed 6.11."""
+    """Return questions, action items and follow-ups (6.7, 6.8, 6.10), or all of them (6.11)."""
     return [_insight(conversation, insight) for insight in found]
 
 
 def comprehensive_action_items(conversation: Conversation) -> list[JSON]:
-    """Section 6.9: action items with ``messageRefs``."""
+    """Return action items with ``messageRefs`` (6.9)."""
     found: list[JSON] = []
     for insight in conversation.analysis.action_items:
         body = _insight(conversation, insight)
@@ -197,7 +197,7 @@ def insight_id(conversation: Conversation, insight: Insight) -> str:
 
 
 def entities(conversation: Conversation) -> list[JSON]:
-    """Section 6.12, in the flat shape of the documentation; equal ones are one with many refs."""
+    """Return entities in the documented flat shape (6.12); equal ones are merged."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
     for entity in conversation.analysis.entities:
         key = (entity.type, entity.custom_type, entity.value)
@@ -217,13 +217,13 @@ def _entity(conversation: Conversation, same: list[Entity]) -> dict[str, JSON]:
 
 
 def message_ref(conversation: Conversation, index: int, offset: int) -> dict[str, JSON]:
-    """Where something was said: the message and the character in it."""
+    """Return a reference to a message and to a character in it."""
     text = conversation.analysis.messages[index].text
     return {"id": conversation.message_id(index), "text": text, "offset": offset}
 
 
 def trackers(conversation: Conversation) -> list[JSON]:
-    """Section 6.17: a bare list of the trackers that matched."""
+    """Return a bare list of the trackers that matched (6.17)."""
     grouped: dict[str, dict[str, list[JSON]]] = {}
     insights_of: dict[int, list[Insight]] = {}
     analysis = conversation.analysis
@@ -264,7 +264,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
 
 
 def analytics(conversation: Conversation) -> dict[str, JSON]:
-    """Section 6.16. Unidentified speech is booked under a speaker called "Unknown"."""
+    """Return talk time and silence (6.16); unidentified speech belongs to "Unknown"."""
     found = conversation.analysis.analytics
     total = max(conversation.duration, found.total)
     silence = total - found.talk
@@ -277,30 +277,30 @@ def analytics(conversation: Conversation) -> dict[str, JSON]:
         )
     ]
     people: list[JSON] = []
-    for one in found.speakers:
-        spoken = one.talk + one.listen
+    for times in found.speakers:
+        spoken = times.talk + times.listen
         overlap: dict[str, JSON] = {}
-        if one.overlaps:
-            overlap["overlapDuration"] = round(one.overlap, 3)
+        if times.overlaps:
+            overlap["overlapDuration"] = round(times.overlap, 3)
             overlap["overlappingMembers"] = [
                 {
-                    **_member(conversation, other.speaker),
-                    "percent": _percent(other.seconds, one.talk),
-                    "seconds": round(other.seconds, 3),
+                    **_member(conversation, overlapped.speaker),
+                    "percent": _percent(overlapped.seconds, times.talk),
+                    "seconds": round(overlapped.seconds, 3),
                 }
-                for other in one.overlaps
+                for overlapped in times.overlaps
             ]
         people.append(
             {
-                **_member(conversation, one.speaker),
-                "pace": {"wpm": round(one.pace)},
+                **_member(conversation, times.speaker),
+                "pace": {"wpm": round(times.pace)},
                 "talkTime": {
-                    "percentage": _percent(one.talk, spoken),
-                    "seconds": round(one.talk, 3),
+                    "percentage": _percent(times.talk, spoken),
+                    "seconds": round(times.talk, 3),
                 },
                 "listenTime": {
-                    "percentage": _percent(one.listen, spoken),
-                    "seconds": round(one.listen, 3),
+                    "percentage": _percent(times.listen, spoken),
+                    "seconds": round(times.listen, 3),
                 },
                 "overlap": overlap,
             }

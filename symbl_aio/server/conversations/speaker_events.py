@@ -1,4 +1,4 @@
-"""Who spoke when, as told from outside, laid over what was said. API section 6.15."""
+"""Assign speakers to utterances from speaker events of the caller. API section 6.15."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from symbl_aio.server.language.models import Speaker, Utterance
 
 
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
-    """Give each utterance the speaker who spoke most of its time; the others stay as they are."""
+    """Return the utterances, each with the speaker of most of its time; others are unchanged."""
     turns = _turns(conversation, events)
 
     def with_main_speaker(utterance: Utterance) -> Utterance:
@@ -30,7 +30,7 @@ def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utter
 def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, float, float]]:
     if not isinstance(events, list):
         raise ApiError(400, '"speakerEvents" is required and must be a list.')
-    # All are read before the first makes a member: a refusal changes nothing.
+    # All events are parsed before the first adds a member: a refusal changes nothing.
     parsed = [_parse_event(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
     turns: list[tuple[Speaker, float, float]] = []
     speaking_since: dict[str, float] = {}
@@ -43,7 +43,7 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
             speaking_since.setdefault(speaker.id, at)
         elif speaker.id in speaking_since:
             turns.append((speaker, speaking_since.pop(speaker.id), at))
-    # Whoever did not stop went on to the end.
+    # A speaker without a stop event speaks until the end.
     turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
     return turns
 

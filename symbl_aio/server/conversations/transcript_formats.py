@@ -1,4 +1,4 @@
-"""Transcripts to be read by people: Markdown and SRT. API section 6.19."""
+"""Transcripts for people: Markdown and SRT. API section 6.19."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from attrs import frozen
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.models import Message
 
-# Speech of one person goes on as one paragraph until a pause as long as this, in seconds.
+# A pause of this many seconds ends a paragraph, even of the same speaker.
 _PARAGRAPH_PAUSE = 2.0
 
 
 @frozen
 class TranscriptFormat:
-    """The body of the call. Only Markdown looks at paragraphs and phrases."""
+    """Options of the call. Paragraphs and phrases apply to Markdown only."""
 
     paragraphs: bool = False
     speakers: bool = False
@@ -24,7 +24,7 @@ class TranscriptFormat:
 
 
 def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
-    """One message a line, or paragraphs; key phrases within ``<mark>``."""
+    """Return one message per line, or paragraphs; key phrases are in ``<mark>``."""
     analysis = conversation.analysis
     phrases_of: dict[int, set[str]] = {}
     if options.all_phrases:
@@ -51,7 +51,7 @@ def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
 
 
 def srt(conversation: Conversation, options: TranscriptFormat) -> str:
-    """One numbered subtitle for each message."""
+    """Return one numbered subtitle per message."""
     return "\n\n".join(
         f"{number}\n{_timestamp(message.start)} --> {_timestamp(message.end)}\n"
         f"{_speaker_prefix(message, options)}{message.text}"
@@ -66,7 +66,7 @@ def _speaker_prefix(message: Message, options: TranscriptFormat) -> str:
 
 
 def _highlight(text: str, phrases: Iterable[str]) -> str:
-    # The longest first, and never a phrase inside one that is marked already.
+    # The longest phrase first; a phrase inside a marked one is not marked again.
     result = text
     for phrase in sorted(phrases, key=len, reverse=True):
         if phrase and phrase in text and f"<mark>{phrase}" not in result:

@@ -1,7 +1,7 @@
-"""Find phrases of time in a sentence and work out the instant they name.
+"""Find date and time phrases in a sentence and compute the times they mean.
 
-Weekdays and months are words with arithmetic, nothing cleverer: a general date
-parser takes "we" for Wednesday. A phrase that names only a day means its midnight.
+The rules are words and arithmetic: a general date parser reads "we" as Wednesday. A
+phrase that names only a day means its midnight.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Kind = Literal["date", "time", "datetime"]
 
 @frozen
 class DatePhrase:
-    """A phrase of time: its words, place in the sentence, and the aware instant it means."""
+    """A date or time phrase: its text, its offset in the sentence, and its aware time."""
 
     text: str
     offset: int
@@ -49,14 +49,14 @@ class DatePhrase:
 
     @property
     def value(self) -> str:
-        """The plain text without a zone that the API uses in entities."""
+        """The time as text without a zone, as the API writes it in entities."""
         form = {"date": "%Y-%m-%d", "time": "%H:%M:%S", "datetime": "%Y-%m-%d %H:%M:%S"}
         return self.at.strftime(form[self.kind])
 
 
 @frozen
 class _Phrase:
-    """What one phrase settles: a day, a time of day, both, or an exact instant."""
+    """The match of one rule: a day, a time of day, both, or an exact time."""
 
     start: int
     end: int
@@ -66,9 +66,9 @@ class _Phrase:
 
 
 def find_dates(text: str, now: datetime) -> tuple[DatePhrase, ...]:
-    """Give the phrases of time in order; ``now`` is the aware instant of the sentence.
+    """Return the phrases in order; ``now`` is the aware time of the sentence.
 
-    A day and a time beside each other are one phrase: "tomorrow at 5 pm".
+    A day and a time next to each other are one phrase: "tomorrow at 5 pm".
     """
     found: list[DatePhrase] = []
     for part in _merge_adjacent(text, sorted(_phrases(text, now), key=_sort_key)):
@@ -78,6 +78,7 @@ def find_dates(text: str, now: datetime) -> tuple[DatePhrase, ...]:
         elif part.day is None:
             kind = "time"
             at = datetime.combine(now.date(), part.clock or time(), now.tzinfo)
+            # A time of day that has passed means tomorrow.
             at += timedelta(days=at < now)
         else:
             kind = "date" if part.clock is None else kind
@@ -92,7 +93,7 @@ def _phrases(text: str, now: datetime) -> Iterator[_Phrase]:
             try:
                 yield rule(match, now)
             except (ValueError, OverflowError):
-                continue  # "February 30", "in 99999999 weeks": words, but no date
+                continue  # "February 30" and "in 99999999 weeks" are no dates
 
 
 def _sort_key(part: _Phrase) -> tuple[int, int]:
@@ -104,7 +105,7 @@ def _merge_adjacent(text: str, parts: list[_Phrase]) -> list[_Phrase]:
     for part in parts:
         previous = merged[-1] if merged else None
         if previous is not None and part.start < previous.end:
-            continue  # the first, longest one holds it
+            continue  # the phrase before it starts earlier or is longer
         if (
             previous is not None
             and _CONNECTOR.fullmatch(text, previous.end, part.start)
@@ -137,7 +138,7 @@ def _weekday(match: re.Match[str], now: datetime) -> _Phrase:
     match (match["which"] or "").lower():
         case "last":
             days = days_ahead - 7
-        case "next":  # that of the next calendar week, which begins on Monday
+        case "next":  # in the next calendar week, which begins on Monday
             days = days_ahead if days_ahead + today.weekday() > 6 else days_ahead + 7
         case _:
             days = days_ahead or 7
@@ -145,7 +146,7 @@ def _weekday(match: re.Match[str], now: datetime) -> _Phrase:
 
 
 def _week_or_month(match: re.Match[str], now: datetime) -> _Phrase:
-    """The start of a coming week or month, or the end of this or a coming one."""
+    """Return the start of a later week or month, or the end of this or a later one."""
     today = now.date()
     unit = match["unit"].lower()
     following = (match["which"] or "").lower() == "next"
@@ -160,7 +161,7 @@ def _week_or_month(match: re.Match[str], now: datetime) -> _Phrase:
 
 
 def _calendar_day(match: re.Match[str], now: datetime) -> _Phrase:
-    """Read March 3rd, 3 March 2027 or the 15th: without a year, the next one to come."""
+    """Parse "March 3rd", "3 March 2027" or "the 15th"; without a year, the next such day."""
     groups = match.groupdict()
     day = int(groups.get("day") or groups["day2"])
     name = (groups.get("month") or groups.get("month2") or "").lower()
@@ -203,7 +204,7 @@ def _clock_time(match: re.Match[str], now: datetime) -> _Phrase:
 
 def _bare_hour(match: re.Match[str], now: datetime) -> _Phrase:
     hour = int(match["hour"])
-    # Nobody meets at 3 in the morning.
+    # Meetings are not at 3 in the morning: 1 to 7 are afternoon hours.
     return _Phrase(*match.span(), clock=time(hour + 12 if 1 <= hour <= 7 else hour))
 
 

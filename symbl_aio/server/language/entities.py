@@ -1,7 +1,7 @@
-"""Find details in sentences by their form: addresses, numbers, dates, names that are known.
+"""Find entities by their form: addresses, numbers, dates, names; and phrases of trackers.
 
-People come only from the conversation's speakers and from "my name is"; nothing is
-guessed from capital letters.
+Persons come only from the speakers of the conversation and from "my name is"; a capital
+letter proves nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class EntityFinder:
         self._people: dict[str, str] = {}
         for speaker in speakers:
             if speaker.name and (parts := speaker.name.split()):
+                # First names too; of two speakers with the same one, the first.
                 self._people.setdefault(parts[0], speaker.name)
                 self._people[" ".join(parts)] = speaker.name
         self._person = literal_pattern(self._people, ignore_case=False)
@@ -29,7 +30,7 @@ class EntityFinder:
         ]
 
     def find(self, text: str, message: int, said_at: datetime) -> tuple[Entity, ...]:
-        """Give the entities of a message in order. None overlap: the first, longest wins."""
+        """Return the entities of a message in order. Of overlapping ones, the first and longest."""
         found = [
             Entity(
                 kind,
@@ -52,7 +53,7 @@ class EntityFinder:
         return _without_overlaps(found)
 
     def find_custom(self, text: str, message: int) -> tuple[Entity, ...]:
-        """Give the custom entities of a message, wherever their text stands as a whole word."""
+        """Return the custom entities of a message that match as whole words."""
         found = [
             Entity(
                 "custom",
@@ -71,7 +72,7 @@ class EntityFinder:
 def find_tracker_phrases(
     text: str, message: int, trackers: Sequence[Tracker]
 ) -> tuple[TrackerMatch, ...]:
-    """Give the phrases of the trackers that stand in a message, whatever their case."""
+    """Return the phrases of trackers in a message, without regard to case."""
     return tuple(
         TrackerMatch(tracker, phrase, message, match.start())
         for tracker in trackers
@@ -82,7 +83,7 @@ def find_tracker_phrases(
 
 
 def literal_pattern(texts: Iterable[str], *, ignore_case: bool = True) -> re.Pattern[str]:
-    """Match any of the texts as whole words; spaces match any white space."""
+    """Return a pattern for any of the texts as whole words; a space matches any white space."""
     patterns = [r"\s+".join(map(re.escape, text.split())) for text in sorted(texts, key=len)]
     alternatives = "|".join(reversed(patterns)) or r"(?!)"
     return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE if ignore_case else 0)

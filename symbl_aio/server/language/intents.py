@@ -1,6 +1,6 @@
-"""Find what a called person says plainly about being called. API section 6.20.
+"""Find plain statements of a called person about the call. API section 6.20.
 
-Only the four intents that the API names, each by the words that leave no doubt.
+Only the four intents that the API names, each by unambiguous phrases.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SCORE = 0.9  # ranks only, like all scores here
 
 @frozen
 class Intent:
-    """``kind`` is one of the API's names; ``message`` is the index of who said it."""
+    """``kind`` is one of the API's names; ``message`` is the index of the message."""
 
     kind: str
     message: int
 
 
 def find_intents(messages: Iterable[Message]) -> tuple[Intent, ...]:
-    """Give the intents in message order; one message has at most one of each kind."""
+    """Return the intents in message order; a message has at most one of each kind."""
     return tuple(
         Intent(kind, index)
         for index, message in enumerate(messages)

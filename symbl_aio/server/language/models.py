@@ -1,8 +1,8 @@
-"""What was said, and what was found in it: plain values, without ids.
+"""Input and output values of the analysis, without ids.
 
-Everything refers to a message by its index in ``Analysis.messages``; whoever
-serves the values gives out ids. All times are seconds from the start of the
-conversation, except due dates, which are aware instants.
+A value refers to a message by its index in ``Analysis.messages``; the serializers derive
+ids. All times are seconds from the start of the conversation, except due dates, which
+are timezone-aware.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ InsightKind = Literal["question", "action_item", "follow_up"]
 
 @frozen
 class Speaker:
-    """Who speaks. ``id`` is the same for everything one person says in a conversation."""
+    """A speaker; ``id`` is the same for all utterances of a person in a conversation."""
 
     id: str
     name: str | None = None
@@ -26,7 +26,10 @@ class Speaker:
 
 @frozen
 class Utterance:
-    """Something said in one go, perhaps several sentences. ``speaker`` is None when unknown."""
+    """Speech of one speaker without interruption, perhaps several sentences.
+
+    ``speaker`` is None if unknown.
+    """
 
     text: str
     speaker: Speaker | None
@@ -36,7 +39,7 @@ class Utterance:
 
 @frozen
 class CustomEntity:
-    """A text to be found literally, as the ``entities`` parameter asks (API section 2.0)."""
+    """A text to match literally, from the ``entities`` parameter (API section 2.0)."""
 
     custom_type: str
     text: str
@@ -45,7 +48,7 @@ class CustomEntity:
 
 @frozen
 class Tracker:
-    """A name for a set of phrases, as the ``trackers`` parameter asks (API section 2.0)."""
+    """A named set of phrases, from the ``trackers`` parameter (API section 2.0)."""
 
     name: str
     vocabulary: tuple[str, ...]
@@ -61,7 +64,7 @@ class Word:
 
 @frozen
 class Message:
-    """One sentence. ``sentiment`` is -1 (bad) to 1 (good); ``phrases`` are asked for."""
+    """One sentence. ``sentiment`` is from -1 (bad) to 1 (good); ``phrases`` are on request only."""
 
     text: str
     speaker: Speaker | None
@@ -91,8 +94,8 @@ class Entity:
 class Insight:
     """A question, action item or follow-up: the whole sentence of message ``message``.
 
-    ``score`` ranks only; it is not a probability. The fields after ``speaker`` are
-    empty for questions. ``definitive``: the sentence says when.
+    ``score`` ranks only; it is not a probability. The fields after ``speaker`` are empty for
+    questions. ``definitive``: the sentence contains a due date.
     """
 
     kind: InsightKind
@@ -109,9 +112,9 @@ class Insight:
 
 @frozen
 class Topic:
-    """``score`` is above 0.5 and at most 1, best first; it ranks only.
+    """A topic. ``score`` is above 0.5 and at most 1, best first; it ranks only.
 
-    ``parents``: the topics, by their text, that this one is a narrower case of.
+    ``parents``: the texts of wider topics, of which this one is a special case.
     """
 
     text: str
@@ -133,7 +136,7 @@ class TrackerMatch:
 
 @frozen
 class Overlap:
-    """Seconds during which somebody else spoke too."""
+    """Seconds during which ``speaker`` spoke at the same time."""
 
     speaker: Speaker | None
     seconds: float
@@ -141,9 +144,9 @@ class Overlap:
 
 @frozen
 class SpeakerTime:
-    """One speaker's share of the conversation. ``speaker`` None collects unknown voices.
+    """The times of one speaker; ``speaker`` None collects all unknown speakers.
 
-    ``pace`` is words a minute of talking, 0 when the speaker has no measurable time.
+    ``pace`` is words per minute of talk, 0 if the talk has no measurable length.
     """
 
     speaker: Speaker | None
@@ -156,7 +159,7 @@ class SpeakerTime:
 
 @frozen
 class Analytics:
-    """Talk, silence and overlap in seconds; ``total`` is from 0 to the last word's end."""
+    """Talk, silence and overlap in seconds; ``total`` is from 0 to the end of the last word."""
 
     total: float
     talk: float
@@ -167,7 +170,7 @@ class Analytics:
 
 @frozen
 class Analysis:
-    """All that the rules found. Tuples are in message order; topics are best first."""
+    """All results. Tuples are in message order; topics are best first."""
 
     messages: tuple[Message, ...]
     questions: tuple[Insight, ...]

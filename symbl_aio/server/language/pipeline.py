@@ -1,8 +1,8 @@
-"""Turn what was said into messages and insights, by plain rules. Knows no I/O and no clock.
+"""The analysis pipeline: utterances in, messages and insights out, without I/O or a clock.
 
-The same input always gives the same output. The messages made of an utterance
-depend on that utterance alone, so appending to a conversation never changes the
-messages before; insights may change, since a later speaker's name becomes known.
+The same input always gives the same output. The messages of an utterance depend on it
+alone, so an append never changes earlier messages. Insights may change: a later speaker
+may have a name that an earlier sentence mentions.
 """
 
 from __future__ import annotations
@@ -40,22 +40,23 @@ def analyse(
     detect_entities: bool = False,
     detect_phrases: bool = False,
 ) -> Analysis:
-    """Find sentences, questions, action items, follow-ups, topics, entities and speaking times.
+    """Find sentences, questions, action items, follow-ups, topics, entities and talk times.
 
-    ``started_at`` is the aware instant of second 0; "tomorrow" is counted from it, in
-    its time zone. Questions, action items, follow-ups and topics whose score is below
-    ``confidence_threshold`` are left out. Entities need ``detect_entities``, message
-    phrases ``detect_phrases`` (API section 2.0); custom entities are always looked for.
+    ``started_at`` is the timezone-aware time of second 0; "tomorrow" is relative to it, in
+    its zone. Questions, action items, follow-ups and topics with a score below
+    ``confidence_threshold`` are left out. Entities need ``detect_entities``, phrases of a
+    message ``detect_phrases`` (API section 2.0); custom entities are always matched.
     """
-    said = tuple(utterances)
-    speakers = tuple(dict.fromkeys(u.speaker for u in said if u.speaker is not None))
+    utterances = tuple(utterances)
+    speakers = tuple(dict.fromkeys(u.speaker for u in utterances if u.speaker is not None))
     actions, entities = ActionFinder(speakers), EntityFinder(speakers, custom_entities)
+    # The name of a speaker is no topic of the conversation.
     names = [speaker.name for speaker in speakers if speaker.name]
     messages: list[Message] = []
     insights: list[Insight] = []
     found: list[Entity] = []
     matches: list[TrackerMatch] = []
-    for utterance in said:
+    for utterance in utterances:
         for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
             index, text, speaker = len(messages), piece.text, utterance.speaker
             said_at = started_at + timedelta(seconds=piece.start)
@@ -75,6 +76,7 @@ def analyse(
             messages.append(
                 Message(text, speaker, piece.start, piece.end, words(piece), polarity, phrases)
             )
+    # Ids are derived from messages, so leaving insights out shifts none.
     kept = [insight for insight in insights if insight.score >= confidence_threshold]
     return Analysis(
         messages=tuple(messages),
@@ -84,7 +86,7 @@ def analyse(
         topics=tuple(t for t in find_topics(messages, names) if t.score >= confidence_threshold),
         entities=tuple(found),
         trackers=tuple(matches),
-        analytics=measure_talk_time(said),
+        analytics=measure_talk_time(utterances),
     )
 
 
@@ -96,8 +98,8 @@ def _insight(
     entities: tuple[Entity, ...],
     said_at: datetime,
 ) -> Insight:
-    # What is over cannot be due: "I'll send what we had yesterday".
-    ahead = [m.at for m in find_dates(text, said_at) if m.at.date() >= said_at.date()]
+    # A day in the past is no due date: "I'll send what we had yesterday".
+    due_dates = [m.at for m in find_dates(text, said_at) if m.at.date() >= said_at.date()]
     return Insight(
         "follow_up" if action.follow_up else "action_item",
         text,
@@ -105,8 +107,8 @@ def _insight(
         index,
         speaker,
         assignee=action.assignee,
-        due=ahead[0] if ahead else None,
-        definitive=bool(ahead),
+        due=due_dates[0] if due_dates else None,
+        definitive=bool(due_dates),
         phrases=(action.phrase,),
         entities=entities,
     )

@@ -1,7 +1,7 @@
-"""Tell questions, promises and requests by the way a sentence is built.
+"""Detect questions, promises and requests by the form of a sentence.
 
-Tuned for business-like speech: enough for a double of the real service, and no
-product. Punctuation decides how well questions are found.
+The rules are tuned for business speech. They suffice for a test double of the real
+service, not for a product. Questions depend on punctuation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from symbl_aio.server.language.word_lists import (
 
 @frozen
 class Action:
-    """Something somebody is to do. ``phrase`` is the deed: "send the report tomorrow"."""
+    """A promise or a request; ``phrase`` is the task: "send the report tomorrow"."""
 
     score: float
     phrase: str
@@ -35,10 +35,10 @@ class Action:
 
 
 def question_score(text: str) -> float:
-    """Give how surely a sentence asks something; 0 when it does not."""
+    """Return the score of a question, 0.0 for any other sentence."""
     sentence = _normalise(text)
     if sentence.rstrip("\"')").endswith("?"):
-        # "Okay?" and "Right?" want a nod, not an answer.
+        # "Okay?" and "Right?" ask for no answer.
         words = [word for word in _WORD.findall(sentence.lower()) if word not in FILLER_WORDS]
         return 0.95 if words else 0.0
     if sentence.endswith((".", "!")):
@@ -47,7 +47,7 @@ def question_score(text: str) -> float:
 
 
 class ActionFinder:
-    """Finds actions in the sentences of one conversation, whose ``speakers`` it knows by name."""
+    """Finds actions in sentences of one conversation; ``speakers`` can be addressed by name."""
 
     def __init__(self, speakers: Iterable[Speaker]) -> None:
         self._by_name = _speakers_by_name(speakers)
@@ -61,7 +61,7 @@ class ActionFinder:
         self._addressed_last = _ignore_case(rf",\s*(?P<name>{name})\s*[.?!]*$")
 
     def find(self, text: str, speaker: Speaker | None) -> Action | None:
-        """Find what ``speaker`` promises, or asks somebody to do; ``None`` when nothing."""
+        """Return the promise of ``speaker``, or the request to another person; None without one."""
         sentence = _normalise(text)
         if sentence.endswith("?"):
             return self._request(sentence)
@@ -98,7 +98,7 @@ class ActionFinder:
             for match in pattern.finditer(rest):
                 if phrase := _task_phrase(rest[match.end() :], NON_TASK_VERBS | ANSWER_VERBS):
                     return _action(score, phrase, addressee)
-        # Without a "please", only a plain deed asked of somebody by name.
+        # Without "can you" or "please", only a task verb after a name counts.
         if addressee is not None or _PLEASE_LAST.search(rest):
             phrase = _task_phrase(_PLEASE_LAST.sub("", rest), frozenset())
             if phrase and phrase.split()[0].lower() in TASK_VERBS:
@@ -113,6 +113,7 @@ def _promise_action(
     score: float,
     assignee: Speaker | None,
 ) -> Action | None:
+    """Return the action behind a promise, None after words such as "if" or for an idle verb."""
     if _NOT_A_PROMISE_AFTER.search(sentence[: match.start()], max(0, match.start() - _NEAR)):
         return None
     phrase = _task_phrase(sentence[match.end() :], excluded_verbs)
@@ -128,10 +129,10 @@ def _action(score: float, phrase: str, assignee: Speaker | None) -> Action:
 
 
 def _task_phrase(rest: str, excluded_verbs: frozenset[str]) -> str | None:
-    """Give the verb and the rest of its clause, or ``None`` for what nobody could tick off."""
+    """Return the verb and the rest of its clause; None if it is no task to tick off."""
     clause = _CLAUSE_END.split(_LEADING_ADVERBS.sub("", rest, count=1), maxsplit=1)[0].strip()
     words = clause.split()
-    if words and words[0].lower() == "be":  # "I will be sending it": the doing is the verb
+    if words and words[0].lower() == "be":  # "I will be sending it": "sending" is the verb
         words = words[1:]
         if not words or not words[0].lower().endswith("ing"):
             return None
@@ -148,7 +149,7 @@ def _stems(verb: str) -> set[str]:
 
 
 def _speakers_by_name(speakers: Iterable[Speaker]) -> Mapping[str, Speaker]:
-    """Give speakers by full and by first name; a first name that two share is nobody's."""
+    """Return speakers by full and first name; a first name of two speakers is left out."""
     named = [speaker for speaker in speakers if speaker.name and speaker.name.strip()]
     first: dict[str, list[Speaker]] = {}
     for speaker in named:
@@ -187,8 +188,8 @@ _SELF = _ignore_case(
     r"|(?P<duty> need to| have to| must)) "
 )
 _LETS = _ignore_case(r"\b(?P<who>let me|let us|let's) ")
-_NEAR = 20  # characters, more than any of these words has
-# "If I will", "what I'll": not a promise but a thought about one.
+_NEAR = 20  # characters, longer than any of the words below
+# "If I will" and "what I'll" are no promises.
 _NOT_A_PROMISE_AFTER = _ignore_case(
     r"\b(?:if|when|whenever|what|whatever|how|where|which|whether|who|why|unless|until|than|that's"
     r"|wish|thought|said)\s+$"

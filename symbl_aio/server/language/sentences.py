@@ -1,4 +1,4 @@
-"""Cut speech into sentences and words, with times. Knows no meaning, only marks and spaces."""
+"""Split text into sentences and words with times, by punctuation and white space."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from attrs import frozen
 from symbl_aio.server.language.models import Word
 from symbl_aio.server.language.word_lists import word_set
 
-# A pause this long ends a sentence even where the recogniser set no full stop; shorter
-# ones are rhetoric.
+# A pause longer than this ends a sentence even without a full stop; shorter pauses are
+# rhetoric.
 LONGEST_PAUSE = 5.0
 
 _END_MARKS = ".!?\u2026"
@@ -20,8 +20,8 @@ _OPENING = "\"'(\u201c\u2018"
 _CLOSING = "\"')]\u201d\u2019"
 _NON_SPACE = re.compile(r"\S+")
 
-# What may stand before a full stop without a sentence having ended: always, before a
-# number, and before a small letter.
+# Words whose full stop ends no sentence: always, before a number, and before a small
+# letter.
 _NEVER_ENDS = word_set("mr mrs ms dr prof sr jr mt vs approx e.g i.e cf")
 _BEFORE_NUMBER = word_set("no fig p pp vol")
 _BEFORE_LOWER_CASE = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
@@ -29,7 +29,7 @@ _BEFORE_LOWER_CASE = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
 
 @frozen
 class TimedText:
-    """Some text and when it was said, in seconds."""
+    """Text with its start and end, in seconds."""
 
     text: str
     start: float
@@ -37,9 +37,9 @@ class TimedText:
 
 
 def sentences(pieces: Sequence[TimedText]) -> list[TimedText]:
-    """Join pieces that follow one another and cut them anew into whole sentences.
+    """Join consecutive pieces and split them into whole sentences.
 
-    Inside a piece, time is taken to pass evenly with the characters.
+    Inside a piece, time is assumed to pass evenly with the characters.
     """
     found: list[TimedText] = []
     for group in _split_at_pauses(pieces):
@@ -51,7 +51,7 @@ def sentences(pieces: Sequence[TimedText]) -> list[TimedText]:
 
 
 def words(sentence: TimedText) -> tuple[Word, ...]:
-    """Give the words of a sentence with interpolated times; punctuation stays on its word."""
+    """Return the words of a sentence with interpolated times; punctuation stays with its word."""
     times = _TimeInterpolator([sentence])
     return tuple(
         Word(match[0], times.at(match.start()), times.at(match.end()))
@@ -60,7 +60,7 @@ def words(sentence: TimedText) -> tuple[Word, ...]:
 
 
 class _TimeInterpolator:
-    """Tells when a character of the joined text was said."""
+    """Maps a character of the joined text to its time."""
 
     def __init__(self, pieces: Sequence[TimedText]) -> None:
         self._pieces = pieces
@@ -71,7 +71,7 @@ class _TimeInterpolator:
             position += len(piece.text.strip()) + 1
 
     def at(self, position: int, *, ending: bool = False) -> float:
-        """Time of a position; ``ending`` means the end of the character before it."""
+        """Return the time of a position; ``ending`` means the end of the character before it."""
         index = max(bisect_right(self._starts, position - ending) - 1, 0)
         piece = self._pieces[index]
         length = max(len(piece.text.strip()), 1)
@@ -80,6 +80,7 @@ class _TimeInterpolator:
 
 
 def _split_at_pauses(pieces: Iterable[TimedText]) -> list[list[TimedText]]:
+    """Group pieces; a pause longer than ``LONGEST_PAUSE`` starts a new group."""
     groups: list[list[TimedText]] = []
     for piece in pieces:
         if not piece.text.strip():
@@ -92,7 +93,7 @@ def _split_at_pauses(pieces: Iterable[TimedText]) -> list[list[TimedText]]:
 
 
 def _sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Give the places of the sentences; every word is in one of them."""
+    """Return the ranges of the sentences; every word is in one of them."""
     spans: list[tuple[int, int]] = []
     start = begin = end = -1
     for word in _NON_SPACE.finditer(text):
@@ -105,7 +106,7 @@ def _sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _is_sentence_end(word: str, following: str) -> bool:
-    """Tell whether a sentence ends between two words."""
+    """Return whether a sentence ends between two words."""
     unquoted = word.rstrip(_CLOSING)
     core = unquoted.rstrip(_END_MARKS)
     end_mark = unquoted[len(core) :]

@@ -1,4 +1,4 @@
-"""Say how glad a sentence sounds, by counting words. Knows nothing of irony."""
+"""Sentiment of a sentence by counting words; irony is not detected."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from symbl_aio.server.language.word_lists import (
     STRONG_WORDS,
 )
 
-_NEGATION_DISTANCE = 3  # words over which "not" turns what follows
+_NEGATION_DISTANCE = 3  # number of words after "not" that it negates
 
 
 def sentiment_score(text: str) -> float:
-    """Give -1 (bad) to 1 (good); 0 when nothing tells."""
+    """Return a score from -1 (bad) to 1 (good), 0 if no word counts."""
     total = 0.0
     words = re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
     for index, word in enumerate(words):
@@ -30,5 +30,5 @@ def sentiment_score(text: str) -> float:
         if NEGATIONS.intersection(before):
             weight *= -0.7  # "not bad" is less than "good"
         total += weight
-    # Grows with each word and never reaches the end of the scale.
+    # Grows with each word and never reaches 1.
     return round(total / math.sqrt(total * total + 4), 3)

@@ -1,7 +1,4 @@
-"""Choose the sentences that say most of what a conversation was about.
-
-Nothing is worded anew: a summary is made of sentences that were said.
-"""
+"""Choose the sentences that summarise a conversation; no text is generated."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Sequence
 from symbl_aio.server.language.models import Analysis
 from symbl_aio.server.language.questions_and_actions import question_score
 
-# Below this many messages a conversation is its own summary, and has none.
+# A conversation of fewer messages has no summary.
 MIN_MESSAGES = 10
 
 _MESSAGES_PER_SENTENCE = 8  # one message in so many
@@ -21,9 +18,9 @@ _MIN_WORDS = 5
 def choose_summary(
     analysis: Analysis, indexes: Sequence[int], *, min_messages: int = MIN_MESSAGES
 ) -> tuple[int, ...]:
-    """Give the indexes of the best messages in order, none of fewer than ``least`` messages.
+    """Return the indexes of the best messages in order; none if there are too few messages.
 
-    A message counts by the topics it names and the actions it settles; questions and
+    A message scores by the topics it mentions and the actions it contains. Questions and
     repetitions are left out.
     """
     if len(indexes) < min_messages:
@@ -37,6 +34,7 @@ def choose_summary(
             weights[insight.message] += insight.score
     chosen: list[int] = []
     used_texts: set[str] = set()
+    # Ties go to the earlier message.
     for index in sorted(weights, key=lambda index: (-weights[index], index)):
         text = analysis.messages[index].text
         if weights[index] <= 0 or len(chosen) == min(

@@ -1,4 +1,4 @@
-"""Add up who talked when: talk, silence, overlap and pace. Knows only times."""
+"""Talk, silence, overlap and pace of each speaker, computed from times alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
                 listen=_round(_length(others_union) - _length(_common(own, others_union))),
                 pace=round(counts[speaker] * 60 / length, 1) if length else 0.0,
                 overlap=_round(_length(_common(own, others_union))),
-                overlaps=tuple(Overlap(who, _round(s)) for who, s in shared.items() if s),
+                overlaps=tuple(Overlap(other, _round(s)) for other, s in shared.items() if s),
             )
         )
     return Analytics(
@@ -53,7 +53,7 @@ def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
 
 
 def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
-    """Give the seconds in which two or more talked."""
+    """Return the seconds during which two or more speakers talk."""
     edges = sorted(edge for track in tracks for a, b in track for edge in ((a, 1), (b, -1)))
     seconds, talking, since = 0.0, 0, 0.0
     for at, step in edges:
@@ -63,6 +63,7 @@ def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
 
 
 def _union(spans: Iterable[_Span]) -> list[_Span]:
+    """Merge overlapping spans."""
     joined: list[_Span] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:

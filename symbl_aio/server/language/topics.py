@@ -1,7 +1,7 @@
-"""Say what a conversation is about: the runs of telling words that come back.
+"""Find topics: repeated runs of words that carry meaning.
 
-A run is up to three words between two that carry no topic. What is said often, and
-in many messages, counts; two words count for more than one.
+A run is up to three words between words that carry none. Frequency and the number of
+messages count; two words score more than one.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class _Candidate:
 
 
 def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple[Topic, ...]:
-    """Give at most ten topics, the best first. ``names`` of speakers are none.
+    """Return at most ten topics, best first; the ``names`` of speakers are no topics.
 
-    What only comes inside a longer phrase is not counted apart from it, and one word
-    must come twice.
+    A phrase that occurs only inside a longer one is not counted by itself, and a single word
+    must occur twice.
     """
     ignored = STOP_WORDS.union(*(name.lower().split() for name in names))
     candidates: dict[tuple[str, ...], _Candidate] = {}
@@ -51,6 +51,7 @@ def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple
                 candidate.forms[" ".join(words)] += 1
                 candidate.messages.append(index)
     for key, candidate in candidates.items():
+        # Each part remembers the most frequent phrase that contains it.
         for part in {key[:-1], key[1:], *((word,) for word in key)} - {key}:
             counts_in_longer[part] = max(counts_in_longer[part], len(candidate.messages))
     ranked = sorted(
@@ -76,13 +77,13 @@ def _topic(
     parents: tuple[str, ...],
 ) -> Topic:
     where = tuple(dict.fromkeys(candidate.messages))
-    feeling = sum(messages[index].sentiment for index in where) / len(where)
+    sentiment = sum(messages[index].sentiment for index in where) / len(where)
     score = round(0.5 + 0.5 * relative_weight, 3)
-    return Topic(candidate.text, score, where, round(feeling, 3), parents)
+    return Topic(candidate.text, score, where, round(sentiment, 3), parents)
 
 
 def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
-    """Name the topics whose words stand in this one: "plan" for "basic plan". Nearest only."""
+    """Return the topics contained in this one, the nearest only: "plan" for "basic plan"."""
     wider = [
         part
         for length in range(len(key) - 1, 0, -1)
@@ -94,12 +95,14 @@ def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tupl
 
 
 def _sub_phrases(run: list[str]) -> Iterator[list[str]]:
+    """Yield every part of a run, of at most three words."""
     for length in range(1, min(len(run), _MAX_WORDS) + 1):
         for start in range(len(run) - length + 1):
             yield run[start : start + length]
 
 
 def _phrase_runs(text: str, ignored: frozenset[str]) -> Iterator[list[str]]:
+    """Yield the runs of words between ignored words and punctuation."""
     run: list[str] = []
     for token in [*_TOKEN.findall(text.lower()), "."]:
         word = token.replace("\u2019", "'").removesuffix("'s")
@@ -112,7 +115,7 @@ def _phrase_runs(text: str, ignored: frozenset[str]) -> Iterator[list[str]]:
 
 
 def _stem(word: str) -> str:
-    """Fold a plural into its singular, well enough to count them together."""
+    """Reduce a plural to its singular, well enough to count both together."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word

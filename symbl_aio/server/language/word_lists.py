@@ -1,4 +1,4 @@
-"""English word lists for the rules. Lower case, no decisions."""
+"""English word lists of the rules, in lower case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that carry no topic: grammar, politeness, and the verbs of every meeting.
+# Words that are no topic: grammar, politeness, and verbs that occur in every meeting.
 STOP_WORDS = word_set("""
     a about above actually after again against ago agree all almost already alright also always am
     an and another any anybody anyone anything are around as ask asked asking at away back be became
@@ -41,7 +41,7 @@ STOP_WORDS = word_set("""
     updated wrote write writing mention mentioned mister mr mrs ms dr
 """)
 
-# What people say before they say something.
+# Filler words at the start of a sentence.
 FILLER_WORDS = word_set("""
     ah alright also and anyway actually basically because but fine good great hello hey hi hmm
     listen look maybe no now oh ok okay perfect perhaps really right so sorry sure thanks then uh
@@ -84,7 +84,7 @@ STRONG_WORDS = word_set("""
 
 INTENSIFIERS = word_set("absolutely completely extremely incredibly really so super totally very")
 
-# Verbs after "I will" that promise nothing anybody could tick off.
+# Verbs after "I will" that promise no task.
 NON_TASK_VERBS = word_set("""
     admit agree appreciate assume be become believe bet care consider die disagree don't doubt
     enjoy expect explain feel fear forget guess hate have hear hope imagine interrupt keep know
@@ -93,24 +93,24 @@ NON_TASK_VERBS = word_set("""
     suppose tell thank think trust understand wait want wish wonder worry
 """)
 
-# Verbs after "let me" and "let's" that only open the next part of the talk.
+# Verbs after "let me" and "let's" that only open the next subject.
 TRANSITION_VERBS = word_set("""
     begin call change continue discuss dive do get go introduce jump kick look move open put read
     show start switch take talk try turn use walk work wrap
 """)
 
-# Verbs that need more than one word behind them to say what is to be done.
+# Verbs that need at least two more words to describe a task.
 VAGUE_VERBS = word_set(
     "come do get go look make move put run start take talk try turn use walk work"
 )
 
-# Verbs after "can you" that ask for an answer, not for a deed.
+# Verbs after "can you" that ask for an answer, not for a task.
 ANSWER_VERBS = word_set("""
     believe confirm describe elaborate explain guess hear hold imagine know not remember repeat say
     see speak spell tell think understand wait
 """)
 
-# Verbs that, said to somebody by name, are a request.
+# Verbs that form a request after the name of a speaker.
 TASK_VERBS = word_set("""
     add arrange ask book bring build call cancel change check clean close collect compare complete
     confirm contact copy create deliver deploy document download draft email file fill find finish
@@ -120,7 +120,7 @@ TASK_VERBS = word_set("""
     schedule send set share ship sign submit take test text translate update upload verify write
 """)
 
-# What makes an action a follow-up: it reaches out to somebody.
+# Verbs and phrases that make an action a follow-up: they contact a person.
 CONTACT_VERBS = word_set("""
     arrange book call connect contact email invite mail message meet phone ping remind reschedule
     resend ring schedule send text

@@ -1,7 +1,7 @@
-"""The calls that manage an account. API section 7.
+"""Handlers of the Management API. API section 7.
 
-The families of tracker paths clash: a POST to ``/manage/trackers`` is a list in the
-documentation of 2022 and one tracker in the newer one. A server speaks one of them.
+Two generations of tracker paths conflict: a POST to ``/manage/trackers`` carries a list
+in the documentation of 2022, and one tracker in the newer one. A server speaks one.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class ManagementHandlers:
-    """Handles the calls below ``/v1/manage``, and knows what submissions may refer to.
+    """Handles the calls below ``/v1/manage`` and stores the records that submissions refer to.
 
-    ``newer``: the paths since late 2022, with JSON Patch, in the place of those of
-    mid-2022. One call that writes is taken at a time, as documented: another is refused
-    with 429 while it lasts.
+    ``newer``: the paths since late 2022, with JSON Patch, instead of those of mid-2022. As
+    documented, one writing call runs at a time; another is refused with 429 meanwhile.
     """
 
     def __init__(self, conversations: Conversations, *, newer: bool) -> None:
@@ -52,7 +51,7 @@ class ManagementHandlers:
         )
         self._settings: Record = {"intelligence": {"bookmarks": {}}}
 
-    # What submissions refer to
+    # Records that submissions refer to
 
     @property
     def trackers(self) -> dict[str, Tracker]:
@@ -64,14 +63,14 @@ class ManagementHandlers:
 
     @property
     def entities(self) -> tuple[CustomEntity, ...]:
-        """The stored custom entities, one for each text to be found."""
+        """The stored custom entities, one for each of their texts."""
         return tuple(
             CustomEntity(str(record["subType"]), text)
             for record in self._entities.by_id.values()
             for text in _texts(record["values"])
         )
 
-    # The calls
+    # Routes and handlers
 
     def routes(self) -> list[web.RouteDef]:
         groups, entities = self._groups, self._entities
@@ -98,22 +97,22 @@ class ManagementHandlers:
 
     def _tracker_routes(self) -> list[web.RouteDef]:
         trackers = self._trackers
-        one = "/v1/manage/tracker/{id}"
+        item_path = "/v1/manage/tracker/{id}"
         return [
             web.post("/v1/manage/tracker", self._create_handler(trackers, wrapper_key="tracker")),
             web.post("/v1/manage/trackers", self._create_many_handler(trackers, "trackers")),
-            *self._get_and_delete_routes(one, trackers, wrapper_key="tracker"),
-            web.put(one, self._update_tracker),
+            *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
+            web.put(item_path, self._update_tracker),
         ]
 
     def _newer_tracker_routes(self) -> list[web.RouteDef]:
         trackers = self._trackers
-        one = "/v1/manage/trackers/{id}"
+        item_path = "/v1/manage/trackers/{id}"
         return [
             web.post("/v1/manage/trackers", self._create_handler(trackers, wrapper_key="tracker")),
             web.post("/v1/manage/trackers/bulk", self._create_many_handler(trackers, "trackers")),
-            *self._get_and_delete_routes(one, trackers, wrapper_key="tracker"),
-            web.patch(one, self._patch_tracker),
+            *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
+            web.patch(item_path, self._patch_tracker),
         ]
 
     def _get_and_delete_routes(
@@ -159,13 +158,13 @@ class ManagementHandlers:
         return handle
 
     async def _list_trackers(self, request: web.Request) -> web.Response:
-        """All trackers, or those of one name: its case counts."""
+        """Respond with all trackers, or those of one name (case-sensitive)."""
         name = request.query.get("name")
         known = self._trackers.by_id.values()
         return json_response({"trackers": [t for t in known if name in (None, t["name"])]})
 
     async def _update_tracker(self, request: web.Request) -> web.Response:
-        """Terms are added to those there are, as in the documentation's own example (C24)."""
+        """Add terms to the stored ones, as in the documentation's own example (C24)."""
         async with self._exclusive_write(request) as body:
             identity, fields = request.match_info["id"], require_object(body)
             old = _texts(self._trackers.get(identity)["vocabulary"])
@@ -180,7 +179,7 @@ class ManagementHandlers:
             return json_response({"tracker": record})
 
     async def _list_group_conversations(self, request: web.Request) -> web.Response:
-        """Those that meet the criteria, and the query as in a list of all."""
+        """Respond with the conversations that meet the criteria and the list query."""
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = parse_filter(str(criteria), "criteria")
         chosen = query_conversations(filter(matches, self._conversations.by_id.values()), request)
@@ -201,14 +200,14 @@ class ManagementHandlers:
         return json_response(self._settings)
 
     async def _patch_settings(self, request: web.Request) -> web.Response:
-        """Kept and shown; this server does nothing by them."""
+        """Store and return settings; this server does not act on them."""
         async with self._exclusive_write(request) as body:
             self._settings = apply_json_patch(self._settings, body, create_missing=True)
             return json_response(self._settings)
 
     @asynccontextmanager
     async def _exclusive_write(self, request: web.Request) -> AsyncIterator[JSON]:
-        """Take the one call there may be, and read its body."""
+        """Hold the one writing slot and yield the body; a 429 ``ApiError`` while it is held."""
         if self._writing:
             raise ApiError(429, "Another management call is in progress: one at a time.")
         self._writing = True
@@ -219,7 +218,9 @@ class ManagementHandlers:
 
 
 async def _read_body(request: web.Request) -> JSON:
+    """Read a body of at most 1 MB. Raises a 413 or 400 ``ApiError``."""
     pieces, size = [], request.content_length or 0
+    # An announced length above the limit is refused without reading.
     if size <= _MAX_BODY_SIZE:
         size = 0
         async for piece in request.content.iter_any():

@@ -12,12 +12,13 @@ Record: TypeAlias = dict[str, JSON]
 
 
 def apply_json_patch(document: Record, operations: JSON, *, create_missing: bool = False) -> Record:
-    """Apply a JSON Patch (RFC 6902: add, replace, remove) to a copy of ``document``.
+    """Apply a JSON Patch to a copy of ``document`` and return it. Raises a 400 ``ApiError``.
 
-    ``grow``: what is on the way to a value, and what is to be replaced, need not be there.
+    ``create_missing``: missing parents are created, and ``replace`` may add a value.
     """
     if not isinstance(operations, list):
         raise ApiError(400, "The body must be a list of operations: JSON Patch.")
+    # A failed operation must leave the stored record unchanged.
     changed = copy.deepcopy(document)
     for operation in operations:
         fields = require_object(operation, "What is sent")
@@ -28,6 +29,7 @@ def apply_json_patch(document: Record, operations: JSON, *, create_missing: bool
             raise ApiError(400, '"path" is required and must start with a slash.')
         if op != "remove" and "value" not in fields:
             raise ApiError(400, f'"value" is required to {op} {path}.')
+        # ~1 first: "~01" means "~1", not "/".
         steps = [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]
         _apply_operation(
             _resolve_parent(changed, steps[:-1], path, create_missing=create_missing),

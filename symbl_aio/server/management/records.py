@@ -1,4 +1,4 @@
-"""Records of one sort, by id: created, replaced, changed by JSON Patch, deleted."""
+"""A store of records of one kind by id: create, replace, patch, delete."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from symbl_aio.server.management.json_patch import Record, apply_json_patch
 class RecordStore:
     """Records of one ``kind``, in order of creation.
 
-    ``check`` gives the fields to keep of what was sent, or refuses it. ``key`` gives what
-    no two records may share (None: nothing). ``most``: no more than so many.
+    ``check`` returns the fields to store, or raises ApiError. ``key`` returns a value that
+    must be unique among the records (None: no such value). ``max_records`` limits their number.
     """
 
     def __init__(
@@ -31,7 +31,8 @@ class RecordStore:
         self._max_records = max_records
 
     def create(self, items: Sequence[JSON]) -> list[Record]:
-        """Create all of them, or none when one is wrong (400) or exists already (409)."""
+        """Create all records, or none if one is wrong (400) or exists already (409)."""
+        # All are checked before the first is stored.
         checked = [self._check(require_object(item, "What is sent")) for item in items]
         used_keys = {self._unique_key(record) for record in self.by_id.values()} - {None}
         for record in checked:
@@ -46,13 +47,13 @@ class RecordStore:
         return created
 
     def get(self, record_id: str) -> Record:
-        """The record; 404 when there is none."""
+        """Return the record. Raises a 404 ``ApiError``."""
         if record_id not in self.by_id:
             raise ApiError(404, f"There is no {self.kind} with this id.")
         return self.by_id[record_id]
 
     def replace(self, record_id: str, body: Mapping[str, JSON]) -> Record:
-        """Put what was sent in the place of the record, whose id it may repeat."""
+        """Replace the fields of a record; the body may repeat its id."""
         self.get(record_id)
         if body.get("id", record_id) != record_id:
             raise ApiError(400, '"id" must be the id in the path.')
@@ -68,12 +69,12 @@ class RecordStore:
         return self.by_id[record_id]
 
     def patch(self, record_id: str, operations: JSON) -> Record:
-        """Change the record by a JSON Patch."""
+        """Change a record by a JSON Patch."""
         changed = apply_json_patch(self.get(record_id), operations)
         return self.replace(record_id, changed)
 
     def delete(self, record_id: str) -> Record:
-        """Delete it; what this gives is the documented answer."""
+        """Delete a record and return the documented response body."""
         self.get(record_id)
         del self.by_id[record_id]
         return {"id": record_id, "type": self.kind, "deleted": True}

@@ -1,7 +1,7 @@
-"""What a tracker, a group and a custom entity may be. API section 7.
+"""Validation of trackers, groups and custom entities. API section 7.
 
-Limits that the documentation itself does not keep are not kept here: its own trackers
-have fewer than five terms, and its own groups spaces in their names.
+Limits that the documentation's own examples break are not enforced: its trackers have
+fewer than five terms, and its groups have spaces in their names.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _GROUP_NAME = re.compile(r"[\w\s\"-]{1,128}")
 
 
 def tracker_record(fields: Mapping[str, JSON]) -> Record:
-    """A tracker of the 2022 form: a name and a vocabulary."""
+    """Return a tracker of the 2022 form: a name and a vocabulary."""
     return {"name": _name(fields), "vocabulary": _terms(fields, "vocabulary", required=True)}
 
 
 def newer_tracker_record(fields: Mapping[str, JSON]) -> Record:
-    """A tracker of the newer form, which has more fields and knows its times."""
+    """Return a tracker of the newer form, with more fields and its times."""
     at = format_instant(now())
     created = fields.get("createdOn")
     description = fields.get("description", "")
@@ -42,7 +42,7 @@ def newer_tracker_record(fields: Mapping[str, JSON]) -> Record:
 
 
 def group_record(fields: Mapping[str, JSON]) -> Record:
-    """A group: its criteria are RSQL about one or two parameters."""
+    """Return a group; its criteria are RSQL about one or two parameters."""
     name, description = fields.get("name"), fields.get("description", "")
     criteria = fields.get("criteria")
     if not isinstance(name, str) or not name.strip() or not _GROUP_NAME.fullmatch(name):
@@ -60,7 +60,7 @@ def group_record(fields: Mapping[str, JSON]) -> Record:
 
 
 def entity_record(fields: Mapping[str, JSON]) -> Record:
-    """A custom entity: texts that are found as they stand."""
+    """Return a custom entity; its texts are matched literally."""
     for field in ("type", "subType"):
         value = fields.get(field)
         if not isinstance(value, str) or not value.strip():

@@ -1,7 +1,7 @@
-"""Read the length of sound from formats whose header states it. Knows nothing of frames.
+"""Durations of formats whose header states them: wav, aiff, flac, ogg, wma.
 
-Each reader gives (has sound, seconds or ``None``) and raises ``ValueError``,
-``IndexError`` or ``struct.error`` when the header makes no sense.
+Each reader returns (has sound, seconds or ``None``) and raises ``ValueError``,
+``IndexError`` or ``struct.error`` if the header makes no sense.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_LENGTH_UNKNOWN = 0xFFFFFFFF  # what a program writes that does not know the length yet
+_LENGTH_UNKNOWN = 0xFFFFFFFF  # written by programs that stream and do not know the length yet
 _OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
 
 
 def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """RIFF WAVE of any sample format (the ``wave`` module refuses floats)."""
+    """Read RIFF WAVE of any sample format; the ``wave`` module refuses floats."""
     rate = 0
     for kind, start, length in _chunks(file, size, "<I"):
         if kind == b"fmt ":
@@ -25,6 +25,7 @@ def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
             if rate == 0:
                 raise ValueError("no sample format before the sound")
             available = size - start
+            # A stream's length is not known when its header is written.
             if length in (0, _LENGTH_UNKNOWN):
                 length = available
             if length > available:
@@ -34,6 +35,7 @@ def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read the COMM chunk of AIFF or AIFC."""
     for kind, start, _ in _chunks(file, size, ">I"):
         if kind == b"COMM":
             file.seek(start)
@@ -48,6 +50,7 @@ def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_flac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read the stream info block of FLAC."""
     file.seek(8)
     content = file.read(18)
     # 20 bits of sample rate, 3 of channels, 5 of sample size, 36 of sample count.
@@ -59,7 +62,7 @@ def read_flac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """Vorbis, Opus, Speex or FLAC in Ogg; the last page's position is the length."""
+    """Read Vorbis, Opus, Speex or FLAC in Ogg; the last page's position is the duration."""
     file.seek(0)
     head = file.read(4096)
     preskip = 0
@@ -86,7 +89,7 @@ def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """ASF: the file properties tell the length, a stream of audio kind the sound."""
+    """Read the file properties of ASF; a stream header of audio type means sound."""
     file.seek(0)
     head = file.read(64 * 1024)
     properties = head.find(_ASF_FILE_PROPERTIES)
@@ -103,11 +106,11 @@ _ASF_AUDIO = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
 
 
 def _chunks(file: BinaryIO, size: int, number: str) -> Iterator[tuple[bytes, int, int]]:
-    """List (kind, place, length) of RIFF or IFF chunks; each begins at an even place."""
-    place = 12
-    while place + 8 <= size:
-        file.seek(place)
+    """Yield (kind, position, length) of RIFF or IFF chunks; each begins at an even position."""
+    chunk = 12
+    while chunk + 8 <= size:
+        file.seek(chunk)
         head = file.read(8)
         (length,) = struct.unpack_from(number, head, 4)
-        yield head[:4], place + 8, length
-        place += 8 + length + length % 2
+        yield head[:4], chunk + 8, length
+        chunk += 8 + length + length % 2

@@ -1,8 +1,8 @@
-"""Read the length of sound from formats that are a bare row of frames. Knows no containers.
+"""Durations of formats that are a sequence of frames without a container: mp3, aac, ac3, amr.
 
-Their length is known exactly only by reading all of them; short of that it is
-estimated from the first frames. Each reader gives (has sound, seconds or ``None``)
-and raises ``ValueError``, ``IndexError`` or ``struct.error`` on nonsense.
+Only reading all frames would give the exact duration; it is estimated from the first
+ones. Each reader returns (has sound, seconds or ``None``) and raises ``ValueError``,
+``IndexError`` or ``struct.error`` for bad data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-_SAMPLE_SIZE = 256 * 1024  # bytes from which the rest is judged
+_SAMPLE_SIZE = 256 * 1024  # bytes from which the duration is estimated
 
 _MP3_RATES = (44_100, 48_000, 32_000)
 _MP3_KBITS = {
@@ -63,14 +63,16 @@ class _Mp3Frame:
 
 
 def is_mp3(head: bytes) -> bool:
+    """Return whether an MPEG audio frame begins at the first byte."""
     return _mp3_frame(head, 0) is not None
 
 
 def read_mp3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """A Xing, Info or VBRI tag counts the frames; without one the bit rate is taken as constant."""
+    """Read the frame count of a Xing, Info or VBRI tag; without one assume a constant bit rate."""
     start = _skip_id3(file)
     file.seek(start)
     data = file.read(_SAMPLE_SIZE)
+    # Some files have padding before the first frame.
     first = next((i for i in range(len(data) - 4) if _mp3_frame(data, i)), None)
     frame = _mp3_frame(data, first) if first is not None else None
     if first is None or frame is None:
@@ -87,7 +89,7 @@ def read_mp3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def _skip_id3(file: BinaryIO) -> int:
-    """Skip tags in front; their length has seven bits a byte."""
+    """Return the position after ID3 tags; their length has seven bits per byte."""
     position = 0
     while True:
         file.seek(position)
@@ -117,7 +119,7 @@ def _mp3_frame(data: bytes, at: int) -> _Mp3Frame | None:
 
 
 def read_aac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """ADTS frames of 1,024 samples, each with its own length."""
+    """Count ADTS frames of 1,024 samples; each header has the frame's own length."""
     file.seek(0)
     data = file.read(_SAMPLE_SIZE)
     rate = _AAC_RATES[data[2] >> 2 & 15]
@@ -134,7 +136,7 @@ def read_aac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_ac3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """All frames of a file have the first one's bit rate."""
+    """Compute the duration from the first frame's bit rate, which all frames share."""
     file.seek(0)
     code = file.read(5)[4]
     if code >> 6 == 3 or (code & 63) >> 1 >= len(_AC3_KBITS):
@@ -143,7 +145,7 @@ def read_ac3(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def read_amr(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """Frames of 20 ms whose first byte tells their mode and so their length."""
+    """Count frames of 20 ms; the first byte of a frame is its mode, which sets its length."""
     file.seek(0)
     data = file.read(_SAMPLE_SIZE)
     wide = data.startswith(b"#!AMR-WB\n")
@@ -158,7 +160,7 @@ def read_amr(file: BinaryIO, size: int) -> tuple[bool, float | None]:
 
 
 def _extrapolate(seconds: float, seen: int, whole: int) -> float | None:
-    """Judge the whole from what was seen."""
+    """Scale the duration of the bytes seen to the whole file."""
     if seen == 0:
         return None
     return seconds * max(whole / seen, 1.0) if seen < whole else seconds

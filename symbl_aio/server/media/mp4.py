@@ -1,4 +1,4 @@
-"""Read an mp4's box headers: does it have sound, and how long is it? Knows no other format.
+"""Box headers of mp4, m4a and mov files: sound tracks and their duration.
 
 Only headers are read, so a long recording costs no more than a short one. Boxes and
 fields: ISO/IEC 14496-12.
@@ -17,7 +17,7 @@ _MAX_FIELD_SIZE = 4096  # no box that is read whole needs more
 
 @frozen
 class Box:
-    """One box: its kind, and where its content begins and ends, perhaps behind the file's end."""
+    """One box: its kind, and the range of its content, which may exceed the file."""
 
     kind: bytes
     start: int
@@ -31,12 +31,13 @@ class Track:
 
 
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
-    """List the boxes between two places, up to and including one that goes beyond."""
+    """Yield the boxes between two positions, up to and including one that exceeds them."""
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)
         size, kind = struct.unpack_from(">I4s", head)
         content = start + 8
+        # A size of 1 means that 64 bits of size follow.
         if size == 1:
             (size,) = struct.unpack_from(">Q", head, 8)
             content += 8
@@ -49,14 +50,14 @@ def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
 
 
 def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """Give (has a sound track, seconds) of an mp4, m4a or mov file.
+    """Return (has a sound track, seconds) of an mp4, m4a or mov file.
 
-    The seconds are those of the longest sound track, or ``None`` when the header leaves
-    them open, as in fragmented files. Raises ``ValueError`` when the file
-    is cut off or has no index.
+    The seconds are those of the longest sound track, or ``None`` if the header leaves them
+    open, as in fragmented files. Raises ``ValueError`` if the file is cut off or has no index.
     """
     moov = None
     for box in boxes(file, 0, size):
+        # Other boxes may be cut off without harm to the sound.
         if box.end > size and box.kind in (b"moov", b"mdat"):
             raise ValueError("the file is cut off")
         if box.kind == b"moov":
@@ -76,7 +77,7 @@ def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
             ]
     sound = [track.seconds for track in tracks if track.handler == b"soun"]
     longest = max((seconds for seconds in sound if seconds), default=movie_seconds)
-    # A track counts what encoders put in front and players leave out; the film does not.
+    # A track counts the encoder's priming samples, which players skip; the movie does not.
     return bool(sound), min(longest, movie_seconds) if longest and movie_seconds else longest
 
 
@@ -91,7 +92,7 @@ def _track(file: BinaryIO, mdia: Box) -> Track:
 
 
 def _seconds(file: BinaryIO, box: Box) -> float | None:
-    """Read the time scale and length, which mvhd and mdhd have at the same places."""
+    """Read time scale and duration, at the same positions in mvhd and mdhd boxes."""
     content = _content(file, box)
     wide = content[0] == 1
     scale, length = struct.unpack_from(">IQ" if wide else ">II", content, 20 if wide else 12)
