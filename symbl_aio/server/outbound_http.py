@@ -80,7 +80,8 @@ class _PublicAddressResolver(AbstractResolver):
 class OutboundClient:
     """The HTTP client of the server. ``allow_private``: private addresses are allowed.
 
-    ``seconds`` and ``size`` (bytes) limit a download; ``call_seconds`` limits a webhook call.
+    ``download_timeout`` (seconds) and ``max_download_size`` (bytes) limit a download,
+    ``webhook_timeout`` (seconds) limits a webhook call.
     """
 
     def __init__(

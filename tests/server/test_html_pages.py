@@ -28,8 +28,8 @@ async def caller(start: Any, clock: Clock) -> Any:
     return await start(clock=clock, token_life=10**9)
 
 
-async def conversation(caller: Any, *said: str, **fields: Any) -> str:
-    answer = await caller.text(*(said or ("Ann: I will send it tomorrow.",)), **fields)
+async def conversation(caller: Any, *lines: str, **fields: Any) -> str:
+    answer = await caller.text(*(lines or ("Ann: I will send it tomorrow.",)), **fields)
     await caller.server.until(lambda: not caller.server.unfinished)
     return f"/v1/conversations/{answer.body['conversationId']}"
 
@@ -44,7 +44,7 @@ async def link(caller: Any, path: str, **fields: Any) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_link_leads_to_what_was_said_without_a_token(caller: Any, name: str) -> None:
+async def test_a_link_opens_the_transcript_without_a_token(caller: Any, name: str) -> None:
     path = await conversation(caller)
 
     answer = await caller.request(
@@ -72,7 +72,7 @@ async def test_a_link_leads_to_what_was_said_without_a_token(caller: Any, name: 
     assert page.headers["Referrer-Policy"] == "no-referrer"
 
 
-async def test_nothing_that_was_said_becomes_markup(caller: Any) -> None:
+async def test_message_text_is_escaped(caller: Any) -> None:
     path = await conversation(caller, "<script>alert(1)</script>", name="<b>A & B</b>")
     await caller.put(f"{path}/experiences/url", {"url": 'https://example.test/"><script>'})
 
@@ -106,7 +106,7 @@ async def test_a_link_is_for_one_conversation_and_one_time(caller: Any) -> None:
         assert (await caller.anonymous("GET", f"/{pages}/" + "/".join(parts))).status == 404
 
 
-async def test_a_link_expires_when_it_was_told_to(caller: Any, clock: Clock) -> None:
+async def test_a_link_expires_at_the_requested_time(caller: Any, clock: Clock) -> None:
     path = await conversation(caller)
     short, usual, lasting = (
         await link(caller, path, summaryURLExpiresIn=60),
@@ -145,7 +145,7 @@ async def test_the_page_of_a_deleted_conversation_is_gone(caller: Any) -> None:
         ({"name": "verbose-text-summary", "summaryURLExpiresIn": True}, "summaryURLExpiresIn"),
     ],
 )
-async def test_a_wrong_wish_is_refused_by_its_name(caller: Any, body: Any, field: str) -> None:
+async def test_a_wrong_field_is_refused_by_its_name(caller: Any, body: Any, field: str) -> None:
     path = await conversation(caller)
 
     answer = await caller.request("POST", f"{path}/experiences", json=body)
@@ -168,7 +168,7 @@ async def test_insights_have_a_page_for_each_conversation_and_one_for_all(caller
     assert (await caller.get(details + "1")).status == 404
 
 
-async def test_the_place_of_the_recording_can_be_set(caller: Any) -> None:
+async def test_the_url_of_the_recording_can_be_set(caller: Any) -> None:
     path = await conversation(caller)
     url = "https://media.example.test/a.mp3"
 

@@ -109,7 +109,7 @@ async def test_the_limit_counts_unfinished_jobs(start: Any) -> None:
     server.release()
 
 
-async def test_a_job_takes_as_long_as_it_is_told(start: Any) -> None:
+async def test_a_job_takes_at_least_job_seconds(start: Any) -> None:
     caller = await start(job_seconds=0.05)
 
     answer = await caller.text("Hello.")
@@ -134,7 +134,7 @@ async def test_a_failed_job_lets_the_next_one_run(caller: Any) -> None:
     assert [m["text"] for m in messages] == ["One.", "Three."]
 
 
-async def test_a_mistake_in_processing_or_publishing_fails_only_that_job(
+async def test_an_exception_in_processing_or_publishing_fails_only_that_job(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = caller.server

@@ -38,7 +38,7 @@ async def test_a_server_is_started_once(server: LocalServer) -> None:
         await server.start()
 
 
-async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing(
+async def test_a_port_in_use_is_an_error_and_leaves_nothing(
     server: LocalServer, tmp_path: Any
 ) -> None:
     port = int(server.base_url.rpartition(":")[2])
@@ -113,7 +113,7 @@ async def test_waiting_for_a_body_to_arrive(caller: Any) -> None:
     assert (await upload).status == 201
 
 
-async def test_a_wait_may_be_given_up(server: LocalServer) -> None:
+async def test_a_wait_can_be_cancelled(server: LocalServer) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await server.until(lambda: False)
@@ -128,7 +128,7 @@ async def test_many_conversations_run_side_by_side(caller: Any) -> None:
     assert caller.server.max_unfinished <= 50
 
 
-async def test_a_mistake_of_the_server_is_a_500(
+async def test_an_unexpected_exception_is_a_500(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
@@ -153,7 +153,7 @@ async def test_nothing_secret_is_logged(caller: Any, caplog: pytest.LogCaptureFi
     assert "secret" not in ours
 
 
-async def test_a_long_running_server_forgets_the_oldest(start: Any) -> None:
+async def test_a_long_running_server_drops_the_oldest_records(start: Any) -> None:
     caller = await start(retain=3)
     server = caller.server
     answers = []

@@ -17,8 +17,8 @@ from symbl_aio.server.spooled_body import SpooledBody
 SECRET = "/hook/n0nce/s1gnature"
 
 
-class Names(AbstractResolver):
-    """Every name has the next of these addresses."""
+class FakeResolver(AbstractResolver):
+    """Resolves every name to the next of these addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
@@ -39,13 +39,13 @@ class Names(AbstractResolver):
         pass
 
 
-class Site:
+class FakeSite:
     def __init__(self) -> None:
-        self.visits: list[str] = []
+        self.paths: list[str] = []
         self.port = 0
 
-    async def give(self, request: web.Request) -> web.StreamResponse:
-        self.visits.append(request.path)
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(request.path)
         match request.path:
             case "/moved":
                 raise web.HTTPFound("/ok")
@@ -67,10 +67,10 @@ class Site:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    site = Site()
+async def site() -> AsyncIterator[FakeSite]:
+    site = FakeSite()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", site.give)
+    app.router.add_route("*", "/{path:.*}", site.respond)
     runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -132,8 +132,8 @@ def test_private_addresses_are_not(address: str) -> None:
     assert not is_public(address)
 
 
-async def test_a_trusting_server_fetches_from_anywhere(
-    outbound: Any, site: Site, body: SpooledBody
+async def test_private_addresses_can_be_allowed(
+    outbound: Any, site: FakeSite, body: SpooledBody
 ) -> None:
     await outbound(allow_private=True).download(f"http://127.0.0.1:{site.port}/ok", body)
 
@@ -159,41 +159,45 @@ async def test_a_trusting_server_fetches_from_anywhere(
     ],
 )
 async def test_others_do_not_go_to_private_addresses(
-    outbound: Any, site: Site, body: SpooledBody, host: str
+    outbound: Any, site: FakeSite, body: SpooledBody, host: str
 ) -> None:
     with pytest.raises(OutboundError):
         await outbound(allow_private=False).download(f"http://{host}:{site.port}/ok", body)
 
-    assert site.visits == []
+    assert site.paths == []
 
 
-async def test_a_name_is_judged_by_the_address_connected_to(
-    outbound: Any, site: Site, body: SpooledBody
+async def test_the_address_that_is_connected_to_is_checked(
+    outbound: Any, site: FakeSite, body: SpooledBody
 ) -> None:
-    names = Names("127.0.0.1")
+    names = FakeResolver("127.0.0.1")
     with pytest.raises(OutboundError):
         await outbound(allow_private=False, resolver=names).download(
             f"http://innocent.test:{site.port}/ok", body
         )
 
     assert names.asked == ["innocent.test"]
-    assert site.visits == []
+    assert site.paths == []
 
 
-async def test_a_name_that_changes_its_mind_gains_nothing(
-    outbound: Any, site: Site, body: SpooledBody
+async def test_a_name_that_resolves_differently_later_gains_nothing(
+    outbound: Any, site: FakeSite, body: SpooledBody
 ) -> None:
-    # Public when first asked (nobody listens there: refused or unreachable), then not.
-    one = outbound(allow_private=False, resolver=Names("127.0.0.1", "10.0.0.1", "127.0.0.1"))
+    # Public at the first resolution (refused or unreachable), private at the second.
+    one = outbound(allow_private=False, resolver=FakeResolver("127.0.0.1", "10.0.0.1", "127.0.0.1"))
     for _ in range(3):
         with pytest.raises(OutboundError):
             await one.download(f"http://rebinding.test:{site.port}/ok", body)
 
-    assert site.visits == []
+    assert site.paths == []
 
 
-async def test_a_host_may_be_allowed_by_name(outbound: Any, site: Site, body: SpooledBody) -> None:
-    one = outbound(allow_private=False, allowed_hosts=["Media.Test"], resolver=Names("127.0.0.1"))
+async def test_a_host_may_be_allowed_by_name(
+    outbound: Any, site: FakeSite, body: SpooledBody
+) -> None:
+    one = outbound(
+        allow_private=False, allowed_hosts=["Media.Test"], resolver=FakeResolver("127.0.0.1")
+    )
 
     await one.download(f"http://media.test:{site.port}/ok", body)
 
@@ -203,7 +207,7 @@ async def test_a_host_may_be_allowed_by_name(outbound: Any, site: Site, body: Sp
 
 
 async def test_an_address_may_be_allowed_as_a_name(
-    outbound: Any, site: Site, body: SpooledBody
+    outbound: Any, site: FakeSite, body: SpooledBody
 ) -> None:
     one = outbound(allow_private=False, allowed_hosts=["127.0.0.1"])
 
@@ -212,12 +216,12 @@ async def test_an_address_may_be_allowed_as_a_name(
 
 @pytest.mark.parametrize("path", ["moved", "missing", "broken"])
 async def test_redirects_errors_and_broken_answers_are_failures(
-    outbound: Any, site: Site, body: SpooledBody, path: str
+    outbound: Any, site: FakeSite, body: SpooledBody, path: str
 ) -> None:
     with pytest.raises(OutboundError):
         await outbound(allow_private=True).download(f"http://127.0.0.1:{site.port}/{path}", body)
 
-    assert site.visits == [f"/{path}"]
+    assert site.paths == [f"/{path}"]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x.test/a", "http://", "http://[::"])
@@ -226,32 +230,36 @@ async def test_only_http_links_are_followed(outbound: Any, body: SpooledBody, ur
         await outbound(allow_private=True).download(url, body)
 
 
-async def test_a_download_has_a_largest_size(outbound: Any, site: Site, body: SpooledBody) -> None:
+async def test_a_download_has_a_largest_size(
+    outbound: Any, site: FakeSite, body: SpooledBody
+) -> None:
     with pytest.raises(OutboundError, match="more than 9 bytes"):
         await outbound(allow_private=True, max_download_size=9).download(
             f"http://127.0.0.1:{site.port}/ok", body
         )
 
 
-async def test_a_download_has_a_longest_time(outbound: Any, site: Site, body: SpooledBody) -> None:
+async def test_a_download_has_a_longest_time(
+    outbound: Any, site: FakeSite, body: SpooledBody
+) -> None:
     with pytest.raises(OutboundError, match=r"more than 0\.05 s"):
         await outbound(allow_private=True, download_timeout=0.05).download(
             f"http://127.0.0.1:{site.port}/never", body
         )
 
 
-async def test_a_webhook_that_never_answers_is_given_up(outbound: Any, site: Site) -> None:
+async def test_a_webhook_that_never_responds_times_out(outbound: Any, site: FakeSite) -> None:
     one = outbound(allow_private=True, webhook_timeout=0.05)
 
     assert await one.post_webhook(f"http://127.0.0.1:{site.port}/ok", {"jobId": "1"})
     assert not await one.post_webhook("http://127.0.0.1:1/", {"jobId": "1"})
 
 
-async def test_webhooks_obey_the_same_rules_and_keep_their_secrets(
-    outbound: Any, site: Site, caplog: pytest.LogCaptureFixture
+async def test_webhooks_follow_the_same_rules_and_are_not_logged(
+    outbound: Any, site: FakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "symbl_aio.server")
-    one = outbound(allow_private=False, resolver=Names("127.0.0.1"))
+    one = outbound(allow_private=False, resolver=FakeResolver("127.0.0.1"))
     allow_private = outbound(allow_private=True)
 
     for url in (f"http://127.0.0.1:{site.port}", f"http://name.test:{site.port}", "http://[::1]:1"):
@@ -260,6 +268,6 @@ async def test_webhooks_obey_the_same_rules_and_keep_their_secrets(
         f"http://127.0.0.1:{site.port}/moved?s=n0nce", {"jobId": "1"}
     )
 
-    assert site.visits == ["/moved"]
+    assert site.paths == ["/moved"]
     assert "name.test" in caplog.text
     assert "n0nce" not in caplog.text

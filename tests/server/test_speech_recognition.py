@@ -1,4 +1,4 @@
-"""The recogniser with a worker that only pretends: real processes and pipes, no model."""
+"""The recogniser with a fake worker: real processes and pipes, no model."""
 
 import asyncio
 import importlib.machinery
@@ -15,9 +15,9 @@ from attrs import define, field
 from symbl_aio.server.language.models import Utterance
 from symbl_aio.server.speech_recognition import WORKER, RecognitionError, Recognizer
 
-# Tells the test over a socket what it was asked, and by the socket's end that it is gone.
-# The recording's name says what to do with it.
-PRETENDER = """
+# Sends each request to the test over a socket; the socket closes when the process exits.
+# The name of the recording selects the behaviour.
+FAKE_WORKER = """
 import json, os, socket, sys, threading
 
 def answer(**fields):
@@ -54,47 +54,47 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as witness:
 
 
 @define
-class Worker:
-    """One pretending process, as the test sees it."""
+class WorkerConnection:
+    """The connection of one fake worker process to the test."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def asked(self) -> str:
+    async def next_request(self) -> str:
         return (await self.reader.readline()).decode().rstrip("\n")
 
-    async def gone(self) -> None:
+    async def wait_until_exit(self) -> None:
         assert await self.reader.read() == b""
 
 
 @define
-class HoldPoint:
+class Harness:
     """A recogniser, the processes it started, and recordings by name."""
 
     folder: Path
     recognizer: Recognizer
     short_timeout: Recognizer
-    workers: asyncio.Queue[Worker] = field(factory=asyncio.Queue)
+    workers: asyncio.Queue[WorkerConnection] = field(factory=asyncio.Queue)
 
     async def transcribe(self, name: str) -> list[str]:
         return [u.text for u in (await self.recognizer.transcribe(self.folder / name)).utterances]
 
 
 @pytest.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[HoldPoint]:
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
     script = tmp_path / "pretender.py"
-    script.write_text(PRETENDER)
-    workers: asyncio.Queue[Worker] = asyncio.Queue()
-    started: list[Worker] = []
+    script.write_text(FAKE_WORKER)
+    workers: asyncio.Queue[WorkerConnection] = asyncio.Queue()
+    started: list[WorkerConnection] = []
 
     def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        started.append(Worker(reader, writer))
+        started.append(WorkerConnection(reader, writer))
         workers.put_nowait(started[-1])
 
     server = await asyncio.start_server(on_connect, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     command = (sys.executable, "-I", "-S", str(script), str(port))
-    harness = HoldPoint(
+    harness = Harness(
         tmp_path,
         Recognizer(command=command),
         Recognizer(command=command, timeout=0.05),
@@ -111,7 +111,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[HoldPoint]:
     await server.wait_closed()
 
 
-async def test_segments_become_sentences_with_times(harness: HoldPoint):
+async def test_segments_become_sentences_with_times(harness: Harness):
     transcript = await harness.recognizer.transcribe(harness.folder / "Fail better.")
     assert transcript.duration == 305.0
     assert transcript.utterances == (
@@ -121,33 +121,33 @@ async def test_segments_become_sentences_with_times(harness: HoldPoint):
     )
 
 
-async def test_a_recording_in_which_nobody_speaks_has_no_utterances(harness: HoldPoint):
+async def test_a_recording_without_speech_has_no_utterances(harness: Harness):
     transcript = await harness.recognizer.transcribe(str(harness.folder / "nobody"))
     assert (transcript.utterances, transcript.duration) == ((), 2.5)
 
 
-async def test_one_process_serves_all_in_turn(harness: HoldPoint):
+async def test_one_process_serves_all_in_turn(harness: Harness):
     names = ["a.", "b.", "c."]
     pieces = await asyncio.gather(*(harness.transcribe(name) for name in names))
     assert [texts[-1] for texts in pieces] == names
     worker = await harness.workers.get()
-    assert [await worker.asked() for _ in names] == names
+    assert [await worker.next_request() for _ in names] == names
     assert harness.workers.empty()
 
 
-async def test_no_process_is_started_before_it_is_needed(harness: HoldPoint):
+async def test_no_process_is_started_before_it_is_needed(harness: Harness):
     await harness.recognizer.aclose()
     assert harness.workers.empty()
 
 
-async def test_bad_media_is_told_and_the_process_goes_on(harness: HoldPoint):
+async def test_bad_media_is_an_error_and_the_process_goes_on(harness: Harness):
     with pytest.raises(RecognitionError, match=r"^the media has no audio track$"):
         await harness.transcribe("bad")
     assert await harness.transcribe("Next.")
     assert harness.workers.qsize() == 1
 
 
-async def test_a_death_over_a_recording_is_made_good_by_a_new_process(harness: HoldPoint):
+async def test_a_recording_is_retried_in_a_new_process_after_a_crash(harness: Harness):
     assert (await harness.transcribe("die once"))[-1] == "die once"
     assert harness.workers.qsize() == 2
 
@@ -155,8 +155,8 @@ async def test_a_death_over_a_recording_is_made_good_by_a_new_process(harness: H
 @pytest.mark.parametrize(
     "name, reason", [("die", "code 3"), ("text", "not JSON"), ("riddle", "no known form")]
 )
-async def test_a_recording_that_breaks_two_processes_is_given_up(
-    harness: HoldPoint, name: str, reason: str
+async def test_a_recording_that_crashes_two_processes_is_an_error(
+    harness: Harness, name: str, reason: str
 ):
     with pytest.raises(RecognitionError, match=reason):
         await harness.transcribe(name)
@@ -164,46 +164,46 @@ async def test_a_recording_that_breaks_two_processes_is_given_up(
     assert await harness.transcribe("Next.")
 
 
-async def test_a_death_between_recordings_is_not_noticed(harness: HoldPoint):
+async def test_a_crash_between_recordings_has_no_effect(harness: Harness):
     assert await harness.transcribe("rest in peace") == []
     worker = await harness.workers.get()
-    assert await worker.asked() == "rest in peace"
-    await worker.gone()
+    assert await worker.next_request() == "rest in peace"
+    await worker.wait_until_exit()
     assert await harness.transcribe("Next.")
     assert harness.workers.qsize() == 1
 
 
-async def test_a_stuck_process_is_ended(harness: HoldPoint):
+async def test_a_stuck_process_is_stopped_after_a_timeout(harness: Harness):
     with pytest.raises(RecognitionError, match=r"no sign of life for 0\.05 s"):
         await harness.short_timeout.transcribe("hang")
 
 
-async def test_a_cancelled_recognition_ends_its_process(harness: HoldPoint):
+async def test_a_cancelled_recognition_ends_its_process(harness: Harness):
     waiting = asyncio.create_task(harness.transcribe("hang"))
     worker = await harness.workers.get()
-    assert await worker.asked() == "hang"
+    assert await worker.next_request() == "hang"
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await worker.gone()
+    await worker.wait_until_exit()
     assert (await harness.transcribe("Next."))[-1] == "Next."
 
 
-async def test_closing_ends_a_busy_process_and_those_who_wait(harness: HoldPoint):
+async def test_closing_stops_a_busy_process_and_fails_waiting_calls(harness: Harness):
     waiting = [asyncio.create_task(harness.transcribe("hang")) for _ in range(2)]
     worker = await harness.workers.get()
-    assert await worker.asked() == "hang"
+    assert await worker.next_request() == "hang"
     await harness.recognizer.aclose()
-    await worker.gone()
+    await worker.wait_until_exit()
     for task in waiting:
         with pytest.raises(RecognitionError, match="closed"):
             await task
     assert harness.workers.empty()
 
 
-async def test_closing_while_the_process_starts_leaves_none(harness: HoldPoint):
+async def test_closing_while_the_process_starts_leaves_none(harness: Harness):
     waiting = asyncio.create_task(harness.transcribe("hang"))
-    await asyncio.sleep(0)  # it has the turn, and no process yet
+    await asyncio.sleep(0)  # it holds the lock and has no process yet
     await harness.recognizer.aclose()
     with pytest.raises(RecognitionError, match="closed"):
         await waiting
@@ -217,15 +217,15 @@ async def test_a_process_that_cannot_start_is_an_error_of_recognition(tmp_path: 
     await recognizer.aclose()
 
 
-async def test_nothing_starts_after_closing(harness: HoldPoint):
+async def test_nothing_starts_after_closing(harness: Harness):
     await harness.recognizer.aclose()
     with pytest.raises(RecognitionError, match="closed"):
         await harness.transcribe("Anything.")
     assert harness.workers.empty()
 
 
-def test_the_worker_says_which_package_is_missing():
-    # -S: without the packages of this environment, whatever they are.
+def test_the_worker_reports_the_missing_package():
+    # -S: without the packages of this environment.
     command = (WORKER[0], "-S", *WORKER[1:])
     request = json.dumps({"path": "/secret/place.wav"}) + "\n"
     done = subprocess.run(

@@ -60,7 +60,7 @@ async def test_cancelling_leaves_no_file_behind(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-async def test_a_write_error_is_told(tmp_path: Path) -> None:
+async def test_a_write_error_is_raised(tmp_path: Path) -> None:
     body = SpooledBody(tmp_path / "missing", keep=True, hashed=False)
 
     with pytest.raises(OSError, match="missing"):

@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-async def test_a_token_is_cached_and_its_remaining_life_told(start: Any) -> None:
+async def test_a_token_is_cached_with_its_remaining_lifetime(start: Any) -> None:
     clock = Clock()
     caller = await start(token_life=1000, clock=clock)
 
@@ -28,7 +28,9 @@ async def test_a_token_is_cached_and_its_remaining_life_told(start: Any) -> None
     assert second.body == {**first.body, "expiresIn": 700}
 
 
-async def test_near_its_end_a_token_is_followed_by_another_and_both_are_good(start: Any) -> None:
+async def test_near_its_expiry_a_token_is_followed_by_another_and_both_are_valid(
+    start: Any,
+) -> None:
     clock = Clock()
     caller = await start(token_life=1000, clock=clock)
     old = await caller.anonymous("POST", PATH, json=PAIR)
@@ -42,7 +44,7 @@ async def test_near_its_end_a_token_is_followed_by_another_and_both_are_good(sta
         assert (await caller.get("/v1/conversations")).status == 200
 
 
-async def test_a_token_that_is_over_is_refused(start: Any) -> None:
+async def test_an_expired_token_is_refused(start: Any) -> None:
     clock = Clock()
     caller = await start(token_life=1000, clock=clock)
     assert (await caller.get("/v1/conversations")).status == 200
@@ -63,7 +65,7 @@ async def test_a_revoked_token_is_refused_and_the_next_is_another(caller: Any) -
     assert (await caller.get("/v1/conversations")).status == 200
 
 
-async def test_the_deprecated_header_is_taken_too(caller: Any) -> None:
+async def test_the_deprecated_header_is_accepted_too(caller: Any) -> None:
     await caller.get("/v1/conversations")
 
     answer = await caller.anonymous("GET", "/v1/conversations", headers={"x-api-key": caller.token})
@@ -100,7 +102,7 @@ async def test_a_token_request_must_be_json(caller: Any) -> None:
     assert (await caller.anonymous("POST", PATH, data=b"{")).status == 400
 
 
-async def test_a_refresh_token_gives_a_new_token_with_a_whole_life(start: Any) -> None:
+async def test_a_refresh_token_issues_a_new_token_with_a_full_lifetime(start: Any) -> None:
     clock = Clock()
     caller = await start(token_life=1000, clock=clock)
     old = (await caller.anonymous("POST", PATH, json=PAIR)).body
@@ -133,7 +135,7 @@ async def test_a_wrong_refresh_is_refused(caller: Any, change: Any, status: int)
     assert answer.status == status
 
 
-async def test_a_token_can_be_revoked_by_who_has_the_pair(caller: Any) -> None:
+async def test_a_token_can_be_revoked_with_the_credentials(caller: Any) -> None:
     await caller.get("/v1/conversations")
     path, pair = "/oauth2/token:revoke", {"appId": "app", "appSecret": "secret"}
 

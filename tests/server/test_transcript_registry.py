@@ -21,13 +21,13 @@ def test_text_has_one_turn_a_line_and_perhaps_a_speaker() -> None:
     ]
 
 
-def test_lines_are_taken_as_they_are() -> None:
+def test_lines_are_used_unchanged() -> None:
     line = Line("Hello.", "Ann", 1.0, 2.0)
 
     assert parse_transcript([line, "Bob: Hi."]) == (line, Line("Hi.", "Bob"))
 
 
-def test_what_has_no_time_follows_what_was_before_it() -> None:
+def test_a_line_without_times_follows_the_line_before_it() -> None:
     lines = [Line("One two."), Line("Three.", None, 5.0, 7.0), Line("Four."), Line("x", None, 9.0)]
 
     times = [(start, end) for _, start, end in assign_times(lines, 10.0)]
@@ -49,5 +49,5 @@ def test_a_transcript_is_found_by_content_by_name_or_for_all() -> None:
     assert known.default == (Line("New default."),)
 
 
-def test_there_need_be_no_transcript() -> None:
+def test_there_may_be_no_transcript() -> None:
     assert TranscriptRegistry(None).default is None

@@ -34,8 +34,8 @@ LONG = (
 )
 
 
-async def conversation(caller: Any, *said: str, **fields: Any) -> str:
-    answer = await caller.text(*(said or ("Ann: Hello there.", "Bob: Good morning.")), **fields)
+async def conversation(caller: Any, *lines: str, **fields: Any) -> str:
+    answer = await caller.text(*(lines or ("Ann: Hello there.", "Bob: Good morning.")), **fields)
     assert answer.status == 201
     await caller.server.until(lambda: not caller.server.unfinished)
     return f"/v1/conversations/{answer.body['conversationId']}"
@@ -66,7 +66,7 @@ async def test_analytics_have_metrics_and_members(caller: Any) -> None:
     assert set((await caller.get(f"{path}/analytics")).body) == {"metrics", "members"}
 
 
-async def test_a_conversation_has_the_name_it_was_given_or_its_id(caller: Any) -> None:
+async def test_a_conversation_has_the_submitted_name_or_its_id(caller: Any) -> None:
     named = await conversation(caller, name="Standup")
     nameless = await conversation(caller)
 
@@ -148,7 +148,7 @@ async def test_ids_stay_the_same_when_more_is_appended(caller: Any) -> None:
     assert after[1] == before[1]
 
 
-async def test_what_was_asked_for_is_looked_for(caller: Any) -> None:
+async def test_requested_entities_and_trackers_are_found(caller: Any) -> None:
     path = await conversation(
         caller,
         "Ann: The basic plan costs forty dollars.",
@@ -271,7 +271,7 @@ async def test_a_transcript_needs_its_form(caller: Any, body: bytes) -> None:
     assert (await caller.request("POST", f"{path}/transcript", data=body)).status == 400
 
 
-async def test_nothing_is_redacted_rather_than_only_a_part(caller: Any) -> None:
+async def test_redaction_is_refused(caller: Any) -> None:
     path = await conversation(caller)
 
     for query in ({"redact": "true"}, {"redact": "true", "exclude": "[]"}, {"exclude": "[]"}):
@@ -281,7 +281,7 @@ async def test_nothing_is_redacted_rather_than_only_a_part(caller: Any) -> None:
     assert (await caller.get(f"{path}/messages", redact="false")).status == 200
 
 
-async def test_a_summary_is_made_of_what_was_said(caller: Any) -> None:
+async def test_a_summary_consists_of_messages(caller: Any) -> None:
     path = await conversation(caller, *LONG)
 
     summary = (await caller.get(f"{path}/summary")).body["summary"]
@@ -290,9 +290,9 @@ async def test_a_summary_is_made_of_what_was_said(caller: Any) -> None:
     assert 0 < len(summary) < len(LONG)
     for item in summary:
         (ref,) = item["messageRefs"]
-        said = messages[ref["id"]]
+        lines = messages[ref["id"]]
         assert {k: item[k] for k in ("text", "startTime", "endTime")} == {
-            k: said[k] for k in ("text", "startTime", "endTime")
+            k: lines[k] for k in ("text", "startTime", "endTime")
         }
 
 
@@ -303,7 +303,7 @@ async def test_a_summary_stays_until_it_is_refreshed(caller: Any) -> None:
     await caller.text(*(line.replace("rocket", "jet") for line in LONG), into=identity)
     await caller.server.until(lambda: not caller.server.unfinished)
 
-    # The submission said so: what is appended is added to the summary.
+    # enableSummary was set: the appended messages are added to the summary.
     grown = (await caller.get(f"{path}/summary")).body
     assert grown["summary"][: len(first["summary"])] == first["summary"]
     assert len(grown["summary"]) > len(first["summary"])
@@ -337,7 +337,7 @@ async def test_there_is_no_summary_while_a_job_runs(caller: Any) -> None:
     assert (await caller.get(f"{path}/summary")).status == 200
 
 
-async def test_what_was_not_transcribed_has_no_summary_and_no_intents(start: Any) -> None:
+async def test_a_placeholder_message_has_no_summary_and_no_intents(start: Any) -> None:
     caller = await start(probe_media=False)
     identity = (await caller.audio(b"ID3" + bytes(64))).body["conversationId"]
     await caller.server.until(lambda: not caller.server.unfinished)
@@ -366,7 +366,7 @@ async def test_topics_have_parents_on_request_and_those_are_the_abstract_ones(ca
     assert abstract[0]["messageIds"] == by_text["plan"]["messageIds"]
 
 
-async def test_an_intent_is_found_where_it_is_plain(caller: Any) -> None:
+async def test_a_plain_intent_is_found(caller: Any) -> None:
     path = await conversation(caller, "Ann: Hello.", "Bob: Please stop calling me.")
 
     (intent,) = (await caller.get(f"{path}/intents")).body["intents"]
@@ -377,7 +377,7 @@ async def test_an_intent_is_found_where_it_is_plain(caller: Any) -> None:
     assert intent["messageIds"] == [messages[1]["id"]]
 
 
-async def test_a_call_is_never_scored_but_its_status_is_told(caller: Any) -> None:
+async def test_a_call_is_never_scored_but_its_status_is_reported(caller: Any) -> None:
     caller.server.hold_jobs()
     answer = await caller.text("Hi.", features={"featureList": ["insights", "callScore"]})
     path = f"/v1/conversations/{answer.body['conversationId']}"
@@ -398,7 +398,7 @@ async def test_a_call_is_never_scored_but_its_status_is_told(caller: Any) -> Non
     assert scored.body["summary"].startswith("[not scored")
 
 
-async def test_a_score_that_nobody_asked_for_is_unknown(caller: Any) -> None:
+async def test_a_score_that_was_not_requested_is_unknown(caller: Any) -> None:
     path = await conversation(caller)
     only_insights = await conversation(caller, features={"featureList": ["insights"]})
 

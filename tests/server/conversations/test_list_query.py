@@ -17,9 +17,9 @@ async def three(caller: Any) -> list[str]:
     """Conversations of 20, 2 and 1 days ago, opened in another order."""
     ids = {}
     for days in (1, 20, 2):
-        said = {"payload": {"content": "Hi."}, "duration": {"startTime": days_ago(days)}}
+        message = {"payload": {"content": "Hi."}, "duration": {"startTime": days_ago(days)}}
         answer = await caller.request(
-            "POST", "/v1/process/text", json={"messages": [said], "name": f"{days} days"}
+            "POST", "/v1/process/text", json={"messages": [message], "name": f"{days} days"}
         )
         ids[days] = answer.body["conversationId"]
         await caller.put(

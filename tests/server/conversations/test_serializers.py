@@ -24,7 +24,7 @@ from symbl_aio.server.language.models import (
 )
 
 ANN = Speaker("m-ann", "Ann", "ann@example.test")
-BEFORE_START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+STARTED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MESSAGES = (
     Message(
         "Please call Bob tomorrow.",
@@ -78,19 +78,19 @@ ANALYSIS = Analysis(
 
 
 @pytest.fixture
-def about() -> Conversation:
+def conversation() -> Conversation:
     return Conversation(
         "1234567890123456",
         "Call",
-        BEFORE_START,
+        STARTED_AT,
         members={ANN.id: ANN},
         duration=10.0,
         analysis=ANALYSIS,
     )
 
 
-def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None:
-    assert serializers.conversation_item(about) == {
+def test_a_conversation_has_its_times_and_members(conversation: Conversation) -> None:
+    assert serializers.conversation_item(conversation) == {
         "id": "1234567890123456",
         "type": "meeting",
         "name": "Call",
@@ -98,27 +98,27 @@ def test_a_conversation_tells_its_times_and_members(about: Conversation) -> None
         "endTime": "2026-03-02T09:00:10.000Z",
         "members": [{"id": "m-ann", "name": "Ann", "email": "ann@example.test"}],
     }
-    about.metadata["team"] = "red"
-    assert serializers.conversation_item(about)["metadata"] == {"team": "red"}
+    conversation.metadata["team"] = "red"
+    assert serializers.conversation_item(conversation)["metadata"] == {"team": "red"}
 
 
-def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) -> None:
-    first, second = serializers.messages(about, verbose=False, sentiment=False)
+def test_messages_have_words_and_sentiment_only_on_request(conversation: Conversation) -> None:
+    first, second = serializers.messages(conversation, verbose=False, sentiment=False)
     assert first == {
-        "id": about.message_id(0),
+        "id": conversation.message_id(0),
         "text": "Please call Bob tomorrow.",
         "from": {"id": "m-ann", "name": "Ann", "email": "ann@example.test"},
         "startTime": "2026-03-02T09:00:01.000Z",
         "endTime": "2026-03-02T09:00:03.500Z",
         "timeOffset": 1.0,
         "duration": 2.5,
-        "conversationId": about.id,
+        "conversationId": conversation.id,
         "phrases": [{"type": "action_phrase", "text": "call Bob"}],
     }
     assert isinstance(second, dict)
     assert second["from"] == {}
 
-    full: Any = serializers.messages(about, verbose=True, sentiment=True)
+    full: Any = serializers.messages(conversation, verbose=True, sentiment=True)
     assert full[0]["words"][1] == {
         "word": "call",
         "startTime": "2026-03-02T09:00:01.500Z",
@@ -130,15 +130,15 @@ def test_messages_have_words_and_sentiment_only_on_request(about: Conversation) 
     assert full[0]["sentiment"]["polarity"] == {"score": 0.5}
 
 
-def test_insights_tell_who_what_and_when(about: Conversation) -> None:
+def test_insights_have_assignee_text_and_due_date(conversation: Conversation) -> None:
     item: Any
-    (item,) = serializers.insights(about, ANALYSIS.follow_ups)
+    (item,) = serializers.insights(conversation, ANALYSIS.follow_ups)
     assert item == {
         "id": item["id"],
         "text": "Please call Bob tomorrow.",
         "type": "follow_up",
         "score": 0.812,
-        "messageIds": [about.message_id(0)],
+        "messageIds": [conversation.message_id(0)],
         "from": {"id": "m-ann", "name": "Ann", "userId": "ann@example.test"},
         "entities": [
             {"type": "date", "text": "tomorrow", "offset": 16, "value": "2026-03-03"},
@@ -151,40 +151,40 @@ def test_insights_tell_who_what_and_when(about: Conversation) -> None:
     }
     assert item["id"].isdigit()
 
-    (question,) = serializers.insights(about, ANALYSIS.questions)
+    (question,) = serializers.insights(conversation, ANALYSIS.questions)
     assert set(question) == {"id", "text", "type", "score", "messageIds", "from"}  # type: ignore[arg-type]
 
 
-def test_comprehensive_action_items_have_message_refs(about: Conversation) -> None:
+def test_comprehensive_action_items_have_message_refs(conversation: Conversation) -> None:
     item: Any
-    (item,) = serializers.comprehensive_action_items(about)
+    (item,) = serializers.comprehensive_action_items(conversation)
 
-    assert item["messageRefs"] == [{"id": about.message_id(0)}]
+    assert item["messageRefs"] == [{"id": conversation.message_id(0)}]
     assert "messageIds" not in item
 
 
-def test_topics_have_parents_and_sentiment_on_request(about: Conversation) -> None:
+def test_topics_have_parents_and_sentiment_on_request(conversation: Conversation) -> None:
     plain: Any
     full: Any
-    (plain,) = serializers.topics(about, sentiment=False, parents=False)
-    (full,) = serializers.topics(about, sentiment=True, parents=False)
+    (plain,) = serializers.topics(conversation, sentiment=False, parents=False)
+    (full,) = serializers.topics(conversation, sentiment=True, parents=False)
 
     assert plain["type"] == "topic"
-    assert plain["messageIds"] == [about.message_id(0), about.message_id(1)]
+    assert plain["messageIds"] == [conversation.message_id(0), conversation.message_id(1)]
     assert not plain.keys() & {"parentRefs", "sentiment"}
     assert full["parentRefs"] == []
     assert full["sentiment"] == {"polarity": {"score": 0.1}, "suggested": "neutral"}
 
 
-def test_equal_entities_are_one_with_several_places(about: Conversation) -> None:
-    date, custom = serializers.entities(about)
+def test_equal_entities_are_merged_with_several_references(conversation: Conversation) -> None:
+    date, custom = serializers.entities(conversation)
 
     assert date == {
         "type": "date",
         "value": "2026-03-03",
         "text": "tomorrow",
         "messageRefs": [
-            {"id": about.message_id(0), "text": "Please call Bob tomorrow.", "offset": 16}
+            {"id": conversation.message_id(0), "text": "Please call Bob tomorrow.", "offset": 16}
         ],
     }
     assert isinstance(custom, dict)
@@ -192,9 +192,9 @@ def test_equal_entities_are_one_with_several_places(about: Conversation) -> None
     assert [ref["offset"] for ref in custom["messageRefs"]] == [0, 3]  # type: ignore[union-attr,call-overload,index]
 
 
-def test_trackers_refer_to_messages_and_insights(about: Conversation) -> None:
+def test_trackers_refer_to_messages_and_insights(conversation: Conversation) -> None:
     tracker: Any
-    (tracker,) = serializers.trackers(about)
+    (tracker,) = serializers.trackers(conversation)
 
     assert tracker["name"] == "Doubt"
     (match,) = tracker["matches"]
@@ -203,8 +203,8 @@ def test_trackers_refer_to_messages_and_insights(about: Conversation) -> None:
     assert [ref["type"] for ref in match["insightRefs"]] == ["question", "action_item", "follow_up"]
 
 
-def test_analytics_count_the_whole_recording(about: Conversation) -> None:
-    found: Any = serializers.analytics(about)
+def test_analytics_count_the_whole_recording(conversation: Conversation) -> None:
+    found: Any = serializers.analytics(conversation)
 
     assert found["metrics"] == [
         {"type": "total_silence", "percent": 70.0, "seconds": 7.0},
@@ -223,7 +223,7 @@ def test_analytics_count_the_whole_recording(about: Conversation) -> None:
 
 
 def test_an_empty_conversation_has_no_percentages() -> None:
-    empty = Conversation("1", "1", BEFORE_START)
+    empty = Conversation("1", "1", STARTED_AT)
 
     found: Any = serializers.analytics(empty)
 

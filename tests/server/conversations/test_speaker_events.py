@@ -12,7 +12,7 @@ def event(kind: str, name: str, seconds: float, nanos: int = 0) -> dict[str, Any
 
 @pytest.fixture
 async def path(caller: Any) -> str:
-    said = [
+    messages = [
         {
             "payload": {"content": text},
             "duration": {
@@ -22,7 +22,7 @@ async def path(caller: Any) -> str:
         }
         for text, a, b in (("One.", 0, 4), ("Two.", 4, 8), ("Three.", 20, 24))
     ]
-    answer = await caller.request("POST", "/v1/process/text", json={"messages": said})
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": messages})
     await caller.server.until(lambda: not caller.server.unfinished)
     return f"/v1/conversations/{answer.body['conversationId']}"
 
@@ -45,7 +45,7 @@ async def test_messages_get_the_speaker_of_most_of_their_time(caller: Any, path:
     assert messages[0]["from"]["email"] == "Ann@example.test"
 
 
-async def test_who_does_not_stop_goes_on_to_the_end(caller: Any, path: str) -> None:
+async def test_a_speaker_without_a_stop_event_speaks_until_the_end(caller: Any, path: str) -> None:
     await caller.put(f"{path}/speakers", {"speakerEvents": [event("started_speaking", "Ann", 3)]})
 
     messages = (await caller.get(f"{path}/messages")).body["messages"]
@@ -63,7 +63,7 @@ async def test_who_does_not_stop_goes_on_to_the_end(caller: Any, path: str) -> N
         [event("started_speaking", "Ann", "soon")],  # type: ignore[arg-type]
     ],
 )
-async def test_events_that_make_no_sense_are_refused(caller: Any, path: str, events: Any) -> None:
+async def test_invalid_events_are_refused(caller: Any, path: str, events: Any) -> None:
     assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
 
 

@@ -13,13 +13,13 @@ ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")
 
 @pytest.fixture
 def conversation() -> Conversation:
-    said = [
+    lines = [
         (ANN, "I will send it.", 0.0, 1.5, ("send it",)),
         (ANN, "Then we talk.", 2.0, 3.0, ("talk",)),
         (ANN, "Later.", 60.0, 61.0, ()),
         (BOB, "Fine.", 3661.0, 3661.25, ()),
     ]
-    messages = tuple(Message(t, who, a, b, (), 0.0, p) for who, t, a, b, p in said)
+    messages = tuple(Message(t, speaker, a, b, (), 0.0, p) for speaker, t, a, b, p in lines)
     action = Insight("action_item", messages[0].text, 0.9, 0, ANN, phrases=("will send it",))
     analysis = Analysis(messages, (), (action,), (), (), (), (), Analytics(0, 0, 0, 0, ()))
     return Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)
@@ -49,7 +49,7 @@ def test_phrases_are_marked_once(conversation: Conversation) -> None:
     assert everything.startswith("I <mark>will send it</mark>.<br/><br/>Then we <mark>talk</mark>.")
 
 
-def test_srt_numbers_the_messages_and_tells_their_times(conversation: Conversation) -> None:
+def test_srt_numbers_the_messages_and_has_their_times(conversation: Conversation) -> None:
     blocks = srt(conversation, TranscriptFormat(speakers=True)).split("\n\n")
 
     assert blocks[0] == "1\n00:00:00,000 --> 00:00:01,500\nAnn: I will send it."

@@ -16,23 +16,23 @@ from symbl_aio.server.language.models import (
 )
 from symbl_aio.server.language.pipeline import analyse
 
-BEFORE_START = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
+STARTED_AT = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
 PRIYA = Speaker("1", "Priya Shah", "priya@example.com")
 TOM = Speaker("2", "Tom Becker")
 
 
-def hear(*said: str | tuple[Speaker | None, str], **asked) -> Analysis:
-    """Analyse lines said one after another, ten seconds each, by Priya unless told."""
-    lines = [(PRIYA, line) if isinstance(line, str) else line for line in said]
+def analyse_lines(*lines: str | tuple[Speaker | None, str], **asked) -> Analysis:
+    """Analyse lines of ten seconds each, spoken by Priya unless a speaker is given."""
+    turns = [(PRIYA, line) if isinstance(line, str) else line for line in lines]
     utterances = [
-        Utterance(text, who, 10.0 * index, 10.0 * index + 10)
-        for index, (who, text) in enumerate(lines)
+        Utterance(text, speaker, 10.0 * index, 10.0 * index + 10)
+        for index, (speaker, text) in enumerate(turns)
     ]
-    return analyse(utterances, started_at=BEFORE_START, **asked)
+    return analyse(utterances, started_at=STARTED_AT, **asked)
 
 
 def action(text: str) -> Insight | None:
-    found = hear((PRIYA, text), (TOM, "Hello."))
+    found = analyse_lines((PRIYA, text), (TOM, "Hello."))
     items = found.action_items + found.follow_ups
     assert len(items) <= 1
     return items[0] if items else None
@@ -42,7 +42,7 @@ def action(text: str) -> Insight | None:
 
 
 def test_each_sentence_is_a_message_with_its_share_of_the_time():
-    first, second = hear("Twelve chars. And then come twenty-four more").messages
+    first, second = analyse_lines("Twelve chars. And then come twenty-four more").messages
     assert (first.text, second.text) == ("Twelve chars.", "And then come twenty-four more")
     assert 0.0 == first.start < first.end < second.start < second.end == 10.0
     assert first.speaker is PRIYA
@@ -61,12 +61,12 @@ def test_each_sentence_is_a_message_with_its_share_of_the_time():
     ],
 )
 def test_not_every_full_stop_ends_a_sentence(text):
-    assert [message.text for message in hear(text).messages] == [text]
+    assert [message.text for message in analyse_lines(text).messages] == [text]
 
 
 def test_marks_quotes_and_line_breaks_end_sentences():
     text = "No. Really?! yes… \u201cIt is late.\u201d She left (at last). Vitamin\nC. is   fine"
-    assert [message.text for message in hear(text).messages] == [
+    assert [message.text for message in analyse_lines(text).messages] == [
         "No.",
         "Really?!",
         "yes…",
@@ -76,13 +76,13 @@ def test_marks_quotes_and_line_breaks_end_sentences():
     ]
 
 
-def test_silence_is_no_message():
-    assert hear("", "   ").messages == ()
-    assert analyse([], started_at=BEFORE_START).messages == ()
+def test_blank_text_is_no_message():
+    assert analyse_lines("", "   ").messages == ()
+    assert analyse([], started_at=STARTED_AT).messages == ()
 
 
 def test_words_have_times_in_order():
-    (message,) = hear("Fail again, fail better.").messages
+    (message,) = analyse_lines("Fail again, fail better.").messages
     assert [word.text for word in message.words] == ["Fail", "again,", "fail", "better."]
     assert message.words[0].start == message.start
     assert message.words[-1].end == message.end
@@ -101,7 +101,7 @@ def test_words_have_times_in_order():
     ],
 )
 def test_sentiment_is_the_sign_of_the_words(text, low, high):
-    assert low <= hear(text).messages[0].sentiment <= high
+    assert low <= analyse_lines(text).messages[0].sentiment <= high
 
 
 # Questions
@@ -118,15 +118,15 @@ def test_sentiment_is_the_sign_of_the_words(text, low, high):
     ],
 )
 def test_a_question_is_found(text):
-    (question,) = hear(text).questions
+    (question,) = analyse_lines(text).questions
     assert (question.kind, question.text, question.message) == ("question", text, 0)
 
 
 @pytest.mark.parametrize(
     "text", ["Right?", "Okay?", "He asked why.", "What a day!", "the who concert", "I do that"]
 )
-def test_what_asks_nothing_is_no_question(text):
-    assert hear(text).questions == ()
+def test_a_sentence_without_a_question_is_none(text):
+    assert analyse_lines(text).questions == ()
 
 
 # Actions
@@ -171,7 +171,7 @@ def test_an_action_item_is_found(text, phrase, assignee):
         "Let's schedule a demo with the client.",
     ],
 )
-def test_reaching_out_to_somebody_is_a_follow_up(text):
+def test_contacting_a_person_is_a_follow_up(text):
     found = action(text)
     assert found is not None
     assert found.kind == "follow_up"
@@ -202,19 +202,21 @@ def test_reaching_out_to_somebody_is_a_follow_up(text):
         "Tom, that was a good talk.",
     ],
 )
-def test_idle_talk_is_no_action(text):
+def test_small_talk_is_no_action(text):
     assert action(text) is None
 
 
-def test_a_first_name_that_two_share_is_nobodys():
+def test_a_first_name_of_two_speakers_is_not_used():
     other = Speaker("3", "Tom Adams")
-    found = hear((PRIYA, "Can you update the tracker, Tom?"), (TOM, "Yes."), (other, "No."))
+    found = analyse_lines(
+        (PRIYA, "Can you update the tracker, Tom?"), (TOM, "Yes."), (other, "No.")
+    )
     assert found.action_items[0].assignee is None
-    found = hear((PRIYA, "Can you update it, Tom Adams?"), (TOM, "Yes."), (other, "No."))
+    found = analyse_lines((PRIYA, "Can you update it, Tom Adams?"), (TOM, "Yes."), (other, "No."))
     assert found.action_items[0].assignee == other
 
 
-# When
+# Dates
 
 
 @pytest.mark.parametrize(
@@ -258,13 +260,13 @@ def test_a_phrase_of_time_makes_an_action_definitive(phrase: str, due: tuple[int
     assert found is not None
     assert found.definitive
     month, day, hour, minute = (*due, 0, 0)[:4]
-    assert found.due == datetime(2026, month, day, hour, minute, tzinfo=BEFORE_START.tzinfo)
+    assert found.due == datetime(2026, month, day, hour, minute, tzinfo=STARTED_AT.tzinfo)
 
 
 def test_a_day_of_the_year_that_is_over_means_the_next_one():
     found = action("I will write the report on March 3.")
     assert found is not None
-    assert found.due == datetime(2027, 3, 3, tzinfo=BEFORE_START.tzinfo)
+    assert found.due == datetime(2027, 3, 3, tzinfo=STARTED_AT.tzinfo)
 
 
 @pytest.mark.parametrize(
@@ -276,37 +278,37 @@ def test_without_a_time_to_come_an_action_is_indefinite(phrase):
     assert (found.due, found.definitive) == (None, False)
 
 
-def test_times_count_from_when_the_sentence_is_said():
+def test_dates_are_relative_to_the_time_of_the_sentence():
     late = Utterance("I will write it down in half an hour.", PRIYA, 7200, 7203)
-    (found,) = analyse([late], started_at=BEFORE_START).action_items
-    assert found.due == BEFORE_START + timedelta(hours=2.5)
+    (found,) = analyse([late], started_at=STARTED_AT).action_items
+    assert found.due == STARTED_AT + timedelta(hours=2.5)
 
 
 # Thresholds and switches
 
 
-def test_only_what_is_sure_enough_is_told():
-    said = ("I'll fix the login.", "Is it late?", "We need to cut the budget.")
-    everything = hear(*said, confidence_threshold=0)
+def test_results_below_the_threshold_are_left_out():
+    lines = ("I'll fix the login.", "Is it late?", "We need to cut the budget.")
+    everything = analyse_lines(*lines, confidence_threshold=0)
     assert {i.score for i in everything.action_items} == {0.9, 0.75}
-    sure = hear(*said, confidence_threshold=0.9)
-    assert [i.text for i in sure.action_items] == ["I'll fix the login."]
-    assert len(sure.questions) == 1
-    assert all(topic.score >= 0.9 for topic in sure.topics)
-    assert hear(*said, confidence_threshold=1.0).questions == ()
+    above_threshold = analyse_lines(*lines, confidence_threshold=0.9)
+    assert [i.text for i in above_threshold.action_items] == ["I'll fix the login."]
+    assert len(above_threshold.questions) == 1
+    assert all(topic.score >= 0.9 for topic in above_threshold.topics)
+    assert analyse_lines(*lines, confidence_threshold=1.0).questions == ()
 
 
-def test_message_phrases_are_given_on_request():
+def test_message_phrases_are_included_on_request():
     text = "I'll fix the login."
-    assert hear(text).messages[0].phrases == ()
-    assert hear(text, detect_phrases=True).messages[0].phrases == ("fix the login",)
+    assert analyse_lines(text).messages[0].phrases == ()
+    assert analyse_lines(text, detect_phrases=True).messages[0].phrases == ("fix the login",)
 
 
 # Topics
 
 
-def test_topics_are_what_comes_back():
-    topics = hear(
+def test_topics_are_repeated_phrases():
+    topics = analyse_lines(
         "The marketing budget is tight.",
         "Who made the marketing budget?",
         "Our campaign was a great campaign, Priya.",
@@ -322,12 +324,14 @@ def test_topics_are_what_comes_back():
 
 
 def test_singular_and_plural_are_one_topic():
-    (topic, *_) = hear("The strategy is new.", "Both strategies and the strategy fail.").topics
+    (topic, *_) = analyse_lines(
+        "The strategy is new.", "Both strategies and the strategy fail."
+    ).topics
     assert (topic.text, topic.messages) == ("strategy", (0, 1))
 
 
 def test_small_talk_has_no_topic():
-    assert hear("Yes, okay.", "So what do you think about it?").topics == ()
+    assert analyse_lines("Yes, okay.", "So what do you think about it?").topics == ()
 
 
 # Entities and trackers
@@ -352,30 +356,32 @@ def test_small_talk_has_no_topic():
         ("Hello, my name is Ada Lovelace.", "person", "Ada Lovelace"),
     ],
 )
-def test_a_detail_is_found_with_its_place(text, kind, value):
-    (entity,) = hear((PRIYA, text), (TOM, "Hm."), detect_entities=True).entities
+def test_an_entity_is_found_with_its_offset(text, kind, value):
+    (entity,) = analyse_lines((PRIYA, text), (TOM, "Hm."), detect_entities=True).entities
     assert (entity.type, entity.value, entity.message) == (kind, value, 0)
     assert text[entity.offset :].startswith(entity.text)
 
 
 def test_entities_are_looked_for_on_request_but_custom_ones_always():
     custom = [CustomEntity("Product", "mobile  app"), CustomEntity("Team", "core", "Core Team")]
-    found = hear("The Mobile app costs $5.", "encore, Core!", custom_entities=custom)
+    found = analyse_lines("The Mobile app costs $5.", "encore, Core!", custom_entities=custom)
     assert found.entities == (
         Entity("custom", "mobile  app", "Mobile app", 0, 4, "Product"),
         Entity("custom", "Core Team", "Core", 1, 8, "Team"),
     )
-    assert len(hear("It costs $5.", detect_entities=True).entities) == 1
+    assert len(analyse_lines("It costs $5.", detect_entities=True).entities) == 1
 
 
 def test_insights_carry_their_entities():
-    (found,) = hear("I will pay $50 tomorrow.").action_items
+    (found,) = analyse_lines("I will pay $50 tomorrow.").action_items
     assert [entity.type for entity in found.entities] == ["money", "date"]
 
 
-def test_trackers_match_whole_phrases_whatever_their_case():
+def test_trackers_match_whole_phrases_of_any_case():
     launch = Tracker("Launch", ("go live", "c++", " "), id="7")
-    found = hear("We GO  live in May.", "They ago lived on c++.", trackers=[launch]).trackers
+    found = analyse_lines(
+        "We GO  live in May.", "They ago lived on c++.", trackers=[launch]
+    ).trackers
     assert [(m.tracker, m.value, m.message, m.offset) for m in found] == [
         (launch, "go live", 0, 3),
         (launch, "c++", 1, 18),
@@ -386,13 +392,13 @@ def test_trackers_match_whole_phrases_whatever_their_case():
 
 
 def test_talk_silence_and_overlap_add_up():
-    said = [
+    lines = [
         Utterance("one two three four", PRIYA, 0, 10),
         Utterance("five six", TOM, 8, 20),
         Utterance("seven", None, 30, 40),
         Utterance("eight", PRIYA, 35, 36),
     ]
-    found = analyse(said, started_at=BEFORE_START).analytics
+    found = analyse(lines, started_at=STARTED_AT).analytics
     assert (found.total, found.talk, found.silence, found.overlap) == (40, 30, 10, 3)
     priya, tom, unknown = found.speakers
     assert (priya.speaker, priya.talk, priya.listen, priya.overlap) == (PRIYA, 11, 19, 3)
@@ -401,19 +407,19 @@ def test_talk_silence_and_overlap_add_up():
     assert (unknown.speaker, unknown.talk) == (None, 10)
 
 
-def test_nobody_talks_in_an_empty_conversation():
-    found = analyse([], started_at=BEFORE_START).analytics
+def test_an_empty_conversation_has_no_talk():
+    found = analyse([], started_at=STARTED_AT).analytics
     assert (found.total, found.talk, found.silence, found.speakers) == (0, 0, 0, ())
 
 
 def test_an_utterance_without_length_has_no_pace():
     (only,) = analyse(
-        [Utterance("Hi", Speaker("4", " "), 5, 5)], started_at=BEFORE_START
+        [Utterance("Hi", Speaker("4", " "), 5, 5)], started_at=STARTED_AT
     ).analytics.speakers
     assert (only.talk, only.pace) == (0, 0)
 
 
-# For any input
+# Properties of any input
 
 SPOKEN = st.one_of(
     st.text(max_size=80),
@@ -439,16 +445,16 @@ UTTERANCES = st.lists(
 
 @given(UTTERANCES, st.integers(0, 6))
 def test_appending_never_changes_the_messages_before(utterances, cut):
-    before = analyse(utterances[:cut], started_at=BEFORE_START)
-    after = analyse(utterances, started_at=BEFORE_START)
+    before = analyse(utterances[:cut], started_at=STARTED_AT)
+    after = analyse(utterances, started_at=STARTED_AT)
     assert after.messages[: len(before.messages)] == before.messages
 
 
 @given(UTTERANCES)
-def test_every_reference_and_place_is_true(utterances):
-    found = analyse(utterances, started_at=BEFORE_START, detect_entities=True, detect_phrases=True)
+def test_every_reference_and_offset_is_valid(utterances):
+    found = analyse(utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True)
     assert found == analyse(
-        utterances, started_at=BEFORE_START, detect_entities=True, detect_phrases=True
+        utterances, started_at=STARTED_AT, detect_entities=True, detect_phrases=True
     )
     for message in found.messages:
         assert message.text == message.text.strip() != ""

@@ -4,8 +4,8 @@ from symbl_aio.server.language.models import Message
 from symbl_aio.server.language.topics import find_topics
 
 
-def topics(*said: str) -> dict[str, tuple[str, ...]]:
-    messages = [Message(text, None, i, i + 1, (), 0) for i, text in enumerate(said)]
+def topics(*texts: str) -> dict[str, tuple[str, ...]]:
+    messages = [Message(text, None, i, i + 1, (), 0) for i, text in enumerate(texts)]
     return {topic.text: topic.parents for topic in find_topics(messages)}
 
 
@@ -22,9 +22,9 @@ def test_a_narrower_topic_has_the_wider_one_as_its_parent() -> None:
 
 
 def test_only_the_nearest_parents_are_named() -> None:
-    said = ["The company pension plan grew."] * 2
-    said += ["Our pension plan shrank."] * 4 + ["A plan exists."] * 8
-    found = topics(*said)
+    texts = ["The company pension plan grew."] * 2
+    texts += ["Our pension plan shrank."] * 4 + ["A plan exists."] * 8
+    found = topics(*texts)
 
     assert found["company pension plan"] == ("pension plan",)
     assert found["pension plan"] == ("plan",)

@@ -144,21 +144,21 @@ async def test_an_account_has_500_trackers_at_most(caller: Any) -> None:
     assert "500" in answer.body["message"]
 
 
-@pytest.mark.parametrize("told", [True, False])
-async def test_more_than_a_megabyte_is_too_large(caller: Any, told: bool) -> None:
+@pytest.mark.parametrize("with_length", [True, False])
+async def test_more_than_a_megabyte_is_too_large(caller: Any, with_length: bool) -> None:
     body = b'"' + b"x" * (1024 * 1024) + b'"'
     options = {"headers": {"Content-Type": "application/json"}}
 
     async def pieces() -> AsyncIterator[bytes]:
         yield body
 
-    data = body if told else pieces()
+    data = body if with_length else pieces()
     answer = await caller.request("POST", "/v1/manage/tracker", data=data, **options)
 
     assert answer.status == 413
 
 
-async def test_one_call_that_writes_is_taken_at_a_time(caller: Any) -> None:
+async def test_one_writing_call_runs_at_a_time(caller: Any) -> None:
     await caller.get("/v1/manage/trackers")
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -241,7 +241,7 @@ async def caller_body(caller: Any, path: str) -> Any:
     return (await caller.get(path)).body
 
 
-# What submissions make of them
+# Trackers of submissions
 
 
 async def detected(caller: Any, answer: Any) -> list[Any]:
@@ -263,7 +263,7 @@ async def test_a_stored_tracker_is_used_by_its_id(caller: Any) -> None:
     assert found[0]["matches"][0]["value"] == "how much"
 
 
-async def test_all_stored_trackers_are_used_if_asked_for_and_only_then(caller: Any) -> None:
+async def test_all_stored_trackers_are_used_on_request_only(caller: Any) -> None:
     await post(caller, "/v1/manage/tracker", PRICE)
 
     assert await detected(caller, await caller.text("How much is it?")) == []
@@ -271,7 +271,7 @@ async def test_all_stored_trackers_are_used_if_asked_for_and_only_then(caller: A
     assert [one["name"] for one in await detected(caller, asked)] == ["Price"]
 
 
-async def test_a_tracker_deleted_later_stays_detected_in_what_was_processed(caller: Any) -> None:
+async def test_a_tracker_deleted_later_stays_in_processed_results(caller: Any) -> None:
     tracker = (await post(caller, "/v1/manage/tracker", PRICE)).body["tracker"]
     answer = await caller.text("How much is it?", enableAllTrackers=True)
     before = await detected(caller, answer)
@@ -417,7 +417,7 @@ async def test_a_wrong_entity_is_refused_by_its_field(caller: Any, change: Any, 
     assert f'"{field}"' in answer.body["message"]
 
 
-async def test_stored_entities_are_found_where_entities_are_asked_for(caller: Any) -> None:
+async def test_stored_entities_are_found_when_entities_are_requested(caller: Any) -> None:
     await post(caller, "/v1/manage/entities", CITY)
     found = {}
     for asked in (True, False):
@@ -450,7 +450,7 @@ async def test_a_body_that_is_no_json_is_refused(caller: Any, path: str) -> None
 
 
 @pytest.mark.parametrize("status", [429, 502, 504])
-async def test_an_update_can_be_made_to_fail(newer: Any, status: int) -> None:
+async def test_an_update_can_fail_by_an_injected_fault(newer: Any, status: int) -> None:
     tracker = (await post(newer, "/v1/manage/trackers", PRICE)).body["tracker"]
     one = f"/v1/manage/trackers/{tracker['id']}"
     rename = {"op": "replace", "path": "/name", "value": "Cost"}

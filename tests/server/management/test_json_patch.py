@@ -28,7 +28,7 @@ def test_a_patch_changes_a_copy(operation: Any, changed: Any) -> None:
     assert DOCUMENT == {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
 
-def test_what_is_removed_is_gone() -> None:
+def test_remove_deletes_a_value() -> None:
     assert "name" not in apply_json_patch(DOCUMENT, [{"op": "remove", "path": "/name"}])
 
 
@@ -50,13 +50,13 @@ def test_what_is_removed_is_gone() -> None:
         [{"op": "remove", "path": "/terms/x"}],
     ],
 )
-def test_a_patch_that_makes_no_sense_is_refused(operations: Any) -> None:
+def test_an_invalid_patch_is_refused(operations: Any) -> None:
     with pytest.raises(ApiError) as refusal:
         apply_json_patch(DOCUMENT, operations)
     assert refusal.value.status == 400
 
 
-def test_where_growing_is_allowed_the_way_is_made() -> None:
+def test_missing_parents_are_created_on_request() -> None:
     operation: Any = {"op": "replace", "path": "/in/deep/er", "value": 1}
 
     assert apply_json_patch(DOCUMENT, [operation], create_missing=True)["in"] == {

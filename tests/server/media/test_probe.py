@@ -1,4 +1,4 @@
-"""Containers are made here byte by byte: only what their header says matters."""
+"""Containers built byte by byte: only their headers matter."""
 
 import contextlib
 import hashlib
@@ -60,7 +60,7 @@ PCM = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 16))
 FLOAT = chunk(b"fmt ", struct.pack("<HHIIHHH", 3, 1, 8000, 32_000, 4, 32, 0))
 
 
-def test_an_mp4_with_sound_tells_its_length(probe_bytes):
+def test_an_mp4_with_sound_has_its_duration(probe_bytes):
     found = probe_bytes(FTYP + box(b"moov", mvhd(60), VIDEO, SOUND, box(b"udta")) + MDAT)
     assert found == MediaInfo("mp4", has_audio=True, duration=60.0)
 
@@ -122,7 +122,7 @@ def test_a_box_smaller_than_its_header_is_refused(probe_bytes):
         probe_bytes(FTYP + struct.pack(">I4s", 4, b"free") + bytes(20))
 
 
-def test_a_wav_tells_its_length(probe_bytes):
+def test_a_wav_has_its_duration(probe_bytes):
     assert probe_bytes(riff(PCM, chunk(b"data", bytes(24_000)))) == MediaInfo("wav", True, 1.5)
 
 
@@ -164,7 +164,7 @@ def test_the_recordings_of_the_demo_are_as_described(name: str, seconds: float, 
     assert hashlib.sha256(content).hexdigest() in (media / "README.md").read_text()
 
 
-def test_an_aiff_tells_its_length(probe_bytes):
+def test_an_aiff_has_its_duration(probe_bytes):
     rate_8000 = struct.pack(">HQ", 16_383 + 12, 8000 << 51)
     comm = b"COMM" + struct.pack(">IHIH", 18, 1, 12_000, 16) + rate_8000
     form = b"FORM" + struct.pack(">I", 14 + len(comm)) + b"AIFF" + b"ANNO\0\0\0\1x\0" + comm
@@ -178,7 +178,7 @@ def flac(rate: int, samples: int) -> bytes:
     return b"fLaC\x80\0\0\x22" + bytes(10) + struct.pack(">Q", packed) + bytes(16)
 
 
-def test_a_flac_tells_its_length(probe_bytes):
+def test_a_flac_has_its_duration(probe_bytes):
     assert probe_bytes(flac(16_000, 40_000)) == MediaInfo("flac", True, 2.5)
     assert probe_bytes(flac(16_000, 0)).duration is None
     with pytest.raises(MediaError, match="sample rate"):
@@ -199,7 +199,7 @@ def ogg(content: bytes, position: int) -> bytes:
         (b"OpusHead\1\1" + struct.pack("<HI", 312, 8000), 312, "opus", None),
     ],
 )
-def test_the_last_page_of_an_ogg_tells_its_length(probe_bytes, first, last, container, seconds):
+def test_the_last_page_of_an_ogg_has_its_duration(probe_bytes, first, last, container, seconds):
     assert probe_bytes(ogg(first, 0) + ogg(bytes(255), last)) == MediaInfo(container, True, seconds)
 
 
@@ -212,7 +212,7 @@ def test_an_ogg_of_pictures_has_no_audio(probe_bytes):
     assert probe_bytes(ogg(b"\x80theora", 0)) == MediaInfo("ogg", False, None)
 
 
-def test_a_wma_tells_its_length(probe_bytes):
+def test_a_wma_has_its_duration(probe_bytes):
     header = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(14)
     properties = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(48)
     properties += struct.pack("<QQQ", 55_000_000, 0, 3000)
@@ -227,7 +227,7 @@ def test_a_wma_tells_its_length(probe_bytes):
 MP3_FRAME = b"\xff\xfb\x18\xc0" + bytes(140)
 
 
-def test_an_mp3_without_a_tag_is_judged_by_its_bit_rate(probe_bytes):
+def test_the_duration_of_an_mp3_without_a_tag_follows_from_its_bit_rate(probe_bytes):
     assert probe_bytes(MP3_FRAME * 100) == MediaInfo("mp3", True, 3.6)
 
 
@@ -251,7 +251,7 @@ def test_an_mp3_of_half_rate_is_read(probe_bytes):
     assert probe_bytes((b"\xff\xf3\x28\xc0" + bytes(68)) * 50).duration == 1.8
 
 
-def test_what_only_looks_like_a_frame_is_passed_over(probe_bytes):
+def test_bytes_that_only_look_like_a_frame_are_skipped(probe_bytes):
     tag = b"ID3\4\0\0\0\0\0\0"
     assert probe_bytes(tag + b"\xff\xfb\xf8\xc0" + MP3_FRAME * 100).duration == 3.6
 
@@ -269,7 +269,7 @@ def test_an_aac_counts_its_frames(probe_bytes):
         probe_bytes(b"\xff\xf1\x60\x40\0\0\xfc" + bytes(9))
 
 
-def test_an_ac3_is_judged_by_its_bit_rate(probe_bytes):
+def test_the_duration_of_an_ac3_follows_from_its_bit_rate(probe_bytes):
     assert probe_bytes(b"\x0b\x77\0\0\x04" + bytes(11_995)) == MediaInfo("ac3", True, 2.0)
     with pytest.raises(MediaError, match="reserved"):
         probe_bytes(b"\x0b\x77\0\0\xc0" + bytes(20))
@@ -286,7 +286,7 @@ def test_an_amr_counts_its_frames(probe_bytes, magic, frame):
 @pytest.mark.parametrize(
     "content", [b"hello, this is text", b"\xff", b"\x89PNG\r\n\x1a\n", bytes(99)]
 )
-def test_something_else_is_refused(probe_bytes, content):
+def test_an_unknown_format_is_refused(probe_bytes, content):
     with pytest.raises(MediaError, match="no recording of a known format"):
         probe_bytes(content)
 
