@@ -71,6 +71,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
         except ReportableError as error:
             answer(error=str(error))
         except BrokenPipeError:
+            # The parent process is gone.
             return
         except MemoryError:
             answer(error="not enough memory")
@@ -81,6 +82,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
 def load_model() -> Recognise:
     """Load the model of ``SYMBL_AIO_MODEL``, otherwise the extra's after a check of its hash."""
+    # The libraries must not download a model.
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from faster_whisper import WhisperModel
@@ -146,6 +148,7 @@ def windows(path: str) -> Iterator[tuple[float, Samples]]:
     A piece is cut in the quietest fifth of a second of its last ten seconds. Raises
     ``ReportableError`` if there is no sound, or less of it than the header states.
     """
+    # Imported late, so that a missing package is reported as an answer.
     import numpy as np
 
     pending: list[Samples] = []

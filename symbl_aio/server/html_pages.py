@@ -100,6 +100,7 @@ class PageHandlers:
         return json_response({"url": self._page_url(request, conversation.id, _THIRTY_DAYS)})
 
     def _page_url(self, request: web.Request, subject: str, lifetime: int) -> str:
+        # A lifetime of 0 never expires.
         expires = str(int(self._clock()) + lifetime if lifetime else 0)
         path = f"{PAGE_PATH}{subject}/{expires}/{self._signature(subject, expires)}"
         return str(request.url.origin()) + path

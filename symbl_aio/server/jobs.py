@@ -159,6 +159,7 @@ class Jobs:
         # Before the status changes: a waiter that sees it finished finds the slot free.
         self._unfinished -= 1
         self._set_status(job, Status.COMPLETED if completed else Status.FAILED)
+        # Only finished jobs are dropped, the oldest first.
         self._finished_ids.append(job.id)
         if self._retain is not None and len(self._finished_ids) > self._retain:
             del self.by_id[self._finished_ids.popleft()]

@@ -146,6 +146,7 @@ class LocalServer:
         try:
             await self._listen()
         except BaseException:
+            # A failed or cancelled start leaves no directory and no open port.
             await self.aclose()
             raise
         logger.info(
@@ -195,6 +196,7 @@ class LocalServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            # Waiting handlers end when _closing is set, so this needs no long time.
             shutdown_timeout=0.1,
             read_bufsize=1024 * 1024,
             # A file's parameters, trackers included, are in the query (API section 2).

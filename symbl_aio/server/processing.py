@@ -239,6 +239,7 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
             )
         )
     return [
+        # An end before the start must not give a negative length.
         Utterance(line.text, speaker, start, max(start, end))
         for (line, start, end), speaker in zip(
             assign_times(lines, conversation.duration), speakers, strict=True
@@ -263,6 +264,7 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
     if not isinstance(text, str):
         return None
     at = (parse_instant(text) - conversation.started_at).total_seconds()
+    # assign_times() adds the duration of the conversation again.
     return max(0.0, at) - conversation.duration
 
 

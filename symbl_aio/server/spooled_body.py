@@ -58,6 +58,7 @@ class SpooledBody:
 
     def _write_batch(self, batch: list[bytes]) -> None:
         if self._keep:
+            # Created with the first batch: a body that is refused early leaves no file.
             if self.path is None:
                 descriptor, name = mkstemp(dir=self._directory)
                 os.close(descriptor)

@@ -41,7 +41,7 @@ class WebhookDelivery:
         """Schedule the call for the current status of a job."""
         if job.webhook_url is None or "no_webhook" in job.faults:
             return
-        # The API promises no exactly-once delivery; the fault shows the case.
+        # A webhook may arrive twice in practice; the fault reproduces it.
         times = 2 if "duplicate_webhook" in job.faults else 1
         pending = self._pending.get(job.id)
         if pending is not None:

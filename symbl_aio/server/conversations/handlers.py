@@ -200,6 +200,7 @@ class ConversationHandlers:
 
     def _summary(self, conversation: Conversation, request: web.Request) -> JSON:
         refresh = query_flag(request, "refresh")
+        # A summary before the running job completes would miss its messages.
         if self._jobs.busy(conversation.id):
             raise ApiError(404, "There is no summary yet: the conversation is in progress.")
         return {"summary": serializers.summary(conversation, conversation.summary(refresh=refresh))}

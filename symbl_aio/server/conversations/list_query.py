@@ -25,6 +25,7 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "=gt=": lambda a, b: a > b,
     "=ge=": lambda a, b: a >= b,
 }
+# RSQL has two spellings of each comparison.
 _OPERATORS |= {"<": _OPERATORS["=lt="], "<=": _OPERATORS["=le="]}
 _OPERATORS |= {">": _OPERATORS["=gt="], ">=": _OPERATORS["=ge="]}
 
@@ -92,6 +93,7 @@ def _parse_term(name: str, op: str, value: str, field: str) -> Callable[[Convers
 
 def _query_int(request: web.Request, name: str, default: int, maximum: int | None) -> int:
     text = request.query.get(name, str(default))
+    # isdigit() alone accepts characters that int() refuses, such as superscripts.
     if not text.isascii() or not text.isdigit() or (maximum is not None and int(text) > maximum):
         raise ApiError(400, f'"{name}" must be a whole number from 0 to {maximum or "any"}.')
     return int(text)

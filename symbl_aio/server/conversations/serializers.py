@@ -142,6 +142,7 @@ def bookmark_item(
         "label": bookmark.label,
         "description": bookmark.description,
         "user": bookmark.user,
+        # Rounded outwards, so that whole seconds cover the range.
         "beginTimeOffset": math.floor(bookmark.begin),
         "duration": math.ceil(bookmark.begin + bookmark.duration) - math.floor(bookmark.begin),
         "messageRefs": [
@@ -167,6 +168,7 @@ def comprehensive_action_items(conversation: Conversation) -> list[JSON]:
     found: list[JSON] = []
     for insight in conversation.analysis.action_items:
         body = _insight(conversation, insight)
+        # This call refers to messages by messageRefs only.
         del body["messageIds"]
         found.append({**body, "messageRefs": [{"id": conversation.message_id(insight.message)}]})
     return found
@@ -181,6 +183,7 @@ def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
         "messageIds": [conversation.message_id(insight.message)],
         "from": _person(insight.speaker, "userId"),
     }
+    # A question has none of the fields below.
     if insight.kind == "question":
         return body
     body["entities"] = [_insight_entity(entity) for entity in insight.entities]
@@ -200,6 +203,7 @@ def entities(conversation: Conversation) -> list[JSON]:
     """Return entities in the documented flat shape (6.12); equal ones are merged."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
     for entity in conversation.analysis.entities:
+        # Equal entities share a normal form; the words may differ.
         key = (entity.type, entity.custom_type, entity.value)
         merged.setdefault(key, []).append(entity)
     return [_entity(conversation, same) for same in merged.values()]
@@ -247,6 +251,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
         )
     return [
         {
+            # A tracker sent with the submission has no stored id.
             "id": ids[name] or conversation.item_id("tracker", name),
             "name": name,
             "matches": [
@@ -266,6 +271,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
 def analytics(conversation: Conversation) -> dict[str, JSON]:
     """Return talk time and silence (6.16); unidentified speech belongs to "Unknown"."""
     found = conversation.analysis.analytics
+    # A recording may continue after its last word.
     total = max(conversation.duration, found.total)
     silence = total - found.talk
     metrics: list[JSON] = [
@@ -349,6 +355,7 @@ def _words(conversation: Conversation, message: Message) -> list[JSON]:
 
 def _insight_entity(entity: Entity) -> dict[str, JSON]:
     value: JSON = entity.value
+    # Inside an insight a person is an object, unlike in the list of entities.
     if entity.type == "person":
         value = {"name": entity.value}
     return {"type": entity.type, "text": entity.text, "offset": entity.offset, "value": value}

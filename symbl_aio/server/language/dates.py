@@ -110,6 +110,7 @@ def _merge_adjacent(text: str, parts: list[_Phrase]) -> list[_Phrase]:
             previous is not None
             and _CONNECTOR.fullmatch(text, previous.end, part.start)
             and (
+                # One of the two has the day, the other the time.
                 (previous.day is None) != (part.day is None)
                 and (previous.clock is None) != (part.clock is None)
             )
@@ -141,6 +142,7 @@ def _weekday(match: re.Match[str], now: datetime) -> _Phrase:
         case "next":  # in the next calendar week, which begins on Monday
             days = days_ahead if days_ahead + today.weekday() > 6 else days_ahead + 7
         case _:
+            # "Wednesday" on a Wednesday means the next one.
             days = days_ahead or 7
     return _Phrase(*match.span(), today + timedelta(days=days), _part_of_day(match))
 

@@ -104,6 +104,7 @@ def _normal_form(kind: str, text: str) -> str:
 def _without_overlaps(found: list[Entity]) -> tuple[Entity, ...]:
     kept: list[Entity] = []
     end = 0
+    # Of entities at the same offset, the longest comes first.
     for entity in sorted(found, key=lambda entity: (entity.offset, -len(entity.text))):
         if entity.offset >= end:
             kept.append(entity)
@@ -112,6 +113,7 @@ def _without_overlaps(found: list[Entity]) -> tuple[Entity, ...]:
 
 
 def _entity_pattern(pattern: str) -> re.Pattern[str]:
+    # Not inside a longer word, number or address.
     return re.compile(rf"(?<![\w.@/])(?P<value>{pattern})(?![\w@])", re.IGNORECASE)
 
 

@@ -70,6 +70,7 @@ class ActionFinder:
     def _promise(self, sentence: str, speaker: Speaker | None) -> Action | None:
         for match in _SELF.finditer(sentence):
             assignee = speaker if match["who"].lower() == "i" else None
+            # "I need to" is a weaker promise than "I will".
             score = 0.75 if match["duty"] else 0.9
             if action := _promise_action(sentence, match, NON_TASK_VERBS, score, assignee):
                 return action
@@ -144,6 +145,7 @@ def _task_phrase(rest: str, excluded_verbs: frozenset[str]) -> str | None:
 
 
 def _stems(verb: str) -> set[str]:
+    # "sending" to "send", "making" to "make", "planning" to "plan".
     bare = verb.removesuffix("ing")
     return {verb, bare, bare + "e", bare[:-1]} if bare != verb else {verb}
 

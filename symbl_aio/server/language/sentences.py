@@ -116,6 +116,7 @@ def _is_sentence_end(word: str, following: str) -> bool:
     if end_mark != ".":
         return not lower_case
     core = core.lstrip(_OPENING).lower()
+    # "F." is an initial and ends no sentence; "I." may end one.
     initial = len(core) == 1 and core.isalpha() and core != "i"
     if core in _NEVER_ENDS or initial or (core in _BEFORE_NUMBER and following[0].isdigit()):
         return False

@@ -54,6 +54,7 @@ def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
 
 def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
     """Return the seconds during which two or more speakers talk."""
+    # Sweep over the starts (+1) and ends (-1) of all spans.
     edges = sorted(edge for track in tracks for a, b in track for edge in ((a, 1), (b, -1)))
     seconds, talking, since = 0.0, 0, 0.0
     for at, step in edges:

@@ -55,6 +55,7 @@ def group_record(fields: Mapping[str, JSON]) -> Record:
         raise ApiError(400, '"description" must be a string of at most 512 characters.')
     if not isinstance(criteria, str) or not criteria.strip():
         raise ApiError(400, '"criteria" is required and must be RSQL.')
+    # Parsed to refuse bad criteria now, not when the group is read.
     parse_filter(criteria, "criteria")
     return {"name": name, "description": description, "criteria": criteria}
 

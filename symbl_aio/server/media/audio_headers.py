@@ -67,6 +67,7 @@ def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     head = file.read(4096)
     preskip = 0
     if (found := head.find(b"OpusHead")) >= 0:
+        # Positions in Opus always count samples at 48 kHz.
         rate = 48_000
         (preskip,) = struct.unpack_from("<H", head, found + 10)
     elif (found := head.find(b"\x01vorbis")) >= 0:
@@ -97,6 +98,7 @@ def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:
         raise ValueError("no file properties")
     (length,) = struct.unpack_from("<Q", head, properties + 64)
     (preroll,) = struct.unpack_from("<Q", head, properties + 80)
+    # The play duration includes the preroll.
     seconds = length / 1e7 - preroll / 1e3
     return _ASF_AUDIO in head, seconds if seconds > 0 else None
 

@@ -97,6 +97,7 @@ def _skip_id3(file: BinaryIO) -> int:
         if head[:3] != b"ID3" or len(head) < 10:
             return position
         a, b, c, d = head[6:10]
+        # The footer is a copy of the header, not counted in the length.
         footer = 10 if head[5] & 0x10 else 0
         position += 10 + (a << 21 | b << 14 | c << 7 | d) + footer
 
@@ -112,6 +113,7 @@ def _mp3_frame(data: bytes, at: int) -> _Mp3Frame | None:
     mono = data[at + 3] >> 6 == 3
     return _Mp3Frame(
         kbits=_MP3_KBITS[first, layer][kbits - 1],
+        # MPEG 2 has half the sample rates of MPEG 1, MPEG 2.5 a quarter.
         rate=_MP3_RATES[rate] // {3: 1, 2: 2, 0: 4}[version],
         samples=384 if layer == 1 else 576 if layer == 3 and not first else 1152,
         side_info=(17 if mono else 32) if first else (9 if mono else 17),
