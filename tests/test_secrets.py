@@ -115,7 +115,7 @@ class Seen:
 
 def secrets_of(server: LocalSymbl) -> set[str]:
     """Give every secret, those that were made on the way too."""
-    found = SECRETS | set(server._accounts._good)
+    found = SECRETS | set(server._tokens._valid)
     for received in server.submissions:
         found.add(received.headers["Authorization"].removeprefix("Bearer "))
         hook = received.parameters.get("webhookUrl") or received.query.get("webhookUrl")

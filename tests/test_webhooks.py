@@ -151,7 +151,7 @@ async def test_a_webhook_brings_the_one_poll_that_resolves_a_job(
             await symbl.process(media)
         assert symbl.stats().polls == 2
     await server.until(lambda: len(server.webhook_calls) == 6)
-    assert all(call.taken for call in server.webhook_calls)
+    assert all(call.acknowledged for call in server.webhook_calls)
     assert set(hook.answered) == {204}
 
 

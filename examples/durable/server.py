@@ -39,7 +39,7 @@ def seen(server: LocalServer) -> dict[str, Any]:
         "accepted": [(hashes[job.id], job.conversation_id) for job in server.jobs.values()],
         "completed": sum(job.status.value == "completed" for job in server.jobs.values()),
         "most": server.max_unfinished,
-        "webhooks": sum(called.taken for called in server.webhook_calls),
+        "webhooks": sum(called.acknowledged for called in server.webhook_calls),
     }
 
 

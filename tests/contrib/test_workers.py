@@ -80,7 +80,7 @@ async def test_whichever_worker_is_called_webhooks_are_taken_and_jobs_resolve(
         assert "id: completed" in page
     # Scheduled, in progress and completed, each to whatever worker the kernel chose.
     await server.until(lambda: len(server.webhook_calls) == 3 * 24)
-    assert all(call.taken for call in server.webhook_calls)
+    assert all(call.acknowledged for call in server.webhook_calls)
     # And the worker that submitted it has followed each to its end.
     await workers(service, lambda known: len(known) == WORKERS and not any(known.values()))
 

@@ -176,7 +176,7 @@ async def test_an_answer_that_comes_after_the_end_changes_nothing(two: Two) -> N
     await two.change("one", heard=job_id)
     assert (await two.b.duty.settle("one", 1, 0))["state"] == "accepted"
     assert (await two.b.duty.follow("one", 1, False))["state"] == "completed"
-    two.server._over.set()  # the answer comes
+    two.server._closing.set()  # the answer comes
     assert (await sending)["state"] == "completed"
     item = await two.item("one")
     assert (item.state, item.job_id) == (ItemState.COMPLETED, job_id)
@@ -188,7 +188,7 @@ async def test_an_answer_that_comes_after_all_hope_was_given_up_tells_the_person
     sending = asyncio.create_task(two.a.duty.attempt("one", 1))
     await two.server.until(lambda: two.server.jobs)
     assert (await two.b.duty.settle("one", 1, 0))["state"] == "ambiguous"
-    two.server._over.set()
+    two.server._closing.set()
     assert (await sending)["state"] == "ambiguous"
     item = await two.item("one")
     assert item.state is ItemState.AMBIGUOUS
@@ -407,7 +407,7 @@ async def test_a_conversation_of_that_name_from_before_proves_nothing(two: Two) 
     await two.outbox.submit(Text("We begin."), key="monday")
     two.server.inject("status:502", on="POST")
     assert (await two.a.duty.attempt("monday", 1))["state"] == "unknown"
-    (known,) = two.server._conversations.known.values()
+    (known,) = two.server._conversations.by_id.values()
     known.started_at -= timedelta(minutes=10)
     assert (await two.b.duty.settle("monday", 1, 0))["state"] == "ambiguous"
 

@@ -72,7 +72,7 @@ async def test_the_service_of_the_guide_keeps_sends_and_hears(
     assert program != SERVICES[0]
     assert told == {"item": "monday", "state": "queued"}
     assert (status, item["state"]) == (200, "completed")
-    assert server.webhook_calls[-1].taken
+    assert server.webhook_calls[-1].acknowledged
 
 
 @pytest.mark.parametrize(

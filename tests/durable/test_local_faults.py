@@ -55,7 +55,7 @@ class Failing:
         self.calls += 1
         if self.calls <= 2:
             raise self._error
-        issued = self._server._accounts.issue("app", "secret")
+        issued = self._server._tokens.issue("app", "secret")
         assert issued is not None
         return issued[0]
 

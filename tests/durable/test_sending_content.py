@@ -76,7 +76,7 @@ async def test_every_option_of_every_medium_arrives_as_from_a_client(
     recording: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED_TRACKER)
+    monkeypatch.setattr("symbl_aio.server.management.records.random_id", lambda: STORED_TRACKER)
     async with server.client(**QUICK) as symbl:
         await symbl.trackers.create(Tracker("stored", ["x"]))
     for number, one in enumerate(media(recording)):

@@ -97,7 +97,7 @@ async def test_no_secret_is_in_any_column_of_any_table(
     marks = {hook.rpartition("/")[2] for hook in hooks}
     assert {mark(SECRET, hook.split("/")[-2]) for hook in hooks} == marks
     stored = "\n".join(everything(tables).values())
-    for secret in {APP_SECRET, SECRET, *server._accounts._good, *tokens, *marks}:
+    for secret in {APP_SECRET, SECRET, *server._tokens._valid, *tokens, *marks}:
         assert len(secret) > 8
         assert secret not in stored
     assert "What was said." in stored  # or else the others would not have been found, either
