@@ -226,7 +226,7 @@ class Job:
             await asyncio.shield(self._changed)
 
     def _follow(self) -> None:
-        if not self._is_followed and not self.done():
+        if not self._is_followed:
             self._desk.follow(self)
 
     # Called by the engine alone.

@@ -293,6 +293,8 @@ class Engine:
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
+        if job.done():
+            return
         self.check_here()
         if job.id not in self._jobs.poller.jobs:
             self.check_open()
