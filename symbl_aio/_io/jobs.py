@@ -40,7 +40,7 @@ class Jobs:
 
     def make(self, job_id: str, conversation_id: str, source: str | None) -> Job:
         """Return the handle of a job that was just accepted."""
-        # A server that repeats a job id has one job, whatever was submitted.
+        # A server that repeats a job id has one job for both submissions.
         job = self._unfinished(job_id)
         return job or Job(job_id, conversation_id, desk=self._desk, source=source)
 

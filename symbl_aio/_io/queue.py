@@ -160,7 +160,7 @@ class SubmissionQueue:
         self._lanes.add(lane, key)
 
     def start_next(self, now: float) -> PendingSubmission | None:
-        """Give the next submission a slot; ``None`` if none may start now."""
+        """Start the next submission in a slot. Returns it, or ``None`` if none may start now."""
         permission = self.slots.may_start(now)
         if permission is Permission.NO:
             return None
@@ -243,7 +243,7 @@ class SubmissionQueue:
     # Started
 
     def accept(self, pending: PendingSubmission, job_id: str, conversation_id: str) -> None:
-        """Let the job hold the slot, and perhaps the lane, until it ends."""
+        """Pass the slot, and perhaps the lane, to the job until it ends."""
         key = pending.key
         self.slots.accept(key, job_id, monotonic(), more_waiting=self._lanes.waiting > 0)
         if not pending.is_append:
@@ -289,13 +289,13 @@ class SubmissionQueue:
     # Accepted
 
     def adopt(self, job_id: str, conversation_id: str | None) -> None:
-        """Count a job that was attached by its id, and let its conversation's appends wait."""
+        """Count a job that was attached by its id, and hold its conversation's appends."""
         self.slots.adopt(job_id)
         if conversation_id is not None:
             self.hold(job_id, conversation_id)
 
     def hold(self, job_id: str, conversation_id: str) -> None:
-        """Let the appends of a conversation wait for an attached job."""
+        """Hold the appends of a conversation until an attached job has ended."""
         if self._policy.advance_on == "completed":
             holder = f"\n{job_id}"  # no caller's key has a line break
             self._lanes.hold(conversation_id, holder)

@@ -1,4 +1,4 @@
-"""Evidence of what was sent, and the search for proof that an ambiguous submission was accepted.
+"""Evidence of each sending, and the search for proof that an ambiguous submission was accepted.
 
 Most of the evidence is kept before an outcome is ambiguous: which submission has which name, which
 words were sent where, what webhooks reported. The search makes reads alone.

@@ -150,7 +150,7 @@ class Body:
 
 
 class Payload:
-    """What a submission sends: a fresh ``Body`` for each attempt, until it is revoked.
+    """The content of a submission: a fresh ``Body`` for each attempt, until it is revoked.
 
     ``chunks`` makes the pieces of an attempt, ``size`` bytes in all. ``report`` is called with
     the bytes handed over and ``size``; ``confirm`` as by ``Body``.

@@ -1,7 +1,7 @@
 """Send submissions: start each when it has its turn and a slot, and settle it once.
 
-``queue`` decides who starts and who ends with whom. Here the tasks run, the bodies are handed
-over, the evidence of what was sent is kept, and handles and observers learn the outcome.
+``queue`` decides which submission starts and which ones end with it. Here the tasks run, bodies
+are handed over, evidence of each sending is kept, and handles and observers get the outcome.
 """
 
 from __future__ import annotations
