@@ -181,7 +181,7 @@ async def demo(database: str, directory: Path, console: Console) -> int:
 
 def show(console: Console, found: ledger.Ledger, running: Demo) -> None:
     table = Table(
-        title="What the server's log says", title_justify="left", show_header=False, box=None
+        title="From the log of the server", title_justify="left", show_header=False, box=None
     )
     for name, value in (
         ("files handed in", f"{len(running.handed_in)}, in {CONVERSATIONS} conversations"),
