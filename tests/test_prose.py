@@ -63,7 +63,7 @@ def faults(sources: dict[str, str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ["symbl_aio", "benchmarks"])
+@pytest.mark.parametrize("room", ["symbl_aio", "benchmarks", "examples"])
 def test_docstrings_and_comments_use_the_words_of_the_field(room: str):
     modules = sorted((ROOT / room).rglob("*.py"))
     assert modules
