@@ -1,17 +1,17 @@
-"""What the API answers, as frozen values with Python names.
+"""Models of the API's answers: frozen values with Python names.
 
 Rules that hold for every model here:
 
-- The API leaves out almost anything, so only an item's own ``id`` is sure. What is
-  absent, ``null`` or of another type than documented reads as ``None``; a text reads
-  as ``""`` and a list as ``()``.
-- ``raw`` is the very JSON object that the value was made of, so what a model does not
-  name, or could not read, is found there.
+- The API leaves out almost any field, so only an item's own ``id`` is certain. A field that
+  is absent, ``null`` or of another type than documented is ``None``; a text is ``""`` and a
+  list is ``()``.
+- ``raw`` is the JSON object that was decoded into the value. Fields that the model does not
+  name, or could not decode, are there.
 - Instants are aware ``datetime``\\ s in UTC. Lengths of time are ``float`` seconds.
-- Ids are opaque strings, whatever they look like.
+- Ids are opaque strings, also where they look like numbers.
 
-Each name is imported when it is first used: making a class takes attrs half a
-millisecond, and there are many.
+Each name is imported on first use: attrs needs half a millisecond for each class, and there
+are many.
 """
 
 from typing import TYPE_CHECKING
