@@ -26,8 +26,9 @@ from symbl_aio._core.retries import (
 )
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
+from symbl_aio._io.payload import Payload
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._io.transport import Payload, Transport
+from symbl_aio._io.transport import Transport
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio._protocol.redact import secrets_of, strike

@@ -91,7 +91,7 @@ class Engine:
             self._api, config.polls, self._queue, self._tasks, self._events, desk=self, rng=rng
         )
         self._ambiguous = AmbiguousSubmissions(
-            self.call, self._jobs, answer_within=config.timeouts.answer
+            self, self._jobs, answer_within=config.timeouts.answer
         )
         self._uploads = Uploads(
             config,

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from symbl_aio._core.lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
-from symbl_aio._io.transport import Payload
+from symbl_aio._io.payload import Payload
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AppendBlockedError,

@@ -6,9 +6,9 @@ words were sent where, what webhooks reported. The search makes reads alone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 from weakref import WeakSet
@@ -18,12 +18,14 @@ from attrs import define
 from symbl_aio import models
 from symbl_aio._core.evidence import SentTexts, only_one_named
 from symbl_aio._core.webhook_calls import PARKED_FOR, ParkedCalls
+from symbl_aio._io.api import UnsettledError
 from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.queue import PendingSubmission
 from symbl_aio._protocol import calls
 from symbl_aio._protocol.decode import decode_list
-from symbl_aio._protocol.encode import Answer, Call
-from symbl_aio.errors import NotFoundError, StillAmbiguousError
-from symbl_aio.job import Acceptance
+from symbl_aio._protocol.encode import Answer
+from symbl_aio.errors import AmbiguousSubmissionError, NotFoundError, StillAmbiguousError
+from symbl_aio.job import Acceptance, Desk
 
 _PAGE: Final = 1000
 _MAX_PAGES: Final = 50
@@ -59,18 +61,16 @@ class AmbiguousSubmission:
 class AmbiguousSubmissions:
     """The ambiguous submissions of one client. Each is kept as long as its error is.
 
-    ``call`` sends a read of the API. ``answer_within``: seconds that a submission waits for
+    ``backend`` makes the reads. ``answer_within``: seconds that a submission waits for
     its answer, before it is ambiguous.
     """
 
-    def __init__(
-        self, call: Callable[[Call], Awaitable[Answer]], jobs: Jobs, *, answer_within: float = 0.0
-    ) -> None:
+    def __init__(self, backend: Desk, jobs: Jobs, *, answer_within: float = 0.0) -> None:
         self.open_ones: WeakSet[AmbiguousSubmission] = WeakSet()
         self.sent = SentTexts()
         # A webhook may name a job long before its submission stops waiting for the answer.
         self.parked = ParkedCalls(keep=PARKED_FOR + answer_within)
-        self._call = call
+        self._backend = backend
         self._jobs = jobs
         self._keys_of: dict[str, set[str]] = {}
         self._rivals: set[str] = set()
@@ -100,27 +100,23 @@ class AmbiguousSubmissions:
 
     def accepted(
         self,
-        key: str,
+        pending: PendingSubmission,
         conversation_id: str,
         job_id: str,
-        *,
-        name: str | None,
-        text: str | None,
-        nonce: str | None,
-        is_append: bool,
     ) -> bool:
         """Record an acceptance: its conversation and job prove nothing of another submission.
 
         Returns whether a webhook has reported already that the job ended.
         """
-        if is_append:
+        key, text = pending.key, pending.text
+        if pending.is_append:
             self.sent.add(conversation_id, key, text)
         else:
             self.sent.open(conversation_id, key, text)
-        if name is not None:
+        if pending.name is not None:
             _remember(self._claimed, conversation_id)
-            self.forget_name(key, name)
-        return nonce is not None and self._own(nonce, job_id)
+            self.forget_name(key, pending.name)
+        return pending.nonce is not None and self._own(pending.nonce, job_id)
 
     def _own(self, nonce: str, job_id: str) -> bool:
         _remember(self._owned, job_id)
@@ -166,8 +162,32 @@ class AmbiguousSubmissions:
 
     # Reconciling
 
+    def error(
+        self, pending: PendingSubmission, unsettled: UnsettledError, lane: str | None
+    ) -> AmbiguousSubmissionError:
+        """Record a pending submission as ambiguous. Returns its error, which can reconcile it."""
+        ambiguous = self.open(
+            pending.key,
+            conversation_id=lane if pending.is_append else None,
+            name=pending.name,
+            text=pending.text,
+            sent_at=pending.sent_at,
+            nonce=pending.nonce,
+        )
+        error = AmbiguousSubmissionError(
+            f"submission {pending.label} was sent whole, and whether it was accepted is not known "
+            f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
+            key=pending.key,
+            reconcile=partial(self.reconcile, ambiguous),
+            sent=unsettled.sent,
+        )
+        # Without its frames, which hold the whole body: callers and halted lanes keep the error.
+        error.__cause__ = unsettled.cause.with_traceback(None)
+        return error
+
     async def reconcile(self, ambiguous: AmbiguousSubmission) -> Acceptance:
         """Return proof of acceptance. Raises ``StillAmbiguousError`` if there is none."""
+        self._backend.check_open()
         for search in (self._by_webhook, self._by_name, self._by_content):
             ambiguous.proof = ambiguous.proof or await search(ambiguous)
             if ambiguous.proof is not None:
@@ -182,7 +202,7 @@ class AmbiguousSubmissions:
         if ambiguous.job_id is None:
             return None
         try:
-            await self._call(calls.job(ambiguous.job_id))
+            await self._backend.call(calls.job(ambiguous.job_id))
         except NotFoundError:
             return None
         if ambiguous.job_id in self._owned:
@@ -216,7 +236,7 @@ class AmbiguousSubmissions:
         found: dict[str, models.ConversationInfo] = {}
         not_before: datetime | None = None
         for page in range(_MAX_PAGES):
-            answer = await self._call(
+            answer = await self._backend.call(
                 calls.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
             )
             if not_before is None:
@@ -239,7 +259,7 @@ class AmbiguousSubmissions:
         if text is None or conversation_id is None:
             return None
         try:
-            answer = await self._call(calls.conversation(conversation_id, "messages"))
+            answer = await self._backend.call(calls.conversation(conversation_id, "messages"))
         except NotFoundError:
             return None
         messages = decode_list(models.Message, answer.json(), "messages", text=answer.text)

@@ -24,6 +24,7 @@ from symbl_aio._fields import is_word
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.payload import Payload, once
 from symbl_aio._io.queue import (
     Ended,
     PendingSubmission,
@@ -31,18 +32,15 @@ from symbl_aio._io.queue import (
     provisional_lane,
     without_conversation,
 )
-from symbl_aio._io.reconcile import AmbiguousSubmission, AmbiguousSubmissions
+from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._io.transport import Payload, once
 from symbl_aio._media import read
 from symbl_aio._naming import source_of
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._threads import Stalled
-from symbl_aio._waiting import check_loop
 from symbl_aio.config import Config
 from symbl_aio.errors import (
-    AmbiguousSubmissionError,
     ClientClosedError,
     ConfigurationError,
     SymblError,
@@ -57,7 +55,7 @@ from symbl_aio.events import (
     SubmissionRefused,
     SubmissionStarted,
 )
-from symbl_aio.job import Acceptance, Desk, Job, Submission
+from symbl_aio.job import Desk, Job, Submission
 from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
 from symbl_aio.options import MediaOptions, Options, TextOptions
 
@@ -360,15 +358,7 @@ class Uploads:
     ) -> None:
         conversation_id, job_id = accepted.conversation_id, accepted.job_id
         self._queue.accept(pending, job_id, conversation_id)
-        finished = self._ambiguous.accepted(
-            pending.key,
-            conversation_id,
-            job_id,
-            name=pending.name,
-            text=pending.text,
-            nonce=pending.nonce,
-            is_append=pending.is_append,
-        )
+        finished = self._ambiguous.accepted(pending, conversation_id, job_id)
         job = self._jobs.make(job_id, conversation_id, pending.source)
         if self._events.is_active:
             self._emit(
@@ -401,32 +391,9 @@ class Uploads:
             self._ambiguous.sent.withdraw(lane, pending.key)
 
     def _end_ambiguous(self, pending: PendingSubmission, unsettled: UnsettledError) -> None:
-        ambiguous = self._ambiguous.open(
-            pending.key,
-            conversation_id=self._queue.lane_of(pending.key) if pending.is_append else None,
-            name=pending.name,
-            text=pending.text,
-            sent_at=pending.sent_at,
-            nonce=pending.nonce,
-        )
-        error = AmbiguousSubmissionError(
-            f"submission {pending.label} was sent whole, and whether it was accepted is not known "
-            f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
-            key=pending.key,
-            reconcile=partial(self._reconcile, ambiguous),
-            sent=unsettled.sent,
-        )
-        # Without its frames, which hold the whole body: callers and halted lanes keep the error.
-        error.__cause__ = unsettled.cause.with_traceback(None)
+        lane = self._queue.lane_of(pending.key)
+        error = self._ambiguous.error(pending, unsettled, lane)
         self._end(self._queue.end_ambiguous(pending, error))
-
-    async def _reconcile(self, ambiguous: AmbiguousSubmission) -> Acceptance:
-        if self._queue.is_closed:
-            raise ClientClosedError(
-                "the client was closed; look at the conversation with another one"
-            )
-        check_loop(self._tasks.loop)
-        return await self._ambiguous.reconcile(ambiguous)
 
     # After acceptance
 

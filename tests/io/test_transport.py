@@ -7,13 +7,8 @@ import aiohttp
 import psutil
 import pytest
 
-from symbl_aio._io.transport import (
-    Body,
-    Payload,
-    ReplayRefusedError,
-    Transport,
-    once,
-)
+from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
+from symbl_aio._io.transport import Transport
 from symbl_aio._media.read import Chunk, file_threads, prepare
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio.config import Limits
