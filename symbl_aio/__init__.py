@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         AppendBlockedError,
         AuthenticationError,
         BadRequestError,
+        BadUploadError,
         ClientClosedError,
         ConcurrencyLimitError,
         ConfigurationError,
@@ -150,6 +151,13 @@ if TYPE_CHECKING:
 # Imported when it is first used: a program needs few of these, some need nothing but an error
 # or a setting, and making a class takes attrs half a millisecond.
 _HOMES = {
+    "_errors": (
+        "APIError AppendBlockedError AuthenticationError BadRequestError BadUploadError "
+        "ConcurrencyLimitError ConfigurationError DecodeError EarlyReadWarning FileChangedError "
+        "FileUnavailableError MediaRejectedError NotFoundError OutboxUnavailableError "
+        "PermissionDeniedError QueueFullError ServerError StillAmbiguousError SymblError "
+        "TransportError UntrustedServerError UploadError UploadStalledError"
+    ),
     "_media.inspect": "recording_of",
     "_io.engine": "Drain Stats",
     "bookmarks": "Bookmarks",
@@ -160,21 +168,15 @@ _HOMES = {
     "drafts": (
         "BookmarkDraft Colors EntityDraft GroupDraft Patch SpeakerEvent TrackerDraft criteria"
     ),
-    "errors": (
-        "APIError AmbiguousSubmissionError AppendBlockedError AuthenticationError "
-        "BadRequestError ClientClosedError ConcurrencyLimitError ConfigurationError "
-        "DecodeError EarlyReadWarning FileChangedError FileUnavailableError JobError "
-        "JobFailedError JobLostError JobTimeoutError MediaRejectedError NotFoundError "
-        "OutboxUnavailableError PermissionDeniedError QueueFullError ServerError "
-        "StillAmbiguousError SymblError TransportError UntrustedServerError UploadError "
-        "UploadStalledError"
-    ),
     "events": (
-        "Event ItemEnded JobEnded JobStatusChanged Observer PollFailed SubmissionAccepted "
-        "SubmissionEnded SubmissionQueued SubmissionRefused SubmissionStarted"
+        "Event ItemEnded JobEnded JobEvent JobStatusChanged Observer PollFailed SubmissionAccepted "
+        "SubmissionEnded SubmissionQueued SubmissionRefused SubmissionStarted UploadProgress"
     ),
     "export": "Everything InsightPart",
-    "job": "Acceptance Job JobEvent Submission UploadProgress",
+    "job": (
+        "Acceptance AmbiguousSubmissionError ClientClosedError Job JobError JobFailedError "
+        "JobLostError JobTimeoutError Submission"
+    ),
     "management": "Entities Groups Settings Trackers",
     "media": "Audio AudioURL Text Utterance Video VideoURL",
     "models": (
@@ -209,6 +211,7 @@ __all__ = [
     "AudioURL",
     "AuthenticationError",
     "BadRequestError",
+    "BadUploadError",
     "Bookmark",
     "BookmarkDraft",
     "BookmarkSummary",

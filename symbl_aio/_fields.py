@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from attrs import Attribute
 from attrs.validators import optional
 
-from symbl_aio.errors import ConfigurationError
+from symbl_aio._errors import ConfigurationError
 
 T = TypeVar("T")
 

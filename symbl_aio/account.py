@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn, Protocol, TypeVar
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._protocol.calls import Call
 from symbl_aio._protocol.decode import decode_any_list, decode_list, decode_within
 from symbl_aio._protocol.encode import Answer
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import Page

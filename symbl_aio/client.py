@@ -24,6 +24,7 @@ import aiohttp
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import listing, models
 from symbl_aio._callbacks import check_async, observers_of
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Drain, Engine, Stats
 from symbl_aio._protocol import calls, encode
@@ -38,7 +39,6 @@ from symbl_aio.config import (
     credentials_from_env,
 )
 from symbl_aio.conversations import Conversation
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.events import Observer
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike

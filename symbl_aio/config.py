@@ -16,9 +16,9 @@ from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
 from symbl_aio import _environment
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
 from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
-from symbl_aio.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 DEFAULT_LABS_URL = "https://api-labs.symbl.ai"

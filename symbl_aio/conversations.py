@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
 from symbl_aio import models
+from symbl_aio._errors import APIError, ConfigurationError
 from symbl_aio._fields import require, require_flag, require_url
 from symbl_aio._protocol import bodies, calls
 from symbl_aio._protocol.calls import Call
 from symbl_aio._protocol.decode import decode
 from symbl_aio._protocol.encode import with_body
 from symbl_aio.account import NoAccount, page_of
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.media import MediaLike
-from symbl_aio.models import Page
+from symbl_aio.models import JSON, Page
 from symbl_aio.options import Options
 from symbl_aio.reading import Reading
+
+_PARTS_AT_ONCE: Final = 4
 
 
 class Conversation(Reading):
@@ -185,12 +188,12 @@ class Conversation(Reading):
         ``Everything.missing``; any other error ends the gathering and is raised.
         ``verbose`` and ``sentiment`` as for ``messages``, ``wait`` as everywhere.
         """
-        from symbl_aio.export import check_parts, gather
+        from symbl_aio.export import check_parts
 
         require_flag("wait", wait)
         check_parts(parts, verbose=verbose, sentiment=sentiment)
         await self._settled(wait)
-        return await gather(self, parts, verbose=verbose, sentiment=sentiment)
+        return await _gather(self, parts, verbose=verbose, sentiment=sentiment)
 
     def append(
         self, media: MediaLike, options: Options | None = None, *, key: str | None = None
@@ -219,3 +222,45 @@ class Conversation(Reading):
 
 def _copied(conversation_id: str | None) -> Conversation:
     return Conversation(conversation_id, account=NoAccount())
+
+
+async def _gather(
+    conversation: Conversation,
+    parts: Collection[symbl_aio.InsightPart] | None,
+    *,
+    verbose: bool | None,
+    sentiment: bool | None,
+) -> symbl_aio.Everything:
+    """Read the parts, a few at a time, into one value."""
+    from symbl_aio.export import DOCUMENTED_PARTS, everything_of
+
+    wanted = DOCUMENTED_PARTS if parts is None else tuple(dict.fromkeys(parts))
+    # With sentiment, the API documents that the parents of topics stay empty.
+    parents = None if sentiment else True
+    queries: Mapping[str, dict[str, bool | None]] = {
+        "messages": {"verbose": verbose, "sentiment": sentiment},
+        "topics": {"sentiment": sentiment, "parent_refs": parents},
+    }
+    slots = asyncio.Semaphore(_PARTS_AT_ONCE)
+    found: dict[str, JSON] = {}
+    missing: set[str] = set()
+
+    async def read(part: str) -> None:
+        method = conversation.bookmarks.list if part == "bookmarks" else getattr(conversation, part)
+        async with slots:
+            try:
+                found[part] = (await method(**queries.get(part, {}))).raw
+            except APIError as error:
+                if error.status not in (404, 405):
+                    raise
+                missing.add(part)
+
+    info = await conversation.info()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in wanted:
+                group.create_task(read(part), name=f"symbl_aio {part} of {conversation.id}")
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    in_order: dict[str, JSON] = {part: found[part] for part in wanted if part in found}
+    return everything_of(info.raw, in_order, [part for part in wanted if part in missing], "")

@@ -14,11 +14,40 @@ attached by its id.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from datetime import datetime
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
+
+StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
+"""How a status was learned: from the submission's answer, a poll, or a poll after a webhook."""
+
+
+@frozen
+class UploadProgress(Model):
+    """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
+
+    sent: int
+    """Bytes handed over in this attempt."""
+    total: int
+    """Bytes of the whole body."""
+
+
+@frozen
+class JobEvent(Model):
+    """One transition of a job: its status, the server's own word for it, when and how learned."""
+
+    status: JobStatus
+    """The new status."""
+    raw_status: str
+    """The server's own word for it."""
+    at: datetime
+    """When it was learned, UTC, by the clock of this machine."""
+    source: StatusSource
+    """How it was learned."""
 
 
 @frozen

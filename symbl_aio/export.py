@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._errors import ConfigurationError, DecodeError
 from symbl_aio._fields import require, type_name
 from symbl_aio._protocol.calls import json_text
 from symbl_aio._protocol.decode import (
@@ -18,7 +17,6 @@ from symbl_aio._protocol.decode import (
     decode_detected_trackers,
     decode_list,
 )
-from symbl_aio.errors import APIError, ConfigurationError, DecodeError
 from symbl_aio.models import (
     JSON,
     AbstractTopic,
@@ -33,7 +31,6 @@ from symbl_aio.models import (
     FollowUp,
     Intent,
     Message,
-    Page,
     Question,
     SummaryItem,
     Topic,
@@ -61,8 +58,7 @@ InsightPart: TypeAlias = Literal[
 """A field of ``Everything``."""
 
 _ALL: Final[tuple[InsightPart, ...]] = get_args(InsightPart)
-_DOCUMENTED: Final = _ALL[:10]
-_AT_ONCE: Final = 4
+DOCUMENTED_PARTS: Final = _ALL[:10]
 _FORMAT: Final = 1
 
 
@@ -135,7 +131,7 @@ class Everything(Model):
         parts, missing = kept.get("parts"), kept.get("missing")
         if not isinstance(parts, dict) or not isinstance(missing, list):
             raise DecodeError("the text has no parts", text)
-        return _of(kept.get("info"), parts, missing, text)
+        return everything_of(kept.get("info"), parts, missing, text)
 
 
 def _list(model: type, key: str) -> Callable[[JSON, str], object]:
@@ -165,7 +161,9 @@ _READERS: Final[Mapping[InsightPart, Callable[[JSON, str], object]]] = {
 }
 
 
-def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: str) -> Everything:
+def everything_of(
+    info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: str
+) -> Everything:
     """Decode each part of what the server said."""
     fields: dict[str, object] = {
         name: read(parts[name], text) for name, read in _READERS.items() if name in parts
@@ -190,46 +188,3 @@ def check_parts(
     for part in parts or ():
         if part not in _ALL:
             raise ConfigurationError(f"parts names {part!r}; give {remedy}")
-
-
-async def gather(
-    conversation: symbl_aio.Conversation,
-    parts: Collection[InsightPart] | None,
-    *,
-    verbose: bool | None,
-    sentiment: bool | None,
-) -> Everything:
-    """Ask for the parts, a few at a time, and give them as one value."""
-    wanted = _DOCUMENTED if parts is None else tuple(dict.fromkeys(parts))
-    # With sentiment asked for, parents are documented to stay empty.
-    asks: dict[InsightPart, Callable[[], Awaitable[Page[object] | Analytics | CallScore]]] = {
-        "messages": lambda: conversation.messages(verbose=verbose, sentiment=sentiment),
-        "topics": lambda: conversation.topics(
-            sentiment=sentiment, parent_refs=None if sentiment else True
-        ),
-        "bookmarks": lambda: conversation.bookmarks.list(),
-    }
-    turns = asyncio.Semaphore(_AT_ONCE)
-    found: dict[InsightPart, JSON] = {}
-    missing: list[InsightPart] = []
-
-    async def ask(part: InsightPart) -> None:
-        async with turns:
-            try:
-                answer = await (asks.get(part) or getattr(conversation, part))()
-            except APIError as error:
-                if error.status not in (404, 405):
-                    raise
-                missing.append(part)
-            else:
-                found[part] = answer.raw
-
-    info = await conversation.info()
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in wanted:
-                group.create_task(ask(part), name=f"symbl_aio {part} of {conversation.id}")
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    in_order: dict[str, JSON] = {part: found[part] for part in wanted if part in found}
-    return _of(info.raw, in_order, [part for part in wanted if part in missing], "")

@@ -7,65 +7,99 @@ from many tasks, or giving up on it, changes nothing behind it.
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 from attrs import frozen
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._errors import ConfigurationError, Sent, SymblError, TransportError
 from symbl_aio._fields import require_seconds
+from symbl_aio._job_token import JobToken as JobToken
 from symbl_aio._waiting import Shared, check_loop, result_of
-from symbl_aio.errors import ConfigurationError, JobTimeoutError
+from symbl_aio.events import JobEvent as JobEvent
+from symbl_aio.events import StatusSource as StatusSource
+from symbl_aio.events import UploadProgress as UploadProgress
 from symbl_aio.models import JobStatus
-from symbl_aio.models.base import Model
-
-StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
-"""How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
-
-_TOKEN_VERSION: Final = 1
 
 
-@frozen
-class UploadProgress(Model):
-    """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
+class ClientClosedError(SymblError):
+    """The client is not open: not started yet, closing, or closed.
 
-    sent: int
-    """Bytes handed over in this attempt."""
-    total: int
-    """Bytes of the whole body."""
-
-
-@frozen
-class JobEvent(Model):
-    """One transition of a job: its status, the server's own word for it, when and how learned."""
-
-    status: JobStatus
-    """The new status."""
-    raw_status: str
-    """The server's own word for it."""
-    at: datetime
-    """When it was learned, UTC, by the clock of this machine."""
-    source: StatusSource
-    """How it was learned."""
-
-
-@frozen
-class Acceptance:
-    """Proof that the server accepted a submission, and ``how`` it was found.
-
-    ``job`` is ``None`` when the proof names only the conversation.
+    ``job`` is the accepted job whose waiter was ended by the closing; ``job.token``
+    re-attaches to it later. Without one, a submission was surely not accepted, and a
+    change that was on its way (a bookmark, a tracker) may have been made.
     """
 
-    conversation_id: str | None
-    """The conversation; ``None`` if the proof names only the job."""
-    job: symbl_aio.Job | None  # of the package: the class itself is made further down
-    """The job; ``None`` if the proof names only the conversation."""
-    how: Literal["webhook", "name", "content"]
-    """A webhook call, the name of the conversation, or its words."""
+    def __init__(self, message: str, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class AmbiguousSubmissionError(TransportError):
+    """The whole submission was handed over and no usable answer came back.
+
+    The server may have accepted it, so it is never sent again. ``key`` is the
+    submission's key. The appends queued behind it end with ``AppendBlockedError``,
+    until ``conversation.resume_appends()``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str,
+        reconcile: Callable[[], Awaitable[Acceptance]] | None,
+        sent: Sent = "maybe",
+    ) -> None:
+        super().__init__(message, sent)
+        self.key = key
+        self._reconcile = reconcile
+
+    def _state(self) -> dict[str, object]:
+        # What it asks with is the client itself.
+        return {**self.__dict__, "_reconcile": None}
+
+    async def reconcile(self) -> Acceptance:
+        """Look for proof that the server accepted the submission.
+
+        Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
+        when there is none: absence proves nothing, so "not accepted" is never answered.
+        Only reads are sent, and what they raise is raised; calling it again, or
+        cancelling it, is safe. The client must be open (``ClientClosedError``). A copy of
+        the error, by ``pickle`` or ``copy``, has no client to ask (``ConfigurationError``).
+        """
+        if self._reconcile is None:
+            raise ConfigurationError(
+                f"this is a copy of the error of submission {self.key}, which has no client to "
+                "look for proof with; call reconcile() of the error that the client raised"
+            )
+        return await self._reconcile()
+
+
+class JobError(SymblError):
+    """Something went wrong with an accepted job. ``job`` is that job."""
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class JobFailedError(JobError):
+    """The server says that the job failed. The API gives no reason (Job API page)."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """The caller's patience ended. The job goes on and is still followed."""
+
+
+class JobLostError(JobError):
+    """The job cannot be followed any longer: unknown to the server, refused, or too old.
+
+    ``__cause__`` is the last answer, when there was one.
+    """
 
 
 class Desk(Protocol):
@@ -155,16 +189,8 @@ class Job:
 
         It holds ids and the API's origin, no secret.
         """
-        return json.dumps(
-            {
-                "v": _TOKEN_VERSION,
-                "job": self.id,
-                "conversation": self.conversation_id,
-                "origin": self._desk.origin,
-                "since": int(self._since),
-            },
-            separators=(",", ":"),
-        )
+        token = JobToken(self.id, self.conversation_id, self._desk.origin, self._since)
+        return token.to_json()
 
     def done(self) -> bool:
         """Say whether awaiting would return or raise at once."""
@@ -296,6 +322,21 @@ def _detached(
     return job
 
 
+@frozen
+class Acceptance:
+    """Proof that the server accepted a submission, and ``how`` it was found.
+
+    ``job`` is ``None`` when the proof names only the conversation.
+    """
+
+    conversation_id: str | None
+    """The conversation; ``None`` if the proof names only the job."""
+    job: Job | None
+    """The job; ``None`` if the proof names only the conversation."""
+    how: Literal["webhook", "name", "content"]
+    """A webhook call, the name of the conversation, or its words."""
+
+
 def labelled(key: str, source: str | None) -> str:
     """Write a key with the name of what was submitted, if that says more."""
     return key if source is None or source == key else f"{key} ({source})"
@@ -408,43 +449,3 @@ class Submission:
         moved, self._moved = self._moved, None
         if moved is not None:
             moved.set_result(None)
-
-
-@frozen
-class JobToken:
-    """What ``Job.token`` holds."""
-
-    job_id: str
-    """The job's id."""
-    conversation_id: str | None
-    """Its conversation, if known."""
-    origin: str
-    """The host that has the job."""
-    since: float
-    """When it was accepted, Unix time in seconds."""
-
-    @classmethod
-    def parse(cls, text: object) -> JobToken | None:
-        """Read a token; ``None`` if it is not one, and so a plain job id."""
-        if not isinstance(text, str) or not text.lstrip().startswith("{"):
-            return None
-        try:
-            value = json.loads(text)
-            if value["v"] != _TOKEN_VERSION:
-                raise ConfigurationError(
-                    f"job token of version {value['v']!r}; this release reads version "
-                    f"{_TOKEN_VERSION}: upgrade symbl-aio, or give the job id itself"
-                )
-            job_id, conversation_id = value["job"], value["conversation"]
-            origin, since = value["origin"], float(value["since"])
-            if not math.isfinite(since):
-                raise ValueError("since")
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            if isinstance(error, ConfigurationError):
-                raise
-            raise ConfigurationError(
-                "job_id looks like a job token but cannot be read; give Job.token unchanged"
-            ) from None
-        if not isinstance(job_id, str) or not isinstance(conversation_id, str | None):
-            raise ConfigurationError("job_id looks like a job token but its ids are not strings")
-        return cls(job_id, conversation_id, str(origin), since)

@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+from symbl_aio._errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio._fields import require_flag, type_name
-from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 from symbl_aio import models
+from symbl_aio._errors import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio._fields import require_all, require_flag
 from symbl_aio._protocol import bodies, calls
 from symbl_aio._protocol.calls import Part, check_id
 from symbl_aio._protocol.decode import decode, decode_detected_trackers, decode_insights
 from symbl_aio._protocol.encode import Answer, with_body
 from symbl_aio.account import Account, page, page_of
-from symbl_aio.errors import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio.models import JSON, Page
 
 T = TypeVar("T")

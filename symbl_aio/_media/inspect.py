@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._errors import MediaRejectedError
 from symbl_aio._media.containers import (
     HEAD_BYTES,
     UNKNOWN,
@@ -19,7 +20,6 @@ from symbl_aio._media.containers import (
     sniff,
     wav_duration,
 )
-from symbl_aio.errors import MediaRejectedError
 from symbl_aio.media import Audio, Recording, Video, describe
 
 T = TypeVar("T")

@@ -20,11 +20,7 @@ import aiofiles
 from attrs import field, frozen
 
 from symbl_aio._core.faults import CALLERS, passes
-from symbl_aio._fields import type_name
-from symbl_aio._media.containers import MP4_HEAD_BYTES
-from symbl_aio._media.inspect import Verdict, content_type, examine, feed, require_mp4
-from symbl_aio._threads import GRACE, Stalled, Threads, Watch
-from symbl_aio.errors import (
+from symbl_aio._errors import (
     FileChangedError,
     FileUnavailableError,
     MediaRejectedError,
@@ -32,6 +28,10 @@ from symbl_aio.errors import (
     UploadError,
     UploadStalledError,
 )
+from symbl_aio._fields import type_name
+from symbl_aio._media.containers import MP4_HEAD_BYTES
+from symbl_aio._media.inspect import Verdict, content_type, examine, feed, require_mp4
+from symbl_aio._threads import GRACE, Stalled, Threads, Watch
 from symbl_aio.media import (
     Audio,
     AudioURL,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     require,
     require_all,
@@ -18,7 +19,6 @@ from symbl_aio._fields import (
     require_word,
 )
 from symbl_aio._protocol.encode import plain
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
 
