@@ -11,6 +11,8 @@ from symbl_aio.account import Account, any_page_of, one_of, page_of
 from symbl_aio.drafts import BookmarkDraft
 from symbl_aio.models import Page
 
+__all__ = ["Bookmarks"]
+
 
 class Bookmarks:
     """Marked stretches of a conversation; ``conversation.bookmarks`` gives this."""

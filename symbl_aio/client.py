@@ -26,7 +26,7 @@ from symbl_aio import listing, models
 from symbl_aio._callbacks import check_async, observers_of
 from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
-from symbl_aio._io.engine import Drain, Engine, Stats
+from symbl_aio._io.engine import Engine
 from symbl_aio._protocol import calls, encode
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode import decode
@@ -39,10 +39,12 @@ from symbl_aio.config import (
     credentials_from_env,
 )
 from symbl_aio.conversations import Conversation
-from symbl_aio.events import Observer
+from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
+
+__all__ = ["SymblClient"]
 
 S = TypeVar("S", bound=MediaLike)
 

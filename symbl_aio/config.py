@@ -20,6 +20,18 @@ from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
 from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
 
+__all__ = [
+    "AccessToken",
+    "Config",
+    "Credentials",
+    "CredentialsLike",
+    "Lanes",
+    "Limits",
+    "Polls",
+    "Retries",
+    "Timeouts",
+]
+
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
 

@@ -20,6 +20,8 @@ from symbl_aio.models import JSON, Page
 from symbl_aio.options import Options
 from symbl_aio.reading import Reading
 
+__all__ = ["Conversation"]
+
 _PARTS_AT_ONCE: Final = 4
 
 

@@ -27,6 +27,17 @@ from symbl_aio._fields import (
 from symbl_aio.models import JSON, User
 from symbl_aio.options import Tracker
 
+__all__ = [
+    "BookmarkDraft",
+    "Colors",
+    "EntityDraft",
+    "GroupDraft",
+    "Patch",
+    "SpeakerEvent",
+    "TrackerDraft",
+    "criteria",
+]
+
 _PLAIN_VALUE: Final = re.compile(r"[\w.@:+-]+", re.ASCII)
 _MOST_CRITERIA: Final = 2
 _LONGEST_NAME: Final = 128

@@ -38,6 +38,8 @@ from symbl_aio.models import (
 )
 from symbl_aio.models.base import Model, raw_field
 
+__all__ = ["Everything", "InsightPart"]
+
 InsightPart: TypeAlias = Literal[
     "messages",
     "topics",

@@ -24,6 +24,18 @@ from symbl_aio.events import StatusSource as StatusSource
 from symbl_aio.events import UploadProgress as UploadProgress
 from symbl_aio.models import JobStatus
 
+__all__ = [
+    "Acceptance",
+    "AmbiguousSubmissionError",
+    "ClientClosedError",
+    "Job",
+    "JobError",
+    "JobFailedError",
+    "JobLostError",
+    "JobTimeoutError",
+    "Submission",
+]
+
 
 class ClientClosedError(SymblError):
     """The client is not open: not started yet, closing, or closed.

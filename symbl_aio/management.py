@@ -23,6 +23,8 @@ from symbl_aio.drafts import EntityDraft, GroupDraft, Patch
 from symbl_aio.models import JSON, Page
 from symbl_aio.options import Tracker
 
+__all__ = ["Entities", "Groups", "Settings", "Trackers"]
+
 
 class Stored:
     """Things of one kind that an account keeps."""

@@ -23,6 +23,8 @@ from symbl_aio.options import MediaOptions, TextOptions
 if TYPE_CHECKING:
     from attrs import Attribute
 
+__all__ = ["Audio", "AudioURL", "Text", "Utterance", "Video", "VideoURL"]
+
 Kind: TypeAlias = Literal["text", "audio", "video", "audio/url", "video/url"]
 """The five endpoints of the Async API; ``/v1/process/{kind}``."""
 

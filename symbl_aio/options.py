@@ -37,6 +37,18 @@ from symbl_aio._fields import (
 )
 from symbl_aio.models import JSON
 
+__all__ = [
+    "ChannelMetadata",
+    "CustomEntity",
+    "Features",
+    "MediaOptions",
+    "SalesMetadata",
+    "Speaker",
+    "TextOptions",
+    "Tracker",
+    "TrackerRef",
+]
+
 
 def wire_name(name: str) -> str:
     """Give the API's name of a field: ``webhook_url`` is ``webhookUrl``."""

@@ -13,6 +13,8 @@ from typing import Final
 
 from symbl_aio._core.callbacks import is_genuine, read
 
+__all__ = ["WebhookReceiver"]
+
 
 class WebhookReceiver:
     """What a webhook route asks, as ``client.webhooks``.

@@ -38,7 +38,7 @@ def public_things() -> Iterator[tuple[str, object]]:
     """Yield each public class and function of the package, and those of the test server."""
     seen: set[int] = set()
     for module in public_modules():
-        for name in getattr(module, "__all__", None) or vars(module):
+        for name in {*getattr(module, "__all__", ()), *vars(module)}:
             value = getattr(module, name)
             home = str(getattr(value, "__module__", None) or "")
             is_ours = home.startswith("symbl_aio") and home != "symbl_aio._fields"

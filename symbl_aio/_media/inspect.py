@@ -22,6 +22,8 @@ from symbl_aio._media.containers import (
 )
 from symbl_aio.media import Audio, Recording, Video, describe
 
+__all__ = ["recording_of"]
+
 T = TypeVar("T")
 
 LONGEST: Final = 4 * 3600.0

@@ -21,7 +21,6 @@ from symbl_aio import (
     AppendBlockedError,
     AuthenticationError,
     BadRequestError,
-    BadUploadError,
     ClientClosedError,
     ConcurrencyLimitError,
     ConfigurationError,
@@ -41,6 +40,7 @@ from symbl_aio import (
     UploadError,
     UploadStalledError,
 )
+from symbl_aio import BadUploadError as BadUploadError
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 
