@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "_errors",
         "_environment",
-        "_job_token",
+        "_detached",
         "_lazy",
         "_fields",
         "_callbacks",
@@ -33,14 +33,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models", "options", "drafts", "config"),
     ("media", "_naming", "events", "transcripts"),
     ("_protocol",),
-    ("job", "errors"),
+    ("job", "errors", "webhooks"),
     ("_core",),
     ("_media", "_media.containers", "_media.inspect"),
     ("_media.read", "_io.transport", "_io.faults", "_io.names", "_io.routes"),
     ("_io.auth",),
     ("_io.api",),
-    ("account", "reading", "bookmarks", "export", "listing", "management"),
-    ("_io.engine", "_io", "conversations", "webhooks"),
+    ("_pages", "bookmarks", "export", "management"),
+    ("_io.engine", "_io", "conversations"),
     ("client", "bulk"),
     ("",),
 )
@@ -63,6 +63,7 @@ SHARED = {
         "_waiting",
         "media",
         "models",
+        "webhooks",
     ),
 }
 PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")

@@ -85,7 +85,7 @@ class Engine:
             config,
             Sending(config, self._api, self._doubts),
             self._settling,
-            desk=self,
+            backend=self,
             spawn=self._spawn,
             tell=self._tell,
         )
@@ -261,7 +261,7 @@ class Engine:
         # A server that repeats a job id has one job, whatever was submitted.
         job = self._unfinished_job(accepted.job_id)
         if job is None:
-            job = Job(accepted.job_id, accepted.conversation_id, desk=self, named=named)
+            job = Job(accepted.job_id, accepted.conversation_id, backend=self, named=named)
         self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
         self._poller.follow(job, duration=duration)
         if ended:
@@ -316,7 +316,7 @@ class Engine:
         """Give the one handle of a job, as long as it is unfinished and anybody holds it."""
         job = self._unfinished_job(job_id)
         if job is None:
-            job = self._attached[job_id] = Job(job_id, conversation_id, desk=self, since=since)
+            job = self._attached[job_id] = Job(job_id, conversation_id, backend=self, since=since)
         elif job.conversation_id is None and conversation_id is not None:
             job._conversation_id = conversation_id
             if job_id in self._poller.jobs:
@@ -367,7 +367,7 @@ class Engine:
 
     def conversation(self, conversation_id: str | None) -> Conversation:
         """Give the read side of a conversation. No I/O."""
-        return Conversation(conversation_id, account=self)
+        return Conversation(conversation_id, backend=self)
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Give the jobs of a conversation that are followed: as far as is known, they run."""

@@ -1,10 +1,10 @@
-"""The text with which a job is re-attached in any process: ``Job.token``."""
+"""Handles without a client: the token that re-attaches a job, and the backend of a copy."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Final
+from typing import Final, NoReturn
 
 from attrs import frozen
 
@@ -64,3 +64,20 @@ class JobToken:
             },
             separators=(",", ":"),
         )
+
+
+class DetachedBackend:
+    """Backend of a handle copied by ``pickle`` or ``copy``: all but ``origin`` raises."""
+
+    def __init__(self, handle: str, remedy: str, origin: str = "") -> None:
+        self.origin = origin
+        self._message = f"this {handle} is a copy, by pickle or copy, and has no client; {remedy}"
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise ConfigurationError(self._message)
+
+    async def _refuse_later(self, *_: object, **__: object) -> NoReturn:
+        self._refuse()
+
+    check_open = append = resume_appends = jobs_of = follow = withdraw = conversation = _refuse
+    call = ask = _refuse_later
