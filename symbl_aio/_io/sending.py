@@ -79,7 +79,7 @@ class Sending:
                 data = call.body or b""
                 work.body = Body(once(data), len(data), moved, work.confirm)
             else:
-                chunks = prepared.chunks(self._config.chunk_size)
+                chunks = read.chunks(prepared, self._config.chunk_size)
                 work.body = Body(chunks, prepared.size, moved, work.confirm)
             return work.body
 
