@@ -1,4 +1,4 @@
-"""Environment variables of this library: one for every setting of ``Config``.
+"""Environment variables of this library: one for each setting of ``Config``.
 
 ``SYMBL_`` and the setting's name in capitals: ``SYMBL_BASE_URL`` for ``Config.base_url``,
 ``SYMBL_LIMITS_JOBS`` for ``Config.limits.jobs``. An empty variable counts as unset. The
@@ -81,7 +81,7 @@ def group(name: str, cls: type[A]) -> A:
 
 
 def label(cls: type[Any], setting: str, value: object) -> str:
-    """Return what an error calls a setting: its variable when the value came from there."""
+    """Return the name of a setting for errors: its variable if the value came from there."""
     if cls.__name__ == "Config" and value is not None:
         kind = next(_kind(a) for a in fields(cls) if a.name == setting)
         text = os.environ.get(variable(setting), "").strip()

@@ -1,4 +1,4 @@
-"""The errors that carry no handle, and their common base; ``errors`` is the public door."""
+"""Errors without a handle, and the base of all; ``errors`` is the public door."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class SymblError(Exception):
         cause = self.__cause__
         while cause is not None and cause not in causes:
             causes.append(_portable(cause))
-            # One of this library brings its own causes along, all others forget them.
+            # An error of this library pickles its own causes, all others lose them.
             cause = None if isinstance(cause, SymblError) else cause.__cause__
         return _restored, (type(self), self.args, state, tuple(causes))
 
     def _state(self) -> dict[str, object]:
-        """Return the attributes that a copy shall have."""
+        """Return the attributes of a copy."""
         return self.__dict__
 
 
@@ -82,15 +82,15 @@ class QueueFullError(SymblError):
 
 
 class OutboxUnavailableError(SymblError):
-    """The database of an outbox cannot be used now. What is stored there stays.
+    """The database of an outbox cannot be used now. Its contents are kept.
 
-    A call that writes may have written before: the same submission with the same ``key``
-    again gives the item that is there.
+    A call that writes may have committed before: the same submission with the same ``key``
+    then returns the existing item.
     """
 
 
 class DecodeError(SymblError):
-    """An answer came and could not be understood. ``raw`` is its text, as received."""
+    """An answer could not be decoded. ``raw`` is its text, as received."""
 
     def __init__(self, message: str, raw: str) -> None:
         super().__init__(message)
@@ -98,10 +98,10 @@ class DecodeError(SymblError):
 
 
 class TransportError(SymblError):
-    """The exchange broke before an HTTP status came. ``sent`` says how far it got.
+    """The exchange failed before an HTTP status came. ``sent`` is how far the request got.
 
-    ``final``: trying again changes nothing, so nothing was tried again: a proxy that wants
-    a password, an answer whose headers cannot be read, a session that cannot be used.
+    ``final``: a retry would not help, so there was none: a proxy requires a password, an
+    answer's headers cannot be parsed, a session cannot be used.
     """
 
     def __init__(self, message: str, sent: Sent, *, final: bool = False) -> None:
@@ -111,14 +111,14 @@ class TransportError(SymblError):
 
 
 class UntrustedServerError(TransportError):
-    """The server's certificate does not verify, and the message says why.
+    """The server's certificate does not verify; the message has the reason.
 
-    Nothing was sent, and nothing is tried again.
+    Nothing was sent, and there is no retry.
     """
 
 
 class StillAmbiguousError(TransportError):
-    """``reconcile()`` found no proof of acceptance, which is not proof of refusal."""
+    """``reconcile()`` found no evidence of acceptance, which is not evidence of refusal."""
 
 
 class UploadError(SymblError):
@@ -126,15 +126,15 @@ class UploadError(SymblError):
 
 
 class UploadStalledError(UploadError, TimeoutError):
-    """For ``Timeouts.stall`` seconds the server took, or the stream or disk gave, no more."""
+    """For ``Timeouts.stall`` seconds the server, the stream or the disk made no progress."""
 
 
 class FileUnavailableError(UploadError):
-    """The file cannot be read for now; nothing complete was sent. Another time it may be.
+    """The file cannot be read for now; nothing complete was sent, and a later try may succeed.
 
     The process is out of handles or threads, the disk has an error, or the share that holds
-    the file does not answer. It was tried again as ``Retries`` says. A file that is missing
-    or forbidden is a ``MediaRejectedError`` instead, at once.
+    the file does not answer. It was retried according to ``Retries``. A missing or forbidden
+    file is a ``MediaRejectedError`` instead, at once.
     """
 
 
@@ -216,7 +216,7 @@ class AppendBlockedError(SymblError):
 
 
 def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
-    """Give the error class for an HTTP status (Errors page): the only such table."""
+    """Return the error for an HTTP status (Errors page): the only such table."""
     by_status: dict[int, type[APIError]] = {
         401: AuthenticationError,
         403: PermissionDeniedError,
@@ -233,7 +233,7 @@ def _restored(
     state: dict[str, object],
     causes: tuple[BaseException, ...],
 ) -> SymblError:
-    """Make the copy of an error, without the constructor: each class has another one."""
+    """Return the copy of an error, made without the constructor: each class has another."""
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(state)
@@ -245,9 +245,9 @@ def _restored(
 
 
 def _portable(value: object) -> object:
-    """Return what can be pickled in the place of ``value``: for most, and all of ours, itself.
+    """Return a substitute for ``value`` that can be pickled: itself, for errors of this library.
 
-    An error of somebody else may fail only where it is read, which hangs a process pool.
+    A foreign error may fail only when it is unpickled, which hangs a process pool.
     """
     if not isinstance(value, BaseException) or isinstance(value, SymblError):
         return value
@@ -256,6 +256,6 @@ def _portable(value: object) -> object:
     try:
         pickle.loads(pickle.dumps(value))
     except Exception:
-        # Not its words: those of a token provider may say more than a message should hold.
+        # Not its message: that of a token provider may hold a secret.
         return SymblError(f"{type(value).__name__}, which cannot be pickled")
     return value

@@ -1,10 +1,10 @@
-"""Check and copy what a caller gives as a field of an option or a draft.
+"""Validators and converters for arguments, and for the fields of options, drafts and settings.
 
-Every refusal is a ``ConfigurationError`` that names the field and the remedy.
+Every failure is a ``ConfigurationError`` that names the field and the remedy.
 """
 
 # Annotations are evaluated here: attrs copies those of a converter into the constructors of
-# other modules, which would have to import what a text names.
+# other modules, where the names of a string would not be found.
 
 import ipaddress
 import reprlib
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def type_name(value: object) -> str:
-    """Name the type of a value with its article: "an int", "a list", "None"."""
+    """Return the type's name with its article: "an int", "a list", "None"."""
     if value is None:
         return "None"
     name = type(value).__name__
@@ -30,7 +30,7 @@ def type_name(value: object) -> str:
 
 
 def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
-    """Make a validator that names the field and the remedy; a secret value is not shown."""
+    """Return a validator that names the field and the remedy; a secret value is not shown."""
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not test(value):
@@ -48,9 +48,9 @@ def is_text(value: object) -> bool:
 
 
 def is_control(character: str) -> bool:
-    """Return whether a character steers a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
+    """Return whether a character controls a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
 
-    The one rule for keys, names and what is shown. Not ``str.isprintable``, which refuses the
+    The one rule for keys, names and displayed texts. Not ``str.isprintable``, which refuses the
     no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
     """
     return character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
@@ -81,7 +81,7 @@ def require_flag(name: str, value: object) -> None:
 
 
 def require_word(name: str, value: object) -> None:
-    """Refuse what is no text of one line. The value itself may be a secret."""
+    """Raise unless a value is a text of one line, without showing it: it may be a secret."""
     require(name, value, str, "a string")
     if not is_word(value):
         raise ConfigurationError(
@@ -91,14 +91,14 @@ def require_word(name: str, value: object) -> None:
 
 
 def require_url(name: str, value: object) -> None:
-    """Refuse what is no http(s) URL, without showing it: it may be signed."""
+    """Raise unless a value is an http(s) URL, without showing it: it may be signed."""
     require(name, value, str, "an http(s) URL")
     if not value or not is_web_url(value):
         raise ConfigurationError(f"{name} is not an http(s) URL; give one")
 
 
 def require_number(name: str, value: object, remedy: str, *, least: float = 0) -> None:
-    """Refuse what is no number, or not one of at least ``least``, as ``remedy`` says it."""
+    """Raise unless a value is a number of at least ``least``; ``remedy`` completes the message."""
     if not is_number(value):
         raise ConfigurationError(f"{name} is {type_name(value)}; give {remedy}")
     if not value >= least:  # nor is NaN
@@ -111,7 +111,7 @@ def require_count(name: str, value: object) -> None:
 
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
-    """Refuse what is no number of seconds. Below 0 is as 0, as everywhere in asyncio."""
+    """Raise unless a value is a number of seconds. Below 0 is as 0, as everywhere in asyncio."""
     if value is None and or_none:
         return
     remedy = "seconds, or None for no limit" if or_none else "a number of seconds"
@@ -119,7 +119,9 @@ def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
 
 
 def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tuple[T, ...]:
-    """Return what an argument lists, one at least and all of a type. Raises ``ConfigurationError``.
+    """Return the items of an argument, one at least and all of a type.
+
+    Raises ``ConfigurationError``.
 
     ``remedy`` is in the plural, such as "Patch(...) values".
     """
@@ -175,7 +177,7 @@ a_flag = optional(is_a(bool, "True or False"))
 
 
 def as_tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
-    # What is no list of items is left for the validator, which knows the field's name.
+    # Anything but a list is left for the validator, which knows the field's name.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return value  # type: ignore[return-value]
     return tuple(value)

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from symbl_aio.media import AudioURL, Media, Recording, Text, VideoURL
 
-_NOT_IN_A_LINE: Final = ("Cc", "Cs", "Zl", "Zp")
-_TURNS_A_LINE: Final = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-_LONGEST: Final = 120
+_BREAKING_CATEGORIES: Final = ("Cc", "Cs", "Zl", "Zp")
+_BIDI_CONTROLS: Final = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+_MAX_LENGTH: Final = 120
 _AFTER_PATH: Final = re.compile(r"[;?#&=]|%3[bdf]|%2[36]", re.IGNORECASE)
 
 
@@ -50,10 +50,10 @@ def source_name(source: str | os.PathLike[str] | AudioURL | VideoURL) -> str:
 
 def one_line(name: str) -> str:
     """Make a name safe for a log: nothing that breaks or turns a line, or has no UTF-8."""
-    if name.isprintable() and len(name) <= _LONGEST:
+    if name.isprintable() and len(name) <= _MAX_LENGTH:
         return name
     shown = "".join("\ufffd" if _breaks_a_line(c) else c for c in name)
-    return shown if len(shown) <= _LONGEST else f"{shown[:80]}…{shown[-39:]}"
+    return shown if len(shown) <= _MAX_LENGTH else f"{shown[:80]}…{shown[-39:]}"
 
 
 def labelled(key: str, source: str | None) -> str:
@@ -63,6 +63,6 @@ def labelled(key: str, source: str | None) -> str:
 
 def _breaks_a_line(character: str) -> bool:
     return (
-        unicodedata.category(character) in _NOT_IN_A_LINE
-        or unicodedata.bidirectional(character) in _TURNS_A_LINE
+        unicodedata.category(character) in _BREAKING_CATEGORIES
+        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
     )

@@ -1,7 +1,7 @@
-"""Settings: who calls, which host, how patient, how many. Frozen values, no I/O.
+"""Settings: credentials, hosts, timeouts, retries, limits. Frozen values, no I/O.
 
-All times are seconds. Everything is checked when the value is made, so a wrong
-setting is a ``ConfigurationError`` at once and never a surprise at night.
+All times are seconds. Every value is checked when it is made, so a wrong setting is a
+``ConfigurationError`` at once and not a failure in production.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
 
 @frozen
 class Credentials:
-    """An application's id and secret, from which the client makes its tokens.
+    """An application's id and secret, with which the client requests its tokens.
 
     Authentication page of the API: ``POST /oauth2/token:generate``.
     """
@@ -65,7 +65,7 @@ class Credentials:
 
 @frozen
 class AccessToken:
-    """A ready token, made elsewhere."""
+    """An access token obtained elsewhere."""
 
     value: str = field(repr=False)
     """The token; not shown in ``repr``."""
@@ -79,12 +79,12 @@ class AccessToken:
 TokenProvider: TypeAlias = Callable[[], Awaitable[AccessToken | str]]
 """An async callable that returns a token; called again when the last one ran out or was refused.
 
-What it raises counts as a failure that passes: it is called again as ``Retries`` says, then
-the error is a ``TransportError`` (``sent="no"``) whose ``__cause__`` it is. So is a call that
-takes longer than ``Timeouts.connect`` and ``read`` together. To fail for good, raise
-``ConfigurationError``, ``AuthenticationError`` or ``PermissionDeniedError``: the error is an
-``AuthenticationError`` at once, as it is for what is no token. An outbox's ``Worker`` waits
-in either case: credentials are never an item's fault.
+Its exceptions count as transient: it is retried according to ``Retries``, then a
+``TransportError`` (``sent="no"``) is raised, with the exception as ``__cause__``. So it is for
+a call that takes longer than ``Timeouts.connect`` and ``read`` together. For a permanent
+failure raise ``ConfigurationError``, ``AuthenticationError`` or ``PermissionDeniedError``: an
+``AuthenticationError`` is raised at once, as for a result that is no token. An outbox's
+``Worker`` waits in either case: credentials are never an item's fault.
 """
 
 CredentialsLike: TypeAlias = Credentials | AccessToken | TokenProvider
@@ -110,7 +110,7 @@ def credentials_from_env() -> Credentials | AccessToken:
 
 @frozen
 class Timeouts:
-    """How long one exchange may take. There is no total for an upload, however large.
+    """Time limits of one exchange. There is no total for an upload, however large.
 
     All are seconds.
     """
@@ -127,11 +127,11 @@ class Timeouts:
 
 @frozen
 class Polls:
-    """How often jobs are asked for their status (Job API page: GET is the only way).
+    """The schedule of polls for a job's status (Job API page: GET is the only way).
 
     A job of age *a* is polled again after ``age_factor`` x *a* seconds, within ``floor`` and
-    ``ceiling``. Once eight jobs of the client have ended, the ages at which they did show
-    when it is worth asking: first about the age of the youngest, then more often where many
+    ``ceiling``. Once eight jobs of the client have finished, their ages at that time show
+    when a poll is worth it: first about the age of the youngest, then more often where many
     ended, about ``age_factor`` of the usual age apart and within the same bounds. While webhooks
     report every end, the other polls only look for a lost one, at long intervals.
     """
@@ -163,7 +163,7 @@ class Polls:
 
 @frozen
 class Retries:
-    """How often a request that surely was not accepted is tried, 429 excepted.
+    """Retries of a request that surely was not accepted, 429 excepted.
 
     The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1` seconds, at most ``cap``.
     """
@@ -182,14 +182,14 @@ class Retries:
 
 @frozen
 class Limits:
-    """How much at once."""
+    """Limits of concurrency and size."""
 
     jobs: int | None = field(default=None, validator=count_setting)
     """The account's limit of unfinished jobs; ``None`` lets the client learn it."""
     initial_jobs: int = field(default=2, validator=count_setting)
     """The limit that learning starts from (FAQ page: 2 on a trial account)."""
     max_jobs: int = field(default=50, validator=count_setting)
-    """The limit that learning ends at (FAQ page: 50 on a paid account)."""
+    """The limit at which learning stops (FAQ page: 50 on a paid account)."""
     queued: int = field(default=100_000, validator=count_setting)
     """Submissions that may wait in this client."""
     wait_for_slot: float | None = field(default=None, validator=positive_setting)
@@ -211,7 +211,7 @@ class Lanes:
     ``"accepted"`` lets the next upload overlap with the processing of the one before.
     """
     on_failure: Literal["continue", "halt"] = "continue"
-    """What a failed job or a refused append does to those behind it.
+    """Effect of a failed job or a refused append on the appends behind it.
 
     ``"halt"`` stops them, as an ambiguous one always does.
     """
@@ -228,15 +228,15 @@ class Lanes:
 
 
 def _origin(value: str) -> str:
-    # Whatever else was given is refused by name when the fields are checked.
+    # Any other type is left for the validators, which name the field.
     if isinstance(value, str):
         return value.rstrip("/")
     return value
 
 
 def _labs_of_environment(config: Config) -> str | None:
-    # SYMBL_LABS_URL belongs to the host that the environment names. Beside a host that the
-    # code names, its token would be sent to a stranger.
+    # SYMBL_LABS_URL belongs to the host that the environment names. With a host that the
+    # code names, that host's token would be sent to another party.
     host = _environment.get("base_url", "str") or DEFAULT_BASE_URL
     labs: str | None = _environment.get("labs_url", "str")
     return labs if config.base_url == _origin(host) else None
@@ -284,17 +284,17 @@ class Config:
     timeouts: Timeouts = field(
         default=_environment.group("timeouts", Timeouts), validator=setting_of(Timeouts)
     )
-    """How long one exchange may take."""
+    """Time limits of one exchange."""
     polls: Polls = field(default=_environment.group("polls", Polls), validator=setting_of(Polls))
-    """How often jobs are asked for their status."""
+    """The schedule of polls for a job's status."""
     retries: Retries = field(
         default=_environment.group("retries", Retries), validator=setting_of(Retries)
     )
-    """How often a request that surely was not accepted is tried."""
+    """Retries of a request that surely was not accepted."""
     limits: Limits = field(
         default=_environment.group("limits", Limits), validator=setting_of(Limits)
     )
-    """How much at once."""
+    """Limits of concurrency and size."""
     lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=setting_of(Lanes))
     """When the next append of a conversation may start."""
     tracker_paths: Literal["2022", "2024"] = field(
@@ -311,7 +311,7 @@ class Config:
     )
     """Bytes read from disk at a time, 65,536 or more.
 
-    An upload keeps a few times as many in memory, whatever the size of its file.
+    An upload keeps a few times as many in memory, independent of the size of its file.
     """
     webhook_base_url: str | None = field(
         default=_environment.default("webhook_base_url", "str", None), repr=False
@@ -326,9 +326,9 @@ class Config:
         converter=required_strings,
         validator=networks_setting,
     )
-    """Networks that ``WebhookReceiver.allows`` lets in, such as ``"192.0.2.0/24"``.
+    """Networks that ``WebhookReceiver.allows`` admits, such as ``"192.0.2.0/24"``.
 
-    Empty: all are let in.
+    Empty: all are admitted.
     """
     proxy: str | None = field(default=_environment.default("proxy", "str", None), repr=False)
     """URL of an HTTP proxy for every request, with ``user:password@`` if it wants them.
@@ -342,7 +342,7 @@ class Config:
     trust_env: bool = field(
         default=_environment.default("trust_env", "bool", True), validator=setting_of(bool)
     )
-    """Whether the environment's proxies and certificates count, as said above."""
+    """Whether the environment's proxies and certificates are used, as described above."""
 
     def __attrs_post_init__(self) -> None:
         self._check_origin("base_url", self.base_url)
@@ -371,12 +371,12 @@ class Config:
             )
 
     def _name(self, setting: str) -> str:
-        """Return what errors call a setting: the variable, when its value came from there."""
+        """Return the name of a setting for errors: its variable if the value came from there."""
         return _environment.label(type(self), setting, getattr(self, setting))
 
     @property
     def labs_origin(self) -> str:
-        """The origin that Labs calls go to: ``labs_url``, or what follows from ``base_url``."""
+        """The origin of Labs calls: ``labs_url``, or the default for ``base_url``."""
         if self.labs_url is not None:
             return self.labs_url
         return DEFAULT_LABS_URL if self.base_url == DEFAULT_BASE_URL else self.base_url
@@ -392,7 +392,7 @@ class Config:
             raise ConfigurationError(f"{called} is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
             raise ConfigurationError(f"{called} is not an http(s) URL; {remedy}")
-        # Compared with what it was made of: a lone "?" or "@" leaves no other trace.
+        # Compared with the origin alone: a lone "?" or "@" leaves no other trace.
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
         if origin != value.lower() or not HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
@@ -433,7 +433,7 @@ class Config:
     def evolve(self, **changes: object) -> Config:
         """Return a copy with some settings changed, checked again.
 
-        Given another ``base_url``, a ``labs_url`` of the environment is left behind.
+        With another ``base_url``, a ``labs_url`` of the environment is not copied.
         """
         if "base_url" in changes and self._name("labs_url") == _environment.variable("labs_url"):
             changes.setdefault("labs_url", None)

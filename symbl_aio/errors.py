@@ -7,11 +7,11 @@
     ├─ ClientClosedError                    the client is not open (any longer)
     ├─ QueueFullError                       more work is queued than ``Limits.queued``
     ├─ OutboxUnavailableError               the database of an outbox cannot be used now
-    ├─ DecodeError                          an answer arrived and could not be understood
-    ├─ TransportError                       no HTTP status came back; ``.sent`` says how far it got
+    ├─ DecodeError                          an answer arrived and could not be decoded
+    ├─ TransportError                       no HTTP status came back; ``.sent``: how far it got
     │   ├─ UntrustedServerError             its certificate does not verify
     │   ├─ AmbiguousSubmissionError         perhaps accepted, perhaps not: never sent again
-    │   └─ StillAmbiguousError              ``reconcile()`` found no proof
+    │   └─ StillAmbiguousError              ``reconcile()`` found no evidence
     ├─ UploadError                          the recording could not be sent as it is
     │   ├─ UploadStalledError (TimeoutError)
     │   ├─ FileUnavailableError
@@ -31,9 +31,9 @@
     │   └─ JobLostError
     └─ AppendBlockedError                   an earlier append of the conversation halted its lane
 
-All can be pickled and copied, with their attributes and causes: a process pool hands them on.
-In the copy ``.job`` is a detached handle, whose ``token`` re-attaches, and what is no error
-of this library and cannot be pickled is named by its class alone.
+All can be pickled and copied, with their attributes and causes, so a process pool raises them.
+In the copy ``.job`` is a detached handle, whose ``token`` re-attaches, and a foreign error
+that cannot be pickled is replaced by one that names its class.
 
 Timeouts are builtin ``TimeoutError``\\ s. No message, ``repr`` or attribute of an
 error holds a credential or a token.

@@ -1,4 +1,4 @@
-"""All that a conversation holds, gathered into one value that can be kept as JSON."""
+"""A conversation with all its parts as one value, which can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -64,11 +64,10 @@ _FORMAT: Final = 1
 
 @frozen(kw_only=True)
 class Everything(Model):
-    """A conversation with all that was asked for; what was not is empty, or ``None``.
+    """A conversation with its requested parts; the others are empty, or ``None``.
 
-    ``missing`` names the parts that were asked for and that the server does not have.
-    ``raw`` holds each answer as it came, by part, so that nothing is lost on the way to
-    JSON and back.
+    ``missing`` names the requested parts that the server does not have. ``raw`` holds each
+    answer as received, by part, so that nothing is lost on the way to JSON and back.
     """
 
     info: ConversationInfo
@@ -76,40 +75,40 @@ class Everything(Model):
     messages: tuple[Message, ...] = ()
     """The transcript."""
     topics: tuple[Topic, ...] = ()
-    """What it was about."""
+    """The topics."""
     questions: tuple[Question, ...] = ()
     """The questions that were asked."""
     action_items: tuple[ActionItem, ...] = ()
-    """What is to be done."""
+    """The tasks."""
     follow_ups: tuple[FollowUp, ...] = ()
     """The meetings, calls and messages to come."""
     entities: tuple[Entity, ...] = ()
-    """What was named, by kind."""
+    """The named entities, by kind."""
     members: tuple[User, ...] = ()
-    """Who took part."""
+    """The participants."""
     analytics: Analytics | None = None
-    """Who spoke for how long and how fast."""
+    """Each speaker's time and pace."""
     trackers: tuple[DetectedTracker, ...] = ()
     """The trackers that were found."""
     summary: tuple[SummaryItem, ...] = ()
     """The summary, in paragraphs."""
     abstract_topics: tuple[AbstractTopic, ...] = ()
-    """Topics in words that need not have been said (labs)."""
+    """Topics in words that need not have been spoken (labs)."""
     comprehensive_action_items: tuple[ComprehensiveActionItem, ...] = ()
     """Action items drawn from several messages (labs)."""
     bookmarks: tuple[Bookmark, ...] = ()
-    """The marked stretches."""
+    """The bookmarked sections."""
     call_score: CallScore | None = None
-    """How good the call was; ``None`` if there is none."""
+    """The score of the call; ``None`` if there is none."""
     intents: tuple[Intent, ...] = ()
-    """What the call was answered with."""
+    """The intents of the call."""
     missing: tuple[str, ...] = ()
-    """Parts that were asked for and that the server does not have."""
+    """Requested parts that the server does not have."""
     raw: Mapping[str, JSON] = raw_field()
-    """Each answer as it came, by the name of its part."""
+    """Each answer as received, by the name of its part."""
 
     def to_json(self) -> str:
-        """Write it as JSON, for ``from_json``: the server's own answers, as they came."""
+        """Return JSON for ``from_json``: the server's own answers, as received."""
         return json_text(
             {
                 "symbl_aio": _FORMAT,
@@ -121,7 +120,7 @@ class Everything(Model):
 
     @classmethod
     def from_json(cls, text: str) -> Everything:
-        """Read what ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
+        """Return the value that ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
         try:
             kept = json.loads(text)
         except (ValueError, RecursionError) as error:

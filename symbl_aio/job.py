@@ -298,10 +298,10 @@ class Job:
                 self._outcome.fail(error, f"job {self.id}", expected=expected)
         self._wake()
 
-    def _hear(self) -> None:
+    def _mark_retrieved(self) -> None:
         """Mark the outcome as observed, so that it is not logged."""
         if self._outcome is not None:
-            self._outcome.hear()
+            self._outcome.mark_retrieved()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None

@@ -1,8 +1,8 @@
-"""What an account keeps for all of its conversations (Management API pages).
+"""Trackers, groups, entities and settings of an account (Management API pages).
 
-The API takes one change at a time for each account, so the changes of one client wait
-for each other; reads do not wait. A create or a patch is not repeated once it may have
-been heard, all else is. Raises as the methods of ``Conversation`` do, and further:
+The API accepts one change at a time for each account, so the changes of one client wait
+for each other; reads do not wait. A create or a patch is not repeated once the server may
+have received it; other calls are. Raises as the methods of ``Conversation`` do, and also
 ``BadRequestError`` with ``status`` 409 for a name that exists.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Entities", "Groups", "Settings", "Trackers"]
 
 
 class Stored:
-    """Things of one kind that an account keeps."""
+    """Base of the stored objects of one kind."""
 
     __slots__ = ("_backend", "_changing")
 
@@ -37,17 +37,17 @@ class Stored:
         self._changing = changing
 
     async def _change(self, call: Call, *, repeatable: bool = True) -> Answer:
-        self._backend.check_open()  # before the lock, which knows its own loop alone
+        self._backend.check_open()  # before the lock, which works on its own loop alone
         async with self._changing:
             return await self._backend.call(call, repeatable=repeatable)
 
 
 class Trackers(Stored):
-    """The account's trackers; ``client.trackers`` gives this.
+    """The account's trackers, as ``client.trackers``.
 
-    Which paths the host has for them is told by ``Config.tracker_paths``. Names are
-    unique, and "A" is not "a". The API asks for 5 to 50 terms each, and for 500 trackers
-    at most; that is left to the server.
+    ``Config.tracker_paths`` selects the host's paths for them. Names are unique, and "A" is
+    not "a". The server alone enforces the API's limits: 5 to 50 terms each, and at most 500
+    trackers.
     """
 
     __slots__ = ("_paths",)
@@ -59,22 +59,22 @@ class Trackers(Stored):
         self._paths = paths
 
     async def list(self) -> Page[models.StoredTracker]:
-        """Give all trackers."""
+        """Return all trackers."""
         answer = await self._backend.call(stored("trackers"))
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def by_name(self, name: str) -> Page[models.StoredTracker]:
-        """Give the tracker of that very name, in a page of one or none."""
+        """Return the tracker with exactly this name, in a page of one or none."""
         require_word("name", name)
         answer = await self._backend.call(stored("trackers", name=name))
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def get(self, tracker_id: str) -> models.StoredTracker:
-        """Give one tracker, or raise ``NotFoundError``."""
+        """Return one tracker, or raise ``NotFoundError``."""
         return self._one(await self._backend.call(self._call(tracker_id)))
 
     async def create(self, tracker: Tracker) -> models.StoredTracker:
-        """Keep a tracker, a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
+        """Create a tracker, from a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
         call = stored("tracker" if self._paths == "2022" else "trackers", method="POST")
         return self._one(
             await self._change(
@@ -83,14 +83,14 @@ class Trackers(Stored):
         )
 
     async def create_many(self, trackers: Iterable[Tracker]) -> Page[models.StoredTracker]:
-        """Keep several trackers in one call, of at most 1 MB."""
+        """Create several trackers in one call, of at most 1 MB."""
         call = stored("trackers" if self._paths == "2022" else "trackers/bulk", method="POST")
         body = bodies.draft_bodies("trackers", trackers, Tracker)
         answer = await self._change(with_body(call, body), repeatable=False)
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def update(self, tracker_id: str, tracker: Tracker) -> models.StoredTracker:
-        """Put ``tracker`` in the place of one (``tracker_paths="2022"`` only).
+        """Replace a tracker with ``tracker`` (``tracker_paths="2022"`` only).
 
         Whether the server replaces the old vocabulary or adds to it, its documents do not
         agree.
@@ -132,28 +132,28 @@ class Trackers(Stored):
 
 
 class Groups(Stored):
-    """The account's groups of conversations; ``client.groups`` gives this."""
+    """The account's groups of conversations, as ``client.groups``."""
 
     __slots__ = ()
 
     async def list(self) -> Page[models.ConversationGroup]:
-        """Give all groups."""
+        """Return all groups."""
         answer = await self._backend.call(stored("groups"))
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
 
     async def get(self, group_id: str) -> models.ConversationGroup:
-        """Give one group, or raise ``NotFoundError``."""
+        """Return one group, or raise ``NotFoundError``."""
         return self._one(await self._backend.call(stored("group", check_id("group_id", group_id))))
 
     async def create(self, group: GroupDraft) -> models.ConversationGroup:
-        """Make a group."""
+        """Create a group."""
         call = with_body(
             stored("group", method="POST"), bodies.draft_body("group", group, GroupDraft)
         )
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, groups: Iterable[GroupDraft]) -> Page[models.ConversationGroup]:
-        """Make several groups in one call."""
+        """Create several groups in one call."""
         call = with_body(
             stored("groups", method="POST"), bodies.draft_bodies("groups", groups, GroupDraft)
         )
@@ -161,7 +161,7 @@ class Groups(Stored):
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
 
     async def update(self, group_id: str, group: GroupDraft) -> models.ConversationGroup:
-        """Put ``group`` in the place of one. The answer may still show the old values."""
+        """Replace a group with ``group``. The answer may still have the old values."""
         check_id("group_id", group_id)
         body = {"id": group_id, **bodies.draft_fields("group", group, GroupDraft)}
         call = with_body(stored("group", group_id, method="PUT"), body)
@@ -179,10 +179,10 @@ class Groups(Stored):
         page_size: int = 100,
         **selection: Unpack[Selection],
     ) -> AsyncGenerator[models.ConversationInfo, None]:
-        """Go through the conversations of a group, as ``client.conversations`` does through all.
+        """Yield the conversations of a group, as ``client.conversations`` yields all.
 
         ``start_time``, ``end_time``, ``order``, ``sort``, ``filter`` and ``page_size`` are
-        the same; without ``start_time`` only those of the last seven days are shown.
+        the same; without ``start_time`` only those of the last seven days are listed.
         """
         check_id("group_id", group_id)
         return list_conversations(self._backend, group_id, page_size=page_size, **selection)
@@ -193,36 +193,36 @@ class Groups(Stored):
 
 
 class Entities(Stored):
-    """The account's own entities (newer hosts only); ``client.entities`` gives this."""
+    """The account's own entities (newer hosts only), as ``client.entities``."""
 
     __slots__ = ()
 
     async def list(self) -> Page[models.StoredEntity]:
-        """Give all entities."""
+        """Return all entities."""
         answer = await self._backend.call(stored("entities"))
         return any_page_of(models.StoredEntity, answer, "entities", "entity")
 
     async def get(self, entity_id: str) -> models.StoredEntity:
-        """Give one entity, or raise ``NotFoundError``."""
+        """Return one entity, or raise ``NotFoundError``."""
         call = stored("entities", check_id("entity_id", entity_id))
         return self._one(await self._backend.call(call))
 
     async def create(self, entity: EntityDraft) -> models.StoredEntity:
-        """Keep an entity."""
+        """Create an entity."""
         call = with_body(
             stored("entities", method="POST"), bodies.draft_body("entity", entity, EntityDraft)
         )
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, entities: Iterable[EntityDraft]) -> Page[models.StoredEntity]:
-        """Keep several entities in one call."""
+        """Create several entities in one call."""
         body = bodies.draft_bodies("entities", entities, EntityDraft)
         call = with_body(stored("entities/bulk", method="POST"), body)
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.StoredEntity, answer, "entities", "entity")
 
     async def update(self, entity_id: str, entity: EntityDraft) -> models.StoredEntity:
-        """Put ``entity`` in the place of one."""
+        """Replace an entity with ``entity``."""
         check_id("entity_id", entity_id)
         call = with_body(
             stored("entities", entity_id, method="PUT"),
@@ -237,7 +237,7 @@ class Entities(Stored):
 
     async def delete_sub_type(self, sub_type: str) -> None:
         """Delete all entities of a sub-type."""
-        # None, or an empty one, would be left to the server, which might take it for all.
+        # The server might delete all entities for an empty sub-type, or without one.
         require_word("sub_type", sub_type)
         await self._change(stored("entities", method="DELETE", sub_type=sub_type))
 
@@ -247,12 +247,12 @@ class Entities(Stored):
 
 
 class Settings(Stored):
-    """The account's settings (newer hosts only); ``client.settings`` gives this."""
+    """The account's settings (newer hosts only), as ``client.settings``."""
 
     __slots__ = ()
 
     async def get(self) -> Mapping[str, JSON]:
-        """Give all settings as the server shows them; their names are not documented as a whole."""
+        """Return all settings as received; the API does not document all of their names."""
         return self._object(await self._backend.call(stored("settings")))
 
     async def patch(self, changes: Iterable[Patch]) -> Mapping[str, JSON]:

@@ -1,8 +1,7 @@
-"""A Symbl API on this machine, for the tests of whoever uses the client.
+"""A Symbl API on this machine, for the tests of programs that use the client.
 
 The same local server as behind ``symbl-aio serve``: real sockets, real rules, nothing
-patched. Registered transcripts make it instant and exact; gates and faults take the
-place of sleeping and hoping.
+patched. Registered transcripts make it instant and exact; gates and faults replace sleeps.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from symbl_aio.server import LocalServer
 
 
 class Settings(TypedDict, total=False):
-    """The fields of ``Config``, all but ``base_url``: that is the server's own."""
+    """The fields of ``Config``, except ``base_url``, which is the server's own."""
 
     labs_url: str | None
     allow_http: bool
@@ -68,10 +67,10 @@ class LocalSymbl(LocalServer):
     def client(
         self, *, observers: Sequence[Observer] = (), **config: Unpack[Settings]
     ) -> SymblClient:
-        """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
+        """Return a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
 
-        No proxy, certificate or webhook address of the environment counts: they are for the
-        server that it names.
+        The environment's proxy, certificates and webhook address are not used: they are for
+        another server.
         """
         config = {**_NOTHING_ELSEWHERE, **config}
         return SymblClient(

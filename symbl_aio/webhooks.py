@@ -54,7 +54,9 @@ class WebhookCall:
     """The content of a call: a job id, and the job's status in the server's own word."""
 
     job_id: str
+    """The job's id."""
     status: str
+    """The server's own word for its status."""
 
 
 def read_call(body: bytes) -> WebhookCall | None:

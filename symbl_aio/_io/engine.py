@@ -360,7 +360,7 @@ class Engine:
         self._settling.job_ended(job, error)
         job._settle(error)
         if self._tell(JobEnded(job.id, job.conversation_id, error, job.source)):
-            job._hear()
+            job._mark_retrieved()
         self._submissions.dispatch()
 
     # Reading and managing

@@ -27,7 +27,7 @@ __all__ = ["recording_of"]
 
 T = TypeVar("T")
 
-LONGEST: Final = 4 * 3600.0
+MAX_SECONDS: Final = 4 * 3600.0
 """Seconds of the longest recording that the API accepts (FAQ page)."""
 
 _ACCEPTED: Final = (
@@ -99,9 +99,9 @@ def require_mp4(media: Video, container: Container) -> None:
 
 
 def examine(media: Audio | Video | Recording, size: int) -> Examination:
-    """Yield ranges as ``(offset, length)``, receive their bytes, and return the inspected media.
+    """Yield ranges as ``(offset, length)``, receive their bytes, return the inspected media.
 
-    Needs a few kilobytes, whatever the ``size``. Raises ``MediaRejectedError`` for a
+    Needs a few kilobytes, independent of the ``size``. Raises ``MediaRejectedError`` for a
     recording that is empty, of the wrong kind or longer than four hours.
     """
     if size == 0:
@@ -117,10 +117,10 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
         duration = yield from mp4_duration(size)
     else:
         duration = wav_duration(head, size)
-    if duration is not None and duration > LONGEST:
+    if duration is not None and duration > MAX_SECONDS:
         raise MediaRejectedError(
             f"{describe(media)} lasts {duration / 3600:.2f} hours and the API takes at most "
-            f"{LONGEST / 3600:.0f}; cut it and append the parts to one conversation"
+            f"{MAX_SECONDS / 3600:.0f}; cut it and append the parts to one conversation"
         )
     return Prepared(settled, size, content_type(settled, container), duration)
 

@@ -61,7 +61,7 @@ P = ParamSpec("P")
 Chunk: TypeAlias = bytes | memoryview
 """Immutable bytes, or a view of them, cut without copying."""
 
-_MOST_THREADS: Final = 8
+_MAX_THREADS: Final = 8
 
 _AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
 
@@ -71,13 +71,13 @@ def file_threads(stall: float) -> Watch:
 
     ``stall``: seconds that a disk may take to answer.
     """
-    return Watch(Threads("symbl_aio files", _MOST_THREADS), stall)
+    return Watch(Threads("symbl_aio files", _MAX_THREADS), stall)
 
 
 async def prepare(media: Media | Recording, files: Watch) -> Prepared:
     """Settle the kind of media, and check that the API could accept it.
 
-    Reads a few kilobytes of a file, whatever its size, and nothing from a stream, which is
+    Reads a few kilobytes of a file, independent of its size, and nothing from a stream, which is
     checked when it is sent. Raises ``MediaRejectedError`` for a file that is missing,
     unreadable, empty, of the wrong kind or longer than four hours, and ``UploadError`` if
     the disk fails, as ``chunks`` does.

@@ -22,7 +22,7 @@ from symbl_aio._protocol.encode import plain
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
 
-_LONGEST_VALUE: Final = 128
+_MAX_VALUE_LENGTH: Final = 128
 _NANOS: Final = 1_000_000_000
 
 # Their wire names are not the camel case of their names here.
@@ -47,9 +47,9 @@ def metadata(given: Mapping[str, str]) -> JSON:
     require("metadata", given, Mapping, "a dict of str to str")
     for name, value in values.items():
         require("a name in metadata", name, str, "a string")
-        if not isinstance(value, str) or len(value) > _LONGEST_VALUE:
+        if not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
             raise ConfigurationError(
-                f"metadata[{name!r}] is not a string of at most {_LONGEST_VALUE} characters; "
+                f"metadata[{name!r}] is not a string of at most {_MAX_VALUE_LENGTH} characters; "
                 "give a shorter one"
             )
     return {"metadata": dict(given)}

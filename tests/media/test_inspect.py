@@ -4,7 +4,7 @@ import pytest
 
 from symbl_aio._media.containers import sniff
 from symbl_aio._media.inspect import (
-    LONGEST,
+    MAX_SECONDS,
     Prepared,
     content_type,
     examine,
@@ -107,7 +107,7 @@ def test_the_callers_content_type_wins():
 
 @pytest.mark.parametrize("make", [mp4, wav])
 def test_four_hours_are_taken_and_a_second_more_is_refused(make):
-    longest = int(LONGEST)
+    longest = int(MAX_SECONDS)
 
     assert judge(Recording("long"), make(longest)).duration == 14_400.0
     with pytest.raises(MediaRejectedError, match=r"'long' lasts 4\.00 hours .* at most 4; cut it"):
