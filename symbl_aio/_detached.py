@@ -15,20 +15,20 @@ _TOKEN_VERSION: Final = 1
 
 @frozen
 class JobToken:
-    """What ``Job.token`` holds."""
+    """Content of ``Job.token``."""
 
     job_id: str
     """The job's id."""
     conversation_id: str | None
     """Its conversation, if known."""
     origin: str
-    """The host that has the job."""
+    """Origin of the API that has the job."""
     since: float
     """When it was accepted, Unix time in seconds."""
 
     @classmethod
     def parse(cls, text: object) -> JobToken | None:
-        """Read a token; ``None`` if it is not one, and so a plain job id."""
+        """Parse a token; ``None`` for a plain job id. Raises ``ConfigurationError``."""
         if not isinstance(text, str) or not text.lstrip().startswith("{"):
             return None
         try:

@@ -57,7 +57,7 @@ def default(setting: str, kind: str, otherwise: T) -> T:
 
 
 def group(name: str, cls: type[A]) -> A:
-    """Return an attrs default: a ``cls`` made of the variables of ``name``'s fields.
+    """Return an attrs default: a ``cls`` with the values of the variables of ``name``'s fields.
 
     Fields whose variable is unset keep their own defaults. Raises ``ConfigurationError``
     that names the variables instead of the fields.
@@ -96,7 +96,7 @@ def label(cls: type[Any], setting: str, value: object) -> str:
 
 
 def _kind(attribute: Attribute[Any]) -> str:
-    # As it is spelt under future annotations; attrs.resolve_types() puts the type in its place.
+    # A string under future annotations; attrs.resolve_types() replaces it by the type.
     kind = attribute.type
     return kind.__name__ if isinstance(kind, type) else str(kind)
 

@@ -178,7 +178,7 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: the credentials, or the token made of them, were refused."""
+    """401: the credentials, or the token obtained with them, were refused."""
 
 
 class PermissionDeniedError(APIError):
@@ -205,8 +205,8 @@ class AppendBlockedError(SymblError):
     """An earlier submission of the conversation halted its appends; nothing was sent.
 
     ``cause`` is the error of that submission. ``conversation.resume_appends()``
-    takes new appends again, once the caller has settled what happened. If that submission
-    was the one that was to open the conversation, there is nothing to resume.
+    resumes them, once the caller has reconciled that submission. If that submission was to
+    create the conversation, there is nothing to resume.
     """
 
     def __init__(self, message: str, cause: BaseException) -> None:

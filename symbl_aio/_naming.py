@@ -1,4 +1,4 @@
-"""Name what was submitted, so that a person recognises it in an event or a log line."""
+"""Names of submitted media, by which a person recognises them in events and log lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _AFTER_PATH: Final = re.compile(r"[;?#&=]|%3[bdf]|%2[36]", re.IGNORECASE)
 
 
 def naming(media: Media | Recording, given: str | None) -> Callable[[], str] | None:
-    """Return what names media for events and log lines when asked; ``None`` for a text.
+    """Return a function that names media for events and log lines; ``None`` for a text.
 
-    ``given`` is the caller's own name for bytes and streams. No bytes are kept.
+    ``given`` is the caller's own name for bytes and streams. The function holds no bytes.
     """
     if isinstance(media, Text):
         return None
@@ -32,7 +32,7 @@ def naming(media: Media | Recording, given: str | None) -> Callable[[], str] | N
 
 
 def source_name(source: str | os.PathLike[str] | AudioURL | VideoURL) -> str:
-    """Name a path or link for events and log lines, in one line of at most 120 characters.
+    """Return the name of a path or link for events and logs: one line, at most 120 characters.
 
     A path by its last part; a link by its host and the last part of its path. Its user,
     port, query and parameters are left out, since a signed link is a secret.
@@ -49,7 +49,7 @@ def source_name(source: str | os.PathLike[str] | AudioURL | VideoURL) -> str:
 
 
 def one_line(name: str) -> str:
-    """Make a name safe for a log: nothing that breaks or turns a line, or has no UTF-8."""
+    """Return a name for logs, without characters that break or reverse a line or have no UTF-8."""
     if name.isprintable() and len(name) <= _MAX_LENGTH:
         return name
     shown = "".join("\ufffd" if _breaks_a_line(c) else c for c in name)

@@ -116,7 +116,7 @@ class Timeouts:
     """
 
     connect: float = field(default=15.0, validator=positive_setting)
-    """Until the connection stands, TLS included."""
+    """To connect, TLS included."""
     read: float = field(default=60.0, validator=positive_setting)
     """For a whole request that only reads."""
     stall: float = field(default=60.0, validator=positive_setting)
@@ -331,7 +331,7 @@ class Config:
     Empty: all are admitted.
     """
     proxy: str | None = field(default=_environment.default("proxy", "str", None), repr=False)
-    """URL of an HTTP proxy for every request, with ``user:password@`` if it wants them.
+    """URL of an HTTP proxy for every request, with ``user:password@`` if required.
 
     Not shown in ``repr``.
     """

@@ -28,8 +28,7 @@ T = TypeVar("T")
 class Conversation:
     """A conversation on the server, known by its id; making one costs no request.
 
-    The client makes it: ``client.conversation(id)``, which raises ``ConfigurationError`` for
-    an unusable id.
+    ``client.conversation(id)`` returns one, or raises ``ConfigurationError`` for a bad id.
 
     Most reading methods return a ``Page``: a sequence of items, with the response around
     them. Every method that sends a request raises:
@@ -47,8 +46,7 @@ class Conversation:
     otherwise the first such read emits an ``EarlyReadWarning``, once for each handle.
 
     Cancelling a read is safe. After cancelling a change it is unknown whether it was made. A
-    copy, by ``pickle`` or ``copy``, has the id alone, and all else raises
-    ``ConfigurationError``.
+    copy has the id alone: all else raises ``ConfigurationError``.
     """
 
     __slots__ = ("__weakref__", "_backend", "_id", "_warned")
@@ -95,16 +93,16 @@ class Conversation:
         return await self._object(models.ConversationInfo, call)
 
     async def delete(self) -> None:
-        """Delete the conversation and all its contents, for good.
+        """Delete the conversation and all its contents, for good. "Delete conversation" page.
 
         After a retry, ``NotFoundError`` may mean that the first attempt deleted it.
-        Conversation API, "Delete conversation" page.
         """
         await self._backend.call(calls.conversation(self.id, method="DELETE"))
 
     async def members(self) -> Page[models.User]:
         """Return the participants. Conversation API, "Get members" page."""
-        return self._page("members", await self._backend.call(self._get("members")))
+        call = calls.conversation(self.id, "members")
+        return self._page("members", await self._backend.call(call))
 
     async def update_member(
         self, member_id: str, *, name: str, email: str | None = None
@@ -285,11 +283,12 @@ class Conversation:
 
     async def call_score_status(self) -> models.Progress:
         """Return the progress of the call score (newer hosts)."""
-        return await self._object(models.Progress, self._get("callscore/status"))
+        return await self._object(models.Progress, calls.conversation(self.id, "callscore/status"))
 
     async def insights_status(self) -> models.Progress:
         """Return the progress of the insights for the ready-made page (newer hosts)."""
-        return await self._object(models.Progress, self._get("lm-insights/status"))
+        call = calls.conversation(self.id, "lm-insights/status")
+        return await self._object(models.Progress, call)
 
     async def create_experience(
         self,
@@ -397,9 +396,6 @@ class Conversation:
         """
         self._backend.resume_appends(self.id)
 
-    def _get(self, part: calls.Part, **query: JSON) -> calls.Call:
-        return calls.conversation(self.id, part, method="GET", **query)
-
     async def _object(self, model: type[T], call: calls.Call, *, repeatable: bool = True) -> T:
         answer = await self._backend.call(call, repeatable=repeatable)
         return decode(model, answer.json(), text=answer.text)
@@ -413,7 +409,7 @@ class Conversation:
         return page(answer, raw, decode_part(name, raw, text=answer.text))
 
     async def _read(self, part: calls.Part, wait: bool, *, depth: int, **query: JSON) -> Answer:
-        call = self._get(part, **query)
+        call = calls.conversation(self.id, part, method="GET", **query)
         require_flag("wait", wait)
         await self._settled(wait, depth=depth)
         # A retry of a refresh would delete what the first attempt made anew.

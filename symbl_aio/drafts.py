@@ -1,6 +1,6 @@
 """Drafts that a caller sends besides media: bookmarks, trackers, groups, patches.
 
-Frozen values, checked when they are made. Only what is set is sent.
+Frozen values, checked when they are made. Only fields that are set are sent.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ async def _file_chunks(
                     await files.run(partial(digest.update, chunk))
                     if not left and digest.hexdigest() != sealed:
                         raise FileChangedError(f"{shown} has another content (SHA-256); {_AGAIN}")
-                # A view, so that the transport can cut off what the socket took without a copy.
+                # A view, so that the transport can drop the sent part without a copy.
                 yield memoryview(chunk)
         finally:
             await file.discard(reading)
