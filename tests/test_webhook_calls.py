@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.webhooks import WebhookCall, is_genuine, mark, read_call, webhook_url
+from symbl_aio.webhooks import (
+    WebhookCall,
+    WebhookReceiver,
+    is_genuine,
+    mark,
+    read_call,
+    verify,
+    webhook_url,
+)
 
 nonces = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
@@ -149,3 +157,20 @@ def test_what_names_no_job_and_no_status_says_nothing(body: bytes):
 @given(st.binary(max_size=300))
 def test_no_bytes_are_an_exception(body: bytes):
     read_call(body)
+
+
+@pytest.mark.parametrize(
+    "shown,body,found",
+    [
+        (mark("s", "n"), b"id=j1&status=completed", WebhookCall("j1", "completed")),
+        (mark("s", "n"), bytearray(b"id=j1&status=failed"), WebhookCall("j1", "failed")),
+        (mark("other", "n"), b"id=j1&status=completed", 404),
+        (mark("s", "n"), b"x" * (WebhookReceiver.MAX_BYTES + 1), 413),
+        (mark("s", "n"), b"id=j1", 400),
+        (mark("s", "n"), "a text", 400),
+    ],
+)
+def test_a_call_is_verified_and_decoded_or_refused_with_a_status(
+    shown: str, body: bytes, found: WebhookCall | int
+):
+    assert verify("s", "n", shown, body) == found
