@@ -353,11 +353,16 @@ async def test_a_server_without_a_readable_clock_proves_nothing_by_a_name(
     """Such a server is stood in for by its answer: no other part of it matters here."""
     answer = Answer(200, {"date": date}, '{"conversations": []}')
 
-    async def read(_call: object) -> Answer:
-        return answer
+    class Backend:
+        def check_open(self) -> None:
+            pass
 
-    never: Any = None  # no webhook named a job, so none is attached
-    submissions = AmbiguousSubmissions(read, never)
+        async def call(self, _call: object) -> Answer:
+            return answer
+
+    backend: Any = Backend()
+    no_jobs: Any = None  # no webhook named a job, so none is attached
+    submissions = AmbiguousSubmissions(backend, no_jobs)
     ambiguous = submissions.open(
         "k", conversation_id=None, name="Standup", text="Hi.", sent_at=0.0, nonce=None
     )

@@ -24,6 +24,7 @@ from symbl_aio._core.retries import (
     on_status,
     retry_after,
 )
+from symbl_aio._errors import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.payload import Payload
@@ -31,7 +32,7 @@ from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.encode import Answer, Call
-from symbl_aio._protocol.redact import secrets_of, strike
+from symbl_aio._protocol.redact import redact, secrets_of
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (
     APIError,
@@ -45,7 +46,6 @@ from symbl_aio.errors import (
     TransportError,
     UntrustedServerError,
     UploadStalledError,
-    api_error,
 )
 
 _LOG = logging.getLogger("symbl_aio")
@@ -271,7 +271,7 @@ class Api:
             secrets.extend(secrets_of(url))
         # Cut only once all are struck out, or half of one may be left.
         message, excerpt, body = (
-            strike(text[:_LOOKED_THROUGH], secrets)[:most]
+            redact(text[:_LOOKED_THROUGH], secrets)[:most]
             for text, most in (
                 (encode.error_message(answer), _ERROR_BODY),
                 (encode.error_excerpt(answer), _EXCERPT),

@@ -11,10 +11,9 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn
 
 import aiohttp
-from attrs import frozen
 
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
@@ -31,41 +30,13 @@ from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError
-from symbl_aio.events import Observer
+from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, JobToken, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.models.base import Model
 from symbl_aio.options import MediaOptions, TextOptions
 
-Drain: TypeAlias = Literal["uploads", "jobs", "none"]
-"""What closing waits for: uploads that have started, their jobs too, or nothing."""
-
 _LOG = logging.getLogger("symbl_aio")
-
-
-@frozen
-class Stats(Model):
-    """The work of a client at one moment."""
-
-    queued: int
-    """Submissions that wait for their turn or a slot."""
-    uploading: int
-    """Submissions on their way to the server."""
-    jobs: int
-    """Jobs that are followed, and have not ended."""
-    limit: int
-    """How many jobs the account may have at once, as far as learned."""
-    oldest_job: float | None
-    """Age of the oldest job in seconds; ``None`` without jobs."""
-    polls: int
-    """Status requests since the client started."""
-    polls_per_second: float
-    """Status requests a second, in the last ten seconds."""
-    polls_failing_for: float | None
-    """Seconds since every poll fails; ``None`` while they work."""
-    halted: tuple[str, ...]
-    """Ids of conversations whose appends are halted until ``resume_appends()``."""
 
 
 class Engine:
@@ -88,7 +59,7 @@ class Engine:
         self._api = Api(config, credentials, self._transport, self._tasks, jitter=rng.random)
         self._queue = SubmissionQueue(config)
         self._jobs = Jobs(
-            self._api, config.polls, self._queue, self._tasks, self._events, desk=self, rng=rng
+            self._api, config.polls, self._queue, self._tasks, self._events, backend=self, rng=rng
         )
         self._ambiguous = AmbiguousSubmissions(
             self, self._jobs, answer_within=config.timeouts.answer
@@ -101,7 +72,7 @@ class Engine:
             self._ambiguous,
             self._tasks,
             self._events,
-            desk=self,
+            backend=self,
         )
         self._jobs.poller.on_unfinished = self._uploads.on_unfinished
         self._jobs.poller.on_end = self._uploads.on_job_end
@@ -309,7 +280,7 @@ class Engine:
 
     def conversation(self, conversation_id: str | None) -> Conversation:
         """Return the read side of a conversation. No I/O."""
-        return Conversation(conversation_id, account=self)
+        return Conversation(conversation_id, backend=self)
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Return the jobs of a conversation that are followed: as far as is known, they run."""

@@ -14,7 +14,7 @@ from symbl_aio._io.tasks import Tasks
 from symbl_aio.config import Polls
 from symbl_aio.errors import ClientClosedError
 from symbl_aio.events import JobEnded, JobStatusChanged
-from symbl_aio.job import Desk, Job
+from symbl_aio.job import HandleBackend, Job
 from symbl_aio.models import JobStatus
 
 
@@ -29,20 +29,20 @@ class Jobs:
         tasks: Tasks,
         events: Emitter,
         *,
-        desk: Desk,
+        backend: HandleBackend,
         rng: random.Random,
     ) -> None:
         self.poller = Poller(api, policy, tasks, events, jitter=rng.random)
         self._queue = queue
         self._emit = events.emit
-        self._desk = desk
+        self._backend = backend
         self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
 
     def make(self, job_id: str, conversation_id: str, source: str | None) -> Job:
         """Return the handle of a job that was just accepted."""
         # A server that repeats a job id has one job for both submissions.
         job = self._unfinished(job_id)
-        return job or Job(job_id, conversation_id, desk=self._desk, source=source)
+        return job or Job(job_id, conversation_id, backend=self._backend, source=source)
 
     def start(self, job: Job, *, duration: float | None, finished: bool) -> None:
         """Follow an accepted job. ``finished``: a webhook has reported its end already."""
@@ -66,7 +66,7 @@ class Jobs:
         """Return the one handle of a job, as long as it is unfinished and referenced."""
         job = self._unfinished(job_id)
         if job is None:
-            job = Job(job_id, conversation_id, desk=self._desk, since=since)
+            job = Job(job_id, conversation_id, backend=self._backend, since=since)
             self._attached[job_id] = job
         elif job.conversation_id is None and conversation_id is not None:
             job.conversation_id = conversation_id

@@ -25,7 +25,7 @@ from symbl_aio._protocol import calls
 from symbl_aio._protocol.decode import decode_list
 from symbl_aio._protocol.encode import Answer
 from symbl_aio.errors import AmbiguousSubmissionError, NotFoundError, StillAmbiguousError
-from symbl_aio.job import Acceptance, Desk
+from symbl_aio.job import Acceptance, HandleBackend
 
 _PAGE: Final = 1000
 _MAX_PAGES: Final = 50
@@ -65,7 +65,7 @@ class AmbiguousSubmissions:
     its answer, before it is ambiguous.
     """
 
-    def __init__(self, backend: Desk, jobs: Jobs, *, answer_within: float = 0.0) -> None:
+    def __init__(self, backend: HandleBackend, jobs: Jobs, *, answer_within: float = 0.0) -> None:
         self.open_ones: WeakSet[AmbiguousSubmission] = WeakSet()
         self.sent = SentTexts()
         # A webhook may name a job long before its submission stops waiting for the answer.

@@ -19,7 +19,6 @@ from typing import Final
 from attrs import evolve
 
 from symbl_aio._callbacks import check_async
-from symbl_aio._core.webhook_calls import webhook_url
 from symbl_aio._fields import is_word
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
@@ -35,6 +34,7 @@ from symbl_aio._io.queue import (
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._media import read
+from symbl_aio._media.inspect import Prepared
 from symbl_aio._naming import source_of
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
@@ -55,9 +55,10 @@ from symbl_aio.events import (
     SubmissionRefused,
     SubmissionStarted,
 )
-from symbl_aio.job import Desk, Job, Submission
+from symbl_aio.job import HandleBackend, Job, Submission
 from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
 from symbl_aio.options import MediaOptions, Options, TextOptions
+from symbl_aio.webhooks import webhook_url
 
 try:
     import resource
@@ -88,7 +89,7 @@ class Uploads:
         tasks: Tasks,
         events: Emitter,
         *,
-        desk: Desk,
+        backend: HandleBackend,
     ) -> None:
         self._config = config
         self._api = api
@@ -98,7 +99,7 @@ class Uploads:
         self._tasks = tasks
         self._emit = events.emit
         self._events = events
-        self._desk = desk
+        self._backend = backend
         self._files = read.file_threads(config.timeouts.stall)
         self._running = asyncio.Semaphore(max_uploads())
         self._alarm: asyncio.TimerHandle | None = None
@@ -132,7 +133,7 @@ class Uploads:
         pending = PendingSubmission(
             key,
             source,
-            Submission(key, conversation_id, desk=self._desk, source=source),
+            Submission(key, conversation_id, backend=self._backend, source=source),
             found,
             options,
             is_append=is_append,
@@ -150,7 +151,7 @@ class Uploads:
 
     def _destination(self, to: str | Submission | Job) -> tuple[str | None, str | None]:
         """Return conversation id and lane, as far as they are known yet."""
-        if isinstance(to, Submission | Job) and to._desk is not self._desk:
+        if isinstance(to, Submission | Job) and to._backend is not self._backend:
             raise ConfigurationError(
                 "conversation_id is a handle of another client; give the conversation's id"
             )
@@ -169,7 +170,7 @@ class Uploads:
                 raise ConfigurationError(
                     "conversation_id is a job whose conversation is not known; give the id itself"
                 )
-            self._desk.follow(to)
+            self._backend.follow(to)
             to = to.conversation_id
         check_id("conversation_id", to)
         return to, to
@@ -302,7 +303,7 @@ class Uploads:
         conversation_id = self._queue.lane_of(pending.key) if pending.is_append else None
         media = pending.media
         if isinstance(media, Text):
-            prepared = read.Prepared(media)
+            prepared = Prepared(media)
         else:
             prepared = await self._api.patiently(partial(read.prepare, media, self._files))
         call = encode.encode_submission(
@@ -319,7 +320,7 @@ class Uploads:
             data = call.body or b""
             chunks, size = partial(once, data), len(data)
         else:
-            chunks = partial(prepared.chunks, self._config.chunk_size)
+            chunks = partial(read.chunks, prepared, self._config.chunk_size)
             size = prepared.size
         report = pending.submission._report
         payload = Payload(chunks, size, report, pending.before_last_byte)
@@ -407,7 +408,7 @@ class Uploads:
         halted = self._queue.end_job(job.id, job.conversation_id, error)
         job._settle(error)
         if self._emit(JobEnded, job.id, job.conversation_id, error, job.source):
-            job._hear()
+            job._mark_retrieved()
         if halted:
             self._end(halted)
         self.dispatch()

@@ -23,6 +23,7 @@ from aiohttp import ClientError, StreamReader, web
 from aiohttp.typedefs import Handler
 
 from symbl_aio import (
+    BadUploadError,
     ClientClosedError,
     Job,
     MediaOptions,
@@ -34,7 +35,6 @@ from symbl_aio import (
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.passing import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Where the running client is: ``request.config_dict[CLIENT]``, in mounted applications too."""
@@ -182,7 +182,7 @@ async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (SymblError, BadUploadError) as error:
+    except SymblError as error:
         told = problems.problem(error)
         problems.log(told, error)
         return web.Response(

@@ -45,6 +45,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from symbl_aio import (
+    BadUploadError,
     ConfigurationError,
     Job,
     MediaOptions,
@@ -56,7 +57,6 @@ from symbl_aio import (
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.passing import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.stopping import told_of_stop
 from symbl_aio.models.base import Model, as_json
 
@@ -157,7 +157,6 @@ class Symbl(Embedded):
         See ``contrib.problems``; what is not the visitor's fault is logged as a warning.
         """
         app.add_exception_handler(SymblError, _handle)
-        app.add_exception_handler(BadUploadError, _handle)
 
     async def _answer(self, nonce: str, mark: str, request: Request) -> int:
         try:

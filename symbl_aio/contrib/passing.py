@@ -20,17 +20,16 @@ from attrs import field, frozen
 
 from symbl_aio import (
     Audio,
+    BadUploadError,
     Job,
     MediaOptions,
     Submission,
     SymblClient,
-    UploadError,
     UploadStalledError,
     Video,
     recording_of,
 )
 from symbl_aio.contrib.forms import SHAPE, Form, boundary_of
-from symbl_aio.contrib.problems import BadUploadError
 
 _HEAD_BYTES: Final = 4096
 """How much of a recording is looked at to tell what it is."""
@@ -162,10 +161,6 @@ class Incoming:
         except UploadStalledError:
             if self._feed.waits:
                 raise BadUploadError(408, "the visitor sent no more of the recording") from None
-            raise
-        except UploadError as error:
-            if isinstance(error.__cause__, BadUploadError):
-                raise error.__cause__ from None
             raise
         finally:
             await self._feed.aclose()
