@@ -19,7 +19,7 @@ from symbl_aio import ConfigurationError, Credentials, Text
 from symbl_aio.cli import health
 from symbl_aio.cli import outbox as words
 from symbl_aio.cli.health import Address, Exporter, Observed
-from symbl_aio.contrib.durable import Durable
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.durable.openmetrics import Family, parse

@@ -32,9 +32,9 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.embedded import Embedded
-from symbl_aio.contrib.passing import Incoming, read_incoming
+from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
+from symbl_aio.contrib.service import Embedded
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Where the running client is: ``request.config_dict[CLIENT]``, in mounted applications too."""
@@ -141,7 +141,7 @@ async def read_upload(request: web.Request) -> Incoming:
     """Read a request up to the first bytes of the recording in it, as for ``upload_through``.
 
     For a form whose fields decide what is to be done; then ``await incoming.pass_on(client)``.
-    Raises as ``passing.read_incoming``.
+    Raises as ``passthrough.read_incoming``.
     """
     return await read_incoming(_chunks(request), request.headers)
 
@@ -158,7 +158,7 @@ async def upload_through(
     The body is the recording itself, or a form whose last part it is; its kind is told by
     its first bytes. Nothing is stored, and it is never whole in memory, whatever the
     application's ``client_max_size``. ``options``, ``to`` and ``key``, what is raised, and
-    what cancelling does: see ``passing.Incoming.pass_on`` and ``passing.read_incoming``. A
+    what cancelling does: see ``passthrough.Incoming.pass_on`` and ``passthrough.read_incoming``. A
     visitor who leaves before the last byte aborts it, and the API accepts nothing.
     """
     client = request.config_dict[CLIENT]

@@ -54,10 +54,10 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.embedded import Embedded
-from symbl_aio.contrib.passing import Incoming, read_incoming
+from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
-from symbl_aio.contrib.stopping import told_of_stop
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.signals import told_of_stop
 from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"
@@ -198,7 +198,7 @@ async def read_upload(request: Request) -> Incoming:
     """Read a request up to the first bytes of the recording in it, as for ``upload_through``.
 
     For a form whose fields decide what is to be done; then ``await incoming.pass_on(symbl)``.
-    Raises as ``passing.read_incoming``.
+    Raises as ``passthrough.read_incoming``.
     """
     return await read_incoming(_chunks(request), request.headers)
 
@@ -216,7 +216,7 @@ async def upload_through(
     its first bytes. Nothing is stored, and it is never whole in memory. A route that uses it
     takes the ``Request``, and no body, form or file parameter, which would read it first.
     ``options``, ``to`` and ``key``, what is raised, and what cancelling does: see
-    ``passing.Incoming.pass_on`` and ``passing.read_incoming``. A visitor who leaves before
+    ``passthrough.Incoming.pass_on`` and ``passthrough.read_incoming``. A visitor who leaves before
     the last byte aborts it, and the API accepts nothing.
     """
     client = await current_client(request)

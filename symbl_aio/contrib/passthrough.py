@@ -29,7 +29,7 @@ from symbl_aio import (
     Video,
     recording_of,
 )
-from symbl_aio.contrib.forms import SHAPE, Form, boundary_of
+from symbl_aio.contrib.multipart import SHAPE, Form, boundary_of
 from symbl_aio.contrib.problems import BadUploadError
 
 _HEAD_BYTES: Final = 4096

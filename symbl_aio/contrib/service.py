@@ -30,8 +30,8 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._waiting import check_loop
 from symbl_aio.contrib import sse
-from symbl_aio.contrib.durable import Durable, OpenOutbox, describe
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable

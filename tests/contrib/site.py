@@ -19,8 +19,8 @@ from fastapi import FastAPI, Request
 from symbl_aio import Config, Credentials, Event, Job, MediaOptions, SymblClient
 from symbl_aio.contrib import aiohttp as for_aiohttp
 from symbl_aio.contrib import fastapi as for_fastapi
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.fastapi import Client
+from symbl_aio.contrib.service import Embedded
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 

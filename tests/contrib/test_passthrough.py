@@ -20,7 +20,7 @@ from symbl_aio import (
     Timeouts,
     UploadError,
 )
-from symbl_aio.contrib.passing import Incoming, read_incoming
+from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import BOUNDARY, Site, as_form, form, get, post, site_of

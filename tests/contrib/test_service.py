@@ -23,8 +23,8 @@ from symbl_aio import (
     Text,
     WebhookReceiver,
 )
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.service import Embedded
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import Site, get, post, settings, site_of
 from tests.contrib.test_sse import parse

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from symbl_aio import ClientClosedError, ConfigurationError, Text
-from symbl_aio.contrib.durable import Durable
-from symbl_aio.contrib.embedded import Embedded
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import get, settings, site_of
@@ -212,7 +212,7 @@ def test_without_the_extra_a_service_says_what_to_install():
         "import asyncio, sys\n"
         "sys.modules['dbos'] = None\n"
         "from symbl_aio import Credentials\n"
-        "from symbl_aio.contrib.embedded import Embedded\n"
+        "from symbl_aio.contrib.service import Embedded\n"
         "async def main():\n"
         "    async with Embedded(Credentials('a', 'b'), durable='sqlite:///x.db'): pass\n"
         "asyncio.run(main())\n"

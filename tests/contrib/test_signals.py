@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from symbl_aio.contrib.stopping import told_of_stop
+from symbl_aio.contrib.signals import told_of_stop
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGINT])

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, Credentials, OutboxUnavailableError, Text
-from symbl_aio.contrib.durable import Durable
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
