@@ -15,7 +15,7 @@ import pytest
 
 from symbl_aio import Config, Credentials, Text, TextOptions
 from symbl_aio.cli import outbox as words
-from symbl_aio.cli import work
+from symbl_aio.cli import outbox_actions
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
@@ -214,10 +214,10 @@ async def test_what_is_no_database_is_wrong_usage_and_not_repeated(url):
 
 
 def test_a_database_is_named_without_who_uses_it():
-    named = work.named("postgresql://me:pass@db.example.com:5433/app?password=too")
+    named = outbox_actions.named("postgresql://me:pass@db.example.com:5433/app?password=too")
 
     assert named == "postgresql://db.example.com:5433/app"
-    assert work.named("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
+    assert outbox_actions.named("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
 
 
 # retry and resolve

@@ -11,9 +11,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from symbl_aio.cli.bars import MOST_ROWS, Bars
-from symbl_aio.cli.leftover import Running, summary, tokens
 from symbl_aio.cli.output import Output
+from symbl_aio.cli.screen import MOST_ROWS, Bars
+from symbl_aio.cli.unfinished import Running, summary, tokens
 from tests.shell import CREDENTIALS, ROOT, Shell
 from tests.test_cli import shell, symbl
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.cli.leftover import LONGEST, Running, Words, summary, unsent_files
-from symbl_aio.cli.writer import MOST_CHARACTERS, Writer
+from symbl_aio.cli.output import MOST_CHARACTERS, Writer
+from symbl_aio.cli.unfinished import LONGEST, Running, Words, summary, unsent_files
 from tests.shell import CREDENTIALS, ROOT, Shell
 from tests.test_cli import shell, symbl
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli import leftover, operating, outbox
-from symbl_aio.cli.endings import MEANINGS, OK, UNWRITTEN
-from symbl_aio.cli.leftover import Running, Untouched, Words
-from symbl_aio.cli.running import config, run, show_for
+from symbl_aio.cli import outbox, unfinished
+from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.unfinished import Running, Untouched, Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def cli() -> None:
     """
 
 
-for command in (*outbox.COMMANDS, *operating.COMMANDS):
+for command in outbox.COMMANDS:
     cli.add_command(command)
 
 
@@ -189,7 +189,7 @@ def wait(
 
     def main() -> Coroutine[Any, Any, int]:
         if kept is not None:
-            read.update(leftover.tokens(kept))
+            read.update(unfinished.tokens(kept))
             untouched.running += [Running(name, token) for token, name in read.items()]
         return wait_for_all()
 
@@ -357,7 +357,7 @@ def _hand_in(
 
     async def main() -> int:
         from symbl_aio import MediaOptions
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
         from symbl_aio.durable import Entry
 
         options = MediaOptions(name=name, language_code=language)
@@ -373,7 +373,7 @@ def _hand_in(
                 )
                 for file, media in zip(files, given, strict=True)
             ]
-            return await work.hand_in(database, show, schema, entries)
+            return await outbox_actions.hand_in(database, show, schema, entries)
 
     run(main, show)
 
@@ -408,7 +408,7 @@ def _send(
     def main() -> Coroutine[Any, Any, int]:
         from symbl_aio.cli import sources
 
-        given = [*files, *([] if kept is None else leftover.unsent_files(kept))]
+        given = [*files, *([] if kept is None else unfinished.unsent_files(kept))]
         names = sources.labels([sources.shown(file) for file in given])
         by_label.update(zip(names, given, strict=True))
         untouched.unsent += names

@@ -23,7 +23,7 @@ from symbl_aio import (
     Text,
     Utterance,
 )
-from symbl_aio.cli.endings import OK
+from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.follow import watch
 from symbl_aio.cli.output import clean
 from symbl_aio.cli.screen import Screen, size, spoken

@@ -49,7 +49,7 @@ MEANINGS: Final = {
 }
 
 # When several things went wrong, the one that most needs a person's eyes is told.
-_GRAVEST_FIRST: Final = (
+_MOST_SEVERE_FIRST: Final = (
     FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, TAKEN_FOR_DEAD, USAGE, UNWRITTEN,
     OK,
 )  # fmt: skip
@@ -89,9 +89,9 @@ def code_of(error: BaseException) -> int:
     return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
 
 
-def gravest(codes: Iterable[int]) -> int:
+def most_severe(codes: Iterable[int]) -> int:
     """Give the one code for several outcomes."""
-    return min(codes, key=_GRAVEST_FIRST.index, default=OK)
+    return min(codes, key=_MOST_SEVERE_FIRST.index, default=OK)
 
 
 def describe(error: BaseException) -> str:

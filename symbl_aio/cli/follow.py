@@ -20,9 +20,9 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
-from symbl_aio.cli.endings import OK, code_of, describe, gravest
-from symbl_aio.cli.leftover import Running, Untouched
+from symbl_aio.cli.exit_codes import OK, code_of, describe, most_severe
 from symbl_aio.cli.show import Show
+from symbl_aio.cli.unfinished import Running, Untouched
 
 Work = Callable[[SymblClient], Mapping[str, Submission | Job]]
 
@@ -70,7 +70,7 @@ async def watch(
     await asyncio.gather(*(_one(name, item, show, wait, ends) for name, item in work.items()))
     if ends.first is not None:
         show.ended(ends.message(len(work)))
-    return gravest(ends.codes.values())
+    return most_severe(ends.codes.values())
 
 
 @define

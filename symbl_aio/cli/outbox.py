@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from symbl_aio.cli.running import run, show_for
+from symbl_aio.cli.runner import run, show_for
 
 Command: TypeAlias = Callable[..., Any]
 
@@ -150,9 +150,9 @@ def worker(
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        return await work.work(
+        return await outbox_actions.work(
             database,
             show,
             schema=schema,
@@ -184,9 +184,9 @@ def jobs(
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        return await work.list_items(database, show, schema, queue, state, conversation)
+        return await outbox_actions.list_items(database, show, schema, queue, state, conversation)
 
     run(main, show)
 
@@ -238,10 +238,10 @@ def retry(
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        chosen = work.Choice(**choice)
-        return await work.retry(database, show, schema, queue, chosen, dry_run=dry_run)
+        chosen = outbox_actions.Choice(**choice)
+        return await outbox_actions.retry(database, show, schema, queue, chosen, dry_run=dry_run)
 
     run(main, show)
 
@@ -260,10 +260,10 @@ def discard(
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        chosen = work.Choice(**choice)
-        return await work.discard(database, show, schema, queue, chosen, dry_run=dry_run)
+        chosen = outbox_actions.Choice(**choice)
+        return await outbox_actions.discard(database, show, schema, queue, chosen, dry_run=dry_run)
 
     run(main, show)
 
@@ -300,14 +300,14 @@ def resolve(
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        return await work.resolve(
+        return await outbox_actions.resolve(
             database,
             show,
             schema,
             queue,
-            work.Choice(**choice),
+            outbox_actions.Choice(**choice),
             accepted=accepted,
             conversation_id=conversation_id,
             job_id=job_id,
@@ -347,9 +347,9 @@ def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
 
-        return await work.migrate(database, show, schema, role)
+        return await outbox_actions.migrate(database, show, schema, role)
 
     run(main, show)
 
@@ -364,11 +364,63 @@ def restored(database: str, schema: str, as_json: bool) -> None:
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli import operations
+        from symbl_aio.cli import outbox_actions
 
-        return await operations.restored(database, show, schema)
+        return await outbox_actions.restored(database, show, schema)
 
     run(main, show)
 
 
-COMMANDS: Final = (worker, jobs, retry, discard, resolve, db)
+@click.command()
+@of_outbox
+@queue
+def stats(database: str, schema: str, queue: str, as_json: bool) -> None:
+    """Count what waits, what holds a slot, what has ended lately, and who works."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import outbox_actions
+
+        return await outbox_actions.stats(database, show, schema, queue)
+
+    run(main, show)
+
+
+@click.command()
+@of_outbox
+@queue
+@click.option("--wait", is_flag=True, help="Until nothing is under way any more.")
+@click.option("--timeout", default=None, help="How long to wait; for ever.", **SECONDS)
+def pause(
+    database: str, schema: str, queue: str, as_json: bool, wait: bool, timeout: float | None
+) -> None:
+    """Begin nothing new, in all workers, until resume. What is under way goes on.
+
+    Exit code 3 if something was still under way after --timeout; the queue stays paused.
+    """
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import outbox_actions
+
+        return await outbox_actions.pause(database, show, schema, queue, wait=wait, timeout=timeout)
+
+    run(main, show)
+
+
+@click.command()
+@of_outbox
+@queue
+def resume(database: str, schema: str, queue: str, as_json: bool) -> None:
+    """Begin new work again, in all workers."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import outbox_actions
+
+        return await outbox_actions.resume(database, show, schema, queue)
+
+    run(main, show)
+
+
+COMMANDS: Final = (worker, jobs, retry, discard, resolve, db, stats, pause, resume)

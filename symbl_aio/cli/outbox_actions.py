@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
-from symbl_aio.cli.endings import CUT_OFF, OK, TAKEN_FOR_DEAD, UNWRITTEN, USAGE
+from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.health import Observed
-from symbl_aio.cli.running import config, stop_signals
+from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show import Show
 
 SECRET: Final = "SYMBL_WEBHOOK_SECRET"
@@ -223,6 +223,42 @@ async def migrate(database: str, show: Show, schema: str, role: str | None) -> i
     quieten()
     await durable.migrate(database, schema=schema, role=role)
     show.migrated(named(database))
+    return OK
+
+
+async def stats(database: str, show: Show, schema: str, queue: str) -> int:
+    """Show the statistics of an outbox."""
+    async with opened(database, schema, queue=queue) as outbox:
+        show.stats(await outbox.stats())
+    return OK if show.written else UNWRITTEN
+
+
+async def pause(
+    database: str, show: Show, schema: str, queue: str, *, wait: bool, timeout: float | None
+) -> int:
+    """Pause the queue; wait until nothing is under way, if that is asked for."""
+    async with opened(database, schema, queue=queue) as outbox:
+        try:
+            await outbox.pause(wait=wait, timeout=timeout)
+        except TimeoutError:
+            show.error(f"the queue is paused, and items are still under way after {timeout:g} s")
+            return UNREACHABLE
+    show.paused(True)
+    return OK
+
+
+async def resume(database: str, show: Show, schema: str, queue: str) -> int:
+    """Resume the queue."""
+    async with opened(database, schema, queue=queue) as outbox:
+        await outbox.resume()
+    show.paused(False)
+    return OK
+
+
+async def restored(database: str, show: Show, schema: str) -> int:
+    """Put into doubt what a restored backup takes for unsent."""
+    async with opened(database, schema) as outbox:
+        show.restored(await outbox.doubt_unsent())
     return OK
 
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from symbl_aio import SymblError
-from symbl_aio.cli.endings import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
-from symbl_aio.cli.leftover import Untouched, Words
+from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
 from symbl_aio.cli.output import GRACE, leave, stderr, stdout
 from symbl_aio.cli.show import Lines, Show
+from symbl_aio.cli.unfinished import Untouched, Words
 
 if TYPE_CHECKING:
     from symbl_aio import Config

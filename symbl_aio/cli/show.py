@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from symbl_aio.cli.endings import code_of
-from symbl_aio.cli.leftover import Running, Words, summary
+from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.output import Output, clean
+from symbl_aio.cli.unfinished import Running, Words, summary
 
 if TYPE_CHECKING:  # an extra that only some commands need, and what takes long to import
     from symbl_aio import Job, JobEvent, Message, SymblError
