@@ -214,10 +214,10 @@ async def test_what_is_no_database_is_wrong_usage_and_not_repeated(url):
 
 
 def test_a_database_is_named_without_who_uses_it():
-    named = outbox_actions.named("postgresql://me:pass@db.example.com:5433/app?password=too")
+    named = outbox_actions.redacted("postgresql://me:pass@db.example.com:5433/app?password=too")
 
     assert named == "postgresql://db.example.com:5433/app"
-    assert outbox_actions.named("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
+    assert outbox_actions.redacted("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
 
 
 # retry and resolve

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from symbl_aio.cli.output import MOST_CHARACTERS, Writer
-from symbl_aio.cli.unfinished import LONGEST, Running, Words, summary, unsent_files
+from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
 from tests.shell import CREDENTIALS, ROOT, Shell
 from tests.test_cli import shell, symbl
 
@@ -181,7 +181,7 @@ async def test_interrupted_wait_goes_on_with_its_options(shell, symbl):
 def test_files_that_no_line_holds_are_sent_from_a_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    *_, last = summary([], [], [name], Words(files={}))
+    *_, last = summary([], [], [name], Resumption(files={}))
 
     words = shlex.split(last)
     assert words[:3] == ["symbl-aio", "submit", "--from"]
@@ -193,7 +193,7 @@ def test_a_signed_link_is_kept_in_a_file_of_its_owner_alone(tmp_path, monkeypatc
     link = "https://example.com/a.mp4?sig=secret-4711"
     label = "https://example.com/a.mp4?…"
 
-    lines = list(summary([], [], [label], Words(files={label: link})))
+    lines = list(summary([], [], [label], Resumption(files={label: link})))
 
     kept = Path(shlex.split(lines[-1])[-1])
     assert "secret-4711" not in "".join(lines)
@@ -207,7 +207,7 @@ def test_at_most_ten_lines_and_the_last_a_command(running, unsure, unsent, tmp_p
 
     lines = list(
         summary(
-            [Running(f"{i}.wav", f'{{"job":"{i}"}}') for i in range(running)],
+            [RunningJob(f"{i}.wav", f'{{"job":"{i}"}}') for i in range(running)],
             [f"u{i}.wav" for i in range(unsure)],
             [f"-n{i}.wav" for i in range(unsent)],
         )

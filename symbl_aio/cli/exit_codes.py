@@ -1,4 +1,4 @@
-"""Exit codes: what happened, as one small number that a script can act on."""
+"""Exit codes: the outcome of a command, as one small number that a script can act on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MEANINGS: Final = {
     INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP; jobs still running on the server are listed",
 }
 
-# When several things went wrong, the one that most needs a person's eyes is told.
+# Of several outcomes the exit code is the one that most needs a person's attention.
 _MOST_SEVERE_FIRST: Final = (
     FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, TAKEN_FOR_DEAD, USAGE, UNWRITTEN,
     OK,
@@ -83,19 +83,19 @@ _REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 
 def code_of(error: BaseException) -> int:
-    """Give the exit code for one error; a blocked append has the code of what blocked it."""
+    """Return the exit code for one error; a blocked append has that of the error that blocks it."""
     if isinstance(error, AppendBlockedError):
         return code_of(error.cause)
     return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
 
 
 def most_severe(codes: Iterable[int]) -> int:
-    """Give the one code for several outcomes."""
+    """Return the one code for several outcomes."""
     return min(codes, key=_MOST_SEVERE_FIRST.index, default=OK)
 
 
 def describe(error: BaseException) -> str:
-    """Return an error as one line, with what to do about it unless its message says so."""
+    """Format an error as one line, with a remedy unless its message contains one."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename!r} cannot be used ({error.strerror}); give another, or its rights"
     text = " ".join(str(error).split()) or type(error).__name__

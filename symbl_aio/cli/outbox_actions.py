@@ -1,4 +1,7 @@
-"""What the commands of the outbox do. Imported when one of them runs: it needs ``durable``."""
+"""The actions behind the commands of ``outbox``. Each returns an exit code.
+
+Imported when such a command runs, since ``durable`` is an extra and takes a second to import.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
 from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
-from symbl_aio.cli.health import Observed
+from symbl_aio.cli.health import WorkerMonitor
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -24,9 +25,9 @@ SECRET: Final = "SYMBL_WEBHOOK_SECRET"
 
 
 async def work(
-    database: str,
     show: Show,
     *,
+    database: str,
     schema: str,
     queue: str,
     time_to_live: float,
@@ -37,9 +38,9 @@ async def work(
     allow_http: bool,
     **settings: Any,
 ) -> int:
-    """Run a worker until SIGINT or SIGTERM, until it has drained, was taken for dead or cut off.
+    """Run a worker until a stop signal, or until it has drained, was evicted or lost its database.
 
-    ``settings`` are those of ``Worker`` that nothing here needs.
+    ``settings`` go to ``Worker`` unchanged.
     """
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     secret = os.environ.get(SECRET)
@@ -57,38 +58,42 @@ async def work(
         time_to_live=time_to_live,
         **settings,
     )
-    observed = Observed(worker, health=health, prometheus=prometheus, schema=schema, queue=queue)
+    monitor = WorkerMonitor(
+        worker, health=health, prometheus=prometheus, schema=schema, queue=queue
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    ending = (signal.SIGINT, *stop_signals())
-    for number in ending:
+    signals = (signal.SIGINT, *stop_signals())
+    for number in signals:
         loop.add_signal_handler(number, stopped.set)
     drain = asyncio.Event()
     with suppress(AttributeError):  # Windows has no such signal
         loop.add_signal_handler(signal.SIGUSR1, drain.set)
     quieten()
-    async with observed:
+    # The probes answer before the worker has started: alive, and not ready.
+    async with monitor:
         await worker.start()
-        show.working(worker.id, named(database))
-        asked, dead, drained = tasks = [
-            asyncio.ensure_future(waited)
-            for waited in (
+        show.working(worker.id, redacted(database))
+        stopping, dead, drained = tasks = [
+            asyncio.ensure_future(awaitable)
+            for awaitable in (
                 stopped.wait(),
                 worker.wait_until_dead(),
                 _drain(worker, show, drain),
             )
         ]
         try:
-            await observed.begin()
+            await monitor.start_file()
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if drain.is_set() and (dead.cancelled() or not dead.done()):
-                await asyncio.wait([asked, drained], return_when=asyncio.FIRST_COMPLETED)
+                # Draining takes as long as the worker's own jobs; a stop signal cuts it short.
+                await asyncio.wait([stopping, drained], return_when=asyncio.FIRST_COMPLETED)
                 return OK
-            if asked.done():
+            if stopping.done():
                 return OK
         finally:
-            for number in ending:
-                loop.remove_signal_handler(number)  # whoever asks twice does not want to wait
+            for number in signals:
+                loop.remove_signal_handler(number)  # a second signal ends the process at once
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -105,22 +110,23 @@ async def work(
     return TAKEN_FOR_DEAD
 
 
-async def _drain(worker: durable.Worker, show: Show, asked: asyncio.Event) -> bool:
-    await asked.wait()
+async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -> bool:
+    await requested.wait()
     show.draining(worker.id)
     await worker.drain()
     return True
 
 
 async def list_items(
-    database: str,
     show: Show,
+    *,
+    database: str,
     schema: str,
     queue: str,
     state: str | None,
     conversation: str | None,
 ) -> int:
-    """Show the items, and count all that is there."""
+    """Show the selected items, and the counts of all items by state."""
     async with opened(database, schema, queue=queue) as outbox:
         wanted = None if state is None else durable.ItemState(state)
         async for item in outbox.jobs(state=wanted, conversation=conversation):
@@ -129,63 +135,58 @@ async def list_items(
     return OK if show.written else UNWRITTEN
 
 
-@frozen
-class Choice:
-    """The items that a decision is about: some keys, or all that meet the conditions."""
-
-    keys: tuple[str, ...]
-    every: bool
-    states: tuple[str, ...]
-    conversation: str | None
-    older_than: float | None
-    newer_than: float | None
-
-    def which(self) -> list[str] | durable.ItemFilter:
-        if self.keys:
-            return list(self.keys)
-        return durable.ItemFilter(
-            state=[durable.ItemState(state) for state in self.states] or None,
-            conversation=self.conversation,
-            older_than=self.older_than,
-            newer_than=self.newer_than,
-        )
-
-
 async def retry(
-    database: str, show: Show, schema: str, queue: str, choice: Choice, *, dry_run: bool
+    show: Show,
+    *,
+    database: str,
+    schema: str,
+    queue: str,
+    keys: Sequence[str],
+    conditions: Mapping[str, Any],
+    dry_run: bool,
 ) -> int:
-    """Send items again; what is wrong with one of them stops no other."""
+    """Requeue items; an item that is refused stops no other."""
     async with opened(database, schema, queue=queue) as outbox:
-        return _show(show, choice, await outbox.retry(choice.which(), dry_run=dry_run))
+        decided = await outbox.retry(_selection(keys, conditions), dry_run=dry_run)
+        return _show_decided(show, decided, summary=not keys)
 
 
 async def discard(
-    database: str, show: Show, schema: str, queue: str, choice: Choice, *, dry_run: bool
+    show: Show,
+    *,
+    database: str,
+    schema: str,
+    queue: str,
+    keys: Sequence[str],
+    conditions: Mapping[str, Any],
+    dry_run: bool,
 ) -> int:
-    """Discard items; what is wrong with one of them stops no other."""
+    """Discard items; an item that is refused stops no other."""
     async with opened(database, schema, queue=queue) as outbox:
-        return _show(show, choice, await outbox.discard(choice.which(), dry_run=dry_run))
+        decided = await outbox.discard(_selection(keys, conditions), dry_run=dry_run)
+        return _show_decided(show, decided, summary=not keys)
 
 
 async def resolve(
-    database: str,
     show: Show,
+    *,
+    database: str,
     schema: str,
     queue: str,
-    choice: Choice,
-    *,
+    keys: Sequence[str],
+    conditions: Mapping[str, Any],
     accepted: bool,
     conversation_id: str | None,
     job_id: str | None,
     dry_run: bool,
 ) -> int:
-    """Record what became of ambiguous items."""
+    """Record whether ambiguous items were accepted."""
     async with opened(database, schema, queue=queue) as outbox:
         if conversation_id is None and job_id is None:
-            which = choice.which()
+            which = _selection(keys, conditions)
             decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)
-            return _show(show, choice, decided)
-        (key,) = choice.keys
+            return _show_decided(show, decided, summary=not keys)
+        (key,) = keys
         with known(key):
             show.item(
                 await outbox.resolve(
@@ -199,18 +200,29 @@ async def resolve(
     return OK
 
 
-def _show(show: Show, choice: Choice, decided: durable.Decided) -> int:
+def _selection(
+    keys: Sequence[str], conditions: Mapping[str, Any]
+) -> list[str] | durable.ItemFilter:
+    if keys:
+        return list(keys)
+    states = [durable.ItemState(state) for state in conditions.get("state", ())]
+    return durable.ItemFilter(**{**conditions, "state": states or None})
+
+
+def _show_decided(show: Show, decided: durable.Decided, *, summary: bool) -> int:
     for why in decided.refused.values():
         show.error(why)
     for item in decided.items:
         show.item(item)
-    if decided.dry_run or not choice.keys:
+    if decided.dry_run or summary:
         show.decided(decided)
     return USAGE if decided.refused else OK
 
 
-async def hand_in(database: str, show: Show, schema: str, entries: Sequence[durable.Entry]) -> int:
-    """Hand in recordings, all or none of a thousand, and show their items."""
+async def submit(
+    show: Show, *, database: str, schema: str, entries: Sequence[durable.Entry]
+) -> int:
+    """Submit entries to the outbox, each thousand in one transaction, and show their items."""
     async with opened(database, schema) as outbox:
         await outbox.submit_many(entries)
         for entry in entries:
@@ -218,15 +230,15 @@ async def hand_in(database: str, show: Show, schema: str, entries: Sequence[dura
     return OK
 
 
-async def migrate(database: str, show: Show, schema: str, role: str | None) -> int:
-    """Make the tables, or bring them up to date."""
+async def migrate(show: Show, *, database: str, schema: str, role: str | None) -> int:
+    """Create the tables, or migrate them to the current version."""
     quieten()
     await durable.migrate(database, schema=schema, role=role)
-    show.migrated(named(database))
+    show.migrated(redacted(database))
     return OK
 
 
-async def stats(database: str, show: Show, schema: str, queue: str) -> int:
+async def stats(show: Show, *, database: str, schema: str, queue: str) -> int:
     """Show the statistics of an outbox."""
     async with opened(database, schema, queue=queue) as outbox:
         show.stats(await outbox.stats())
@@ -234,9 +246,9 @@ async def stats(database: str, show: Show, schema: str, queue: str) -> int:
 
 
 async def pause(
-    database: str, show: Show, schema: str, queue: str, *, wait: bool, timeout: float | None
+    show: Show, *, database: str, schema: str, queue: str, wait: bool, timeout: float | None
 ) -> int:
-    """Pause the queue; wait until nothing is under way, if that is asked for."""
+    """Pause the queue; with ``wait``, return when no item is under way or after ``timeout``."""
     async with opened(database, schema, queue=queue) as outbox:
         try:
             await outbox.pause(wait=wait, timeout=timeout)
@@ -247,7 +259,7 @@ async def pause(
     return OK
 
 
-async def resume(database: str, show: Show, schema: str, queue: str) -> int:
+async def resume(show: Show, *, database: str, schema: str, queue: str) -> int:
     """Resume the queue."""
     async with opened(database, schema, queue=queue) as outbox:
         await outbox.resume()
@@ -255,8 +267,8 @@ async def resume(database: str, show: Show, schema: str, queue: str) -> int:
     return OK
 
 
-async def restored(database: str, show: Show, schema: str) -> int:
-    """Put into doubt what a restored backup takes for unsent."""
+async def restored(show: Show, *, database: str, schema: str) -> int:
+    """Mark the items that a restored backup has as unsent: evidence comes before sending."""
     async with opened(database, schema) as outbox:
         show.restored(await outbox.doubt_unsent())
     return OK
@@ -264,7 +276,7 @@ async def restored(database: str, show: Show, schema: str) -> int:
 
 @asynccontextmanager
 async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[durable.Outbox]:
-    """Open an outbox that is there: a mistyped name makes no new one."""
+    """Open an existing outbox; a mistyped file name creates no new one."""
     outbox = durable.Outbox(database, schema=schema, **settings)
     _check_file(database)
     quieten()
@@ -273,15 +285,15 @@ async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[d
 
 
 def _check_file(database: str) -> None:
-    if database.startswith("sqlite") and not Path(named(database)).exists():
+    if database.startswith("sqlite") and not Path(redacted(database)).exists():
         raise ConfigurationError(
-            f"there is no database {named(database)!r}; symbl-aio db migrate makes one"
+            f"there is no database {redacted(database)!r}; symbl-aio db migrate makes one"
         )
 
 
 @contextmanager
 def known(key: str) -> Iterator[None]:
-    """Take a wrong key for wrong usage, and not for an answer of the server."""
+    """Turn an unknown key into ``ConfigurationError``, whose exit code is that of wrong usage."""
     try:
         yield
     except NotFoundError:
@@ -289,12 +301,12 @@ def known(key: str) -> Iterator[None]:
 
 
 def quieten() -> None:
-    """Let the engine not tell once more what is told here."""
+    """Silence the log of DBOS, which repeats the errors that the commands print."""
     logging.getLogger("dbos").setLevel(logging.CRITICAL)
 
 
-def named(database: str) -> str:
-    """Name a database for people: no user, no password, no parameters."""
+def redacted(database: str) -> str:
+    """Return the URL of a database without user, password and parameters."""
     parts = urlsplit(database)
     if parts.scheme.startswith("sqlite"):
         return database.partition(":///")[2]

@@ -1,4 +1,4 @@
-"""Run one command to its end, and turn what happened into an exit code."""
+"""Run one command to its end, and turn its outcome into an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
 from symbl_aio.cli.output import GRACE, leave, stderr, stdout
 from symbl_aio.cli.show import Lines, Show
-from symbl_aio.cli.unfinished import Untouched, Words
+from symbl_aio.cli.unfinished import PLAIN, Resumption, Untouched
 
 if TYPE_CHECKING:
     from symbl_aio import Config
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _OF_DURABLE: Final = ("dbos", "psycopg", "sqlalchemy")
 
 
-def show_for(as_json: bool, words: Words = Words()) -> Show:  # noqa: B008
-    """Return what prints for machines, on stdout; or for a person, on stdout and stderr."""
+def show_for(as_json: bool, resumption: Resumption = PLAIN) -> Show:
+    """Return the output of a command: JSON on stdout, or text on stdout and stderr."""
     if as_json:
-        return Lines(stdout(), stderr(), words)
+        return Lines(stdout(), stderr(), resumption)
     from rich.console import Console
 
     from symbl_aio.cli.screen import Screen
 
     out: Any = stdout()
     errors: Any = stderr()
-    return Screen(Console(file=out), Console(file=errors), words=words)
+    return Screen(Console(file=out), Console(file=errors), resumption=resumption)
 
 
 def run(
@@ -41,27 +41,27 @@ def run(
     untouched: Untouched | None = None,
     service: bool = False,
 ) -> NoReturn:
-    """Run what returns an exit code, and leave with it. Foreseeable errors are one line.
+    """Run ``main`` and exit with the code of its coroutine. An expected error is one line.
 
-    ``main`` itself is called before there is an event loop, so it may block. SIGTERM and
-    SIGHUP interrupt it, and cancel what it returns, as Ctrl-C does. ``untouched`` is what is
-    left if that happens before the work has begun. A paused reader of the output is waited for
-    without end, unless the command was told to stop, as a ``service`` always is.
+    ``main`` itself is called before the event loop starts, so it may block. SIGTERM and SIGHUP
+    interrupt it, and cancel its coroutine, as Ctrl-C does; ``untouched`` is reported if that
+    happens before the work has started. At the end a command waits for a paused reader of its
+    output without a limit; after a stop signal, which always ends a ``service``, for a second.
     """
     try:
         try:
             take_stop_signals()
             code = asyncio.run(_interruptible(main()))
         finally:
-            take_stop_signals()  # asyncio has put back what kills without a word
+            take_stop_signals()  # asyncio restored the handlers that kill without a message
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = INTERRUPTED
         if untouched:
             show.interrupted(untouched.running, [], untouched.unsent)
     except (SymblError, OSError, UnicodeError) as error:
-        # A UnicodeError is what Python raises for the name of a host that cannot be one.
+        # Python raises UnicodeError for a host name that IDNA cannot encode.
         show.error(describe(error))
-        code = code_of(error) if isinstance(error, SymblError) else _code_of_the_system(error)
+        code = code_of(error) if isinstance(error, SymblError) else _code_of_os_error(error)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_DURABLE:
             raise
@@ -71,7 +71,7 @@ def run(
         )
         code = USAGE
     except Exception:
-        # Not Python's own exit code, which is 1: that is a job that failed.
+        # Python's own exit code for a traceback is 1: here the code of a failed job.
         stderr().write(traceback.format_exc())
         code = FAULT
     finally:
@@ -85,7 +85,7 @@ def run(
 
 
 def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
-    """Return the settings of the environment, with those of the command line before them."""
+    """Return the settings of the environment, overridden by those of the command line."""
     from symbl_aio import Config
 
     if base_url is not None:
@@ -96,7 +96,7 @@ def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that end a command like Ctrl-C, without those that ``nohup`` ignores."""
+    """Return the signals that stop a command like Ctrl-C; ``nohup`` makes it ignore SIGHUP."""
     known = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
 
@@ -108,12 +108,12 @@ def take_stop_signals() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
+async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
     task = asyncio.current_task()
     assert task is not None
 
     def stop() -> None:
-        if not task.cancelling():  # whoever asks twice shall not lose the list of what still runs
+        if not task.cancelling():  # a second signal must not cut off the report of running jobs
             task.cancel()
 
     loop = asyncio.get_running_loop()
@@ -121,9 +121,9 @@ async def _interruptible(work: Coroutine[Any, Any, int]) -> int:
     with suppress(ValueError, RuntimeError, NotImplementedError):
         for number in (signal.SIGINT, *stop_signals()):
             loop.add_signal_handler(number, stop)
-    return await work
+    return await main
 
 
-def _code_of_the_system(error: OSError | UnicodeError) -> int:
+def _code_of_os_error(error: OSError | UnicodeError) -> int:
     wrong = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
     return USAGE if isinstance(error, (*wrong, IsADirectoryError, UnicodeError)) else UNREACHABLE
