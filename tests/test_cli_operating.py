@@ -253,7 +253,7 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
     shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_LOOK_EVERY="0.7", SYMBL_AIO_SCHEMA="mine")
     given = ("--heartbeat", "1", "--keep", "60", "--doubt-for", "5", "--concurrency", "3")
     ended = await shell.run("worker", *given)
-    assert ended.code == 70  # what it raised is nothing that is foreseen
+    assert ended.code == 70  # an unexpected exception
     del made["config"]
     assert made == {
         "schema": "mine",

@@ -1,4 +1,4 @@
-"""What the command line does when it cannot print, or is told to stop."""
+"""The command line when it cannot print, or receives a stop signal."""
 
 import asyncio
 import errno
@@ -74,7 +74,7 @@ def test_a_pipe_gets_no_bars_and_a_narrow_terminal_plain_ones():
 
 
 async def _submit(shell: Shell, redirection: str, *arguments: object) -> tuple[int, str, str]:
-    """Run through a shell, and return the exit code, what came out of a pipe and stderr."""
+    """Run through a shell, and return the exit code, the output of a pipe, and stderr."""
     words = shlex.join([sys.executable, "-m", "symbl_aio.cli", *map(str, arguments)])
     process = await asyncio.create_subprocess_exec(
         "bash",

@@ -1,4 +1,4 @@
-"""A reader of the output that pauses, and what a command leaves behind when it is interrupted."""
+"""A reader of the output that pauses, and the report of an interrupted command."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 
 
 class Unread:
-    """A pipe that is full before the command writes to it, and that nobody reads."""
+    """A pipe that is full before the command writes to it, and is not read."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()

@@ -1,7 +1,7 @@
-"""Read a form up to its file, then the file's bytes out of the form. No I/O.
+"""An incremental parser for a form whose last part is a file. No I/O.
 
-Bytes are pushed in as they come and taken out again. What stands before the file is kept as
-fields; of the file nothing is kept but what was not taken yet.
+Chunks of the body are fed in, and the bytes of the file are taken out. The parts before the
+file are kept as fields; of the file only the bytes that were not taken yet are kept.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from symbl_aio.contrib.problems import BadUploadError
 
-MOST_BEFORE: Final = 64 * 1024
-"""Bytes that a form may have before its file: a preamble, fields, and their headers."""
+MAX_BEFORE_FILE: Final = 64 * 1024
+"""Bytes of a form before its file, at most: a preamble, fields, and their headers."""
 
-_LONGEST_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
+_MAX_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
 
 SHAPE: Final = "a form must end with its file, the closing delimiter and a line break"
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """Give the boundary of a form, ``None`` for a body that is no form.
+    """Return the boundary of a form, or ``None`` for a body that is not multipart.
 
     Raises ``BadUploadError`` for a form without one, and for other multipart types.
     """
@@ -33,9 +33,9 @@ def boundary_of(content_type: str) -> bytes | None:
     if kind != b"multipart/form-data":
         raise BadUploadError(415, "the body is multipart, but no form; send multipart/form-data")
     boundary = options.get(b"boundary", b"")
-    if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
+    if not 0 < len(boundary) <= _MAX_BOUNDARY:
         raise BadUploadError(
-            400, f"the boundary of the form has not 1 to {_LONGEST_BOUNDARY} characters"
+            400, f"the boundary of the form has not 1 to {_MAX_BOUNDARY} characters"
         )
     return boundary
 
@@ -43,8 +43,8 @@ def boundary_of(content_type: str) -> bytes | None:
 class Form:
     """One form whose file is its last part.
 
-    ``fields`` are those before the file, ``filename`` is the file's. ``at_file``: its
-    headers were read, and the next byte is its own. ``ended``: the closing delimiter was.
+    ``fields`` are those before the file, ``filename`` is the file's. ``at_file``: the file's
+    headers were parsed, and its first byte is next. ``ended``: the closing delimiter was parsed.
     """
 
     def __init__(self, boundary: bytes) -> None:
@@ -67,55 +67,57 @@ class Form:
         self.ended = False
         self._delimiter = b"--" + boundary
         self._before = 0
-        # As if a line break stood before the body: the delimiter may be the first thing in it.
+        # A delimiter begins with a line break; this one is for a body that begins with it.
         self._preamble: bytes | None = b"\r\n"
         self._header = self._value = b""
         self._disposition: dict[bytes, bytes] = {}
         self._data: list[bytes] = []
 
     def size_of_file(self, length: int) -> int:
-        """Give the bytes of the file in a body of ``length`` bytes, once at the file."""
+        """Return the size of the file in a body of ``length`` bytes, once ``at_file``."""
         size = length - self._before - len(b"\r\n" + self._delimiter + b"--\r\n")
         if size < 0:
             raise BadUploadError(400, f"the form is longer than its Content-Length; {SHAPE}")
         return size
 
     def take(self) -> bytes:
-        """Give the bytes of the file that came since the last time."""
+        """Return the bytes of the file that were parsed since the last call."""
         data, self._data = self._data, []
         return data[0] if len(data) == 1 else b"".join(data)
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes of the body. Raises ``BadUploadError`` for what is no form."""
+        """Parse the next bytes of the body. Raises ``BadUploadError`` if they are no form."""
         if self._preamble is not None:
-            chunk = self._behind_preamble(self._preamble + chunk)
+            chunk = self._skip_preamble(self._preamble + chunk)
         at = 0
-        # Line by line up to the file, so that it is known where its first byte is.
+        # Line by line up to the file, to find the offset of its first byte.
         while not self.at_file and at < len(chunk):
             end = chunk.find(b"\n", at) + 1 or len(chunk)
-            self._count(end - at)
+            self._count_before_file(end - at)
             self._write(chunk[at:end])
             at = end
         if at < len(chunk):
             self._write(chunk[at:] if at else chunk)
 
-    def _behind_preamble(self, seen: bytes) -> bytes:
+    def _skip_preamble(self, seen: bytes) -> bytes:
         found = seen.find(b"\r\n" + self._delimiter)
         if found < 0:
             self._preamble = seen
             self._check_before(len(seen))
             return b""
         self._preamble = None
-        self._count(found)  # with the line break before the delimiter, without that of ours
+        self._count_before_file(
+            found
+        )  # counts the line break before the delimiter, but not the added one
         return seen[found + 2 :]
 
-    def _count(self, size: int) -> None:
+    def _count_before_file(self, size: int) -> None:
         self._before += size
         self._check_before(self._before)
 
     def _check_before(self, size: int) -> None:
-        if size > MOST_BEFORE:
-            raise BadUploadError(413, f"the form has over {MOST_BEFORE} bytes before its file")
+        if size > MAX_BEFORE_FILE:
+            raise BadUploadError(413, f"the form has over {MAX_BEFORE_FILE} bytes before its file")
 
     def _write(self, data: bytes) -> None:
         try:
@@ -123,7 +125,7 @@ class Form:
         except FormParserError:
             raise BadUploadError(400, f"the form cannot be read; {SHAPE}") from None
 
-    # Called by the parser.
+    # Callbacks of the parser.
 
     def _part_begin(self) -> None:
         if self.at_file:

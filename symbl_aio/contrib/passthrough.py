@@ -1,13 +1,13 @@
 """Pass a visitor's request body on to the API: streamed, whole or not at all, never stored.
 
 The body is the recording itself, or a form (``multipart/form-data``) whose last part is
-the recording. The API wants to know the length of a recording before its first byte, so it
-has to follow from the request: it is the ``Content-Length``, less what a form has around
-its file. What turns out to be of another length is aborted before its last byte, so that
-the API accepts nothing of it; nothing is ever padded.
+the recording. The API needs the length of a recording before its first byte, so it is
+computed from the request: the ``Content-Length``, minus the bytes of a form around its file.
+A recording of another length is aborted before its last byte, so that the API accepts
+nothing of it; nothing is ever padded.
 
-Bytes are taken from the visitor as fast as the API takes them. A chunk or two are in
-memory, whatever the size of the recording.
+Back-pressure: the body is read as fast as the API reads it. One or two chunks are in memory,
+for a recording of any size.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ from symbl_aio.contrib.multipart import SHAPE, Form, boundary_of
 from symbl_aio.contrib.problems import BadUploadError
 
 _HEAD_BYTES: Final = 4096
-"""How much of a recording is looked at to tell what it is."""
+"""Bytes of a recording from which its format is detected."""
 
 
-class Feed:
+class RecordingStream:
     """The recording inside a visitor's body, which can be read once.
 
-    ``reads``: whoever sends it on has begun to read. ``waits``: the visitor was asked for
-    more, and has not given it yet.
+    ``is_read``: the upload has started to read it. ``is_waiting``: the next chunk of the
+    visitor is awaited.
     """
 
     def __init__(
         self, chunks: AsyncGenerator[bytes, None], size: int, form: Form | None = None
     ) -> None:
         self.size = size
-        self.reads = False
-        self.waits = False
+        self.is_read = False
+        self.is_waiting = False
         self._chunks = chunks
         self._form = form
         self._head = b"" if form is None else form.take()
-        self._got = len(self._head)
+        self._received = len(self._head)
 
-    async def look(self) -> bytes:
-        """Give the first bytes, and keep them for the reading."""
+    async def peek(self) -> bytes:
+        """Return the first bytes; iteration yields them again."""
         while len(self._head) < min(_HEAD_BYTES, self.size):
             self._head += await self._next()
         return self._head
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        self.reads = True
+        self.is_read = True
         try:
             head, self._head = self._head, b""
             yield head
@@ -71,17 +71,17 @@ class Feed:
             await self._chunks.aclose()
 
     async def aclose(self) -> None:
-        """Take nothing more from the visitor, unless somebody reads, who then closes it."""
-        if not self.reads:
+        """Stop reading from the visitor, unless the upload reads: then iteration closes it."""
+        if not self.is_read:
             await self._chunks.aclose()
 
     async def _next(self) -> bytes:
-        """Give the next bytes of the recording; none at an end that is where it should be."""
+        """Return the next bytes of the recording, or ``b""`` at its end; raise at a wrong end."""
         data = b""
         while not data:
-            self.waits = True
+            self.is_waiting = True
             chunk = await anext(self._chunks, None)
-            self.waits = False
+            self.is_waiting = False
             if chunk is None:
                 self._check(whole=True)
                 return b""
@@ -90,31 +90,31 @@ class Feed:
             else:
                 self._form.feed(chunk)
                 data = self._form.take()
-            self._got += len(data)
+            self._received += len(data)
             self._check(whole=False)
         return data
 
     def _check(self, *, whole: bool) -> None:
-        found = None
-        if self._got > self.size:
-            found = "is longer than"
-        elif whole and (self._got < self.size or not (self._form is None or self._form.ended)):
-            found = f"ended after {self._got} of"
-        if found is not None:
+        problem = None
+        if self._received > self.size:
+            problem = "is longer than"
+        elif whole and (self._received < self.size or not (self._form is None or self._form.ended)):
+            problem = f"ended after {self._received} of"
+        if problem is not None:
             remedy = "" if self._form is None else f"; {SHAPE}"
             raise BadUploadError(
                 400,
-                f"the recording {found} the {self.size} bytes that follow from Content-Length"
+                f"the recording {problem} the {self.size} bytes that follow from Content-Length"
                 + remedy,
             )
 
 
 @frozen
 class Incoming:
-    """A visitor's recording on its way in, of which no more than the beginning was read.
+    """A visitor's recording of which only the first bytes were read.
 
-    ``media`` can be submitted once; ``fields`` are those of the form that stood before the
-    file (of several with one name the last), ``filename`` is what the form calls the file.
+    ``media`` can be submitted once; ``fields`` are those of the form before the file (of
+    several with one name the last), ``filename`` is the file's name in the form.
     """
 
     media: Audio | Video
@@ -123,7 +123,7 @@ class Incoming:
     """The other fields of the form, by name."""
     filename: str | None
     """The file's name, as the visitor gave it; not to be trusted."""
-    _feed: Feed = field(repr=False, alias="feed")
+    _stream: RecordingStream = field(repr=False, alias="stream")
 
     async def pass_on(
         self,
@@ -133,19 +133,19 @@ class Incoming:
         to: str | Submission | Job | None = None,
         key: str | None = None,
     ) -> Job:
-        """Send it on, and give the job once the API has accepted it.
+        """Submit the recording, and return the job once the API has accepted it.
 
         ``options`` and ``key`` are those of ``client.submit``; ``to`` is the conversation to
-        append to, as for ``client.append``. Before more is taken from the visitor it waits
-        for its turn and a job slot, at most ``Limits.wait_for_slot``: a service should set it.
+        append to, as for ``client.append``. Before it reads more from the visitor it waits for
+        its lane and a job slot, at most ``Limits.wait_for_slot``: a service should set that.
 
         Raises ``BadUploadError`` if the body is not as announced, or the visitor left before
-        its end; else what a submission raises. A stream can be read once, so the first
-        refusal is raised and nothing is tried again. Nothing was accepted then, but for an
-        ``AmbiguousSubmissionError``, where nobody knows.
+        its end; otherwise the errors of a submission. A stream can be read once, so the first
+        refusal is raised and there is no retry. Nothing was accepted then, unless the error is
+        ``AmbiguousSubmissionError``.
 
-        Cancelling it withdraws the upload as long as surely nothing was accepted; after that
-        the client follows its job all the same.
+        Cancelling withdraws the upload as long as the API certainly has not accepted it; after
+        that the client still follows its job.
         """
         try:
             if to is None:
@@ -155,12 +155,12 @@ class Incoming:
             try:
                 return await submission
             except asyncio.CancelledError:
-                # With a key it may be another request's submission, which has its own body.
-                if key is None or self._feed.reads:
+                # With a key it may be the submission of another request, with its own body.
+                if key is None or self._stream.is_read:
                     submission.cancel()
                 raise
         except UploadStalledError:
-            if self._feed.waits:
+            if self._stream.is_waiting:
                 raise BadUploadError(408, "the visitor sent no more of the recording") from None
             raise
         except UploadError as error:
@@ -168,7 +168,7 @@ class Incoming:
                 raise error.__cause__ from None
             raise
         finally:
-            await self._feed.aclose()
+            await self._stream.aclose()
 
 
 async def read_incoming(
@@ -177,11 +177,11 @@ async def read_incoming(
     """Read a request body up to the first bytes of the recording in it.
 
     ``chunks`` ends with the body, and raises ``BadUploadError`` if the visitor leaves before
-    that; it is closed when it is no longer needed. ``headers`` finds names in lower case.
+    its end; it is closed when it is no longer needed. ``headers`` has names in lower case.
 
     Raises ``BadUploadError``: 411 without a ``Content-Length``, 413 for more than 64 KiB
     before the file, 415 for a compressed body, 400 for an empty or broken one. Raises
-    ``MediaRejectedError`` for what is no recording that the API takes.
+    ``MediaRejectedError`` for a recording in a format that the API does not take.
     """
     try:
         return await _read(chunks, headers)
@@ -191,22 +191,22 @@ async def read_incoming(
 
 
 async def _read(chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> Incoming:
-    length = _length(headers)
+    length = _content_length(headers)
     boundary = boundary_of(headers.get("content-type", ""))
     if boundary is None:
-        feed = Feed(chunks, length)
-        return Incoming(await _media(feed), {}, None, feed=feed)
+        stream = RecordingStream(chunks, length)
+        return Incoming(await _media(stream), {}, None, stream=stream)
     form = Form(boundary)
     while not form.at_file:
         chunk = None if form.ended else await anext(chunks, None)
         if chunk is None:
             raise BadUploadError(400, f"the form holds no file; {SHAPE}")
         form.feed(chunk)
-    feed = Feed(chunks, form.size_of_file(length), form)
-    return Incoming(await _media(feed), form.fields, form.filename, feed=feed)
+    stream = RecordingStream(chunks, form.size_of_file(length), form)
+    return Incoming(await _media(stream), form.fields, form.filename, stream=stream)
 
 
-def _length(headers: Mapping[str, str]) -> int:
+def _content_length(headers: Mapping[str, str]) -> int:
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise BadUploadError(415, "the body has a Content-Encoding; send the recording as it is")
     text = headers.get("content-length", "").strip()
@@ -219,7 +219,7 @@ def _length(headers: Mapping[str, str]) -> int:
     return int(text)
 
 
-async def _media(feed: Feed) -> Audio | Video:
-    if not feed.size:
+async def _media(stream: RecordingStream) -> Audio | Video:
+    if not stream.size:
         raise BadUploadError(400, "the recording is empty")
-    return recording_of(await feed.look(), feed, size=feed.size)
+    return recording_of(await stream.peek(), stream, size=stream.size)

@@ -1,6 +1,6 @@
-"""A client inside a web service: started with it, resumed after it died, drained when it stops.
+"""A client inside a web service: started, resumed after a crash, and drained with it.
 
-What ``contrib.fastapi`` and ``contrib.aiohttp`` have in common.
+The common part of ``contrib.fastapi`` and ``contrib.aiohttp``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
 from symbl_aio import (
     AccessToken,
     ClientClosedError,
@@ -26,6 +27,7 @@ from symbl_aio import (
     NotFoundError,
     Observer,
     SymblClient,
+    WebhookReceiver,
 )
 from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._waiting import check_loop
@@ -36,21 +38,21 @@ from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
 
-_MOST_REMEMBERED: Final = 10_000
+_MAX_CONVERSATIONS: Final = 10_000
+"""Ended jobs whose conversation is remembered."""
 
 
 class Embedded:
     """A client that lives as long as a service, or as an ``async with`` block around it.
 
     ``credentials``, ``config`` and ``observers`` are those of ``SymblClient``; wrong ones
-    raise ``ConfigurationError``. So does, when the service starts, an environment without
-    credentials, and a journal that cannot be written to. ``journal``: where jobs are kept
-    that outlive the process; those that a dead process left are followed from the start on.
-    ``durable``: an outbox beside the client, by its database (``"sqlite:///outbox.db"``) or
-    as ``Durable(…)``; what is handed in through ``outbox`` is sent by a worker in this
-    process, or elsewhere. When the service stops, ``drain`` and ``timeout`` (seconds) say
-    what is waited for, as in ``SymblClient.aclose``. ``heartbeat``: seconds of silence after
-    which a stream of events says that it is alive.
+    raise ``ConfigurationError``. When the service starts, it is also raised for an environment
+    without credentials, and for a journal that cannot be written to. ``journal`` stores the
+    unfinished jobs; the next process follows those of a process that crashed. ``durable``: an
+    outbox beside the client, by its database (``"sqlite:///outbox.db"``) or as ``Durable(…)``;
+    a worker in this process, or elsewhere, sends the items that ``outbox`` stores. ``drain``
+    and ``timeout`` (seconds) are those of ``SymblClient.aclose`` when the service stops.
+    ``heartbeat``: seconds of silence after which a stream of events sends a comment.
     """
 
     def __init__(
@@ -65,13 +67,13 @@ class Embedded:
         observers: Sequence[Observer] = (),
         heartbeat: float = sse.HEARTBEAT,
     ) -> None:
-        kinds: dict[str, tuple[object, tuple[type, ...], str]] = {
+        arguments: dict[str, tuple[object, tuple[type, ...], str]] = {
             "config": (config, (Config,), "Config(...)"),
             "journal": (journal, (JobJournal,), "JobJournal(directory)"),
             "durable": (durable, (str, Durable), 'a URL such as "sqlite:///outbox.db"'),
         }
-        for name, (value, wanted, remedy) in kinds.items():
-            require(name, value, (*wanted, type(None)), remedy)
+        for name, (value, types, remedy) in arguments.items():
+            require(name, value, (*types, type(None)), remedy)
         if drain not in ("uploads", "jobs", "none"):
             raise ConfigurationError(f'drain is {drain!r}; give "uploads", "jobs" or "none"')
         require_seconds("timeout", timeout)
@@ -83,14 +85,14 @@ class Embedded:
         self._opened: OpenOutbox | None = None
         self._drain: Drain = drain
         self._timeout = timeout
-        # Made only to refuse here, and not when the application starts, what could not be used.
-        unused = AccessToken("unused") if credentials is None else credentials
-        SymblClient(unused, observers=observers)
+        # A wrong argument is to fail here, and not when the application starts.
+        checked = AccessToken("unused") if credentials is None else credentials
+        SymblClient(checked, observers=observers)
         self._observers = tuple(observers)
         self._heartbeat = heartbeat
         self._client: SymblClient | None = None
         self._closing = asyncio.Event()
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._conversations: OrderedDict[str, str] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop
 
     @property
@@ -130,7 +132,7 @@ class Embedded:
         client = SymblClient(
             self._credentials,
             config=self._config,
-            observers=(*journal, self._remember, *self._observers),
+            observers=(*journal, self._on_event, *self._observers),
         )
         await client.start()
         opened: OpenOutbox | None = None
@@ -170,71 +172,90 @@ class Embedded:
             if self._journal is not None:
                 self._journal.close()
 
-    def _remember(self, event: Event) -> None:
-        """Keep the conversation of a job that ended, which the API does not tell by the job."""
+    def _on_event(self, event: Event) -> None:
+        """Remember the conversation of an ended job: the API does not return it for a job id."""
         if isinstance(event, JobEnded) and event.conversation_id is not None:
-            self._ended[event.job_id] = event.conversation_id
-            if len(self._ended) > _MOST_REMEMBERED:
-                self._ended.popitem(last=False)
+            self._conversations[event.job_id] = event.conversation_id
+            if len(self._conversations) > _MAX_CONVERSATIONS:
+                self._conversations.popitem(last=False)
 
     def stop_streams(self) -> None:
-        """End all streams of events now: the service is about to stop.
+        """End all streams of events now, since the service is about to stop.
 
         Raises ``ConfigurationError`` on another event loop than the service's, where it would
-        wake nobody; so does all else that works with the client.
+        wake no stream; so do all other methods that use the client.
         """
         if self._client is not None:
             check_loop(self._loop, "service")
         self._closing.set()
 
     async def drain(self) -> None:
-        """Take no new work, and wait for what has started, while the service still runs.
+        """Refuse new submissions, and wait for the running ones, while the service still runs.
 
-        For a framework that takes nothing more of a body once it stops; stopping does it, too.
+        For a framework that stops reading request bodies when it stops. ``async with`` drains
+        the client at its end in any case.
         """
         self.stop_streams()
         if self._client is not None:
             await self._client.aclose(drain=self._drain, timeout=self._timeout)
 
     async def find(self, job_id: str) -> tuple[Job, JobStatus]:
-        """Give the job that a visitor names, and its status now.
+        """Return the job with this id, and its current status.
 
-        Raises ``NotFoundError`` for one that the API does not know. One that this process
-        does not follow costs one request of the API, and is not followed for that.
+        Raises ``NotFoundError`` for a job that the API does not know. For a job that this
+        process does not follow it makes one request, and does not follow it afterwards.
         """
         if job_id.lstrip().startswith("{"):
-            # A token would also say to which conversation the job adds, and a visitor may lie.
+            # A token also contains a conversation id, which a visitor could forge.
             raise NotFoundError(404, "a job is named by its id")
-        job = self.client.job(job_id, self._ended.get(job_id))
+        job = self.client.job(job_id, self._conversations.get(job_id))
         if job.status is not JobStatus.UNKNOWN:
             return job, job.status
         return job, await self.client.job_status(job_id)
 
     async def describe_item(self, key: str) -> dict[str, str | None]:
-        """Tell a visitor of an item by its key. Raises ``NotFoundError`` for an unknown one."""
+        """Return an item by its key, for a visitor. Raises ``NotFoundError`` for an unknown key."""
         return describe(await self.outbox.item(key))
 
     def stream(self, job: Job) -> AsyncGenerator[bytes, None]:
-        """Give the events of a job as server-sent events, see ``sse.stream``."""
+        """Yield the events of a job as server-sent events, see ``sse.stream``."""
         if self._client is not None:
             check_loop(self._loop, "service")
         return sse.stream(job, self._closing, heartbeat=self._heartbeat)
 
     def allows(self, peer: str | None) -> bool:
-        """Say whether a peer may call webhooks, by ``Config.webhook_networks``."""
-        return not self._hears() or self.client.webhooks.allows(peer)
+        """Return whether ``Config.webhook_networks`` admits a caller with this IP address."""
+        return not self._has_webhooks() or self.client.webhooks.allows(peer)
 
-    async def hear(self, nonce: str, mark: str, body: bytes) -> int:
-        """Take in a webhook call, and give the status to answer; 404 if none are expected.
+    async def answer_webhook(
+        self, peer: str | None, nonce: str, mark: str, chunks: AsyncGenerator[bytes, None]
+    ) -> int:
+        """Process a webhook request, and return the status to answer.
 
-        It is for the client, or for an item of the outbox: each knows its own.
+        403 for a caller that ``allows`` does not admit. Its body is read up to the first byte
+        beyond ``WebhookReceiver.MAX_BYTES``.
         """
-        if not self._hears():
+        if not self.allows(peer):
+            return 403
+        body = b""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > WebhookReceiver.MAX_BYTES:
+                    break
+        return await self.on_webhook(nonce, mark, body)
+
+    async def on_webhook(self, nonce: str, mark: str, body: bytes) -> int:
+        """Process a webhook call, and return the status to answer; 404 without a secret.
+
+        The client and the outbox both receive it: each knows its own submissions.
+        """
+        if not self._has_webhooks():
             return 404
         status = self.client.webhooks.receive(nonce, mark, body)
         if status == 204 and self._opened is not None:
             return await self._opened.webhook(nonce, mark, body)
         return status
 
-    def _hears(self) -> bool:
+    def _has_webhooks(self) -> bool:
         return self.client.config.webhook_secret is not None

@@ -1,4 +1,4 @@
-"""An outbox inside a web service, and a worker for it in the same process."""
+"""An outbox inside a web service, with a worker for it in the same process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen, validators
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
 from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
 
@@ -17,20 +17,19 @@ if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
 
 _LOG = logging.getLogger("symbl_aio.contrib")
-_ENGINE: Final = ("dbos", "psycopg", "sqlalchemy")
 _seconds = check(is_number, "a number of seconds")
-_PAUSE: Final = 5.0
-"""Seconds before a worker that could not come back tries again."""
+_RESTART_DELAY: Final = 5.0
+"""Seconds between two attempts to restart the worker."""
 
 
 @frozen(kw_only=True)
 class Durable:
-    """What a service needs for an outbox. Credentials and webhooks are those of its client.
+    """The settings of a service's outbox. Credentials and webhooks are those of its client.
 
     ``database`` and ``schema`` are those of ``durable.Outbox``, the other settings those of
-    ``durable.Worker``. ``worker=False`` hands in only, and ``symbl-aio worker`` sends:
-    needed where several processes of a service share an SQLite file, or where the program
-    runs DBOS for itself.
+    ``durable.Worker``. With ``worker=False`` the service only stores items, and
+    ``symbl-aio worker`` sends them: needed where several processes of a service share an
+    SQLite file, or where the program runs DBOS for itself.
     """
 
     database: str = field(
@@ -44,7 +43,7 @@ class Durable:
     queue: str = field(default="symbl", validator=a_word)
     """Queue of the account, where several share a PostgreSQL database."""
     worker: bool = field(default=True, validator=is_a(bool, "True or False"))
-    """Whether this process sends too, or only hands in."""
+    """Whether this process sends items, or only stores them."""
     concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
     """Items that are sent at once, 1 or more."""
     after_doubt: symbl_aio.durable.AfterDoubt = field(
@@ -68,20 +67,20 @@ class Durable:
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
         """Open the outbox and start the worker.
 
-        Raises ``ConfigurationError`` without the extra, and whatever ``Outbox`` and
-        ``Worker`` raise when they start.
+        Raises ``ConfigurationError`` without the extra, and the errors with which ``Outbox``
+        and ``Worker`` start.
         """
         try:
             from symbl_aio.durable import Outbox, Worker
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in _ENGINE:
+            if (error.name or "").startswith("symbl_aio"):  # a defect, not a missing extra
                 raise
             raise ConfigurationError(
                 f"durable needs {error.name}, which is not installed; "
                 "pip install '.[durable]' in a checkout of symbl-aio"
             ) from None
 
-        def worker() -> symbl_aio.durable.Worker:
+        def new_worker() -> symbl_aio.durable.Worker:
             return Worker(
                 self.database,
                 credentials,
@@ -97,7 +96,7 @@ class Durable:
                 look_every=self.look_every,
             )
 
-        first = worker() if self.worker else None
+        worker = new_worker() if self.worker else None
         outbox = Outbox(
             self.database,
             schema=self.schema,
@@ -106,34 +105,38 @@ class Durable:
         )
         await outbox.start()
         opened = OpenOutbox(outbox)
-        if first is not None:
+        if worker is not None:
             try:
-                await first.start()
+                await worker.start()
             except BaseException:
                 await outbox.aclose()
                 raise
-            opened.keep_at_work(first, worker)
+            opened.supervise(worker, new_worker)
         return opened
 
 
 class OpenOutbox:
-    """An open outbox, and the worker that works for it here, if any."""
+    """An open outbox, and the supervisor of its worker, if it has one in this process."""
 
     def __init__(self, outbox: symbl_aio.durable.Outbox) -> None:
         self.outbox = outbox
-        self._timeout = 0.0
-        self._keeper: asyncio.Task[None] | None = None
+        self._upload_timeout = 0.0
+        self._supervisor: asyncio.Task[None] | None = None
 
-    def keep_at_work(
-        self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
+    def supervise(
+        self,
+        worker: symbl_aio.durable.Worker,
+        new_worker: Callable[[], symbl_aio.durable.Worker],
     ) -> None:
-        """Look after a worker that has started, until ``aclose``."""
-        self._keeper = asyncio.create_task(self._keep(worker, anew))
+        """Replace the started worker when it stops, until ``aclose``."""
+        self._supervisor = asyncio.create_task(self._supervise(worker, new_worker))
 
-    async def _keep(
-        self, worker: symbl_aio.durable.Worker, anew: Callable[[], symbl_aio.durable.Worker]
+    async def _supervise(
+        self,
+        worker: symbl_aio.durable.Worker,
+        new_worker: Callable[[], symbl_aio.durable.Worker],
     ) -> None:
-        """Start another one when this one had to end: no supervisor restarts it."""
+        # A process would be restarted by its supervisor; a worker inside a service has none.
         while True:
             why = "was taken for dead"
             try:
@@ -142,26 +145,26 @@ class OpenOutbox:
                 why = "was ended"
                 _LOG.error("the worker of this service has ended: %s", error)
             finally:
-                await worker.aclose(self._timeout)
-            worker = await self._start(anew)
+                await worker.aclose(self._upload_timeout)
+            worker = await self._restart(new_worker)
             _LOG.warning("the worker %s, and is back as %s", why, worker.id)
 
-    async def _start(
-        self, anew: Callable[[], symbl_aio.durable.Worker]
+    async def _restart(
+        self, new_worker: Callable[[], symbl_aio.durable.Worker]
     ) -> symbl_aio.durable.Worker:
         while True:
-            worker = anew()
+            worker = new_worker()
             try:
                 await worker.start()
             except Exception as error:
                 why = error if isinstance(error, SymblError) else type(error).__name__
                 _LOG.warning("the worker cannot come back yet (%s)", why)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_RESTART_DELAY)
             else:
                 return worker
 
     async def webhook(self, nonce: str, mark: str, body: bytes) -> int:
-        """Hand on a webhook call, and give the status to answer: 503 without the database."""
+        """Record a webhook call, and return the status to answer: 503 without the database."""
         try:
             return await self.outbox.webhook(nonce, mark, body)
         except Exception as error:
@@ -171,20 +174,20 @@ class OpenOutbox:
             return 503
 
     async def aclose(self, timeout: float) -> None:
-        """Stop the worker, its uploads within ``timeout`` seconds, and close the outbox."""
-        self._timeout = timeout
+        """Stop the worker, with up to ``timeout`` seconds for its uploads, and close the outbox."""
+        self._upload_timeout = timeout
         try:
-            if self._keeper is not None:
-                self._keeper.cancel()
-                await asyncio.wait([self._keeper])
-                if not self._keeper.cancelled():
-                    self._keeper.result()
+            if self._supervisor is not None:
+                self._supervisor.cancel()
+                await asyncio.wait([self._supervisor])
+                if not self._supervisor.cancelled():
+                    self._supervisor.result()
         finally:
             await self.outbox.aclose()
 
 
 def describe(item: symbl_aio.durable.Item) -> dict[str, str | None]:
-    """Tell a visitor about an item: not why it failed, which may name files of this machine."""
+    """Return an item for a visitor, without its error, which may name files of this machine."""
     return {
         "key": item.key,
         "state": item.state.value,

@@ -1,8 +1,8 @@
-"""Hear that the process was asked to stop, before its server says so.
+"""Stop signals of a process, observed before its web server acts on them.
 
-A server waits for the answers under way before it ends the lifespan of an application, and
-a stream of events is an answer that lasts as long as its job. So whoever gives such answers
-must hear of the signal itself, or the server waits, and its operator too.
+A server waits for open responses before it ends the lifespan of an application, and a stream
+of events is a response that lasts as long as its job. So the streams have to end on the
+signal itself, or the server waits for them.
 """
 
 from __future__ import annotations
@@ -21,31 +21,33 @@ Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
-def told_of_stop(tell: Callable[[], object]) -> Iterator[None]:
-    """Call ``tell`` in the running event loop when SIGINT or SIGTERM comes during the block.
+def on_stop_signal(callback: Callable[[], object]) -> Iterator[None]:
+    """Call ``callback`` in the running event loop when SIGINT or SIGTERM arrives in the block.
 
-    The handlers of the server do what they did; a signal that nobody handles is left alone.
-    Does nothing outside the main thread, where no signal arrives.
+    The server's handlers run as before; a signal without a handler keeps its default. Does
+    nothing outside the main thread, where no signal arrives.
     """
     loop = asyncio.get_running_loop()
-    ours: dict[signal.Signals, tuple[Handler, Handler]] = {}
+    installed: dict[signal.Signals, tuple[Handler, Handler]] = {}
 
-    def chained(theirs: Handler) -> Handler:
+    def chain(original: Handler) -> Handler:
         def handle(number: int, frame: FrameType | None) -> object:
-            loop.call_soon_threadsafe(tell)
-            return theirs(number, frame)
+            loop.call_soon_threadsafe(callback)
+            return original(number, frame)
 
         return handle
 
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
-            theirs = signal.getsignal(number)
-            if callable(theirs):
-                ours[number] = theirs, chained(theirs)
-                signal.signal(number, ours[number][1])
+            original = signal.getsignal(number)
+            if callable(original):
+                handler = chain(original)
+                installed[number] = original, handler
+                signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, (theirs, handler) in ours.items():
+        for number, (original, handler) in installed.items():
+            # Left alone if the server has replaced it since.
             if signal.getsignal(number) is handler:
-                signal.signal(number, theirs)
+                signal.signal(number, original)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from symbl_aio.contrib.multipart import MOST_BEFORE, Form, boundary_of
+from symbl_aio.contrib.multipart import MAX_BEFORE_FILE, Form, boundary_of
 from symbl_aio.contrib.problems import BadUploadError
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"
@@ -125,8 +125,8 @@ def test_what_is_no_form_is_refused(body):
 @pytest.mark.parametrize(
     "body",
     [
-        bytes(MOST_BEFORE + 1),
-        form(field("long", bytes(MOST_BEFORE)), file(b"x")),
+        bytes(MAX_BEFORE_FILE + 1),
+        form(field("long", bytes(MAX_BEFORE_FILE)), file(b"x")),
         form(*[field("many", b"")] * 2000, file(b"x")),
     ],
     ids=["preamble", "field", "fields"],

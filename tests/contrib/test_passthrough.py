@@ -85,7 +85,7 @@ async def test_the_file_of_a_form_arrives_byte_for_byte(site: Site, server: Loca
     ids=lambda shape: next(iter(shape)),
 )
 async def test_a_form_of_any_lawful_shape_is_read(server: LocalSymbl, shape):
-    # Whatever looks like a delimiter and is none belongs to the recording.
+    # Bytes that only resemble a delimiter belong to the recording.
     data = RECORDING + b"\r\n--" + b"\r\n-" * 100
     async with site_of("httptools", server) as site:
         boundary = shape.get("boundary", BOUNDARY)
@@ -302,7 +302,7 @@ async def test_an_api_that_stalls_is_no_fault_of_the_visitor(server: LocalSymbl)
 
 @pytest.mark.parametrize("kind", ["h11", "httptools", "aiohttp"])
 async def test_a_visitor_is_slowed_down_to_the_pace_of_the_api(server: LocalSymbl, kind: str):
-    """What the API does not take, the service does not take either: TCP's buffers fill up."""
+    """While the API does not read, the service does not either: TCP's buffers fill up."""
     server.inject("stall")
     total, piece, sent = 500_000_000, bytes(2**20), 0
     async with site_of(kind, server, timeouts=Timeouts(stall=0.2)) as site:
@@ -350,7 +350,7 @@ async def test_the_first_byte_is_taken_once_there_is_a_slot(server: LocalSymbl):
 
 
 class Visitor:
-    """A body that comes piece by piece, as ``more`` is called; ``left``: nobody reads it now."""
+    """A body that arrives in pieces, one for each call of ``more``; ``left``: it was closed."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body

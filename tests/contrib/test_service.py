@@ -166,7 +166,7 @@ async def test_an_upload_that_has_arrived_is_waited_for(server: LocalSymbl, kind
 async def test_an_open_stream_of_events_does_not_keep_the_service_from_stopping(
     server: LocalSymbl, kind: str
 ):
-    """As aiohttp.web tells it; what uvicorn does at a signal, tests/contrib/test_fastapi.py has."""
+    """With the shutdown of aiohttp.web; uvicorn's signals are in tests/contrib/test_fastapi.py."""
     server.hold_jobs()
     async with aiohttp.ClientSession() as visitor:
         async with site_of(kind, server, embedded={"heartbeat": 3600}) as site:
@@ -254,10 +254,10 @@ async def test_a_page_that_is_closed_leaves_nothing_behind(server: LocalSymbl):
 def test_conversations_of_ended_jobs_are_remembered_up_to_a_number():
     symbl = Embedded()
     for number in range(10_500):
-        symbl._remember(JobEnded(f"job {number}", "conversation", None))
+        symbl._on_event(JobEnded(f"job {number}", "conversation", None))
 
-    assert len(symbl._ended) == 10_000
-    assert "job 10499" in symbl._ended
+    assert len(symbl._conversations) == 10_000
+    assert "job 10499" in symbl._conversations
 
 
 # Webhooks

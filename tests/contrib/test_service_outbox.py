@@ -1,4 +1,4 @@
-"""An outbox inside a web service: what is handed in to it, is sent by a worker beside it."""
+"""An outbox inside a web service, whose items a worker in the same process sends."""
 
 import asyncio
 import hashlib
@@ -112,7 +112,7 @@ async def test_a_call_that_cannot_be_kept_now_is_to_be_repeated(server, url, fil
     async with embedded(server, Durable(url, worker=False), **hooks) as service:
         change(file, "alter table symbl_item rename to out_of_reach")
         mark = hmac.new(b"s", b"nonce", hashlib.sha256).hexdigest()
-        status = await service.hear("nonce", mark, b'{"jobId": "1", "status": "completed"}')
+        status = await service.on_webhook("nonce", mark, b'{"jobId": "1", "status": "completed"}')
 
     assert status == 503
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from symbl_aio.contrib.signals import told_of_stop
+from symbl_aio.contrib.signals import on_stop_signal
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGINT])
@@ -27,7 +27,7 @@ async def test_whoever_asked_is_told_and_the_servers_handler_is_called_as_before
         heard.append(number)
 
     signal.signal(number, theirs)
-    with told_of_stop(told.set):
+    with on_stop_signal(told.set):
         signal.raise_signal(number)
         await told.wait()
     assert heard == [number]
@@ -36,13 +36,13 @@ async def test_whoever_asked_is_told_and_the_servers_handler_is_called_as_before
 
 async def test_a_signal_that_nobody_handles_is_left_alone(number: signal.Signals):
     signal.signal(number, signal.SIG_DFL)
-    with told_of_stop(lambda: None):
+    with on_stop_signal(lambda: None):
         assert signal.getsignal(number) is signal.SIG_DFL
 
 
 async def test_a_handler_that_came_later_stays(number: signal.Signals):
     signal.signal(number, lambda *_: None)
-    with told_of_stop(lambda: None):
+    with on_stop_signal(lambda: None):
         signal.signal(number, later := lambda *_: None)
     assert signal.getsignal(number) is later
 
@@ -52,7 +52,7 @@ def test_in_another_thread_nothing_is_touched(number: signal.Signals):
     seen: list[object] = []
 
     async def main() -> None:
-        with told_of_stop(lambda: None):
+        with on_stop_signal(lambda: None):
             seen.append(signal.getsignal(number))
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
