@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Recognition: TypeAlias = Literal["auto", "off"]
 
+# "\b" keeps click from wrapping the lines of the list.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {text}" for code, text in MEANINGS.items())
 
 no_wait = click.option("--no-wait", is_flag=True, help="Return once accepted; print the tokens.")
@@ -62,6 +63,7 @@ def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of all commands with recordings."""
     command = files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
+    # Each decorator puts its option before those that the command has already.
     for option in reversed(_OUTBOX_OPTIONS):
         command = option(command)
     return command
@@ -188,6 +190,7 @@ def wait(
     read: dict[str, str] = {}
 
     def main() -> Coroutine[Any, Any, int]:
+        # The file is read here, before the event loop starts: it may be a pipe.
         if kept is not None:
             read.update(unfinished.tokens(kept))
             untouched.running += [RunningJob(name, token) for token, name in read.items()]
@@ -351,6 +354,7 @@ def _submit_to_outbox(
 
     if key is not None and len(files) > 1:
         raise click.UsageError("--key names one item; give one FILE.")
+    # A worker opens the files later, in a process of its own.
     if sources.STDIN in files:
         raise click.UsageError("What a worker is to send has to stay: give a file, and not -.")
     show = show_for(as_json)
@@ -361,6 +365,7 @@ def _submit_to_outbox(
         from symbl_aio.durable import Entry
 
         options = MediaOptions(name=name, language_code=language)
+        # Keys are unique in the whole outbox, and the same file may go to two conversations.
         prefix = "" if conversation is None else f"{conversation}/"
         with sources.opened(files, kind) as given:
             entries = [
@@ -425,12 +430,10 @@ def _submit_to_api(
         options = MediaOptions(name=name, language_code=language)
 
         def submit_all(client: SymblClient) -> Mapping[str, Submission]:
-            return {
-                label: begin(client, item, options)
-                for label, item in zip(by_label, media, strict=True)
-            }
+            pairs = zip(by_label, media, strict=True)
+            return {label: begin(client, item, options) for label, item in pairs}
 
-        with stack:
+        with stack:  # removes the copy of standard input
             client = SymblClient(config=config(base_url, allow_http))
             return await follow(client, submit_all, show, untouched, wait=not no_wait)
 

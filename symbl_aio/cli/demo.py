@@ -116,6 +116,7 @@ async def run(
                 work[part.label] = client.append(first, part.media)
             if code := await watch(work, screen):
                 return code
+            # The bars end here; the results are plain lines.
             screen.close()
             labels_by_job = {(await submission).id: label for label, submission in work.items()}
             _print_order(console, server, labels_by_job)
@@ -142,7 +143,7 @@ def _announce(
 
 
 def _print_order(console: Console, server: LocalServer, labels_by_job: Mapping[str, str]) -> None:
-    if len(server.submissions) < 2:
+    if len(server.submissions) < 2:  # one submission has no order
         return
     _title(console, "In the order in which they arrived on the server")
     for number, received in enumerate(server.submissions, 1):

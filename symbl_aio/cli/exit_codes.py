@@ -31,8 +31,8 @@ REFUSED: Final = 5
 TAKEN_FOR_DEAD: Final = 6
 UNWRITTEN: Final = 7
 CUT_OFF: Final = 8
-FAULT: Final = 70
-INTERRUPTED: Final = 130
+FAULT: Final = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
 
 MEANINGS: Final = {
     OK: "all done",
@@ -54,7 +54,7 @@ _MOST_SEVERE_FIRST: Final = (
     OK,
 )  # fmt: skip
 
-# First match wins, so the more special class stands first.
+# First match wins, so a subclass comes before its base.
 _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (AmbiguousSubmissionError, AMBIGUOUS),
     (JobFailedError, JOB_FAILED),
@@ -86,6 +86,7 @@ def code_of(error: BaseException) -> int:
     """Return the exit code for one error; a blocked append has that of the error that blocks it."""
     if isinstance(error, AppendBlockedError):
         return code_of(error.cause)
+    # The default is for errors of timing: the client closed, or the database is away.
     return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
 
 

@@ -50,6 +50,7 @@ async def follow(
                 await show.read()
             return code
     except BaseException as error:
+        # The client is closed by now, so every submission has its final outcome.
         if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)) and work:
             await _report_unfinished(client, work, show, shown)
         raise
@@ -139,6 +140,7 @@ async def _report_unfinished(
         except AmbiguousSubmissionError:
             ambiguous.append(name)
         except (ClientClosedError, AppendBlockedError):
+            # Withdrawn when the client closed. One that was shown has failed before.
             if name not in shown:
                 unsent.append(name)
         except SymblError as error:

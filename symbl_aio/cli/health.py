@@ -70,6 +70,7 @@ class Exporter:
         query = self._query
         if query is None or (query.done() and monotonic() >= self._cached_until):
             query = self._query = asyncio.create_task(self._read_stats())
+        # ``wait`` does not cancel it at the timeout: a late result serves the next call.
         await asyncio.wait([query], timeout=_QUERY_TIMEOUT)
         stats = self._stats if query.done() else None
         return openmetrics(stats, ready=self._worker.is_ready, **self._labels)
@@ -112,6 +113,7 @@ class WorkerMonitor:
             if address is None:
                 raise ConfigurationError(f"--health is {health!r}; give PORT or HOST:PORT")
             probes = [web.get("/healthz", self._alive), web.get("/readyz", self._ready)]
+            # Probes and metrics may share an address, and then share a server.
             self._routes.setdefault(address, []).extend(probes)
         if prometheus is not None:
             address = Address.parse(prometheus)
@@ -164,6 +166,8 @@ class WorkerMonitor:
     async def _listen(self, address: Address, routes: list[web.RouteDef]) -> None:
         app = web.Application()
         app.add_routes(routes)
+        # No access log: probes call every few seconds. A short timeout: an idle connection of a
+        # collector must not delay the end of the worker.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

@@ -167,6 +167,7 @@ def jobs(as_json: bool, **options: Any) -> None:
 
 def of_decision(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose the items of a decision: by key, or by conditions."""
+    # Each decorator puts its option before those that the command has already.
     for option in reversed(_CHOICE):
         command = option(command)
     return command

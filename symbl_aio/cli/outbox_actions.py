@@ -9,8 +9,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
 from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.health import WorkerMonitor
+from symbl_aio.cli.outbox import QUEUE
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -42,6 +43,7 @@ async def work(
 
     ``settings`` go to ``Worker`` unchanged.
     """
+    # The warnings of the worker go to stderr, one line each.
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
     secret = os.environ.get(SECRET)
     if webhook_base_url is not None and not secret:
@@ -64,6 +66,7 @@ async def work(
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, *stop_signals())
+    # ``run`` would cancel the task; a worker stops by itself, with exit code 0.
     for number in signals:
         loop.add_signal_handler(number, stopped.set)
     drain = asyncio.Event()
@@ -96,6 +99,7 @@ async def work(
                 loop.remove_signal_handler(number)  # a second signal ends the process at once
             for task in tasks:
                 task.cancel()
+            # The error of ``dead`` is raised below, after the worker has closed.
             await asyncio.gather(*tasks, return_exceptions=True)
             await worker.aclose()
     try:
@@ -117,62 +121,73 @@ async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -
     return True
 
 
+def _with_outbox(action: Callable[..., Awaitable[int]]) -> Callable[..., Coroutine[Any, Any, int]]:
+    """Open an existing outbox around an action; a mistyped file name creates no new one."""
+
+    async def run(
+        show: Show, *, database: str, schema: str, queue: str = QUEUE, **arguments: Any
+    ) -> int:
+        outbox = durable.Outbox(database, schema=schema, queue=queue)
+        _check_exists(database)
+        quieten()
+        async with outbox:
+            return await action(show, outbox, **arguments)
+
+    return run
+
+
+def _check_exists(database: str) -> None:
+    if database.startswith("sqlite") and not Path(redacted(database)).exists():
+        raise ConfigurationError(
+            f"there is no database {redacted(database)!r}; symbl-aio db migrate makes one"
+        )
+
+
+@_with_outbox
 async def list_items(
-    show: Show,
-    *,
-    database: str,
-    schema: str,
-    queue: str,
-    state: str | None,
-    conversation: str | None,
+    show: Show, outbox: durable.Outbox, *, state: str | None, conversation: str | None
 ) -> int:
     """Show the selected items, and the counts of all items by state."""
-    async with opened(database, schema, queue=queue) as outbox:
-        wanted = None if state is None else durable.ItemState(state)
-        async for item in outbox.jobs(state=wanted, conversation=conversation):
-            show.item(item)
-        show.stock(await outbox.stats())
+    selected = None if state is None else durable.ItemState(state)
+    async for item in outbox.jobs(state=selected, conversation=conversation):
+        show.item(item)
+    show.stock(await outbox.stats())
     return OK if show.written else UNWRITTEN
 
 
+@_with_outbox
 async def retry(
     show: Show,
+    outbox: durable.Outbox,
     *,
-    database: str,
-    schema: str,
-    queue: str,
     keys: Sequence[str],
     conditions: Mapping[str, Any],
     dry_run: bool,
 ) -> int:
     """Requeue items; an item that is refused stops no other."""
-    async with opened(database, schema, queue=queue) as outbox:
-        decided = await outbox.retry(_selection(keys, conditions), dry_run=dry_run)
-        return _show_decided(show, decided, summary=not keys)
+    decided = await outbox.retry(_selection(keys, conditions), dry_run=dry_run)
+    return _show_decided(show, decided, summary=not keys)
 
 
+@_with_outbox
 async def discard(
     show: Show,
+    outbox: durable.Outbox,
     *,
-    database: str,
-    schema: str,
-    queue: str,
     keys: Sequence[str],
     conditions: Mapping[str, Any],
     dry_run: bool,
 ) -> int:
     """Discard items; an item that is refused stops no other."""
-    async with opened(database, schema, queue=queue) as outbox:
-        decided = await outbox.discard(_selection(keys, conditions), dry_run=dry_run)
-        return _show_decided(show, decided, summary=not keys)
+    decided = await outbox.discard(_selection(keys, conditions), dry_run=dry_run)
+    return _show_decided(show, decided, summary=not keys)
 
 
+@_with_outbox
 async def resolve(
     show: Show,
+    outbox: durable.Outbox,
     *,
-    database: str,
-    schema: str,
-    queue: str,
     keys: Sequence[str],
     conditions: Mapping[str, Any],
     accepted: bool,
@@ -181,22 +196,22 @@ async def resolve(
     dry_run: bool,
 ) -> int:
     """Record whether ambiguous items were accepted."""
-    async with opened(database, schema, queue=queue) as outbox:
-        if conversation_id is None and job_id is None:
-            which = _selection(keys, conditions)
-            decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)
-            return _show_decided(show, decided, summary=not keys)
-        (key,) = keys
-        with known(key):
-            show.item(
-                await outbox.resolve(
-                    key,
-                    accepted=accepted,
-                    conversation_id=conversation_id,
-                    job_id=job_id,
-                    dry_run=dry_run,
-                )
-            )
+    if conversation_id is None and job_id is None:
+        which = _selection(keys, conditions)
+        decided = await outbox.resolve(which, accepted=accepted, dry_run=dry_run)
+        return _show_decided(show, decided, summary=not keys)
+    (key,) = keys
+    try:
+        item = await outbox.resolve(
+            key,
+            accepted=accepted,
+            conversation_id=conversation_id,
+            job_id=job_id,
+            dry_run=dry_run,
+        )
+    except NotFoundError:  # its exit code is that of an error of the server
+        raise ConfigurationError(f"there is no item {key!r}") from None
+    show.item(item)
     return OK
 
 
@@ -219,14 +234,46 @@ def _show_decided(show: Show, decided: durable.Decided, *, summary: bool) -> int
     return USAGE if decided.refused else OK
 
 
-async def submit(
-    show: Show, *, database: str, schema: str, entries: Sequence[durable.Entry]
-) -> int:
+@_with_outbox
+async def submit(show: Show, outbox: durable.Outbox, *, entries: Sequence[durable.Entry]) -> int:
     """Submit entries to the outbox, each thousand in one transaction, and show their items."""
-    async with opened(database, schema) as outbox:
-        await outbox.submit_many(entries)
-        for entry in entries:
-            show.item(await outbox.item(entry.key))
+    await outbox.submit_many(entries)
+    for entry in entries:
+        show.item(await outbox.item(entry.key))
+    return OK
+
+
+@_with_outbox
+async def stats(show: Show, outbox: durable.Outbox) -> int:
+    """Show the statistics of an outbox."""
+    show.stats(await outbox.stats())
+    return OK if show.written else UNWRITTEN
+
+
+@_with_outbox
+async def pause(show: Show, outbox: durable.Outbox, *, wait: bool, timeout: float | None) -> int:
+    """Pause the queue; with ``wait``, return when no item is under way or after ``timeout``."""
+    try:
+        await outbox.pause(wait=wait, timeout=timeout)
+    except TimeoutError:
+        show.error(f"the queue is paused, and items are still under way after {timeout:g} s")
+        return UNREACHABLE
+    show.paused(True)
+    return OK
+
+
+@_with_outbox
+async def resume(show: Show, outbox: durable.Outbox) -> int:
+    """Resume the queue."""
+    await outbox.resume()
+    show.paused(False)
+    return OK
+
+
+@_with_outbox
+async def restored(show: Show, outbox: durable.Outbox) -> int:
+    """Mark the items that a restored backup has as unsent: evidence comes before sending."""
+    show.restored(await outbox.doubt_unsent())
     return OK
 
 
@@ -236,68 +283,6 @@ async def migrate(show: Show, *, database: str, schema: str, role: str | None) -
     await durable.migrate(database, schema=schema, role=role)
     show.migrated(redacted(database))
     return OK
-
-
-async def stats(show: Show, *, database: str, schema: str, queue: str) -> int:
-    """Show the statistics of an outbox."""
-    async with opened(database, schema, queue=queue) as outbox:
-        show.stats(await outbox.stats())
-    return OK if show.written else UNWRITTEN
-
-
-async def pause(
-    show: Show, *, database: str, schema: str, queue: str, wait: bool, timeout: float | None
-) -> int:
-    """Pause the queue; with ``wait``, return when no item is under way or after ``timeout``."""
-    async with opened(database, schema, queue=queue) as outbox:
-        try:
-            await outbox.pause(wait=wait, timeout=timeout)
-        except TimeoutError:
-            show.error(f"the queue is paused, and items are still under way after {timeout:g} s")
-            return UNREACHABLE
-    show.paused(True)
-    return OK
-
-
-async def resume(show: Show, *, database: str, schema: str, queue: str) -> int:
-    """Resume the queue."""
-    async with opened(database, schema, queue=queue) as outbox:
-        await outbox.resume()
-    show.paused(False)
-    return OK
-
-
-async def restored(show: Show, *, database: str, schema: str) -> int:
-    """Mark the items that a restored backup has as unsent: evidence comes before sending."""
-    async with opened(database, schema) as outbox:
-        show.restored(await outbox.doubt_unsent())
-    return OK
-
-
-@asynccontextmanager
-async def opened(database: str, schema: str, **settings: str) -> AsyncIterator[durable.Outbox]:
-    """Open an existing outbox; a mistyped file name creates no new one."""
-    outbox = durable.Outbox(database, schema=schema, **settings)
-    _check_file(database)
-    quieten()
-    async with outbox:
-        yield outbox
-
-
-def _check_file(database: str) -> None:
-    if database.startswith("sqlite") and not Path(redacted(database)).exists():
-        raise ConfigurationError(
-            f"there is no database {redacted(database)!r}; symbl-aio db migrate makes one"
-        )
-
-
-@contextmanager
-def known(key: str) -> Iterator[None]:
-    """Turn an unknown key into ``ConfigurationError``, whose exit code is that of wrong usage."""
-    try:
-        yield
-    except NotFoundError:
-        raise ConfigurationError(f"there is no item {key!r}") from None
 
 
 def quieten() -> None:

@@ -39,6 +39,7 @@ class Writer:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._fd = stream.fileno()
+        # Incremental: in UTF-16 only the first text has a byte order mark.
         self._encode: Callable[[str], bytes] = codecs.getincrementalencoder(stream.encoding)(
             "backslashreplace"
         ).encode
@@ -109,6 +110,7 @@ class Writer:
                 text = "".join(self._texts)
                 self._texts.clear()
             try:
+                # The stream would translate line ends, but its buffer is bypassed.
                 self._write(self._encode(text.replace("\n", os.linesep)))
             except Exception as error:
                 with self._changed:
@@ -150,6 +152,7 @@ class Output:
     ) -> None:
         self.broken: Exception | None = None
         self._on_break = on_break
+        # ``sys.stdout`` is None in a process without the descriptor (``>&-``).
         self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
         with suppress(AttributeError, OSError, ValueError):
             self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -249,6 +252,7 @@ def leave(timeout: float | None = None) -> None:
     until = None if timeout is None else time.monotonic() + timeout
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, Output):
+            # At least 0.1 s for each, even if the other used up the time.
             stream.drain(None if until is None else max(0.1, until - time.monotonic()))
             stream.abandon()
             if isinstance(stream._stream, Writer) and stream.broken is None:

@@ -50,6 +50,7 @@ def run(
     """
     try:
         try:
+            # ``main`` runs outside of the event loop, where asyncio handles no signals.
             take_stop_signals()
             code = asyncio.run(_interruptible(main()))
         finally:
@@ -88,6 +89,7 @@ def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
     """Return the settings of the environment, overridden by those of the command line."""
     from symbl_aio import Config
 
+    # Only options that were given: any other value would override the environment.
     if base_url is not None:
         settings["base_url"] = base_url
     if allow_http:

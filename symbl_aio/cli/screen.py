@@ -42,6 +42,7 @@ _PAUSE: Final = 0.25
 
 def loopback(base_url: str) -> bool:
     """Return whether the client allows plain http to this origin by default."""
+    # The rule is that of the client, which refuses any other origin.
     try:
         Config(base_url=base_url)
     except ConfigurationError:
@@ -213,6 +214,7 @@ class Screen:
 
     async def read(self) -> None:
         self.close()
+        # rich declares the file as IO[str], of which ``Output`` is no subclass.
         out = cast("object", self._console.file)
         if isinstance(out, Output):
             await out.read()
@@ -284,6 +286,7 @@ class Bars:
         self._rows: dict[str, Row] = {}
         self._lines: list[Text] = []
         self._timer: asyncio.TimerHandle | None = None
+        # Without its own refresh: a thread of rich would write between the lines.
         self._live = (
             Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False,
                  redirect_stderr=False, get_renderable=self._render) if shown else None
@@ -353,12 +356,14 @@ class Bars:
             self._live.refresh()
 
     def _render(self) -> RenderableType:
+        # ``Live`` cannot erase rows that have scrolled off the screen.
         most = max(0, min(MOST_ROWS, self._console.height - 3))
         rows = list(self._rows.values())
         lines = [self._line(row) for row in rows[:most]]
         if len(rows) > most:
             lines.append(Text(f"{len(rows) - most} more", "dim"))
         for line in lines:
+            # A full line would wrap on some terminals, and its rest would stay.
             line.truncate(
                 max(1, self._console.width - 1),
                 overflow="ellipsis" if self._has_unicode else "crop",

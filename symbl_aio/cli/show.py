@@ -79,6 +79,7 @@ class Lines:
         self._line({"event": event, **fields})
 
     def _line(self, value: Mapping[str, object]) -> None:
+        # ASCII by default, so the encoding of the stream does not matter.
         _put(self._stream, json.dumps(value))
 
     def expect(self, sources: Sequence[str]) -> None:

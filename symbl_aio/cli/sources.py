@@ -31,6 +31,7 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
     """
     if files.count(STDIN) > 1:
         raise ConfigurationError("- stands for standard input, which can be read once only")
+    # Before standard input is read, which may take long: a wrong link fails at once.
     links = {file: _link(file, kind) for file in files if is_link(file)}
     with tempfile.TemporaryDirectory(prefix="symbl-aio-") as directory:
         spooled = _spool(Path(directory)) if STDIN in files else None
@@ -81,6 +82,7 @@ def _link(file: str, kind: Kind | None) -> AudioURL | VideoURL:
 def _spool(directory: Path) -> Path:
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigurationError("- stands for a recording on standard input; pipe one into it")
+    # A copy on disk, since the API needs the length before the first byte.
     path = directory / "stdin"
     with open(path, "xb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 2**20)

@@ -75,6 +75,7 @@ def summary(
     resumption: Resumption = PLAIN,
 ) -> Iterator[str]:
     """Yield at most ten lines; the last is the command that continues, if work is left."""
+    # If no other work is left, the command is for the ambiguous ones: a person decides.
     again = unsent or ([] if running else ambiguous)
     sending = _command(resumption, again)
     saved = None
@@ -123,6 +124,7 @@ def save(
     for directory in (Path.cwd, lambda: Path(tempfile.gettempdir())):
         try:
             place = directory()
+            # Creates the file with mode 0600.
             number, name = tempfile.mkstemp(".json", "symbl-aio-interrupted-", place)
             with open(number, "w", encoding="ascii") as file:
                 file.write(line + "\n")
@@ -141,6 +143,7 @@ def tokens(path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for event in _events(path):
         try:
+            # A report lists its jobs; a line of ``--json`` has one token, or none.
             for job in event.get("running", ()) or [event]:
                 if "token" in job:
                     found[job["token"]] = job["source"]
@@ -198,6 +201,7 @@ def _command(resumption: Resumption, labels: Sequence[str]) -> str | None:
         "://" in file and file != label for file, label in zip(files, labels, strict=True)
     ):
         return None  # a signed link is a secret, and must not be printed
+    # A file name may begin with a dash.
     options = any(file.startswith("-") and file != "-" for file in files)
     command = shlex.join([*resumption.send, *(["--"] if options else []), *files])
     try:

@@ -34,6 +34,7 @@ from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable as Durable
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Key of the running client: ``request.config_dict[CLIENT]``, in mounted applications too."""
@@ -86,6 +87,7 @@ class Symbl(Embedded):
         an application that requires a login. A visitor who leaves is noticed at the next
         heartbeat.
         """
+        # Without HEAD, for which aiohttp would run the handler: a stream has no end of its own.
         routes = [
             web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
             web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),

@@ -55,6 +55,7 @@ from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable as Durable
 from symbl_aio.contrib.signals import on_stop_signal
 from symbl_aio.models.base import Model, as_json
 
@@ -82,6 +83,7 @@ class Symbl(Embedded):
         a limit unless ``--timeout-graceful-shutdown`` sets one.
         """
         async with self:
+            # For routes of this application; the yielded state reaches mounted ones, too.
             setattr(app.state, _NAME, self)
             with on_stop_signal(self.stop_streams):
                 yield {_NAME: self}

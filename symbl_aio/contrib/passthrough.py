@@ -160,6 +160,7 @@ class Incoming:
                     submission.cancel()
                 raise
         except UploadStalledError:
+            # The upload stalled because the visitor did.
             if self._stream.is_waiting:
                 raise BadUploadError(408, "the visitor sent no more of the recording") from None
             raise

@@ -156,6 +156,7 @@ class Embedded:
         traceback: TracebackType | None,
     ) -> None:
         self.stop_streams()
+        # From here on ``client`` and ``outbox`` raise, which routes answer with 503.
         client, opened = self.client, self._opened
         self._client = self._opened = None
         await self._close(client, opened, self._drain if kind is None else "none")
@@ -165,6 +166,7 @@ class Embedded:
         if opened is not None:
             closing.append(opened.aclose(0.0 if drain == "none" else self._timeout))
         try:
+            # Both are closed, even if one fails.
             failed = await asyncio.gather(*closing, return_exceptions=True)
             for error in filter(None, failed):
                 raise error

@@ -96,6 +96,7 @@ class Durable:
                 look_every=self.look_every,
             )
 
+        # First, so that a wrong setting fails before the outbox is open.
         worker = new_worker() if self.worker else None
         outbox = Outbox(
             self.database,
@@ -181,7 +182,7 @@ class OpenOutbox:
                 self._supervisor.cancel()
                 await asyncio.wait([self._supervisor])
                 if not self._supervisor.cancelled():
-                    self._supervisor.result()
+                    self._supervisor.result()  # raises an unexpected error
         finally:
             await self.outbox.aclose()
 

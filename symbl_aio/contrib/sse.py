@@ -102,9 +102,10 @@ async def stream(
     finally:
         for task in (moving, stopping):
             task.cancel()
+        # Both have ended before the generator does, so no task outlives the stream.
         await asyncio.wait((moving, stopping))
         if not moving.cancelled():
-            moving.exception()
+            moving.exception()  # retrieved, or asyncio would log it
 
 
 def _event(name: str, data: Mapping[str, object], *, last: bool = False) -> bytes:
