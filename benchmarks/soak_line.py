@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.soak_books import Books
 from symbl_aio import Config, Credentials, Job, SymblClient, SymblError
-from symbl_aio._io.engine import Drain
+from symbl_aio.events import Drain
 
 PATIENCE: Final = 90.0
 """Seconds after which something that has not ended is said to hang."""

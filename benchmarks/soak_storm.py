@@ -30,7 +30,7 @@ from symbl_aio import (
     Timeouts,
     Video,
 )
-from symbl_aio._io.engine import Drain
+from symbl_aio.events import Drain
 
 DRAINS: Final[list[Drain]] = ["uploads", "jobs", "none"]
 JOB_LIMIT: Final = 50

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import type_name
-from symbl_aio.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

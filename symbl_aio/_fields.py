@@ -6,6 +6,7 @@ Every refusal is a ``ConfigurationError`` that names the field and the remedy.
 # Annotations are evaluated here: attrs copies those of a converter into the constructors of
 # other modules, which would have to import what a text names.
 
+import ipaddress
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 from attrs import Attribute
 from attrs.validators import optional
 
-from symbl_aio.errors import ConfigurationError
+from symbl_aio import _environment
+from symbl_aio._errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -185,3 +187,63 @@ def strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def required_strings(value: Iterable[str]) -> tuple[str, ...]:
     return as_tuple(value)  # type: ignore[return-value]
+
+
+# The validators of settings name the environment variable that the value came from, if any.
+
+
+def _setting_name(instance: object, attribute: "Attribute[Any]", value: object) -> str:
+    return _environment.label(type(instance), attribute.name, value)
+
+
+def positive_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigurationError(
+            f"{_setting_name(instance, attribute, value)} is {value!r}; give a number above 0"
+        )
+
+
+def count_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"{_setting_name(instance, attribute, value)} is {value!r}; give a whole number above 0"
+        )
+
+
+def setting_of(kind: type) -> Any:
+    def check(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(
+                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
+                f"give {kind.__name__}(...)"
+            )
+
+    return check
+
+
+def require_visible_ascii(name: str, value: object) -> str:
+    """Return a header's value. Raises ``ConfigurationError``; a line break would start another."""
+    if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
+        raise ConfigurationError(
+            f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
+            "give the token as it was issued"
+        )
+    return value
+
+
+def networks_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    name = _setting_name(instance, attribute, value)
+    remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
+    if not isinstance(value, tuple):
+        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
+    for network in value:
+        try:
+            if not isinstance(network, str):
+                raise ValueError(f"{network!r} is not a string")
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {error}; {remedy}") from None

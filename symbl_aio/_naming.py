@@ -56,6 +56,11 @@ def one_line(name: str) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[:80]}…{shown[-39:]}"
 
 
+def labelled(key: str, source: str | None) -> str:
+    """Return a key with the name of its source, if that adds anything."""
+    return key if source is None or source == key else f"{key} ({source})"
+
+
 def _breaks_a_line(character: str) -> bool:
     return (
         unicodedata.category(character) in _NOT_IN_A_LINE

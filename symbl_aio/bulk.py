@@ -13,6 +13,8 @@ from symbl_aio.conversations import Conversation
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 
+__all__ = ["Completed", "Failed", "Outcome"]
+
 S = TypeVar("S", bound=MediaLike)
 S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
 

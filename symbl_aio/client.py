@@ -21,11 +21,13 @@ from typing import Self, TypeVar, Unpack
 
 import aiohttp
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-from symbl_aio import listing, models
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio import models
 from symbl_aio._callbacks import check_async, observers_of
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
-from symbl_aio._io.engine import Drain, Engine, Stats
+from symbl_aio._io.engine import Engine
+from symbl_aio._pages import Selection, list_conversations
 from symbl_aio._protocol import calls, encode
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode import decode
@@ -38,11 +40,12 @@ from symbl_aio.config import (
     credentials_from_env,
 )
 from symbl_aio.conversations import Conversation
-from symbl_aio.errors import ConfigurationError
-from symbl_aio.events import Observer
+from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
+
+__all__ = ["SymblClient"]
 
 S = TypeVar("S", bound=MediaLike)
 
@@ -295,7 +298,7 @@ class SymblClient:
         return self._engine.conversation(check_id("conversation_id", conversation_id))
 
     def conversations(
-        self, *, page_size: int = 100, **selection: Unpack[listing.Selection]
+        self, *, page_size: int = 100, **selection: Unpack[Selection]
     ) -> AsyncGenerator[models.ConversationInfo, None]:
         """Go through the account's conversations: ``async for info in client.conversations()``.
 
@@ -307,7 +310,7 @@ class SymblClient:
         empty. Raises as ``Conversation`` does, when the iteration comes to it.
         Conversation API, "Get conversations" page.
         """
-        return listing.conversations(self._engine, page_size=page_size, **selection)
+        return list_conversations(self._engine, page_size=page_size, **selection)
 
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
         """Give the link to the ready-made list of all conversations, a secret (newer hosts)."""

@@ -6,65 +6,42 @@ setting is a ``ConfigurationError`` at once and never a surprise at night.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
 from symbl_aio import _environment
-from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
+from symbl_aio._errors import ConfigurationError
+from symbl_aio._fields import (
+    count_setting,
+    is_text,
+    is_web_url,
+    networks_setting,
+    positive_setting,
+    require_visible_ascii,
+    required_strings,
+    setting_of,
+)
 from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
-from symbl_aio.errors import ConfigurationError
+
+__all__ = [
+    "AccessToken",
+    "Config",
+    "Credentials",
+    "CredentialsLike",
+    "Lanes",
+    "Limits",
+    "Polls",
+    "Retries",
+    "Timeouts",
+]
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
-
-
-def _label(instance: object, attribute: Any, value: object) -> str:
-    return _environment.label(type(instance), attribute.name, value)
-
-
-def _positive(instance: object, attribute: Any, value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(
-            f"{_label(instance, attribute, value)} is {value!r}; give a number above 0"
-        )
-
-
-def _count(instance: object, attribute: Any, value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            f"{_label(instance, attribute, value)} is {value!r}; give a whole number above 0"
-        )
-
-
-def _of_type(kind: type) -> Any:
-    def check(instance: object, attribute: Any, value: object) -> None:
-        if not isinstance(value, kind):
-            raise ConfigurationError(
-                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
-                f"give {kind.__name__}(...)"
-            )
-
-    return check
-
-
-def _visible_ascii(name: str, value: object) -> str:
-    """Refuse what could not stand in a header: a line break there would be a second header."""
-    if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
-        raise ConfigurationError(
-            f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
-            "give the token as it was issued"
-        )
-    return value
 
 
 @frozen
@@ -92,11 +69,11 @@ class AccessToken:
 
     value: str = field(repr=False)
     """The token; not shown in ``repr``."""
-    expires_in: float | None = field(default=None, validator=_positive)
+    expires_in: float | None = field(default=None, validator=positive_setting)
     """Seconds of life left; ``None`` when not known."""
 
     def __attrs_post_init__(self) -> None:
-        _visible_ascii("AccessToken.value", self.value)
+        require_visible_ascii("AccessToken.value", self.value)
 
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[AccessToken | str]]
@@ -138,13 +115,13 @@ class Timeouts:
     All are seconds.
     """
 
-    connect: float = field(default=15.0, validator=_positive)
+    connect: float = field(default=15.0, validator=positive_setting)
     """Until the connection stands, TLS included."""
-    read: float = field(default=60.0, validator=_positive)
+    read: float = field(default=60.0, validator=positive_setting)
     """For a whole request that only reads."""
-    stall: float = field(default=60.0, validator=_positive)
+    stall: float = field(default=60.0, validator=positive_setting)
     """Between two chunks of an upload that the transport accepts."""
-    answer: float = field(default=300.0, validator=_positive)
+    answer: float = field(default=300.0, validator=positive_setting)
     """From the last byte of an upload to the end of the answer."""
 
 
@@ -159,21 +136,21 @@ class Polls:
     report every end, the other polls only look for a lost one, at long intervals.
     """
 
-    age_factor: float = field(default=0.1, validator=_positive)
+    age_factor: float = field(default=0.1, validator=positive_setting)
     """Part of a job's age after which it is polled again."""
-    floor: float = field(default=0.5, validator=_positive)
+    floor: float = field(default=0.5, validator=positive_setting)
     """Shortest interval, seconds."""
-    ceiling: float = field(default=15.0, validator=_positive)
+    ceiling: float = field(default=15.0, validator=positive_setting)
     """Longest interval, seconds."""
     jitter: float = 0.1
     """Random part of each interval, 0 or more, below 1."""
-    per_second: float = field(default=10.0, validator=_positive)
+    per_second: float = field(default=10.0, validator=positive_setting)
     """Requests a second at most, for all jobs of a client together."""
-    hinted_per_second: float = field(default=50.0, validator=_positive)
+    hinted_per_second: float = field(default=50.0, validator=positive_setting)
     """Requests a second at most that webhooks bring forward, besides ``per_second``."""
-    not_found_grace: float = field(default=30.0, validator=_positive)
+    not_found_grace: float = field(default=30.0, validator=positive_setting)
     """Seconds before a job that the server does not know (404) is lost."""
-    max_age: float = field(default=86_400.0, validator=_positive)
+    max_age: float = field(default=86_400.0, validator=positive_setting)
     """Seconds after which a job that has not ended is lost."""
 
     def __attrs_post_init__(self) -> None:
@@ -191,15 +168,15 @@ class Retries:
     The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1` seconds, at most ``cap``.
     """
 
-    attempts: int = field(default=5, validator=_count)
+    attempts: int = field(default=5, validator=count_setting)
     """Attempts in all, 1 or more."""
-    max_elapsed: float = field(default=60.0, validator=_positive)
+    max_elapsed: float = field(default=60.0, validator=positive_setting)
     """Seconds from the first failure in which the last attempt may begin."""
-    base: float = field(default=0.5, validator=_positive)
+    base: float = field(default=0.5, validator=positive_setting)
     """Bound of the first pause, seconds."""
-    cap: float = field(default=20.0, validator=_positive)
+    cap: float = field(default=20.0, validator=positive_setting)
     """Longest pause, seconds."""
-    max_retry_after: float = field(default=30.0, validator=_positive)
+    max_retry_after: float = field(default=30.0, validator=positive_setting)
     """Longest ``Retry-After`` of the server that is honoured, seconds."""
 
 
@@ -207,20 +184,20 @@ class Retries:
 class Limits:
     """How much at once."""
 
-    jobs: int | None = field(default=None, validator=_count)
+    jobs: int | None = field(default=None, validator=count_setting)
     """The account's limit of unfinished jobs; ``None`` lets the client learn it."""
-    initial_jobs: int = field(default=2, validator=_count)
+    initial_jobs: int = field(default=2, validator=count_setting)
     """The limit that learning starts from (FAQ page: 2 on a trial account)."""
-    max_jobs: int = field(default=50, validator=_count)
+    max_jobs: int = field(default=50, validator=count_setting)
     """The limit that learning ends at (FAQ page: 50 on a paid account)."""
-    queued: int = field(default=100_000, validator=_count)
+    queued: int = field(default=100_000, validator=count_setting)
     """Submissions that may wait in this client."""
-    wait_for_slot: float | None = field(default=None, validator=_positive)
+    wait_for_slot: float | None = field(default=None, validator=positive_setting)
     """Seconds that a submission waits for a free job slot before it fails.
 
     ``ConcurrencyLimitError`` is raised then; ``None`` waits as long as it takes.
     """
-    answer_bytes: int = field(default=256 * 2**20, validator=_count)
+    answer_bytes: int = field(default=256 * 2**20, validator=count_setting)
     """Largest answer that is read, bytes."""
 
 
@@ -248,20 +225,6 @@ class Lanes:
             raise ConfigurationError(
                 f'Lanes.on_failure is {self.on_failure!r}; give "continue" or "halt"'
             )
-
-
-def _networks(instance: object, attribute: Any, value: object) -> None:
-    name = _label(instance, attribute, value)
-    remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
-    if not isinstance(value, tuple):
-        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
-    for network in value:
-        try:
-            if not isinstance(network, str):
-                raise ValueError(f"{network!r} is not a string")
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise ConfigurationError(f"{name}: {error}; {remedy}") from None
 
 
 def _origin(value: str) -> str:
@@ -311,7 +274,7 @@ class Config:
     environment names.
     """
     allow_http: bool = field(
-        default=_environment.default("allow_http", "bool", False), validator=_of_type(bool)
+        default=_environment.default("allow_http", "bool", False), validator=setting_of(bool)
     )
     """Accept plain ``http`` for hosts other than loopback."""
     auth_header: Literal["Authorization", "x-api-key"] = field(
@@ -319,18 +282,20 @@ class Config:
     )
     """``"Authorization"`` (``Bearer``), or ``"x-api-key"`` for older hosts."""
     timeouts: Timeouts = field(
-        default=_environment.group("timeouts", Timeouts), validator=_of_type(Timeouts)
+        default=_environment.group("timeouts", Timeouts), validator=setting_of(Timeouts)
     )
     """How long one exchange may take."""
-    polls: Polls = field(default=_environment.group("polls", Polls), validator=_of_type(Polls))
+    polls: Polls = field(default=_environment.group("polls", Polls), validator=setting_of(Polls))
     """How often jobs are asked for their status."""
     retries: Retries = field(
-        default=_environment.group("retries", Retries), validator=_of_type(Retries)
+        default=_environment.group("retries", Retries), validator=setting_of(Retries)
     )
     """How often a request that surely was not accepted is tried."""
-    limits: Limits = field(default=_environment.group("limits", Limits), validator=_of_type(Limits))
+    limits: Limits = field(
+        default=_environment.group("limits", Limits), validator=setting_of(Limits)
+    )
     """How much at once."""
-    lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=_of_type(Lanes))
+    lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=setting_of(Lanes))
     """When the next append of a conversation may start."""
     tracker_paths: Literal["2022", "2024"] = field(
         default=_environment.default("tracker_paths", "str", "2022")
@@ -342,7 +307,7 @@ class Config:
     each, so it is never guessed.
     """
     chunk_size: int = field(
-        default=_environment.default("chunk_size", "int", 3 * 2**19), validator=_count
+        default=_environment.default("chunk_size", "int", 3 * 2**19), validator=count_setting
     )
     """Bytes read from disk at a time, 65,536 or more.
 
@@ -359,7 +324,7 @@ class Config:
     webhook_networks: tuple[str, ...] = field(
         default=_environment.default("webhook_networks", "tuple[str, ...]", ()),
         converter=required_strings,
-        validator=_networks,
+        validator=networks_setting,
     )
     """Networks that ``WebhookReceiver.allows`` lets in, such as ``"192.0.2.0/24"``.
 
@@ -375,7 +340,7 @@ class Config:
     )
     """File of CA certificates (PEM) that are trusted instead of the system's."""
     trust_env: bool = field(
-        default=_environment.default("trust_env", "bool", True), validator=_of_type(bool)
+        default=_environment.default("trust_env", "bool", True), validator=setting_of(bool)
     )
     """Whether the environment's proxies and certificates count, as said above."""
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     a_text,
     a_word,
@@ -23,9 +24,19 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON, User
 from symbl_aio.options import Tracker
+
+__all__ = [
+    "BookmarkDraft",
+    "Colors",
+    "EntityDraft",
+    "GroupDraft",
+    "Patch",
+    "SpeakerEvent",
+    "TrackerDraft",
+    "criteria",
+]
 
 _PLAIN_VALUE: Final = re.compile(r"[\w.@:+-]+", re.ASCII)
 _MOST_CRITERIA: Final = 2

@@ -14,11 +14,86 @@ attached by its id.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from datetime import datetime
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from symbl_aio.models import JobStatus
+from symbl_aio.models.base import Model
+
+__all__ = [
+    "Drain",
+    "Event",
+    "ItemEnded",
+    "JobEnded",
+    "JobEvent",
+    "JobStatusChanged",
+    "Observer",
+    "PollFailed",
+    "Stats",
+    "SubmissionAccepted",
+    "SubmissionEnded",
+    "SubmissionQueued",
+    "SubmissionRefused",
+    "SubmissionStarted",
+    "UploadProgress",
+]
+
+StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
+"""How a status was learned: from the submission's answer, a poll, or a poll after a webhook."""
+
+
+@frozen
+class UploadProgress(Model):
+    """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
+
+    sent: int
+    """Bytes handed over in this attempt."""
+    total: int
+    """Bytes of the whole body."""
+
+
+@frozen
+class JobEvent(Model):
+    """One transition of a job: its status, the server's own word for it, when and how learned."""
+
+    status: JobStatus
+    """The new status."""
+    raw_status: str
+    """The server's own word for it."""
+    at: datetime
+    """When it was learned, UTC, by the clock of this machine."""
+    source: StatusSource
+    """How it was learned."""
+
+
+Drain: TypeAlias = Literal["uploads", "jobs", "none"]
+"""How long closing waits: for uploads in progress, for their jobs as well, or not at all."""
+
+
+@frozen
+class Stats(Model):
+    """What a client is doing now."""
+
+    queued: int
+    """Submissions that wait for their turn or a slot."""
+    uploading: int
+    """Submissions on their way to the server."""
+    jobs: int
+    """Jobs that are followed, and have not ended."""
+    limit: int
+    """How many jobs the account may have at once, as far as learned."""
+    oldest_job: float | None
+    """Age of the oldest job in seconds; ``None`` without jobs."""
+    polls: int
+    """Status requests since the client started."""
+    polls_per_second: float
+    """Status requests a second, in the last ten seconds."""
+    polls_failing_for: float | None
+    """Seconds since every poll fails; ``None`` while they work."""
+    halted: tuple[str, ...]
+    """Ids of conversations whose appends are halted until ``resume_appends()``."""
 
 
 @frozen

@@ -16,12 +16,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+from symbl_aio._errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio._fields import require_flag, type_name
-from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
 if TYPE_CHECKING:
     from attrs import Attribute
+
+__all__ = ["Audio", "AudioURL", "Text", "Utterance", "Video", "VideoURL"]
 
 Kind: TypeAlias = Literal["text", "audio", "video", "audio/url", "video/url"]
 """The five endpoints of the Async API; ``/v1/process/{kind}``."""

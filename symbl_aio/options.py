@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import field, fields, frozen
 from attrs.validators import optional
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     a_flag,
     a_text,
@@ -34,8 +35,19 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
+
+__all__ = [
+    "ChannelMetadata",
+    "CustomEntity",
+    "Features",
+    "MediaOptions",
+    "SalesMetadata",
+    "Speaker",
+    "TextOptions",
+    "Tracker",
+    "TrackerRef",
+]
 
 
 def wire_name(name: str) -> str:

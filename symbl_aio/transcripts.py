@@ -20,6 +20,8 @@ from attrs import frozen
 
 from symbl_aio.models import Message, User
 
+__all__ = ["TalkTime", "talk_time", "to_markdown", "to_srt", "to_text", "to_webvtt"]
+
 _READ_PER_SECOND: Final = 15
 """Characters that a reader takes in, for messages that do not tell how long they are."""
 

@@ -40,8 +40,8 @@ from symbl_aio import (
     Timeouts,
     Video,
 )
-from symbl_aio._io.engine import Drain
 from symbl_aio.config import Credentials
+from symbl_aio.events import Drain
 from symbl_aio.server import Received
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes

@@ -116,7 +116,7 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     found = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD and "Selection" in str(parameter.annotation):
-            kinds = symbl_aio.listing.Selection.__annotations__
+            kinds = symbl_aio._pages.Selection.__annotations__
             found += [
                 parameter.replace(
                     name=name,

@@ -64,7 +64,7 @@ class Desk:
 
 
 def a_job() -> Job:
-    made = Job("job-1", "conversation-1", desk=Desk(), since=5)  # type: ignore[arg-type]
+    made = Job("job-1", "conversation-1", backend=Desk(), since=5)  # type: ignore[arg-type]
     made._advance(JobStatus.FAILED, "failed", "poll")
     return made
 

@@ -41,10 +41,10 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.callbacks import mark
 from symbl_aio._fields import is_word
 from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl
+from symbl_aio.webhooks import mark
 from tests.support import QUICK, mp4_bytes
 
 APP_SECRET = "app/secret+0f-3ad1\"ee'77"

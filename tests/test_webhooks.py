@@ -30,10 +30,9 @@ from symbl_aio import (
     TextOptions,
     Video,
 )
-from symbl_aio._core.callbacks import mark
 from symbl_aio.config import Config
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import WebhookReceiver
+from symbl_aio.webhooks import WebhookReceiver, mark
 from tests.support import QUICK, mp4_bytes
 
 SECRET = "shared by all workers"

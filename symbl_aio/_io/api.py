@@ -24,6 +24,7 @@ from symbl_aio._core.retries import (
     on_status,
     retry_after,
 )
+from symbl_aio._errors import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.transport import Body, Transport
@@ -43,7 +44,6 @@ from symbl_aio.errors import (
     TransportError,
     UntrustedServerError,
     UploadStalledError,
-    api_error,
 )
 
 _LOG = logging.getLogger("symbl_aio")

@@ -14,12 +14,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
 import attrs
-from attrs import frozen
 
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Accepted, Api
@@ -35,43 +34,15 @@ from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError, SymblError
-from symbl_aio.events import Event, JobEnded, JobStatusChanged, Observer
+from symbl_aio.events import Drain, Event, JobEnded, JobStatusChanged, Observer, Stats
 from symbl_aio.job import Job, JobToken, StatusSource, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.models.base import Model
 from symbl_aio.options import MediaOptions, TextOptions
-
-Drain: TypeAlias = Literal["uploads", "jobs", "none"]
-"""What closing waits for: uploads that have started, their jobs too, or nothing."""
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio")
-
-
-@frozen
-class Stats(Model):
-    """What a client is doing now."""
-
-    queued: int
-    """Submissions that wait for their turn or a slot."""
-    uploading: int
-    """Submissions on their way to the server."""
-    jobs: int
-    """Jobs that are followed, and have not ended."""
-    limit: int
-    """How many jobs the account may have at once, as far as learned."""
-    oldest_job: float | None
-    """Age of the oldest job in seconds; ``None`` without jobs."""
-    polls: int
-    """Status requests since the client started."""
-    polls_per_second: float
-    """Status requests a second, in the last ten seconds."""
-    polls_failing_for: float | None
-    """Seconds since every poll fails; ``None`` while they work."""
-    halted: tuple[str, ...]
-    """Ids of conversations whose appends are halted until ``resume_appends()``."""
 
 
 class Engine:
@@ -114,7 +85,7 @@ class Engine:
             config,
             Sending(config, self._api, self._doubts),
             self._settling,
-            desk=self,
+            backend=self,
             spawn=self._spawn,
             tell=self._tell,
         )
@@ -290,7 +261,7 @@ class Engine:
         # A server that repeats a job id has one job, whatever was submitted.
         job = self._unfinished_job(accepted.job_id)
         if job is None:
-            job = Job(accepted.job_id, accepted.conversation_id, desk=self, named=named)
+            job = Job(accepted.job_id, accepted.conversation_id, backend=self, named=named)
         self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
         self._poller.follow(job, duration=duration)
         if ended:
@@ -345,7 +316,7 @@ class Engine:
         """Give the one handle of a job, as long as it is unfinished and anybody holds it."""
         job = self._unfinished_job(job_id)
         if job is None:
-            job = self._attached[job_id] = Job(job_id, conversation_id, desk=self, since=since)
+            job = self._attached[job_id] = Job(job_id, conversation_id, backend=self, since=since)
         elif job.conversation_id is None and conversation_id is not None:
             job._conversation_id = conversation_id
             if job_id in self._poller.jobs:
@@ -396,7 +367,7 @@ class Engine:
 
     def conversation(self, conversation_id: str | None) -> Conversation:
         """Give the read side of a conversation. No I/O."""
-        return Conversation(conversation_id, account=self)
+        return Conversation(conversation_id, backend=self)
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Give the jobs of a conversation that are followed: as far as is known, they run."""

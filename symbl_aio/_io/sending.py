@@ -13,7 +13,6 @@ from typing import Final
 
 from attrs import evolve
 
-from symbl_aio._core.callbacks import webhook_url
 from symbl_aio._io.api import Accepted, Api, Full
 from symbl_aio._io.reconcile import Doubts
 from symbl_aio._io.transport import Body, once
@@ -23,6 +22,7 @@ from symbl_aio._protocol import encode
 from symbl_aio.config import Config
 from symbl_aio.media import Media, Text
 from symbl_aio.options import MediaOptions, Options, TextOptions
+from symbl_aio.webhooks import webhook_url
 
 try:
     import resource
@@ -79,7 +79,7 @@ class Sending:
                 data = call.body or b""
                 work.body = Body(once(data), len(data), moved, work.confirm)
             else:
-                chunks = prepared.chunks(self._config.chunk_size)
+                chunks = read.chunks(prepared, self._config.chunk_size)
                 work.body = Body(chunks, prepared.size, moved, work.confirm)
             return work.body
 

@@ -38,7 +38,7 @@ from symbl_aio.errors import (
     UploadError,
 )
 from symbl_aio.events import Event, SubmissionStarted
-from symbl_aio.job import Desk, Job, Submission
+from symbl_aio.job import HandleBackend, Job, Submission
 from symbl_aio.media import MediaLike, check_options, coerce
 from symbl_aio.options import MediaOptions, TextOptions
 
@@ -60,7 +60,7 @@ class Submissions:
         sending: Sending,
         settling: Settling,
         *,
-        desk: Desk,
+        backend: HandleBackend,
         spawn: Callable[[Coroutine[Any, Any, None], str, Context | None], asyncio.Task[None]],
         tell: Callable[[Event], object],
     ) -> None:
@@ -71,7 +71,7 @@ class Submissions:
         self._governor = settling.governor
         self._patience = settling.patience
         self._works = settling.works
-        self._desk = desk
+        self._backend = backend
         self._spawn = spawn
         self._tell = tell
         self._alarm: asyncio.TimerHandle | None = None
@@ -106,7 +106,9 @@ class Submissions:
         lane = first_lane(key) if lane is None else lane
         if (cause := self._lanes.halted_by(lane)) is not None:
             raise blocked(cause)
-        submission = Submission(key, conversation_id, desk=self._desk, named=naming(found, given))
+        submission = Submission(
+            key, conversation_id, backend=self._backend, named=naming(found, given)
+        )
         work = Work(
             submission,
             found,
@@ -124,7 +126,7 @@ class Submissions:
         """Give conversation id and lane, as far as they are known yet."""
         if to is None:
             return None, None
-        if isinstance(to, Submission | Job) and to._desk is not self._desk:
+        if isinstance(to, Submission | Job) and to._backend is not self._backend:
             raise ConfigurationError(
                 "conversation_id is a handle of another client; give the conversation's id"
             )
@@ -143,7 +145,7 @@ class Submissions:
                 raise ConfigurationError(
                     "conversation_id is a job whose conversation is not known; give the id itself"
                 )
-            self._desk.follow(to)
+            self._backend.follow(to)
             to = to.conversation_id
         check_id("conversation_id", to)
         return to, to

@@ -6,7 +6,7 @@ Bodies, headers and answers are the wire's business. Knows no host and no creden
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, field, frozen
 
-from symbl_aio._fields import is_word, require, require_flag, require_word, type_name
-from symbl_aio.errors import ConfigurationError
+from symbl_aio._errors import ConfigurationError
+from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
 from symbl_aio.media import Kind
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
@@ -173,16 +173,19 @@ def _quoted(name: str, value: str) -> str:
 
 
 def _query(parameters: Mapping[str, JSON]) -> tuple[tuple[str, str], ...]:
+    pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
-        if value is not None and name in _TEXTS:
+        if value is None:
+            continue
+        if name == "exclude" and value not in ([], ()):  # which exclude nothing
+            items: Iterable[JSON] = value  # type: ignore[assignment]
+            value = [*require_all(name, items, str, 'categories such as "PERSON_NAME"')]
+        elif name in _TEXTS:
             require_word(name, value)
-        elif value is not None and name not in _OTHERS:
+        elif name not in _OTHERS:
             require_flag(name, value)
-    return tuple(
-        (wire_name(name), query_text(value))
-        for name, value in parameters.items()
-        if value is not None
-    )
+        pairs.append((wire_name(name), query_text(value)))
+    return tuple(pairs)
 
 
 def token() -> Call:

@@ -18,8 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_or
 from attrs import NOTHING, define, fields, has
 
 from symbl_aio import models
-from symbl_aio._protocol.shapes import SHAPES
-from symbl_aio.errors import DecodeError
+from symbl_aio._errors import DecodeError
 from symbl_aio.models import JSON, JobStatus
 from symbl_aio.options import wire_name
 
@@ -141,7 +140,7 @@ def _name_in_answer(model: type, name: str) -> str:
 def _model_reader(model: type) -> Reader:
     """Give the reader of a model. It raises ``KeyError`` where a required field is missing."""
     build = _generated(model)
-    shape = SHAPES.get(model.__name__)
+    shape = _RESHAPED.get(model.__name__)
 
     def read(value: Any, _: object = None) -> Any:
         shown = value if shape is None else shape(value)
@@ -298,3 +297,87 @@ _PLAIN: Final[Mapping[Any, Reader]] = {
     JobStatus: _status,
     Mapping[str, str]: _texts,
 }
+
+
+# The API's documents, its SDKs and its generations disagree on some shapes. Each function
+# below takes a decoded object and returns one with the model's fields under their usual
+# names; a value that does not fit is returned unchanged.
+
+
+def _within(value: Any, *path: str) -> Any:
+    """Give what stands at the end of a path of names, ``None`` if it leads nowhere."""
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    return value
+
+
+def _sentiment(value: Any) -> Any:
+    polarity = _within(value, "polarity")
+    return {**value, **polarity} if type(polarity) is dict else value
+
+
+def _phrase(value: Any) -> Any:
+    # The documents show objects, the vendor's Go SDK plain texts.
+    return {"text": value} if type(value) is str else value
+
+
+def _entity(value: Any) -> Any:
+    # The first generation of answers told one thing each, without a list of matches.
+    if type(value) is not dict or not value or type(value.get("matches")) is list:
+        return value
+    return {**value, "matches": [value]}
+
+
+def _entity_match(value: Any) -> Any:
+    # The SDK's name comes first, a table of the documents has the other one.
+    detected = _within(value, "detectedValue")
+    return value if detected is None else {**value, "value": detected}
+
+
+def _comprehensive(value: Any) -> Any:
+    refs = _within(value, "messageRefs")
+    if type(refs) is not list or type(value.get("messageIds")) is list:
+        return value
+    return {**value, "messageIds": [_within(ref, "id") for ref in refs]}
+
+
+def _member_analytics(value: Any) -> Any:
+    pace, odd_name = _within(value, "pace", "wpm"), _within(value, "userID")
+    if pace is not None:
+        value = {**value, "wordsPerMinute": pace}
+    return value if odd_name is None else {"userId": odd_name, **value}
+
+
+def _summary_item(value: Any) -> Any:
+    bookmark = _within(value, "bookmarkReference", "id")
+    return value if bookmark is None else {**value, "bookmarkId": bookmark}
+
+
+def _criterion(value: Any) -> Any:
+    feedback = {
+        f"{kind}Feedback": _within(value, "feedback", kind, "summary")
+        for kind in ("positive", "negative")
+    }
+    return {**value, **feedback} if type(value) is dict and value else value
+
+
+def _transcript(value: Any) -> Any:
+    # Markdown comes as a text, SRT as an object that tells its type once more.
+    payload = _within(value, "payload")
+    if type(payload) is dict:
+        return {**payload, **value, "text": payload.get("content")}
+    return value if payload is None else {**value, "text": payload}
+
+
+_RESHAPED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "ComprehensiveActionItem": _comprehensive,
+    "Criterion": _criterion,
+    "Entity": _entity,
+    "EntityMatch": _entity_match,
+    "FormattedTranscript": _transcript,
+    "MemberAnalytics": _member_analytics,
+    "Phrase": _phrase,
+    "Sentiment": _sentiment,
+    "SummaryItem": _summary_item,
+}
+"""By the name of the model."""

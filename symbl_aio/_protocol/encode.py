@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 from attrs import evolve, field, frozen
 
+from symbl_aio._errors import ConfigurationError, DecodeError
 from symbl_aio._protocol.calls import Call as Call
 from symbl_aio._protocol.calls import (
     check_id,
@@ -27,7 +28,6 @@ from symbl_aio._protocol.calls import (
     token,
 )
 from symbl_aio.config import Credentials
-from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, Media, Text, Utterance, Video
 from symbl_aio.models import JSON
 from symbl_aio.options import MediaOptions, Options, wire_name

@@ -23,6 +23,7 @@ from aiohttp import ClientError, StreamReader, web
 from aiohttp.typedefs import Handler
 
 from symbl_aio import (
+    BadUploadError,
     ClientClosedError,
     Job,
     MediaOptions,
@@ -32,7 +33,6 @@ from symbl_aio import (
 )
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
 
@@ -177,7 +177,7 @@ async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (SymblError, BadUploadError) as error:
+    except SymblError as error:
         problem = problems.problem(error)
         problems.log(problem, error)
         return web.Response(

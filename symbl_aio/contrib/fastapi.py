@@ -44,6 +44,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from symbl_aio import (
+    BadUploadError,
     ConfigurationError,
     Job,
     MediaOptions,
@@ -53,7 +54,6 @@ from symbl_aio import (
 )
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
 from symbl_aio.contrib.signals import on_stop_signal
@@ -158,7 +158,6 @@ class Symbl(Embedded):
         See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
         """
         app.add_exception_handler(SymblError, _handle)
-        app.add_exception_handler(BadUploadError, _handle)
 
     async def _answer_webhook(self, nonce: str, mark: str, request: Request) -> int:
         try:

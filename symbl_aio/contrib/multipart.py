@@ -11,7 +11,7 @@ from typing import Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from symbl_aio.contrib.problems import BadUploadError
+from symbl_aio import BadUploadError
 
 MAX_BEFORE_FILE: Final = 64 * 1024
 """Bytes of a form before its file, at most: a preamble, fields, and their headers."""

@@ -20,17 +20,16 @@ from attrs import field, frozen
 
 from symbl_aio import (
     Audio,
+    BadUploadError,
     Job,
     MediaOptions,
     Submission,
     SymblClient,
-    UploadError,
     UploadStalledError,
     Video,
     recording_of,
 )
 from symbl_aio.contrib.multipart import SHAPE, Form, boundary_of
-from symbl_aio.contrib.problems import BadUploadError
 
 _HEAD_BYTES: Final = 4096
 """Bytes of a recording from which its format is detected."""
@@ -163,10 +162,6 @@ class Incoming:
             # The upload stalled because the visitor did.
             if self._stream.is_waiting:
                 raise BadUploadError(408, "the visitor sent no more of the recording") from None
-            raise
-        except UploadError as error:
-            if isinstance(error.__cause__, BadUploadError):
-                raise error.__cause__ from None
             raise
         finally:
             await self._stream.aclose()

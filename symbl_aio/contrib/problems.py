@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -40,6 +40,7 @@ from symbl_aio import (
     UploadError,
     UploadStalledError,
 )
+from symbl_aio import BadUploadError as BadUploadError
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 
@@ -50,22 +51,6 @@ RETRY_AFTER: Final = 10
 
 Value: TypeAlias = str | int | None
 """The value of a member of a problem."""
-
-
-class BadUploadError(Exception):
-    """A visitor's request cannot be passed on as it is. Nothing of it was accepted.
-
-    ``status`` is the HTTP status to answer with: 400, 408, 411, 413 or 415. The message
-    contains the remedy.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The default would pass the message alone to ``__init__`` when it is copied.
-        return type(self), (self.status, *self.args), self.__dict__
 
 
 @frozen

@@ -39,7 +39,6 @@ from symbl_aio import (
     TransportError,
     UploadStalledError,
 )
-from symbl_aio._core.callbacks import webhook_url
 from symbl_aio.durable import contents
 from symbl_aio.durable.contents import Media, Options
 from symbl_aio.durable.faults import passes
@@ -50,6 +49,7 @@ from symbl_aio.durable.records import SUPERSEDED, Note, Records, Row
 from symbl_aio.durable.slots import why_blocked
 from symbl_aio.durable.tables import Database
 from symbl_aio.durable.tracing import ItemObserver, emit
+from symbl_aio.webhooks import webhook_url
 
 T = TypeVar("T")
 

@@ -8,6 +8,8 @@ from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
 
+__all__ = ["Analytics", "MemberAnalytics", "Metric", "Overlap", "OverlapMember", "TimeShare"]
+
 
 @frozen(kw_only=True)
 class Metric(Model):

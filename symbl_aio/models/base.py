@@ -23,6 +23,8 @@ from attrs import field, fields, frozen, has
 
 from symbl_aio._fields import type_name
 
+__all__ = ["JSON", "JobStatus", "Page", "as_json"]
+
 JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
 """A decoded JSON value. Read-only types, so that any dict or list of JSON values fits."""
 

@@ -10,6 +10,8 @@ from attrs import field, frozen
 from symbl_aio.models.base import JSON, NOTHING, Model, raw_field
 from symbl_aio.models.people import User
 
+__all__ = ["ConversationInfo", "Experience", "Notice"]
+
 
 @frozen(kw_only=True)
 class ConversationInfo(Model):

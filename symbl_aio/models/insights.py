@@ -12,6 +12,18 @@ from symbl_aio.models.mentions import InsightEntity, MessageRef
 from symbl_aio.models.people import NOBODY, User
 from symbl_aio.models.speech import Phrase, Sentiment
 
+__all__ = [
+    "AbstractTopic",
+    "ActionItem",
+    "ComprehensiveActionItem",
+    "FollowUp",
+    "Insight",
+    "Intent",
+    "ParentRef",
+    "Question",
+    "Topic",
+]
+
 
 @frozen(kw_only=True)
 class ParentRef(Model):

@@ -9,6 +9,8 @@ from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
 
+__all__ = ["ConversationGroup", "StoredEntity", "StoredTracker"]
+
 
 @frozen(kw_only=True)
 class StoredTracker(Model):

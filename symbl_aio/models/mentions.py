@@ -9,6 +9,17 @@ from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
 
+__all__ = [
+    "DetectedTracker",
+    "Entity",
+    "EntityMatch",
+    "EntityValue",
+    "InsightEntity",
+    "InsightRef",
+    "MessageRef",
+    "TrackerMatch",
+]
+
 
 @frozen(kw_only=True)
 class MessageRef(Model):

@@ -9,6 +9,8 @@ from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
 
+__all__ = ["NOBODY", "User"]
+
 
 @frozen(kw_only=True)
 class User(Model):

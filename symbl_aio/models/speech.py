@@ -11,6 +11,8 @@ from symbl_aio.models.base import JSON, Model, raw_field
 from symbl_aio.models.mentions import InsightEntity
 from symbl_aio.models.people import NOBODY, User
 
+__all__ = ["FormattedTranscript", "Message", "Phrase", "Sentiment", "Word"]
+
 
 @frozen(kw_only=True)
 class Sentiment(Model):

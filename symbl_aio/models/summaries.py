@@ -11,6 +11,8 @@ from symbl_aio.models.base import JSON, JobStatus, Model, raw_field
 from symbl_aio.models.mentions import MessageRef
 from symbl_aio.models.people import NOBODY, User
 
+__all__ = ["Bookmark", "BookmarkSummary", "CallScore", "Criterion", "Progress", "SummaryItem"]
+
 
 @frozen(kw_only=True)
 class SummaryItem(Model):

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
-from symbl_aio._core.callbacks import mark
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable.duty import MOST_DEATHS, Duty
@@ -28,6 +27,7 @@ from symbl_aio.durable.items import Turn
 from symbl_aio.durable.liveness import Liveness
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
+from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, said
 from tests.support import QUICK
 

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 import pytest
 
 from symbl_aio import ConfigurationError, Polls, Text, TextOptions, WebhookReceiver
-from symbl_aio._core.callbacks import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
+from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, Working, said, until
 from tests.support import QUICK
 

@@ -13,7 +13,7 @@ from symbl_aio._io.transport import (
     Transport,
     once,
 )
-from symbl_aio._media.read import Chunk, file_threads, prepare
+from symbl_aio._media.read import Chunk, chunks, file_threads, prepare
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio.config import Limits
 from symbl_aio.errors import (
@@ -435,7 +435,7 @@ class Sources:
                 media = Audio(stream(), size=len(self.data))
         prepared = await prepare(media, file_threads(60.0))
         assert prepared.size is not None
-        return Body(prepared.chunks(MIB), prepared.size, no_matter)
+        return Body(chunks(prepared, MIB), prepared.size, no_matter)
 
 
 @pytest.fixture
