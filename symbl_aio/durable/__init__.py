@@ -14,7 +14,7 @@ PostgreSQL.
 """
 
 try:
-    from symbl_aio.durable.duty import AfterDoubt
+    from symbl_aio.durable.duty import OnAmbiguous
     from symbl_aio.durable.entries import Entered, Entry
     from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
     from symbl_aio.durable.migration import migrate
@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
-    "AfterDoubt",
+    "OnAmbiguous",
     "CompletedItem",
     "Decided",
     "Entered",

@@ -60,7 +60,7 @@ def doubt_unsent(database: Database) -> int:
         if (worker := connection.execute(alive.limit(1)).scalar()) is not None:
             raise ConfigurationError(
                 f"worker {worker} is alive, or was when the backup was taken; stop all workers, "
-                "and try again once its time to live has passed"
+                "and try again once the worker timeout has passed"
             )
         times = (table.c.queued_at, table.c.sent_at, table.c.accepted_at, table.c.ended_at)
         known = [connection.execute(sa.select(sa.func.max(at))).scalar() for at in times]

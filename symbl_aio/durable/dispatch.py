@@ -43,7 +43,7 @@ class Dispatcher:
     """Gives slots to items: each worker to its share, one worker at a time, by a row's lock.
 
     ``begin`` begins a turn in this process. ``taken``: how many turns go on here; the share
-    of a worker is the same part of the cap for all that live. ``look_every``: seconds between
+    of a worker is the same part of the cap for all that live. ``poll_interval``: seconds between
     two looks when nothing wakes it.
     """
 
@@ -53,12 +53,12 @@ class Dispatcher:
         begin: Callable[[Turn], Awaitable[None]],
         *,
         taken: Callable[[], int],
-        look_every: float,
+        poll_interval: float,
     ) -> None:
         self._database = database
         self._begin = begin
         self._taken = taken
-        self._look_every = look_every
+        self._poll_interval = poll_interval
         self._woken = asyncio.Event()
         self._has_freed = False
 
@@ -89,7 +89,7 @@ class Dispatcher:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
                     await failed(error)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_every):
+                async with asyncio.timeout(self._poll_interval):
                     await self._woken.wait()
 
     async def dispatch(self) -> None:

@@ -53,7 +53,7 @@ from symbl_aio.durable.tracing import ItemObserver, emit
 
 T = TypeVar("T")
 
-AfterDoubt: TypeAlias = Literal["at_most_once", "at_least_once"]
+OnAmbiguous: TypeAlias = Literal["at_most_once", "at_least_once"]
 """What to do with an item of which no evidence tells whether it was accepted."""
 
 _LOG = logging.getLogger("symbl_aio.durable")
@@ -92,7 +92,7 @@ class Report(TypedDict):
 class Duty:
     """The steps of a turn (``turns``). None of them raises, and each may be done twice.
 
-    ``patience``: seconds between two looks for evidence. ``doubt_for``: seconds after the
+    ``patience``: seconds between two looks for evidence. ``ambiguity_timeout``: seconds after the
     sending at which the look is the last one. ``interval``: seconds that a running job's
     webhook is waited for, before the server is asked.
     """
@@ -107,9 +107,9 @@ class Duty:
         liveness: Liveness,
         worker: str,
         *,
-        after_doubt: AfterDoubt,
+        on_ambiguous: OnAmbiguous,
         patience: float,
-        doubt_for: float,
+        ambiguity_timeout: float,
         interval: float,
     ) -> None:
         self.ended: Callable[[], None] = lambda: None
@@ -129,8 +129,8 @@ class Duty:
         self._tries = itertools.count(1)
         self._jobs: dict[Turn, Job] = {}
         """Of the runs that were accepted here: each tells its end once."""
-        self._after_doubt: AfterDoubt = after_doubt
-        self._doubt_for = doubt_for
+        self._on_ambiguous: OnAmbiguous = on_ambiguous
+        self._ambiguity_timeout = ambiguity_timeout
 
     def forget(self, turn: Turn) -> None:
         """Forget the job of a turn that has ended here."""
@@ -308,18 +308,18 @@ class Duty:
             return _report("unknown", hears)
         except SymblError as error:
             _LOG.warning("item %s stays in doubt: %s", turn.key, error)
-            if row.waited < max(self._doubt_for, _LONGEST_DOUBT):
+            if row.waited < max(self._ambiguity_timeout, _LONGEST_DOUBT):
                 return _report("unknown", hears)
             why = f"it was sent whole, and the server cannot be asked ({error})"
             return await self._end(turn, ItemState.AMBIGUOUS, why)
-        is_last = row.waited >= self._doubt_for
+        is_last = row.waited >= self._ambiguity_timeout
         if found is not None and (found.how != "name" or is_last):
             return await self._write_found(turn, found, hears)
         if row.deaths >= MOST_DEATHS:
             return await self._give_up(turn, f"{row.deaths} workers died while they had it")
         if not is_last:
             return _report("unknown", hears)
-        if self._after_doubt == "at_least_once" and resent < _MOST_RESENT:
+        if self._on_ambiguous == "at_least_once" and resent < _MOST_RESENT:
             await self._again(partial(self._records.take_back, turn))
             return _report("again")
         why = "it was sent whole, and nothing tells whether it was accepted"

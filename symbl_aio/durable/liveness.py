@@ -29,7 +29,7 @@ from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _FRESH: Final = 0.6
-"""Share of the time to live after which a worker that could not say so sends nothing more."""
+"""Share of the worker timeout after which a worker that could not say so sends nothing more."""
 CUT_OFF: Final = 4.0
 """Times to live without a heartbeat after which a worker ends: another start may find a way."""
 _RESIGNED: Final = 0.0
@@ -41,7 +41,7 @@ _LONG_DEAD: Final = -1.0
 class Liveness:
     """The heartbeat of one worker, and its watch over the others.
 
-    ``beat`` and ``time_to_live`` are seconds. ``alone``: no other worker can be alive.
+    ``beat`` and ``worker_timeout`` are seconds. ``alone``: no other worker can be alive.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Liveness:
         worker: str,
         *,
         beat: float,
-        time_to_live: float,
+        worker_timeout: float,
         alone: bool,
     ) -> None:
         self._database = database
         self._rounds = rounds
         self._worker = worker
         self._beat_every = beat
-        self._time_to_live = time_to_live
+        self._worker_timeout = worker_timeout
         self._alone = alone
         self._last_beat = self._well_since = monotonic()
         self._fit = asyncio.Event()
@@ -71,7 +71,7 @@ class Liveness:
 
     def is_fresh(self) -> bool:
         """Say whether this worker could say just now that it lives."""
-        return monotonic() - self._last_beat <= _FRESH * self._time_to_live
+        return monotonic() - self._last_beat <= _FRESH * self._worker_timeout
 
     def is_fit(self) -> bool:
         """Return whether this worker may send: it does not leave, and its heartbeat is fresh."""
@@ -80,7 +80,7 @@ class Liveness:
     def is_ready(self) -> bool:
         """Return whether this worker stays, and nobody may take it for dead yet."""
         is_known = not (self._leaving or self.declared_dead.is_set())
-        return is_known and monotonic() - self._last_beat <= self._time_to_live
+        return is_known and monotonic() - self._last_beat <= self._worker_timeout
 
     async def wait_until_fit(self) -> None:
         """Wait while this worker must not send: it leaves, or could not say that it lives."""
@@ -108,7 +108,7 @@ class Liveness:
                 sa.insert(table).values(
                     id=self._worker,
                     beat=self._database.now,
-                    time_to_live=self._time_to_live,
+                    time_to_live=self._worker_timeout,
                     queue=self._database.queue_name,
                 )
             )
@@ -132,13 +132,13 @@ class Liveness:
         while True:
             began = monotonic()
             try:
-                async with asyncio.timeout(self._time_to_live / 3):
+                async with asyncio.timeout(self._worker_timeout / 3):
                     known = await self._database.call(self._renew)
             except Exception as error:  # an outage: the gate shuts by itself, nobody leaves yet
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
                 await self.end_if_misfit(error)
                 silent = monotonic() - self._last_beat
-                if silent > CUT_OFF * self._time_to_live:
+                if silent > CUT_OFF * self._worker_timeout:
                     self._fail(
                         OutboxUnavailableError(
                             f"the database {self._database.name!r} has not answered worker "
@@ -167,7 +167,7 @@ class Liveness:
         if not is_misfit(error):
             return
         try:
-            async with asyncio.timeout(self._time_to_live):
+            async with asyncio.timeout(self._worker_timeout):
                 found = await self._database.call(partial(schema.explain, self._database, error))
         except TimeoutError:
             return
@@ -222,7 +222,7 @@ class Liveness:
         held = await self._database.call(self._slots)
         begun = await self._database.call(self._rounds.begun) if held else {}
         # After an outage, or when all come up at once, each has the time to say that it lives.
-        patient = monotonic() - self._well_since < self._time_to_live
+        patient = monotonic() - self._well_since < self._worker_timeout
         living, dead = await self._database.call(partial(self._roll, patient))
         working = {worker for turn in held if (worker := begun.get(turn)) is not None}
         for worker in (dead | working) - living - {self._worker}:
@@ -287,7 +287,7 @@ class Liveness:
 
     def _may_be_claimed(self, patient: bool) -> sa.ColumnElement[bool]:
         beat = self._database.workers.c.beat
-        silent = sa.func.abs(beat) <= self._database.now - self._time_to_live
+        silent = sa.func.abs(beat) <= self._database.now - self._worker_timeout
         return sa.and_(silent, beat <= _RESIGNED) if patient else silent
 
     def _roll(self, patient: bool) -> tuple[set[str], set[str]]:

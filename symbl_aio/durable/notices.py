@@ -49,7 +49,7 @@ class Notices:
 
     ``ready``: called when an item may be ready. ``news``: called with a turn of
     whose item a webhook call has told. Both on the loop that ``run`` runs on, and
-    either may be called for nothing. ``look_every``: seconds between two looks without notice.
+    either may be called for nothing. ``poll_interval``: seconds between two looks without notice.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Notices:
         *,
         ready: Callable[[], None],
         news: Callable[[Turn], None],
-        look_every: float,
+        poll_interval: float,
     ) -> None:
         self._database = database
         self._ready = ready
         self._news = news
-        self._look_every = look_every
+        self._poll_interval = poll_interval
         self._last = 0.0
         """When the last news was told that was looked at."""
 
@@ -82,7 +82,7 @@ class Notices:
 
     async def _look_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(self._look_every)
+            await asyncio.sleep(self._poll_interval)
             await self._look()
 
     async def _look_often(self) -> None:
@@ -90,7 +90,7 @@ class Notices:
         while True:
             self._ready()
             await self._look()
-            await asyncio.sleep(min(_LOOK_OFTEN, self._look_every))
+            await asyncio.sleep(min(_LOOK_OFTEN, self._poll_interval))
 
     async def _look(self) -> None:
         for turn in await self._database.call(self._told):
@@ -110,7 +110,7 @@ class Notices:
     # SQLite
 
     async def _glance(self) -> None:
-        seen, every = 0, min(_SEEN_EVERY, self._look_every)
+        seen, every = 0, min(_SEEN_EVERY, self._poll_interval)
         connection = await self._database.call(self._database.engine.connect)
         try:
             while True:
@@ -136,7 +136,7 @@ class Notices:
             await self._look()  # at what was told while nobody listened
             # Who listens notices by itself that a connection was closed, but no silence.
             while not broken.done() and not self._database.was_silent(began):
-                await asyncio.wait([broken], timeout=self._look_every)
+                await asyncio.wait([broken], timeout=self._poll_interval)
             if broken.done():
                 broken.result()
         finally:

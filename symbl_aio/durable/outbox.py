@@ -333,7 +333,7 @@ class Outbox(Decisions):
         Call it after the backup was put back, before any worker starts: since the backup was
         taken, each of them may have been sent. Before one is sent its worker looks for
         evidence that it was, as of any item in doubt; without, it ends ``AMBIGUOUS``, or is
-        sent, as the worker's ``after_doubt`` says. What had been accepted is followed as
+        sent, as the worker's ``on_ambiguous`` says. What had been accepted is followed as
         ever. What was handed in after the backup is not known here; if it is handed in
         again, it is sent again.
 

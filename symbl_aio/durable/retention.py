@@ -17,8 +17,8 @@ _FORGOTTEN: Final = [
 ]
 
 
-def forget_some(database: Database, keep: float) -> bool:
-    """Forget some of what ended more than ``keep`` seconds ago; say whether there may be more.
+def forget_some(database: Database, retention: float) -> bool:
+    """Forget some of what ended more than ``retention`` seconds ago; say whether there may be more.
 
     Not while a person is still to decide about an item of its conversation, nor what
     should have opened one in which something waits. A conversation
@@ -36,7 +36,7 @@ def forget_some(database: Database, keep: float) -> bool:
     old = sa.and_(
         table.c.queue == database.queue_name,
         table.c.state.in_(_FORGOTTEN),
-        table.c.ended_at < database.now - keep,
+        table.c.ended_at < database.now - retention,
         table.c.conversation.not_in(
             sa.select(others.c.conversation).where(others.c.state.in_(_UNDECIDED))
         ),

@@ -16,7 +16,7 @@ from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.tables import Database
 from symbl_aio.models.base import Model
 
-_TIME_TO_LIVE: Final = 15.0
+_WORKER_TIMEOUT: Final = 15.0
 """Of a worker of an older release, which did not record its own."""
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -41,7 +41,7 @@ class OutboxStats(Model):
     ended_in_hour: int = 0
     """Number of items that ended, in whatever way, within the last 3,600 seconds."""
     workers: int = 0
-    """Number of workers whose heartbeat is younger than their time to live."""
+    """Number of workers whose heartbeat is younger than the worker timeout."""
     dead: int = 0
     """Number of workers that are silent for longer, or whose work is being taken over."""
     cap: int | None = None
@@ -67,7 +67,7 @@ def openmetrics(stats: OutboxStats | None, *, ready: bool | None = None, **label
     """
     lines = [*_gauge("symbl_outbox_up", "1 while the database answers.", stats is not None, labels)]
     if ready is not None:
-        help = "1 while the worker's heartbeat is younger than its time to live."
+        help = "1 while the worker's heartbeat is younger than the worker timeout."
         lines += _gauge("symbl_worker_ready", help, ready, labels)
     if stats is not None:
         lines += _families(stats, labels)
@@ -163,9 +163,9 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
 
 
 def is_alive(database: Database) -> sa.ColumnElement[bool]:
-    """Return the condition for a worker whose heartbeat is younger than its time to live."""
+    """Return the condition for a worker whose heartbeat is younger than the worker timeout."""
     workers = database.workers
-    ttl = sa.func.coalesce(workers.c.time_to_live, _TIME_TO_LIVE)
+    ttl = sa.func.coalesce(workers.c.time_to_live, _WORKER_TIMEOUT)
     return workers.c.beat > database.now - ttl
 
 

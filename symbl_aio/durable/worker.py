@@ -28,7 +28,7 @@ from symbl_aio._waiting import result_of
 from symbl_aio.durable import control, engine
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.duty import AfterDoubt, Duty
+from symbl_aio.durable.duty import Duty, OnAmbiguous
 from symbl_aio.durable.liveness import Liveness, SoleWorker
 from symbl_aio.durable.notices import Notices
 from symbl_aio.durable.retention import forget_some
@@ -60,13 +60,13 @@ class Worker:
     its worker, and tell after a crash what was accepted.
 
     ``concurrency``: the account's job limit, kept by all workers of the database together;
-    give all the same. ``after_doubt``: what becomes of an item that was sent whole and of
-    which ``doubt_for`` seconds later no evidence tells whether it was accepted:
+    give all the same. ``on_ambiguous``: what becomes of an item that was sent whole and of
+    which ``ambiguity_timeout`` seconds later no evidence tells whether it was accepted:
     ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
-    ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
+    ``heartbeat`` and ``worker_timeout`` (seconds): a worker that did not say for so long that
     it lives is taken for dead, and others take over what it had; it says so each third of
-    that time, if ``heartbeat`` is not given. ``keep``: seconds for
-    which ended items are remembered, and their keys are not used anew. ``look_every``:
+    that time, if ``heartbeat`` is not given. ``retention``: seconds for
+    which ended items are remembered, and their keys are not used anew. ``poll_interval``:
     seconds between two looks for work that nothing has told of: most is told at once.
     ``observers``: plain functions, called in the worker's own loop with each event of its
     client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
@@ -86,35 +86,36 @@ class Worker:
         schema: str = SCHEMA,
         queue: str = QUEUE_NAME,
         concurrency: int = 50,
-        after_doubt: AfterDoubt = "at_most_once",
-        doubt_for: float = 120.0,
+        on_ambiguous: OnAmbiguous = "at_most_once",
+        ambiguity_timeout: float = 120.0,
         heartbeat: float | None = None,
-        time_to_live: float = 15.0,
-        keep: float = 7 * 86400.0,
-        look_every: float = 5.0,
+        worker_timeout: float = 15.0,
+        retention: float = 7 * 86400.0,
+        poll_interval: float = 5.0,
         observers: Sequence[ItemObserver] = (),
     ) -> None:
         require_count("concurrency", concurrency)
         require("config", config, (Config, type(None)), "Config(...)")
         times = {
-            "doubt_for": doubt_for,
+            "ambiguity_timeout": ambiguity_timeout,
             "heartbeat": heartbeat,
-            "time_to_live": time_to_live,
-            "keep": keep,
-            "look_every": look_every,
+            "worker_timeout": worker_timeout,
+            "retention": retention,
+            "poll_interval": poll_interval,
         }
         for name, seconds in times.items():
             if seconds is not None or name != "heartbeat":
                 require_number(name, seconds, "a number of seconds, 0 or more")
         if heartbeat is None:
-            heartbeat = time_to_live / 3
-        elif time_to_live < 3 * heartbeat:
+            heartbeat = worker_timeout / 3
+        elif worker_timeout < 3 * heartbeat:
             raise ConfigurationError(
-                f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
+                f"worker_timeout is {worker_timeout}; "
+                f"give at least three times heartbeat={heartbeat}"
             )
-        if after_doubt not in ("at_most_once", "at_least_once"):
+        if on_ambiguous not in ("at_most_once", "at_least_once"):
             raise ConfigurationError(
-                f'after_doubt is {after_doubt!r}; give "at_most_once" or "at_least_once"'
+                f'on_ambiguous is {on_ambiguous!r}; give "at_most_once" or "at_least_once"'
             )
         config = Config() if config is None else config
         self._config = evolve(
@@ -130,15 +131,15 @@ class Worker:
             schema,
             queue=queue,
             connections=_CONNECTIONS,
-            silence=min(_SILENCE, time_to_live / 3),
+            silence=min(_SILENCE, worker_timeout / 3),
         )
         self._concurrency = concurrency
-        self._after_doubt: AfterDoubt = after_doubt
-        self._doubt_for = doubt_for
+        self._on_ambiguous: OnAmbiguous = on_ambiguous
+        self._ambiguity_timeout = ambiguity_timeout
         self._heartbeat = heartbeat
-        self._time_to_live = time_to_live
-        self._keep = keep
-        self._look_every = look_every
+        self._worker_timeout = worker_timeout
+        self._retention = retention
+        self._poll_interval = poll_interval
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -226,7 +227,7 @@ class Worker:
 
         It has stopped by itself then, and has to be closed; start another one. The same with
         ``OutboxUnavailableError`` when it had no answer from the database for four times
-        ``time_to_live``, and with ``ConfigurationError`` when the tables are not those of this
+        ``worker_timeout``, and with ``ConfigurationError`` when the tables are not those of this
         release any more.
         """
         if self._liveness is None:
@@ -237,7 +238,7 @@ class Worker:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it works, and its heartbeat is younger than the time to live. For any thread."""
+        """Whether it runs, and its heartbeat is younger than ``worker_timeout``. Thread-safe."""
         return self._liveness is not None and self._liveness.is_ready()
 
     async def stats(self) -> OutboxStats:
@@ -284,7 +285,7 @@ class Worker:
             rounds,
             self.id,
             beat=self._heartbeat,
-            time_to_live=self._time_to_live,
+            worker_timeout=self._worker_timeout,
             alone=self._sole is not None,
         )
         await liveness.begin()  # before the first claim
@@ -294,9 +295,9 @@ class Worker:
             self._client,
             liveness,
             self.id,
-            after_doubt=self._after_doubt,
-            patience=min(15.0, self._doubt_for / 4),
-            doubt_for=self._doubt_for,
+            on_ambiguous=self._on_ambiguous,
+            patience=min(15.0, self._ambiguity_timeout / 4),
+            ambiguity_timeout=self._ambiguity_timeout,
             # Webhooks tell the end; to ask is for those that got lost.
             interval=2 * self._config.polls.ceiling,
         )
@@ -305,19 +306,19 @@ class Worker:
             self._database,
             engine.begin,
             taken=lambda: len(turns.active),
-            look_every=self._look_every,
+            poll_interval=self._poll_interval,
         )
         notices = Notices(
             self._database,
             ready=dispatcher.wake,
             news=turns.tell,
-            look_every=self._look_every,
+            poll_interval=self._poll_interval,
         )
         duty.ended = dispatcher.freed
         duty.observers = self._observers
         await self._database.call(partial(control.set_cap, self._database, self._concurrency))
         # Soon enough, since what was handed over is followed by nobody meanwhile.
-        claim_every = min(self._look_every, self._time_to_live / 3)
+        claim_every = min(self._poll_interval, self._worker_timeout / 3)
         if self._sole is not None:  # a look at a file costs next to nothing
             claim_every = min(claim_every, 1.0)
         await engine.launch(self._database, turns.bring, worker=self.id, interval=claim_every)
@@ -378,7 +379,7 @@ class Worker:
                 await liveness.end()
         except Exception as error:
             _LOG.warning(
-                "what worker %s had waits for its time to live to pass (%s)",
+                "what worker %s had waits for the worker timeout to pass (%s)",
                 self.id,
                 type(error).__name__,
             )
@@ -405,7 +406,9 @@ class Worker:
         """Forget what ended long ago, now and then."""
         while True:
             try:
-                while await self._database.call(partial(forget_some, self._database, self._keep)):
+                while await self._database.call(
+                    partial(forget_some, self._database, self._retention)
+                ):
                     pass
             except Exception as error:
                 _LOG.warning("forgetting old items failed (%s)", type(error).__name__)

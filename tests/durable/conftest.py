@@ -21,7 +21,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
 SECRET = "the workers' webhook secret"
-LOOK_EVERY = 0.02
+POLL_INTERVAL = 0.02
 """Seconds after which a worker looks for work again."""
 
 NAMELESS = TextOptions(name="")
@@ -59,7 +59,7 @@ def _migrate(url: str) -> None:
     engine.migrate(database)
     client = engine._client(database)
     # As the first worker does; it would look for the queue again only a second later.
-    client.register_queue(engine.QUEUE, polling_interval_sec=LOOK_EVERY)
+    client.register_queue(engine.QUEUE, polling_interval_sec=POLL_INTERVAL)
     database.close()
 
 
@@ -106,7 +106,7 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
-    dispatcher = Dispatcher(database, engine.begin, taken=lambda: 0, look_every=1.0)
+    dispatcher = Dispatcher(database, engine.begin, taken=lambda: 0, poll_interval=1.0)
     control.set_cap(database, cap)
     turns = dispatcher.fill()
     client = engine._client(database)
@@ -157,7 +157,7 @@ def working(request: pytest.FixtureRequest, server: LocalSymbl) -> Working:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Worker]:
         fields = {"base_url": server.base_url, **QUICK, **settings.pop("config", {})}
-        given = {"look_every": LOOK_EVERY, **settings}
+        given = {"poll_interval": POLL_INTERVAL, **settings}
         where = given.pop("database", None) or request.getfixturevalue("database")
         credentials = Credentials(server.app_id, server.app_secret)
         async with Worker(where, credentials, config=Config(**fields), **given) as worker:

@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.durable, pytest.mark.timeout(120)]
 
 QUICK: Final[dict[str, Any]] = {
     "heartbeat": 0.2,
-    "time_to_live": 0.8,
-    "doubt_for": 1.5,
+    "worker_timeout": 0.8,
+    "ambiguity_timeout": 1.5,
     "concurrency": 4,
 }
 ITEMS: Final = in_conversations(conversations=1, length=3)
@@ -122,7 +122,7 @@ async def test_who_dies_before_the_last_byte_leaves_a_doubt_for_a_person(
 async def test_or_is_sent_once_more_if_that_is_what_is_wanted(
     database: str, webhooks: bool
 ) -> None:
-    settings = {**QUICK, "after_doubt": "at_least_once"}
+    settings = {**QUICK, "on_ambiguous": "at_least_once"}
     async with scene(database, webhooks=webhooks, **settings) as found:
         await found.hand_in(ITEMS, said)
         await crash(found, "noted", 2)

@@ -42,7 +42,7 @@ async def halted(outbox: Outbox, server: LocalSymbl, *, on: str, accept: bool) -
 async def test_what_was_not_accepted_is_sent_again_and_all_that_waited_goes_on_in_order(
     outbox: Outbox, working: Working, server: LocalSymbl, on: str
 ) -> None:
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         item = await halted(outbox, server, on=on, accept=False)
         assert item.state is ItemState.AMBIGUOUS
         assert not item.sending
@@ -61,7 +61,7 @@ async def test_what_was_not_accepted_is_sent_again_and_all_that_waited_goes_on_i
 async def test_what_was_accepted_is_not_sent_again(
     outbox: Outbox, working: Working, server: LocalSymbl, follow: bool
 ) -> None:
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         item = await halted(outbox, server, on="POST", accept=True)
         (job,) = server.jobs.values()
         server.hold_jobs()
@@ -87,7 +87,7 @@ async def test_the_job_of_an_append_is_followed_to_its_true_end(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
     server.inject("job_fails", on="PUT")
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         await halted(outbox, server, on="PUT", accept=True)
         job = list(server.jobs.values())[-1]
         await outbox.resolve("two", accepted=True, job_id=job.id)
@@ -105,7 +105,7 @@ async def test_the_job_of_an_append_is_followed_to_its_true_end(
 async def test_what_would_be_a_mistake_is_refused(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         await outbox.submit(Text("another"), key="another")
         another = await outbox.result("another")
         await halted(outbox, server, on="POST", accept=True)
@@ -143,7 +143,7 @@ async def test_what_would_be_a_mistake_is_refused(
 async def test_an_append_belongs_to_the_conversation_it_was_appended_to(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         await halted(outbox, server, on="PUT", accept=False)
         with pytest.raises(ConfigurationError, match="was appended to"):
             await outbox.resolve("two", accepted=True, conversation_id="another")
@@ -284,7 +284,7 @@ async def test_what_follows_a_conversation_that_was_taken_back_waits_for_a_perso
 async def test_a_doubt_may_be_left_behind(
     outbox: Outbox, working: Working, server: LocalSymbl, on: str
 ) -> None:
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         item = await halted(outbox, server, on=on, accept=False)
         await outbox.discard(item.key)
         last = await outbox.result("four")
@@ -316,7 +316,7 @@ async def test_all_of_a_conversation_may_be_decided_about_at_once(
     outbox: Outbox, database: str, working: Working, server: LocalSymbl
 ) -> None:
     """Who holds an item waits for its conversation, and who holds that waits for its items."""
-    async with Outbox(database) as elsewhere, working(doubt_for=0.1):
+    async with Outbox(database) as elsewhere, working(ambiguity_timeout=0.1):
         for again in range(5):
             server.inject("status:502", on="POST")
             one, *others = keys = [f"{again}-{number}" for number in range(6)]
@@ -343,7 +343,7 @@ async def test_all_of_a_conversation_may_be_decided_about_at_once(
 async def test_one_of_many_who_decide_at_once_is_heard(
     outbox: Outbox, database: str, working: Working, server: LocalSymbl
 ) -> None:
-    async with Outbox(database) as elsewhere, working(doubt_for=0.2):
+    async with Outbox(database) as elsewhere, working(ambiguity_timeout=0.2):
         await halted(outbox, server, on="POST", accept=False)
         decided = await asyncio.gather(
             *(one.resolve("one", accepted=False) for one in [outbox, elsewhere] * 4),
@@ -377,7 +377,7 @@ async def test_nothing_stays_blocked_by_who_decides_while_it_is_being_blocked(
         await outbox.submit(Text(key), NAMELESS, key=key)
         for number in range(6):
             await outbox.append(key, Text(f"{key} {number}"), key=f"{key}-{number}")
-    async with working(doubt_for=0.05, look_every=0.01):
+    async with working(ambiguity_timeout=0.05, poll_interval=0.01):
         await asyncio.gather(*map(decide, conversations))
         for key in conversations:
             assert (await outbox.result(f"{key}-5")).ok

@@ -78,16 +78,16 @@ async def two(outbox: Outbox, database: str, server: LocalSymbl) -> AsyncIterato
     hands = []
     for client, name in zip(clients, "ab", strict=True):
         await client.start()
-        liveness = Liveness(tables, rounds, name, beat=1.0, time_to_live=60.0, alone=False)
+        liveness = Liveness(tables, rounds, name, beat=1.0, worker_timeout=60.0, alone=False)
         await liveness.begin()
         duty = Duty(
             tables,
             client,
             liveness,
             name,
-            after_doubt="at_most_once",
+            on_ambiguous="at_most_once",
             patience=0.0,
-            doubt_for=0.0,
+            ambiguity_timeout=0.0,
             interval=0.0,
         )
         duty.pauses = (0.0, 0.0)
@@ -453,7 +453,7 @@ async def test_a_server_that_cannot_be_asked_settles_nothing(two: Two) -> None:
 @on_sqlite
 async def test_sending_again_has_an_end_too(two: Two) -> None:
     await two.outbox.submit(Text("We begin."), NAMELESS, key="one")
-    two.b.duty._after_doubt = "at_least_once"
+    two.b.duty._on_ambiguous = "at_least_once"
     two.server.inject("status:502", on="POST", times=2)
     await two.a.duty.attempt("one", 1)
     assert (await two.b.duty.settle("one", 1, 9))["state"] == "again"

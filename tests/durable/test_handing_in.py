@@ -161,7 +161,7 @@ async def test_an_id_that_is_not_known_yet_keeps_an_order_of_its_own(
 ) -> None:
     # The server has accepted what its sender does not know yet, and somebody found it there.
     server.inject("accept_then_drop", on="POST")
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         await outbox.submit(Text("One."), NAMELESS, key="monday")
         assert (await outbox.result("monday")).state is ItemState.AMBIGUOUS
         conversation_id = server.submissions[0].conversation_id

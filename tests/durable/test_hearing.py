@@ -124,7 +124,7 @@ async def test_a_call_proves_what_was_accepted(
     async with server.client() as symbl:
         conversation_id = (await symbl.process(Text("Opened elsewhere."))).id
     server.inject("accept_then_drop", on="PUT", times=2)
-    async with working(config=HOOKS, doubt_for=60.0):
+    async with working(config=HOOKS, ambiguity_timeout=60.0):
         await outbox.append(conversation_id, Text("One."), key="one")
         await outbox.append(conversation_id, Text("Two."), key="two")
         first = await sent(server, 1)
@@ -189,7 +189,7 @@ async def test_a_strange_job_is_nobodys(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:
     server.inject("accept_then_drop", on="POST")
-    async with working(config=HOOKS, doubt_for=1.0):
+    async with working(config=HOOKS, ambiguity_timeout=1.0):
         await outbox.submit(Text("One."), NAMELESS, key="monday")
         await server.until(lambda: server.submissions and server.submissions[0].accepted)
         for job_id in ("\0", "\udcff", "j" * 5000, "../1", "\n"):

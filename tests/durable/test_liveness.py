@@ -20,8 +20,8 @@ from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, dispatch, said, until
 from tests.support import QUICK
 
-LONG = {"heartbeat": 0.05, "time_to_live": 600.0}
-SHORT = {"heartbeat": 0.05, "time_to_live": 0.5}
+LONG = {"heartbeat": 0.05, "worker_timeout": 600.0}
+SHORT = {"heartbeat": 0.05, "worker_timeout": 0.5}
 
 on_postgresql = pytest.mark.parametrize(
     "database", [pytest.param("postgresql", marks=pytest.mark.durable)], indirect=True
@@ -85,7 +85,7 @@ async def test_the_only_worker_of_a_file_waits_for_nobody(
 
 @on_postgresql
 @pytest.mark.parametrize("beat", [1.0, None], ids=["silent", "unknown"])
-async def test_whoever_is_silent_has_its_time_to_live(
+async def test_whoever_is_silent_has_its_worker_timeout(
     outbox: Outbox, tables: Database, working: Working, beat: float | None
 ) -> None:
     """After an outage everybody was silent; and who is unknown was declared dead by another."""
@@ -97,7 +97,7 @@ async def test_whoever_is_silent_has_its_time_to_live(
         item = await outbox.result("one", timeout=10)
     assert item.ok
     assert item.accepted_at is not None
-    assert item.accepted_at - began >= SHORT["time_to_live"]
+    assert item.accepted_at - began >= SHORT["worker_timeout"]
 
 
 @on_postgresql
@@ -153,7 +153,8 @@ def known(tables: Database) -> list[str]:
 async def test_one_of_many_takes_over(tables: Database) -> None:
     rounds = Rounds(tables)
     watchers = [
-        Liveness(tables, rounds, f"w{n}", beat=1.0, time_to_live=1.0, alone=False) for n in range(4)
+        Liveness(tables, rounds, f"w{n}", beat=1.0, worker_timeout=1.0, alone=False)
+        for n in range(4)
     ]
     claim(tables, "ghost", beat=1.0)
     took = [tables.call(lambda w=w: w._claim("ghost", False)) for w in watchers]  # type: ignore[misc]
@@ -174,7 +175,7 @@ async def test_what_was_claimed_and_never_begun_is_queued_again(
 ) -> None:
     credentials = Credentials(server.app_id, server.app_secret)
     config = Config(base_url=server.base_url, **QUICK)
-    worker = Worker(database, credentials, config=config, heartbeat=0.05, time_to_live=0.5)
+    worker = Worker(database, credentials, config=config, heartbeat=0.05, worker_timeout=0.5)
     await outbox.submit(Text("One."), key="one")
     # As if the reply to a claim had got lost with its connection.
     claim(tables, worker.id, "one")

@@ -22,7 +22,7 @@ from symbl_aio import (
 from symbl_aio._threads import Stalled
 from symbl_aio.durable import ItemState, Outbox, Worker, contents
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import LOOK_EVERY, Working, said
+from tests.durable.conftest import POLL_INTERVAL, Working, said
 from tests.support import QUICK, mp4_bytes
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -71,7 +71,7 @@ async def test_an_item_waits_for_a_token_provider_that_fails(
     await outbox.submit(Text("It waits."), key="one")
     provider = Failing(server, error)
     config = Config(base_url=server.base_url, **ONCE)
-    async with Worker(database, provider, config=config, look_every=LOOK_EVERY):
+    async with Worker(database, provider, config=config, poll_interval=POLL_INTERVAL):
         item = await outbox.result("one", timeout=30)
     assert (item.state, item.error) == (ItemState.COMPLETED, None)
     assert provider.calls == 3

@@ -48,7 +48,7 @@ async def test_a_worker_ends_and_what_it_had_is_finished_by_one_that_fits(
     outbox: Outbox, tables: Database, working: Working, server: LocalSymbl, column: str
 ) -> None:
     server.hold_jobs()
-    settings = {"heartbeat": 0.1, "time_to_live": 0.5, "concurrency": 1}
+    settings = {"heartbeat": 0.1, "worker_timeout": 0.5, "concurrency": 1}
     async with working(**settings) as worker:
         await outbox.submit(Text("Hello."), key="monday")
         await until(outbox, "monday", ItemState.ACCEPTED)
@@ -72,7 +72,7 @@ async def test_a_worker_of_an_older_release_is_told_of_the_newer_version(
             connection.execute(sa.update(tables.versions).values(version=99))
         rename(tables, "slot_at", "other")
 
-    async with working(heartbeat=0.1, time_to_live=0.5) as worker:
+    async with working(heartbeat=0.1, worker_timeout=0.5) as worker:
         await tables.call(upgrade)
         with pytest.raises(ConfigurationError, match=r"schema version 99.*upgrade symbl-aio here"):
             await fate_of(worker)

@@ -33,7 +33,7 @@ async def test_what_an_answer_proves_not_to_be_there_is_sent_again_by_itself(
     server.inject(fault, on="POST")
     server.inject(fault, on="PUT")
     await hand_in(outbox)
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         assert (await outbox.result("three", timeout=30)).ok
     assert (await outbox.stats()).counts == {ItemState.COMPLETED: 3}
     assert said(server) == ["one", "two", "three"]
@@ -46,7 +46,7 @@ async def test_what_failed_before_its_last_byte_is_sent_again_by_itself(
     path.write_bytes(mp4_bytes() + b"\0" * 2**25)
     server.inject("early:500", on="POST")
     await outbox.submit(path, MediaOptions(name=""), key="one")
-    async with working(doubt_for=0.2):
+    async with working(ambiguity_timeout=0.2):
         assert (await outbox.result("one", timeout=30)).ok
     assert sum(one.accepted for one in server.submissions) == 1
 
@@ -57,7 +57,7 @@ async def test_what_no_answer_proves_waits_for_a_person_and_is_never_sent_twice(
 ) -> None:
     server.inject(f"accept_then_{fault}", on="POST")
     await hand_in(outbox)
-    async with working(doubt_for=0.1):
+    async with working(ambiguity_timeout=0.1):
         assert (await outbox.result("three", timeout=30)).state is ItemState.BLOCKED
     assert (await outbox.item("one")).state is ItemState.AMBIGUOUS
     assert said(server) == ["one"]

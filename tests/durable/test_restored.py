@@ -19,7 +19,7 @@ from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, said, unt
 from tests.shell import Shell
 
 PATIENT = 20.0
-SETTLED = {"doubt_for": 0.2, "time_to_live": 0.5, "heartbeat": 0.1}
+SETTLED = {"ambiguity_timeout": 0.2, "worker_timeout": 0.5, "heartbeat": 0.1}
 
 
 def back_up(database: Path, to: Path) -> None:
@@ -113,7 +113,7 @@ async def test_at_least_once_sends_it_again_when_nothing_is_found(
 ) -> None:
     await outbox.submit(Text("one"), key="one")
     await outbox.doubt_unsent()
-    async with working(after_doubt="at_least_once", **SETTLED):
+    async with working(on_ambiguous="at_least_once", **SETTLED):
         assert (await outbox.result("one", timeout=PATIENT)).ok
     assert said(server) == ["one"]
 

@@ -17,7 +17,7 @@ from symbl_aio.durable.items import Turn
 from symbl_aio.durable.records import Records
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.chaos import TIME_TO_LIVE, Scene, in_conversations, said, scene
+from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, said, scene
 from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, until
 
 CAP = 10
@@ -44,7 +44,7 @@ def counted(database: Database) -> Iterator[list[str]]:
 
 async def followed(found: Scene, jobs: list[str]) -> None:
     """Wait until a worker has asked for each of these jobs since now."""
-    async with asyncio.timeout(2 * TIME_TO_LIVE):
+    async with asyncio.timeout(2 * WORKER_TIMEOUT):
         await found.server.ask("asked", jobs)
 
 
@@ -303,7 +303,7 @@ async def test_the_first_schema_is_brought_up_to_date_in_place(
         # The sent one, the accepted one, and the head of those that wait.
         assert dispatch(tables, cap=3) == 3
         assert holding(tables) == ["running", "doubtful", "waiting"]
-        async with working(doubt_for=0.1):
+        async with working(ambiguity_timeout=0.1):
             assert (await outbox.result("old", timeout=30)).ok
             assert (await outbox.result("behind", timeout=30)).state is ItemState.BLOCKED
     await asyncio.to_thread(tables.close)

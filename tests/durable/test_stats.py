@@ -57,7 +57,9 @@ async def test_what_has_ended_lately_is_a_rate(outbox: Outbox, tables: Database)
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
-async def test_a_worker_is_alive_for_its_own_time_to_live(outbox: Outbox, tables: Database) -> None:
+async def test_a_worker_is_alive_for_its_own_worker_timeout(
+    outbox: Outbox, tables: Database
+) -> None:
     beats = {
         "fresh": (tables.now, 15.0),
         "patient": (tables.now - 50.0, 60.0),
@@ -77,10 +79,10 @@ async def test_a_worker_is_alive_for_its_own_time_to_live(outbox: Outbox, tables
     assert (stats.workers, stats.dead) == (3, 2)
 
 
-async def test_a_worker_records_its_time_to_live(
+async def test_a_worker_records_its_worker_timeout(
     outbox: Outbox, tables: Database, working: Working
 ) -> None:
-    async with working(time_to_live=60.0) as worker:
+    async with working(worker_timeout=60.0) as worker:
         with tables.read() as connection:
             row = connection.execute(sa.select(tables.workers)).one()
         stats = await worker.stats()

@@ -71,7 +71,7 @@ async def test_no_secret_is_in_any_column_of_any_table(
     await outbox.submit(tmp_path / "standup.mp4", key="monday")
     await outbox.append("monday", Text("What was said."), key="tuesday")
     server.inject("job_fails", on="PUT")
-    async with working(config=HOOKS, doubt_for=0.2):
+    async with working(config=HOOKS, ambiguity_timeout=0.2):
         await outbox.result("tuesday")
         server.inject("status:400", on="POST")
         await outbox.submit(Text("Refused."), key="refused")
@@ -144,7 +144,7 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
 async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
     outbox: Outbox, working: Working, server: LocalSymbl, tables: Database
 ) -> None:
-    async with working(doubt_for=0.1):
+    async with working(ambiguity_timeout=0.1):
         await outbox.submit(Text("Done."), key="done")
         await outbox.result("done")
         server.inject("status:400", on="POST")
@@ -158,7 +158,7 @@ async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
     assert forget_some(tables, -1.0) is False
     keys = [item.key async for item in outbox.jobs()]
     assert keys == ["refused", "blocked", "doubtful", "waits"]
-    async with working(doubt_for=0.1):
+    async with working(ambiguity_timeout=0.1):
         assert (await outbox.result("waits")).ok  # its conversation is known without the first
         await outbox.retry("refused")
         await outbox.resolve("doubtful", accepted=False)
@@ -240,6 +240,6 @@ async def test_a_worker_forgets_what_it_was_told_to(
     async with working():
         await outbox.submit(Text("One."), key="monday")
         await outbox.result("monday")
-    async with working(keep=0.0), asyncio.timeout(10):
+    async with working(retention=0.0), asyncio.timeout(10):
         while of_items(tables):  # noqa: ASYNC110 - another thread forgets
             await asyncio.sleep(0.01)

@@ -51,7 +51,7 @@ async def test_what_runs_when_it_stops_goes_on_at_once_with_the_next_one(
         stopping = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - stopping < 2.0
     server.release()
-    async with working():  # whose time to live is 15 s
+    async with working():  # with a worker timeout of 15 s
         for key in keys:
             assert (await outbox.result(key, timeout=5)).ok
     assert sorted(said(server)) == [f"{key}." for key in keys]

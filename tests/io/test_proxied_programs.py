@@ -98,7 +98,7 @@ async def test_a_worker_of_an_outbox_goes_through_the_proxy(server, through, tmp
     config = Config(base_url=server.base_url, **QUICK)
     async with (
         Outbox(url) as outbox,
-        Worker(url, Credentials("app", "secret"), config=config, look_every=0.02) as worker,
+        Worker(url, Credentials("app", "secret"), config=config, poll_interval=0.02) as worker,
     ):
         await outbox.submit(Text("Hello."), key="one")
         assert (await outbox.result("one", timeout=60)).ok
