@@ -14,13 +14,13 @@ PostgreSQL.
 """
 
 try:
-    from symbl_aio.durable.duty import OnAmbiguous
     from symbl_aio.durable.entries import Entered, Entry
     from symbl_aio.durable.items import CompletedItem, Item, ItemEvent, ItemState, UncompletedItem
     from symbl_aio.durable.migration import migrate
     from symbl_aio.durable.outbox import Outbox
     from symbl_aio.durable.selection import Decided, ItemFilter
     from symbl_aio.durable.stats import OutboxStats, openmetrics
+    from symbl_aio.durable.steps import OnAmbiguous
     from symbl_aio.durable.worker import Worker
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("dbos", "sqlalchemy"):

@@ -11,8 +11,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.stats import is_alive
-from symbl_aio.durable.tables import Database
 
 
 def set_cap(database: Database, cap: int) -> None:

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import tell_ready
+from symbl_aio.durable._store.heads import mark_heads
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.notices import tell_ready
-from symbl_aio.durable.slots import mark_heads
 from symbl_aio.durable.stats import is_alive
-from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
 

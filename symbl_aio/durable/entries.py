@@ -19,8 +19,8 @@ from symbl_aio import (
     Video,
 )
 from symbl_aio._fields import type_name
-from symbl_aio.durable import contents
-from symbl_aio.durable.contents import Options
+from symbl_aio.durable import content as contents
+from symbl_aio.durable.content import Options
 from symbl_aio.durable.naming import check_conversation, check_key, check_priority
 from symbl_aio.media import MediaLike
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import tell_of
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.notices import tell_of
-from symbl_aio.durable.tables import Database
 
 _LONGEST_ID: Final = 200
 _TOLD: Final = {

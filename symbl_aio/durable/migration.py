@@ -7,8 +7,8 @@ from functools import partial
 from symbl_aio import ConfigurationError
 from symbl_aio._fields import require_word
 from symbl_aio._threads import in_a_thread
-from symbl_aio.durable import engine
-from symbl_aio.durable.tables import SCHEMA, Database
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import SCHEMA, Database
 
 
 async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = None) -> None:

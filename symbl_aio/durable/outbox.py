@@ -20,19 +20,21 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
-from symbl_aio.durable import contents, control, engine, tracing
-from symbl_aio.durable.contents import Options
-from symbl_aio.durable.decisions import Decisions
-from symbl_aio.durable.entering import Entering
-from symbl_aio.durable.entering_many import enter_all
+from symbl_aio.durable import content as contents
+from symbl_aio.durable import control, tracing
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import QUEUE_NAME, SCHEMA, Database
+from symbl_aio.durable._store.reads import PAGE, Looking, Row
+from symbl_aio.durable._store.submit import Entering
+from symbl_aio.durable._store.submit_many import enter_all
+from symbl_aio.durable._store.watcher import Known, Watcher
+from symbl_aio.durable.content import Options
 from symbl_aio.durable.entries import Entered, Entry, encode
 from symbl_aio.durable.hearing import hear
 from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import PAGE, Looking, Row
 from symbl_aio.durable.naming import check_conversation, check_key, check_priority
+from symbl_aio.durable.resolution import Decisions
 from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
-from symbl_aio.durable.watching import Known, Watcher
 from symbl_aio.media import MediaLike
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from attrs import field, frozen
 
 from symbl_aio._fields import as_tuple, check, is_word
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import Item, ItemState
-from symbl_aio.durable.tables import Database
 
 
 def _as_states(

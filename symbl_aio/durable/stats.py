@@ -12,8 +12,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import frozen
 
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.tables import Database
 from symbl_aio.models.base import Model
 
 _WORKER_TIMEOUT: Final = 15.0

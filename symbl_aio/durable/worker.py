@@ -25,17 +25,18 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_count, require_number
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
-from symbl_aio.durable import control, engine
+from symbl_aio.durable import control
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import QUEUE_NAME, SCHEMA, Database
+from symbl_aio.durable._database.notifications import Notices
+from symbl_aio.durable._store.maintenance import forget_some
 from symbl_aio.durable.broken import queue_again
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.duty import Duty, OnAmbiguous
-from symbl_aio.durable.liveness import Liveness, SoleWorker
-from symbl_aio.durable.notices import Notices
-from symbl_aio.durable.retention import forget_some
+from symbl_aio.durable.heartbeat import Liveness, SoleWorker
 from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
+from symbl_aio.durable.steps import Duty, OnAmbiguous
 from symbl_aio.durable.tracing import ItemObserver
-from symbl_aio.durable.turns import Turns, end_tasks
+from symbl_aio.durable.workflow import Turns, end_tasks
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from attrs import define, field, frozen
 
 from symbl_aio import MediaOptions, OutboxUnavailableError, Text
 from symbl_aio.durable import Item, ItemState, Outbox
-from symbl_aio.durable.contents import Media
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable.content import Media
 from tests.durable.processes import Process
 
 SECRET: Final = "of the webhooks"

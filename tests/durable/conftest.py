@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
-from symbl_aio.durable import Item, ItemState, Outbox, Worker, control, engine
+from symbl_aio.durable import Item, ItemState, Outbox, Worker, control
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox, migrate
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import in_conversations, said, scene
 from tests.durable.conftest import SECRET, Working, until

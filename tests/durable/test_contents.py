@@ -36,7 +36,7 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._protocol.encode import Call, encode_submission
-from symbl_aio.durable import contents
+from symbl_aio.durable import content as contents
 from symbl_aio.media import SealedPath
 from symbl_aio.options import wire_name
 from symbl_aio.testing import LocalSymbl

@@ -8,9 +8,9 @@ import pytest
 
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import Records
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.records import Records
-from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, dispatch, until
 

@@ -17,8 +17,8 @@ import pytest
 from examples.durable.postgres import Postgres
 from symbl_aio import Audio
 from symbl_aio.durable import Item, ItemState
-from symbl_aio.durable.contents import Media
-from symbl_aio.durable.duty import MOST_DEATHS
+from symbl_aio.durable.content import Media
+from symbl_aio.durable.steps import MOST_DEATHS
 from tests.durable.chaos import Handed, Scene, in_conversations, said, scene
 from tests.durable.work import CRASHED
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError
 from symbl_aio.durable import Decided, ItemFilter, ItemState, Outbox
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from tests.durable.conftest import KINDS
 from tests.durable.test_slots import counted
 

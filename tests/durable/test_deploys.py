@@ -13,7 +13,7 @@ import pytest
 
 from examples.durable.postgres import Postgres
 from symbl_aio.durable import Entry, ItemState
-from symbl_aio.durable.engine import Rounds
+from symbl_aio.durable._database.dbos import Rounds
 from tests.durable.chaos import WORKER_TIMEOUT, Handed, Scene, in_conversations, said, scene
 
 pytestmark = pytest.mark.durable

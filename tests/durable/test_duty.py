@@ -22,11 +22,11 @@ from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text,
 from symbl_aio._core.callbacks import mark
 from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
-from symbl_aio.durable.duty import MOST_DEATHS, Duty
-from symbl_aio.durable.engine import Rounds
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.dbos import Rounds
+from symbl_aio.durable.heartbeat import Liveness
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.liveness import Liveness
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable.steps import MOST_DEATHS, Duty
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, SECRET, said
 from tests.support import QUICK

@@ -13,9 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from symbl_aio import Config, Credentials, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
-from symbl_aio.durable.engine import Rounds
-from symbl_aio.durable.liveness import Liveness
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.dbos import Rounds
+from symbl_aio.durable.heartbeat import Liveness
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, dispatch, said, until
 from tests.support import QUICK

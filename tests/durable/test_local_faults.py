@@ -20,7 +20,8 @@ from symbl_aio import (
     Text,
 )
 from symbl_aio._threads import Stalled
-from symbl_aio.durable import ItemState, Outbox, Worker, contents
+from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.durable import content as contents
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import POLL_INTERVAL, Working, said
 from tests.support import QUICK, mp4_bytes

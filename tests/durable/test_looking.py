@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from examples.durable.postgres import postgres
 from symbl_aio import ClientClosedError, NotFoundError, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemEvent, ItemState, Outbox
-from symbl_aio.durable.looking import PAGE
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.reads import PAGE
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
 

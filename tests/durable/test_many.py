@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from symbl_aio import ConfigurationError, MediaRejectedError, Text
-from symbl_aio.durable import Entered, Entry, ItemState, Outbox, contents
+from symbl_aio.durable import Entered, Entry, ItemState, Outbox
+from symbl_aio.durable import content as contents
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, NAMELESS, Working, said
 from tests.durable.test_deciding_many import heads, lay_out

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Audio
-from symbl_aio.durable.contents import Media
+from symbl_aio.durable.content import Media
 from tests.durable.chaos import (
     WORKER_TIMEOUT,
     Handed,

@@ -14,8 +14,8 @@ from sqlalchemy import exc
 
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
-from symbl_aio.durable.faults import is_misfit, is_unknown, passes
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.faults import is_misfit, is_unknown, passes
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
 

@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, ConfigurationError, Credentials, Text
-from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker, engine
-from symbl_aio.durable.liveness import Liveness
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable.heartbeat import Liveness
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import POLL_INTERVAL, dispatch, said
 from tests.shell import Shell

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Text, TextOptions
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, said, until
 from tests.shell import Shell

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from symbl_aio import Config, Credentials, OutboxUnavailableError, Text
 from symbl_aio.contrib.durable import Durable
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import WORKER_TIMEOUT, in_conversations, said, scene
 from tests.durable.conftest import until

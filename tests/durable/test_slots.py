@@ -12,10 +12,12 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.durable import ItemState, Outbox, engine, schema
+from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database import schema
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import Records
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.records import Records
-from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, said, scene
 from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, until

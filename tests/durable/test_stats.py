@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox, OutboxStats, openmetrics
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import Records
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.records import Records
 from symbl_aio.durable.stats import numbers
-from symbl_aio.durable.tables import Database
 from tests.durable.conftest import KINDS, Working, dispatch
 from tests.durable.openmetrics import parse
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from symbl_aio import Text
 from symbl_aio._core.callbacks import mark
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable.retention import forget_some
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.maintenance import forget_some
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, SECRET, Working, said
 from tests.support import mp4_bytes

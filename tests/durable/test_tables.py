@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, OutboxUnavailableError, Text
-from symbl_aio.durable import ItemState, Outbox, engine
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, said
 

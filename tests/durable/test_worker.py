@@ -12,7 +12,7 @@ from dbos import DBOS
 
 from symbl_aio import Config, ConfigurationError, Credentials, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
-from symbl_aio.durable.liveness import SoleWorker
+from symbl_aio.durable.heartbeat import SoleWorker
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, said, until
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from symbl_aio import Config, Credentials, Polls, Retries, SymblError
 from symbl_aio.durable import Worker
-from symbl_aio.durable.duty import Duty
+from symbl_aio.durable.steps import Duty
 from tests.durable.processes import serve
 
 CRASHED = 9

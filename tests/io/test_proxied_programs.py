@@ -17,8 +17,9 @@ from symbl_aio import Config, Credentials, SymblClient, Text
 from symbl_aio.contrib.aiohttp import CLIENT
 from symbl_aio.contrib.aiohttp import Symbl as OfAiohttp
 from symbl_aio.contrib.fastapi import Symbl as OfFastAPI
-from symbl_aio.durable import Outbox, Worker, engine
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import Outbox, Worker
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import Database
 from tests.shell import CREDENTIALS, Shell
 from tests.support import QUICK, mp4_bytes
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
 

@@ -14,9 +14,9 @@ from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
 from symbl_aio._core.evidence import Written
-from symbl_aio.durable import contents
-from symbl_aio.durable.records import Records, Row
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import content as contents
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import Records, Row
 
 _MOST_LISTED: Final = 50_000
 _SKEW: Final = 60.0

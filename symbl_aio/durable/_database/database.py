@@ -22,9 +22,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._threads import Threads
-from symbl_aio.durable import sqlite
-from symbl_aio.durable.connections import THREADS, Connections
-from symbl_aio.durable.faults import is_unknown
+from symbl_aio.durable._database import sqlite
+from symbl_aio.durable._database.faults import is_unknown
+from symbl_aio.durable._database.postgresql import THREADS, Connections
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
 T = TypeVar("T")

@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from attrs import evolve, field, frozen
 
 from symbl_aio import ConfigurationError, NotFoundError
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import tell_ready
+from symbl_aio.durable._store.heads import FREE, advance_all, hold_all, resume
 from symbl_aio.durable.items import Item, ItemState
 from symbl_aio.durable.naming import no_item
-from symbl_aio.durable.notices import tell_ready
 from symbl_aio.durable.selection import ItemFilter, condition
-from symbl_aio.durable.slots import FREE, advance_all, hold_all, resume
-from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 T = TypeVar("T")

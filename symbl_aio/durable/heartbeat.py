@@ -21,11 +21,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio.durable import schema
-from symbl_aio.durable.engine import Rounds
-from symbl_aio.durable.faults import is_misfit, passes
+from symbl_aio.durable._database import schema
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.dbos import Rounds
+from symbl_aio.durable._database.faults import is_misfit, passes
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.tables import Database
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _FRESH: Final = 0.6

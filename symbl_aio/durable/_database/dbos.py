@@ -18,9 +18,9 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID, Wo
 from dbos._migration import get_migration_versions
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable import schema
+from symbl_aio.durable._database import schema
+from symbl_aio.durable._database.database import QUEUE_NAME, Database
 from symbl_aio.durable.items import Turn
-from symbl_aio.durable.tables import QUEUE_NAME, Database
 
 QUEUE: Final = "symbl.slots"
 """Has only what one worker hands over to another: whatever is in it holds a slot already."""

@@ -8,10 +8,10 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy as sa
 
 from symbl_aio import NotFoundError
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.watcher import Known
 from symbl_aio.durable.items import ItemState
 from symbl_aio.durable.naming import no_item
-from symbl_aio.durable.tables import Database
-from symbl_aio.durable.watching import Known
 
 Row: TypeAlias = sa.Row[Any]
 

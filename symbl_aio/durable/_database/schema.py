@@ -14,8 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio.durable.slots import mark_heads
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.heads import mark_heads
 
 _LOCK: Final = 0x53796D62
 """Of PostgreSQL's advisory locks: one process changes the tables at a time."""

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from attrs import define
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.heads import FREE, Heads, why_blocked
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.slots import FREE, Heads, why_blocked
-from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from symbl_aio.durable import engine
+from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.tables import Database
 
 _AT_ONCE: Final = 500
 _UNDECIDED: Final = [ItemState.AMBIGUOUS.value, ItemState.BLOCKED.value]

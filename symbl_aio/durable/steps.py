@@ -40,15 +40,15 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio._core.callbacks import webhook_url
-from symbl_aio.durable import contents
-from symbl_aio.durable.contents import Media, Options
-from symbl_aio.durable.faults import passes
+from symbl_aio.durable import content as contents
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.faults import passes
+from symbl_aio.durable._store.attempts import SUPERSEDED, Note, Records, Row
+from symbl_aio.durable._store.heads import why_blocked
+from symbl_aio.durable.content import Media, Options
+from symbl_aio.durable.heartbeat import Liveness
 from symbl_aio.durable.items import ItemState, Turn
-from symbl_aio.durable.liveness import Liveness
-from symbl_aio.durable.proof import Found, Proof
-from symbl_aio.durable.records import SUPERSEDED, Note, Records, Row
-from symbl_aio.durable.slots import why_blocked
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable.reconcile import Found, Proof
 from symbl_aio.durable.tracing import ItemObserver, emit
 
 T = TypeVar("T")

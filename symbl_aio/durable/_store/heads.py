@@ -13,8 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 

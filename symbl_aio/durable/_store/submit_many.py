@@ -17,7 +17,10 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable.entering import (
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import tell_ready
+from symbl_aio.durable._store.heads import why_blocked
+from symbl_aio.durable._store.submit import (
     check_queue,
     check_same,
     is_no_conversation,
@@ -25,9 +28,6 @@ from symbl_aio.durable.entering import (
 )
 from symbl_aio.durable.entries import Encoded, at
 from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.notices import tell_ready
-from symbl_aio.durable.slots import why_blocked
-from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 

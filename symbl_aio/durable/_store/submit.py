@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable import contents
+from symbl_aio.durable import content as contents
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import tell_ready
+from symbl_aio.durable._store.heads import why_blocked
 from symbl_aio.durable.items import Item, ItemState
-from symbl_aio.durable.notices import tell_ready
-from symbl_aio.durable.slots import why_blocked
-from symbl_aio.durable.tables import Database
 
 Row: TypeAlias = sa.Row[Any]
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, overload
 
 from symbl_aio import ConfigurationError
 from symbl_aio._protocol.calls import check_id
-from symbl_aio.durable.deciding import Deciding, Decision, Discard, Resolve, Retry
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.resolution import Deciding, Decision, Discard, Resolve, Retry
 from symbl_aio.durable.items import Item
 from symbl_aio.durable.naming import check_key, no_item
 from symbl_aio.durable.selection import Decided, ItemFilter, Which
-from symbl_aio.durable.tables import Database
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
-from symbl_aio.durable.duty import Duty
 from symbl_aio.durable.items import Turn
+from symbl_aio.durable.steps import Duty
 
 _LONGEST: Final = 600.0
 """Seconds between two looks, at most: what is looked at for days is to cost little."""
