@@ -68,7 +68,7 @@ def test_tables_are_made_by_four_at_once(empty: str) -> None:
 def test_tables_are_made_by_four_processes_at_once(empty: str) -> None:
     program = (
         "import sys\n"
-        "from tests.durable.test_tables import migrate\n"
+        "from tests.durable.test_database import migrate\n"
         "sys.stdin.readline()\n"
         "migrate(sys.argv[1])\n"
     )

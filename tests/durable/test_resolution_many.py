@@ -13,7 +13,7 @@ from symbl_aio import ConfigurationError
 from symbl_aio.durable import Decided, ItemFilter, ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from tests.durable.conftest import KINDS
-from tests.durable.test_slots import counted
+from tests.durable.test_dispatch import counted
 
 A, B, C = ItemState.AMBIGUOUS, ItemState.BLOCKED, ItemState.COMPLETED
 Q, R = ItemState.QUEUED, ItemState.REFUSED
