@@ -378,7 +378,7 @@ def latencies(database: str, items: int) -> list[float]:
         return lags
 
 
-def take_overs(database: str, rounds: int) -> list[float]:
+def take_overs(database: str, workflows: int) -> list[float]:
     """Kill a worker with a job in hand, and give the seconds until another has ended it."""
     from symbl_aio import Text
     from symbl_aio.durable import Outbox
@@ -413,7 +413,7 @@ def take_overs(database: str, rounds: int) -> list[float]:
             )
 
         victim = worker()
-        for count in range(1, rounds + 1):
+        for count in range(1, workflows + 1):
             asyncio.run(begin(page, count))
             successor = worker()
             time.sleep(1.5 * WORKER_TIMEOUT)  # who has just come lets all say first that they live
@@ -529,7 +529,7 @@ def ask(settings: Settings) -> Answer:
         return Answer((), skipped=skipped)
     from examples.durable.postgres import NoPostgresError, postgres
 
-    items, rounds = settings.pick(ITEMS, 200), settings.pick(5, 1)
+    items, workflows = settings.pick(ITEMS, 200), settings.pick(5, 1)
     waits, deaths, quiet = settings.pick(100, 8), settings.pick(6, 1), settings.pick(30.0, 3.0)
     try:
         with postgres() as server:
@@ -540,9 +540,9 @@ def ask(settings: Settings) -> Answer:
 
             told = [
                 {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
-                for _ in range(rounds)
+                for _ in range(workflows)
             ]
-            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(rounds)]
+            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(workflows)]
             lags = sorted(run(latencies, waits))
             took = run(take_overs, deaths)
             at_rest = run(idle, quiet)

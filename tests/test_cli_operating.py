@@ -75,8 +75,8 @@ async def test_a_worker_that_could_not_say_that_it_lives_is_not_ready(
     ):
         probe = f"http://127.0.0.1:{unused_tcp_port}/readyz"
         before = await get(probe)
-        assert worker._liveness is not None
-        worker._liveness._worker_timeout = 0.0
+        assert worker._heartbeat is not None
+        worker._heartbeat._worker_timeout = 0.0
         silent = await get(probe)
         alive = await get(probe.replace("ready", "health"))
         nothing = await get(probe.replace("readyz", "metrics"))

@@ -1,8 +1,8 @@
-"""The content of an item, media and options, as text that means the same on every machine.
+"""Content of an item, media and options, encoded as JSON that every machine decodes alike.
 
-A file is named by its path on storage that all workers share, with its size and SHA-256,
-so that whoever sends it sends what was handed in. Bytes and streams live in one process
-alone, and are refused.
+A file is stored as its path on storage that all workers share, with its size and SHA-256:
+a worker sends the bytes that were submitted, or none. Bytes and streams live in one process
+alone, and are rejected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import stat
 from collections.abc import AsyncIterable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -56,19 +56,19 @@ Options: TypeAlias = TextOptions | MediaOptions
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | SealedPath
 
 _BLOCK: Final = 2**20
-_STEP: Final = 5.0
-"""Seconds that one call in a thread reads a file for, so that a disk that hangs is noticed."""
+_READ_FOR: Final = 5.0
+"""Seconds for which one call in a thread reads, so that a disk that hangs is noticed."""
 _READERS: Final = Watch(Threads("symbl_aio hashing", 2), Timeouts().stall)
-"""Threads that read files for their SHA-256: what waits for a database waits for none of them."""
+"""Threads that read files for their SHA-256, apart from those of the database."""
 
 
-async def write(media: MediaLike, options: Options | None) -> str:
-    """Give media and options as text, the same for the same, once they were found to be usable.
+async def encode(media: MediaLike, options: Options | None) -> str:
+    """Return media and options as text, equal for equal content, after checking both.
 
-    A file is read, for its SHA-256. Raises ``ConfigurationError`` for what only this
-    process has, wrong types and wrong options, and ``MediaRejectedError`` for a file that
-    cannot be read; for one that cannot be read now, ``FileUnavailableError``, after the tries
-    that ``Retries()`` allows.
+    A file is read, for its SHA-256. Raises ``ConfigurationError`` for bytes and streams, wrong
+    types and wrong options, and ``MediaRejectedError`` for a file that cannot be read; for
+    one that cannot be read now ``FileUnavailableError``, after the attempts that ``Retries()``
+    allows.
     """
     source = media.source if isinstance(media, Audio | Video) else media
     if isinstance(source, bytes | bytearray | memoryview | AsyncIterable):
@@ -78,74 +78,89 @@ async def write(media: MediaLike, options: Options | None) -> str:
         )
     found = coerce(media)
     check_options(found, options)
-    # What cannot be sent is said now, and not when its turn comes.
+    # Content that can never be sent is rejected now, and not after hours in the queue.
     encode_submission(Video(found.path) if isinstance(found, Recording) else found, options)
-    written = {
-        "media": await _write_media(found),
+    fields = {
+        "media": await _encode_media(found),
         "options": None
         if options is None
-        else {"type": type(options).__name__, "fields": _write(options)},
+        else {"type": type(options).__name__, "fields": _fields_of(options)},
     }
-    return json.dumps(written)
-
-
-def read(content: str) -> tuple[Media, Options | None]:
-    """Return what ``write`` was given; a file that has changed since cannot be sent whole."""
-    fields = json.loads(content)
-    return _read_media(fields["media"]), _read_options(fields["options"])
+    return json.dumps(fields)
 
 
 def is_same(content: str, other: str) -> bool:
-    """Say whether two contents say the same, in whatever order."""
+    """Return whether two encoded contents are equal, apart from the order of their fields."""
     return content == other or bool(json.loads(content) == json.loads(other))
 
 
-def text_of(content: str) -> str | None:
-    """Give all that an item says, if it is text."""
-    media = json.loads(content)["media"]
-    return " ".join(m["text"] for m in media["messages"]) if media["kind"] == "text" else None
-
-
 def source_of(content: str | None) -> str | None:
-    """Return how events name the file or link of an item, ``None`` for a text."""
-    media = json.loads(content)["media"] if content else {}
-    if "url" in media:
-        return source_name(AudioURL(media["url"], allow_platforms=True))
-    return source_name(media["path"]) if "path" in media else None
+    """Return the name of an item's file or link for events, ``None`` for a text."""
+    return Content(content).source if content else None
 
 
-def name_of(content: str) -> str | None:
-    """Give the name that the caller wants for its conversation, if any."""
-    options = json.loads(content)["options"]
-    if options is None:
-        return None
-    fields = options["fields"]
-    name: str | None = fields.get("name", fields["extra_body"].get("name"))
-    return fields["extra_query"].get("name") if name is None else name
+class Content:
+    """Decoded content of an item. The JSON is parsed once."""
 
+    def __init__(self, encoded: str) -> None:
+        fields = json.loads(encoded)
+        self._media: dict[str, Any] = fields["media"]
+        self._options: dict[str, Any] | None = fields["options"]
 
-async def check_file(content: str) -> str | None:
-    """Return what is wrong with the file of an item, ``None`` if it may be what was handed in.
+    @cached_property
+    def media(self) -> Media:
+        """The media. A file is sealed: its last byte is sent only if its SHA-256 still matches."""
+        return _decode_media(self._media)
 
-    It is not read for that: its content is checked while it is sent (``read``). Raises
-    ``FileUnavailableError`` when it cannot be known now.
-    """
-    media = json.loads(content)["media"]
-    if "path" not in media:
-        return None
-    path = media["path"]
-    try:
-        with _explained(path):
-            size = await _READERS.run(partial(_size_of, path))
-    except OSError as error:
-        return f"{path!r} cannot be read here ({error.strerror})"
-    return None if size == media["size"] else not_the_same(content)
+    @cached_property
+    def options(self) -> Options | None:
+        """The options that the caller has given."""
+        return _decode_options(self._options)
 
+    @property
+    def text(self) -> str | None:
+        """The whole text of a text item; ``None`` for other media."""
+        if self._media["kind"] != "text":
+            return None
+        return " ".join(message["text"] for message in self._media["messages"])
 
-def not_the_same(content: str) -> str:
-    """Return what is told of an item whose file has another content than when it was handed in."""
-    path = json.loads(content)["media"]["path"]
-    return f"{path!r} is not the file that was handed in; hand it in under a new key"
+    @property
+    def source(self) -> str | None:
+        """Name of the file or link for events; ``None`` for a text."""
+        if "url" in self._media:
+            return source_name(AudioURL(self._media["url"], allow_platforms=True))
+        return source_name(self._media["path"]) if "path" in self._media else None
+
+    @property
+    def name(self) -> str | None:
+        """The name that the caller gave the conversation, if any."""
+        if self._options is None:
+            return None
+        fields = self._options["fields"]
+        name: str | None = fields.get("name", fields["extra_body"].get("name"))
+        return fields["extra_query"].get("name") if name is None else name
+
+    async def check_file(self) -> str | None:
+        """Return why the item's file cannot be sent, ``None`` if it can.
+
+        Checks the size alone; the SHA-256 is checked while the file is sent. Raises
+        ``FileUnavailableError`` for a fault that may pass.
+        """
+        if "path" not in self._media:
+            return None
+        path = self._media["path"]
+        try:
+            with _translate_faults(path):
+                size = await _READERS.run(partial(_size_of, path))
+        except OSError as error:
+            return f"{path!r} cannot be read here ({error.strerror})"
+        return None if size == self._media["size"] else self.changed
+
+    @property
+    def changed(self) -> str:
+        """The error message for a file whose content has changed since it was submitted."""
+        path = self._media["path"]
+        return f"{path!r} is not the file that was handed in; hand it in under a new key"
 
 
 # Media
@@ -157,9 +172,9 @@ _FILES: Final[dict[str, Callable[[SealedPath, str | None], Media]]] = {
 }
 
 
-async def _write_media(media: Text | Audio | Video | AudioURL | VideoURL | Recording) -> JSON:
+async def _encode_media(media: Text | Audio | Video | AudioURL | VideoURL | Recording) -> JSON:
     if isinstance(media, Text):
-        return {"kind": "text", "messages": [_write(one) for one in media.messages]}
+        return {"kind": "text", "messages": [_fields_of(one) for one in media.messages]}
     if isinstance(media, AudioURL | VideoURL):
         return {"kind": media.kind, "url": media.url}
     kind = "recording" if isinstance(media, Recording) else media.kind
@@ -167,7 +182,7 @@ async def _write_media(media: Text | Audio | Video | AudioURL | VideoURL | Recor
     assert isinstance(source, str | os.PathLike)
     path = _absolute(source)
     try:
-        size, digest = await _digest_in_the_end(path)
+        size, digest = await _digest_with_retries(path)
     except OSError as error:
         raise MediaRejectedError(f"{path!r} cannot be read ({error.strerror})") from error
     content_type = media.content_type if isinstance(media, Audio) else None
@@ -176,10 +191,10 @@ async def _write_media(media: Text | Audio | Video | AudioURL | VideoURL | Recor
     }  # fmt: skip
 
 
-def _read_media(fields: dict[str, Any]) -> Media:
+def _decode_media(fields: dict[str, Any]) -> Media:
     match fields["kind"]:
         case "text":
-            return Text([_read_utterance(one) for one in fields["messages"]])
+            return Text([_decode_utterance(one) for one in fields["messages"]])
         case "audio/url":
             return AudioURL(fields["url"], allow_platforms=True)
         case "video/url":
@@ -189,7 +204,7 @@ def _read_media(fields: dict[str, Any]) -> Media:
             return _FILES[kind](path, fields["content_type"])
 
 
-def _read_utterance(fields: dict[str, Any]) -> Utterance:
+def _decode_utterance(fields: dict[str, Any]) -> Utterance:
     for name in {"start", "end"} & fields.keys():
         fields[name] = datetime.fromisoformat(fields[name])
     return Utterance(**fields)
@@ -199,7 +214,7 @@ def _absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(path)
 
 
-async def _digest_in_the_end(path: str) -> tuple[int, str]:
+async def _digest_with_retries(path: str) -> tuple[int, str]:
     attempts = Attempts(Retries())
     while True:
         try:
@@ -212,15 +227,15 @@ async def _digest_in_the_end(path: str) -> tuple[int, str]:
 
 async def _digest(path: str) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with _explained(path):
+    with _translate_faults(path):
         while (read := await _READERS.run(partial(_read_on, path, digest, size))) > size:
             size = read
     return size, digest.hexdigest()
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Raise ``FileUnavailableError`` for a fault that may pass."""
+def _translate_faults(path: str) -> Iterator[None]:
+    """Translate faults that may pass to ``FileUnavailableError``."""
     try:
         yield
     except Stalled as error:
@@ -242,9 +257,9 @@ def _size_of(path: str) -> int:
 
 
 def _read_on(path: str, digest: hashlib._Hash, size: int) -> int:
-    """Read for a while, from where the last call stopped; return how much was read in all."""
+    """Read on for some seconds, from ``size``; return the number of bytes read in all."""
     _size_of(path)
-    until = monotonic() + _STEP
+    until = monotonic() + _READ_FOR
     with open(path, "rb") as file:
         file.seek(size)
         while block := file.read(_BLOCK):
@@ -272,28 +287,28 @@ _VALUES: Final[dict[str, Callable[[Any], object]]] = {
     "features": lambda given: Features(**given),
     "metadata": lambda given: SalesMetadata(**given),
 }
-"""Of the fields that hold more than JSON can say."""
+"""Decoders of the fields that JSON alone cannot represent."""
 
 
-def _read_options(written: dict[str, Any] | None) -> Options | None:
-    if written is None:
+def _decode_options(encoded: dict[str, Any] | None) -> Options | None:
+    if encoded is None:
         return None
     fields = {
         name: _VALUES[name](value) if name in _VALUES else value
-        for name, value in written["fields"].items()
+        for name, value in encoded["fields"].items()
     }
-    return _KINDS[written["type"]](**fields)
+    return _KINDS[encoded["type"]](**fields)
 
 
-def _write(value: Utterance | Options) -> JSON:
-    """Give what was set, by the names of the fields."""
+def _fields_of(value: Utterance | Options) -> JSON:
+    """Return the fields that were set, by name."""
     fields: JSON = attrs.asdict(
-        value, filter=lambda _field, given: given is not None, value_serializer=_write_field
+        value, filter=lambda _field, given: given is not None, value_serializer=_serialize
     )
     return fields
 
 
-def _write_field(_owner: object, _field: object, value: object) -> object:
+def _serialize(_owner: object, _field: object, value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     return sorted(value) if isinstance(value, frozenset) else value

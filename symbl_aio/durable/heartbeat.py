@@ -1,8 +1,8 @@
-"""Say that this worker lives, notice those that do not, and take over what they had.
+"""Worker heartbeats, failure detection, and takeover of a dead worker's items.
 
-A worker whose row is gone was declared dead, and must not send: each send is noted in a
-transaction that holds the row (``Records.note``), so that a worker which was paused and
-wakes up finds out before its last byte.
+A worker whose row is gone was evicted, and must not send: each intent to send is recorded in
+a transaction that locks the row (``AttemptRecords.record_intent``), so a worker that was
+paused learns of its eviction before its last byte.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -23,81 +23,85 @@ from sqlalchemy.exc import IntegrityError
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio.durable._database import schema
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.dbos import Rounds
-from symbl_aio.durable._database.faults import is_misfit, passes
-from symbl_aio.durable.items import ItemState, Turn
+from symbl_aio.durable._database.dbos import Workflows
+from symbl_aio.durable._database.faults import is_incompatible, passes
+from symbl_aio.durable.items import Attempt, ItemState
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _FRESH: Final = 0.6
-"""Share of the worker timeout after which a worker that could not say so sends nothing more."""
+"""Share of the worker timeout after which a worker without a heartbeat sends nothing more."""
 CUT_OFF: Final = 4.0
-"""Times to live without a heartbeat after which a worker ends: another start may find a way."""
+"""Worker timeouts without a heartbeat after which a worker ends: a new start may reconnect."""
 _RESIGNED: Final = 0.0
-"""The beat of a worker that has handed over what it had. Below that it is known to be dead:
-since when, is the beat's opposite."""
+"""Heartbeat of a worker that has handed over its items. A negative one is that of a dead worker:
+its opposite is the time of the eviction."""
 _LONG_DEAD: Final = -1.0
 
 
-class Liveness:
+class Heartbeat:
     """The heartbeat of one worker, and its watch over the others.
 
-    ``beat`` and ``worker_timeout`` are seconds. ``alone``: no other worker can be alive.
+    ``interval``: seconds between two heartbeats. ``worker_timeout``: seconds without one after
+    which a worker is dead. ``alone``: no other worker can be alive.
     """
 
     def __init__(
         self,
         database: Database,
-        rounds: Rounds,
+        workflows: Workflows,
         worker: str,
         *,
-        beat: float,
+        interval: float,
         worker_timeout: float,
         alone: bool,
     ) -> None:
         self._database = database
-        self._rounds = rounds
+        self._workflows = workflows
         self._worker = worker
-        self._beat_every = beat
+        self._interval = interval
         self._worker_timeout = worker_timeout
         self._alone = alone
         self._last_beat = self._well_since = monotonic()
-        self._fit = asyncio.Event()
+        self._may_send = asyncio.Event()
         self._leaving = False
-        self.declared_dead = asyncio.Event()
-        """Set when this worker must end, and come back anew: others took it for dead, or there
-        is a ``failure``."""
+        self.evicted = asyncio.Event()
+        """Set when this worker must end: others evicted it, or there is a ``failure``."""
         self.failure: ConfigurationError | OutboxUnavailableError | None = None
-        """Why this worker must end, unless it was taken for dead."""
+        """Why this worker must end, unless it was evicted."""
 
     def is_fresh(self) -> bool:
-        """Say whether this worker could say just now that it lives."""
+        """Return whether this worker's last heartbeat is recent."""
         return monotonic() - self._last_beat <= _FRESH * self._worker_timeout
 
-    def is_fit(self) -> bool:
-        """Return whether this worker may send: it does not leave, and its heartbeat is fresh."""
+    def may_send(self) -> bool:
+        """Return whether this worker may send: it is not stopping, and its heartbeat is fresh."""
         return self.is_fresh() and not self._leaving
 
     def is_ready(self) -> bool:
-        """Return whether this worker stays, and nobody may take it for dead yet."""
-        is_known = not (self._leaving or self.declared_dead.is_set())
-        return is_known and monotonic() - self._last_beat <= self._worker_timeout
+        """Return whether this worker runs, and no other may evict it yet."""
+        is_running = not (self._leaving or self.evicted.is_set())
+        return is_running and monotonic() - self._last_beat <= self._worker_timeout
 
-    async def wait_until_fit(self) -> None:
-        """Wait while this worker must not send: it leaves, or could not say that it lives."""
-        while not self.is_fit():
-            self._fit.clear()
-            await self._fit.wait()
+    async def wait_until_may_send(self) -> None:
+        """Wait while this worker must not send."""
+        while not self.may_send():
+            self._may_send.clear()
+            await self._may_send.wait()
 
-    def leave(self) -> None:
-        """Begin to send nothing more."""
+    def stop_sending(self) -> None:
+        """Start nothing that sends, from now on."""
         self._leaving = True
 
-    async def begin(self) -> None:
-        """Enter the row of this worker, before it takes anything on."""
-        await self._database.call(self._enter)
+    # This worker
+
+    async def register(self) -> None:
+        """Insert the row of this worker, before it starts anything."""
+        await self._database.call(self._register)
         self._last_beat = self._well_since = monotonic()
 
-    def _enter(self) -> None:
+    def _register(self) -> None:
         table = self._database.workers
         with self._database.begin() as connection:
             if self._alone:
@@ -113,9 +117,9 @@ class Liveness:
                 )
             )
 
-    async def end(self) -> None:
-        """Let the others go on at once, now that nothing happens here any more."""
-        await self._put_back(await self._mine())
+    async def hand_over(self) -> None:
+        """Requeue the items of this worker for the others, once nothing runs here any more."""
+        await self._requeue(await self._own_attempts())
         await self._database.call(self._resign)
 
     def _resign(self) -> None:
@@ -125,18 +129,28 @@ class Liveness:
                 sa.update(table).where(table.c.id == self._worker).values(beat=_RESIGNED)
             )
 
-    # The heart
+    async def requeue(self, attempt: Attempt) -> None:
+        """Requeue an attempt of this worker, unless another worker has it by now."""
+        if attempt in await self._own_attempts():
+            await self._requeue([attempt])
 
-    async def beat(self) -> None:
-        """Say again and again that this worker lives, until cancelled."""
+    async def _own_attempts(self) -> Collection[Attempt]:
+        return await self._database.call(partial(self._workflows.of_worker, self._worker))
+
+    async def _requeue(self, attempts: Collection[Attempt]) -> None:
+        await self._database.call(partial(self._workflows.requeue, attempts))
+
+    async def run(self) -> None:
+        """Write a heartbeat at each interval, until cancelled or evicted."""
         while True:
             began = monotonic()
             try:
                 async with asyncio.timeout(self._worker_timeout / 3):
-                    known = await self._database.call(self._renew)
-            except Exception as error:  # an outage: the gate shuts by itself, nobody leaves yet
+                    registered = await self._database.call(self._beat)
+            except Exception as error:
+                # An outage: sending stops once the heartbeat is stale; the worker stays.
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
-                await self.end_if_misfit(error)
+                await self.end_if_incompatible(error)
                 silent = monotonic() - self._last_beat
                 if silent > CUT_OFF * self._worker_timeout:
                     self._fail(
@@ -147,24 +161,57 @@ class Liveness:
                     )
                     return
             else:
-                if not known:
+                if not registered:
                     _LOG.warning("worker %s was taken for dead", self._worker)
-                    self.leave()
-                    self.declared_dead.set()
+                    self.stop_sending()
+                    self.evicted.set()
                     return
                 if not self.is_fresh():
                     self._well_since = monotonic()
                 self._last_beat = began
-                self._fit.set()
-            await asyncio.sleep(self._beat_every)
+                self._may_send.set()
+            await asyncio.sleep(self._interval)
 
-    async def end_if_misfit(self, error: BaseException) -> None:
-        """End this worker if its database is none that this release knows; else return.
+    async def is_answered(self, timeout: float) -> bool:
+        """Return whether the database answers this worker within ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._database.call(self._beat)
+        except Exception as error:
+            return not passes(error)
+        return True
 
-        Then it does not return: whoever called has nothing more to do here, and what this
-        worker has goes to one that fits.
+    def _beat(self) -> bool:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            updated = connection.execute(
+                sa.update(table)
+                .where(table.c.id == self._worker)
+                .where(table.c.beat > 0.0)
+                .values(beat=self._database.now)
+            )
+            return updated.rowcount == 1
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run blocking database work, with retries while the database is away."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._database.call(work)
+            except Exception as error:
+                if not passes(error):
+                    await self.end_if_incompatible(error)
+                    raise
+                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(5.0, 2 * pause)
+
+    async def end_if_incompatible(self, error: BaseException) -> None:
+        """End this worker if the tables do not fit this release; otherwise return.
+
+        Does not return then: the caller must not go on, and a worker that fits gets its items.
         """
-        if not is_misfit(error):
+        if not is_incompatible(error):
             return
         try:
             async with asyncio.timeout(self._worker_timeout):
@@ -178,81 +225,59 @@ class Liveness:
         if self.failure is None:
             _LOG.error("worker %s ends: %s", self._worker, failure)
             self.failure = failure
-        self.leave()
-        self.declared_dead.set()
+        self.stop_sending()
+        self.evicted.set()
 
-    async def is_answered(self, within: float) -> bool:
-        """Return whether the database answers this worker now."""
-        try:
-            async with asyncio.timeout(within):
-                await self._database.call(self._renew)
-        except Exception as error:
-            return not passes(error)
-        return True
+    # The other workers
 
-    def _renew(self) -> bool:
-        table = self._database.workers
-        with self._database.begin() as connection:
-            renewed = connection.execute(
-                sa.update(table)
-                .where(table.c.id == self._worker)
-                .where(table.c.beat > 0.0)
-                .values(beat=self._database.now)
-            )
-            return renewed.rowcount == 1
+    async def watch(self, active: Collection[Attempt]) -> None:
+        """Reclaim the items of dead workers, and those lost between database and worker.
 
-    # The watch
-
-    async def watch(self, active: Collection[Turn]) -> None:
-        """Take over what the dead had, and what was lost between database and worker.
-
-        ``active``: the turns that really run here.
+        ``active``: the attempts that really run here.
         """
-        suspects: set[Turn] = set()
+        suspects: set[Attempt] = set()
         while True:
             try:
                 if self.is_fresh():
-                    suspects = await self._look(suspects, active)
+                    suspects = await self._check(suspects, active)
             except Exception as error:
                 _LOG.warning("looking after the others failed (%s)", type(error).__name__)
-                await self.end_if_misfit(error)
-            await asyncio.sleep(self._beat_every)
+                await self.end_if_incompatible(error)
+            await asyncio.sleep(self._interval)
 
-    async def _look(self, suspects: set[Turn], active: Collection[Turn]) -> set[Turn]:
-        held = await self._database.call(self._slots)
-        begun = await self._database.call(self._rounds.begun) if held else {}
-        # After an outage, or when all come up at once, each has the time to say that it lives.
+    async def _check(self, suspects: set[Attempt], active: Collection[Attempt]) -> set[Attempt]:
+        held = await self._database.call(self._slot_holders)
+        started = await self._database.call(self._workflows.started) if held else {}
+        # After an outage, or a start of all workers, each has the time for a heartbeat.
         patient = monotonic() - self._well_since < self._worker_timeout
-        living, dead = await self._database.call(partial(self._roll, patient))
-        working = {worker for turn in held if (worker := begun.get(turn)) is not None}
+        living, dead = await self._database.call(partial(self._worker_states, patient))
+        working = {worker for one in held if (worker := started.get(one)) is not None}
         for worker in (dead | working) - living - {self._worker}:
-            await self._bury(worker, patient)
-        # A claim whose reply got lost is mine by the row alone; and whoever gives a slot may
-        # die before its turn is begun. Twice in a row, or it was new.
-        stranded = held - begun.keys()
-        stranded |= {t for t in held if begun.get(t) == self._worker and t not in active}
+            await self._reclaim(worker, patient)
+        # If the reply to a dequeue got lost, an attempt is ours in the database alone; and a
+        # worker may die between a slot and the start. Seen twice in a row, else it is new.
+        stranded = held - started.keys()
+        stranded |= {one for one in held if started.get(one) == self._worker and one not in active}
         lost = stranded & suspects
-        if claimed := lost & begun.keys():
-            _LOG.warning("%d items that were never begun are queued again", len(claimed))
-            await self._put_back(claimed)
-        if unbegun := lost - begun.keys():
-            _LOG.warning("%d slots whose turn was never begun are given anew", len(unbegun))
-            await self._database.call(partial(self._take_slots, unbegun))
+        if never_run := lost & started.keys():
+            _LOG.warning("%d items that were never begun are queued again", len(never_run))
+            await self._requeue(never_run)
+        if never_started := lost - started.keys():
+            _LOG.warning("%d slots whose turn was never begun are given anew", len(never_started))
+            await self._database.call(partial(self._release_slots, never_started))
         return stranded - lost
 
-    def _slots(self) -> set[Turn]:
+    def _slot_holders(self) -> set[Attempt]:
         table = self._database.items
         with self._database.read() as connection:
             rows = connection.execute(
-                sa.select(table.c.key, table.c.attempt)
-                .where(table.c.slot_at.is_not(None))
-                .where(table.c.queue == self._database.queue_name)
+                sa.select(table.c.key, table.c.attempt).where(self._database.holds_slot())
             ).all()
-        return {Turn(row.key, row.attempt) for row in rows}
+        return {Attempt(row.key, row.attempt) for row in rows}
 
-    def _take_slots(self, turns: Collection[Turn]) -> None:
+    def _release_slots(self, attempts: Collection[Attempt]) -> None:
         table = self._database.items
-        pairs = [(turn.key, turn.attempt) for turn in turns]
+        pairs = [(attempt.key, attempt.number) for attempt in attempts]
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(table)
@@ -261,56 +286,45 @@ class Liveness:
                 .values(slot_at=None)
             )
 
-    async def _bury(self, worker: str, patient: bool) -> None:
-        beat = await self._database.call(partial(self._claim, worker, patient))
+    async def _reclaim(self, worker: str, patient: bool) -> None:
+        """Evict a dead worker, and requeue its items, unless another worker does."""
+        beat = await self._database.call(partial(self._evict, worker, patient))
         if beat is None:
             return
-        # Only now, since what was listed before may be somebody else's by now.
-        left = await self._database.call(partial(self._rounds.under_way, worker))
+        # Read only now: attempts that were read before may belong to another worker by now.
+        left = await self._database.call(partial(self._workflows.of_worker, worker))
         if not left:
             return
         _LOG.warning("%d items of worker %s are taken over", len(left), worker)
         if beat != _RESIGNED:
-            await self._database.call(partial(self._count_death, left))
-        await self._put_back(left)
+            await self._database.call(partial(self._count_crash, left))
+        await self._requeue(left)
 
-    async def put_back(self, turn: Turn) -> None:
-        """Put back into the queue what this worker has, unless it is another's by now."""
-        if turn in await self._mine():
-            await self._put_back([turn])
-
-    async def _mine(self) -> Collection[Turn]:
-        return await self._database.call(partial(self._rounds.under_way, self._worker))
-
-    async def _put_back(self, turns: Collection[Turn]) -> None:
-        await self._database.call(partial(self._rounds.put_back, turns))
-
-    def _may_be_claimed(self, patient: bool) -> sa.ColumnElement[bool]:
+    def _is_dead(self, patient: bool) -> sa.ColumnElement[bool]:
         beat = self._database.workers.c.beat
         silent = sa.func.abs(beat) <= self._database.now - self._worker_timeout
         return sa.and_(silent, beat <= _RESIGNED) if patient else silent
 
-    def _roll(self, patient: bool) -> tuple[set[str], set[str]]:
-        """Give the workers that are known, those that live and those that do not."""
+    def _worker_states(self, patient: bool) -> tuple[set[str], set[str]]:
+        """Return the ids of the live workers, and of the dead ones."""
         table = self._database.workers
         with self._database.read() as connection:
-            known = sa.select(table.c.id, self._may_be_claimed(patient).label("dead"))
-            known = known.where(table.c.queue == self._database.queue_name)
-            rows = connection.execute(known).all()
+            known = sa.select(table.c.id, self._is_dead(patient).label("dead"))
+            rows = connection.execute(known.where(self._database.in_queue(table))).all()
         return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
 
-    def _claim(self, worker: str, patient: bool) -> float | None:
-        """Declare a worker dead, and give its last beat; only one of those who do wins."""
+    def _evict(self, worker: str, patient: bool) -> float | None:
+        """Delete a dead worker's row, and return its last heartbeat; one evictor alone gets it."""
         table = self._database.workers
         with self._database.begin() as connection:
             beat: float | None = connection.execute(
                 sa.delete(table)
                 .where(table.c.id == worker)
-                .where(self._may_be_claimed(patient))
+                .where(self._is_dead(patient))
                 .returning(table.c.beat)
             ).scalar()
         if beat is None:
-            # Should who declared it dead die before taking over, there is a next time.
+            # If the evictor dies before it takes over, another one evicts the worker again.
             with suppress(IntegrityError), self._database.begin() as connection:
                 connection.execute(
                     sa.insert(table).values(
@@ -319,10 +333,10 @@ class Liveness:
                 )
         return beat
 
-    def _count_death(self, turns: Collection[Turn]) -> None:
-        """Note for what was not accepted yet that a worker died with it."""
+    def _count_crash(self, attempts: Collection[Attempt]) -> None:
+        """Count a crash for each item that was not accepted yet."""
         table = self._database.items
-        keys = [turn.key for turn in turns]
+        keys = [attempt.key for attempt in attempts]
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(table)
@@ -332,8 +346,8 @@ class Liveness:
             )
 
 
-class SoleWorker:
-    """The one worker of an SQLite file, as long as it lives."""
+class WorkerLock:
+    """Lock of an SQLite file's one worker, held as long as its process lives."""
 
     def __init__(self, file: Path) -> None:
         path = file.with_name(file.name + ".worker")
@@ -351,5 +365,5 @@ class SoleWorker:
             ) from None
 
     def release(self) -> None:
-        """Let another one in."""
+        """Release the lock, for another worker."""
         self._lock.close()

@@ -1,7 +1,7 @@
-"""Look for proof that an item of unknown outcome was accepted. Positive proof alone counts.
+"""Reconcile an item of unknown outcome: look for evidence that it was accepted.
 
-What one process cannot know, the database does: what all workers sent to a conversation,
-and which jobs and conversations belong to other items.
+Only positive evidence counts. The database holds what no single process knows: what all
+workers sent to a conversation, and which jobs and conversations belong to other items.
 """
 
 from __future__ import annotations
@@ -14,56 +14,61 @@ from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
 from symbl_aio._core.evidence import Written
-from symbl_aio.durable import content as contents
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import Records, Row
+from symbl_aio.durable._store.attempts import AttemptRecords, Row
+from symbl_aio.durable.content import Content
 
-_MOST_LISTED: Final = 50_000
+_MAX_LISTED: Final = 50_000
+"""Conversations that are read at most; in a longer list nothing counts as found."""
 _SKEW: Final = 60.0
 """Seconds that the server's clock may be behind the database's. One that is further behind
-proves nothing; one that is ahead could prove by a conversation that was begun before."""
+yields no evidence; one that is ahead could accept a conversation that was begun before."""
 
 
 @frozen
-class Found:
-    """What was accepted: its conversation, and its job if that is known.
-
-    By ``content`` its job has ended, too.
-    """
+class Evidence:
+    """An accepted item's conversation, and its job if that is known."""
 
     conversation_id: str
+    """The server's id of the conversation."""
     job_id: str | None
-    how: Literal["webhook", "name", "content"]
+    """The job, ``None`` if only its result was found."""
+    kind: Literal["webhook", "name", "content"]
+    """By ``content`` the job has completed, too."""
 
 
-class Proof:
-    """Finds out what became of what one worker, or any other, has sent."""
+class Reconciler:
+    """Looks for evidence about items that any worker has sent."""
 
-    def __init__(self, database: Database, records: Records, client: SymblClient) -> None:
+    def __init__(self, database: Database, records: AttemptRecords, client: SymblClient) -> None:
         self._database = database
         self._records = records
         self._client = client
 
-    async def of(self, row: Row, heard: str | None) -> Found | None:
-        """Return proof that an item was accepted. ``heard``: the job that a webhook call told of.
+    async def find(self, row: Row, content: Content, reported: str | None) -> Evidence | None:
+        """Return evidence that an item was accepted, if any.
 
-        Raises ``SymblError`` when the server could not be asked.
+        ``reported``: the job id that a webhook call reported. Raises ``SymblError`` when the
+        server does not answer.
         """
-        if heard is not None and await self._is_its_own(heard, row):
-            target = await self._by_name(row, certain=True) if row.opens else row.target
+        if reported is not None and await self._is_own_job(reported, row):
+            target = (
+                await self._find_by_name(row, content, certain=True) if row.opens else row.target
+            )
             if target is not None:
-                return Found(target, heard, "webhook")
+                return Evidence(target, reported, "webhook")
         if row.opens:
-            target = await self._by_name(row)
+            target = await self._find_by_name(row, content)
             if target is None:
                 return None
-            is_read = bool(await self._client.conversation(target).messages())
-            return Found(target, None, "content" if is_read else "name")
-        return Found(row.target, None, "content") if await self._by_content(row) else None
+            is_processed = bool(await self._client.conversation(target).messages())
+            return Evidence(target, None, "content" if is_processed else "name")
+        is_there = await self._is_in_conversation(row, content)
+        return Evidence(row.target, None, "content") if is_there else None
 
-    async def _is_its_own(self, job_id: str, row: Row) -> bool:
-        """Believe a webhook call if the server knows the job, and no other item owns it."""
-        owner = await self._database.call(partial(self._records.owner, job_id=job_id))
+    async def _is_own_job(self, job_id: str, row: Row) -> bool:
+        """Return whether the server knows a reported job, and no other item has it."""
+        owner = await self._database.call(partial(self._records.job_owner, job_id=job_id))
         if owner not in (None, row.key):
             return False
         try:
@@ -72,13 +77,15 @@ class Proof:
             return False
         return True
 
-    async def _by_name(self, row: Row, *, certain: bool = False) -> str | None:
-        """Find the conversation that an item opened: the one of its name that it can be.
+    async def _find_by_name(
+        self, row: Row, content: Content, *, certain: bool = False
+    ) -> str | None:
+        """Return the one conversation of its name that an item can have opened.
 
-        ``certain``: there is one. Else the item's own key proves it, but no name that the
-        caller has given and may give every day.
+        ``certain``: it is known that there is one. Otherwise only the item's own key as its
+        name is evidence: the caller may give any other name every day.
         """
-        given = contents.name_of(row.content)
+        given = content.name
         if given is not None and not certain:
             return None
         name = row.key if given is None else given
@@ -90,34 +97,34 @@ class Proof:
         async with aclosing(newest):
             async for info in newest:
                 if info.start_time is None or info.start_time.timestamp() < not_before:
-                    break  # and so are all that follow
+                    break  # all that follow are older
                 if info.name == name:
                     found.add(info.id)
                 listed += 1
-                if listed >= _MOST_LISTED:
+                if listed >= _MAX_LISTED:
                     return None
         unclaimed = [
             one
             for one in found
-            if not await self._database.call(partial(self._records.is_claimed, one))
+            if not await self._database.call(partial(self._records.is_known_conversation, one))
         ]
         return unclaimed[0] if len(unclaimed) == 1 else None
 
-    async def _by_content(self, row: Row) -> bool:
-        """Say whether the conversation holds an item's text, and nothing else can be why."""
-        text = contents.text_of(row.content)
+    async def _is_in_conversation(self, row: Row, content: Content) -> bool:
+        """Return whether the conversation holds an item's text, which no other item explains."""
+        text = content.text
         if text is None or row.attempt > 1:  # an earlier attempt may have written it
             return False
-        others = await self._database.call(partial(self._records.written, row))
+        others = await self._database.call(partial(self._records.sent_items, row))
         if others is None:
             return False
         written = Written()
         for other in others:
-            said = contents.text_of(other.content)
+            sent = Content(other.content).text
             if other.opens:
-                written.open(row.conversation, other.key, said)
+                written.open(row.conversation, other.key, sent)
             else:
-                written.add(row.conversation, other.key, said)
+                written.add(row.conversation, other.key, sent)
         messages = await self._client.conversation(row.target).messages()
         found = [message.text for message in messages]
         return written.proves(row.conversation, row.key, text, found)

@@ -1,7 +1,7 @@
-"""Bring items from their slot to their end, in this process: the journey of each, step by step.
+"""The workflow of an attempt: from its slot to its end, step by step, in this process.
 
-Nothing of a turn is kept but what its steps write down (``Duty``): whoever takes an item over
-begins the turn anew, and finds out from the records how far it has come.
+Nothing is kept but the records of the steps (``ItemSteps``): a worker that takes an item over
+starts the workflow again, and reads from the records how far it has come.
 """
 
 from __future__ import annotations
@@ -10,99 +10,97 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Final
 
-from symbl_aio.durable.items import Turn
-from symbl_aio.durable.steps import Duty
+from symbl_aio.durable.items import Attempt
+from symbl_aio.durable.steps import ItemSteps
 
-_LONGEST: Final = 600.0
-"""Seconds between two looks, at most: what is looked at for days is to cost little."""
-_PATIENT_AFTER: Final = 8
-"""Looks after which each wait is twice as long as the one before."""
-_MOST_CANCELLED: Final = 3
-_CANCELLED_AGAIN: Final = 1.0
+_MAX_INTERVAL: Final = 600.0
+"""Seconds between two polls, at most: a job that is followed for days must cost little."""
+_BACK_OFF_AFTER: Final = 8
+"""Polls after which each interval is twice as long as the one before."""
+_MAX_CANCELS: Final = 3
+_CANCEL_INTERVAL: Final = 1.0
 
 
-class Turns:
-    """What is under way in this process."""
+class ItemWorkflows:
+    """The workflows that run in this process."""
 
-    def __init__(self, duty: Duty) -> None:
-        self.active: dict[Turn, list[asyncio.Task[object]]] = {}
-        """The runs of each turn here. Of one that was taken over and came
-        back there are two, until the older one notices."""
-        self._duty = duty
-        self._told: dict[Turn, asyncio.Event] = {}
+    def __init__(self, steps: ItemSteps) -> None:
+        self.active: dict[Attempt, list[asyncio.Task[object]]] = {}
+        """The tasks of each attempt. An attempt that was taken over and came back has two,
+        until the older one notices."""
+        self._steps = steps
+        self._webhooks: dict[Attempt, asyncio.Event] = {}
 
-    def tell(self, turn: Turn) -> None:
-        """Wake a turn that runs here: a webhook call tells of its item."""
-        if turn in self._told:
-            self._told[turn].set()
+    def wake(self, attempt: Attempt) -> None:
+        """Poll early: a webhook call came for an attempt. No-op if it does not run here."""
+        if attempt in self._webhooks:
+            self._webhooks[attempt].set()
 
-    async def bring(self, turn: Turn) -> str:
-        """Bring an item to its end, and return the state that it has then. Raises nothing."""
+    async def run(self, attempt: Attempt) -> str:
+        """Run an attempt to its end, and return the item's state. Raises nothing."""
         task = asyncio.current_task()
         assert task is not None
-        runs = self.active.setdefault(turn, [])
-        runs.append(task)
-        told = self._told.setdefault(turn, asyncio.Event())
+        tasks = self.active.setdefault(attempt, [])
+        tasks.append(task)
+        webhook = self._webhooks.setdefault(attempt, asyncio.Event())
         try:
-            return await self._bring(turn.key, turn.attempt, told)
+            return await self._run(attempt, webhook)
         finally:
-            runs.remove(task)
-            if not runs:
-                del self.active[turn], self._told[turn]
-                self._duty.forget(turn)
+            tasks.remove(task)
+            if not tasks:
+                del self.active[attempt], self._webhooks[attempt]
+                self._steps.forget(attempt)
 
-    async def leave(self) -> None:
-        """End all runs in this process, where they stand."""
-        await end_tasks({task for tasks in self.active.values() for task in tasks})
+    async def cancel_all(self) -> None:
+        """Cancel all workflows in this process; their records stay as they are."""
+        await cancel_tasks({task for tasks in self.active.values() for task in tasks})
 
-    async def _bring(self, key: str, attempt: int, told: asyncio.Event) -> str:
-        duty = self._duty
-        report = await duty.attempt(key, attempt)
-        # Of a job that was there already, a call may have come while nobody followed it.
-        ask = report["found"]
-        looks = resent = 0
-        while report["state"] in ("again", "unknown", "accepted"):
-            before = report["state"]
-            if before == "again":
-                report = await duty.attempt(key, attempt)
-                ask = report["found"]
-            elif before == "unknown":
-                if looks:  # the first look is at what there is already
-                    await _wait(told, _longer(duty.patience, looks))
-                report = await duty.settle(key, attempt, resent)
-                resent += report["state"] == "again"
-                ask = True  # the end of the job may be what was told
-            elif report["hears"] and not ask:
-                await _wait(told, _longer(duty.interval, looks))
-                ask = True
+    async def _run(self, attempt: Attempt, webhook: asyncio.Event) -> str:
+        steps = self._steps
+        result = await steps.send(attempt)
+        # For a job that existed before, a webhook call may have come while no worker had it.
+        poll = result.was_accepted
+        polls = resent = 0
+        while result.state in ("unsent", "in_doubt", "accepted"):
+            before = result.state
+            if before == "unsent":
+                result = await steps.send(attempt)
+                poll = result.was_accepted
+            elif before == "in_doubt":
+                if polls:  # the first search is for evidence that exists already
+                    await _wait(webhook, _interval(steps.reconcile_interval, polls))
+                result = await steps.reconcile(attempt, resent)
+                resent += result.state == "unsent"
+                poll = True  # the webhook call may have reported the end of the job
+            elif result.has_webhook and not poll:
+                await _wait(webhook, _interval(steps.webhook_timeout, polls))
+                poll = True
             else:
-                told.clear()
-                report = await duty.follow(key, attempt, report["hears"])
-                ask = False
-            looks = looks + 1 if report["state"] == before else 0
-        return report["state"]
+                webhook.clear()
+                result = await steps.follow(attempt, result.has_webhook)
+                poll = False
+            polls = polls + 1 if result.state == before else 0
+        return result.state
 
 
-async def _wait(told: asyncio.Event, seconds: float) -> None:
+async def _wait(webhook: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await told.wait()
-    told.clear()
+            await webhook.wait()
+    webhook.clear()
 
 
-def _longer(seconds: float, looks: int) -> float:
-    return min(max(seconds, _LONGEST), seconds * 2.0 ** max(0, looks - _PATIENT_AFTER))
+def _interval(seconds: float, polls: int) -> float:
+    return min(max(seconds, _MAX_INTERVAL), seconds * 2.0 ** max(0, polls - _BACK_OFF_AFTER))
 
 
-async def end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel tasks, and wait for their end.
-
-    One of the engine's that waits for a thread does so until it is cancelled twice; and
-    while the database is away, that thread waits for ever.
-    """
-    for _ in range(_MOST_CANCELLED):
+async def cancel_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    # A task of DBOS that waits for a thread ends only when it is cancelled twice; and during an
+    # outage that thread waits for ever.
+    for _ in range(_MAX_CANCELS):
         if not tasks:
             return
         for task in tasks:
             task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCELLED_AGAIN)
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_INTERVAL)

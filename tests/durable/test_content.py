@@ -36,11 +36,17 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._protocol.encode import Call, encode_submission
-from symbl_aio.durable import content as contents
+from symbl_aio.durable.content import Content, Media, Options, encode, is_same
 from symbl_aio.media import SealedPath
 from symbl_aio.options import wire_name
 from symbl_aio.testing import LocalSymbl
 from tests.support import mp4_bytes
+
+
+def decode(content: str) -> tuple[Media, Options | None]:
+    decoded = Content(content)
+    return decoded.media, decoded.options
+
 
 # Whatever is text, but the halves of characters, which no encoding knows.
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -147,9 +153,9 @@ def test_the_same_request_is_made_of_what_was_stored(
 ) -> None:
     media, options = submission
     media = media(sample) if callable(media) else media
-    content = asyncio.run(contents.write(media, options))
-    assert call(*contents.read(content)) == call(media, options)
-    assert contents.is_same(content, asyncio.run(contents.write(*contents.read(content))))
+    content = asyncio.run(encode(media, options))
+    assert call(*decode(content)) == call(media, options)
+    assert is_same(content, asyncio.run(encode(*decode(content))))
     assert content.isascii()
     assert content.isprintable()
 
@@ -163,7 +169,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 async def test_a_path_alone_stays_one_whose_kind_is_told_by_its_bytes(sample: str) -> None:
     for path in (sample, Path(sample)):
-        media, options = contents.read(await contents.write(path, None))
+        media, options = decode(await encode(path, None))
         assert isinstance(media, SealedPath)
         assert (os.fspath(media), options) == (sample, None)
 
@@ -172,34 +178,34 @@ async def test_a_relative_path_is_the_same_file_from_everywhere(
     sample: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(sample).parent)
-    content = await contents.write(Video(f"./{Path(sample).name}"), None)
-    assert content == await contents.write(Video(sample), None)
+    content = await encode(Video(f"./{Path(sample).name}"), None)
+    assert content == await encode(Video(sample), None)
 
 
 async def test_a_name_that_is_no_utf8_can_be_stored(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a\xff.mp4")
     path.write_bytes(mp4_bytes())
-    content = await contents.write(path, None)
+    content = await encode(path, None)
     assert content.isascii()
-    media: Any = contents.read(content)[0]
+    media: Any = decode(content)[0]
     assert os.fspath(media) == os.fspath(path)
-    assert await contents.check_file(content) is None
+    assert await Content(content).check_file() is None
 
 
 async def test_the_same_is_the_same_text_in_every_process() -> None:
     # The order of a set of strings is another in each process.
     names = ["webhook_url", "name", "enable_summary", "trackers", "features"]
-    content = await contents.write(Text("Hello."), TextOptions(in_query=names))
+    content = await encode(Text("Hello."), TextOptions(in_query=names))
     assert json.loads(content)["options"]["fields"]["in_query"] == sorted(names)
 
 
 async def test_the_order_of_what_has_none_is_no_difference() -> None:
     first, second = [
-        await contents.write(Text("Hello."), TextOptions(extra_body=extra))
+        await encode(Text("Hello."), TextOptions(extra_body=extra))
         for extra in ({"a": 1, "b": None}, {"b": None, "a": 1})
     ]
-    assert contents.is_same(first, second)
-    assert not contents.is_same(first, await contents.write(Text("Hello."), None))
+    assert is_same(first, second)
+    assert not is_same(first, await encode(Text("Hello."), None))
 
 
 # What is refused at once
@@ -224,7 +230,7 @@ async def test_bytes_and_streams_are_refused_at_once_and_the_remedy_is_named(
     media: Callable[[], Any],
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"path of a file on storage .* or a URL"):
-        await contents.write(media(), None)
+        await encode(media(), None)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +248,7 @@ async def test_bytes_and_streams_are_refused_at_once_and_the_remedy_is_named(
 )
 async def test_what_can_never_be_sent_is_said_at_once(media: Any, options: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        await contents.write(media, options)
+        await encode(media, options)
 
 
 async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
@@ -253,7 +259,7 @@ async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> 
         (tmp_path / "pipe.mp4", "no regular file"),
     ):
         with pytest.raises(MediaRejectedError, match=told):
-            await contents.write(path, None)
+            await encode(path, None)
 
 
 # Files that change
@@ -262,20 +268,20 @@ async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> 
 async def test_a_file_is_looked_at_before_it_is_sent(tmp_path: Path) -> None:
     path = tmp_path / "standup.mp4"
     path.write_bytes(mp4_bytes())
-    content = await contents.write(path, None)
-    assert await contents.check_file(content) is None
+    content = await encode(path, None)
+    assert await Content(content).check_file() is None
     path.write_bytes(mp4_bytes() + b"x")
-    assert "not the file that was handed in" in str(await contents.check_file(content))
+    assert "not the file that was handed in" in str(await Content(content).check_file())
     path.unlink()
-    assert "cannot be read here (No such file" in str(await contents.check_file(content))
+    assert "cannot be read here (No such file" in str(await Content(content).check_file())
     path.write_bytes(mp4_bytes())
-    assert await contents.check_file(content) is None
+    assert await Content(content).check_file() is None
 
 
 async def test_a_file_is_known_by_all_of_its_bytes(tmp_path: Path, server: LocalSymbl) -> None:
     path = tmp_path / "standup.mp4"
     path.write_bytes(mp4_bytes() + b"\0" * 2**22)
-    media, _ = contents.read(await contents.write(path, None))
+    media, _ = decode(await encode(path, None))
     found = path.stat()
     with path.open("r+b") as file:  # of the same size
         file.seek(-1, os.SEEK_END)
@@ -294,4 +300,4 @@ async def test_a_file_is_known_by_all_of_its_bytes(tmp_path: Path, server: Local
 
 async def test_only_files_are_looked_for() -> None:
     for media in (Text("Hello."), VideoURL("https://example.com/a.mp4")):
-        assert await contents.check_file(await contents.write(media, None)) is None
+        assert await Content(await encode(media, None)).check_file() is None

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, said
@@ -52,7 +52,7 @@ OURS = {"symbl_conversation", "symbl_item", "symbl_worker"}
 def migrate(url: str) -> None:
     database = Database(url)
     try:
-        engine.migrate(database)
+        dbos.create_tables(database)
     finally:
         database.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from examples.durable.postgres import Postgres
 from symbl_aio.durable import Entry, ItemState
-from symbl_aio.durable._database.dbos import Rounds
+from symbl_aio.durable._database.dbos import Workflows
 from tests.durable.chaos import WORKER_TIMEOUT, Handed, Scene, in_conversations, said, scene
 
 pytestmark = pytest.mark.durable
@@ -32,11 +32,11 @@ def entry(item: Handed) -> Entry:
 
 
 async def is_taken_over(found: Scene, worker: str) -> None:
-    """Wait until no turn is said to be a dead worker's."""
-    rounds = Rounds(found.tables)
+    """Wait until a dead worker has no workflow any more."""
+    workflows = Workflows(found.tables)
     async with asyncio.timeout(PATIENCE):
         # Nothing tells of it but the table.
-        while await found.tables.call(lambda: rounds.under_way(worker)):  # noqa: ASYNC110
+        while await found.tables.call(lambda: workflows.of_worker(worker)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 

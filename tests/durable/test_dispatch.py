@@ -13,11 +13,10 @@ import sqlalchemy as sa
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable._database import dbos as engine
-from symbl_aio.durable._database import schema
+from symbl_aio.durable._database import dbos, schema
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import Records
-from symbl_aio.durable.items import Turn
+from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, said, scene
 from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, until
@@ -122,7 +121,7 @@ async def test_items_get_slots_in_the_order_of_handing_in_and_by_priority(
         holders = await tables.call(lambda: holding(tables))
         order += holders
         for key in holders:
-            Records(tables, "w").end(Turn(key, 1), ItemState.COMPLETED, None)
+            AttemptRecords(tables, "w").record_end(Attempt(key, 1), ItemState.COMPLETED, None)
     assert order == ["now", *(f"live-{n}" for n in range(3)), *(f"bulk-{n}" for n in range(6))]
 
 
@@ -175,14 +174,14 @@ async def test_the_job_that_a_person_names_holds_a_slot_beyond_the_cap(
     for key in ("one", "two", "three"):
         await outbox.submit(Text(key), key=key)
     assert dispatch(tables, cap=1) == 1
-    Records(tables, "w").end(Turn("one", 1), ItemState.AMBIGUOUS, "nobody knows")
+    AttemptRecords(tables, "w").record_end(Attempt("one", 1), ItemState.AMBIGUOUS, "nobody knows")
     assert dispatch(tables, cap=1) == 1  # what is ambiguous gave its slot back
     await outbox.resolve("one", accepted=True, conversation_id="7", job_id="8")
     assert dispatch(tables, cap=1) == 1
     assert holding(tables) == ["one", "two"]
-    Records(tables, "w").end(Turn("one", 2), ItemState.COMPLETED, None)
+    AttemptRecords(tables, "w").record_end(Attempt("one", 2), ItemState.COMPLETED, None)
     assert dispatch(tables, cap=1) == 0
-    Records(tables, "w").end(Turn("two", 1), ItemState.FAILED, "no")
+    AttemptRecords(tables, "w").record_end(Attempt("two", 1), ItemState.FAILED, "no")
     assert dispatch(tables, cap=1) == 1
     assert holding(tables) == ["three"]
 
@@ -201,7 +200,7 @@ async def test_however_an_item_ends_the_next_of_its_conversation_is_ready(
     if ending is ItemState.DISCARDED:
         await outbox.discard("two")
     else:
-        Records(tables, "w").end(Turn("two", 1), ending, None)
+        AttemptRecords(tables, "w").record_end(Attempt("two", 1), ending, None)
     assert dispatch(tables) == 1
     assert holding(tables) == ["three"]
 
@@ -212,11 +211,11 @@ async def test_an_earlier_item_that_is_sent_again_goes_before_what_has_no_slot(
     for key in ("one", "two", "three"):
         await outbox.append("9", Text(key), key=key)
     dispatch(tables)
-    Records(tables, "w").end(Turn("one", 1), ItemState.FAILED, "no")
+    AttemptRecords(tables, "w").record_end(Attempt("one", 1), ItemState.FAILED, "no")
     await outbox.retry("one")
     dispatch(tables)
     assert holding(tables) == ["one"]
-    Records(tables, "w").end(Turn("one", 2), ItemState.FAILED, "no")
+    AttemptRecords(tables, "w").record_end(Attempt("one", 2), ItemState.FAILED, "no")
     dispatch(tables)
     await outbox.retry("one")
     dispatch(tables)
@@ -243,7 +242,9 @@ async def test_a_conversation_is_blocked_and_resumed_by_few_statements(
         connection.execute(sa.update(conversations).values(last=length))
     dispatch(tables)
     with counted(tables) as blocking:
-        Records(tables, "w").end(Turn("one", 1), ItemState.AMBIGUOUS, "nobody knows")
+        AttemptRecords(tables, "w").record_end(
+            Attempt("one", 1), ItemState.AMBIGUOUS, "nobody knows"
+        )
     assert (await outbox.stats()).counts == {
         ItemState.AMBIGUOUS: 1,
         ItemState.BLOCKED: length - 1,
@@ -333,7 +334,7 @@ def pg_or_file(database: str, request: pytest.FixtureRequest, tmp_path: Path) ->
 def layout(url: str) -> dict[str, object]:
     """Return columns and indexes of our tables, after a migration."""
     database = Database(url)
-    engine.migrate(database)
+    dbos.create_tables(database)
     found = sa.inspect(database.engine)
     given = {}
     for table in ("symbl_item", "symbl_queue", "symbl_schema", "symbl_worker"):

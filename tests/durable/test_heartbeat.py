@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from symbl_aio import Config, Credentials, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.dbos import Rounds
-from symbl_aio.durable.heartbeat import Liveness
+from symbl_aio.durable._database.dbos import Workflows
+from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, dispatch, said, until
 from tests.support import QUICK
@@ -151,18 +151,18 @@ def known(tables: Database) -> list[str]:
 
 @on_postgresql
 async def test_one_of_many_takes_over(tables: Database) -> None:
-    rounds = Rounds(tables)
+    workflows = Workflows(tables)
     watchers = [
-        Liveness(tables, rounds, f"w{n}", beat=1.0, worker_timeout=1.0, alone=False)
+        Heartbeat(tables, workflows, f"w{n}", interval=1.0, worker_timeout=1.0, alone=False)
         for n in range(4)
     ]
     claim(tables, "ghost", beat=1.0)
-    took = [tables.call(lambda w=w: w._claim("ghost", False)) for w in watchers]  # type: ignore[misc]
+    took = [tables.call(lambda w=w: w._evict("ghost", False)) for w in watchers]  # type: ignore[misc]
     assert Counter(await asyncio.gather(*took)) == Counter({1.0: 1, None: 3})
     # Who came too late has entered it again, in case the winner dies before taking over.
     (entered,) = await tables.call(partial(beats, tables))
     assert entered < -1.0
-    assert await tables.call(lambda: watchers[0]._claim("ghost", False)) is None
+    assert await tables.call(lambda: watchers[0]._evict("ghost", False)) is None
 
 
 def beats(tables: Database) -> list[float]:

@@ -15,7 +15,7 @@ from sqlalchemy import exc
 from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.faults import is_misfit, is_unknown, passes
+from symbl_aio.durable._database.faults import is_incompatible, is_missing_object, passes
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
 
@@ -124,7 +124,7 @@ def wrapped(error: Exception, *, cut: bool = False) -> exc.DBAPIError:
 def test_what_passes_is_tried_again(error: Exception) -> None:
     assert passes(error)
     assert passes(wrapped(error))
-    assert not is_misfit(wrapped(error))
+    assert not is_incompatible(wrapped(error))
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_what_passes_is_tried_again(error: Exception) -> None:
 )
 def test_what_does_not_fit_ends_the_worker(error: Exception, unknown: bool) -> None:
     assert not passes(wrapped(error))
-    assert is_misfit(wrapped(error))
-    assert is_unknown(wrapped(error)) is unknown
+    assert is_incompatible(wrapped(error))
+    assert is_missing_object(wrapped(error)) is unknown
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_does_not_fit_ends_the_worker(error: Exception, unknown: bool) -> N
 )
 def test_what_one_item_is_to_blame_for_is_neither(error: Exception) -> None:
     assert not passes(wrapped(error))
-    assert not is_misfit(wrapped(error))
+    assert not is_incompatible(wrapped(error))
 
 
 def test_a_connection_that_was_cut_passes_whatever_was_said() -> None:

@@ -9,8 +9,8 @@ import pytest
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import Records
-from symbl_aio.durable.items import Turn
+from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, dispatch, until
 
@@ -30,7 +30,7 @@ async def test_a_paused_queue_gives_no_new_slots_until_it_is_resumed(
     assert (stats.paused, stats.cap_used) == (False, 2)
     await outbox.pause()
     await outbox.pause()
-    Records(tables, "w").end(Turn("k0", 1), ItemState.COMPLETED, None)
+    AttemptRecords(tables, "w").record_end(Attempt("k0", 1), ItemState.COMPLETED, None)
     assert dispatch(tables, cap=2) == 0
 
 

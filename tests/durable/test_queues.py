@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, ConfigurationError, Credentials, Text
 from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker
-from symbl_aio.durable._database import dbos as engine
+from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable.heartbeat import Liveness
+from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import POLL_INTERVAL, dispatch, said
 from tests.shell import Shell
@@ -101,9 +103,12 @@ async def test_a_dead_worker_is_taken_over_by_one_of_its_own_account(
     await asyncio.to_thread(claim, support._database, "ghost")
     for outbox in (billing, support):
         database = outbox._database
-        rounds = engine.Rounds(database)
-        liveness = Liveness(database, rounds, "w", beat=1.0, worker_timeout=1.0, alone=False)
-        found[database.queue_name] = await database.call(lambda w=liveness: w._roll(False)[1])  # type: ignore[misc]
+        workflows = dbos.Workflows(database)
+        settings: Any = {"interval": 1.0, "worker_timeout": 1.0, "alone": False}
+        heartbeat = Heartbeat(database, workflows, "w", **settings)
+        _, found[database.queue_name] = await database.call(
+            partial(heartbeat._worker_states, False)
+        )
     assert found == {"billing": set(), "support": {"ghost"}}
 
 

@@ -47,7 +47,7 @@ async def test_a_statement_without_an_answer_is_an_error_and_the_next_one_is_ans
         assert await database.call(one) == 1
         silent.swallow()
         began = monotonic()
-        with pytest.raises(OutboxUnavailableError), database.telling():
+        with pytest.raises(OutboxUnavailableError), database.translate_errors():
             await database.call(partial(ask, database, "select 2"))
         assert monotonic() - began < 10.0
         silent.mend()

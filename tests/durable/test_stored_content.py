@@ -14,7 +14,7 @@ from symbl_aio import Text
 from symbl_aio._core.callbacks import mark
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.maintenance import forget_some
+from symbl_aio.durable._store.maintenance import delete_expired
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, SECRET, Working, said
 from tests.support import mp4_bytes
@@ -128,9 +128,9 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
         await outbox.result("refused")
     full = of_items(tables)
     assert full > {"symbl_item", "symbl_conversation", "workflow_status", "operation_outputs"}
-    assert forget_some(tables, 3600.0) is False
+    assert delete_expired(tables, 3600.0) is False
     assert of_items(tables) == full
-    assert forget_some(tables, -1.0) is False
+    assert delete_expired(tables, -1.0) is False
     assert of_items(tables) == set()
     # All of it is new again.
     await outbox.submit(Text("Another."), key="monday")
@@ -155,7 +155,7 @@ async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
         await outbox.submit(Text("In doubt."), NAMELESS, key="doubtful")
         await outbox.result("doubtful")
     await outbox.append("done", Text("Waits."), key="waits")
-    assert forget_some(tables, -1.0) is False
+    assert delete_expired(tables, -1.0) is False
     keys = [item.key async for item in outbox.jobs()]
     assert keys == ["refused", "blocked", "doubtful", "waits"]
     async with working(ambiguity_timeout=0.1):
@@ -164,7 +164,7 @@ async def test_what_somebody_waits_for_or_is_to_decide_is_kept(
         await outbox.resolve("doubtful", accepted=False)
         for key in keys:
             assert (await outbox.result(key)).ok
-    assert forget_some(tables, -1.0) is False
+    assert delete_expired(tables, -1.0) is False
     assert of_items(tables) == set()
 
 
@@ -174,7 +174,7 @@ async def test_what_should_have_opened_a_conversation_is_kept_while_something_wa
     await outbox.submit(Text("One."), key="one")
     await outbox.append("one", Text("Two."), key="two")
     await outbox.discard("one")
-    assert forget_some(tables, -1.0) is False
+    assert delete_expired(tables, -1.0) is False
     async with working():
         await outbox.result("two")
         await outbox.retry("one")
@@ -202,9 +202,9 @@ async def test_much_is_forgotten_by_and_by(outbox: Outbox, tables: Database) -> 
                 for number in range(700)
             ],
         )
-    assert forget_some(tables, 3600.0) is True
+    assert delete_expired(tables, 3600.0) is True
     assert len([item async for item in outbox.jobs()]) == 200
-    assert forget_some(tables, 3600.0) is False
+    assert delete_expired(tables, 3600.0) is False
     assert of_items(tables) == set()
 
 
@@ -217,7 +217,7 @@ async def test_who_hands_in_while_a_conversation_is_forgotten_finds_it_or_makes_
 
     async def forget() -> None:
         while not done.is_set():
-            await asyncio.to_thread(forget_some, tables, -1.0)
+            await asyncio.to_thread(delete_expired, tables, -1.0)
 
     done = asyncio.Event()
     async with working():

@@ -11,11 +11,11 @@ import pytest
 
 from symbl_aio import ConfigurationError, MediaRejectedError, Text
 from symbl_aio.durable import Entered, Entry, ItemState, Outbox
-from symbl_aio.durable import content as contents
+from symbl_aio.durable import content as stored
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, NAMELESS, Working, said
-from tests.durable.test_resolution_many import heads, lay_out
 from tests.durable.test_dispatch import counted
+from tests.durable.test_resolution_many import heads, lay_out
 from tests.support import mp4_bytes
 
 A, B, C = ItemState.AMBIGUOUS, ItemState.BLOCKED, ItemState.COMPLETED
@@ -156,7 +156,7 @@ async def test_what_came_before_a_wrong_chunk_stays_and_is_known_when_it_comes_a
 async def test_files_are_hashed_side_by_side_and_read_once(
     outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_on, paths, at_once, most = contents._read_on, [], 0, 0
+    read_on, paths, at_once, most = stored._read_on, [], 0, 0
 
     def counting(path: str, *given: Any) -> int:
         nonlocal at_once, most
@@ -169,7 +169,7 @@ async def test_files_are_hashed_side_by_side_and_read_once(
         finally:
             at_once -= 1
 
-    monkeypatch.setattr(contents, "_read_on", counting)
+    monkeypatch.setattr(stored, "_read_on", counting)
     for number in range(40):
         (tmp_path / f"{number}.mp4").write_bytes(mp4_bytes() + bytes([number]) * 2**20)
     entries = [Entry(f"f{number}", tmp_path / f"{number}.mp4") for number in range(40)]
@@ -193,7 +193,7 @@ async def test_a_file_is_read_once_to_hand_it_in_and_once_to_send_it(
     def reading(*_: object) -> int:
         raise AssertionError("it is read for its SHA-256 again")
 
-    monkeypatch.setattr(contents, "_read_on", reading)
+    monkeypatch.setattr(stored, "_read_on", reading)
     async with working():
         assert (await outbox.result("one", timeout=30)).ok
 

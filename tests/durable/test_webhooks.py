@@ -98,8 +98,8 @@ async def test_a_call_may_overtake_the_answer_to_the_submission(
             statuses.append(asyncio.run_coroutine_threadsafe(calling, here).result(10))
 
     async with working(config=HOOKS) as worker:
-        assert worker._turns is not None
-        worker._turns._duty.passed = passed
+        assert worker._workflows is not None
+        worker._workflows._steps._sender.checkpoint = passed
         await outbox.submit(Text("One."), key="monday")
         assert (await outbox.result("monday", timeout=10)).ok
     assert statuses == [204]

@@ -1,8 +1,8 @@
-"""All that is asked of DBOS, the engine underneath: so that it can be exchanged in one place.
+"""Every use of DBOS, the workflow engine underneath: it could be exchanged in this module.
 
-One workflow is one turn of an item, from its slot to its end. It records nothing but that:
-after a crash it is run again from its beginning, by whoever takes it over, and what was done
-before is read from our own tables (``turns``). So a slot costs the engine two transactions.
+One workflow is one attempt of an item, from its slot to its end. DBOS records nothing else:
+after a crash the worker that takes over runs it from the beginning, and reads from our own
+tables how far it has come (``workflow``). So a slot costs DBOS two transactions.
 """
 
 from __future__ import annotations
@@ -12,52 +12,76 @@ import concurrent.futures.thread
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowStatus
 from dbos._migration import get_migration_versions
 
 from symbl_aio import ConfigurationError
-from symbl_aio.durable._database import schema
-from symbl_aio.durable._database.database import QUEUE_NAME, Database
-from symbl_aio.durable.items import Turn
+from symbl_aio._fields import require_word
+from symbl_aio._threads import in_a_thread
+from symbl_aio.durable._database import schema as versions
+from symbl_aio.durable._database.database import SCHEMA, Database
+from symbl_aio.durable._database.tables import QUEUE_NAME
+from symbl_aio.durable.items import Attempt
 
 QUEUE: Final = "symbl.slots"
-"""Has only what one worker hands over to another: whatever is in it holds a slot already."""
+"""Holds only workflows that one worker hands over to another: their items hold slots already."""
 _WORKFLOW: Final = "symbl.item"
-_BROKEN: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_FAILED: Final = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 _APPLICATION: Final = "symbl-aio"
 _VERSION: Final = "symbl_aio.1"
-"""Ours, and not a hash of the source: what an older release queued, a newer one goes on with."""
+"""A constant, not a hash of the source: a newer release continues workflows of an older one."""
 
-_bring: Callable[[Turn], Awaitable[str]]
+_run: Callable[[Attempt], Awaitable[str]]
 
 
 @DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=1000)
 async def _item(key: str) -> str:
     workflow_id = DBOS.workflow_id
     assert workflow_id is not None
-    return await _bring(Turn.of(workflow_id))
+    return await _run(Attempt.parse(workflow_id))
 
 
 # For any process
 
 
 def queue_of(database: Database) -> str:
-    """Return the engine's queue for the account of a database: each worker has that alone."""
+    """Return the queue in DBOS for the account of a database; a worker reads no other."""
     name = database.queue_name
     return QUEUE if name == QUEUE_NAME else f"{QUEUE}.{name}"
 
 
-def migrate(database: Database, role: str | None = None) -> None:
-    """Make, or bring up to date, the engine's tables and ours. Safe to call at once by many.
+async def migrate(database: str, *, schema: str = SCHEMA, role: str | None = None) -> None:
+    """Create or migrate the tables of an outbox. Safe in many processes at once.
 
-    ``role`` (PostgreSQL) may use them then, and what is made later in their schema, too.
+    ``Outbox`` and ``Worker`` do it when they start; if their database user may not, run it
+    before as a user who may. ``role`` (PostgreSQL) gets the right to use all of the tables,
+    those of later releases too. Cancelling stops the wait, not the migration. Raises
+    ``OutboxUnavailableError`` when the database cannot be used.
     """
-    found = schema.check(database)  # before anything is changed
-    if role is None and found == schema.VERSION and _is_current(database):
+    if role is not None:
+        require_word("role", role)
+    found = Database(database, schema, connections=1)
+    try:
+        if found.is_sqlite and role is not None:
+            raise ConfigurationError("role is for PostgreSQL; a file has its own permissions")
+        with found.translate_errors():
+            await found.call(partial(create_tables, found, role))
+    finally:
+        await in_a_thread(found.close)
+
+
+def create_tables(database: Database, role: str | None = None) -> None:
+    """Create or migrate the tables of DBOS and ours. Safe in many processes at once.
+
+    ``role`` (PostgreSQL) gets the right to use them, and all later tables of the schema.
+    """
+    found = versions.check(database)  # before anything is changed
+    if role is None and found == versions.VERSION and _is_current(database):
         return
-    if database.is_pooled:  # the engine takes a lock of its session meanwhile
+    if database.is_pooled:  # DBOS takes a session lock for it
         raise ConfigurationError(
             f"database {database.name!r} is reached through a pooler (PgBouncer), and its tables "
             "are to be made or changed; run symbl-aio db migrate with the address of PostgreSQL "
@@ -66,26 +90,25 @@ def migrate(database: Database, role: str | None = None) -> None:
     if database.file is not None:
         database.file.parent.mkdir(parents=True, exist_ok=True)
     DBOS.migrate(database.url, schema=database.schema, application_role=role)
-    schema.migrate(database)
+    versions.migrate(database)
 
 
 def _is_current(database: Database) -> bool:
     if database.is_sqlite:
-        return False  # as cheap to ask as to migrate
+        return False  # the check costs as much as the migration
     found, latest = get_migration_versions(database.engine, database.schema, True)
     return found >= latest
 
 
-def purge(database: Database, turns: Iterable[Turn]) -> None:
-    """Delete what the engine keeps of turns that have ended."""
-    _client(database).delete_workflows([turn.id for turn in turns])
+def purge(database: Database, attempts: Iterable[Attempt]) -> None:
+    """Delete the workflows of finished attempts."""
+    _client(database).delete_workflows([attempt.id for attempt in attempts])
 
 
 def _client(database: Database) -> DBOSClient:
-    """Return what asks and tells the engine, without a thread or a connection of its own.
+    """Return a client of DBOS, without a thread or a connection of its own.
 
-    While the database is away each call raises: the engine itself would wait for it in a
-    thread, for ever.
+    Each call raises during an outage: DBOS itself would wait in a thread, for ever.
     """
     return DBOSClient(
         system_database_engine=database.engine,
@@ -97,25 +120,24 @@ def _client(database: Database) -> DBOSClient:
     )
 
 
-# For a worker: only on the loop that its own thread runs
+# For a worker: only on the loop of its own thread
 
 
 async def launch(
     database: Database,
-    bring: Callable[[Turn], Awaitable[str]],
+    run: Callable[[Attempt], Awaitable[str]],
     *,
     worker: str,
     interval: float,
 ) -> None:
-    """Begin to work. ``bring`` is called with each turn, and brings it to its end.
+    """Launch DBOS. ``run`` is called with each attempt, and runs it to its end.
 
-    ``interval``: seconds between two looks for what another worker has handed over.
+    ``interval``: seconds between two polls for workflows that another worker handed over.
 
-    The engine takes over the default executor of the loop that this is called on, and
-    exists once in a process.
+    DBOS replaces the default executor of the running loop, and exists once in a process.
     """
-    global _bring
-    _bring = bring
+    global _run
+    _run = run
     DBOS(
         config={
             "name": _APPLICATION,
@@ -126,10 +148,10 @@ async def launch(
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "CRITICAL",
             "max_executor_threads": 4,
-            # Of a file it makes its own, for its own kind of transaction.
+            # For a file DBOS makes its own, for its own kind of transaction.
             "system_database_engine": None if database.is_sqlite else database.engine,
-            # Its messages are not used (see notices): no connection for them, and a thread of
-            # its own that looks for nothing, often enough to end soon.
+            # Its messages are not used (see notifications): no connection for them. The thread
+            # that polls for them instead polls often, so that it stops soon.
             "use_listen_notify": False,
             "notification_listener_polling_interval_sec": 0.1,
             "run_migrations": False,
@@ -137,7 +159,7 @@ async def launch(
     )
     DBOS.listen_queues([queue_of(database)])
     DBOS.launch()
-    # Looks each second for workflows with delays and deadlines, of which we have none.
+    # A thread that looks each second for delays and deadlines, which we do not use.
     if (unused := getattr(_instance(), "_background_jobs_stop_event", None)) is not None:
         unused.set()
     await DBOS.register_queue_async(
@@ -145,52 +167,52 @@ async def launch(
         polling_interval_sec=interval,
         on_conflict="always_update",
     )
-    database.wait_for_database()
+    database.retry_connecting()
 
 
-async def begin(turn: Turn) -> None:
-    """Begin the turn of an item that has got a slot, here, unless it was begun elsewhere."""
-    with SetWorkflowID(turn.id):
-        await DBOS.start_workflow_async(_item, turn.key)
+async def start(attempt: Attempt) -> None:
+    """Start the workflow of an item that got a slot, in this process, unless it exists."""
+    with SetWorkflowID(attempt.id):
+        await DBOS.start_workflow_async(_item, attempt.key)
 
 
-def stop_claiming() -> None:
-    """Stop taking anything out of the queue in this process; what runs here goes on."""
+def stop_dequeuing() -> None:
+    """Stop dequeuing workflows in this process; running ones continue."""
     for stop in getattr(_instance(), "background_thread_stop_events", ()):
         stop.set()
 
 
 def _instance() -> Any:
-    """Return the one engine of this process, ``None`` without one."""
+    """Return the one DBOS instance of this process, ``None`` without one."""
     import dbos._dbos
 
     return getattr(dbos._dbos, "_dbos_global_instance", None)
 
 
-class Rounds:
-    """What is under way, for whoever looks after it and takes it over. All of it blocks."""
+class Workflows:
+    """The workflows of an account, as workers inspect and requeue them. All of it blocks."""
 
     def __init__(self, database: Database) -> None:
         self._client = _client(database)
         self._queue = queue_of(database)
 
-    def under_way(self, worker: str) -> list[Turn]:
-        """Return the turns that a worker has."""
-        return [Turn.of(one.workflow_id) for one in self._list("PENDING", worker=worker)]
+    def of_worker(self, worker: str) -> list[Attempt]:
+        """Return the attempts that a worker runs."""
+        return [Attempt.parse(one.workflow_id) for one in self._list("PENDING", worker=worker)]
 
-    def begun(self) -> dict[Turn, str | None]:
-        """Return the turns that were begun and have not ended, and who has each.
+    def started(self) -> dict[Attempt, str | None]:
+        """Return the started and unfinished attempts, each with the worker that runs it.
 
-        ``None`` has what waits between two workers, or was broken off.
+        ``None`` for an attempt that waits between two workers, or failed in DBOS.
         """
         return {
-            Turn.of(one.workflow_id): one.executor_id if one.status == "PENDING" else None
-            for one in self._list("PENDING", "ENQUEUED", *_BROKEN)
+            Attempt.parse(one.workflow_id): one.executor_id if one.status == "PENDING" else None
+            for one in self._list("PENDING", "ENQUEUED", *_FAILED)
         }
 
-    def broken_off(self) -> list[Turn]:
-        """Return the turns that ended in a way that none should end."""
-        return [Turn.of(one.workflow_id) for one in self._list(*_BROKEN)]
+    def failed(self) -> list[Attempt]:
+        """Return the attempts whose workflow failed or was cancelled in DBOS itself."""
+        return [Attempt.parse(one.workflow_id) for one in self._list(*_FAILED)]
 
     def _list(self, *states: str, worker: str | None = None) -> list[WorkflowStatus]:
         return self._client.list_workflows(
@@ -201,44 +223,41 @@ class Rounds:
             load_output=False,
         )
 
-    def put_back(self, turns: Iterable[Turn]) -> None:
-        """Put turns into the queue, for any worker, whoever was said to work on them."""
-        if given := [turn.id for turn in turns]:
+    def requeue(self, attempts: Iterable[Attempt]) -> None:
+        """Put attempts into the queue, for any worker, whichever worker has them now."""
+        if given := [attempt.id for attempt in attempts]:
             self._client.resume_workflows(given, queue_name=self._queue)
 
 
-_here = threading.Lock()
+_process_slot = threading.Lock()
 
 
-def take_place() -> bool:
-    """Take the one place that a process has for the engine; false if it is taken."""
-    return _instance() is None and _here.acquire(blocking=False)
+def acquire_process_slot() -> bool:
+    """Acquire the one DBOS instance that a process may have; false if it is taken."""
+    return _instance() is None and _process_slot.acquire(blocking=False)
 
 
-def give_place() -> None:
-    """Give back what ``take_place`` took."""
-    _here.release()
+def release_process_slot() -> None:
+    """Release what ``acquire_process_slot`` acquired."""
+    _process_slot.release()
 
 
-async def shut(within: float) -> None:
-    """End the engine; workflows under way stay as they are.
-
-    Not by its own executor, and not for longer than ``within`` seconds: while the database
-    is away its threads wait for it, for ever.
-    """
+async def shut_down(timeout: float) -> None:
+    """Shut DBOS down within ``timeout`` seconds; running workflows stay as they are."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def destroy() -> None:
         DBOS.destroy()
-        with suppress(RuntimeError):  # nobody has waited for it
+        with suppress(RuntimeError):  # the loop was closed after the timeout
             loop.call_soon_threadsafe(ended.set)
 
+    # Not in DBOS's own executor: during an outage its threads wait for the database, for ever.
     threading.Thread(target=destroy, name="symbl_aio ending", daemon=True).start()
     with suppress(TimeoutError):
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(timeout):
             await ended.wait()
-    # Nor is the end of the whole program to wait for them, as it does for executors' threads.
+    # Nor must the exit of the program join them, as it does for threads of executors.
     for waiting in threading.enumerate():
         if waiting.daemon and waiting.name.startswith("dbos-executor-"):
             getattr(concurrent.futures.thread, "_threads_queues", {}).pop(waiting, None)

@@ -1,8 +1,8 @@
-"""What processes that share a database tell each other: that there is work, or news of an item.
+"""Notifications between processes that share a database: an item is ready, or a webhook came.
 
-PostgreSQL carries the notices itself (LISTEN); of an SQLite file it is seen, nearly for
-nothing, that somebody has written. A notice may get lost, and none is relied on: each
-says only that a look is worth while, and now and then there is one without.
+PostgreSQL delivers them itself (LISTEN); of an SQLite file a cheap pragma shows that another
+process has written. A notification may get lost, and nothing relies on one: each only starts
+a poll early, and there are polls without any.
 """
 
 from __future__ import annotations
@@ -18,107 +18,108 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable.items import Turn
+from symbl_aio.durable.items import Attempt
 
 _LOG = logging.getLogger("symbl_aio.durable")
 
 _READY: Final = "ready"
-_SEEN_EVERY: Final = 0.1
-"""Seconds between two glances at an SQLite file."""
-_LOOK_OFTEN: Final = 1.0
-_CONNECT_AGAIN: Final = 5.0
+_FILE_INTERVAL: Final = 0.1
+"""Seconds between two looks at the version of an SQLite file."""
+_POOLER_INTERVAL: Final = 1.0
+"""Seconds between two polls behind a pooler, through which no notification arrives."""
+_RECONNECT_PAUSE: Final = 5.0
 
 
-def tell_ready(database: Database, connection: sa.Connection) -> None:
-    """Notify all workers, once the transaction is done, that an item is ready."""
-    _tell(database, connection, _READY)
+def notify_ready(database: Database, connection: sa.Connection) -> None:
+    """Notify all workers, on commit, that an item is ready."""
+    _notify(database, connection, _READY)
 
 
-def tell_of(database: Database, connection: sa.Connection, turn: Turn) -> None:
-    """Notify the worker that has an item, once the transaction is done, of news of it."""
-    _tell(database, connection, turn.id)
+def notify_attempt(database: Database, connection: sa.Connection, attempt: Attempt) -> None:
+    """Notify the worker that runs an attempt, on commit, that a webhook call came for it."""
+    _notify(database, connection, attempt.id)
 
 
-def _tell(database: Database, connection: sa.Connection, what: str) -> None:
+def _notify(database: Database, connection: sa.Connection, payload: str) -> None:
     if not database.is_sqlite:
-        connection.execute(sa.select(sa.func.pg_notify(database.channel, what)))
+        connection.execute(sa.select(sa.func.pg_notify(database.channel, payload)))
 
 
-class Notices:
-    """Hears what is told, for one worker.
+class Notifications:
+    """The notifications for one worker.
 
-    ``ready``: called when an item may be ready. ``news``: called with a turn of
-    whose item a webhook call has told. Both on the loop that ``run`` runs on, and
-    either may be called for nothing. ``poll_interval``: seconds between two looks without notice.
+    ``on_ready``: called when an item may be ready. ``on_webhook``: called with an attempt
+    for whose item a webhook call may have come. Both run on the loop of ``run``, and either
+    may be called without a reason. ``poll_interval``: seconds between two polls without one.
     """
 
     def __init__(
         self,
         database: Database,
         *,
-        ready: Callable[[], None],
-        news: Callable[[Turn], None],
+        on_ready: Callable[[], None],
+        on_webhook: Callable[[Attempt], None],
         poll_interval: float,
     ) -> None:
         self._database = database
-        self._ready = ready
-        self._news = news
+        self._on_ready = on_ready
+        self._on_webhook = on_webhook
         self._poll_interval = poll_interval
-        self._last = 0.0
-        """When the last news was told that was looked at."""
+        self._last_told_at = 0.0
+        """Time of the newest webhook call that was read."""
 
     async def run(self) -> None:
-        """Hear, until cancelled. While the database is away, nothing is heard."""
-        hear = self._look_often
+        """Receive notifications until cancelled. During an outage none arrives."""
+        receive = self._poll_often
         if self._database.is_sqlite:
-            hear = self._glance
+            receive = self._poll_file
         elif self._database.can_listen:
-            hear = self._listen
+            receive = self._listen
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_always(hear))
-            tasks.create_task(_always(self._look_now_and_then))
+            tasks.create_task(_repeat(receive))
+            tasks.create_task(_repeat(self._poll_regularly))
 
-    # Without notice
+    # Polls
 
-    async def _look_now_and_then(self) -> None:
+    async def _poll_regularly(self) -> None:
         while True:
             await asyncio.sleep(self._poll_interval)
-            await self._look()
+            await self._poll_webhooks()
 
-    async def _look_often(self) -> None:
-        """Look where nobody can listen: behind a pooler."""
+    async def _poll_often(self) -> None:
+        """Poll where LISTEN does not work: behind a pooler."""
         while True:
-            self._ready()
-            await self._look()
-            await asyncio.sleep(min(_LOOK_OFTEN, self._poll_interval))
+            self._on_ready()
+            await self._poll_webhooks()
+            await asyncio.sleep(min(_POOLER_INTERVAL, self._poll_interval))
 
-    async def _look(self) -> None:
-        for turn in await self._database.call(self._told):
-            self._news(turn)
+    async def _poll_webhooks(self) -> None:
+        for attempt in await self._database.call(self._read_webhooks):
+            self._on_webhook(attempt)
 
-    def _told(self) -> list[Turn]:
+    def _read_webhooks(self) -> list[Attempt]:
         table = self._database.items
         with self._database.read() as connection:
             rows = connection.execute(
                 sa.select(table.c.key, table.c.attempt, table.c.told_at)
                 .where(table.c.slot_at.is_not(None))
-                .where(table.c.told_at > self._last)
+                .where(table.c.told_at > self._last_told_at)
             ).all()
-        self._last = max((row.told_at for row in rows), default=self._last)
-        return [Turn(row.key, row.attempt) for row in rows]
+        self._last_told_at = max((row.told_at for row in rows), default=self._last_told_at)
+        return [Attempt(row.key, row.attempt) for row in rows]
 
     # SQLite
 
-    async def _glance(self) -> None:
-        seen, every = 0, min(_SEEN_EVERY, self._poll_interval)
+    async def _poll_file(self) -> None:
+        seen, interval = 0, min(_FILE_INTERVAL, self._poll_interval)
         connection = await self._database.call(self._database.engine.connect)
         try:
             while True:
-                seen, before = await self._database.call(lambda: _version(connection)), seen
+                seen, before = await self._database.call(lambda: _data_version(connection)), seen
                 if seen != before:
-                    self._ready()
-                    await self._look()
-                await asyncio.sleep(every)
+                    self._on_ready()
+                    await self._poll_webhooks()
+                await asyncio.sleep(interval)
         finally:
             with suppress(RuntimeError, SQLAlchemyError):  # the database was closed before
                 await self._database.call(connection.close)
@@ -126,24 +127,24 @@ class Notices:
     # PostgreSQL
 
     async def _listen(self) -> None:
-        connection: Any = await self._database.call(self._begin_listening)
+        connection: Any = await self._database.call(self._start_listening)
         loop = asyncio.get_running_loop()
-        broken: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(connection.fileno(), self._hear, connection, broken)
+        lost: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(connection.fileno(), self._receive, connection, lost)
         began = monotonic()
         try:
-            self._ready()
-            await self._look()  # at what was told while nobody listened
-            # Who listens notices by itself that a connection was closed, but no silence.
-            while not broken.done() and not self._database.was_silent(began):
-                await asyncio.wait([broken], timeout=self._poll_interval)
-            if broken.done():
-                broken.result()
+            self._on_ready()
+            await self._poll_webhooks()  # those that came while no connection listened
+            # A listening connection notices that it was closed, but no silence.
+            while not lost.done() and not self._database.was_silent(began):
+                await asyncio.wait([lost], timeout=self._poll_interval)
+            if lost.done():
+                lost.result()
         finally:
             loop.remove_reader(connection.fileno())
             connection.close()
 
-    def _begin_listening(self) -> Any:
+    def _start_listening(self) -> Any:
         pooled = self._database.engine.raw_connection()
         connection: Any = pooled.driver_connection
         pooled.detach()  # it is this listener's alone
@@ -151,33 +152,33 @@ class Notices:
         connection.execute(f'listen "{self._database.channel}"')
         return connection
 
-    def _hear(self, connection: Any, broken: asyncio.Future[None]) -> None:
+    def _receive(self, connection: Any, lost: asyncio.Future[None]) -> None:
         try:
             connection.pgconn.consume_input()
         except connection.OperationalError as error:
-            if not broken.done():
-                broken.set_exception(error)
+            if not lost.done():
+                lost.set_exception(error)
             return
-        while (notice := connection.pgconn.notifies()) is not None:
-            what = notice.extra.decode()
-            if what == _READY:
-                self._ready()
+        while (notification := connection.pgconn.notifies()) is not None:
+            payload = notification.extra.decode()
+            if payload == _READY:
+                self._on_ready()
             else:
-                self._news(Turn.of(what))
+                self._on_webhook(Attempt.parse(payload))
 
 
-def _version(connection: sa.Connection) -> int:
-    """Return a number that is another one once somebody else has written."""
+def _data_version(connection: sa.Connection) -> int:
+    """Return a number that changes when another connection has written."""
     found: int = connection.exec_driver_sql("pragma data_version").scalar_one()
     connection.rollback()
     return found
 
 
-async def _always(work: Callable[[], Any]) -> None:
-    """Do something again and again: what it raises is an outage, which passes."""
+async def _repeat(work: Callable[[], Any]) -> None:
+    """Run work again and again: each exception counts as an outage, which passes."""
     while True:
         try:
             await work()
         except Exception as error:
             _LOG.warning("no notice can be heard (%s)", type(error).__name__)
-        await asyncio.sleep(_CONNECT_AGAIN)
+        await asyncio.sleep(_RECONNECT_PAUSE)

@@ -1,9 +1,9 @@
-"""How PostgreSQL is reached: no wait for it is endless, and a pooler is noticed.
+"""Connections to PostgreSQL: no wait for an answer is endless, and a pooler is detected.
 
 The kernel's timeouts notice a machine or a network that is gone. They do not notice a proxy
-or a server that hangs, whose kernel still acknowledges. So a statement that had no answer
-for a while is compared with a new connection: if that is not answered either, the database
-is silent, and all who wait for it get an error. A statement that is merely slow goes on.
+or a server that hangs, whose kernel still acknowledges. So after a while without an answer
+a new connection is tried: if that has no answer either, the database is silent, and each
+waiting statement fails. A statement that is merely slow goes on.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from sqlalchemy import event, exc
 T = TypeVar("T")
 
 IDLE_TRANSACTION: Final = 5.0
-"""Seconds after which PostgreSQL ends a transaction of one who was paused in the middle of it,
-so that it holds up nobody who takes over."""
+"""Seconds after which PostgreSQL ends an idle transaction: a process that was paused in the middle
+of one must not hold up the worker that takes over."""
 THREADS: Final = "symbl_aio database"
-"""Name of the threads in which our own calls are made."""
+"""Name of the threads in which ``Database.call`` runs."""
 _IDLE: Final = 1.0
-"""Seconds after which an unused connection is tried before it is used again."""
-_AGAIN: Final = 0.5
-_LEAST_CONNECTING: Final = 2
-"""Of seconds: less is not possible with libpq."""
-_IDLING: Final = f"idle_in_transaction_session_timeout = {int(1000 * IDLE_TRANSACTION)}"
+"""Seconds after which an unused connection is tested before it is used again."""
+_RECONNECT_PAUSE: Final = 0.5
+_MIN_CONNECT_TIMEOUT: Final = 2
+"""Seconds: libpq allows no less."""
+_IDLE_LIMIT: Final = f"idle_in_transaction_session_timeout = {int(1000 * IDLE_TRANSACTION)}"
 
 
 class Connections:
     """The connections of one process to a PostgreSQL database.
 
-    ``silence``: seconds without an answer after which a new connection is tried. What the
-    kernel waits for is three times as long at most; parameters of the URL are left alone.
+    ``silence``: seconds without an answer after which a new connection is tried. The kernel's
+    timeouts are three times as long at most; parameters that the URL sets are kept.
     """
 
     def __init__(self, url: sa.URL, silence: float) -> None:
@@ -52,7 +52,7 @@ class Connections:
         missing = {
             name: str(value)
             for name, value in {
-                "connect_timeout": max(_LEAST_CONNECTING, round(silence)),
+                "connect_timeout": max(_MIN_CONNECT_TIMEOUT, round(silence)),
                 "keepalives": 1,
                 "keepalives_idle": max(1, round(silence)),
                 "keepalives_interval": max(1, round(silence / 2)),
@@ -62,32 +62,32 @@ class Connections:
             if name not in url.query
         }
         self.url = url.set(drivername="postgresql+psycopg").update_query_dict(missing)
-        """With the kernel's timeouts, for connections that are made elsewhere."""
+        """With the kernel's timeouts, for connections that DBOS makes itself."""
         self._settings = self.url.get_dialect()().create_connect_args(self.url)[1]
         self.is_pooled = False
-        """Whether a pooler is between: then a session's state is not kept. Known once connected."""
-        self.is_patient = False
-        """Whether other threads than ours wait for the database to come back, rather than raise."""
-        self._ended = threading.Event()
+        """Whether a pooler, which keeps no session state, is in between. Known once connected."""
+        self.retries_connecting = False
+        """Whether threads of DBOS wait for an unreachable database, instead of failing."""
+        self._aborted = threading.Event()
         self._lock = threading.Lock()
         self._open: WeakSet[_Connection] = WeakSet()
-        self._watcher: threading.Thread | None = None
+        self._monitor: threading.Thread | None = None
         self.silent_at = 0.0
-        """When the database was found to be silent: what was connected before is not used."""
+        """When the database was last found silent: older connections are not used again."""
 
     def make_engine(self, size: int) -> sa.Engine:
-        """Make a pool of at most ``size`` connections, which connects when it is first used."""
+        """Return a pool of at most ``size`` connections, which connects when it is first used."""
         engine = sa.create_engine(self.url, pool_size=size, max_overflow=0, hide_parameters=True)
-        event.listen(engine, "do_connect", self._connect_patiently)
+        event.listen(engine, "do_connect", self._connect_with_retries)
         event.listen(engine, "connect", self._prepare)
-        event.listen(engine, "begin", self._limit_idling)
-        event.listen(engine, "checkin", _note_use)
-        event.listen(engine, "checkout", partial(self._try_if_idle, engine.dialect))
+        event.listen(engine, "begin", self._limit_idle_time)
+        event.listen(engine, "checkin", _record_use)
+        event.listen(engine, "checkout", partial(self._test_if_idle, engine.dialect))
         return engine
 
-    def end(self) -> None:
-        """End each wait for an answer with an error, at once; and connect no more."""
-        self._ended.set()
+    def abort(self) -> None:
+        """Fail each wait for an answer with an error, at once; and connect no more."""
+        self._aborted.set()
         for connection in self._waiting():
             connection.cut()
 
@@ -96,61 +96,57 @@ class Connections:
     def _connect(
         self, _dialect: object, _record: object, arguments: Any, settings: Any
     ) -> psycopg.Connection[Any]:
-        if self._ended.is_set():
+        if self._aborted.is_set():
             raise psycopg.InterfaceError("the connections to the database were ended")
         connection = _Connection.connect(*arguments, **settings)
-        connection.ended = self._ended
+        connection.aborted = self._aborted
         with self._lock:
             self._open.add(connection)
-            if self._watcher is None:
-                self._watcher = threading.Thread(
-                    target=self._watch, name="symbl_aio silence", daemon=True
+            if self._monitor is None:
+                self._monitor = threading.Thread(
+                    target=self._run_monitor, name="symbl_aio silence", daemon=True
                 )
-                self._watcher.start()
+                self._monitor.start()
         return connection
 
-    def _connect_patiently(
+    def _connect_with_retries(
         self, dialect: object, record: object, arguments: Any, settings: Any
     ) -> psycopg.Connection[Any]:
-        """Connect; for the engine underneath as soon as it is possible, once ``is_patient``.
-
-        That waits longer after each error, up to a minute and a half.
-        """
-        is_patient = self.is_patient and not current_thread().name.startswith(THREADS)
+        """Connect; for DBOS as soon as it is possible, once ``retries_connecting``."""
+        # DBOS itself backs off after each error, up to a minute and a half.
+        retries = self.retries_connecting and not current_thread().name.startswith(THREADS)
         while True:
             try:
                 return self._connect(dialect, record, arguments, settings)
             except psycopg.OperationalError:
-                if not is_patient or self._ended.wait(_AGAIN):
+                if not retries or self._aborted.wait(_RECONNECT_PAUSE):
                     raise
 
     def _prepare(self, connection: psycopg.Connection[Any], record: Any) -> None:
         record.info["opened"] = monotonic()
         connection.autocommit = True
         (pid,) = connection.execute("select pg_backend_pid()").fetchone() or (0,)
-        # A pooler tells a client another process than the one that answers.
+        # Through a pooler the backend that answers is not the one named in the handshake.
         self.is_pooled = pid != connection.info.backend_pid
         if self.is_pooled:
             connection.prepare_threshold = None
         else:
-            connection.execute(f"set {_IDLING}".encode())
+            connection.execute(f"set {_IDLE_LIMIT}".encode())
         connection.autocommit = False
 
-    def _limit_idling(self, connection: sa.Connection) -> None:
-        """Limit a transaction by itself, where the next one may have another session."""
+    def _limit_idle_time(self, connection: sa.Connection) -> None:
+        """Limit the idle time of one transaction: behind a pooler the next has another session."""
         if not self.is_pooled:
             return
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql(f"set local {_IDLING}")
+            connection.exec_driver_sql(f"set local {_IDLE_LIMIT}")
 
-    def _try_if_idle(
+    def _test_if_idle(
         self, dialect: sa.Dialect, connection: Any, record: Any, _proxy: object
     ) -> None:
-        """Refuse a connection that was cut while it was idle, as ``pool_pre_ping`` does.
-
-        That asks each time, which is most of what an idle worker would ask. Of a connection
-        that was closed the socket tells it; a pooler keeps it open, so that one is asked.
-        """
+        """Reject a connection that was cut while it was idle, as ``pool_pre_ping`` does."""
+        # That pings each time, which would be most of the statements of an idle worker. A
+        # closed connection has a readable socket; a pooler keeps the socket open: ping then.
         if record.info.get("opened", 0.0) < self.silent_at:
             raise exc.DisconnectionError
         if monotonic() - record.info.get("used", 0.0) < _IDLE:
@@ -166,28 +162,29 @@ class Connections:
 
     # Waiting
 
-    def _watch(self) -> None:
-        while not self._ended.wait(self._silence / 5):
-            self._look()
+    def _run_monitor(self) -> None:
+        while not self._aborted.wait(self._silence / 5):
+            self._check()
 
-    def _look(self) -> None:
-        """Cut the connections that wait in vain, if the database answers nobody."""
+    def _check(self) -> None:
+        """Cut the waiting connections, if a new connection has no answer either."""
         now = monotonic()
-        doubted = [
+        overdue = [
             connection
             for connection in self._waiting()
-            if connection.asks and now - max(connection.since, connection.vouched) > self._silence
+            if connection.awaits_answer
+            and now - max(connection.since, connection.confirmed) > self._silence
         ]
-        if not doubted:
+        if not overdue:
             return
         if self._answers():
-            for connection in doubted:
-                connection.vouched = monotonic()
+            for connection in overdue:
+                connection.confirmed = monotonic()
             return
         self.silent_at = monotonic()
         for connection in self._waiting():
-            # Who listens has nothing to wait for: it would not notice that nothing comes.
-            if not connection.asks or connection.since <= now:
+            # A listening connection expects no answer, so it would not notice the silence.
+            if not connection.awaits_answer or connection.since <= now:
                 connection.cut()
 
     def _waiting(self) -> list[_Connection]:
@@ -197,60 +194,63 @@ class Connections:
     def _answers(self) -> bool:
         """Return whether a new connection is answered."""
         try:
-            with _Brief.connect(**self._settings, autocommit=True) as connection:
+            with _Probe.connect(**self._settings, autocommit=True) as connection:
                 connection.until = monotonic() + self._silence
                 connection.execute("select 1")
         except psycopg.Error as error:
-            return "FATAL" in str(error)  # it is there, and takes no more connections
+            return "FATAL" in str(error)  # it answers, and takes no more connections
         return True
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection that others can see wait, and cut."""
+    """A connection whose waits are visible to other threads, which can cut it."""
 
-    ended: threading.Event
+    aborted: threading.Event
+    """Set once all connections are to fail."""
     since: float = 0.0
-    """When its present wait began, zero between two."""
-    vouched: float = 0.0
-    """When another connection was answered, while this one was not."""
+    """When its present wait began; 0 while it does not wait."""
+    confirmed: float = 0.0
+    """When a probe was answered while this connection waited."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **settings: Any) -> T:
         self.since = monotonic()
         try:
-            if self.ended.is_set():  # seen here, or this wait is seen by who has set it
+            if self.aborted.is_set():  # or abort() sees this wait, and cuts it
                 raise psycopg.InterfaceError("the connections to the database were ended")
             return super().wait(gen, *arguments, **settings)
         finally:
             self.since = 0.0
 
     @property
-    def asks(self) -> bool:
-        """Whether an answer is to come, as it is not for who listens."""
+    def awaits_answer(self) -> bool:
+        """Whether a statement runs; false for a connection that only listens."""
         return self.pgconn.transaction_status == TransactionStatus.ACTIVE
 
     def cut(self) -> None:
-        """End its present wait as if the server had closed the connection."""
+        """Fail its present wait as if the server had closed the connection."""
         since = self.since
         with suppress(OSError, psycopg.Error), socket(fileno=os.dup(self.pgconn.socket)) as found:
-            # Only if that wait still goes on was the number that of its socket.
+            # The number was that of its socket only if the same wait still goes on.
             if since and self.since == since:
                 found.shutdown(SHUT_RDWR)
 
 
-class _Brief(psycopg.Connection[Any]):
-    """A connection that waits until a certain time."""
+class _Probe(psycopg.Connection[Any]):
+    """A connection whose waits have a deadline."""
 
     until: float = 0.0
+    """The deadline, by ``monotonic``."""
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **settings: Any) -> T:
-        return super().wait(self._briefly(gen), *arguments, **settings)
+        return super().wait(self._with_deadline(gen), *arguments, **settings)
 
-    def _briefly(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    def _with_deadline(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         try:
             state = next(gen)
             while True:
                 ready = yield state
-                if not ready and monotonic() > self.until:  # asked ten times a second
+                # psycopg resumes this ten times a second while nothing is ready.
+                if not ready and monotonic() > self.until:
                     self.pgconn.finish()
                     raise psycopg.OperationalError("the database does not answer")
                 state = gen.send(ready)
@@ -260,11 +260,11 @@ class _Brief(psycopg.Connection[Any]):
 
 
 def is_readable(handle: int) -> bool:
-    """Return whether something came over a socket that nobody has read: of an idle one, its end."""
+    """Return whether a socket has unread data: on an idle connection, its end."""
     with DefaultSelector() as selector:
         selector.register(handle, EVENT_READ)
         return bool(selector.select(0))
 
 
-def _note_use(_connection: object, record: Any) -> None:
+def _record_use(_connection: object, record: Any) -> None:
     record.info["used"] = monotonic()

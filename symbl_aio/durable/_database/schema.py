@@ -2,8 +2,8 @@
 
 A database carries its version in ``symbl_schema``; one without that row, but with items, was
 written by the first release and has version 1. Each migration brings a database from one
-version to the next, and all that are missing run in one transaction. A released migration
-stays as it is: it names columns in words, not by the tables of ``Database``, which go on.
+version to the next, and all missing ones run in one transaction. A released migration never
+changes: it names columns in plain SQL, not by ``Tables``, which evolve.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.heads import mark_heads
+from symbl_aio.durable._database.tables import Tables
 
 _LOCK: Final = 0x53796D62
-"""Of PostgreSQL's advisory locks: one process changes the tables at a time."""
+"""Number of the advisory lock of PostgreSQL: one process changes the tables at a time."""
 
 
 def migrate(database: Database) -> None:
-    """Create the tables, or bring them to ``VERSION``. Any number of processes may do so at once.
+    """Create the tables, or migrate them to ``VERSION``. Safe in many processes at once.
 
     Raises ``ConfigurationError`` for a database of a later version than this release knows,
-    which is then left untouched.
+    which is left untouched.
     """
     if check(database) == VERSION:
         return  # without a lock, or the privilege to change anything
@@ -62,12 +62,12 @@ def check(database: Database) -> int | None:
 def explain(
     database: Database, error: BaseException
 ) -> ConfigurationError | OutboxUnavailableError:
-    """Return why a database cannot be used, of which ``error`` came. Blocks.
+    """Return the error to raise for a database that raised ``error``. Blocks.
 
-    Its version is named, if that is why.
+    It names the schema version, if that is the reason.
     """
     try:
-        with database.telling():
+        with database.translate_errors():
             check(database)
             raise error
     except (ConfigurationError, OutboxUnavailableError) as found:
@@ -91,10 +91,7 @@ def _version(database: Database, connection: sa.Connection) -> int | None:
 
 
 def _add_slots(database: Database, connection: sa.Connection) -> None:
-    """Version 2: slots that are counted in our own table, and a backlog the engine does not see.
-
-    With it a queue for each account, what operators ask for, and what webhook calls tell.
-    """
+    """Version 2: slots in our own table, a backlog outside DBOS, queues, pauses, webhooks."""
     prefix = "" if database.is_sqlite else f"{database.schema}."
     ready = "ready = 1" if database.is_sqlite else "ready"
     false = "0" if database.is_sqlite else "false"
@@ -135,7 +132,39 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
     mark_heads(database, connection)
 
 
+def mark_heads(tables: Tables, connection: sa.Connection) -> int:
+    """Mark the items that an older release submitted, and return their number.
+
+    Items that were sent or accepted are the heads of their conversations.
+    """
+    table, items, unmarked = tables.items, tables.items.alias(), tables.items.alias()
+    is_unmarked = sa.and_(unmarked.c.ready.is_(None), tables.unfinished(unmarked))
+    place = sa.func.row_number().over(
+        partition_by=items.c.conversation,
+        order_by=(
+            sa.case((items.c.ready, 0), else_=1),
+            sa.case((tables.is_under_way(items), 0), else_=1),
+            items.c.number,
+        ),
+    )
+    ranked = (
+        sa.select(items.c.id, place.label("place"))
+        .where(tables.unfinished(items))
+        .where(items.c.conversation.in_(sa.select(unmarked.c.conversation).where(is_unmarked)))
+        .subquery()
+    )
+    heads = sa.select(ranked.c.id).where(ranked.c.place == 1)
+    # That release queued them in DBOS, in a queue of its own: a new attempt leaves that behind.
+    marked = connection.execute(
+        sa.update(table)
+        .where(table.c.id.in_(sa.select(unmarked.c.id).where(is_unmarked)))
+        .where(table.c.ready.is_(None), tables.unfinished(table))
+        .values(ready=table.c.id.in_(heads), attempt=table.c.attempt + 1)
+    )
+    return marked.rowcount
+
+
 _MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
-"""The first leads from version 1 to 2, and so on."""
+"""The first migrates from version 1 to 2, and so on."""
 
 VERSION: Final = len(_MIGRATIONS) + 1

@@ -1,9 +1,8 @@
-"""What an outbox asks of SQLite, and what an older one lacks.
+"""SQLite: required version, settings of a connection, and the clock that old versions lack.
 
-The engine reads its clock as ``unixepoch('subsec')`` on Python 3.12 and newer, and writes that
-into the defaults of its tables, while the SQLite that Python was built with knows ``subsec``
-only since 3.42: an older one returns NULL. So each connection to a file has the function,
-whichever Python made the file.
+DBOS reads its clock as ``unixepoch('subsec')`` on Python 3.12 and newer, and writes that
+into the defaults of its tables, while SQLite knows ``subsec`` only since 3.42: an older one
+returns NULL. So each connection to a file has the function, whichever Python made the file.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sqlalchemy.dialects import plugins
 from symbl_aio import ConfigurationError
 
 OLDEST: Final = (3, 35, 0)
-"""The first with ``RETURNING``, on which the engine's statements and ours rest."""
+"""The first with ``RETURNING``, which DBOS and our statements need."""
 _WITH_SUBSEC: Final = (3, 42, 0)
 _PLUGIN: Final = "symbl_aio_sqlite"
 
@@ -28,7 +27,7 @@ _PLUGIN: Final = "symbl_aio_sqlite"
 class _Clock(sa.engine.CreateEnginePlugin):
     """Add to each connection of an SQLAlchemy engine the clock that an older SQLite lacks.
 
-    Named in the URL, since the engine underneath makes its connections from a URL alone.
+    Named in the URL, since DBOS makes its connections from a URL alone.
     """
 
     def update_url(self, url: sa.URL) -> sa.URL:
@@ -43,7 +42,7 @@ plugins.register(_PLUGIN, __name__, _Clock.__name__)
 
 
 def with_clock(url: sa.URL) -> sa.URL:
-    """Return the URL whose connections have the engine's clock, on any SQLite since ``OLDEST``."""
+    """Return the URL whose connections have DBOS's clock, on any SQLite since ``OLDEST``."""
     return url.update_query_pairs([("plugin", _PLUGIN)], append=True)
 
 
@@ -59,24 +58,24 @@ def check_version(found: tuple[int, ...] | None = None) -> None:
 
 
 def prepare(connection: object, _record: object) -> None:
-    """Set up a new connection of ours: one writer at a time, and nobody waits for readers."""
+    """Set up a new connection: one writer at a time, and readers block no writer."""
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = "IMMEDIATE"
     connection.execute("pragma busy_timeout = 30000")
-    connection.execute("pragma foreign_keys = on")  # by which the engine deletes what is old
-    with suppress(sqlite3.OperationalError):  # of many new ones at once, one can do it
+    connection.execute("pragma foreign_keys = on")  # by which DBOS deletes old workflows
+    with suppress(sqlite3.OperationalError):  # of many new connections at once, one succeeds
         connection.execute("pragma journal_mode = wal")
 
 
 def _add_clock(connection: object, _record: object) -> None:
     assert isinstance(connection, sqlite3.Connection)
-    # With one argument, which SQLite prefers to its own function of any number of them.
+    # With one argument: SQLite prefers it to its own function with any number of them.
     connection.create_function("unixepoch", 1, _unixepoch)
 
 
 def _unixepoch(value: object) -> float:
     if value not in ("subsec", "subsecond"):
-        raise ValueError  # nothing else is asked for; rather an error than a wrong time
+        raise ValueError  # DBOS uses nothing else; rather an error than a wrong time
     return time.time_ns() // 1_000_000 / 1000  # whole milliseconds, as SQLite itself returns
 
 

@@ -1,8 +1,7 @@
-"""Which item of a conversation is next, in the transactions that enter items and end them.
+"""The head of each conversation: its first unfinished item, the only one that may get a slot.
 
-Only the head of a conversation, its first unfinished item, may get a slot (``dispatch``). A
-unique index sees to it that there is one head at most. All of it blocks; whoever changes the
-items of a conversation holds the conversation's row to the end of the transaction.
+A unique index allows at most one head. All of it blocks; a transaction that changes the items
+of a conversation locks the conversation's row to its end.
 """
 
 from __future__ import annotations
@@ -18,22 +17,40 @@ from symbl_aio.durable.items import ItemState
 
 Row: TypeAlias = sa.Row[Any]
 
+NO_SLOT: Final = {"ready": None, "slot_at": None}
+"""Columns of an item that has ended: it holds no slot, and is not the head."""
+_HALTED: Final = ("item ", " of the conversation is ambiguous; resolve it")
+_NOT_OPENED: Final = "the item that was to open the conversation did not; retry that"
+
+
+def block_reason(opens: bool, conversation_id: str | None, halted_by: str | None) -> str | None:
+    """Return why an item must not be sent, ``None`` if it may be.
+
+    ``opens``: it opens its conversation, or the item that does is unfinished. ``halted_by``:
+    key of the conversation's ambiguous item.
+    """
+    if halted_by is not None:
+        return halted_by.join(_HALTED)
+    if not opens and conversation_id is None:
+        return _NOT_OPENED
+    return None
+
 
 class Heads:
-    """Conversations held, and their heads chosen, one at a time, as each item's end needs it.
+    """Locks a conversation, and chooses its next head, when one of its items ends.
 
-    What each item costs is built once: to build a statement takes longer than to execute it.
+    Statements are built once: to build one takes longer than to execute it.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hold(self, connection: sa.Connection, key: str) -> Row | None:
+    def lock(self, connection: sa.Connection, key: str) -> Row | None:
         """Return the conversation of an item, locked to the end of the transaction."""
-        return connection.execute(self._holding, {"of_key": key}).first()
+        return connection.execute(self._lock, {"of_key": key}).first()
 
     @cached_property
-    def _holding(self) -> sa.Select[*tuple[Any, ...]]:
+    def _lock(self) -> sa.Select[*tuple[Any, ...]]:
         table, items = self._database.conversations, self._database.items
         name = sa.select(items.c.conversation).where(items.c.key == sa.bindparam("of_key"))
         return sa.select(table).where(table.c.name == name.scalar_subquery()).with_for_update()
@@ -45,59 +62,33 @@ class Heads:
         conversation_id: str | None,
         halted_by: str | None,
     ) -> None:
-        """Make the next item of a held conversation its head, or block all that wait in it.
+        """Make the next item of a locked conversation its head, or block all that wait.
 
-        One statement each, however many they are. An item that is under way stays the head.
+        One statement each, for any number of items. An item that is being sent stays the head.
         """
-        why = why_blocked(False, conversation_id, halted_by)
+        why = block_reason(False, conversation_id, halted_by)
         if why is not None:
-            self._block(connection, conversation, why, also_behind_an_opener=halted_by is not None)
+            waiting = _waiting(self._database, [conversation])
+            if halted_by is None:  # the item that opens the conversation is not blocked by itself
+                waiting &= ~_is_opening(self._database, sa.literal(conversation))
+            connection.execute(_block(self._database, why).where(waiting))
         if halted_by is None:
-            connection.execute(self._advancing, {"of_name": conversation})
-
-    def _block(
-        self, connection: sa.Connection, conversation: str, why: str, *, also_behind_an_opener: bool
-    ) -> None:
-        table, opener = self._database.items, self._database.items.alias()
-        queued = sa.and_(
-            table.c.conversation == conversation,
-            self._database.unfinished(table),
-            table.c.state == ItemState.QUEUED.value,
-            table.c.sent_by.is_(None),
-        )
-        is_opening = (
-            sa.exists()
-            .where(opener.c.conversation == conversation)
-            .where(self._database.unfinished(opener))
-            .where(opener.c.opens)
-        )
-        connection.execute(
-            sa.update(table)
-            .where(queued if also_behind_an_opener else sa.and_(queued, ~is_opening))
-            .values(state=ItemState.BLOCKED.value, error=why, ended_at=self._database.now, **FREE)
-        )
+            connection.execute(self._advance, {"of_name": conversation})
 
     @cached_property
-    def _advancing(self) -> sa.Update:
-        table = self._database.items
-        head, others = table.alias(), table.alias()
+    def _advance(self) -> sa.Update:
         name: sa.BindParameter[str] = sa.bindparam("of_name")
-        first = (
-            sa.select(others.c.id)
-            .where(others.c.conversation == name)
-            .where(self._database.unfinished(others))
-            .order_by(others.c.number)
-            .limit(1)
-        )
+        table = self._database.items
+        head = table.alias()
         return (
             sa.update(table)
-            .where(table.c.id == first.scalar_subquery())
+            .where(table.c.id == _first_unfinished(self._database, name))
             .where(~sa.exists().where(head.c.conversation == name).where(head.c.ready))
             .values(ready=True)
         )
 
 
-def hold_all(
+def lock_conversations(
     database: Database, connection: sa.Connection, names: Collection[str]
 ) -> dict[str, Row]:
     """Return conversations by their names, locked to the end of the transaction."""
@@ -109,78 +100,55 @@ def hold_all(
 
 
 def advance_all(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
-    """Do as ``Heads.advance`` for many held conversations; return the ids of what it blocks.
+    """Do as ``Heads.advance`` for many locked conversations; return the ids of blocked items.
 
-    Two statements, however many conversations and items they are.
+    Two statements, for any number of conversations and items.
     """
-    table, conversations = database.items, database.conversations
-    opener, others, head = table.alias(), table.alias(), table.alias()
-    here = conversations.c.name == table.c.conversation
-    halted = sa.select(conversations.c.halted_by).where(here).scalar_subquery()
-    is_opening = (
-        sa.exists()
-        .where(opener.c.conversation == conversations.c.name)
-        .where(database.unfinished(opener))
-        .where(opener.c.opens)
+    table, conversations, head = database.items, database.conversations, database.items.alias()
+    of_item = conversations.c.name == table.c.conversation
+    halted_by = sa.select(conversations.c.halted_by).where(of_item).scalar_subquery()
+    never_opened = sa.and_(
+        conversations.c.conversation_id.is_(None), ~_is_opening(database, conversations.c.name)
     )
-    stays_shut = sa.and_(conversations.c.conversation_id.is_(None), ~is_opening)
+    blocking = (
+        sa.select(conversations.c.name)
+        .where(conversations.c.name.in_(names))
+        .where(sa.or_(conversations.c.halted_by.is_not(None), never_opened))
+    )
+    why = sa.case(
+        (halted_by.is_not(None), sa.literal(_HALTED[0]) + halted_by + _HALTED[1]),
+        else_=_NOT_OPENED,
+    )
     blocked = connection.execute(
-        sa.update(table)
-        .where(table.c.conversation.in_(names), database.unfinished(table))
-        .where(table.c.state == ItemState.QUEUED.value, table.c.sent_by.is_(None))
-        .where(
-            table.c.conversation.in_(
-                sa.select(conversations.c.name)
-                .where(conversations.c.name.in_(names))
-                .where(sa.or_(conversations.c.halted_by.is_not(None), stays_shut))
-            )
-        )
-        .values(
-            state=ItemState.BLOCKED.value,
-            error=sa.case(
-                (halted.is_not(None), sa.literal(_HALTED[0]) + halted + _HALTED[1]),
-                else_=_NOT_OPENED,
-            ),
-            ended_at=database.now,
-            **FREE,
-        )
+        _block(database, why)
+        .where(_waiting(database, names), table.c.conversation.in_(blocking))
         .returning(table.c.id)
-    ).scalars()
-    blocked_ids = set(blocked)
+    )
+    blocked_ids = set(blocked.scalars())
     first = (
-        sa.select(others.c.id)
-        .where(others.c.conversation == conversations.c.name)
-        .where(database.unfinished(others))
-        .order_by(others.c.number)
-        .limit(1)
-        .scalar_subquery()
+        sa.select(_first_unfinished(database, conversations.c.name))
+        .where(conversations.c.name.in_(names))
+        .where(conversations.c.halted_by.is_(None))
     )
     connection.execute(
         sa.update(table)
-        .where(
-            table.c.id.in_(
-                sa.select(first)
-                .where(conversations.c.name.in_(names))
-                .where(conversations.c.halted_by.is_(None))
-            )
-        )
+        .where(table.c.id.in_(first))
         .where(~sa.exists().where(head.c.conversation == table.c.conversation).where(head.c.ready))
         .values(ready=True)
     )
     return blocked_ids
 
 
-def resume(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
-    """Queue again all that is blocked in held conversations; return the ids of those items.
+def unblock(database: Database, connection: sa.Connection, names: Collection[str]) -> set[int]:
+    """Queue again all blocked items of locked conversations; return the ids of those items.
 
-    Their heads are to be chosen anew (``advance_all``): what waits for a slot makes way for
-    an earlier item; what holds one does not. Two statements, however many are blocked.
+    Their heads are to be chosen anew (``advance_all``). Two statements, for any number of items.
     """
     table = database.items
-    of_them = table.c.conversation.in_(names)
+    in_them = table.c.conversation.in_(names)
     resumed = connection.execute(
         sa.update(table)
-        .where(of_them)
+        .where(in_them)
         .where(table.c.state == ItemState.BLOCKED.value)
         .values(
             state=ItemState.QUEUED.value,
@@ -191,70 +159,60 @@ def resume(database: Database, connection: sa.Connection, names: Collection[str]
             ready=False,
         )
         .returning(table.c.id)
-    ).scalars()
-    resumed_ids = set(resumed)
+    )
+    resumed_ids = set(resumed.scalars())
+    # A head that waits for a slot makes way for an earlier item; one that holds a slot does not.
     connection.execute(
         sa.update(table)
-        .where(of_them, table.c.ready, table.c.slot_at.is_(None), table.c.sent_by.is_(None))
-        .where(table.c.job_id.is_(None))
+        .where(in_them, table.c.ready, table.c.slot_at.is_(None))
+        .where(~database.is_under_way(table))
         .values(ready=False)
     )
     return resumed_ids
 
 
-def mark_heads(database: Database, connection: sa.Connection) -> int:
-    """Mark what an older release handed in, and return how many items those are.
+# Parts of the statements
 
-    That release queued them in the engine, in a queue of its own: a new attempt leaves that
-    behind. What was sent or accepted is the head of its conversation.
-    """
-    table, items = database.items, database.items.alias()
-    unmarked = sa.and_(items.c.ready.is_(None), database.unfinished(items))
-    place = sa.func.row_number().over(
-        partition_by=items.c.conversation,
-        order_by=(
-            sa.case((items.c.ready, 0), else_=1),
-            sa.case(
-                (sa.or_(items.c.job_id.is_not(None), items.c.sent_by.is_not(None)), 0), else_=1
-            ),
-            items.c.number,
-        ),
+
+def _waiting(database: Database, names: Collection[str]) -> sa.ColumnElement[bool]:
+    """Return the condition for items of conversations that certainly were not sent."""
+    table = database.items
+    return sa.and_(
+        table.c.conversation.in_(names),
+        database.unfinished(table),
+        table.c.state == ItemState.QUEUED.value,
+        table.c.sent_by.is_(None),
     )
-    some = database.items.alias()
-    ranked = (
-        sa.select(items.c.id, place.label("place"))
-        .where(database.unfinished(items))
-        .where(
-            items.c.conversation.in_(
-                sa.select(some.c.conversation).where(
-                    some.c.ready.is_(None), database.unfinished(some)
-                )
-            )
-        )
-        .subquery()
+
+
+def _is_opening(database: Database, conversation: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that the item which opens a conversation is unfinished."""
+    opener = database.items.alias()
+    return (
+        sa.exists()
+        .where(opener.c.conversation == conversation)
+        .where(database.unfinished(opener))
+        .where(opener.c.opens)
     )
-    heads = sa.select(ranked.c.id).where(ranked.c.place == 1)
-    marked = connection.execute(
-        sa.update(table)
-        .where(table.c.id.in_(sa.select(items.c.id).where(unmarked)))
-        .where(table.c.ready.is_(None), database.unfinished(table))
-        .values(ready=table.c.id.in_(heads), attempt=table.c.attempt + 1)
+
+
+def _first_unfinished(
+    database: Database, conversation: sa.ColumnElement[str]
+) -> sa.ScalarSelect[int]:
+    """Return the subquery for the id of a conversation's first unfinished item."""
+    others = database.items.alias()
+    return (
+        sa.select(others.c.id)
+        .where(others.c.conversation == conversation)
+        .where(database.unfinished(others))
+        .order_by(others.c.number)
+        .limit(1)
+        .scalar_subquery()
     )
-    return marked.rowcount
 
 
-FREE = {"ready": None, "slot_at": None}
-"""Of an item that has ended: it holds no slot, and is not the head."""
-
-
-_HALTED: Final = ("item ", " of the conversation is ambiguous; resolve it")
-_NOT_OPENED: Final = "the item that was to open the conversation did not; retry that"
-
-
-def why_blocked(opens: bool, conversation_id: str | None, halted_by: str | None) -> str | None:
-    """Return why an item must not be sent, ``None`` if it may be."""
-    if halted_by is not None:
-        return halted_by.join(_HALTED)
-    if not opens and conversation_id is None:
-        return _NOT_OPENED
-    return None
+def _block(database: Database, why: str | sa.ColumnElement[str]) -> sa.Update:
+    """Return the update that blocks items, to be limited by conditions."""
+    return sa.update(database.items).values(
+        state=ItemState.BLOCKED.value, error=why, ended_at=database.now, **NO_SLOT
+    )

@@ -1,8 +1,8 @@
-"""Carry out what a person decides about items: were they accepted, send them again, or never.
+"""An operator's decisions about items, as rules and as SQL: resolve, retry, discard.
 
-A decision is the same for one item and for many. Whole conversations at a time, some thousand
-items, by a number of statements that does not grow with them: no lock is held for seconds, and
-what others hand in or send meanwhile comes before or after.
+A decision is the same for one item and for many. A batch is whole conversations, some thousand
+items, changed by a number of statements that does not grow with them: no lock is held for
+seconds. All of it blocks.
 """
 
 from __future__ import annotations
@@ -18,38 +18,37 @@ from attrs import evolve, field, frozen
 
 from symbl_aio import ConfigurationError, NotFoundError
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.notifications import tell_ready
-from symbl_aio.durable._store.heads import FREE, advance_all, hold_all, resume
-from symbl_aio.durable.items import Item, ItemState
-from symbl_aio.durable.naming import no_item
-from symbl_aio.durable.selection import ItemFilter, condition
+from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._store.heads import NO_SLOT, advance_all, lock_conversations, unblock
+from symbl_aio.durable.items import Item, ItemFilter, ItemState, unknown_key
 
 Row: TypeAlias = sa.Row[Any]
 T = TypeVar("T")
 
-_MOST_CONVERSATIONS: Final = 500
-_MOST_ITEMS: Final = 2000
-"""Handed in to the conversations of one transaction, unless one alone has more."""
-_MOST_IDS: Final = 5000
-"""In one statement, which databases allow to be so long and no longer."""
+_BATCH_CONVERSATIONS: Final = 500
+_BATCH_ITEMS: Final = 2000
+"""Maximum items in the conversations of one transaction, unless one alone has more."""
+_MAX_IDS: Final = 5000
+"""Ids in one statement, whose length databases limit."""
 
 
 class Decision(Protocol):
-    """What is decided about each item."""
+    """The rules of one kind of decision."""
 
     usual: ClassVar[frozenset[ItemState]]
-    """The states that a filter without one means."""
+    """States that a filter without ``state`` selects."""
     possible: ClassVar[frozenset[ItemState]]
+    """States in which an item can be changed."""
 
     def why_not(self, row: Row, conversation: Row, *, opens_again: bool) -> str | None:
-        """Return why it cannot be decided about an item, ``None`` if it can.
+        """Return why an item cannot be changed, ``None`` if it can.
 
-        ``opens_again``: the item that opens its conversation is among the same.
+        ``opens_again``: the item that opens its conversation is changed too.
         """
         ...
 
     def changes(self, database: Database) -> Mapping[str, Any]:
-        """Return the new values of the items' columns."""
+        """Return the new values of the columns."""
         ...
 
 
@@ -58,11 +57,11 @@ class Resolve:
     """Ambiguous items were accepted, or were not and are sent again."""
 
     accepted: bool
-    """Whether the server has them."""
+    """Whether the server accepted them."""
     conversation_id: str | None = None
-    """Of one that opens a conversation."""
+    """Id of the conversation that the item opened."""
     job_id: str | None = None
-    """Of one whose job is to be followed."""
+    """Id of the job to follow."""
 
     possible: ClassVar = frozenset({ItemState.AMBIGUOUS})
     usual: ClassVar = possible
@@ -115,7 +114,7 @@ class Resolve:
 
 @frozen
 class Retry:
-    """Items are sent again that ended in some way that sending them again may help."""
+    """Items in a state that sending them again may change are sent again."""
 
     possible: ClassVar = frozenset(
         {
@@ -126,7 +125,7 @@ class Retry:
             ItemState.DISCARDED,
         }
     )
-    # Of all others the server may have the content already.
+    # Of the others the server may have the content already.
     usual: ClassVar = frozenset({ItemState.REFUSED, ItemState.BLOCKED})
 
     def why_not(self, row: Row, conversation: Row, *, opens_again: bool) -> str | None:
@@ -149,10 +148,10 @@ class Retry:
 
 @frozen
 class Discard:
-    """Items are taken back that are not on their way, nor were accepted for certain."""
+    """Items that are not being sent, and were not certainly accepted, are never sent."""
 
     possible: ClassVar = frozenset({ItemState.QUEUED, ItemState.BLOCKED, ItemState.AMBIGUOUS})
-    # Of an ambiguous one nobody would know any more that it may be there.
+    # Without a trace that the server may have it, so an ambiguous item is not discarded by default.
     usual: ClassVar = frozenset({ItemState.QUEUED, ItemState.BLOCKED})
 
     def why_not(self, row: Row, conversation: Row, *, opens_again: bool) -> str | None:
@@ -181,7 +180,7 @@ def _sent_again(database: Database) -> Mapping[str, Any]:
         "conversation_id": None,
         "accepted_at": None,
         "ended_at": None,
-        # A webhook call about what was sent before says nothing about this.
+        # A new nonce: a webhook call for the earlier request is no evidence for this one.
         "in_doubt": False,
         "heard": None,
         "maybe_sent_since": None,
@@ -190,35 +189,35 @@ def _sent_again(database: Database) -> Mapping[str, Any]:
 
 
 @frozen
-class Share:
-    """The items of some conversations, which are decided about in one transaction."""
+class Batch:
+    """Items of some conversations, which are changed in one transaction."""
 
     conversations: tuple[str, ...]
     """Their names, in the order in which they are locked."""
-    of: sa.ColumnElement[bool]
+    chosen: sa.ColumnElement[bool]
     """The condition for the items in them."""
 
 
 @frozen
-class Done:
-    """What a share of a decision came to."""
+class BatchResult:
+    """Result of a decision for one batch."""
 
     items: list[Item] = field(factory=list)
-    """Those that were changed."""
+    """The changed items."""
     resumed: int = 0
-    """Number of others that were queued again."""
+    """Number of blocked items that were queued again."""
     refused: dict[str, str] = field(factory=dict)
     """Why others were not changed, by key."""
 
 
-class Deciding:
-    """What ``Outbox.resolve``, ``retry`` and ``discard`` do. All of it blocks."""
+class Decisions:
+    """Executes the decisions of ``Outbox.resolve``, ``retry`` and ``discard``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def shares(self, decision: Decision, which: ItemFilter) -> list[Share]:
-        """Return what a filter chooses now, in parts for one transaction each."""
+    def batches(self, decision: Decision, which: ItemFilter) -> list[Batch]:
+        """Return the items that a filter selects now, in batches for one transaction each."""
         if which.state is None:
             which = evolve(which, state=sorted(decision.usual, key=lambda state: state.value))
         else:
@@ -226,19 +225,36 @@ class Deciding:
             if wrong:
                 usable = ", ".join(sorted(state.value for state in decision.possible))
                 raise ConfigurationError(f"state has {', '.join(wrong)}, and this is for {usable}")
-        of = condition(self._database, which)
+        chosen = self._condition(which)
         conversations = self._database.conversations
-        chosen = sa.select(self._database.items.c.conversation).where(of)
+        names = sa.select(self._database.items.c.conversation).where(chosen)
         with self._database.read() as connection:
             found = connection.execute(
                 sa.select(conversations.c.name, conversations.c.last)
-                .where(conversations.c.name.in_(chosen))
+                .where(conversations.c.name.in_(names))
                 .order_by(conversations.c.name)
             ).all()
-        return [Share(names, of) for names in _parts((row.name, row.last) for row in found)]
+        return [Batch(part, chosen) for part in _parts((row.name, row.last) for row in found)]
 
-    def shares_of(self, keys: Iterable[str]) -> tuple[list[Share], list[str]]:
-        """Return the parts for one transaction each, and the keys that no item has."""
+    def _condition(self, which: ItemFilter) -> sa.ColumnElement[bool]:
+        """Return a filter as a condition on the rows of items."""
+        database = self._database
+        table, conversations = database.items, database.conversations
+        conditions = [database.in_queue(table)]
+        if which.state is not None:
+            conditions.append(table.c.state.in_([state.value for state in which.state]))
+        if which.conversation is not None:
+            names = sa.select(conversations.c.name).where(database.is_named(which.conversation))
+            conditions.append(table.c.conversation.in_(names))
+        since = sa.func.coalesce(table.c.ended_at, table.c.queued_at)
+        if which.older_than is not None:
+            conditions.append(since <= database.now - which.older_than)
+        if which.newer_than is not None:
+            conditions.append(since >= database.now - which.newer_than)
+        return sa.and_(*conditions)
+
+    def batches_of(self, keys: Iterable[str]) -> tuple[list[Batch], list[str]]:
+        """Return the batches for one transaction each, and the keys that no item has."""
         table, conversations = self._database.items, self._database.conversations
         wanted = list(keys)
         found: set[str] = set()
@@ -246,64 +262,64 @@ class Deciding:
         sizes: dict[str, int] = {}
         query = sa.select(table.c.id, table.c.key, table.c.conversation, conversations.c.last)
         query = query.join(conversations, conversations.c.name == table.c.conversation)
-        for some in _slices(wanted, _MOST_IDS):
+        for some in _slices(wanted, _MAX_IDS):
             with self._database.read() as connection:
                 for row in connection.execute(query.where(table.c.key.in_(some))):
                     found.add(row.key)
                     ids.setdefault(row.conversation, []).append(row.id)
                     sizes[row.conversation] = row.last
-        shares = [
-            Share(names, _is_one_of(table.c.id, [id for name in names for id in ids[name]]))
+        batches = [
+            Batch(names, _is_one_of(table.c.id, [id for name in names for id in ids[name]]))
             for names in _parts(sorted(sizes.items()))
         ]
-        return shares, [key for key in wanted if key not in found]
+        return batches, [key for key in wanted if key not in found]
 
-    def decide(self, decision: Decision, share: Share, *, dry_run: bool) -> Done:
-        """Decide about a share of items in one transaction, which a dry run undoes."""
-        work = partial(self._decide, decision, share, dry_run)
-        return self._database.until_not_stuck(work)
+    def decide(self, decision: Decision, batch: Batch, *, dry_run: bool) -> BatchResult:
+        """Change a batch of items in one transaction, which a dry run rolls back."""
+        work = partial(self._decide, decision, batch, dry_run)
+        return self._database.retry_deadlocks(work)
 
     def decide_one(self, decision: Decision, key: str, *, dry_run: bool) -> Item:
-        """Decide about one item. Raises ``ConfigurationError`` and ``NotFoundError``."""
-        shares, unknown = self.shares_of([key])
+        """Change one item. Raises ``ConfigurationError`` and ``NotFoundError``."""
+        batches, unknown = self.batches_of([key])
         if unknown:
-            raise NotFoundError(404, no_item(key))
-        done = self.decide(decision, shares[0], dry_run=dry_run)
-        if done.refused:
-            raise ConfigurationError(done.refused[key])
-        return done.items[0]
+            raise NotFoundError(404, unknown_key(key))
+        result = self.decide(decision, batches[0], dry_run=dry_run)
+        if result.refused:
+            raise ConfigurationError(result.refused[key])
+        return result.items[0]
 
-    def _decide(self, decision: Decision, share: Share, dry_run: bool) -> Done:
-        done = Done()
+    def _decide(self, decision: Decision, batch: Batch, dry_run: bool) -> BatchResult:
+        result = BatchResult()
         with suppress(_DryRunError), self._database.begin() as connection:
-            # In the order in which workers lock them. An item stays in its conversation.
-            held = hold_all(self._database, connection, share.conversations)
-            chosen, refused = self._choose(connection, decision, share, held)
+            # Conversations first, as workers lock them. An item stays in its conversation.
+            locked = lock_conversations(self._database, connection, batch.conversations)
+            chosen, refused = self._choose(connection, decision, batch, locked)
             ids = [row.id for row in chosen]
             self._change(connection, decision, ids)
-            going = self._go_on(connection, decision, chosen)
+            freed = self._release(connection, decision, chosen)
             touched = sorted({row.conversation for row in chosen})
-            resumed = resume(self._database, connection, going)
+            resumed = unblock(self._database, connection, freed)
             resumed -= advance_all(self._database, connection, touched)
-            done = Done(self._items(connection, ids), len(resumed), refused)
+            result = BatchResult(self._items(connection, ids), len(resumed), refused)
             if dry_run:
                 raise _DryRunError
-            tell_ready(self._database, connection)
-        return done
+            notify_ready(self._database, connection)
+        return result
 
     def _choose(
         self,
         connection: sa.Connection,
         decision: Decision,
-        share: Share,
-        held: Mapping[str, Row],
+        batch: Batch,
+        locked: Mapping[str, Row],
     ) -> tuple[list[Row], dict[str, str]]:
-        """Return the rows that are decided about, and why others are not, by their keys."""
+        """Return the rows to change, and why others are not changed, by their keys."""
         table = self._database.items
         columns = "id key conversation state opens sent_by".split()
         rows: Iterable[Row] = connection.execute(
             sa.select(*(table.c[name] for name in columns))
-            .where(table.c.conversation.in_(share.conversations), share.of)
+            .where(table.c.conversation.in_(batch.conversations), batch.chosen)
             .order_by(table.c.conversation, table.c.number)
             .with_for_update()
         ).all()
@@ -312,7 +328,7 @@ class Deciding:
         refused: dict[str, str] = {}
         for row in rows:
             why = decision.why_not(
-                row, held[row.conversation], opens_again=row.conversation in opening
+                row, locked[row.conversation], opens_again=row.conversation in opening
             )
             if why is not None:
                 refused[row.key] = why
@@ -334,45 +350,47 @@ class Deciding:
             )
 
     def _change(self, connection: sa.Connection, decision: Decision, ids: list[int]) -> None:
-        """Change items, so that no attempt which may still be under way has to do with them."""
+        """Change items, as new attempts: one that still runs has no effect on them any more."""
         table = self._database.items
-        values = {**FREE, "deaths": 0, "error": None, **decision.changes(self._database)}
-        for some in _slices(ids, _MOST_IDS):
+        values = {**NO_SLOT, "deaths": 0, "error": None, **decision.changes(self._database)}
+        for some in _slices(ids, _MAX_IDS):
             connection.execute(
                 sa.update(table)
                 .where(_is_one_of(table.c.id, some))
                 .values(attempt=table.c.attempt + 1, **values)
             )
 
-    def _go_on(self, connection: sa.Connection, decision: Decision, chosen: list[Row]) -> list[str]:
-        """Return the conversations whose blocked items go on, and note that nothing halts them."""
+    def _release(
+        self, connection: sa.Connection, decision: Decision, chosen: list[Row]
+    ) -> list[str]:
+        """Record that the items halt their conversations no more; return those to unblock."""
         if isinstance(decision, Retry):
             return sorted({row.conversation for row in chosen})
-        doubted = [row for row in chosen if row.state == ItemState.AMBIGUOUS.value]
+        ambiguous = [row for row in chosen if row.state == ItemState.AMBIGUOUS.value]
         table, items = self._database.conversations, self._database.items
-        next_doubt = (
+        next_ambiguous = (
             sa.select(items.c.key)
             .where(items.c.conversation == table.c.name)
             .where(items.c.state == ItemState.AMBIGUOUS.value)
             .order_by(items.c.number)
             .limit(1)
         )
-        values: dict[str, Any] = {"halted_by": next_doubt.scalar_subquery()}
+        values: dict[str, Any] = {"halted_by": next_ambiguous.scalar_subquery()}
         if isinstance(decision, Resolve) and decision.conversation_id is not None:
             values["conversation_id"] = decision.conversation_id
         changed = connection.execute(
             sa.update(table)
-            .where(table.c.name.in_({row.conversation for row in doubted}))
+            .where(table.c.name.in_({row.conversation for row in ambiguous}))
             .values(**values)
             .returning(table.c.name, table.c.halted_by)
         )
         return sorted(row.name for row in changed if row.halted_by is None)
 
     def _items(self, connection: sa.Connection, ids: list[int]) -> list[Item]:
-        """Return items as they are now, without their contents."""
+        """Return items as they are now; their contents are not read."""
         table = self._database.items
         items: list[Item] = []
-        for some in _slices(ids, _MOST_IDS):
+        for some in _slices(ids, _MAX_IDS):
             query = sa.select(*self._database.without_content)
             query = query.where(_is_one_of(table.c.id, some))
             rows = connection.execute(query.order_by(table.c.conversation, table.c.number))
@@ -381,15 +399,15 @@ class Deciding:
 
 
 class _DryRunError(Exception):
-    """Roll back: it was asked what would change."""
+    """Roll back: a dry run changes nothing."""
 
 
 def _parts(sizes: Iterable[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
-    """Yield names of conversations, as many as one transaction is for."""
+    """Yield the names of conversations, in parts for one transaction each."""
     names: list[str] = []
     total = 0
     for name, size in sizes:
-        if names and (len(names) == _MOST_CONVERSATIONS or total + size > _MOST_ITEMS):
+        if names and (len(names) == _BATCH_CONVERSATIONS or total + size > _BATCH_ITEMS):
             yield tuple(names)
             names, total = [], 0
         names.append(name)
@@ -404,5 +422,5 @@ def _slices(given: list[T], size: int) -> Iterator[list[T]]:
 
 
 def _is_one_of(column: sa.Column[Any], ids: list[int]) -> sa.ColumnElement[bool]:
-    """Return the condition that a number is among these: as words, of which there may be many."""
+    """Return the condition that an id is among these: as literals, of which there may be many."""
     return column.in_(sa.bindparam("ids", ids, expanding=True, literal_execute=True))

@@ -1,8 +1,7 @@
-"""One watcher for all who wait for items of an outbox: one statement a round, however many.
+"""One poller for all tasks that wait for items of an outbox: one statement for each poll.
 
-It works by polling alone: soon after something has changed or somebody has come, then less and
-less often. ``wake`` is for whatever else tells that items have changed (a notification of the
-database, say): the next round then comes at once.
+The interval is short after a change or a new waiter, and then grows. ``wake`` polls early, for
+a caller that knows of a change by other means (a notification of the database, for example).
 """
 
 from __future__ import annotations
@@ -17,49 +16,48 @@ import sqlalchemy as sa
 from attrs import define
 
 from symbl_aio import ClientClosedError, NotFoundError, OutboxUnavailableError
-from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.naming import no_item
+from symbl_aio.durable.items import ItemState, unknown_key
 
 Row: TypeAlias = sa.Row[Any]
 Known: TypeAlias = tuple[ItemState, ...]
-"""States that are no news to somebody who waits."""
-Look: TypeAlias = Callable[[Mapping[Known, Sequence[str]]], Awaitable[Sequence[Row]]]
+"""States that do not wake a waiter."""
+ReadChanged: TypeAlias = Callable[[Mapping[Known, Sequence[str]]], Awaitable[Sequence[Row]]]
 
-_SOONEST: Final = 0.06
-"""Seconds between two rounds at least: 17 statements a second at most."""
-_LATEST: Final = 0.15
+_MIN_INTERVAL: Final = 0.06
+"""Seconds between two polls: at most 17 statements a second."""
+_MAX_INTERVAL: Final = 0.15
 _GROWTH: Final = 1.25
 _AFTER_OUTAGE: Final = 1.0
-_WHOLE_EVERY: Final = 5.0
-"""Seconds after which a round asks for all items, whatever their state: some may be gone."""
+_FULL_INTERVAL: Final = 5.0
+"""Seconds after which a poll reads all items, in any state: some may have been deleted."""
 UNFINISHED: Final = (ItemState.QUEUED, ItemState.ACCEPTED)
 
 
 @define(eq=False)
 class _Waiter:
     key: str
-    """Of the item."""
+    """Key of the item."""
     known: Known
-    """States that are no news to it."""
-    told: asyncio.Future[Row]
-    """Gets the row, or an error."""
+    """States that do not wake it."""
+    result: asyncio.Future[Row]
+    """Set to the row, or to an error."""
 
 
 class Watcher:
-    """Tells those who wait on one event loop when an item has a state that is news to them.
+    """Wakes the tasks of one event loop that wait for an item to reach an unknown state.
 
-    ``look`` returns the rows of the items with these keys whose state is not among the known
-    ones of the group, by one statement. It raises ``OutboxUnavailableError`` while the database
-    is away.
+    ``read_changed`` returns the rows of the items with these keys whose state is not among the
+    known states of their group, by one statement. It raises ``OutboxUnavailableError`` during
+    an outage.
     """
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, read_changed: ReadChanged) -> None:
+        self._read_changed = read_changed
         self._new: set[_Waiter] = set()
-        """Those whose items were not looked at yet."""
+        """Waiters whose items were not read yet."""
         self._waiting: set[_Waiter] = set()
         self._woken = asyncio.Event()
-        self._due = self._last = self._last_whole = 0.0
+        self._due = self._last = self._last_full = 0.0
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -70,7 +68,7 @@ class Watcher:
         """Return an item's row, once its state is none of ``known``.
 
         Raises ``NotFoundError`` for an unknown key, ``OutboxUnavailableError`` if the first
-        look fails, and ``ClientClosedError`` when the watcher is closed. After the first look
+        read fails, and ``ClientClosedError`` when the watcher is closed. After the first read
         an outage only delays it.
         """
         if self._closed:
@@ -81,18 +79,18 @@ class Watcher:
             self._task = asyncio.create_task(self._run())
         self._woken.set()
         try:
-            return await waiter.told
+            return await waiter.result
         finally:
             self._new.discard(waiter)
             self._waiting.discard(waiter)
 
     def wake(self) -> None:
-        """Look soon: items may have changed. To be called on the loop of those who wait."""
-        self._due = min(self._due, self._last + _SOONEST)
+        """Poll early: items may have changed. Call it on the event loop of the waiters."""
+        self._due = min(self._due, self._last + _MIN_INTERVAL)
         self._woken.set()
 
     async def aclose(self) -> None:
-        """Raise ``ClientClosedError`` for all who wait, and look no more."""
+        """Stop polling, and raise ``ClientClosedError`` for all waiters."""
         self._closed = True
         _fail((*self._new, *self._waiting), _closed)
         if (task := self._task) is not None:
@@ -100,26 +98,26 @@ class Watcher:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
-        interval = _SOONEST
+        interval = _MIN_INTERVAL
         while True:
             await self._sleep()
             try:
                 if self._new:
-                    interval = _SOONEST
-                    self._due = min(self._due, max(self._last, monotonic()) + _SOONEST)
-                    await self._look_first()
+                    interval = _MIN_INTERVAL
+                    self._due = min(self._due, max(self._last, monotonic()) + _MIN_INTERVAL)
+                    await self._poll_new()
                 if self._waiting and monotonic() >= self._due:
-                    found = await self._look_again()
-                    interval = _SOONEST if found else min(_LATEST, interval * _GROWTH)
+                    found = await self._poll()
+                    interval = _MIN_INTERVAL if found else min(_MAX_INTERVAL, interval * _GROWTH)
                     self._last = monotonic()
                     self._due = self._last + interval
             except OutboxUnavailableError:
                 self._due = monotonic() + _AFTER_OUTAGE
-            except Exception as error:  # rather an error than a wait without an end
+            except Exception as error:  # a waiter must not hang
                 _fail((*self._new, *self._waiting), partial(_same, error))
 
     async def _sleep(self) -> None:
-        """Wait for somebody who is new, or for the next round."""
+        """Sleep until the next poll is due, or a new waiter comes."""
         self._woken.clear()
         if self._new:
             return
@@ -132,55 +130,55 @@ class Watcher:
         except TimeoutError:
             pass
 
-    async def _look_first(self) -> None:
+    async def _poll_new(self) -> None:
         new, self._new = self._new, set()
         self._waiting |= new
         try:
-            rows = await self._look({(): sorted({waiter.key for waiter in new})})
+            rows = await self._read_changed({(): sorted({waiter.key for waiter in new})})
         except OutboxUnavailableError as error:
-            said = str(error)
-            _fail(new, lambda: OutboxUnavailableError(said))
+            message = str(error)
+            _fail(new, lambda: OutboxUnavailableError(message))
             raise
-        _tell(new, rows, whole=True)
+        _wake(new, rows, full=True)
 
-    async def _look_again(self) -> bool:
-        """Ask for what is news to those who wait; return whether there was any."""
+    async def _poll(self) -> bool:
+        """Read the items that changed, and wake their waiters; return whether any was woken."""
         waiting = set(self._waiting)
-        whole = monotonic() >= self._last_whole + _WHOLE_EVERY
-        if whole:
-            self._last_whole = monotonic()
+        full = monotonic() >= self._last_full + _FULL_INTERVAL
+        if full:
+            self._last_full = monotonic()
         groups: dict[Known, set[str]] = {}
         for waiter in waiting:
-            groups.setdefault(() if whole else waiter.known, set()).add(waiter.key)
-        rows = await self._look({known: sorted(keys) for known, keys in groups.items()})
-        return _tell(waiting, rows, whole=whole)
+            groups.setdefault(() if full else waiter.known, set()).add(waiter.key)
+        rows = await self._read_changed({known: sorted(keys) for known, keys in groups.items()})
+        return _wake(waiting, rows, full=full)
 
 
-def _tell(waiters: set[_Waiter], rows: Sequence[Row], *, whole: bool) -> bool:
-    """Pass the rows to those to whom they are news; return whether there was anybody.
+def _wake(waiters: set[_Waiter], rows: Sequence[Row], *, full: bool) -> bool:
+    """Wake the waiters whose items reached an unknown state; return whether any was woken.
 
-    ``whole``: an item without a row is none.
+    ``full``: all items were read, so one without a row does not exist.
     """
     found = {row.key: (ItemState(row.state), row) for row in rows}
-    told = False
+    woken = False
     for waiter in waiters:
-        if waiter.told.done():
+        if waiter.result.done():
             continue
         if waiter.key not in found:
-            if whole:
-                waiter.told.set_exception(NotFoundError(404, no_item(waiter.key)))
+            if full:
+                waiter.result.set_exception(NotFoundError(404, unknown_key(waiter.key)))
             continue
         state, row = found[waiter.key]
         if state not in waiter.known:
-            waiter.told.set_result(row)
-            told = True
-    return told
+            waiter.result.set_result(row)
+            woken = True
+    return woken
 
 
 def _fail(waiters: Sequence[_Waiter] | set[_Waiter], error: Callable[[], Exception]) -> None:
     for waiter in waiters:
-        if not waiter.told.done():
-            waiter.told.set_exception(error())
+        if not waiter.result.done():
+            waiter.result.set_exception(error())
 
 
 def _same(error: Exception) -> Exception:
