@@ -38,7 +38,7 @@ class _Overview(NamedTuple):
 
 
 class Dispatcher:
-    """Dispatches slots to items: each worker takes its share, one worker at a time, by a row's lock.
+    """Dispatches slots: each worker takes its share, one worker at a time, by a row's lock.
 
     ``start`` starts an attempt in this process. ``running``: returns the number of attempts
     that run here; the share of a worker is the limit divided by the number of live workers.
