@@ -35,7 +35,7 @@ CONVERSATIONS = 100
 CAP = 50
 JOB = 0.05
 WORKERS = 4
-TIME_TO_LIVE = 2.0
+WORKER_TIMEOUT = 2.0
 TOPIC = "webhook"
 
 
@@ -378,7 +378,7 @@ def latencies(database: str, items: int) -> list[float]:
         return lags
 
 
-def take_overs(database: str, rounds: int) -> list[float]:
+def take_overs(database: str, workflows: int) -> list[float]:
     """Kill a worker with a job in hand, and give the seconds until another has ended it."""
     from symbl_aio import Text
     from symbl_aio.durable import Outbox
@@ -401,7 +401,7 @@ def take_overs(database: str, rounds: int) -> list[float]:
             await outbox.submit(Text("We begin."))
             await wait_for(page, count, ended=False)
 
-    settings = {"heartbeat": TIME_TO_LIVE / 4, "time_to_live": TIME_TO_LIVE}
+    settings = {"heartbeat": WORKER_TIMEOUT / 4, "worker_timeout": WORKER_TIMEOUT}
     with ExitStack() as stack:
         api = stack.enter_context(serving(serve_api, seconds=0.0))
         server, page = api.told
@@ -413,10 +413,10 @@ def take_overs(database: str, rounds: int) -> list[float]:
             )
 
         victim = worker()
-        for count in range(1, rounds + 1):
+        for count in range(1, workflows + 1):
             asyncio.run(begin(page, count))
             successor = worker()
-            time.sleep(1.5 * TIME_TO_LIVE)  # who has just come lets all say first that they live
+            time.sleep(1.5 * WORKER_TIMEOUT)  # who has just come lets all say first that they live
             asyncio.run(one(page, victim, count))
             victim = successor
     return took
@@ -529,7 +529,7 @@ def ask(settings: Settings) -> Answer:
         return Answer((), skipped=skipped)
     from examples.durable.postgres import NoPostgresError, postgres
 
-    items, rounds = settings.pick(ITEMS, 200), settings.pick(5, 1)
+    items, workflows = settings.pick(ITEMS, 200), settings.pick(5, 1)
     waits, deaths, quiet = settings.pick(100, 8), settings.pick(6, 1), settings.pick(30.0, 3.0)
     try:
         with postgres() as server:
@@ -540,9 +540,9 @@ def ask(settings: Settings) -> Answer:
 
             told = [
                 {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
-                for _ in range(rounds)
+                for _ in range(workflows)
             ]
-            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(rounds)]
+            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(workflows)]
             lags = sorted(run(latencies, waits))
             took = run(take_overs, deaths)
             at_rest = run(idle, quiet)
@@ -587,7 +587,7 @@ def ask(settings: Settings) -> Answer:
                1e3 * statistics.median(lags), "ms", at_most=100),
         Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
         Figure.spread("take_over", "killed to taken over and ended, in times to live",
-                      Spread.of([one / TIME_TO_LIVE for one in took]), "×", at_most=2.0),
+                      Spread.of([one / WORKER_TIMEOUT for one in took]), "×", at_most=2.0),
         Figure("idle_cpu", "an idle worker: CPU", at_rest["cpu"], "%"),
         Figure("idle_queries", "its transactions a second", at_rest["queries"],
                at_most=settings.pick(5, 10)),
@@ -621,7 +621,7 @@ QUESTION = Question(
     "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
     "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
     "aiohttp and has no tables of its own: no note before the last byte, no heartbeat, nobody who "
-    f"takes over. A take-over is measured with a time to live of {TIME_TO_LIVE:g} s, from "
+    f"takes over. A take-over is measured with a worker timeout of {WORKER_TIMEOUT:g} s, from "
     "kill -9 to the end of a job that the dead one had in hand.",
     ask,
     draw,

@@ -70,13 +70,13 @@ async def test_a_worker_that_could_not_say_that_it_lives_is_not_ready(
     server: LocalSymbl, url: str, unused_tcp_port: int
 ) -> None:
     async with (
-        working(server, url, time_to_live=30.0) as worker,
+        working(server, url, worker_timeout=30.0) as worker,
         WorkerMonitor(worker, health=str(unused_tcp_port), prometheus=None),
     ):
         probe = f"http://127.0.0.1:{unused_tcp_port}/readyz"
         before = await get(probe)
-        assert worker._liveness is not None
-        worker._liveness._time_to_live = 0.0
+        assert worker._heartbeat is not None
+        worker._heartbeat._worker_timeout = 0.0
         silent = await get(probe)
         alive = await get(probe.replace("ready", "health"))
         nothing = await get(probe.replace("readyz", "metrics"))
@@ -250,8 +250,11 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
         raise Made
 
     monkeypatch.setattr("symbl_aio.durable.Worker", worker)
-    shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_LOOK_EVERY="0.7", SYMBL_AIO_SCHEMA="mine")
-    given = ("--heartbeat", "1", "--keep", "60", "--doubt-for", "5", "--concurrency", "3")
+    shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_POLL_INTERVAL="0.7", SYMBL_AIO_SCHEMA="mine")
+    given = (
+        *("--heartbeat", "1", "--retention", "60"),
+        *("--ambiguity-timeout", "5", "--concurrency", "3"),
+    )
     ended = await shell.run("worker", *given)
     assert ended.code == 70  # an unexpected exception
     del made["config"]
@@ -259,12 +262,12 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
         "schema": "mine",
         "queue": "symbl",
         "concurrency": 3,
-        "after_doubt": "at_most_once",
-        "doubt_for": 5.0,
+        "on_ambiguous": "at_most_once",
+        "ambiguity_timeout": 5.0,
         "heartbeat": 1.0,
-        "time_to_live": 15.0,
-        "keep": 60.0,
-        "look_every": 0.7,
+        "worker_timeout": 15.0,
+        "retention": 60.0,
+        "poll_interval": 0.7,
     }
 
 

@@ -58,6 +58,7 @@ SHARED = {
         "_media",
         "_protocol",
         "_fields",
+        "_lazy",
         "_naming",
         "_threads",
         "_waiting",

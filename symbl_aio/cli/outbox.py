@@ -108,21 +108,27 @@ def _run(action: str, as_json: bool, *, service: bool = False, **arguments: Any)
     type=click.IntRange(1),
 )
 @setting(
-    "after-doubt",
+    "on-ambiguous",
     "Leave an item of unknown outcome to a person, or send it again.",
     default="at_most_once",
     type=click.Choice(["at_most_once", "at_least_once"]),
 )
-@setting("doubt-for", "How long evidence is looked for before that.", default=120.0, **SECONDS)
 @setting(
-    "time-to-live",
+    "ambiguity-timeout", "How long evidence is looked for before that.", default=120.0, **SECONDS
+)
+@setting(
+    "worker-timeout",
     "A worker silent for so long is taken for dead; the same for all.",
     default=15.0,
     **SECONDS,
 )
 @setting("heartbeat", "Between two signs of life; a third of that time.", default=None, **SECONDS)
-@setting("keep", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS)
-@setting("look-every", "Between two looks for work that nothing told of.", default=5.0, **SECONDS)
+@setting(
+    "retention", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS
+)
+@setting(
+    "poll-interval", "Between two looks for work that nothing told of.", default=5.0, **SECONDS
+)
 @click.option(
     "--health",
     envvar="SYMBL_AIO_HEALTH",

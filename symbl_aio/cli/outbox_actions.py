@@ -31,7 +31,7 @@ async def work(
     database: str,
     schema: str,
     queue: str,
-    time_to_live: float,
+    worker_timeout: float,
     health: str | None,
     prometheus: str | None,
     webhook_base_url: str | None,
@@ -57,7 +57,7 @@ async def work(
         ),
         schema=schema,
         queue=queue,
-        time_to_live=time_to_live,
+        worker_timeout=worker_timeout,
         **settings,
     )
     monitor = WorkerMonitor(
@@ -108,7 +108,7 @@ async def work(
         show.error(f"{error}; start the worker again")
         return CUT_OFF
     show.error(
-        f"worker {worker.id} was silent for {time_to_live:g} s, so the others took it for dead, "
+        f"worker {worker.id} was silent for {worker_timeout:g} s, so the others took it for dead, "
         "and have its work; start it again"
     )
     return TAKEN_FOR_DEAD

@@ -46,22 +46,22 @@ class Durable:
     """Whether this process sends items, or only stores them."""
     concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
     """Items that are sent at once, 1 or more."""
-    after_doubt: symbl_aio.durable.AfterDoubt = field(
+    on_ambiguous: symbl_aio.durable.OnAmbiguous = field(
         default="at_most_once",
         validator=check(
             lambda v: v in ("at_most_once", "at_least_once"), '"at_most_once" or "at_least_once"'
         ),
     )
     """Whether an item of unknown outcome is sent again."""
-    doubt_for: float = field(default=120.0, validator=_seconds)
+    ambiguity_timeout: float = field(default=120.0, validator=_seconds)
     """Seconds for which proof of acceptance is looked for."""
-    time_to_live: float = field(default=15.0, validator=_seconds)
+    worker_timeout: float = field(default=15.0, validator=_seconds)
     """Seconds after which a silent worker is taken for dead."""
     heartbeat: float | None = field(default=None, validator=validators.optional(_seconds))
-    """Seconds between two signs of life; ``None``: a third of ``time_to_live``."""
-    keep: float = field(default=7 * 86400.0, validator=_seconds)
+    """Seconds between two signs of life; ``None``: a third of ``worker_timeout``."""
+    retention: float = field(default=7 * 86400.0, validator=_seconds)
     """Seconds for which ended items, and their keys, are remembered."""
-    look_every: float = field(default=5.0, validator=_seconds)
+    poll_interval: float = field(default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
@@ -88,12 +88,12 @@ class Durable:
                 schema=self.schema,
                 queue=self.queue,
                 concurrency=self.concurrency,
-                after_doubt=self.after_doubt,
-                doubt_for=self.doubt_for,
-                time_to_live=self.time_to_live,
+                on_ambiguous=self.on_ambiguous,
+                ambiguity_timeout=self.ambiguity_timeout,
+                worker_timeout=self.worker_timeout,
                 heartbeat=self.heartbeat,
-                keep=self.keep,
-                look_every=self.look_every,
+                retention=self.retention,
+                poll_interval=self.poll_interval,
             )
 
         # First, so that a wrong setting fails before the outbox is open.

@@ -120,7 +120,7 @@ async def test_a_call_that_cannot_be_kept_now_is_to_be_repeated(server, url, fil
 async def test_a_service_stops_soon_with_jobs_on_their_way_and_loses_none(server, url):
     server.hold_jobs()
     loop = asyncio.get_running_loop()
-    async with embedded(server, Durable(url, time_to_live=0.9)) as service:
+    async with embedded(server, Durable(url, worker_timeout=0.9)) as service:
         for number in range(5):
             await service.outbox.submit(Text("Hello."), key=f"c{number}")
         await server.until(lambda: server.unfinished == 5)
@@ -129,7 +129,7 @@ async def test_a_service_stops_soon_with_jobs_on_their_way_and_loses_none(server
 
     assert await asyncio.to_thread(lambda: "the host's own threads") == "the host's own threads"
     server.release()
-    async with embedded(server, Durable(url, time_to_live=0.9)) as service:
+    async with embedded(server, Durable(url, worker_timeout=0.9)) as service:
         items = [await service.outbox.result(f"c{n}", timeout=PATIENT) for n in range(5)]
     assert all(item.ok for item in items)
     assert len(server.submissions) == 5
@@ -137,7 +137,7 @@ async def test_a_service_stops_soon_with_jobs_on_their_way_and_loses_none(server
 
 
 async def test_a_worker_that_was_taken_for_dead_comes_back(server, url, file):
-    async with embedded(server, Durable(url, time_to_live=0.6)) as service:
+    async with embedded(server, Durable(url, worker_timeout=0.6)) as service:
         change(file, "delete from symbl_worker")
         await service.outbox.submit(Text("Hello."), key="monday")
         item = await service.outbox.result("monday", timeout=PATIENT)

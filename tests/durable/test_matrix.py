@@ -18,9 +18,9 @@ from attrs import frozen
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Audio
-from symbl_aio.durable.contents import Media
+from symbl_aio.durable.content import Media
 from tests.durable.chaos import (
-    TIME_TO_LIVE,
+    WORKER_TIMEOUT,
     Handed,
     Ledger,
     Scene,
@@ -64,7 +64,7 @@ async def gone(scene: Scene, total: int, luck: random.Random) -> None:
 
 
 async def paused(scene: Scene, total: int, luck: random.Random) -> None:
-    """Stop a worker for longer than its time to live, three times, and let it wake."""
+    """Stop a worker for longer than the worker timeout, three times, and let it wake."""
     for share in sorted(luck.sample(range(10, 80), 3)):
         await scene.until("accepted", total * share // 100)
         victim = luck.randrange(len(scene.workers))
@@ -83,7 +83,7 @@ class Crash:
             await scene.until("accepted", total * share // 100)
             await asyncio.to_thread(self.server.crash)
             if number == long:  # once for longer than anybody lives without a word
-                await asyncio.sleep(1.5 * TIME_TO_LIVE)
+                await asyncio.sleep(1.5 * WORKER_TIMEOUT)
             await asyncio.to_thread(self.server.start)
 
 
@@ -166,7 +166,7 @@ async def play(run: Run, recording: Path, directory: Path) -> Ledger:
             webhooks=run.webhooks,
             concurrency=CAP,
             job_seconds=JOB,
-            doubt_for=8.0,
+            ambiguity_timeout=8.0,
         ) as found:
             await found.server.ask("inject", f"slow:{ANSWER}", "/v1/process/", 1_000_000)
             await found.hand_in(in_conversations(run.conversations, run.length), media(recording))
