@@ -34,6 +34,7 @@ from symbl_aio._waiting import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
+from symbl_aio.webhooks import verify
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
@@ -227,7 +228,8 @@ class Embedded:
 
     def allows(self, peer: str | None) -> bool:
         """Return whether ``Config.webhook_networks`` admits a caller with this IP address."""
-        return not self._has_webhooks() or self.client.webhooks.allows(peer)
+        has_webhooks = self.client.config.webhook_secret is not None
+        return not has_webhooks or self.client.webhooks.allows(peer)
 
     async def answer_webhook(
         self, peer: str | None, nonce: str, mark: str, chunks: AsyncGenerator[bytes, None]
@@ -252,12 +254,12 @@ class Embedded:
 
         The client and the outbox both receive it: each knows its own submissions.
         """
-        if not self._has_webhooks():
+        secret = self.client.config.webhook_secret
+        if secret is None:
             return 404
-        status = self.client.webhooks.receive(nonce, mark, body)
-        if status == 204 and self._opened is not None:
-            return await self._opened.webhook(nonce, mark, body)
-        return status
-
-    def _has_webhooks(self) -> bool:
-        return self.client.config.webhook_secret is not None
+        # Verified once: the outbox was opened with the secret of the client.
+        call = verify(secret, nonce, mark, body)
+        if isinstance(call, int):
+            return call
+        self.client.webhooks.accept(nonce, call)
+        return 204 if self._opened is None else await self._opened.on_webhook(nonce, call)

@@ -12,6 +12,7 @@ from attrs import field, frozen, validators
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
 from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
 from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
+from symbl_aio.webhooks import WebhookCall
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
@@ -164,10 +165,11 @@ class OpenOutbox:
             else:
                 return worker
 
-    async def webhook(self, nonce: str, mark: str, body: bytes) -> int:
-        """Record a webhook call, and return the status to answer: 503 without the database."""
+    async def on_webhook(self, nonce: str, call: WebhookCall) -> int:
+        """Record a verified call, and return the status to answer: 503 without the database."""
         try:
-            return await self.outbox.webhook(nonce, mark, body)
+            await self.outbox.on_webhook(nonce, call)
+            return 204
         except Exception as error:
             if isinstance(error, ConfigurationError) and error.__cause__ is None:
                 raise  # called on another event loop than the service's

@@ -53,7 +53,5 @@ _HOMES = {
     "steps": "OnAmbiguous",
     "worker": "Worker",
 }
-__all__ = sorted(" ".join(_HOMES.values()).split())
-
-if not TYPE_CHECKING:
-    __getattr__, __dir__ = _export_on_first_use(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers would take a misspelt name for an object
+    __getattr__, __dir__, __all__ = _export_on_first_use(__name__, _HOMES)

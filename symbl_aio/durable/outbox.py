@@ -16,7 +16,6 @@ from symbl_aio import (
     Config,
     ConfigurationError,
     JobStatus,
-    WebhookReceiver,
 )
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._threads import in_a_thread
@@ -42,6 +41,7 @@ from symbl_aio.durable.items import (
 from symbl_aio.durable.resolution import Resolution
 from symbl_aio.durable.stats import OutboxStats, read_stats
 from symbl_aio.media import MediaLike
+from symbl_aio.webhooks import WebhookCall, verify
 
 T = TypeVar("T")
 
@@ -352,13 +352,17 @@ class Outbox(Resolution):
         if self._secret is None:
             raise ConfigurationError("webhook_secret is missing; give that of the workers")
         self._check_open()
-        calls: list[tuple[str, str, str]] = []
-        receiver = WebhookReceiver(lambda *call: calls.append(call), self._secret)
-        status = receiver.receive(nonce, mark, body)
-        for nonce, job_id, raw_status in calls:
-            ended = JobStatus.parse(raw_status).is_terminal
-            await self._call(partial(record_webhook, self._database, nonce, job_id, ended=ended))
-        return status
+        call = verify(self._secret, nonce, mark, body)
+        if isinstance(call, int):
+            return call
+        await self.on_webhook(nonce, call)
+        return 204
+
+    async def on_webhook(self, nonce: str, call: WebhookCall) -> None:
+        """Record a call that ``webhooks.verify`` has returned, as ``webhook`` does."""
+        self._check_open()
+        ended = JobStatus.parse(call.status).is_terminal
+        await self._call(partial(record_webhook, self._database, nonce, call.job_id, ended=ended))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:

@@ -117,6 +117,21 @@ async def test_a_call_that_cannot_be_kept_now_is_to_be_repeated(server, url, fil
     assert status == 503
 
 
+async def test_a_webhook_call_is_verified_once(server, url, monkeypatch):
+    marks: list[object] = []
+
+    def is_genuine(secret: str, nonce: object, shown: object) -> bool:
+        marks.append(shown)
+        return True
+
+    monkeypatch.setattr("symbl_aio.webhooks.is_genuine", is_genuine)
+    hooks: dict[str, Any] = {"webhook_base_url": "http://127.0.0.1:1", "webhook_secret": "s"}
+    async with embedded(server, Durable(url, worker=False), **hooks) as service:
+        status = await service.on_webhook("n", "mark", b'{"jobId": "1", "status": "completed"}')
+
+    assert (status, marks) == (204, ["mark"])
+
+
 async def test_a_service_stops_soon_with_jobs_on_their_way_and_loses_none(server, url):
     server.hold_jobs()
     loop = asyncio.get_running_loop()
