@@ -379,7 +379,7 @@ def _submit_to_outbox(
                 for file, media in zip(files, given, strict=True)
             ]
             return await outbox_actions.submit(
-                show, database=database, schema=schema, entries=entries
+                show, database=database, schema=schema, queue=outbox.QUEUE, entries=entries
             )
 
     run(main, show)

@@ -287,7 +287,7 @@ def restored(as_json: bool, **options: Any) -> None:
     Run it before any worker starts. An item that the backup has as unsent may have been sent
     since.
     """
-    _run("restored", as_json, **options)
+    _run("restored", as_json, queue=QUEUE, **options)
 
 
 @click.command()

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
 from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.health import WorkerMonitor
-from symbl_aio.cli.outbox import QUEUE
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show import Show
 
@@ -124,9 +123,7 @@ async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -
 def _with_outbox(action: Callable[..., Awaitable[int]]) -> Callable[..., Coroutine[Any, Any, int]]:
     """Open an existing outbox around an action; a mistyped file name creates no new one."""
 
-    async def run(
-        show: Show, *, database: str, schema: str, queue: str = QUEUE, **arguments: Any
-    ) -> int:
+    async def run(show: Show, *, database: str, schema: str, queue: str, **arguments: Any) -> int:
         outbox = durable.Outbox(database, schema=schema, queue=queue)
         _check_exists(database)
         quieten()
