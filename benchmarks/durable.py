@@ -35,7 +35,7 @@ CONVERSATIONS = 100
 CAP = 50
 JOB = 0.05
 WORKERS = 4
-TIME_TO_LIVE = 2.0
+WORKER_TIMEOUT = 2.0
 TOPIC = "webhook"
 
 
@@ -403,7 +403,7 @@ def takeovers(database: str, rounds: int) -> list[float]:
             await outbox.submit(Text("We begin."))
             await wait_for(page, count, ended=False)
 
-    settings = {"heartbeat": TIME_TO_LIVE / 4, "time_to_live": TIME_TO_LIVE}
+    settings = {"heartbeat": WORKER_TIMEOUT / 4, "worker_timeout": WORKER_TIMEOUT}
     with ExitStack() as stack:
         api = stack.enter_context(serving(serve_api, seconds=0.0))
         server, page = api.announced
@@ -418,7 +418,7 @@ def takeovers(database: str, rounds: int) -> list[float]:
         for count in range(1, rounds + 1):
             asyncio.run(begin(page, count))
             successor = worker()
-            time.sleep(1.5 * TIME_TO_LIVE)  # a new worker waits for one heartbeat of each
+            time.sleep(1.5 * WORKER_TIMEOUT)  # a new worker waits for one heartbeat of each
             asyncio.run(one(page, victim, count))
             victim = successor
     return took
@@ -589,7 +589,7 @@ def ask(settings: Settings) -> Answer:
                1e3 * statistics.median(lags), "ms", at_most=100),
         Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
         Figure.spread("take_over", "killed to taken over and ended, in times to live",
-                      Spread.of([one / TIME_TO_LIVE for one in took]), "×", at_most=2.0),
+                      Spread.of([one / WORKER_TIMEOUT for one in took]), "×", at_most=2.0),
         Figure("idle_cpu", "an idle worker: CPU", at_rest["cpu"], "%"),
         Figure("idle_queries", "its transactions a second", at_rest["queries"],
                at_most=settings.pick(5, 10)),
@@ -623,7 +623,7 @@ QUESTION = Question(
     "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
     "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
     "aiohttp and has no tables of its own: no intent before the last byte, no heartbeat, no "
-    f"takeover. A takeover is measured with a timeout of {TIME_TO_LIVE:g} s, from kill -9 to the "
+    f"takeover. A takeover is measured with a timeout of {WORKER_TIMEOUT:g} s, from kill -9 to the "
     "end of a job that the dead worker followed.",
     ask,
     draw,

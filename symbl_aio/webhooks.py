@@ -140,8 +140,12 @@ class WebhookReceiver:
         call = verify(self._secret, nonce, mark, body)
         if isinstance(call, int):
             return call
-        self._on_webhook(nonce, call.job_id, call.status)
+        self.accept(nonce, call)
         return 204
+
+    def accept(self, nonce: str, call: WebhookCall) -> None:
+        """Process a call that ``verify`` has returned, as ``receive`` does. Never raises."""
+        self._on_webhook(nonce, call.job_id, call.status)
 
     def allows(self, peer: str | None) -> bool:
         """Return whether ``Config.webhook_networks`` admits a caller with this IP address.

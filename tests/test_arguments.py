@@ -22,9 +22,9 @@ from symbl_aio import (
     Tracker,
     models,
 )
-from symbl_aio.contrib.durable import Durable
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import Outbox, Worker, migrate
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK

@@ -39,8 +39,8 @@ from symbl_aio import (
     errors,
     models,
 )
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.problems import BadUploadError
+from symbl_aio.contrib.service import Embedded
 from symbl_aio.durable import Item, ItemEvent, Outbox, Worker
 from symbl_aio.job import Acceptance, JobEvent, UploadProgress
 from symbl_aio.testing import LocalSymbl

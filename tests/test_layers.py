@@ -61,12 +61,13 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # and shown; how a value becomes JSON is one for both web frameworks.
 SHARED = {
     "cli": ("_fields",),
-    "contrib": ("_core.faults", "_fields", "_threads", "_waiting", "models"),
+    "contrib": ("_core.faults", "_fields", "_threads", "_waiting", "models", "webhooks"),
     "durable": (
         "_core",
         "_media",
         "_protocol",
         "_fields",
+        "_lazy",
         "_naming",
         "_threads",
         "_waiting",

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from symbl_aio.cli.commands import cli
-from symbl_aio.cli.endings import MEANINGS
+from symbl_aio.cli.exit_codes import MEANINGS
 from tests.programs import heading_of, programs, run, shell_lines
 
 ROOT = Path(__file__).parents[1]

@@ -103,7 +103,7 @@ def test_the_hints_of_everything_public_can_be_read() -> None:
         ("from symbl_aio.job import Acceptance", "Acceptance.__init__"),
         ("from symbl_aio import Conversation", "Conversation.everything"),
         ("from symbl_aio import SymblClient", "SymblClient.trackers.func"),
-        ("from symbl_aio.contrib.embedded import Embedded", "Embedded.outbox.fget"),
+        ("from symbl_aio.contrib.service import Embedded", "Embedded.outbox.fget"),
     ],
 )
 def test_they_can_be_read_when_nothing_else_was_imported(imported: str, read: str) -> None:

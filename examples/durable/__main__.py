@@ -32,9 +32,9 @@ from symbl_aio.durable import ItemState, Outbox
 CONVERSATIONS, EACH = 40, 5
 WORKERS, KILLS, CAP = 3, 8, 10
 JOB_SECONDS, ANSWER_SECONDS = 0.8, 0.2
-TIME_TO_LIVE, DOUBT_FOR = 2.0, 6.0
+WORKER_TIMEOUT, AMBIGUITY_TIMEOUT = 2.0, 6.0
 LONGEST = 150.0
-LOOK_EVERY = 0.25
+POLL_INTERVAL = 0.25
 
 
 @define
@@ -104,7 +104,7 @@ class Demo:
                 await self.resolve()
             elif sum(n for state, n in counts.items() if state.is_ending) == len(self.handed_in):
                 return
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def resolve(self) -> None:
         """Resolve ambiguous items as a person does: by a look at the server."""
@@ -137,8 +137,8 @@ async def demo(database: str, directory: Path, console: Console) -> int:
             {
                 "database": database,
                 "concurrency": CAP,
-                "time-to-live": TIME_TO_LIVE,
-                "doubt-for": DOUBT_FOR,
+                "worker-timeout": WORKER_TIMEOUT,
+                "ambiguity-timeout": AMBIGUITY_TIMEOUT,
                 "webhook-base-url": receiver.announced,
             },
             {name: value for name, value in os.environ.items() if name != "SYMBL_ACCESS_TOKEN"}

@@ -1,4 +1,4 @@
-"""A process that submits a job, says so, and then works on until it is killed."""
+"""A process that submits jobs, prints their ids, and follows them until it is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was accepted is known to the next process, however this one ends."""
+"""Accepted jobs are followed by the next process, however this one ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def journalled(
 
 
 class Process:
-    """A process with a journal. What it says is read line by line."""
+    """A process with a journal, whose output is read line by line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -62,7 +62,7 @@ class Process:
         )
 
     async def says(self) -> dict[str, list[str]]:
-        """Give the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
+        """Read the ids of the jobs that it ``resumed``, and of those it had ``accepted``."""
         told: dict[str, list[str]] = {"resumed": [], "accepted": []}
         assert self._process.stdout is not None
         while (line := (await self._process.stdout.readline()).split()) != [b"ready"]:
@@ -217,7 +217,7 @@ async def test_an_empty_file_or_one_without_a_table_is_nobodys(server: LocalSymb
 
     async with journalled(server, tmp_path) as (_, jobs):
         assert jobs == []
-    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]  # which somebody may be about to lock
+    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]  # another process may be about to lock it
 
 
 async def test_a_job_of_another_host_is_left_alone_and_kept(

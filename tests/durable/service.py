@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from symbl_aio import Config, Credentials, Text
-from symbl_aio.contrib.durable import Durable
 from symbl_aio.contrib.fastapi import Symbl
+from symbl_aio.contrib.service_outbox import Durable
 
 symbl = Symbl(
     Credentials("app", "secret"),

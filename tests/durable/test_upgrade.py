@@ -57,9 +57,9 @@ async def test_what_an_older_release_has_queued_is_brought_to_its_end(
         async with working(
             database=written,
             config={"polls": polls},
-            doubt_for=0.1,
+            ambiguity_timeout=0.1,
             heartbeat=0.1,
-            time_to_live=0.5,
+            worker_timeout=0.5,
         ):
             assert (await outbox.result("new", timeout=20)).ok
             assert (await outbox.result("running", timeout=20)).state is ItemState.LOST
