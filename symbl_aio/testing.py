@@ -1,7 +1,8 @@
-"""A Symbl API on this machine, for the tests of programs that use the client.
+"""A Symbl API on this machine, for tests of code that uses the client.
 
-The same local server as behind ``symbl-aio serve``: real sockets, real rules, nothing
-patched. Registered transcripts make it instant and exact; gates and faults replace sleeps.
+It is the local server of ``symbl-aio serve``: real sockets and real rules, no patches.
+Registered transcripts make results instant and exact; ``hold_jobs()`` and ``inject()``
+replace sleeps and chance.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from symbl_aio.server import LocalServer
 
 
 class Settings(TypedDict, total=False):
-    """The fields of ``Config``, except ``base_url``, which is the server's own."""
+    """The fields of ``Config`` except ``base_url``, which is the server's own."""
 
     labs_url: str | None
     allow_http: bool
@@ -55,7 +56,7 @@ _NOTHING_ELSEWHERE: Final[Settings] = {
 
 
 class LocalSymbl(LocalServer):
-    """A ``LocalServer`` that also makes clients for itself.
+    """A ``LocalServer`` that also creates clients for itself.
 
     ::
 
@@ -69,8 +70,8 @@ class LocalSymbl(LocalServer):
     ) -> SymblClient:
         """Return a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
 
-        The environment's proxy, certificates and webhook address are not used: they are for
-        another server.
+        Proxy, certificate and webhook address from the environment are ignored: they are meant
+        for the server that the environment names.
         """
         config = {**_NOTHING_ELSEWHERE, **config}
         return SymblClient(
