@@ -383,28 +383,28 @@ class Config:
 
     def _check_origin(self, name: str, value: str) -> None:
         # The value itself is not printed: it may carry a password.
-        called = self._name(name)
+        setting = self._name(name)
         remedy = "give an origin such as https://api.example.com or http://127.0.0.1:8080"
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
         except (ValueError, TypeError, AttributeError):
-            raise ConfigurationError(f"{called} is not a URL; {remedy}") from None
+            raise ConfigurationError(f"{setting} is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(f"{called} is not an http(s) URL; {remedy}")
+            raise ConfigurationError(f"{setting} is not an http(s) URL; {remedy}")
         # Compared with the origin alone: a lone "?" or "@" leaves no other trace.
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
         if origin != value.lower() or not HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
-                f"{called} holds more than an origin (no path, query or user); {remedy}"
+                f"{setting} holds more than an origin (no path, query or user); {remedy}"
             )
         if parts.scheme == "http" and not self.allow_http and not is_loopback(host):
-            insist = "allow_http=True"
-            if called == _environment.variable(name):
-                insist = f"{_environment.variable('allow_http')}=1"
+            opt_in = "allow_http=True"
+            if setting == _environment.variable(name):
+                opt_in = f"{_environment.variable('allow_http')}=1"
             raise ConfigurationError(
-                f"{called} is plain http to {host}, which would show the token to the "
-                f"network; use https, or set {insist} if you mean it"
+                f"{setting} is plain http to {host}, which would show the token to the "
+                f"network; use https, or set {opt_in} if you mean it"
             )
 
     def _check_webhooks(self) -> None:
@@ -422,11 +422,11 @@ class Config:
                 "give the address under which this service takes webhooks"
             )
         if secret is None:
-            address, secret_is = self._name("webhook_base_url"), "Config.webhook_secret"
+            address, secret_setting = self._name("webhook_base_url"), "Config.webhook_secret"
             if address == _environment.variable("webhook_base_url"):
-                secret_is = _environment.variable("webhook_secret")
+                secret_setting = _environment.variable("webhook_secret")
             raise ConfigurationError(
-                f"{secret_is} is missing; with {address} give a secret that all "
+                f"{secret_setting} is missing; with {address} give a secret that all "
                 "workers share, such as secrets.token_urlsafe()"
             )
 

@@ -101,11 +101,16 @@ def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:
     found: dict[str, list[Message]] = {}
     for message in messages:
         found.setdefault(_speaker_key(message.sender), []).append(message)
-    seconds = {who: sum(_length(m) or 0.0 for m in said) for who, said in found.items()}
+    seconds = {speaker: sum(_length(m) or 0.0 for m in theirs) for speaker, theirs in found.items()}
     total = sum(seconds.values())
     times = [
-        TalkTime(said[0].sender, seconds[who], seconds[who] / total if total else 0.0, len(said))
-        for who, said in found.items()
+        TalkTime(
+            theirs[0].sender,
+            seconds[speaker],
+            seconds[speaker] / total if total else 0.0,
+            len(theirs),
+        )
+        for speaker, theirs in found.items()
     ]
     return tuple(sorted(times, key=lambda time: time.seconds, reverse=True))
 
