@@ -241,7 +241,7 @@ class Heartbeat:
                 if self.is_fresh():
                     suspects = await self._check(suspects, active)
             except Exception as error:
-                _LOG.warning("looking after the others failed (%s)", type(error).__name__)
+                _LOG.warning("watching the other workers failed (%s)", type(error).__name__)
                 await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 
@@ -260,10 +260,12 @@ class Heartbeat:
         stranded |= {one for one in held if started.get(one) == self._worker and one not in active}
         lost = stranded & suspects
         if never_run := lost & started.keys():
-            _LOG.warning("%d items that were never begun are queued again", len(never_run))
+            _LOG.warning("%d items that never started are queued again", len(never_run))
             await self._requeue(never_run)
         if never_started := lost - started.keys():
-            _LOG.warning("%d slots whose turn was never begun are given anew", len(never_started))
+            _LOG.warning(
+                "%d slots without a started workflow are dispatched again", len(never_started)
+            )
             await self._database.call(partial(self._release_slots, never_started))
         return stranded - lost
 

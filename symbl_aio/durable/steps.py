@@ -140,7 +140,7 @@ class ItemSteps:
             if result.state != "postponed":
                 return result
             await asyncio.sleep(pause)
-        _LOG.warning("item %s comes no further here, and goes back into the queue", attempt.key)
+        _LOG.warning("item %s makes no progress here, and is requeued", attempt.key)
         await self._heartbeat.requeue(attempt)
         # Without a result: DBOS records none, and another worker runs the attempt.
         raise asyncio.CancelledError

@@ -303,7 +303,7 @@ class Worker:
         dispatcher = Dispatcher(
             self._database,
             dbos.start,
-            running=lambda: len(here.active),
+            running=partial(len, here.active),
             poll_interval=self._poll_interval,
         )
         notifications = Notifications(
@@ -377,7 +377,7 @@ class Worker:
                 await heartbeat.hand_over()
         except Exception as error:
             _LOG.warning(
-                "what worker %s had waits for the worker timeout to pass (%s)",
+                "the items of worker %s wait for the worker timeout to pass (%s)",
                 self.id,
                 type(error).__name__,
             )
@@ -394,9 +394,9 @@ class Worker:
                 failed = await self._database.call(workflows.failed)
                 number = await self._database.call(partial(requeue_failed, self._database, failed))
                 if number:
-                    _LOG.warning("%d items that were broken off are queued again", number)
+                    _LOG.warning("%d items whose workflow failed are queued again", number)
             except Exception as error:
-                _LOG.warning("looking after broken items failed (%s)", type(error).__name__)
+                _LOG.warning("requeuing failed workflows failed (%s)", type(error).__name__)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_FAILED_INTERVAL)
 
@@ -408,7 +408,7 @@ class Worker:
                 while await self._database.call(delete):
                     pass
             except Exception as error:
-                _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
+                _LOG.warning("deleting expired items failed (%s)", type(error).__name__)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_RETENTION_INTERVAL)
 
