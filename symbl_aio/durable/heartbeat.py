@@ -104,6 +104,7 @@ class Heartbeat:
     def _register(self) -> None:
         table = self._database.workers
         with self._database.begin() as connection:
+            # Holding the file's lock proves that all earlier workers are dead.
             if self._alone:
                 connection.execute(
                     sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
@@ -168,6 +169,7 @@ class Heartbeat:
                     return
                 if not self.is_fresh():
                     self._well_since = monotonic()
+                # The start of the call, since the commit may be as early as that.
                 self._last_beat = began
                 self._may_send.set()
             await asyncio.sleep(self._interval)
@@ -298,6 +300,7 @@ class Heartbeat:
         if not left:
             return
         _LOG.warning("%d items of worker %s are taken over", len(left), worker)
+        # A worker that resigned handed its items over, and did not crash.
         if beat != _RESIGNED:
             await self._database.call(partial(self._count_crash, left))
         await self._requeue(left)

@@ -177,6 +177,7 @@ class Worker:
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
             )
+        # Before the thread: a second worker of a file must not touch the database.
         try:
             if (file := self._database.file) is not None:
                 with self._database.translate_errors():
@@ -203,6 +204,7 @@ class Worker:
         """
         if self._thread is None:
             return
+        # One closing for all callers; a cancelled one does not stop it.
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close(timeout))
         await result_of(self._closing)
@@ -363,6 +365,7 @@ class Worker:
         finally:
             for task in self._tasks:
                 task.cancel()
+            # DBOS before the workflows: cancelled ones would count as failed there.
             await dbos.shut_down(_SHUTDOWN_TIMEOUT)
             if self._workflows is not None:
                 await self._workflows.cancel_all()
