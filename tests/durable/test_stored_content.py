@@ -127,7 +127,8 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
         await outbox.submit(Text("Refused."), key="refused")
         await outbox.result("refused")
     full = of_items(tables)
-    assert full > {"symbl_item", "symbl_conversation", "workflow_status", "operation_outputs"}
+    # DBOS records no steps of a workflow, so its table of their outputs stays empty.
+    assert full >= {"symbl_item", "symbl_conversation", "workflow_status"}
     assert delete_expired(tables, 3600.0) is False
     assert of_items(tables) == full
     assert delete_expired(tables, -1.0) is False
