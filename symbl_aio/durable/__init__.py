@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from symbl_aio._lazy import export_on_first_use as _export_on_first_use
 
-# Found here rather than at the first use of a name, where the cause would be harder to see.
+# Raised by the import itself: at the first use of a name the cause would be harder to see.
 for _needed in ("dbos", "sqlalchemy"):
     if _find_spec(_needed) is None:
         raise ModuleNotFoundError(
@@ -27,7 +27,20 @@ for _needed in ("dbos", "sqlalchemy"):
             name=_needed,
         )
 
+# Each name is imported on first use: states and items need neither DBOS nor SQLAlchemy.
+_HOMES = {
+    "_database.dbos": "migrate",
+    "_store.submit_many": "Entered Entry",
+    "items": "CompletedItem Decided Item ItemEvent ItemFilter ItemState UncompletedItem",
+    "outbox": "Outbox",
+    "stats": "OutboxStats openmetrics",
+    "steps": "OnAmbiguous",
+    "worker": "Worker",
+}
+
 if TYPE_CHECKING:
+    __all__: list[str]
+
     from symbl_aio.durable._database.dbos import migrate as migrate
     from symbl_aio.durable._store.submit_many import Entered as Entered
     from symbl_aio.durable._store.submit_many import Entry as Entry
@@ -44,14 +57,5 @@ if TYPE_CHECKING:
     from symbl_aio.durable.steps import OnAmbiguous as OnAmbiguous
     from symbl_aio.durable.worker import Worker as Worker
 
-_HOMES = {
-    "_database.dbos": "migrate",
-    "_store.submit_many": "Entered Entry",
-    "items": "CompletedItem Decided Item ItemEvent ItemFilter ItemState UncompletedItem",
-    "outbox": "Outbox",
-    "stats": "OutboxStats openmetrics",
-    "steps": "OnAmbiguous",
-    "worker": "Worker",
-}
 if not TYPE_CHECKING:  # type checkers would take a misspelt name for an object
     __getattr__, __dir__, __all__ = _export_on_first_use(__name__, _HOMES)

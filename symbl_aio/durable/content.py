@@ -70,6 +70,7 @@ async def encode(media: MediaLike, options: Options | None) -> str:
     one that cannot be read now ``FileUnavailableError``, after the attempts that ``Retries()``
     allows.
     """
+    # A worker in another process could not read them.
     source = media.source if isinstance(media, Audio | Video) else media
     if isinstance(source, bytes | bytearray | memoryview | AsyncIterable):
         raise ConfigurationError(
@@ -258,6 +259,7 @@ def _size_of(path: str) -> int:
 
 def _read_on(path: str, digest: hashlib._Hash, size: int) -> int:
     """Read on for some seconds, from ``size``; return the number of bytes read in all."""
+    # A path that is no regular file any more must not be opened: a FIFO would block.
     _size_of(path)
     until = monotonic() + _READ_FOR
     with open(path, "rb") as file:
@@ -311,4 +313,5 @@ def _fields_of(value: Utterance | Options) -> JSON:
 def _serialize(_owner: object, _field: object, value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    # Sorted, so that equal content is equal text.
     return sorted(value) if isinstance(value, frozenset) else value

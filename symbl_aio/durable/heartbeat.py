@@ -104,6 +104,7 @@ class Heartbeat:
     def _register(self) -> None:
         table = self._database.workers
         with self._database.begin() as connection:
+            # Holding the file's lock proves that all earlier workers are dead.
             if self._alone:
                 connection.execute(
                     sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
@@ -168,6 +169,7 @@ class Heartbeat:
                     return
                 if not self.is_fresh():
                     self._well_since = monotonic()
+                # The start of the call, since the commit may be as early as that.
                 self._last_beat = began
                 self._may_send.set()
             await asyncio.sleep(self._interval)
@@ -241,7 +243,7 @@ class Heartbeat:
                 if self.is_fresh():
                     suspects = await self._check(suspects, active)
             except Exception as error:
-                _LOG.warning("looking after the others failed (%s)", type(error).__name__)
+                _LOG.warning("watching the other workers failed (%s)", type(error).__name__)
                 await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 
@@ -260,10 +262,12 @@ class Heartbeat:
         stranded |= {one for one in held if started.get(one) == self._worker and one not in active}
         lost = stranded & suspects
         if never_run := lost & started.keys():
-            _LOG.warning("%d items that were never begun are queued again", len(never_run))
+            _LOG.warning("%d items that never started are queued again", len(never_run))
             await self._requeue(never_run)
         if never_started := lost - started.keys():
-            _LOG.warning("%d slots whose turn was never begun are given anew", len(never_started))
+            _LOG.warning(
+                "%d slots without a started workflow are dispatched again", len(never_started)
+            )
             await self._database.call(partial(self._release_slots, never_started))
         return stranded - lost
 
@@ -296,6 +300,7 @@ class Heartbeat:
         if not left:
             return
         _LOG.warning("%d items of worker %s are taken over", len(left), worker)
+        # A worker that resigned handed its items over, and did not crash.
         if beat != _RESIGNED:
             await self._database.call(partial(self._count_crash, left))
         await self._requeue(left)

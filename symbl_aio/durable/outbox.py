@@ -233,6 +233,7 @@ class Outbox(Resolution):
         key: str | None,
         priority: int,
     ) -> Item:
+        # Without a key each call is a new item.
         key = secrets.token_hex(16) if key is None else check_key(key)
         priority = check_priority(priority)
         self._check_open()
@@ -297,6 +298,7 @@ class Outbox(Resolution):
             rows = await self._call(page)
             for row in rows:
                 yield self._database.as_item(row)
+            # A short page is the last one at the moment of its reading.
             if len(rows) < PAGE:
                 return
             last = rows[-1].id

@@ -71,6 +71,7 @@ class Reconciler:
         owner = await self._database.call(partial(self._records.job_owner, job_id=job_id))
         if owner not in (None, row.key):
             return False
+        # The URL of the call is authenticated, its body is not: the server has to know the job.
         try:
             await self._client.job_status(job_id)
         except NotFoundError:
@@ -108,6 +109,7 @@ class Reconciler:
             for one in found
             if not await self._database.call(partial(self._records.is_known_conversation, one))
         ]
+        # Of several, none is certain to be the item's.
         return unclaimed[0] if len(unclaimed) == 1 else None
 
     async def _is_in_conversation(self, row: Row, content: Content) -> bool:

@@ -119,6 +119,7 @@ class Resolution:
 
     async def _decide(self, decision: Decision, which: Any, dry_run: bool) -> Item | Decided:
         decisions = Decisions(self._database)
+        # One key raises its error; of several each has its own reason.
         if isinstance(which, str):
             one = partial(decisions.decide_one, decision, check_key(which), dry_run=dry_run)
             return await self._call(one)
@@ -135,6 +136,7 @@ class Resolution:
             )
         items: list[Item] = []
         resumed = 0
+        # One transaction each, so that workers and producers get the locks in between.
         for batch in batches:
             result = await self._call(partial(decisions.decide, decision, batch, dry_run=dry_run))
             items += result.items

@@ -118,7 +118,7 @@ class Sender:
         intent = _Intent(token, self._heartbeat)
         try:
             return await self._send(row, content, partial(self._record_intent, attempt, intent))
-        except AmbiguousSubmissionError:
+        except AmbiguousSubmissionError:  # the intent stays: it is the reason to reconcile
             raise
         except ClientClosedError:
             await self._clear_intent(attempt, intent)
@@ -153,11 +153,13 @@ class Sender:
             assert config.webhook_secret is not None
             url = webhook_url(config.webhook_base_url, config.webhook_secret, row.nonce)
             given = evolve(given, webhook_url=url)
+        # The key as name is evidence that only this item opened the conversation.
         if row.opens and not given.is_given("name"):
             given = evolve(given, name=row.key)
         return given
 
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
+        # Until proven otherwise: an exception of the database leaves it so.
         intent.failed = True
         record = partial(self._records.record_intent, attempt, intent.token, intent.is_current)
         recorded = await self._database.call(record)
@@ -169,6 +171,7 @@ class Sender:
 
     async def _clear_intent(self, attempt: Attempt, intent: _Intent) -> None:
         """Clear the intent: it is certain that nothing was accepted."""
+        # First, so that a record that still runs in its thread is rolled back.
         intent.abandoned = True
         await self._heartbeat.call(partial(self._records.clear_intent, attempt, intent.token))
 

@@ -171,6 +171,7 @@ def read_stats(database: Database) -> OutboxStats:
         )
         counts = {ItemState(state): count for state, count in connection.execute(by_state)}
         found = dict(connection.execute(numbers(database)).one()._mapping)
+    # Queued items with a slot are being sent, and do not wait.
     begun = found.pop("begun")
     return OutboxStats(
         **{

@@ -140,7 +140,7 @@ class ItemSteps:
             if result.state != "postponed":
                 return result
             await asyncio.sleep(pause)
-        _LOG.warning("item %s comes no further here, and goes back into the queue", attempt.key)
+        _LOG.warning("item %s makes no progress here, and is requeued", attempt.key)
         await self._heartbeat.requeue(attempt)
         # Without a result: DBOS records none, and another worker runs the attempt.
         raise asyncio.CancelledError
@@ -260,6 +260,7 @@ class ItemSteps:
         if job is None or job.id != row.job_id:
             job = self._sender.client.job(row.job_id, row.conversation_id)
         try:
+            # With a webhook one poll is enough: the call wakes the workflow.
             if has_webhook and not await _has_ended(job):
                 self._jobs[attempt] = job
                 return StepResult("accepted", has_webhook)
@@ -270,6 +271,7 @@ class ItemSteps:
             if isinstance(error.__cause__, AuthenticationError):  # of this worker's credentials
                 return StepResult("postponed")
             grace = self._sender.client.config.polls.not_found_grace
+            # A server may take a moment until it knows a job that it has just accepted.
             if isinstance(error, NotFoundError) and row.age < grace:
                 return StepResult("accepted", has_webhook)
             result = await self._end(attempt, ItemState.LOST, str(error))
@@ -307,6 +309,7 @@ class ItemSteps:
         self.on_slot_free()
         if not self.observers or state in (None, SUPERSEDED):
             return
+        # Read again: the event has the times of the database.
         row = await self._heartbeat.call(partial(self._records.read, attempt))
         if row is not None and ItemState(row.state).is_ending:
             _emit(self.observers, row)

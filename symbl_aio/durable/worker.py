@@ -177,6 +177,7 @@ class Worker:
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
             )
+        # Before the thread: a second worker of a file must not touch the database.
         try:
             if (file := self._database.file) is not None:
                 with self._database.translate_errors():
@@ -203,6 +204,7 @@ class Worker:
         """
         if self._thread is None:
             return
+        # One closing for all callers; a cancelled one does not stop it.
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close(timeout))
         await result_of(self._closing)
@@ -303,7 +305,7 @@ class Worker:
         dispatcher = Dispatcher(
             self._database,
             dbos.start,
-            running=lambda: len(here.active),
+            running=partial(len, here.active),
             poll_interval=self._poll_interval,
         )
         notifications = Notifications(
@@ -363,6 +365,7 @@ class Worker:
         finally:
             for task in self._tasks:
                 task.cancel()
+            # DBOS before the workflows: cancelled ones would count as failed there.
             await dbos.shut_down(_SHUTDOWN_TIMEOUT)
             if self._workflows is not None:
                 await self._workflows.cancel_all()
@@ -377,7 +380,7 @@ class Worker:
                 await heartbeat.hand_over()
         except Exception as error:
             _LOG.warning(
-                "what worker %s had waits for the worker timeout to pass (%s)",
+                "the items of worker %s wait for the worker timeout to pass (%s)",
                 self.id,
                 type(error).__name__,
             )
@@ -394,9 +397,9 @@ class Worker:
                 failed = await self._database.call(workflows.failed)
                 number = await self._database.call(partial(requeue_failed, self._database, failed))
                 if number:
-                    _LOG.warning("%d items that were broken off are queued again", number)
+                    _LOG.warning("%d items whose workflow failed are queued again", number)
             except Exception as error:
-                _LOG.warning("looking after broken items failed (%s)", type(error).__name__)
+                _LOG.warning("requeuing failed workflows failed (%s)", type(error).__name__)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_FAILED_INTERVAL)
 
@@ -408,7 +411,7 @@ class Worker:
                 while await self._database.call(delete):
                     pass
             except Exception as error:
-                _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
+                _LOG.warning("deleting expired items failed (%s)", type(error).__name__)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_RETENTION_INTERVAL)
 

@@ -135,7 +135,7 @@ def make_all_ready(database: Database) -> None:
 
 
 def said(server: LocalSymbl) -> list[str]:
-    """Give the texts that were accepted, in the order of their arrival."""
+    """Return the accepted texts, in the order of their arrival."""
     accepted: list[Any] = [s.body for s in server.submissions if s.accepted]
     return [said["payload"]["content"] for body in accepted for said in body["messages"]]
 

@@ -1,4 +1,4 @@
-"""Processes that are told by lines of JSON what to do: to be killed, stopped and asked.
+"""Child processes that execute commands, one JSON line each: to kill, stop and query.
 
 A child calls ``serve``, and ends with its standard input, so that it outlives no parent.
 A parent has a ``Process``.
@@ -20,7 +20,7 @@ _LONGEST_LINE = 2**26
 
 
 async def serve(told: Any, obey: Callable[..., Awaitable[Any]]) -> None:
-    """Tell ``told``, then answer each command with what ``obey`` gives for it."""
+    """Print ``told``, then answer each command with the result of ``obey``."""
     lines = asyncio.StreamReader(limit=_LONGEST_LINE)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
@@ -45,7 +45,7 @@ class Process:
 
     @classmethod
     async def start(cls, module: str, **settings: Any) -> Self:
-        """Run ``python -m tests.durable.{module}``, and wait until it says that it is ready."""
+        """Run ``python -m tests.durable.{module}``, and wait until it is ready."""
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -65,7 +65,7 @@ class Process:
         return process
 
     async def ask(self, *command: Any) -> Any:
-        """Let it do something, and give what came of it."""
+        """Run a command in the child, and return its result."""
         async with self._turn:
             assert self._child.stdin is not None
             self._child.stdin.write(json.dumps(command).encode() + b"\n")
@@ -97,7 +97,7 @@ class Process:
         await self.ended()
 
     async def stop(self) -> int:
-        """Let it end as it likes, which it does once its input has ended."""
+        """Close the child's input, which ends it, and wait for its end."""
         assert self._child.stdin is not None
         self._child.stdin.close()
         return await self.ended()

@@ -41,5 +41,5 @@ async def said(key: str) -> dict[str, str]:
 
 @app.get("/threads")
 async def threads() -> int:
-    """Say what a thread of the program's own has found out."""
+    """Return the process id, read in a thread of the program's own."""
     return await asyncio.to_thread(os.getpid)

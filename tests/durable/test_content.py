@@ -1,4 +1,4 @@
-"""What is stored of a submission makes the same request again, on whatever machine."""
+"""A stored submission makes the same request again, on every machine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def decode(content: str) -> tuple[Media, Options | None]:
     return decoded.media, decoded.options
 
 
-# Whatever is text, but the halves of characters, which no encoding knows.
+# All text but surrogates, which no encoding has.
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8).filter(str.strip)
 WORDS = st.lists(WORD, min_size=1, max_size=3)
@@ -137,7 +137,7 @@ SUBMISSIONS = st.one_of(
 
 
 def call(media: Any, options: Any) -> Call:
-    """Give the request; a file is its body, and goes by its path."""
+    """Return the request; a file is its body, represented by its path."""
     path = str(media.source) if isinstance(media, Audio | Video) else ""
     made = encode_submission(media, options)
     return Call(made.method, made.path + path, made.query, headers=made.headers, body=made.body)
@@ -208,7 +208,7 @@ async def test_the_order_of_what_has_none_is_no_difference() -> None:
     assert not is_same(first, await encode(Text("Hello."), None))
 
 
-# What is refused at once
+# Rejected at once
 
 
 async def stream() -> AsyncIterator[bytes]:
@@ -252,7 +252,7 @@ async def test_what_can_never_be_sent_is_said_at_once(media: Any, options: Any, 
 
 
 async def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.mp4")  # which nobody writes to: opening it would wait for ever
+    os.mkfifo(tmp_path / "pipe.mp4")  # without a writer: opening it would wait for ever
     for path, told in (
         (tmp_path / "missing.mp4", "No such file"),
         (tmp_path, "no regular file"),

@@ -54,7 +54,7 @@ def webhooks(request: pytest.FixtureRequest) -> bool:
 
 
 async def crash(scene: Scene, point: str, number: int) -> None:
-    """Let a worker die when item ``number`` is at a point, and others go on."""
+    """Crash a worker when item ``number`` is at a point, and start another."""
     if point == "sent":
         await scene.server.ask("inject", f"slow:{_HELD}", "POST" if number == 1 else "PUT", 1)
         await scene.add_worker()

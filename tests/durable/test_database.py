@@ -1,4 +1,4 @@
-"""The database is named by a URL that nobody gets to see, and its tables are made once."""
+"""The database's URL stays secret, and its tables are created once."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_two_applications_on_one_postgresql_do_not_meet(
 
 @pytest.mark.durable
 def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) -> None:
-    # A thread of the engine's may still ask for somebody who has gone.
+    # A thread of DBOS may still run a statement for a task that has ended.
     database = Database(pg_database)
     with database.read() as connection:
         used = connection.connection.dbapi_connection
@@ -121,7 +121,7 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) 
     assert used.closed
 
 
-# What is no URL
+# Wrong URLs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The engine underneath is one that was tried, or else it is missed in plain words."""
+"""DBOS has a version that was tested; without it the error names the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_engine_is_of_a_version_that_was_tried():
     # 3.4.0 is the oldest that has what is asked of it, and was the newest when it was tried.
-    # A newer one within the range goes on with what it wrote: test_upgrade.py shows that.
+    # A newer one within the range continues its workflows: test_upgrade.py shows that.
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     # An older driver than 3.2 does not ask, while nothing comes, whether to wait any longer.
     assert project["optional-dependencies"]["durable"] == ["dbos>=3.4,<4", "psycopg[binary]>=3.2"]

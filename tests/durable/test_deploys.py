@@ -23,7 +23,7 @@ WAITING = 2_000
 LATEST = 2 * WORKER_TIMEOUT
 """Seconds without a follower, at most."""
 POLL = 1.5
-"""Seconds after which a follower knows of an end, at most: two questions, and what they take."""
+"""Seconds after which a follower knows of an end, at most: two polls, and their round trips."""
 PATIENCE = 120.0
 
 
@@ -35,7 +35,7 @@ async def is_taken_over(found: Scene, worker: str) -> None:
     """Wait until a dead worker has no workflow any more."""
     workflows = Workflows(found.tables)
     async with asyncio.timeout(PATIENCE):
-        # Nothing tells of it but the table.
+        # Only the table shows it.
         while await found.tables.call(lambda: workflows.of_worker(worker)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 

@@ -90,7 +90,7 @@ async def test_no_more_jobs_than_slots_and_each_is_followed(database: str, way: 
 @pytest.mark.parametrize("ahead", [3600.0, -3600.0], ids=["fast", "slow"])
 @pytest.mark.parametrize("database", KINDS, indirect=True)
 async def test_a_worker_whose_clock_is_wrong_holds_nothing_up(database: str, ahead: float) -> None:
-    """Only the database's clock counts: what the dead one had is taken over as soon as ever."""
+    """Only the database's clock counts: the items of the dead worker are taken over as early."""
     async with scene(database, webhooks=True, concurrency=CAP) as found:
         await found.server.ask("inject", "accept_then_status:502", "/v1/process/", 2)
         await found.hand_in(in_conversations(6, 2), said)
@@ -175,7 +175,7 @@ async def test_the_job_that_a_person_names_holds_a_slot_beyond_the_cap(
         await outbox.submit(Text(key), key=key)
     assert dispatch(tables, cap=1) == 1
     AttemptRecords(tables, "w").record_end(Attempt("one", 1), ItemState.AMBIGUOUS, "nobody knows")
-    assert dispatch(tables, cap=1) == 1  # what is ambiguous gave its slot back
+    assert dispatch(tables, cap=1) == 1  # an ambiguous item releases its slot
     await outbox.resolve("one", accepted=True, conversation_id="7", job_id="8")
     assert dispatch(tables, cap=1) == 1
     assert holding(tables) == ["one", "two"]
@@ -219,7 +219,7 @@ async def test_an_earlier_item_that_is_sent_again_goes_before_what_has_no_slot(
     dispatch(tables)
     await outbox.retry("one")
     dispatch(tables)
-    assert holding(tables) == ["two"]  # under way, and nobody overtakes it
+    assert holding(tables) == ["two"]  # it is being sent, and no item overtakes it
 
 
 # Long conversations

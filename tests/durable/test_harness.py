@@ -1,4 +1,4 @@
-"""The PostgreSQL of the tests is one that can crash, and come back with what was committed."""
+"""The PostgreSQL of the tests can crash, and restarts with all committed transactions."""
 
 from __future__ import annotations
 

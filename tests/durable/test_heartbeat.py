@@ -30,7 +30,7 @@ on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def engines_own(tables: Database) -> sa.TableClause:
-    """Give the engine's table of workflows."""
+    """Return DBOS's table of workflows."""
     names = ("workflow_uuid", "status", "executor_id", "owner_xid")
     return sa.table(
         "workflow_status",
@@ -40,7 +40,7 @@ def engines_own(tables: Database) -> sa.TableClause:
 
 
 def claim(tables: Database, worker: str, *keys: str, beat: Any = None) -> None:
-    """Let a worker have items, and say when it last said that it lives, if ever."""
+    """Assign items to a worker, with the time of its last heartbeat, if any."""
     dispatch(tables)
     workflows = engines_own(tables)
     with tables.begin() as connection:
@@ -125,7 +125,7 @@ async def test_who_is_paused_in_the_middle_of_a_note_holds_up_nobody_for_long(
         paused.execute(mine.with_for_update(read=True, key_share=True))
         async with working(**SHORT):
             assert (await outbox.result("one", timeout=30)).ok
-        paused.execute(mine)  # what it had begun is undone
+        paused.execute(mine)  # its transaction is rolled back
 
 
 @on_postgresql

@@ -1,4 +1,4 @@
-"""Whatever dies, pauses or breaks: nothing lost, nothing twice, all in order, never too many.
+"""Crashes, pauses and outages: nothing lost, nothing twice, all in order, never too many jobs.
 
 Each run is judged by the log of the server, which is a process of its own. The table of
 all runs stands at the end of pytest's output.
@@ -34,14 +34,14 @@ pytestmark = [pytest.mark.durable, pytest.mark.timeout(240)]
 
 CAP: Final = 6
 ANSWER: Final = 0.05
-"""Seconds from acceptance to the answer: whoever dies in between does not know."""
+"""Seconds from acceptance to the answer: a worker that dies in between does not know of it."""
 JOB: Final = 0.1
 
 Fault = Callable[[Scene, int, random.Random], Awaitable[None]]
 
 
 async def nothing(_scene: Scene, _total: int, _rng: random.Random) -> None:
-    """Let it run."""
+    """Inject no fault."""
 
 
 async def killed(scene: Scene, total: int, rng: random.Random) -> None:
@@ -56,9 +56,7 @@ async def killed(scene: Scene, total: int, rng: random.Random) -> None:
 async def gone(scene: Scene, total: int, rng: random.Random) -> None:
     """``kill -9`` all workers but one, and never start them again."""
     victims = list(range(1, len(scene.workers)))
-    for victim, share in zip(
-        victims, sorted(rng.sample(range(10, 70), len(victims))), strict=True
-    ):
+    for victim, share in zip(victims, sorted(rng.sample(range(10, 70), len(victims))), strict=True):
         await scene.until("accepted", total * share // 100)
         await scene.kill(victim)
 
@@ -82,7 +80,7 @@ class Crash:
         for number, share in enumerate(sorted(rng.sample(range(10, 80), 3))):
             await scene.until("accepted", total * share // 100)
             await asyncio.to_thread(self.server.crash)
-            if number == long:  # once for longer than anybody lives without a word
+            if number == long:  # once for longer than the worker timeout
                 await asyncio.sleep(1.5 * WORKER_TIMEOUT)
             await asyncio.to_thread(self.server.start)
 
@@ -129,7 +127,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def media(recording: Path) -> Callable[[Handed], Media]:
-    """Let one item in seven be a recording, which no conversation shows the words of."""
+    """Return the media of items: one in seven is a recording, whose words no message shows."""
     return lambda item: Audio(recording) if hash_of(item) % 7 == 0 else said(item)
 
 
@@ -139,7 +137,7 @@ def hash_of(item: Handed) -> int:
 
 @contextmanager
 def database_of(run: Run, directory: Path) -> Iterator[tuple[str, Fault]]:
-    """Give a database of the run's own, and what is to go wrong."""
+    """Return a database of the run's own, and the fault to inject."""
     faults: dict[str, Fault] = {
         "nothing": nothing,
         "killed": killed,

@@ -1,4 +1,4 @@
-"""In each conversation things arrive in the order in which they were handed in, whoever did."""
+"""In each conversation items arrive in the order of submission, from any process."""
 
 from __future__ import annotations
 

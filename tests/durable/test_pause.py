@@ -1,4 +1,4 @@
-"""A queue is paused, resumed and drained; what is under way goes on."""
+"""A queue is paused, resumed and drained; items with a slot continue."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ async def test_each_has_a_cap_and_a_pause_of_its_own(billing: Outbox, support: O
 async def test_a_worker_takes_what_is_its_own_accounts_alone(
     billing: Outbox, support: Outbox, pg_database: str, server: LocalSymbl
 ) -> None:
-    """Even of what another one has given a slot, and what a dead one has left."""
+    """Not even items to which another gave a slot, or that a dead worker left."""
     await billing.submit(Text("For billing."), key="b")
     await support.submit(Text("For support."), key="s")
     dispatch(support._database)
@@ -84,7 +84,7 @@ async def test_a_worker_takes_what_is_its_own_accounts_alone(
         assert (await working.stats()).counts == {ItemState.COMPLETED: 1}
         assert (await billing.stats()).workers == 1
         assert (await support.stats()).workers == 0
-        assert (await support.stats()).dead == 1  # nobody of billing buries it
+        assert (await support.stats()).dead == 1  # no worker of billing evicts it
     assert said(server) == ["For billing."]
     async with worker(pg_database, server, "support"):
         assert (await support.result("s", timeout=PATIENT)).ok

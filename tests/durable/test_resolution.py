@@ -1,4 +1,4 @@
-"""What a person says about an item is done, and what is not for a person to say is refused."""
+"""An operator's decisions about items are executed, and impossible ones refused."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ async def test_what_waits_is_neither_resolved_nor_retried(outbox: Outbox) -> Non
         await outbox.retry("one")
 
 
-# What was refused
+# Refused items
 
 
 async def test_who_could_not_open_the_conversation_goes_first(
@@ -241,7 +241,7 @@ async def test_a_lost_job_may_be_sent_again(
     assert said(server) == ["one", "one", "two"]
 
 
-# What was taken back
+# Discarded items
 
 
 async def test_what_was_taken_back_is_not_sent_and_what_follows_goes_on(
@@ -304,7 +304,7 @@ async def test_who_waits_for_what_is_taken_back_is_told_soon(outbox: Outbox) -> 
     waiting = asyncio.create_task(outbox.result("one", timeout=10))
     with pytest.raises(TimeoutError):  # the other waits with it meanwhile
         await outbox.result("one", timeout=0.3)
-    await outbox.discard("one")  # and nobody works, so that no workflow ends
+    await outbox.discard("one")  # and no worker runs, so that no workflow ends
     assert (await waiting).state is ItemState.DISCARDED
 
 
@@ -329,7 +329,7 @@ async def test_all_of_a_conversation_may_be_decided_about_at_once(
                 *(outbox.discard(key) for key in others),
                 return_exceptions=True,
             )
-            # One that is sent already is refused; nothing else is in anybody's way.
+            # One that is sent already is refused; nothing else blocks.
             wrong = [type(error) for error in decided if isinstance(error, BaseException)]
             assert set(wrong) <= {ConfigurationError}
             for key in keys:

@@ -167,7 +167,7 @@ async def test_a_dry_run_returns_what_would_change_and_changes_nothing(
         assert not did.dry_run
 
 
-# What is chosen
+# Selection
 
 
 async def test_nothing_unusual_is_decided_without_being_named(
@@ -176,7 +176,7 @@ async def test_nothing_unusual_is_decided_without_being_named(
     lost, failed, gone = ItemState.LOST, ItemState.FAILED, ItemState.DISCARDED
     lay_out(tables, ("c", "id", [C, lost, failed, gone, R, B]), ("d", "id", [C, A, B]))
     retried = await outbox.retry(ItemFilter())
-    # What was accepted once, or was taken back, is sent again by nobody's default.
+    # What was accepted once, or was taken back, is sent again by no default.
     assert [item.key for item in retried.items] == ["c-5", "c-6"]
     assert "'d-2' of the conversation is ambiguous" in retried.refused["d-3"]
     discarded = await outbox.discard(ItemFilter())

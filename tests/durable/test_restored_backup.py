@@ -1,4 +1,4 @@
-"""A backup that was put back: what it does not know of may have been sent meanwhile."""
+"""A restored backup: items that are unsent in it may have been sent meanwhile."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_what_was_not_sent_is_sent_once_a_person_says_so(
         assert said(server) == []
         await outbox.resolve("one", accepted=False)
         assert (await outbox.result("one", timeout=PATIENT)).ok
-        # Of what is behind it nobody has said anything yet.
+        # The item behind it is not resolved yet.
         assert (await outbox.result("two", timeout=PATIENT)).state is ItemState.AMBIGUOUS
         await outbox.resolve("two", accepted=False)
         assert (await outbox.result("two", timeout=PATIENT)).ok

@@ -1,4 +1,4 @@
-"""What an outbox sends is what a client would have sent, whenever its turn comes."""
+"""A worker sends the same request as a client, whenever the item gets its slot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OURS = ("name", "webhookUrl")
 
 
 def request(received: Received, *, but: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Give all of a request that is not of its moment."""
+    """Return the parts of a request that do not depend on its time."""
 
     def rest(given: Any) -> Any:
         if not isinstance(given, dict):

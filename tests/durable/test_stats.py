@@ -1,4 +1,4 @@
-"""What is there, counted by indexes, and told to machines as OpenMetrics."""
+"""Statistics, read by indexes, and exported as OpenMetrics."""
 
 from __future__ import annotations
 

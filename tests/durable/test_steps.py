@@ -1,4 +1,4 @@
-"""Two workers with one item, as when one was paused and the other took over: what may happen.
+"""Two workers with one item, as when one was paused and the other took over.
 
 Both are in this process and without DBOS, so that each meets the other at the worst
 moment.
@@ -32,7 +32,7 @@ from tests.durable.conftest import NAMELESS, SECRET, said
 from tests.support import QUICK
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""For what is decided without a look at the database."""
+"""For decisions that do not depend on the kind of database."""
 
 
 @frozen
@@ -118,7 +118,7 @@ async def reached(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, 10)
 
 
-# Who was paused
+# Paused workers
 
 
 async def test_two_who_send_the_same_item_send_it_once(two: Two) -> None:
@@ -240,7 +240,7 @@ async def test_who_was_declared_dead_does_not_send(two: Two) -> None:
     assert (await two.item("one")).state is ItemState.QUEUED
 
 
-# What was done already
+# Steps that were done already
 
 
 @on_sqlite
@@ -265,7 +265,7 @@ async def test_an_earlier_attempt_and_a_forgotten_item_are_left_alone(two: Two) 
     assert said(two.server) == []
 
 
-# What cannot be sent
+# Items that cannot be sent
 
 
 @on_sqlite
@@ -387,7 +387,7 @@ async def test_they_prove_nothing_where_an_item_is_forgotten_or_sent_again(two: 
     table = two.database.items
     with two.database.read() as connection:
         row = connection.execute(sa.select(table).where(table.c.key == "two")).one()
-    with two.database.begin() as connection:  # what was it that it said?
+    with two.database.begin() as connection:  # as if its retention had passed
         connection.execute(sa.delete(table).where(table.c.key == "two"))
     assert (await two.b.steps.reconcile(Attempt("three", 1), 0)).state == "ambiguous"
     with two.database.begin() as connection:
@@ -444,7 +444,7 @@ async def test_a_server_that_cannot_be_asked_settles_nothing(two: Two) -> None:
     await two.a.steps.send(Attempt("one", 1))
     two.server.inject("status:500", on="GET", times=100)
     assert (await two.b.steps.reconcile(Attempt("one", 1), 0)).state == "in_doubt"
-    await two.change("one", sent_at=1.0)  # which is long enough for anybody
+    await two.change("one", sent_at=1.0)  # past every timeout
     assert (await two.b.steps.reconcile(Attempt("one", 1), 0)).state == "ambiguous"
 
 
@@ -488,6 +488,6 @@ async def test_the_word_that_a_job_has_ended_is_not_used_up_by_one_look(two: Two
         nonce = str(connection.execute(sa.select(two.database.items.c.nonce)).scalar())
     body = json.dumps({"jobId": job.id, "status": "completed"}).encode()
     assert await two.outbox.webhook(nonce, mark(SECRET, nonce), body) == 204
-    # Whoever looks now was told nothing by the call itself: it was told to one who died.
+    # The call notified a worker that died: this one finds it in the database.
     assert (await two.a.steps.reconcile(Attempt("one", 1), 0)).state == "accepted"
     assert (await two.outbox.item("one")).job_id == job.id

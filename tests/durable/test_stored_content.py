@@ -1,4 +1,4 @@
-"""What is stored: content, for as long as was said. Tokens and secrets never."""
+"""Content is stored until its retention has passed; tokens and secrets never."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tables(database: str) -> Iterator[Database]:
 
 
 def everything(database: Database) -> dict[str, str]:
-    """Give all rows of all tables, as text, by the name of the table."""
+    """Return all rows of all tables, as text, by the name of the table."""
     inspector = sa.inspect(database.engine)
     found = {}
     with database.read() as connection:
@@ -49,7 +49,7 @@ def everything(database: Database) -> dict[str, str]:
 
 
 def of_items(database: Database) -> set[str]:
-    """Give the names of the tables that hold something of an item."""
+    """Return the names of the tables that hold data of an item."""
     fixed = {"application_versions", "dbos_migrations", "executors", "queues"} | {
         "symbl_queue",
         "symbl_schema",
@@ -92,7 +92,7 @@ async def test_no_secret_is_in_any_column_of_any_table(
     hooks = [
         str(one.parameters["webhookUrl"])
         for one in server.submissions
-        if "webhookUrl" in one.parameters  # nobody has read that of the refused one
+        if "webhookUrl" in one.parameters  # that of the refused one was never parsed
     ]
     marks = {hook.rpartition("/")[2] for hook in hooks}
     assert {mark(SECRET, hook.split("/")[-2]) for hook in hooks} == marks
@@ -127,7 +127,8 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
         await outbox.submit(Text("Refused."), key="refused")
         await outbox.result("refused")
     full = of_items(tables)
-    assert full > {"symbl_item", "symbl_conversation", "workflow_status", "operation_outputs"}
+    # DBOS records no steps of a workflow, so its table of their outputs stays empty.
+    assert full >= {"symbl_item", "symbl_conversation", "workflow_status"}
     assert delete_expired(tables, 3600.0) is False
     assert of_items(tables) == full
     assert delete_expired(tables, -1.0) is False

@@ -1,4 +1,4 @@
-"""What is handed in is there once, in the order of its handing in."""
+"""Each submission is stored once, in order."""
 
 from __future__ import annotations
 

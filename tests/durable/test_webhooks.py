@@ -17,14 +17,14 @@ from tests.durable.conftest import NAMELESS, SECRET, Working, said, until
 from tests.support import QUICK
 
 HOOKS: dict[str, Any] = {
-    "webhook_base_url": "http://127.0.0.1:9/hook",  # where nobody listens: the test calls
+    "webhook_base_url": "http://127.0.0.1:9/hook",  # where no server listens: the test calls
     "webhook_secret": SECRET,
     "polls": Polls(floor=100.0, ceiling=100.0),  # longer than any test
 }
 
 
 def url_of(server: LocalSymbl) -> tuple[str, str]:
-    """Give nonce and mark of the webhook URL that the last submission carried."""
+    """Return nonce and mark of the webhook URL of the last submission."""
     url = str(server.submissions[-1].parameters["webhookUrl"])
     nonce, shown = url.removeprefix("http://127.0.0.1:9/hook/").split("/")
     return nonce, shown
@@ -59,7 +59,7 @@ async def test_a_call_to_any_outbox_brings_the_end_at_once(
             said = urlencode({"id": job_id, "status": "COMPLETED"}).encode()
         assert await elsewhere.webhook(*url_of(server), said) == 204
         assert (await outbox.result("monday", timeout=10)).ok
-        # What comes after the end is taken, and nothing is made of it.
+        # A call after the end is answered, and has no effect.
         assert await elsewhere.webhook(*url_of(server), said) == 204
     assert asked(server) == 1
 
@@ -77,7 +77,7 @@ async def test_a_call_counts_once_however_often_it_comes(
         await server.until(lambda: asked(server) == 1)
         assert (await outbox.item("monday")).state is ItemState.ACCEPTED
         server.release()
-        # The one who said it too early can say it again of another job, and is not believed.
+        # A repeated call with another job is not believed.
         assert await outbox.webhook(*url_of(server), body("another", "failed")) == 204
         assert (await outbox.result("monday", timeout=10)).ok
     assert asked(server) == 2
@@ -149,7 +149,7 @@ async def sent(server: LocalSymbl, appends: int) -> str:
     return str(server.submissions[-1].job_id)
 
 
-# What is not to be believed
+# Calls without effect
 
 
 async def test_only_a_holder_of_the_secret_is_listened_to(sqlite_database: str) -> None:
@@ -157,7 +157,7 @@ async def test_only_a_holder_of_the_secret_is_listened_to(sqlite_database: str) 
     genuine = mark(SECRET, "nonce")
     async with Outbox(sqlite_database, webhook_secret=SECRET) as outbox:
         for nonce, shown, said, status in [
-            ("nonce", genuine, good, 204),  # of an item that nobody knows
+            ("nonce", genuine, good, 204),  # of an unknown item
             ("nonce", genuine, body("1", name="id"), 204),
             ("nonce", genuine, good.ljust(WebhookReceiver.MAX_BYTES), 204),
             ("nonce", genuine, good.ljust(WebhookReceiver.MAX_BYTES + 1), 413),

@@ -1,4 +1,4 @@
-"""A worker inside a program: its start, its end, and what it leaves of the program."""
+"""A worker inside a program: its start, its end, and the program afterwards."""
 
 from __future__ import annotations
 

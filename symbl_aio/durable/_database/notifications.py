@@ -180,5 +180,5 @@ async def _repeat(work: Callable[[], Any]) -> None:
         try:
             await work()
         except Exception as error:
-            _LOG.warning("no notice can be heard (%s)", type(error).__name__)
+            _LOG.warning("notifications are not received (%s)", type(error).__name__)
         await asyncio.sleep(_RECONNECT_PAUSE)

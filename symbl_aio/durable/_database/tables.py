@@ -7,7 +7,7 @@ All times are seconds of the database's clock, which all machines share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -114,6 +114,8 @@ class Tables:
             sa.Index("symbl_item_state", "queue", "state", "queued_at"),
             sa.Index("symbl_item_job", "job_id"),
         )
+        self.without_content = [c for c in self.items.c if c is not self.items.c.content]
+        """The columns that ``as_item`` needs; the content may be long and is left out."""
         # Of few rows each, so that no statement of a worker costs more with a long backlog.
         for index, (columns, condition) in _PARTIAL.items():
             only = sa.text(condition.format(ready="ready = 1" if is_sqlite else "ready"))
@@ -151,11 +153,6 @@ class Tables:
         if self.is_sqlite:
             return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double)
         return sa.literal_column("extract(epoch from clock_timestamp())::float8", sa.Double)
-
-    @property
-    def without_content(self) -> list[sa.Column[Any]]:
-        """The columns that ``as_item`` needs; the content may be long and is left out."""
-        return [column for column in self.items.c if column is not self.items.c.content]
 
     # Conditions, each defined once
 

@@ -79,6 +79,7 @@ class AttemptRecords:
             # Locked to the end of the transaction: no other worker evicts this one meanwhile.
             if connection.execute(self._lock_worker).first() is None:
                 return False
+            # Matches only the latest attempt: a superseded one must not send.
             recorded = connection.execute(
                 self._record_intent, _parameters(attempt) | {"token": token}
             )
@@ -151,6 +152,7 @@ class AttemptRecords:
             accepted = connection.execute(self._accept, _parameters(attempt) | found).first()
             if accepted is None:
                 return self._record_late(connection, attempt, job_id, conversation_id)
+            # From now on appends to the conversation have a target.
             if accepted.opens:
                 opened = {"of_name": accepted.conversation, "target": conversation_id}
                 connection.execute(self._open, opened)
@@ -207,12 +209,14 @@ class AttemptRecords:
         """End an item, and advance its conversation; return the item's state afterwards."""
         conversations = self._database.conversations
         with self._database.begin() as connection:
+            # The conversation before its items, as operators' decisions lock them.
             conversation = self._heads.lock(connection, attempt.key)
             final = {"ending": state.value, "why": why}
             ended = connection.execute(self._end, _parameters(attempt) | final)
             if conversation is None or ended.rowcount == 0:
                 return self._state(connection, attempt)
             name, halted_by = conversation.name, conversation.halted_by
+            # The server may still process it: later items must wait for the operator.
             if state is ItemState.AMBIGUOUS:
                 halted_by = attempt.key
                 connection.execute(
@@ -293,6 +297,7 @@ class AttemptRecords:
                 .where(table.c.conversation == row.conversation)
                 .order_by(table.c.number)
             ).all()
+        # A gap in the numbers is a deleted item; without an opener others may have written too.
         if last != len(known) or not known[0].opens:
             return None
         return [
@@ -346,6 +351,7 @@ def record_webhook(database: Database, nonce: str, job_id: str, *, ended: bool) 
     call is kept as evidence, and wakes only a worker that is in doubt about the item: any
     other gets the job id from the answer to its submission.
     """
+    # Both come from the network, and a database may refuse some characters.
     if not (_is_plain(nonce) and _is_plain(job_id)):
         return
     table = database.items

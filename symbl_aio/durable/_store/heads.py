@@ -67,6 +67,7 @@ class Heads:
         One statement each, for any number of items. An item that is being sent stays the head.
         """
         why = block_reason(False, conversation_id, halted_by)
+        # Blocked before the head is chosen, so that no blocked item becomes the head.
         if why is not None:
             waiting = _waiting(self._database, [conversation])
             if halted_by is None:  # the item that opens the conversation is not blocked by itself
@@ -93,6 +94,7 @@ def lock_conversations(
 ) -> dict[str, Row]:
     """Return conversations by their names, locked to the end of the transaction."""
     table = database.conversations
+    # In one order for all transactions, which avoids most deadlocks.
     rows = connection.execute(
         sa.select(table).where(table.c.name.in_(names)).order_by(table.c.name).with_for_update()
     )
@@ -152,6 +154,7 @@ def unblock(database: Database, connection: sa.Connection, names: Collection[str
         .where(table.c.state == ItemState.BLOCKED.value)
         .values(
             state=ItemState.QUEUED.value,
+            # A new attempt: a worker that still has the old one changes nothing.
             attempt=table.c.attempt + 1,
             deaths=0,
             error=None,

@@ -41,6 +41,7 @@ def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> S
         )
         for known, keys in groups.items()
     ]
+    # Contents may be long, and this runs several times a second.
     query = sa.select(*database.without_content).where(sa.or_(*changed))
     with database.read() as connection:
         return connection.execute(query).all()
@@ -51,6 +52,7 @@ def read_page(
 ) -> list[Row]:
     """Return the next rows after the one with the id ``last``, at most ``PAGE``."""
     table, conversations = database.items, database.conversations
+    # By id and not by offset: concurrent submissions come at the end.
     query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
     query = query.where(database.in_queue(table))
     if state is not None:

@@ -262,6 +262,7 @@ class Decisions:
         sizes: dict[str, int] = {}
         query = sa.select(table.c.id, table.c.key, table.c.conversation, conversations.c.last)
         query = query.join(conversations, conversations.c.name == table.c.conversation)
+        # In several statements: the number of parameters is limited.
         for some in _slices(wanted, _MAX_IDS):
             with self._database.read() as connection:
                 for row in connection.execute(query.where(table.c.key.in_(some))):
@@ -299,9 +300,11 @@ class Decisions:
             self._change(connection, decision, ids)
             freed = self._release(connection, decision, chosen)
             touched = sorted({row.conversation for row in chosen})
+            # Items that are blocked again at once, by another item, do not count as resumed.
             resumed = unblock(self._database, connection, freed)
             resumed -= advance_all(self._database, connection, touched)
             result = BatchResult(self._items(connection, ids), len(resumed), refused)
+            # After all changes, so that a dry run reports exactly what they would be.
             if dry_run:
                 raise _DryRunError
             notify_ready(self._database, connection)
@@ -334,8 +337,10 @@ class Decisions:
                 refused[row.key] = why
                 continue
             chosen.append(row)
+            # Rows are in the order of a conversation, so its opener comes first.
             if row.opens:
                 opening.add(row.conversation)
+        # Two items with one job would both count its end.
         if isinstance(decision, Resolve) and decision.job_id is not None:
             for row in chosen:
                 self._check_job(connection, decision.job_id, row.key)
@@ -368,6 +373,7 @@ class Decisions:
             return sorted({row.conversation for row in chosen})
         ambiguous = [row for row in chosen if row.state == ItemState.AMBIGUOUS.value]
         table, items = self._database.conversations, self._database.items
+        # A conversation may have several: the next one halts it then.
         next_ambiguous = (
             sa.select(items.c.key)
             .where(items.c.conversation == table.c.name)
@@ -423,4 +429,5 @@ def _slices(given: list[T], size: int) -> Iterator[list[T]]:
 
 def _is_one_of(column: sa.Column[Any], ids: list[int]) -> sa.ColumnElement[bool]:
     """Return the condition that an id is among these: as literals, of which there may be many."""
+    # A bound parameter for each would exceed the limit of the drivers.
     return column.in_(sa.bindparam("ids", ids, expanding=True, literal_execute=True))

@@ -61,6 +61,7 @@ def _submit(
             raise ConfigurationError(names_a_conversation(key))
         why, ready = (None, True) if locked is None else _place(database, connection, locked)
         name = None if locked is None else locked.name
+        # Returned by the same statement: the times are those of the database.
         inserted = connection.execute(
             sa.insert(table)
             .values(
@@ -167,6 +168,7 @@ def _lock(database: Database, connection: sa.Connection, conversation: str) -> R
 
 def _check_no_append(database: Database, connection: sa.Connection, conversation: str) -> None:
     table = database.items
+    # A wrong name would open a second conversation, silently and out of order.
     opener = connection.execute(
         sa.select(table.c.conversation).where(table.c.key == conversation)
     ).scalar()

@@ -129,6 +129,7 @@ async def encode_chunks(items: Given) -> AsyncGenerator[list[Encoded], None]:
         if chunk:
             yield [await one if isinstance(one, asyncio.Task) else one for one in chunk]
     finally:
+        # An error, or a closed generator, leaves files that are still being hashed.
         left = [one for one in chunk if isinstance(one, asyncio.Task)]
         for task in left:
             task.cancel()
@@ -312,6 +313,7 @@ class _ChunkPlan:
         elif entry.conversation is None:
             raise ConfigurationError(names_a_conversation(entry.key))
         why = None
+        # A conversation without a row has no ambiguous item, and an opener or a known id.
         if not found.is_new:
             why = block_reason(found.busy, found.conversation_id, found.halted_by)
         found.last += 1
@@ -334,6 +336,7 @@ class _ChunkPlan:
                 "source": entry.source,
             }
         )
+        # The next entry of the chunk sees the state that this one leaves behind.
         found.busy = found.busy or why is None
         self._known[entry.key] = _Known(
             entry.key, entry.content, entry.conversation is None, found.name

@@ -75,6 +75,7 @@ class Watcher:
             raise _closed()
         waiter = _Waiter(key, known, asyncio.get_running_loop().create_future())
         self._new.add(waiter)
+        # Started by the first waiter: an outbox that only submits polls nothing.
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         self._woken.set()
@@ -102,6 +103,7 @@ class Watcher:
         while True:
             await self._sleep()
             try:
+                # New waiters are answered at once, and raise an outage instead of waiting.
                 if self._new:
                     interval = _MIN_INTERVAL
                     self._due = min(self._due, max(self._last, monotonic()) + _MIN_INTERVAL)
@@ -148,6 +150,7 @@ class Watcher:
         if full:
             self._last_full = monotonic()
         groups: dict[Known, set[str]] = {}
+        # Grouped by known states: each group is one condition of the statement.
         for waiter in waiting:
             groups.setdefault(() if full else waiter.known, set()).add(waiter.key)
         rows = await self._read_changed({known: sorted(keys) for known, keys in groups.items()})
