@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from symbl_aio.durable.items import Attempt
@@ -17,6 +18,8 @@ _MAX_INTERVAL: Final = 600.0
 """Seconds between two polls, at most: a job that is followed for days must cost little."""
 _BACK_OFF_AFTER: Final = 8
 """Polls after which each interval is twice as long as the one before."""
+_WEBHOOK_GAP: Final = 1.0
+"""Seconds between two polls of one job that webhook calls ask for."""
 _MAX_CANCELS: Final = 3
 _CANCEL_INTERVAL: Final = 1.0
 
@@ -61,6 +64,7 @@ class ItemWorkflows:
         # For a job that existed before, a webhook call may have come while no worker had it.
         poll = result.was_accepted
         polls = resent = 0
+        next_poll_at = 0.0
         while result.state in ("unsent", "in_doubt", "accepted"):
             before = result.state
             if before == "unsent":
@@ -76,8 +80,12 @@ class ItemWorkflows:
                 await _wait(webhook, _interval(steps.webhook_timeout, polls))
                 poll = True
             else:
+                # A true call after a false one is late by this, and a leaked URL costs no more.
+                if (pause := next_poll_at - monotonic()) > 0:
+                    await asyncio.sleep(pause)
                 webhook.clear()
                 result = await steps.follow(attempt, result.has_webhook)
+                next_poll_at = monotonic() + _WEBHOOK_GAP
                 poll = False
             polls = polls + 1 if result.state == before else 0
         return result.state

@@ -226,5 +226,6 @@ async def test_the_order_rests_on_the_one_head_of_a_conversation(
             await asyncio.gather(*(found.add_worker() for _ in range(run.workers)))
             ledger = await found.finish()
     record_property("ledger", f"{'one head' if one_head else 'all ready':24} {ledger}")
-    assert ledger.lost == ledger.duplicates == 0
-    assert (ledger.inversions == 0) is one_head
+    assert ledger.duplicates == 0
+    # With all ready, an append may also come before its conversation exists, and is blocked.
+    assert (ledger.inversions == ledger.lost == 0) is one_head
