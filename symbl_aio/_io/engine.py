@@ -233,7 +233,7 @@ class Engine:
         if self._state not in ("open", "closing"):
             return
         try:
-            self.check_here()
+            check_loop(self._tasks.loop)
         except ConfigurationError:
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
                 loop = self._tasks.loop

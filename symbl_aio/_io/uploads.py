@@ -10,11 +10,9 @@ import asyncio
 import logging
 import os
 import secrets
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Final
 
 from attrs import evolve
 
@@ -60,16 +58,7 @@ from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, che
 from symbl_aio.options import MediaOptions, Options, TextOptions
 from symbl_aio.webhooks import webhook_url
 
-try:
-    import resource
-except ImportError:  # on Windows, which has no such limit
-    resource = None  # type: ignore[assignment]
-
 _LOG = logging.getLogger("symbl_aio")
-
-_HANDLES_PER_UPLOAD: Final = 4
-"""Of the descriptors a process may open. An upload takes two, a file and a socket; half of all
-are left to the rest of the process."""
 
 
 class Uploads:
@@ -101,7 +90,7 @@ class Uploads:
         self._events = events
         self._backend = backend
         self._files = read.file_threads(config.timeouts.stall)
-        self._running = asyncio.Semaphore(max_uploads())
+        self._running = asyncio.Semaphore(read.max_uploads())
         self._alarm: asyncio.TimerHandle | None = None
 
     # The caller's side
@@ -420,15 +409,6 @@ class Uploads:
             taken = self._emit(SubmissionEnded, pending.key, error, pending.source)
             expected = taken or isinstance(error, ClientClosedError)
             pending.submission._settle(error, expected=expected)
-
-
-def max_uploads() -> int:
-    """Return how many uploads may run at once, by the descriptors that this process may open."""
-    if resource is None:
-        return sys.maxsize
-    handles, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = handles == resource.RLIM_INFINITY
-    return sys.maxsize if unlimited else max(1, handles // _HANDLES_PER_UPLOAD)
 
 
 def _known_size(media: Media | Recording) -> int | None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -55,15 +56,32 @@ from symbl_aio.media import (
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
+try:
+    import resource
+except ImportError:  # on Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
 Chunk: TypeAlias = bytes | memoryview
 """Immutable bytes, or a view of them, cut without copying."""
 
+_HANDLES_PER_UPLOAD: Final = 4
+"""Of the descriptors a process may open. An upload takes two, a file and a socket; half of all
+are left to the rest of the process."""
 _MAX_THREADS: Final = 8
 
 _AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
+
+
+def max_uploads() -> int:
+    """Return how many uploads may run at once, by the descriptors that this process may open."""
+    if resource is None:
+        return sys.maxsize
+    handles, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = handles == resource.RLIM_INFINITY
+    return sys.maxsize if unlimited else max(1, handles // _HANDLES_PER_UPLOAD)
 
 
 def file_threads(stall: float) -> Watch:

@@ -174,6 +174,8 @@ def query_text(value: JSON) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
+    if isinstance(value, str) and _PLAIN_ID(value):
+        return value
     return quote(check_id(name, value), safe="")
 
 
