@@ -174,7 +174,7 @@ def query_text(value: JSON) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
-    if isinstance(value, str) and _PLAIN_ID(value):
+    if type(value) is str and _PLAIN_ID(value):
         return value
     return quote(check_id(name, value), safe="")
 

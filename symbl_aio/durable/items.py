@@ -96,7 +96,7 @@ class CompletedItem(_Item):
     """A submission of the outbox whose job completed."""
 
     state: Literal[ItemState.COMPLETED]
-    """``ItemState.COMPLETED``."""
+    """Always ``ItemState.COMPLETED``."""
     conversation_id: str
     """The conversation's id."""
     error: None
