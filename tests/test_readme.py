@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from symbl_aio.cli.commands import cli
 from symbl_aio.cli.endings import MEANINGS
 from tests.programs import heading_of, programs, run, shell_lines
+from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -34,9 +35,7 @@ def test_every_make_word_of_the_documents_exists():
                 assert word in targets, f"{document} tells of make {word}"
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in shell_lines(README) if line.startswith("symbl-aio ")]
-)
+@table("line", [line for line in shell_lines(README) if line.startswith("symbl-aio ")])
 def test_every_command_of_the_readme_exists(line):
     done = CliRunner().invoke(cli, [line.split()[1], "--help"])
 

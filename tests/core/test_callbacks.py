@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio._core.callbacks import Callbacks, Told, is_genuine, mark, read, webhook_url
+from tests.tables import table
 
 nonces = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
@@ -81,7 +82,7 @@ def test_a_call_is_read_as_json_and_as_a_form_under_both_keys(job_id: str, statu
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b'{"jobId": "j1", "status": "completed"}',
@@ -106,7 +107,7 @@ def test_an_id_that_is_a_number_is_a_text():
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b"",

@@ -20,6 +20,7 @@ from symbl_aio.durable import ItemState, Outbox, engine
 from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, said
+from tests.tables import table
 
 PASSWORD = "pass-word-55ab"
 
@@ -123,7 +124,7 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) 
 # What is no URL
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "", "outbox.db", "/tmp/outbox.db", "sqlite://", "sqlite:///", "sqlite:///:memory:",

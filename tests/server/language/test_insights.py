@@ -15,6 +15,7 @@ from symbl_aio.server.language.insights import (
     Utterance,
     analyse,
 )
+from tests.tables import table
 
 START = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
 PRIYA = Speaker("1", "Priya Shah", "priya@example.com")
@@ -132,7 +133,7 @@ def test_what_asks_nothing_is_no_question(text):
 # Actions
 
 
-@pytest.mark.parametrize(
+@table(
     "text, phrase, assignee",
     [
         ("Okay, I'll fix the login by Friday.", "fix the login by Friday", PRIYA),
@@ -177,7 +178,7 @@ def test_reaching_out_to_somebody_is_a_follow_up(text):
     assert found.kind == "follow_up"
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I won't fix that old thing.",
@@ -217,7 +218,7 @@ def test_a_first_name_that_two_share_is_nobodys():
 # When
 
 
-@pytest.mark.parametrize(
+@table(
     "phrase, due",
     [
         ("today", (3, 4)),
@@ -333,7 +334,7 @@ def test_small_talk_has_no_topic():
 # Entities and trackers
 
 
-@pytest.mark.parametrize(
+@table(
     "text, kind, value",
     [
         ("Write to Bob.Smith@Example.com.", "email", "bob.smith@example.com"),

@@ -6,6 +6,7 @@ import pytest
 
 from symbl_aio.server.management.records import patched
 from symbl_aio.server.wire import RefusedError
+from tests.tables import table
 
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
@@ -32,7 +33,7 @@ def test_what_is_removed_is_gone() -> None:
     assert "name" not in patched(DOCUMENT, [{"op": "remove", "path": "/name"}])
 
 
-@pytest.mark.parametrize(
+@table(
     "operations",
     [
         {},
