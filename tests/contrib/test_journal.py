@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,9 +23,9 @@ from symbl_aio import (
 )
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.testing import LocalSymbl
+from tests.contrib.journal_process import run
+from tests.forks import Fork
 from tests.support import QUICK
-
-ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
@@ -44,42 +43,24 @@ async def journalled(
         journal.close()
 
 
-class Process:
-    """A process with a journal. What it says is read line by line."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+class Process(Fork):
+    """A process with a journal."""
 
     @classmethod
-    async def start(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
-        return cls(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.contrib.journal_process"),
-                *(server.base_url, str(directory), str(count)),
-                cwd=ROOT,
-                stdout=asyncio.subprocess.PIPE,
-            )
-        )
+    async def with_journal(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
+        return await cls.start(run, server.base_url, str(directory), count)
 
     async def says(self) -> dict[str, list[str]]:
-        """Give the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
-        told: dict[str, list[str]] = {"resumed": [], "accepted": []}
-        assert self._process.stdout is not None
-        while (line := (await self._process.stdout.readline()).split()) != [b"ready"]:
-            assert line, "the process ended"
-            told[line[0].decode()] += [word.decode() for word in line[1:]]
-        return told
-
-    async def kill(self) -> None:
-        self._process.kill()
-        await self._process.wait()
+        """Return the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
+        report: dict[str, list[str]] = await self.report()
+        return report
 
 
 async def test_jobs_of_a_process_that_was_killed_are_seen_to_their_end(
     server: LocalSymbl, tmp_path: Path
 ):
     server.hold_jobs()
-    process = await Process.start(server, tmp_path, 5)
+    process = await Process.with_journal(server, tmp_path, 5)
     accepted = (await process.says())["accepted"]
     await process.kill()
     assert server.unfinished == 5
@@ -99,7 +80,7 @@ async def test_killed_again_and_again_no_job_is_lost(server: LocalSymbl, tmp_pat
     server.hold_jobs()
     accepted: list[str] = []
     for _ in range(3):
-        process = await Process.start(server, tmp_path, 2)
+        process = await Process.with_journal(server, tmp_path, 2)
         told = await process.says()
         assert sorted(told["resumed"]) == sorted(accepted)
         accepted += told["accepted"]
@@ -112,9 +93,9 @@ async def test_killed_again_and_again_no_job_is_lost(server: LocalSymbl, tmp_pat
 
 async def test_the_living_do_not_take_each_others_jobs(server: LocalSymbl, tmp_path: Path):
     server.hold_jobs()
-    first = await Process.start(server, tmp_path, 1)
+    first = await Process.with_journal(server, tmp_path, 1)
     told = [await first.says()]
-    second = await Process.start(server, tmp_path, 1)
+    second = await Process.with_journal(server, tmp_path, 1)
     told.append(await second.says())
     assert [each["resumed"] for each in told] == [[], []]
 
@@ -128,12 +109,12 @@ async def test_many_that_start_at_once_share_the_jobs_of_the_dead(
     server: LocalSymbl, tmp_path: Path
 ):
     server.hold_jobs()
-    dead = [await Process.start(server, tmp_path, 3) for _ in range(2)]
+    dead = [await Process.with_journal(server, tmp_path, 3) for _ in range(2)]
     accepted = [id for process in dead for id in (await process.says())["accepted"]]
     for process in dead:
         await process.kill()
 
-    living = await asyncio.gather(*(Process.start(server, tmp_path, 0) for _ in range(4)))
+    living = await asyncio.gather(*(Process.with_journal(server, tmp_path, 0) for _ in range(4)))
     told = await asyncio.gather(*(process.says() for process in living))
     for process in living:
         await process.kill()
@@ -176,7 +157,7 @@ async def test_a_broken_file_does_not_stop_the_start(
     server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ):
     server.hold_jobs()
-    process = await Process.start(server, tmp_path, 1)
+    process = await Process.with_journal(server, tmp_path, 1)
     accepted = (await process.says())["accepted"]
     await process.kill()
     (tmp_path / "1-aaaa.jobs").write_bytes(content)
@@ -199,7 +180,7 @@ async def test_a_file_that_was_damaged_does_not_stop_the_start(
     server: LocalSymbl, tmp_path: Path, at: int
 ):
     server.hold_jobs()
-    process = await Process.start(server, tmp_path, 3)
+    process = await Process.with_journal(server, tmp_path, 3)
     await process.says()
     await process.kill()
     damage(tmp_path, at)
