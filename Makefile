@@ -173,7 +173,7 @@ endef
 # Four processes, since many tests wait for sockets. PARALLEL= runs them in one.
 PARALLEL ?= -n 4 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/core/test_decode.py
-NEWEST_TESTS := tests/durable tests/test_calls.py tests/test_cli_durable.py tests/contrib/test_durable.py
+NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox.py tests/contrib/test_durable.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
 
 .venv-oldest/.made: pyproject.toml | .venv/.made

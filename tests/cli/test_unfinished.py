@@ -11,8 +11,8 @@ import pytest
 
 from symbl_aio.cli.leftover import LONGEST, Running, Words, summary, unsent_files
 from symbl_aio.cli.writer import MOST_CHARACTERS, Writer
+from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
-from tests.test_cli import shell, symbl
 
 __all__ = ["shell", "symbl"]  # fixtures
 
