@@ -22,7 +22,6 @@ from attrs import define, field, frozen
 from symbl_aio._io.api import Api
 from symbl_aio._io.transport import Transport
 from symbl_aio.config import Config, Credentials, CredentialsLike, Polls, Retries, Timeouts
-from symbl_aio.testing import LocalSymbl
 
 
 @frozen
@@ -294,13 +293,6 @@ async def reach(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    """A server that hears "Hello." in every recording, and takes any bytes for one."""
-    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
-        yield local
 
 
 @pytest.fixture
