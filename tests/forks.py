@@ -1,43 +1,74 @@
-"""Processes that start at once: forked by one that has imported what they run."""
+"""Processes that start at once: forked from one that has imported what they run.
+
+An interpreter that imports the package, and the engine of the outbox, takes seconds; a fork of
+one that has done so takes milliseconds. Each process of pytest has one to fork from, once a
+test needs it, which runs nothing itself: no thread, no event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGKILL, Signals
 from typing import Any, Self
 
+ROOT = Path(__file__).parents[1]
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_PRELOADED = ["tests.contrib.journal_process"]
+_FORKSERVER.set_forkserver_preload(
+    ["tests.contrib.journal_process", "tests.durable.work", "tests.durable.server"]
+)
 
 
 class Fork:
-    """A process that runs a function, and sends what it has to report through a pipe.
+    """A process that runs a function, which can be paused, killed and waited for."""
 
-    The function gets the pipe's end, and the arguments. The processes of one run of pytest are
-    forked by one other, so that each costs milliseconds and not the imports.
-    """
-
-    def __init__(self, process: multiprocessing.process.BaseProcess, reports: Connection) -> None:
+    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
         self._process = process
-        self._reports = reports
+        self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(process.sentinel, self._exited)
 
     @classmethod
     async def start(cls, run: Callable[..., object], *arguments: Any) -> Self:
-        _FORKSERVER.set_forkserver_preload(_PRELOADED)
-        reports, theirs = _FORKSERVER.Pipe(duplex=False)
-        process = _FORKSERVER.Process(target=run, args=(theirs, *arguments), daemon=True)
+        """Run ``run(*arguments)``; both are pickled, sockets and pipes among them."""
+        process = _FORKSERVER.Process(
+            target=_run, args=(dict(os.environ), run, arguments), daemon=True
+        )
         await asyncio.to_thread(process.start)
-        theirs.close()
-        return cls(process, reports)
+        return cls(process)
 
-    async def report(self) -> Any:
-        """Return what it reports next; raise ``EOFError`` if it has ended."""
-        return await asyncio.to_thread(self._reports.recv)
+    @property
+    def alive(self) -> bool:
+        return not self._exit.done()
+
+    def send(self, signal: Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid or 0, signal)
 
     async def kill(self) -> None:
         """End it at once (SIGKILL), and wait until it has."""
-        self._process.kill()
-        await asyncio.to_thread(self._process.join)
-        self._reports.close()
+        if self.alive:
+            self.send(SIGKILL)
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for its end; return its exit code, below 0 for a signal."""
+        return await asyncio.shield(self._exit)
+
+    def _exited(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._process.sentinel)
+        self._process.join()
+        self._exit.set_result(self._process.exitcode or 0)
+
+
+def _run(
+    environment: Mapping[str, str], run: Callable[..., object], arguments: tuple[Any, ...]
+) -> None:
+    # What was forked from may have started in another test, with its variables.
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    run(*arguments)

@@ -7,6 +7,8 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
@@ -43,24 +45,35 @@ async def journalled(
         journal.close()
 
 
-class Process(Fork):
+class Process:
     """A process with a journal."""
 
+    def __init__(self, fork: Fork, reports: Connection) -> None:
+        self._fork = fork
+        self._reports = reports
+
     @classmethod
-    async def with_journal(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
-        return await cls.start(run, server.base_url, str(directory), count)
+    async def start(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
+        reports, theirs = Pipe(duplex=False)
+        fork = await Fork.start(run, theirs, server.base_url, str(directory), count)
+        theirs.close()
+        return cls(fork, reports)
 
     async def says(self) -> dict[str, list[str]]:
         """Return the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
-        report: dict[str, list[str]] = await self.report()
+        report: dict[str, list[str]] = await asyncio.to_thread(self._reports.recv)
         return report
+
+    async def kill(self) -> None:
+        await self._fork.kill()
+        self._reports.close()
 
 
 async def test_jobs_of_a_process_that_was_killed_are_seen_to_their_end(
     server: LocalSymbl, tmp_path: Path
 ):
     server.hold_jobs()
-    process = await Process.with_journal(server, tmp_path, 5)
+    process = await Process.start(server, tmp_path, 5)
     accepted = (await process.says())["accepted"]
     await process.kill()
     assert server.unfinished == 5
@@ -80,7 +93,7 @@ async def test_killed_again_and_again_no_job_is_lost(server: LocalSymbl, tmp_pat
     server.hold_jobs()
     accepted: list[str] = []
     for _ in range(3):
-        process = await Process.with_journal(server, tmp_path, 2)
+        process = await Process.start(server, tmp_path, 2)
         told = await process.says()
         assert sorted(told["resumed"]) == sorted(accepted)
         accepted += told["accepted"]
@@ -93,9 +106,9 @@ async def test_killed_again_and_again_no_job_is_lost(server: LocalSymbl, tmp_pat
 
 async def test_the_living_do_not_take_each_others_jobs(server: LocalSymbl, tmp_path: Path):
     server.hold_jobs()
-    first = await Process.with_journal(server, tmp_path, 1)
+    first = await Process.start(server, tmp_path, 1)
     told = [await first.says()]
-    second = await Process.with_journal(server, tmp_path, 1)
+    second = await Process.start(server, tmp_path, 1)
     told.append(await second.says())
     assert [each["resumed"] for each in told] == [[], []]
 
@@ -109,12 +122,12 @@ async def test_many_that_start_at_once_share_the_jobs_of_the_dead(
     server: LocalSymbl, tmp_path: Path
 ):
     server.hold_jobs()
-    dead = [await Process.with_journal(server, tmp_path, 3) for _ in range(2)]
+    dead = [await Process.start(server, tmp_path, 3) for _ in range(2)]
     accepted = [id for process in dead for id in (await process.says())["accepted"]]
     for process in dead:
         await process.kill()
 
-    living = await asyncio.gather(*(Process.with_journal(server, tmp_path, 0) for _ in range(4)))
+    living = await asyncio.gather(*(Process.start(server, tmp_path, 0) for _ in range(4)))
     told = await asyncio.gather(*(process.says() for process in living))
     for process in living:
         await process.kill()
@@ -157,7 +170,7 @@ async def test_a_broken_file_does_not_stop_the_start(
     server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ):
     server.hold_jobs()
-    process = await Process.with_journal(server, tmp_path, 1)
+    process = await Process.start(server, tmp_path, 1)
     accepted = (await process.says())["accepted"]
     await process.kill()
     (tmp_path / "1-aaaa.jobs").write_bytes(content)
@@ -180,7 +193,7 @@ async def test_a_file_that_was_damaged_does_not_stop_the_start(
     server: LocalSymbl, tmp_path: Path, at: int
 ):
     server.hold_jobs()
-    process = await Process.with_journal(server, tmp_path, 3)
+    process = await Process.start(server, tmp_path, 3)
     await process.says()
     await process.kill()
     damage(tmp_path, at)
