@@ -170,10 +170,14 @@ define install
 	@touch $@
 endef
 
-# Four processes, since many tests wait for sockets. PARALLEL= runs them in one.
-PARALLEL ?= -n 4 --dist worksteal
+# What the first process has compiled, the hundreds that the tests start need not compile anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Three processes for two cores, since many tests wait for sockets, and each collects all of
+# them. PARALLEL= runs them in one.
+PARALLEL ?= -n 3 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/protocol/test_decode.py
-NEWEST_TESTS := tests/durable tests/test_calls.py tests/test_cli_durable.py tests/contrib/test_service_outbox.py
+NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox.py tests/contrib/test_service_outbox.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
 
 .venv-oldest/.made: pyproject.toml | .venv/.made

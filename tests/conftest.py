@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -63,6 +64,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello there.") as running:
+def server_settings() -> dict[str, Any]:
+    """The settings of ``server``. A module with other needs has a fixture of this name."""
+    return {"probe_media": False, "default_transcript": "Ann: Hello there."}
+
+
+@pytest.fixture
+async def server(server_settings: dict[str, Any]) -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl(**server_settings) as running:
         yield running

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
+import runpy
 import socket
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    asynccontextmanager,
+    chdir,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+)
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from symbl_aio.testing import LocalSymbl
+from tests.contrib.site import listening, uvicorn_serving
 
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "examples" / "media" / "inaugural.mp4"
@@ -37,29 +49,33 @@ def heading_of(document: str, program: str) -> str:
     return heading
 
 
-async def run(program: str, directory: Path) -> str:
-    """Run a program, or a test, on a local server and two recordings; give what it printed.
+async def run(program: str, directory: Path, *, alone: bool = False) -> str:
+    """Run a program, or a test, on a local server and two recordings; return what it printed.
 
-    A web service is served and used instead, and what it answers is given.
+    A web service is served and used instead, and its answer is returned. ``alone``: in a process
+    of its own, as a user runs it; else in this one, which has imported it all already.
     """
     for name in ("standup.mp4", "standup-part2.mp4"):
         (directory / name).write_bytes(RECORDING.read_bytes())
     if re.search(r"^(app = |def make_app)", program, re.MULTILINE):
-        return await _serve_and_use(program, directory)
+        return await _serve_and_use(program, directory, alone)
     is_test = "def test_" in program
     script = directory / ("test_readme_block.py" if is_test else "program.py")
     script.write_text(program, "utf-8")
-    as_test = [
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
-    ]
     async with LocalSymbl() as symbl:
+        if not alone and not is_test:
+            with _inside(symbl, directory):
+                return await asyncio.to_thread(_printed, script)
+        as_test = [
+            *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
+        ]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *(as_test if is_test else ["-W", "error"]),
             str(script),
             cwd=directory,
-            env=_environment(symbl),
+            env=os.environ | _environment(symbl),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -68,8 +84,25 @@ async def run(program: str, directory: Path) -> str:
     return out.decode()
 
 
+def _printed(script: Path) -> str:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        runpy.run_path(str(script), run_name="__main__")
+    assert err.getvalue() == "", out.getvalue()
+    return out.getvalue()
+
+
+@contextmanager
+def _inside(symbl: LocalSymbl, directory: Path) -> Iterator[None]:
+    """Let the block run where a process of its own would, with its variables."""
+    with pytest.MonkeyPatch.context() as patch, chdir(directory):
+        for name, value in _environment(symbl).items():
+            patch.setenv(name, value)
+        yield
+
+
 def _environment(symbl: LocalSymbl) -> dict[str, str]:
-    return os.environ | {
+    return {
         "SYMBL_BASE_URL": symbl.base_url,
         "SYMBL_APP_ID": "app",
         "SYMBL_APP_SECRET": "secret",
@@ -77,9 +110,23 @@ def _environment(symbl: LocalSymbl) -> dict[str, str]:
     }
 
 
-async def _serve_and_use(program: str, directory: Path) -> str:
+async def _serve_and_use(program: str, directory: Path, alone: bool) -> str:
     """Serve a web service as its documents say, upload a recording, and see its job to the end."""
-    (directory / "service.py").write_text(program, "utf-8")
+    service = directory / "service.py"
+    service.write_text(program, "utf-8")
+    async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello.") as symbl:
+        if alone or "def make_app" in program:
+            async with _process(program, directory, symbl) as url:
+                return await _use(program, url, symbl)
+        sock, url = listening()
+        with _inside(symbl, directory):
+            async with uvicorn_serving(runpy.run_path(str(service))["app"], sock):
+                return await _use(program, url, symbl)
+
+
+@asynccontextmanager
+async def _process(program: str, directory: Path, symbl: LocalSymbl) -> AsyncIterator[str]:
+    """Serve it in a process of its own; yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     how = (
@@ -87,32 +134,35 @@ async def _serve_and_use(program: str, directory: Path) -> str:
         if "def make_app" in program
         else ["uvicorn", "service:app", "--port", port]
     )
-    async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello.") as symbl:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-u", "-m", *how),
-            cwd=directory,
-            env=_environment(symbl),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert process.stdout is not None
-        said = b""
-        while b"unning on http" not in said:
-            line = await process.stdout.readline()
-            said += line
-            assert line, said.decode()
-        try:
-            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as visitor:
-                form = aiohttp.FormData({"name": "Monday"})
-                form.add_field("file", RECORDING.read_bytes(), filename="talk.mp4")
-                async with visitor.post("/recordings", data=form) as answer:
-                    told: dict[str, str] = await answer.json()
-                    assert answer.status == 200, told
-                async with visitor.get(f"/symbl/jobs/{told['job']}") as answer:
-                    assert answer.status == (200 if "/symbl" in program else 404)
-                await symbl.until(lambda: not symbl.unfinished)
-                async with visitor.get(f"/conversations/{told.get('conversation')}") as answer:
-                    return await answer.text() if answer.status == 200 else str(told)
-        finally:
-            process.terminate()
-            await process.communicate()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-m", *how),
+        cwd=directory,
+        env=os.environ | _environment(symbl),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    printed = b""
+    while b"unning on http" not in printed:
+        line = await process.stdout.readline()
+        printed += line
+        assert line, printed.decode()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def _use(program: str, url: str, symbl: LocalSymbl) -> str:
+    async with aiohttp.ClientSession(url) as visitor:
+        form = aiohttp.FormData({"name": "Monday"})
+        form.add_field("file", RECORDING.read_bytes(), filename="talk.mp4")
+        async with visitor.post("/recordings", data=form) as answer:
+            taken: dict[str, str] = await answer.json()
+            assert answer.status == 200, taken
+        async with visitor.get(f"/symbl/jobs/{taken['job']}") as answer:
+            assert answer.status == (200 if "/symbl" in program else 404)
+        await symbl.until(lambda: not symbl.unfinished)
+        async with visitor.get(f"/conversations/{taken.get('conversation')}") as answer:
+            return await answer.text() if answer.status == 200 else str(taken)

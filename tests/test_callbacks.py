@@ -24,6 +24,7 @@ from symbl_aio.contrib.aiohttp import Symbl as AiohttpSymbl
 from symbl_aio.contrib.fastapi import Symbl as FastapiSymbl
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
+from tests.tables import table
 
 TOKEN = AccessToken("t")
 
@@ -97,15 +98,15 @@ def test_each_kind_of_function_is_told_from_the_others() -> None:
             assert name, str(refused.value)
 
 
-@pytest.mark.parametrize("make", [SymblClient, AiohttpSymbl, FastapiSymbl])
-@pytest.mark.parametrize("bad", [*ASYNC.values(), *NEITHER.values()], ids=[*ASYNC, *NEITHER])
+@table("make", [SymblClient, AiohttpSymbl, FastapiSymbl])
+@table("bad", [*ASYNC.values(), *NEITHER.values()], ids=[*ASYNC, *NEITHER])
 def test_what_is_no_observer_is_refused_in_the_constructor(make: Any, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^observers\[1\] is .*give a plain function"):
         make(TOKEN, observers=[a_plain, bad])
 
 
-@pytest.mark.parametrize("make", [SymblClient, AiohttpSymbl, FastapiSymbl])
-@pytest.mark.parametrize("bad", [print, an_async, PlainCall(), None, 7, "print"])
+@table("make", [SymblClient, AiohttpSymbl, FastapiSymbl])
+@table("bad", [print, an_async, PlainCall(), None, 7, "print"])
 def test_observers_that_are_no_list_are_refused(make: Any, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^observers is .*observers=\[print\]"):
         make(TOKEN, observers=bad)

@@ -54,12 +54,6 @@ each_verb = pytest.mark.parametrize("verb", ["POST", "PUT"])
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
-        yield local
-
-
-@pytest.fixture
 async def client(server: LocalSymbl) -> AsyncIterator[SymblClient]:
     async with server.client(polls=QUICK) as symbl:
         yield symbl

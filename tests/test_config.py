@@ -19,6 +19,7 @@ from symbl_aio.config import (
     credentials_from_env,
 )
 from symbl_aio.errors import ConfigurationError
+from tests.tables import table
 
 LOCAL = "http://127.0.0.1:8080"
 
@@ -39,14 +40,14 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("bad", [0, -1, -0.5, float("nan"), True, False])
-@pytest.mark.parametrize("cls, name", NUMBERS)
+@table("bad", [0, -1, -0.5, float("nan"), True, False])
+@table("cls, name", NUMBERS)
 def test_a_number_that_is_not_above_zero_is_refused_by_name(cls, name, bad):
     with pytest.raises(ConfigurationError, match=rf"{cls.__name__}\.{name} is .*above 0"):
         cls(**{name: bad})
 
 
-@pytest.mark.parametrize("cls, name", NUMBERS)
+@table("cls, name", NUMBERS)
 def test_a_number_above_zero_is_taken(cls, name):
     value = 14 if name != "floor" else 0.25
 
@@ -323,7 +324,7 @@ def test_a_webhook_address_needs_a_secret():
     assert hooked.webhook_base_url == HOOKS
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     ["", "us.example/hooks", "ftp://us.example", "https://", "https://us.example/?a=b",
      "https://us.example/#here", "https://us.example/a b", "https://[::1", "https://h:port", 5],
@@ -341,7 +342,7 @@ def test_webhook_networks_are_addresses_and_networks():
     assert Config(base_url=LOCAL, webhook_networks=list(networks)).webhook_networks == networks
 
 
-@pytest.mark.parametrize(
+@table(
     "networks",
     ["192.0.2.0/24", None, 5, [""], ["us.example"], ["192.0.2.1/24"], ["192.0.2.0/33"], [5],
      [b"\x7f\0\0\1"], [None], ["::1", "192.0.2.0/24 "]],

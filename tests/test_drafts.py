@@ -15,6 +15,7 @@ from symbl_aio.drafts import (
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import User
 from symbl_aio.server.conversations import list_query
+from tests.tables import table
 
 INES = User(name="Ines")
 
@@ -53,7 +54,7 @@ def bookmark(**fields: Any) -> BookmarkDraft:
     return BookmarkDraft(**given | fields)
 
 
-@pytest.mark.parametrize(
+@table(
     "fields,named",
     [
         ({}, "message_ids"),
@@ -78,7 +79,7 @@ def test_a_bookmark_marks_times_or_messages():
     assert bookmark(message_ids=["1", "2"]).message_ids == ("1", "2")
 
 
-@pytest.mark.parametrize(
+@table(
     "make,named",
     [
         (lambda: GroupDraft("x" * 129, "a==b"), "name"),

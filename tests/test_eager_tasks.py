@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,9 @@ eager: Callable[..., asyncio.Task[Any]] | None = getattr(asyncio, "eager_task_fa
 pytestmark = pytest.mark.skipif(eager is None, reason="eager tasks came with Python 3.12")
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
+@pytest.fixture(autouse=True)
+async def _eager() -> None:
     asyncio.get_running_loop().set_task_factory(eager)
-    async with LocalSymbl(probe_media=False, default_transcript="Ann: Hello there.") as running:
-        yield running
 
 
 async def test_every_main_call_works_where_tasks_begin_at_once(

@@ -25,9 +25,10 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 from symbl_aio.job import Acceptance, Job
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "status, cls",
     [
         (301, BadRequestError),

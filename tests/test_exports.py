@@ -6,10 +6,9 @@ import pkgutil
 import re
 from types import ModuleType
 
-import pytest
-
 import symbl_aio
 from symbl_aio import errors
+from tests.tables import table
 
 
 def public_names() -> list[str]:
@@ -49,7 +48,7 @@ def test_names_are_exported_once():
     assert len(symbl_aio.__all__) == len(set(symbl_aio.__all__))
 
 
-@pytest.mark.parametrize("name", public_names())
+@table("name", public_names())
 def test_every_exported_name_exists_and_is_documented(name):
     value = getattr(symbl_aio, name)
     if inspect.isclass(value) or inspect.isfunction(value):
@@ -57,7 +56,7 @@ def test_every_exported_name_exists_and_is_documented(name):
         assert not (value.__doc__ or f"{name}(").startswith(f"{name}("), f"{name} has no docstring"
 
 
-@pytest.mark.parametrize("name", public_names())
+@table("name", public_names())
 def test_public_methods_of_exported_classes_are_documented(name):
     value = getattr(symbl_aio, name)
     if not inspect.isclass(value) or not value.__module__.startswith("symbl_aio"):
@@ -83,7 +82,7 @@ def test_nothing_public_is_forgotten():
     assert there - set(symbl_aio.__all__) == set()
 
 
-@pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
+@table("cls", error_classes(), ids=lambda cls: cls.__name__)
 def test_every_error_is_defined_in_errors_and_drawn_in_its_docstring(cls):
     assert cls.__module__ == "symbl_aio.errors"
     tree = drawn_tree()

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,6 @@ from tests.support import QUICK, mp4_bytes
 
 CREDENTIALS = Credentials("app", "secret")
 PASSING = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ESTALE", "EAGAIN", "ENOBUFS", "ENOTCONN"]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
-        yield local
 
 
 @pytest.fixture

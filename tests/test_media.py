@@ -25,6 +25,7 @@ from symbl_aio.media import (
     describe,
 )
 from symbl_aio.options import MediaOptions, TextOptions
+from tests.tables import table
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LINKS = [AudioURL, VideoURL]
@@ -212,8 +213,8 @@ def test_media_cannot_be_changed():
 # Links
 
 
-@pytest.mark.parametrize("cls", LINKS)
-@pytest.mark.parametrize(
+@table("cls", LINKS)
+@table(
     "url",
     [
         "https://example.com/a.mp3",
@@ -264,8 +265,8 @@ def test_what_is_no_link_is_refused_without_showing_it(
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("cls", LINKS)
-@pytest.mark.parametrize(
+@table("cls", LINKS)
+@table(
     "host",
     [
         "youtube.com", "www.youtube.com", "m.youtube.com", "YouTube.com", "youtu.be", "vimeo.com",

@@ -14,11 +14,12 @@ from symbl_aio._fields import is_control
 from symbl_aio._io.uploads import _check_key as check_key
 from symbl_aio._naming import source_name
 from symbl_aio.durable.items import check_key as check_outbox_key
+from tests.tables import table
 
 CATEGORIES = sorted({unicodedata.category(chr(c)) for c in range(0x110000)})
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@table("category", CATEGORIES)
 def test_a_name_of_any_category_is_taken_unless_it_steers_or_has_no_utf_8(category: str) -> None:
     @given(st.characters(categories=[category]))  # type: ignore[list-item]
     def try_one(character: str) -> None:

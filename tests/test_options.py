@@ -21,6 +21,7 @@ from symbl_aio.options import (
     wire_name,
 )
 from tests.options import RECORDINGS, SHARED
+from tests.tables import table
 
 NOT_PARAMETERS = {"extra_body", "extra_query", "in_query"}
 
@@ -74,7 +75,7 @@ def test_lists_are_taken_from_any_iterable_and_kept_as_tuples():
     assert MediaOptions(conversation_type="sales").conversation_type == "sales"
 
 
-@pytest.mark.parametrize(
+@table(
     "field,value",
     [
         ("name", 3),
@@ -150,7 +151,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(field: str, value: ob
         MediaOptions(**{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@table(
     "make,named",
     [
         (lambda: CustomEntity("", "text"), "custom_type"),

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from symbl_aio.cli.commands import cli
 from symbl_aio.cli.exit_codes import MEANINGS
 from tests.programs import heading_of, programs, run, shell_lines
+from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("README.md", "docs/guide.md", "docs/command-line.md", "docs/promises.md")
@@ -31,7 +32,7 @@ def test_the_pages_have_programs():
 
 @pytest.mark.parametrize(("page", "program"), PROGRAMS, ids=name_of)
 async def test_every_program_of_the_pages_runs_as_it_stands(page, program, tmp_path):
-    assert await run(program, tmp_path)
+    assert await run(program, tmp_path, alone=(page, program) == PROGRAMS[0])
 
 
 def test_the_readme_can_be_read_in_one_go():
@@ -47,7 +48,7 @@ def test_every_make_word_of_the_documents_exists():
                 assert word in targets, f"{document} names make {word}"
 
 
-@pytest.mark.parametrize("line", LINES)
+@table("line", LINES)
 def test_every_command_of_the_pages_exists_with_its_options(line):
     done = CliRunner().invoke(cli, [line.split()[1], "--help"])
 

@@ -46,6 +46,7 @@ from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import mark
 from tests.support import QUICK, mp4_bytes
+from tests.tables import table
 
 APP_SECRET = "app/secret+0f-3ad1\"ee'77"
 WEBHOOK_SECRET = "hook-secret-3c9d21aa07"
@@ -317,8 +318,8 @@ def test_plain_http_is_taken_for_loopback(url: str) -> None:
     assert Config(base_url=url).base_url == url
 
 
-@pytest.mark.parametrize("user", [f"me:{PASSWORD}@", f":{PASSWORD}@", f"{PASSWORD}@"])
-@pytest.mark.parametrize("end", ["", "/", "/v1?x=1", ":port", ":99999"])
+@table("user", [f"me:{PASSWORD}@", f":{PASSWORD}@", f"{PASSWORD}@"])
+@table("end", ["", "/", "/v1?x=1", ":port", ":99999"])
 def test_a_password_in_the_base_url_is_refused_without_an_echo(user: str, end: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         Config(base_url=f"https://{user}api.example.com{end}")

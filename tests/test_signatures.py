@@ -10,6 +10,7 @@ import pytest
 
 import symbl_aio
 from symbl_aio.testing import LocalSymbl
+from tests.tables import table
 
 
 def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -59,7 +60,7 @@ def test_there_is_something_to_look_at():
     assert len(names) > 200
 
 
-@pytest.mark.parametrize("name,made", CALLABLES, ids=[name for name, _ in CALLABLES])
+@table("name,made", CALLABLES, ids=[name for name, _ in CALLABLES])
 def test_no_signature_has_any_or_a_default_that_can_be_changed(name, made):
     signature = inspect.signature(made)
     typed = [*(p.annotation for p in signature.parameters.values()), signature.return_annotation]
@@ -78,7 +79,7 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@table("model", MODELS)
 def test_every_value_is_frozen_and_its_fields_are_typed(model):
     for field in attrs.fields(model):
         assert field.type is not None

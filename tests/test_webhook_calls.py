@@ -18,6 +18,7 @@ from symbl_aio.webhooks import (
     verify,
     webhook_url,
 )
+from tests.tables import table
 
 nonces = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
@@ -89,7 +90,7 @@ def test_a_call_is_read_as_json_and_as_a_form_under_both_keys(job_id: str, statu
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b'{"jobId": "j1", "status": "completed"}',
@@ -114,7 +115,7 @@ def test_an_id_that_is_a_number_is_a_text():
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b"",

@@ -11,6 +11,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
@@ -104,9 +105,8 @@ class Service:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as running:
-        yield running
+def server_settings() -> dict[str, Any]:
+    return {}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from symbl_aio.models import ActionItem, Message, Page, as_json
 from symbl_aio.models.base import Model
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import get, listening, settings, uvicorn_serving
+from tests.tables import table
 
 WORDS = "I will write the report by Friday."
 
@@ -160,7 +161,7 @@ def kinds() -> list[type[Model]]:
     ]
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
+@table("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_every_model_has_a_schema_and_is_never_read(kind: type[Model]) -> None:
     adapter = TypeAdapter(kind)
     described = adapter.json_schema(mode="serialization")

@@ -21,7 +21,7 @@ def test_the_guide_has_services_for_both_frameworks():
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=partial(heading_of, GUIDE))
 async def test_every_service_of_the_guide_runs_as_it_stands(program: str, tmp_path: Path):
-    told = await run(program, tmp_path)
+    told = await run(program, tmp_path, alone=program == PROGRAMS[0])
 
     assert "Hello." in told or "job" in told
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
@@ -24,9 +25,9 @@ from symbl_aio import (
 )
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.testing import LocalSymbl
+from tests.contrib.journal_process import run
+from tests.forks import Fork
 from tests.support import QUICK
-
-ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
@@ -45,34 +46,27 @@ async def journalled(
 
 
 class Process:
-    """A process with a journal, whose output is read line by line."""
+    """A process with a journal."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, fork: Fork, reports: Connection) -> None:
+        self._fork = fork
+        self._reports = reports
 
     @classmethod
     async def start(cls, server: LocalSymbl, directory: Path, count: int) -> Process:
-        return cls(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.contrib.journal_process"),
-                *(server.base_url, str(directory), str(count)),
-                cwd=ROOT,
-                stdout=asyncio.subprocess.PIPE,
-            )
-        )
+        reports, theirs = Pipe(duplex=False)
+        fork = await Fork.start(run, theirs, server.base_url, str(directory), count)
+        theirs.close()
+        return cls(fork, reports)
 
     async def says(self) -> dict[str, list[str]]:
-        """Read the ids of the jobs that it ``resumed``, and of those it had ``accepted``."""
-        told: dict[str, list[str]] = {"resumed": [], "accepted": []}
-        assert self._process.stdout is not None
-        while (line := (await self._process.stdout.readline()).split()) != [b"ready"]:
-            assert line, "the process ended"
-            told[line[0].decode()] += [word.decode() for word in line[1:]]
-        return told
+        """Return the ids of the jobs that it ``resumed``, and of those it has ``accepted``."""
+        report: dict[str, list[str]] = await asyncio.to_thread(self._reports.recv)
+        return report
 
     async def kill(self) -> None:
-        self._process.kill()
-        await self._process.wait()
+        await self._fork.kill()
+        self._reports.close()
 
 
 async def test_jobs_of_a_process_that_was_killed_are_seen_to_their_end(

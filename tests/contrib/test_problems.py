@@ -36,6 +36,7 @@ from symbl_aio import (
 )
 from symbl_aio.contrib.problems import BadUploadError, log, problem
 from symbl_aio.testing import LocalSymbl
+from tests.tables import table
 
 
 async def unused() -> None: ...
@@ -77,7 +78,7 @@ VISITORS: list[tuple[Exception, int]] = [
 ]
 
 
-@pytest.mark.parametrize("error,status", STATUS, ids=lambda value: type(value).__name__)
+@table("error,status", STATUS, ids=lambda value: type(value).__name__)
 def test_what_is_not_the_visitors_is_told_in_fixed_words(error: SymblError, status: int):
     told = problem(error)
 

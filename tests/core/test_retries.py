@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from symbl_aio._core.retries import Attempts, Purpose, Verdict, on_fault, on_status, retry_after
 from symbl_aio.config import Retries
 from symbl_aio.errors import Sent
+from tests.tables import table
 
 # The table of the design, once more and in full: what an answer leads to, by its status,
 # for reads, for submissions, and for submissions whose answer says when to come back.
@@ -61,12 +62,12 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("status, purpose, told, verdict", CELLS)
+@table("status, purpose, told, verdict", CELLS)
 def test_a_status_leads_to_what_the_table_says(status, purpose, told, verdict):
     assert on_status(status, purpose, has_retry_after=told) is verdict
 
 
-@pytest.mark.parametrize("status, purpose, told, verdict", CELLS)
+@table("status, purpose, told, verdict", CELLS)
 def test_an_answer_to_half_a_message_leaves_no_doubt(status, purpose, told, verdict):
     early = on_status(status, purpose, has_retry_after=told, complete=False)
     assert early is (TABLE[status][0] if verdict is Verdict.AMBIGUOUS else verdict)
@@ -212,7 +213,7 @@ def test_seconds_are_read(text, seconds):
     assert retry_after({"retry-after": text}) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1", "1.5", "1e3", "٣", "²", "12 s", "0x10", "1_0"])
+@table("text", ["", "soon", "-1", "1.5", "1e3", "٣", "²", "12 s", "0x10", "1_0"])
 def test_what_is_no_number_of_seconds_counts_as_not_told(text):
     assert retry_after({"retry-after": text, "date": DATE}) is None
     assert retry_after({}) is None

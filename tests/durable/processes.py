@@ -7,15 +7,18 @@ A parent has a ``Process``.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[2]
+from tests.forks import Fork
+
 _LONGEST_LINE = 2**26
 
 
@@ -38,25 +41,22 @@ def _tell(value: Any) -> None:
 class Process:
     """A child, which runs a module of this package."""
 
-    def __init__(self, child: asyncio.subprocess.Process, told: Any) -> None:
-        self.told = told
-        self._child = child
+    def __init__(
+        self, fork: Fork, answers: asyncio.StreamReader, commands: asyncio.StreamWriter
+    ) -> None:
+        self.told: Any = None
+        self._fork = fork
+        self._answers = answers
+        self._commands = commands
         self._turn = asyncio.Lock()
 
     @classmethod
     async def start(cls, module: str, **settings: Any) -> Self:
-        """Run ``python -m tests.durable.{module}``, and wait until it is ready."""
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"tests.durable.{module}",
-            json.dumps(settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            limit=_LONGEST_LINE,
-        )
-        process = cls(child, None)
+        """Run ``main`` of ``tests.durable.{module}``, and wait until it reports to be ready."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            fork = await Fork.start(_main, theirs, module, settings)
+        process = cls(fork, *await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE))
         try:
             process.told = await process._line()
         except BaseException:
@@ -67,46 +67,52 @@ class Process:
     async def ask(self, *command: Any) -> Any:
         """Run a command in the child, and return its result."""
         async with self._turn:
-            assert self._child.stdin is not None
-            self._child.stdin.write(json.dumps(command).encode() + b"\n")
+            self._commands.write(json.dumps(command).encode() + b"\n")
             return await self._line()
 
     async def _line(self) -> Any:
-        assert self._child.stdout is not None
-        line = await self._child.stdout.readline()
+        line = b""
+        with suppress(ConnectionError):
+            line = await self._answers.readline()
         if not line:
-            raise ConnectionError(f"a process ended with {await self._child.wait()}")
+            raise ConnectionError(f"a process ended with {await self.ended()}")
         return json.loads(line)
 
     @property
     def alive(self) -> bool:
-        return self._child.returncode is None
+        return self._fork.alive
 
     def pause(self) -> None:
         """Stop it where it stands (SIGSTOP)."""
-        self._child.send_signal(signal.SIGSTOP)
+        self._fork.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        with suppress(ProcessLookupError):
-            self._child.send_signal(signal.SIGCONT)
+        self._fork.send(signal.SIGCONT)
 
     async def kill(self) -> None:
         """End it at once (SIGKILL)."""
-        with suppress(ProcessLookupError):
-            self._child.kill()
-        await self.ended()
+        await self._fork.kill()
+        self._commands.close()
 
     async def stop(self) -> int:
         """Close the child's input, which ends it, and wait for its end."""
-        assert self._child.stdin is not None
-        self._child.stdin.close()
+        self._commands.write_eof()
         return await self.ended()
 
     async def ended(self) -> int:
         """Wait for its end."""
-        code = await self._child.wait()
-        self._child._transport.close()  # type: ignore[attr-defined]  # else it waits for its pipes
+        code = await self._fork.ended()
+        self._commands.close()
         return code
+
+
+def _main(connection: socket.socket, module: str, settings: dict[str, Any]) -> None:
+    """Run a module with the connection as its standard input and output, in the child."""
+    with connection:
+        os.dup2(connection.fileno(), 0)
+        os.dup2(connection.fileno(), 1)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    asyncio.run(importlib.import_module(f"tests.durable.{module}").main(**settings))
 
 
 @asynccontextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 import time
 from typing import Any
 
@@ -101,7 +98,3 @@ async def main(job_limit: int, job_seconds: float) -> None:
         default_transcript="Ann: We ship.",
     ) as server:
         await serve(server.base_url, Control(server).obey)
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))

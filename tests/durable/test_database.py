@@ -21,6 +21,7 @@ from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, said
+from tests.tables import table
 
 PASSWORD = "pass-word-55ab"
 
@@ -124,7 +125,7 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) 
 # Wrong URLs
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "", "outbox.db", "/tmp/outbox.db", "sqlite://", "sqlite:///", "sqlite:///:memory:",

@@ -18,8 +18,8 @@ import pytest
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import until
-from tests.durable.processes import ROOT
 from tests.durable.server import key_of
+from tests.forks import ROOT
 
 pytestmark = [pytest.mark.durable, pytest.mark.timeout(120)]
 

@@ -18,6 +18,7 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import is_incompatible, is_missing_object, passes
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
+from tests.tables import table
 
 PATIENCE = 30.0
 
@@ -105,7 +106,7 @@ def wrapped(error: Exception, *, cut: bool = False) -> exc.DBAPIError:
     return exc.DBAPIError("select", {}, error, connection_invalidated=cut)
 
 
-@pytest.mark.parametrize(
+@table(
     "error",
     [
         *map(postgres, ["08006", "25006", "25P03", "40001", "40P01", "53100", "53300", "55P03"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,6 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 ONCE = {**QUICK, "retries": Retries(attempts=1)}
 """Settings of a client that tries once, so that all else is the worker's patience."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
-        yield local
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ async def test_a_worker_ends_when_it_is_asked_to(own_server: Postgres) -> None:
         worker = await found.add_worker()
         await found.until("accepted", CAP)
         await asyncio.to_thread(own_server.crash)
-        await asyncio.sleep(3.0)  # until all who need the database wait for it
+        await asyncio.sleep(3.0)  # the fault is this long: each loop has failed once, and backs off
         began = monotonic()
         assert await worker.stop() == 0
         assert monotonic() - began < 15.0
@@ -57,7 +57,7 @@ async def test_a_worker_goes_on_when_the_database_is_back(own_server: Postgres) 
         # The jobs end, and no process can record the webhook calls.
         await found.server.ask("release")
         await found.until("ended", CAP)
-        await asyncio.sleep(10.0)
+        await asyncio.sleep(10.0)  # the fault is this long: past the timeouts and some backoffs
         await asyncio.to_thread(own_server.start)
         began = monotonic()
         check(await found.finish())

@@ -24,7 +24,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import WORKER_TIMEOUT, in_conversations, said, scene
 from tests.durable.conftest import until
 from tests.durable.holes import Hole, hole
-from tests.durable.processes import ROOT
+from tests.forks import ROOT
 from tests.support import QUICK
 
 pytestmark = [pytest.mark.durable, pytest.mark.timeout(120)]

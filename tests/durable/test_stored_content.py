@@ -59,9 +59,8 @@ def of_items(database: Database) -> set[str]:
 
 
 @pytest.fixture
-async def server() -> Any:
-    async with LocalSymbl(app_secret=APP_SECRET, probe_media=False) as running:
-        yield running
+def server_settings() -> dict[str, Any]:
+    return {"app_secret": APP_SECRET, "probe_media": False}
 
 
 async def test_no_secret_is_in_any_column_of_any_table(

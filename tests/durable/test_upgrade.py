@@ -96,7 +96,7 @@ async def write() -> str:
                 await outbox.append("doubtful", Text("behind"), key="behind")
                 await outbox.submit(Text("waiting"), key="waiting")
                 await outbox.append("waiting", Text("waiting-more"), key="waiting-more")
-                await asyncio.sleep(1.0)  # so that the engine has written down what it will
+                await asyncio.sleep(1.0)  # nothing reports that the engine has written all it will
                 connection = sqlite3.connect(f"{directory}/outbox.db")
                 found = "\n".join(connection.iterdump()) + "\n"
                 connection.close()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
-
 from aiohttp import web
 
 from symbl_aio.durable import Outbox
@@ -30,7 +26,3 @@ async def main(database: str, secret: str) -> None:
 
         await serve(f"http://127.0.0.1:{runner.addresses[0][1]}/hooks", obey)
         await runner.cleanup()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))

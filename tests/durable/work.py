@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -101,7 +99,3 @@ async def main(
         keeper.cancel()
         await asyncio.wait([keeper])
         await worker.aclose()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(**json.loads(sys.argv[1])))

@@ -64,9 +64,8 @@ class Vendor:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer(default_transcript=TRANSCRIPT) as running:
-        yield running
+def server_settings() -> dict[str, Any]:
+    return {"default_transcript": TRANSCRIPT}
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from symbl_aio._io.api import Api
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
 from symbl_aio.config import Config, Credentials, CredentialsLike, Polls, Retries, Timeouts
-from symbl_aio.testing import LocalSymbl
 
 
 @frozen
@@ -290,13 +289,6 @@ async def reach(
 
     yield make
     await tasks.cancel_all()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalSymbl]:
-    """A server that hears "Hello." in every recording, and takes any bytes for one."""
-    async with LocalSymbl(default_transcript="Hello.", probe_media=False) as local:
-        yield local
 
 
 @pytest.fixture

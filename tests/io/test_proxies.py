@@ -21,6 +21,7 @@ from symbl_aio.errors import (
     UntrustedServerError,
 )
 from tests.io.test_transport import PUT, READ, TOKEN, body_of, held_back, no_matter
+from tests.tables import table
 
 PASSWORD = "pr0xy:p@ss"
 WITH_USER = "http://me:pr0xy%3Ap%40ss@"
@@ -81,7 +82,7 @@ def test_loopback_is_never_sent_through_a_proxy_of_the_environment(monkeypatch, 
     assert environment_proxy(origin) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "bypass",
     ["*", "*, other.org", "*.com", "com:443",
      ".example.com:443", "api.example.com.", "api.example.com", "example.com", ".example.com",

@@ -11,6 +11,7 @@ from symbl_aio._media.containers import (
     sniff,
     wav_duration,
 )
+from tests.tables import table
 
 GIB = 2**30
 
@@ -138,7 +139,7 @@ def test_a_container_is_told_by_its_first_bytes(
     assert found.is_mp4 == (name in ("mp4", "m4a"))
 
 
-@pytest.mark.parametrize(
+@table(
     "head",
     [
         b"",
@@ -220,7 +221,7 @@ def test_a_movie_header_behind_gigabytes_costs_a_few_reads_of_a_few_bytes():
     assert sum(asked) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         b"",

@@ -23,6 +23,7 @@ from symbl_aio._protocol.calls import (
     token,
 )
 from symbl_aio.errors import ConfigurationError
+from tests.tables import table
 
 printable = st.text(st.characters().filter(str.isprintable), min_size=1)
 ids = printable.filter(
@@ -30,7 +31,7 @@ ids = printable.filter(
 )
 
 
-@pytest.mark.parametrize(
+@table(
     "call,method,target",
     [
         (submission("text"), "POST", "/v1/process/text"),
@@ -157,7 +158,7 @@ def test_a_wrong_question_is_refused_by_its_field(call: Callable[[], Call], name
         call()
 
 
-@pytest.mark.parametrize(
+@table(
     "value", ["", " ", "a/b", "a\\b", ".", "..", "a\nb", "a\r", "\0", "\x7f", "\ud800", 12, None]
 )
 def test_what_is_no_id_is_refused_by_its_name(value: str):
@@ -201,7 +202,7 @@ def test_a_space_and_reserved_characters_are_percent_encoded():
     assert call.target == "/x?a%20b=c%26d%3De%2Bf%2Fg%3Fh%23i%25&%C3%A9=%C3%BC"
 
 
-@pytest.mark.parametrize(
+@table(
     "value,text",
     [
         (True, "true"),

@@ -31,6 +31,7 @@ from symbl_aio.models import (
     User,
     Word,
 )
+from tests.tables import table
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LISTS: list[tuple[type, str]] = [
@@ -249,7 +250,7 @@ def test_seconds_are_floats_or_absent(wire, seconds):
     assert (duration, type(duration)) == (seconds, type(seconds))
 
 
-@pytest.mark.parametrize(
+@table(
     "wire,instant",
     [
         ("2024-03-05T08:00:01.250Z", at("05T08:00:01.250")),
@@ -278,8 +279,8 @@ def test_a_numeric_id_becomes_a_string_and_loses_no_digit():
     assert topic.message_ids == ("1", "2")
 
 
-@pytest.mark.parametrize("absent", [None, {}, [], "", 0, False, [{}], {"unheard": 1}])
-@pytest.mark.parametrize("model,key", LISTS)
+@table("absent", [None, {}, [], "", 0, False, [{}], {"unheard": 1}])
+@table("model,key", LISTS)
 def test_no_odd_value_of_any_optional_field_costs_the_item(model, key, absent):
     name = NAMES.get(key, key)
     whole = sample(name)[key][0]
@@ -333,7 +334,7 @@ def test_metadata_keeps_its_texts():
     assert info.raw["metadata"] == {"a": "b", "n": 5, "x": [1]}
 
 
-@pytest.mark.parametrize(
+@table(
     "answer,complaint",
     [
         ({}, "the answer has no list 'messages'"),

@@ -41,6 +41,7 @@ from symbl_aio.models import (
     SummaryItem,
     TimeShare,
 )
+from tests.tables import table
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -235,8 +236,8 @@ def test_what_holds_no_list_is_an_error(answer):
     assert caught.value.raw == "as received"
 
 
-@pytest.mark.parametrize("shaped", [None, 5, [], "x", {}, {"payload": 5}, {"feedback": 5}])
-@pytest.mark.parametrize(
+@table("shaped", [None, 5, [], "x", {}, {"payload": 5}, {"feedback": 5}])
+@table(
     "model", [Analytics, CallScore, ComprehensiveActionItem, Criterion, Entity, EntityMatch,
               FormattedTranscript, MemberAnalytics, Phrase, SummaryItem],
 )  # fmt: skip

@@ -24,6 +24,7 @@ from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, AudioURL, Media, Text, Utterance, Video, VideoURL
 from symbl_aio.options import MediaOptions, TextOptions, Tracker
 from tests.options import RECORDINGS, SHARED, Option, in_query, options_for, options_of
+from tests.tables import table
 
 TEXT = Text("Hello.")
 AUDIO = Audio(b"some audio", content_type="audio/wav")
@@ -285,7 +286,7 @@ def test_ids_that_come_as_numbers_become_strings():
     assert decode_accepted(answer(text)) == ("51796494075822081234567890", "7")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         '{"conversationId": "1"}',
@@ -325,8 +326,8 @@ UNREADABLE = [
 DECODERS: list[Callable[[Answer], object]] = [decode_accepted, decode_job, decode_token]
 
 
-@pytest.mark.parametrize("decode", DECODERS)
-@pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: repr(text[:12]))
+@table("decode", DECODERS)
+@table("text", UNREADABLE, ids=lambda text: repr(text[:12]))
 def test_what_cannot_be_understood_is_a_decode_error_and_no_other(
     decode: Callable[[Answer], object], text: str
 ):
@@ -366,7 +367,7 @@ def test_a_job_without_a_status_is_a_decode_error(text: str):
         decode_job(answer(text))
 
 
-@pytest.mark.parametrize(
+@table(
     "life,seconds",
     [
         ("86400", 86_400.0),

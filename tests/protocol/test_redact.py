@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio._protocol.redact import redact, secrets_of
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ SECRETS = [
 ]
 
 
-@pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize(
+@table("secret", SECRETS)
+@table(
     "echo",
     [
         lambda text: f"No access with {text}.",

@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError, is_public
 from symbl_aio.server.spooled_body import SpooledBody
+from tests.tables import table
 
 SECRET = "/hook/n0nce/s1gnature"
 
@@ -105,7 +106,7 @@ def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize(
+@table(
     "address",
     [
         "127.0.0.1",

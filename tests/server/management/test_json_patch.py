@@ -6,6 +6,7 @@ import pytest
 
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.management.json_patch import apply_json_patch
+from tests.tables import table
 
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
@@ -32,7 +33,7 @@ def test_remove_deletes_a_value() -> None:
     assert "name" not in apply_json_patch(DOCUMENT, [{"op": "remove", "path": "/name"}])
 
 
-@pytest.mark.parametrize(
+@table(
     "operations",
     [
         {},

@@ -30,7 +30,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.names import CONTROLS, FILE_NAMES
 from tests.shell import CREDENTIALS, Shell
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
 

@@ -22,9 +22,9 @@ from symbl_aio.cli.health import Address, Exporter, WorkerMonitor
 from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
+from tests.cli.test_outbox import outbox, running, shell, url, working
 from tests.durable.openmetrics import Family, parse
 from tests.shell import Shell
-from tests.test_cli_durable import outbox, running, shell, url, working
 
 __all__ = ["outbox", "shell", "url"]  # fixtures
 

@@ -11,8 +11,8 @@ import pytest
 
 from symbl_aio.cli.output import MOST_CHARACTERS, Writer
 from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
+from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
-from tests.test_cli import shell, symbl
 
 __all__ = ["shell", "symbl"]  # fixtures
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from symbl_aio.cli.output import Output
 from symbl_aio.cli.screen import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
+from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
-from tests.test_cli import shell, symbl
 
 __all__ = ["shell", "symbl"]  # fixtures
 
