@@ -77,6 +77,19 @@ HARMLESS = {
 SECRET = "a webhook secret, which is long enough"
 USER = User(id="u", name="Ann", email="ann@example.org")
 MARKED = BookmarkDraft(label="a", description="b", user=USER, begin_time_offset=0, duration=1)
+CALL = b'{"jobId": "job-1", "status": "completed"}'
+
+
+class Chunks:
+    """The body of a request, which arrives in one piece each time."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield CALL
+
+    async def aclose(self) -> None:
+        pass
+
+
 GIVEN: dict[str, object] = {
     "media": Text("Hello."), "sources": [Text("Hello.")], "key": "k", "job_id": "job-1",
     "conversation": "c", "conversation_id": "c", "metadata": {"a": "b"}, "accepted": False,
@@ -84,7 +97,7 @@ GIVEN: dict[str, object] = {
     "draft": MARKED, "drafts": [MARKED], "tracker": Tracker("a", ["b"]),
     "group": GroupDraft("a", "criteria"), "entity": EntityDraft("custom", "sub", ["a"]),
     "nonce": "n", "mark": webhook_url("", SECRET, "n").rpartition("/")[2],
-    "body": b'{"jobId": "job-1", "status": "completed"}', "predicate": lambda: False,
+    "body": CALL, "chunks": Chunks(), "predicate": lambda: False,
     "url": "https://media.example.com/a.mp3", "trackers": [Tracker("a", ["b"])],
     "groups": [GroupDraft("a", "criteria")], "entities": [EntityDraft("custom", "sub", ["a"])],
     "kind": None, "error": None, "traceback": None,
