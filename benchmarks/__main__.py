@@ -1,10 +1,10 @@
-"""Ask the questions, print one table, keep the figures.
+"""Run the questions, print one table, keep the figures.
 
     python -m benchmarks [NAMES] [--quick]
 
 A full run writes ``results.json``, ``README.md`` and the plots beside this file; a quick
-one shows that everything runs and writes the same below ``build/bench``. With names, only
-those questions are asked anew, and all their figures are printed.
+one checks that everything runs and writes the same below ``build/bench``. With names, only
+those questions run again, and all their figures are printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Do 100,000 appends over 10,000 conversations keep their order, and leave nothing behind?"""
+"""Order and memory of 100,000 appends over 10,000 conversations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from benchmarks.stub import Account, http, serve_account
 AT_ONCE = 50
 EACH = 10
 FIRST = 1_000
-"""Conversations before the measured ones."""
+"""Conversations that warm up the process before the measured ones."""
 MOST_GROWTH = 8
-"""MiB that may stay when all is done."""
+"""MiB that may remain in use at the end."""
 
 
 class Ledger(Account):
-    """Notes for each conversation whether its appends came in order, each once and one by one."""
+    """A stub that checks the appends of each conversation: in order, each once, one at a time."""
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.came: Counter[bytes] = Counter()
+        self.received: Counter[bytes] = Counter()
         self.out_of_order = 0
         self.open: set[bytes] = set()
 
@@ -35,9 +35,9 @@ class Ledger(Account):
         if method == b"PUT":
             conversation = path.rpartition(b"/")[2]
             number = int(json.loads(body)["messages"][0]["payload"]["content"])
-            if number != self.came[conversation] or conversation in self.open:
+            if number != self.received[conversation] or conversation in self.open:
                 self.out_of_order += 1
-            self.came[conversation] += 1
+            self.received[conversation] += 1
             self.open.add(conversation)
             return http(
                 b'{"conversationId":"%b","jobId":"%b-%d"}' % (conversation, conversation, number),
@@ -46,8 +46,8 @@ class Ledger(Account):
         if path.startswith(b"/v1/job/"):
             self.open.discard(path[8:].rpartition(b"-")[0])
             return http(b'{"id":"' + path[8:] + b'","status":"completed"}')
-        told = {"appends": self.came.total(), "wrong": self.out_of_order}
-        return http(json.dumps(told).encode())
+        counts = {"appends": self.received.total(), "wrong": self.out_of_order}
+        return http(json.dumps(counts).encode())
 
 
 async def serve(announce: Callable[[int], None]) -> None:
@@ -55,10 +55,10 @@ async def serve(announce: Callable[[int], None]) -> None:
 
 
 async def append(port: int, conversations: int) -> dict[str, float]:
-    """Append to all conversations in turn, after some others, and look at the memory.
+    """Append to all conversations in turn, after a warm-up, and measure the memory.
 
-    The others have a client of their own: what is imported and cached for good is there when
-    the memory is first looked at.
+    The warm-up has a client of its own: permanent imports and caches are loaded before the
+    first measurement.
     """
     import aiohttp
 
@@ -77,7 +77,7 @@ async def append(port: int, conversations: int) -> dict[str, float]:
         return size
 
     async def whole(name: str, conversations: int) -> dict[str, float]:
-        """Do it with a client of its own; say what the process held when, in bytes."""
+        """Run the appends with a new client; return the memory of the process at each stage."""
         async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
             began = perf_counter()
             submissions = [
@@ -102,7 +102,7 @@ async def append(port: int, conversations: int) -> dict[str, float]:
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{port}/ledger") as response,
     ):
-        told = await response.json()
+        counts = await response.json()
     return {
         "seconds": first["seconds"],
         "queue": first["queued"] - start,
@@ -110,15 +110,15 @@ async def append(port: int, conversations: int) -> dict[str, float]:
         "closed": first["closed"] - start,
         "again": second["closed"] - first["closed"],
         "blocks": blocks,
-        "wrong": told["wrong"],
-        "missing": EACH * (FIRST + 2 * conversations) - told["appends"],
+        "wrong": counts["wrong"],
+        "missing": EACH * (FIRST + 2 * conversations) - counts["appends"],
     }
 
 
 def ask(settings: Settings) -> Answer:
     conversations = settings.pick(10_000, 500)
     with serving(serve) as server:
-        run = alone(append, port=server.told, conversations=conversations, patience=400).value
+        run = alone(append, port=server.announced, conversations=conversations, timeout=400).value
     appends = EACH * conversations
     figures = (
         Figure("wrong", "appends that came out of order or too early", run["wrong"], at_most=0),
@@ -143,13 +143,13 @@ QUESTION = Question(
     "appends",
     "100,000 appends over 10,000 conversations",
     f"Ten appends to each conversation, in turn, queued all at once and {AT_ONCE} unfinished at "
-    "a time. The stub notes the number of each append, and whether the job before it had been "
-    "seen to end. Another client appends to 1,000 other conversations first, so that what is "
-    "kept for good is there when the memory is first looked at. The bar is not reached, though no "
-    "object is left: Python gives its memory back in pieces of 1 MiB, each only when it is empty, "
-    "and whatever lives on of what was made at the busiest moment keeps one. In an open client "
-    "that is the state of its connections, which end when they were idle for 15 s; after it, above "
-    "all some 340 entries in the caches of yarl, aiohttp and the standard library (with those "
-    "cleared, 6 to 8 MiB stay). It does not add up: another round leaves no more.",
+    "a time. The stub records the number of each append, and whether a poll had found the end of "
+    "the job before it. Another client appends to 1,000 other conversations first, so that "
+    "permanent caches are full at the first measurement. The bar is not reached, though no object "
+    "is left: Python frees its memory in arenas of 1 MiB, each only when it is empty, and every "
+    "object that survives from the busiest moment keeps one. In an open client these are the "
+    "states of its connections, which close after 15 s of idleness; after it, above all some 340 "
+    "entries in the caches of yarl, aiohttp and the standard library (with those cleared, 6 to "
+    "8 MiB stay). It does not accumulate: another round leaves no more.",
     ask,
 )

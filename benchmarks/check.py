@@ -1,10 +1,10 @@
-"""Compare figures with generous bounds, to notice what got much worse: ``make bench-check``.
+"""Compare figures with generous bounds, to detect large regressions: ``make bench-check``.
 
     python -m benchmarks.check [RESULTS]
 
 ``bounds.json`` holds, by question and figure, ``[least, most]``; ``null`` leaves a side
-open. A bound on a figure that the results do not hold is a failure, too, unless the
-question was asked and a contender was skipped by name.
+open. A bound on a figure that is missing from the results is a failure too, unless the
+question ran and skipped a contender by name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.harness import ROOT
 
 
 def check(results: Mapping[str, Any], bounds: Mapping[str, Any]) -> list[str]:
-    """Give a line for each figure outside of its bounds."""
+    """Return a line for each figure outside of its bounds."""
     broken = []
     for name, wanted in bounds.items():
         result = results["questions"].get(name)

@@ -18,7 +18,7 @@ def main() -> None:
     how, place, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     module, _, name = place.partition(":")
     target = getattr(importlib.import_module(module), name)
-    # What a contender prints must not be taken for the result.
+    # Output of a contender must not be mistaken for the result.
     result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     if how == "serve":
@@ -40,11 +40,11 @@ async def _finish(awaitable: Any) -> Any:
 
 
 async def _serve(target: Any, arguments: dict[str, Any], result: Any) -> None:
-    """Serve until the parent ends: its end of the standard input closes with it."""
+    """Serve until the parent exits, which closes standard input."""
     loop = asyncio.get_running_loop()
 
-    def announce(told: Any) -> None:
-        print(json.dumps(told), file=result, flush=True)
+    def announce(value: Any) -> None:
+        print(json.dumps(value), file=result, flush=True)
 
     serving = asyncio.ensure_future(target(announce, **arguments))
     parent = loop.run_in_executor(None, sys.stdin.read)

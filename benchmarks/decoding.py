@@ -1,4 +1,4 @@
-"""How long does a transcript of 10,000 messages take to become models?"""
+"""Time to decode a transcript of 10,000 messages into models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = 12
 
 
 def transcript(messages: int) -> str:
-    """Write a verbose transcript, as the API answers it: every field, every word with its times."""
+    """Return a verbose transcript as JSON text: every field, every word with its times."""
 
     def at(second: float) -> str:
         minutes, seconds = divmod(second, 60)
@@ -58,7 +58,7 @@ def transcript(messages: int) -> str:
 
 
 def decode(messages: int, eagerly: bool, turns: int) -> list[float]:
-    """Time the decoding, the garbage collector running as it does for everybody."""
+    """Time the decoding, with the garbage collector on, as in users' programs."""
     from symbl_aio._protocol.decode import decode_list
     from symbl_aio.models import Message
 

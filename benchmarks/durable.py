@@ -1,4 +1,4 @@
-"""What does it cost to survive a crash, and how soon do others go on?"""
+"""Cost of an outbox on PostgreSQL: rate, CPU, latency, takeover, and a worker at rest."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ CONVERSATIONS = 100
 CAP = 50
 JOB = 0.05
 WORKERS = 4
-TIME_TO_LIVE = 2.0
+WORKER_TIMEOUT = 2.0
 TOPIC = "webhook"
 
 
-# Beside the contenders
+# Processes beside the contenders
 
 
 async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
-    """Run the local server, and a page that steers it and tells when jobs came and ended."""
+    """Run the local server, and a page that controls it and returns the times of its jobs."""
     from symbl_aio.server import LocalServer
 
     async with LocalServer(
@@ -89,25 +89,25 @@ async def serve_api(announce: Callable[[Any], None], seconds: float) -> None:
 
 
 async def take_webhooks(announce: Callable[[Any], None], database: str) -> None:
-    """Take webhook calls with an outbox, and tell when each job was said to have ended."""
+    """Pass webhook calls to an outbox, and serve the time of the call that completed each job."""
     from symbl_aio.durable import Outbox
 
     ended: dict[str, float] = {}
     async with Outbox(database, webhook_secret=SECRET) as outbox:
 
-        async def hear(request: web.Request) -> web.Response:
-            came = time.time()
-            told, body = request.match_info, await request.read()
-            said = await request.json()
-            if said["status"] == "completed":
-                ended.setdefault(said["jobId"], came)
-            return web.Response(status=await outbox.webhook(told["nonce"], told["mark"], body))
+        async def on_webhook(request: web.Request) -> web.Response:
+            arrived = time.time()
+            match, body = request.match_info, await request.read()
+            payload = await request.json()
+            if payload["status"] == "completed":
+                ended.setdefault(payload["jobId"], arrived)
+            return web.Response(status=await outbox.webhook(match["nonce"], match["mark"], body))
 
-        async def tell(_: web.Request) -> web.Response:
+        async def endings(_: web.Request) -> web.Response:
             return web.json_response(ended)
 
         app = web.Application()
-        app.add_routes([web.post("/hooks/{nonce}/{mark}", hear), web.get("/ended", tell)])
+        app.add_routes([web.post("/hooks/{nonce}/{mark}", on_webhook), web.get("/ended", endings)])
         async with listening(app) as url:
             announce(url)
             await asyncio.Event().wait()
@@ -116,7 +116,7 @@ async def take_webhooks(announce: Callable[[Any], None], database: str) -> None:
 async def work(
     announce: Callable[[Any], None], database: str, server: str, hooks: str | None, **settings: Any
 ) -> None:
-    """Run a worker, with the settings that everybody has."""
+    """Run a worker with the default settings."""
     from symbl_aio import Config, Credentials
     from symbl_aio.durable import Worker
 
@@ -138,14 +138,14 @@ async def work(
 async def take_plain_webhooks(announce: Callable[[Any], None], database: str) -> None:
     client = _plain_client(database)
 
-    async def hear(request: web.Request) -> web.Response:
-        said = await request.json()
-        if said["status"] == "completed":
-            await client.send_async(request.match_info["workflow"], said, TOPIC)
+    async def on_webhook(request: web.Request) -> web.Response:
+        payload = await request.json()
+        if payload["status"] == "completed":
+            await client.send_async(request.match_info["workflow"], payload, TOPIC)
         return web.Response(status=204)
 
     app = web.Application()
-    app.add_routes([web.post("/hooks/{workflow}", hear)])
+    app.add_routes([web.post("/hooks/{workflow}", on_webhook)])
     async with listening(app) as url:
         announce(url)
         await asyncio.Event().wait()
@@ -226,11 +226,11 @@ async def _token(server: str) -> str:
         return token
 
 
-# Handing in, and what came of it
+# Producers, and the state of the server
 
 
 async def hand_in(server: str, database: str, items: int, ours: bool) -> None:
-    """Open conversations, and queue appends to all of them in turn."""
+    """Open conversations, and put appends to all of them, in turn, into the queue."""
     from symbl_aio import Config, Credentials, SymblClient, Text
 
     async with SymblClient(Credentials("app", "secret"), config=Config(base_url=server)) as symbl:
@@ -266,25 +266,25 @@ async def hand_in(server: str, database: str, items: int, ours: bool) -> None:
 
 
 async def wait_for(page: str, jobs: int, ended: bool = True) -> dict[str, Any]:
-    """Wait until so many jobs have come, or ended, and give all that the server saw."""
+    """Wait until so many jobs were accepted, or ended; return the state of the server."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(300):
         while True:
             async with session.get(f"{page}seen") as answer:
-                told: dict[str, Any] = await answer.json()
-            if (len(told["jobs"]) if ended else told["accepted"]) >= jobs:
-                return told
+                state: dict[str, Any] = await answer.json()
+            if (len(state["jobs"]) if ended else state["accepted"]) >= jobs:
+                return state
             await asyncio.sleep(0.05)
 
 
 async def wait_counts(page: str) -> tuple[int, int]:
-    """Return how many jobs have ended, and how many have come."""
+    """Return the number of ended jobs, and of accepted ones."""
     async with aiohttp.ClientSession() as session, session.get(f"{page}counts") as answer:
-        told = await answer.json()
-    return told["ended"], told["accepted"]
+        counts = await answer.json()
+    return counts["ended"], counts["accepted"]
 
 
-async def say(page: str, what: str) -> None:
-    async with aiohttp.ClientSession() as session, session.post(f"{page}{what}") as answer:
+async def command(page: str, name: str) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{page}{name}") as answer:
         answer.raise_for_status()
 
 
@@ -292,10 +292,10 @@ async def say(page: str, what: str) -> None:
 
 
 def rate(database: str, items: int, *, ours: bool) -> dict[str, float]:
-    """Give the items a second that four workers bring to their end, and what each costs."""
+    """Measure the items a second of four workers, and the CPU and polls of each item."""
     with ExitStack() as stack:
         api = stack.enter_context(serving(serve_api, seconds=JOB))
-        server, page = api.told
+        server, page = api.announced
         asyncio.run(hand_in(server, database, items, ours))
         target: Callable[..., Any]
         named: list[dict[str, str]]
@@ -307,23 +307,23 @@ def rate(database: str, items: int, *, ours: bool) -> dict[str, float]:
             target, named = work_plain, [{"worker": f"w{n}"} for n in range(WORKERS)]
         workers = [
             stack.enter_context(
-                serving(target, database=database, server=server, hooks=hooks.told, **name)
+                serving(target, database=database, server=server, hooks=hooks.announced, **name)
             )
             for name in named
         ]
-        told = asyncio.run(wait_for(page, CONVERSATIONS + items))
-        ends = sorted(end for _, _, end in told["jobs"][CONVERSATIONS:])
+        seen = asyncio.run(wait_for(page, CONVERSATIONS + items))
+        ends = sorted(end for _, _, end in seen["jobs"][CONVERSATIONS:])
         early, late = ends[len(ends) // 10], ends[len(ends) * 9 // 10]
         return {
             "rate": 0.8 * len(ends) / (late - early),
             "cpu": 1e3 * sum(worker.cpu() for worker in workers) / items,
-            "most": told["most"],
-            "polls": told["polls"] / items,
+            "most": seen["most"],
+            "polls": seen["polls"] / items,
         }
 
 
 async def wake(database: str, server: str, hooks: str, items: int) -> list[float]:
-    """Wait for results as they come, and give the seconds from each webhook call."""
+    """Return the seconds from the webhook call of each job to its waiter in another process."""
     from symbl_aio import Text
     from symbl_aio.durable import Outbox
 
@@ -338,12 +338,12 @@ async def wake(database: str, server: str, hooks: str, items: int) -> list[float
         for _ in range(items // 4):
             await asyncio.gather(*(one() for _ in range(4)))
     async with aiohttp.ClientSession() as session, session.get(f"{hooks}ended") as answer:
-        came = await answer.json()
-    return [known[job_id] - came[job_id] for job_id in known]
+        called = await answer.json()
+    return [known[job_id] - called[job_id] for job_id in known]
 
 
 async def hand_in_all(database: str, texts: int) -> dict[str, float]:
-    """Hand in texts by one call, and a tenth as many one by one, and give both a second."""
+    """Measure the texts a second that one call hands in, and those that single calls hand in."""
     from symbl_aio import Text
     from symbl_aio.durable import Entry, Outbox
 
@@ -360,26 +360,28 @@ async def hand_in_all(database: str, texts: int) -> dict[str, float]:
     return {"singly": texts // 10 / singly, "many": texts / many}
 
 
-def entering(database: str, texts: int) -> dict[str, float]:
-    """Measure it in a process of its own."""
+def hand_in_rates(database: str, texts: int) -> dict[str, float]:
+    """Measure ``hand_in_all`` in a process of its own."""
     found: dict[str, float] = alone(hand_in_all, database=database, texts=texts).value
     return found
 
 
 def latencies(database: str, items: int) -> list[float]:
-    """One process takes the calls, another works, a third waits."""
+    """Measure ``wake``: one process gets the calls, another is the worker, a third waits."""
     with (
         serving(serve_api, seconds=0.3) as api,
         serving(take_webhooks, database=database) as hooks,
-        serving(work, database=database, server=api.told[0], hooks=hooks.told),
+        serving(work, database=database, server=api.announced[0], hooks=hooks.announced),
     ):
-        done = alone(wake, database=database, server=api.told[0], hooks=hooks.told, items=items)
+        done = alone(
+            wake, database=database, server=api.announced[0], hooks=hooks.announced, items=items
+        )
         lags: list[float] = done.value
         return lags
 
 
-def take_overs(database: str, rounds: int) -> list[float]:
-    """Kill a worker with a job in hand, and give the seconds until another has ended it."""
+def takeovers(database: str, rounds: int) -> list[float]:
+    """Kill a worker that follows a job; return the seconds until another has ended the item."""
     from symbl_aio import Text
     from symbl_aio.durable import Outbox
 
@@ -389,7 +391,7 @@ def take_overs(database: str, rounds: int) -> list[float]:
         async with Outbox(database) as outbox:
             os.kill(victim.pid, signal.SIGKILL)
             killed = time.time()
-            await say(page, "release")
+            await command(page, "release")
             async for item in outbox.jobs():
                 ended = await outbox.result(item.key, timeout=60)
             assert ended.ok
@@ -397,33 +399,33 @@ def take_overs(database: str, rounds: int) -> list[float]:
 
     async def begin(page: str, count: int) -> None:
         async with Outbox(database) as outbox:
-            await say(page, "hold")
+            await command(page, "hold")
             await outbox.submit(Text("We begin."))
             await wait_for(page, count, ended=False)
 
-    settings = {"heartbeat": TIME_TO_LIVE / 4, "time_to_live": TIME_TO_LIVE}
+    settings = {"heartbeat": WORKER_TIMEOUT / 4, "worker_timeout": WORKER_TIMEOUT}
     with ExitStack() as stack:
         api = stack.enter_context(serving(serve_api, seconds=0.0))
-        server, page = api.told
+        server, page = api.announced
         hooks = stack.enter_context(serving(take_webhooks, database=database))
 
         def worker() -> Server:
             return stack.enter_context(
-                serving(work, database=database, server=server, hooks=hooks.told, **settings)
+                serving(work, database=database, server=server, hooks=hooks.announced, **settings)
             )
 
         victim = worker()
         for count in range(1, rounds + 1):
             asyncio.run(begin(page, count))
             successor = worker()
-            time.sleep(1.5 * TIME_TO_LIVE)  # who has just come lets all say first that they live
+            time.sleep(1.5 * WORKER_TIMEOUT)  # a new worker waits for one heartbeat of each
             asyncio.run(one(page, victim, count))
             victim = successor
     return took
 
 
 def behind(database: str, waiting: int, job: float, seconds: float) -> dict[str, float]:
-    """Look at one worker for a while, behind so many conversations of one text each."""
+    """Measure one worker while so many conversations, of one text each, are queued."""
     import psycopg
 
     from symbl_aio import Text
@@ -436,14 +438,14 @@ def behind(database: str, waiting: int, job: float, seconds: float) -> dict[str,
             )
 
     async def look() -> tuple[int, list[int]]:
-        """Return the jobs that ended, and how many ran, again and again."""
+        """Return the ended jobs, and samples of the number of running ones."""
         ended, running, until = 0, [], time.perf_counter() + seconds
         async with aiohttp.ClientSession() as session:
             while time.perf_counter() < until:
                 async with session.get(f"{page}counts") as answer:
-                    told = await answer.json()
-                ended = told["ended"]
-                running.append(told["accepted"] - told["ended"])
+                    counts = await answer.json()
+                ended = counts["ended"]
+                running.append(counts["accepted"] - counts["ended"])
                 await asyncio.sleep(0.25)
         return ended, running
 
@@ -452,8 +454,8 @@ def behind(database: str, waiting: int, job: float, seconds: float) -> dict[str,
         serving(serve_api, seconds=job) as api,
         serving(take_webhooks, database=database) as hooks,
     ):
-        server, page = api.told
-        with serving(work, database=database, server=server, hooks=hooks.told) as worker:
+        server, page = api.announced
+        with serving(work, database=database, server=server, hooks=hooks.announced) as worker:
             warm = CAP if job > 1.0 else 4 * CAP
             asyncio.run(wait_for(page, warm, ended=False))
             before, cpu = _transactions(psycopg, database), worker.cpu()
@@ -471,18 +473,18 @@ def behind(database: str, waiting: int, job: float, seconds: float) -> dict[str,
 
 
 def slope(rates: Mapping[int, float]) -> float:
-    """Return how the pace changes with what waits: of a line through both logarithms."""
+    """Return the slope of log(rate) over log(queued items)."""
     return statistics.linear_regression(
         [math.log(waiting) for waiting in rates], [math.log(pace) for pace in rates.values()]
     ).slope
 
 
 def idle(database: str, seconds: float) -> dict[str, float]:
-    """Look at a worker that has nothing to do."""
+    """Measure a worker with an empty queue."""
     import psycopg
 
     with serving(work, database=database, server="http://127.0.0.1:9", hooks=None) as worker:
-        # For its first minute the engine looks for schedules each second, later each half minute.
+        # DBOS looks for schedules each second in its first minute, later each half minute.
         time.sleep(65.0 if seconds > 10 else 3.0)
         process = psutil.Process(worker.pid)
         before = process.cpu_times()
@@ -506,7 +508,7 @@ def idle(database: str, seconds: float) -> dict[str, float]:
 def _transactions(psycopg: Any, database: str) -> float:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("select pg_stat_force_next_flush()")
-        time.sleep(1.5)  # until the statistics of the others have come in
+        time.sleep(1.5)  # until the other connections have flushed their statistics
         (count,) = connection.execute(
             "select xact_commit + xact_rollback from pg_stat_database "
             "where datname = current_database()"
@@ -538,20 +540,20 @@ def ask(settings: Settings) -> Answer:
                 with _database(server) as database:
                     return measure(database, *given, **more)
 
-            told = [
+            rates = [
                 {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
                 for _ in range(rounds)
             ]
-            entered = [run(entering, settings.pick(20_000, 2_000)) for _ in range(rounds)]
+            handed_in = [run(hand_in_rates, settings.pick(20_000, 2_000)) for _ in range(rounds)]
             lags = sorted(run(latencies, waits))
-            took = run(take_overs, deaths)
+            took = run(takeovers, deaths)
             at_rest = run(idle, quiet)
             backlogs = settings.pick((1_000, 10_000, 100_000), (1_000, 4_000))
             paces = {n: run(behind, n, JOB, settings.pick(20.0, 6.0)) for n in backlogs}
             full = run(behind, backlogs[-1], *settings.pick((15.0, 60.0), (2.0, 8.0)))
     except NoPostgresError as error:
         return Answer((), skipped={"PostgreSQL": str(error)})
-    ours, plain = ([one[name] for one in told] for name in ("ours", "plain"))
+    ours, plain = ([one[name] for one in rates] for name in ("ours", "plain"))
     figures = (
         Figure.spread("rate_ratio", f"items a second with {WORKERS} workers, against plain DBOS",
                       Spread.of_ratios([o["rate"] for o in ours], [p["rate"] for p in plain]),
@@ -566,12 +568,12 @@ def ask(settings: Settings) -> Answer:
         Figure("polls", "status requests an item, with webhooks",
                statistics.median(one["polls"] for one in ours)),
         Figure.spread("entered", "texts handed in a second by submit_many",
-                      Spread.of([one["many"] for one in entered]), at_least=3000),
+                      Spread.of([one["many"] for one in handed_in]), at_least=3000),
         Figure.spread("entered_singly", "the same one by one",
-                      Spread.of([one["singly"] for one in entered])),
+                      Spread.of([one["singly"] for one in handed_in])),
         Figure.spread("entered_ratio", "submit_many against one by one",
-                      Spread.of_ratios([one["many"] for one in entered],
-                                       [one["singly"] for one in entered]), "×"),
+                      Spread.of_ratios([one["many"] for one in handed_in],
+                                       [one["singly"] for one in handed_in]), "×"),
         Figure("slope", f"pace of one worker behind {backlogs[0]:,} to {backlogs[-1]:,} "
                "conversations: slope of its logarithm",
                slope({n: one["rate"] for n, one in paces.items()}), at_least=-0.03),
@@ -587,7 +589,7 @@ def ask(settings: Settings) -> Answer:
                1e3 * statistics.median(lags), "ms", at_most=100),
         Figure("woken_p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
         Figure.spread("take_over", "killed to taken over and ended, in times to live",
-                      Spread.of([one / TIME_TO_LIVE for one in took]), "×", at_most=2.0),
+                      Spread.of([one / WORKER_TIMEOUT for one in took]), "×", at_most=2.0),
         Figure("idle_cpu", "an idle worker: CPU", at_rest["cpu"], "%"),
         Figure("idle_queries", "its transactions a second", at_rest["queries"],
                at_most=settings.pick(5, 10)),
@@ -620,9 +622,9 @@ QUESTION = Question(
     f"{ITEMS} appends to {CONVERSATIONS} conversations, jobs of {JOB:g} s, at most {CAP} at once, "
     "four workers on two cores, all on one machine with the database. Plain DBOS does the same "
     "number of steps on the same kind of queue (limit, partitions, priority), sends with bare "
-    "aiohttp and has no tables of its own: no note before the last byte, no heartbeat, nobody who "
-    f"takes over. A take-over is measured with a time to live of {TIME_TO_LIVE:g} s, from "
-    "kill -9 to the end of a job that the dead one had in hand.",
+    "aiohttp and has no tables of its own: no intent before the last byte, no heartbeat, no "
+    f"takeover. A takeover is measured with a timeout of {WORKER_TIMEOUT:g} s, from kill -9 to the "
+    "end of a job that the dead worker followed.",
     ask,
     draw,
 )

@@ -1,4 +1,4 @@
-"""What do an import, a start and an idle client cost?"""
+"""Cost of an import, a start and an idle client."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ CLIENT = "symbl_aio.SymblClient"
 
 
 def imported(name: str) -> float:
-    """Time an import in an interpreter that has loaded nothing else."""
+    """Return the seconds of an import in a fresh interpreter."""
     statement = f"import {name}"
     if name == CLIENT:
         statement = "from symbl_aio import SymblClient"
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT.format(statement=statement)],
         cwd=ROOT, check=True, capture_output=True, text=True,
-        # Compiled once and kept, as for everybody.
+        # Byte code is compiled once and kept, as in users' programs.
         env={key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
     )  # fmt: skip
     return float(done.stdout)
@@ -56,7 +56,7 @@ async def idle_clients(many: int) -> dict[str, float]:
 
     config = Config(base_url="http://127.0.0.1:9")
     async with SymblClient(AccessToken("token"), config=config):
-        pass  # what all share
+        pass  # loads the code and caches that all clients share
     gc.collect()
     before, began = psutil.Process().memory_info().rss, perf_counter()
     clients = [SymblClient(AccessToken("token"), config=config) for _ in range(many)]
@@ -129,10 +129,10 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 QUESTION = Question(
     "footprint",
     "Import, start, and an idle client",
-    "Each import runs in an interpreter of its own, in turns with aiohttp's. Memory is what a "
-    "process grew by for each of many started clients, which have no connection yet. `import "
-    "symbl_aio` loads what is used, when it is used: nobody waits for aiohttp who needs an error "
-    "or a setting. A program that uses the client waits for aiohttp and a little more: about "
+    "Each import runs in an interpreter of its own, in turns with aiohttp's. Memory is the growth "
+    "of a process for each of many started clients, which have no connection yet. `import "
+    "symbl_aio` loads each module on first use: a program that needs an error or a setting does "
+    "not load aiohttp. A program that uses the client loads aiohttp and a little more: about "
     "fifty classes, which attrs builds at 0.3 to 0.5 ms each (`python -X importtime -c 'from "
     "symbl_aio import SymblClient'`); models and cattrs are imported when first used.",
     ask,

@@ -1,8 +1,8 @@
-"""What every question is asked with: processes of their own, turns, medians, figures.
+"""The harness of all questions: separate processes, turns, medians, figures.
 
 A question is one module with a ``QUESTION``. Contenders take turns (A B A B …) within one
-run, so that a machine that slows down slows all of them; what is compared is the ratio of
-neighbours, of which the median counts and the lowest and highest are shown.
+run, so that a machine that slows down slows all of them. The result is the ratio of neighbouring
+measurements: the median counts, the lowest and the highest are shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 @frozen
 class Settings:
-    """How much is asked: all of it, or as much as shows within seconds that it runs."""
+    """The size of a run: full, or quick, which only checks that everything runs."""
 
     quick: bool = False
 
@@ -88,10 +88,10 @@ class Figure:
 
 @frozen
 class Answer:
-    """What a run found out.
+    """The result of a question.
 
     ``contenders``: name and version of each that ran; ``skipped``: name and reason.
-    ``data`` is JSON: what the plot is drawn from.
+    ``data``: JSON values for the plot.
     """
 
     figures: tuple[Figure, ...]
@@ -102,7 +102,7 @@ class Answer:
 
 @frozen
 class Question:
-    """``about`` tells a reader what is compared and how; ``draw`` puts the data on axes."""
+    """One measurement. ``about`` describes it for readers; ``draw`` plots its data on axes."""
 
     name: str
     title: str
@@ -112,7 +112,7 @@ class Question:
 
 
 def installed(package: str) -> str | None:
-    """Give the version of an installed package."""
+    """Return the version of an installed package, or ``None``."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -120,7 +120,7 @@ def installed(package: str) -> str | None:
 
 
 def field_of(wanted: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Divide contenders, each with the package it needs, into those that run and the others."""
+    """Return the contenders whose package is installed, and the others with the reason."""
     found: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name, package in wanted.items():
@@ -132,7 +132,7 @@ def field_of(wanted: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]
 
 
 def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Let the contenders take turns, and give the measurements of each in order."""
+    """Run the contenders in turns; return the measurements of each, in order."""
     measured: dict[str, list[T]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
@@ -142,7 +142,7 @@ def alternate(contenders: Mapping[str, Callable[[], T]], rounds: int) -> dict[st
 
 @frozen
 class Alone:
-    """What a process of its own came to, and cost from its start to its end.
+    """The result of a process, and its cost from start to end.
 
     ``cpu``: seconds, user and system. ``peak``: bytes of resident memory.
     """
@@ -152,7 +152,7 @@ class Alone:
     peak: int
 
 
-def alone(target: Callable[..., Any], /, *, patience: float = 120.0, **arguments: Any) -> Alone:
+def alone(target: Callable[..., Any], /, *, timeout: float = 120.0, **arguments: Any) -> Alone:
     """Call a module-level function in a fresh interpreter; arguments and result are JSON.
 
     The function may be a coroutine function.
@@ -160,24 +160,24 @@ def alone(target: Callable[..., Any], /, *, patience: float = 120.0, **arguments
     with _child("call", target, arguments) as child:
         assert child.stdout is not None
         try:
-            told, _ = child.communicate(timeout=patience)
+            out, _ = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{target.__qualname__} took more than {patience:g} s") from None
+            raise TimeoutError(f"{target.__qualname__} took more than {timeout:g} s") from None
     if child.returncode:
         raise RuntimeError(f"{target.__module__}.{target.__qualname__} failed; see above")
-    value, cpu, peak = json.loads(told)
+    value, cpu, peak = json.loads(out)
     return Alone(value, cpu, peak)
 
 
 @frozen
 class Server:
-    """A server in a process of its own. ``told``: what it announced, such as its port."""
+    """A server in a process of its own. ``announced``: its first message, such as its port."""
 
-    told: Any
+    announced: Any
     pid: int
 
     def cpu(self) -> float:
-        """Give the CPU seconds that it has used so far."""
+        """Return the CPU seconds of the process so far."""
         times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
@@ -204,7 +204,7 @@ def _child(
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        # Proxies are for the world outside; everything here is on loopback.
+        # Proxies do not apply: all traffic is on loopback.
         env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
     )
     try:

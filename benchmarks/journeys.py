@@ -175,7 +175,7 @@ def _full(module: str) -> str:
 def _imported() -> dict[str, set[str]]:
     sources = package()
     return {
-        module: {found.target for found in imports(module, source, sources)}
+        module: {found.target for found in imports(module, source, sources) if not found.by_name}
         for module, source in sources.items()
     }
 

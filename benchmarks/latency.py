@@ -1,4 +1,4 @@
-"""How long from a job's end on the server to the resolved future?"""
+"""Latency from the end of a job on the server to the resolved future."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVERY = 0.05
 
 
 async def by_webhook(port: int, jobs: int) -> list[float]:
-    """Give the seconds from a genuine webhook call to the resolved future, jobs one by one."""
+    """Return the seconds from a genuine webhook call to the resolved future, job by job."""
     from symbl_aio import AccessToken, Config, JobTimeoutError, Limits, Polls, SymblClient
 
     config = Config(
@@ -35,8 +35,8 @@ async def by_webhook(port: int, jobs: int) -> list[float]:
             waiter = asyncio.create_task(job.wait())
             await asyncio.sleep(0)
             began = time.perf_counter()
-            # What every webhook route calls once it has checked the mark of the URL.
-            symbl._engine.hear("nonce", job.id, "completed")
+            # Every webhook route calls this after it has checked the mark of the URL.
+            symbl._engine.on_webhook("nonce", job.id, "completed")
             await waiter
             seconds.append(time.perf_counter() - began)
         await symbl.aclose(drain="none")
@@ -44,7 +44,7 @@ async def by_webhook(port: int, jobs: int) -> list[float]:
 
 
 async def bare_get(port: int, jobs: int) -> list[float]:
-    """Give the seconds of one request of the same job with aiohttp: nothing can be faster."""
+    """Return the seconds of one GET of the same job by aiohttp, the lower bound."""
     import aiohttp
 
     seconds = []
@@ -58,7 +58,7 @@ async def bare_get(port: int, jobs: int) -> list[float]:
 
 
 async def by_poll(port: int, jobs: int) -> list[float]:
-    """Give the seconds from the end of a job to its future, asked every 50 ms."""
+    """Return the seconds from the end of a job to its future, with polls every 50 ms."""
     from symbl_aio import AccessToken, Config, Limits, Polls, SymblClient, Text
 
     config = Config(
@@ -83,27 +83,30 @@ def ask(settings: Settings) -> Answer:
     with serving(serve) as server:
         turns = alternate(
             {
-                "webhook": lambda: alone(by_webhook, port=server.told, jobs=jobs).value,
-                "GET": lambda: alone(bare_get, port=server.told, jobs=jobs).value,
+                "webhook": lambda: alone(by_webhook, port=server.announced, jobs=jobs).value,
+                "GET": lambda: alone(bare_get, port=server.announced, jobs=jobs).value,
             },
             rounds,
         )
     with serving(serve, median=0.5, sigma=0.5) as server:
-        polled = sorted(alone(by_poll, port=server.told, jobs=settings.pick(500, 100)).value)
+        polled = sorted(alone(by_poll, port=server.announced, jobs=settings.pick(500, 100)).value)
     medians = {name: [Spread.of(run).median for run in runs] for name, runs in turns.items()}
-    told = sorted(second for run in turns["webhook"] for second in run)
+    called = sorted(second for run in turns["webhook"] for second in run)
     figures = (
         Figure("webhook", f"webhook call to resolved future, {FOLLOWED:,} jobs followed",
-               Spread.of(told).median * 1e3, "ms"),
-        Figure("webhook_p99", "p99 of it", told[int(len(told) * 0.99)] * 1e3, "ms"),
+               Spread.of(called).median * 1e3, "ms"),
+        Figure("webhook_p99", "p99 of it", called[int(len(called) * 0.99)] * 1e3, "ms"),
         Figure.spread("ratio", "against one GET by bare aiohttp",
                       Spread.of_ratios(medians["webhook"], medians["GET"]), "×"),
         Figure("poll", f"end of the job to resolved future, asked every {EVERY * 1e3:.0f} ms",
                Spread.of(polled).median * 1e3, "ms", at_most=EVERY * 1e3),
         Figure("poll_p95", "p95 of it", polled[int(len(polled) * 0.95)] * 1e3, "ms"),
     )  # fmt: skip
-    return Answer(figures, {"GET": "one request by bare aiohttp"},
-                  data={"told": told[:: max(1, len(told) // 500)], "polled": polled})  # fmt: skip
+    return Answer(
+        figures,
+        {"GET": "one request by bare aiohttp"},
+        data={"told": called[:: max(1, len(called) // 500)], "polled": polled},
+    )
 
 
 def draw(axes: Any, data: Mapping[str, Any]) -> None:
@@ -125,9 +128,9 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 QUESTION = Question(
     "latency",
     "From a job's end to the resolved future",
-    f"A webhook only hints, so what follows it is a poll of the job: with {FOLLOWED:,} others "
+    f"A webhook call only hints, so a poll of the job follows it: with {FOLLOWED:,} other jobs "
     "followed, the time from the call to the resolved future beside a bare request. And without "
-    f"webhooks, the time that polls {EVERY * 1e3:.0f} ms apart need: half of that, and a request.",
+    f"webhooks, the time with polls every {EVERY * 1e3:.0f} ms: half of that, and a request.",
     ask,
     draw,
 )

@@ -1,4 +1,4 @@
-"""Serve a small web application beside what is measured: it steers a server, tells, or hears."""
+"""A small web application beside a measurement: it controls a server or gets its calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[str]:
-    """Serve an application on a free port of this machine; give its URL."""
+    """Serve an application on a free port of this machine; yield its URL."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

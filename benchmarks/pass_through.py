@@ -1,6 +1,6 @@
-"""What does an upload of 2 GiB cost the web service that it passes through?"""
+"""Cost of an upload of 2 GiB for the web service that passes it through."""
 
-# No annotations as text here: FastAPI could not look up what ``serve`` imports for itself.
+# No postponed annotations: FastAPI cannot resolve names that ``serve`` imports locally.
 import asyncio
 import gc
 import http.client
@@ -26,7 +26,7 @@ from benchmarks.sink import serve as sink
 from benchmarks.upload_delay import Idle, percentile
 
 SERVERS: Final = {"h11": "h11", "httptools": "httptools"}
-"""What uvicorn reads requests with, and the package of each."""
+"""The HTTP parsers of uvicorn, and the package of each."""
 
 _BETWEEN: Final = 0.005
 """Seconds between the answer to one small request and the next."""
@@ -39,7 +39,7 @@ async def serve(
 ) -> None:
     """Run the service: one route passes uploads on to the API at ``port``, one answers at once.
 
-    ``POST /begin`` starts to measure this process, ``POST /end`` tells what was measured.
+    ``POST /begin`` starts to measure this process, ``POST /end`` returns the measurements.
     """
     import uvicorn
     from fastapi import FastAPI, Request
@@ -76,7 +76,7 @@ async def serve(
         late, busy = zip(*ticks, strict=True)
         return {"extra": resident("VmHWM") - before, "delays": late, "busy": busy}
 
-    # As asyncio makes them: it turns off Nagle's algorithm for sockets that name their protocol.
+    # asyncio disables Nagle's algorithm only for sockets that name their protocol.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -87,7 +87,7 @@ async def serve(
 
 
 async def _watch(ticks: list[tuple[float, float]]) -> None:
-    """Note, for ever, how late each tick comes, and the CPU time of this thread before it."""
+    """Record, for ever, the delay of each tick and the CPU time of this thread before it."""
     while True:
         began, used = perf_counter(), thread_time()
         await asyncio.sleep(TICK)
@@ -95,12 +95,12 @@ async def _watch(ticks: list[tuple[float, float]]) -> None:
 
 
 def visit(port: int, path: str, size: int, form: bool) -> dict[str, Any]:
-    """Upload a file, and meanwhile ask for something small again and again.
+    """Upload a file, and send small requests meanwhile.
 
-    Gives the ``seconds`` of the upload, those of each small request, and what the service
-    has measured of itself.
+    Returns the ``seconds`` of the upload, those of each small request, and the measurements
+    of the service.
     """
-    _upload(port, path, MIB, form)  # imports, codecs and connections are there afterwards
+    _upload(port, path, MIB, form)  # loads imports and codecs, opens connections
     _ask(http.client.HTTPConnection("127.0.0.1", port), "POST", "/begin")
     took: list[float] = []
     uploading = threading.Thread(target=lambda: took.append(_upload(port, path, size, form)))
@@ -121,14 +121,14 @@ def _ask(link: http.client.HTTPConnection, method: str, path: str) -> Any:
 
     link.request(method, path)
     answer = link.getresponse()
-    told = json.loads(answer.read())
+    body = json.loads(answer.read())
     if answer.status != 200:
         raise ConnectionError(f"{path} was answered with {answer.status}")
-    return told
+    return body
 
 
 def _upload(port: int, path: str, size: int, form: bool) -> float:
-    """Send so many bytes of a file, as fast as the kernel can, and give the seconds."""
+    """Send so many bytes of a file by ``sendfile``, and return the seconds."""
     front = back = b""
     kind = b"video/mp4"
     if form:
@@ -155,7 +155,7 @@ def ask(settings: Settings) -> Answer:
     size, rounds = settings.pick(2 * GIB, 256 * MIB), settings.pick(3, 1)
     found, skipped = field_of({"FastAPI": "fastapi", "uvicorn": "uvicorn", **SERVERS})
     wanted = [name for name in SERVERS if name in found]
-    told: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[dict[str, Any]]] = {}
     idle: dict[str, list[float]] = {}
     with recordings(size, read=False) as (path,), serving(sink) as api:
         for _ in range(rounds):
@@ -163,21 +163,21 @@ def ask(settings: Settings) -> Answer:
                 for form in (False, True):
                     name = f"{'form' if form else 'raw'}_{reads_with}"
                     with (
-                        serving(serve, port=api.told, reads_with=reads_with) as service,
+                        serving(serve, port=api.announced, reads_with=reads_with) as service,
                         Idle(idle.setdefault(name, [])),
                     ):
                         cpu = service.cpu()
                         value = alone(
-                            visit, port=service.told, path=path, size=size, form=form,
-                            patience=600,
+                            visit, port=service.announced, path=path, size=size, form=form,
+                            timeout=600,
                         ).value  # fmt: skip
                         value["cpu"] = service.cpu() - cpu
-                    told.setdefault(name, []).append(value)
+                    runs.setdefault(name, []).append(value)
 
-    every = [value for values in told.values() for value in values]
+    every = [value for values in runs.values() for value in values]
     p999 = {
         name: 1e3 * percentile([d for value in values for d in value["delays"]], 99.9)
-        for name, values in told.items()
+        for name, values in runs.items()
     }
     alongside = {name: 1e3 * percentile(delays, 99.9) for name, delays in idle.items()}
     worst = max(p999, key=lambda name: p999[name] - alongside[name])
@@ -200,13 +200,13 @@ def ask(settings: Settings) -> Answer:
         Figure("asked_worst", "worst of all", 1e3 * max(asked), "ms"),
         *(Figure.spread(f"rate_{name}", f"{name.replace('_', ', ')}: passed through",
                         Spread.of([size / MIB / value["seconds"] for value in values]), "MiB/s")
-          for name, values in told.items()),
+          for name, values in runs.items()),
         *(Figure.spread(f"cpu_{name}", f"{name.replace('_', ', ')}: CPU of the service, a GiB",
                         Spread.of([value["cpu"] * GIB / size for value in values]), "s")
-          for name, values in told.items()),
+          for name, values in runs.items()),
         *(Figure.spread(f"memory_{name}", f"{name.replace('_', ', ')}: extra memory",
                         Spread.of([value["extra"] / MIB for value in values]), "MiB")
-          for name, values in told.items()),
+          for name, values in runs.items()),
         *(Figure(f"p999_{name}", f"{name.replace('_', ', ')}: delay, p99.9", value, "ms")
           for name, value in p999.items()),
     ]  # fmt: skip
@@ -219,9 +219,9 @@ QUESTION = Question(
     "A visitor posts a file to a FastAPI route, which streams it on to the API "
     "(`upload_through`): as the raw body and as a form, uvicorn reading with h11 and with "
     "httptools. Visitor, service and API are processes of their own, and the service has passed "
-    "on a small file before. Memory is the peak that the kernel saw (`VmHWM`), less what was "
-    "resident before; a task in the service's event loop notes how late it is woken after a "
-    "millisecond, and how much of that its own thread was at work. Meanwhile another connection "
-    "asks the service for something small, again and again.",
+    "on a small file before. Memory is the peak that the kernel recorded (`VmHWM`), less the "
+    "resident memory before. A task in the service's event loop records the delay of each wake-up "
+    "after a millisecond, and the CPU time of its thread meanwhile. At the same time another "
+    "connection sends small requests to the service.",
     ask,
 )

@@ -1,4 +1,4 @@
-"""How many polls a job do other asyncio job clients make, each at a stub of its own API?"""
+"""Polls a job of other asyncio job clients, each with a stub of its own API."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class ThreeApis(Account):
         return f"{time.monotonic() + self.ends_in():.6f}-{self.accepted}"
 
     def _assemblyai(self, job_id: str, status: str) -> bytes:
-        told = {"id": job_id, "status": status, "audio_url": "https://example.com/a.mp3"}
-        return http(json.dumps(told).encode())
+        payload = {"id": job_id, "status": status, "audio_url": "https://example.com/a.mp3"}
+        return http(json.dumps(payload).encode())
 
 
 async def serve(announce: Callable[[int], None], median: float) -> None:
-    luck = random.Random(3)
-    await serve_account(announce, ThreeApis(lambda: median * luck.lognormvariate(0.0, 0.4)))
+    rng = random.Random(3)
+    await serve_account(announce, ThreeApis(lambda: median * rng.lognormvariate(0.0, 0.4)))
 
 
 async def _all_jobs(
     port: int, jobs: int, job: Callable[[], Awaitable[str]]
 ) -> dict[str, float | int]:
-    """Run so many at a time, and give the CPU, the mean lag and the tasks it took."""
+    """Run the jobs, ``AT_ONCE`` at a time; return polls, mean lag, CPU and number of tasks."""
     lags: list[float] = []
     tasks = 0
     left = iter(range(jobs))
@@ -141,7 +141,7 @@ def ask(settings: Settings) -> Answer:
     rows: dict[str, Any] = {}
     for name in ("symbl-aio", *found):
         with serving(serve, median=median) as server:
-            rows[name] = alone(clients[name], port=server.told, jobs=jobs).value
+            rows[name] = alone(clients[name], port=server.announced, jobs=jobs).value
     figures = [
         figure
         for name, row in rows.items()
@@ -173,7 +173,7 @@ QUESTION = Question(
     "Polls a job, beside other job clients",
     f"Each client with its defaults, at a stub of its own API; {AT_ONCE} jobs at a time of "
     "log-normal length, the same lengths for all. Lag is measured from the moment at which the "
-    "stub began to say that the job is done, to the moment at which the caller had its result.",
+    "stub first answered that the job is done, to the moment at which the caller had its result.",
     ask,
     draw,
 )

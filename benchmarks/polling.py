@@ -1,8 +1,8 @@
-"""How many polls does it take to learn soon enough that a job has ended?
+"""Polls a job against detection lag.
 
-A simulator, no network: the project's own ``PollPlan`` with its budgets follows a stream of
-jobs, and fixed intervals and back-offs, those of other clients and the best of all, are
-worked out on the same job times.
+A simulator without a network: the project's own ``PollPlan`` with its budgets follows a stream
+of jobs. Fixed intervals and backoffs, those of other clients and the best of all, are computed
+on the same job times.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Outcome:
 
 
 def _log_normal(median: float, sigma: float) -> Callable[[random.Random], float]:
-    return lambda luck: median * luck.lognormvariate(0.0, sigma)
+    return lambda rng: median * rng.lognormvariate(0.0, sigma)
 
 
 def _either(share: float, first: Any, second: Any) -> Callable[[random.Random], float]:
-    return lambda luck: float((first if luck.random() < share else second)(luck))
+    return lambda rng: float((first if rng.random() < share else second)(rng))
 
 
 CHOSEN_ON = {
@@ -61,9 +61,9 @@ REPORTED_ON: dict[str, Callable[[random.Random], float]] = {
     "log-normal, median 5 s": _log_normal(5, 0.7),
     "log-normal, median 150 s": _log_normal(150, 0.9),
     "8 s or 200 s": _either(0.5, _log_normal(8, 0.4), _log_normal(200, 0.6)),
-    # Written down after the default was fixed, and before it was tried on them.
-    "exponential, mean 90 s": lambda luck: luck.expovariate(1 / 90),
-    "Weibull, about 60 s": lambda luck: luck.weibullvariate(68, 2.5),
+    # Chosen after the default was fixed, and before it ran on them.
+    "exponential, mean 90 s": lambda rng: rng.expovariate(1 / 90),
+    "Weibull, about 60 s": lambda rng: rng.weibullvariate(68, 2.5),
     "5 s, 60 s or 600 s": _either(
         0.3, _log_normal(5, 0.3), _either(0.6, _log_normal(60, 0.5), _log_normal(600, 0.3))
     ),
@@ -71,20 +71,20 @@ REPORTED_ON: dict[str, Callable[[random.Random], float]] = {
 
 
 def job_times(times: Callable[[random.Random], float], jobs: int) -> list[float]:
-    luck = random.Random(11)
-    return [times(luck) for _ in range(jobs)]
+    rng = random.Random(11)
+    return [times(rng) for _ in range(jobs)]
 
 
 # Ours
 
 
 def with_our_plan(policy: Polls, times: Sequence[float], *, webhooks: bool) -> Outcome:
-    """Let the plan follow the jobs, ``AT_ONCE`` at a time, from a client's first job on.
+    """Follow the jobs with the plan, ``AT_ONCE`` at a time, from a client's first job on.
 
-    With ``webhooks`` each end is told a tenth of a second after it, but for one in fifty,
-    whose webhook is lost.
+    With ``webhooks`` a call follows each end by a tenth of a second; one call in fifty is
+    lost.
     """
-    plan, luck = PollPlan(policy), random.Random(5)
+    plan, rng = PollPlan(policy), random.Random(5)
     waiting = iter(enumerate(times))
     ends: dict[str, float] = {}
     hints: list[tuple[float, str]] = []
@@ -97,14 +97,14 @@ def with_our_plan(policy: Polls, times: Sequence[float], *, webhooks: bool) -> O
             job_id = str(number)
             ends[job_id] = now + time
             plan.watch(job_id, now)
-            if webhooks and luck.random() >= 0.02:
+            if webhooks and rng.random() >= 0.02:
                 heapq.heappush(hints, (ends[job_id] + 0.1, job_id))
 
     for _ in range(AT_ONCE):
         submit()
     while ends:
         turns = [at for at in (plan.next_at(), hints[0][0] if hints else None) if at is not None]
-        # What is due stays due however the sum of its times was rounded.
+        # The nanosecond keeps a due job due, however the sum of its times was rounded.
         now = max(now, min(turns) + 1e-9)
         while hints and hints[0][0] <= now:
             plan.hint(heapq.heappop(hints)[1], now)
@@ -112,11 +112,11 @@ def with_our_plan(policy: Polls, times: Sequence[float], *, webhooks: bool) -> O
             polls += 1
             if ends[job_id] <= now:
                 lags.append(now - ends.pop(job_id))
-                plan.ended(job_id, now, luck=luck.random())
+                plan.ended(job_id, now, jitter=rng.random())
                 submit()
             else:
                 plan.unfinished(job_id, now)
-                plan.again(job_id, now, jitter=2 * luck.random() - 1)
+                plan.again(job_id, now, jitter=2 * rng.random() - 1)
     return Outcome.of(polls, lags)
 
 
@@ -130,7 +130,7 @@ def intervals(first: float, factor: float, most: float) -> Iterator[float]:
 
 
 def with_intervals(first: float, factor: float, most: float, times: Sequence[float]) -> Outcome:
-    """Work out a policy that looks at nothing but the number of polls before."""
+    """Simulate a policy that depends on the number of earlier polls alone."""
     asked: list[float] = []
     longest = max(times)
     for age in accumulate(intervals(first, factor, most)):
@@ -146,7 +146,7 @@ def with_intervals(first: float, factor: float, most: float, times: Sequence[flo
 
 
 OTHERS = {
-    # First interval, factor, longest: as their documentation and source give them.
+    # First interval, factor, longest: from their documentation and source.
     "fal-client 0.1 s": (0.1, 1.0, 0.1),
     "replicate 0.5 s": (0.5, 1.0, 0.5),
     "assemblyai 3 s": (3.0, 1.0, 3.0),
@@ -157,7 +157,7 @@ OTHERS = {
 
 
 def best_at(lag: float, times: Sequence[float]) -> tuple[float, str]:
-    """Give the fewest polls that any fixed interval or back-off needs for this mean lag."""
+    """Return the fewest polls of any fixed interval or backoff with this mean lag."""
     best = (math.inf, "")
     for factor, cap in [(1.0, 1.0)] + [(factor, cap) for factor in FACTORS for cap in CAPS]:
         low, high = 0.02, 1e4
@@ -188,14 +188,14 @@ def ask(_settings: Settings) -> Answer:
         for name, make in distributions.items():
             times = job_times(make, JOBS)
             ours = with_our_plan(policy, times, webhooks=False)
-            told = with_our_plan(policy, times, webhooks=True)
-            # A client's first jobs, of whose kind it has seen none.
+            hinted = with_our_plan(policy, times, webhooks=True)
+            # The first job of a client, without any learned completion times.
             new = [with_our_plan(policy, [time], webhooks=False) for time in times[:200]]
             polls, which = best_at(ours.lag, times)
             rows[name] = {
                 "group": group,
                 "ours": [ours.polls, ours.lag, ours.p95],
-                "webhooks": [told.polls, told.lag, told.p95],
+                "webhooks": [hinted.polls, hinted.lag, hinted.p95],
                 "first_job": [sum(one.polls for one in new) / 200, sum(o.lag for o in new) / 200],
                 "best": [polls, which],
                 "curve": [
@@ -259,14 +259,14 @@ QUESTION = Question(
     "Polls a job against detection lag",
     f"A simulator without a network: the project's own `PollPlan`, its budget of ten polls a "
     f"second included, follows a stream of jobs, {AT_ONCE} at a time and from a client's first "
-    "one on, so that what it pays before it has learned anything is in the figures. Beside it, "
+    "one on, so that the figures include the polls before it has learned anything. Beside it, "
     "on the same job times, the published intervals of other clients, and the best of all fixed "
     "intervals and back-offs: the one that needs the fewest polls for the same mean lag, chosen "
     "with hindsight for that very distribution. The default was chosen on "
     + ", ".join(CHOSEN_ON)
-    + "; the figures are of six others, the last three of which were written down after the "
-    "default was fixed and before it was tried on them. With webhooks, each end is told 0.1 s "
-    "later, and one in fifty is lost.\n\n"
+    + "; the figures are of six others, the last three of which were chosen after the "
+    "default was fixed and before it ran on them. With webhooks, a call follows each end by 0.1 s, "
+    "and one call in fifty is lost.\n\n"
     "Why the default is what it is: a fixed interval suits jobs of one length, and an interval "
     "that is a share of a job's age, which suits all, wastes polls while no job can have ended. "
     "So the ages at which a client's last 256 jobs ended decide: where jobs end at a rate of "

@@ -1,4 +1,4 @@
-"""Recordings to send: sparse mp4 files of any size, and a certificate made on the spot."""
+"""Recordings to send: sparse mp4 files of any size; and a certificate for one run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HEAD: Final = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom")
 
 @contextmanager
 def recordings(*sizes: int, read: bool = True) -> Iterator[list[str]]:
-    """Make a file of each size for the block; no disk space is used.
+    """Create a sparse file of each size for the block.
 
-    ``read``: read once, so that all contenders find it in the page cache.
+    ``read``: read each once, so that it is in the page cache for all contenders.
     """
     with tempfile.TemporaryDirectory(prefix="symbl-bench-") as folder:
         paths = [Path(folder) / f"{number}.mp4" for number in range(len(sizes))]
@@ -37,7 +37,7 @@ def recordings(*sizes: int, read: bool = True) -> Iterator[list[str]]:
 
 @contextmanager
 def certificate() -> Iterator[str]:
-    """Make a self-signed certificate of 127.0.0.1, with its key, in one PEM file."""
+    """Create a self-signed certificate of 127.0.0.1, with its key, in one PEM file."""
     with tempfile.TemporaryDirectory(prefix="symbl-bench-") as folder:
         key, made, both = (str(Path(folder) / name) for name in ("key", "made", "both"))
         subprocess.run(
@@ -51,9 +51,9 @@ def certificate() -> Iterator[str]:
 
 
 def tool(name: str) -> str | None:
-    """Give the version of a program, ``None`` if there is none."""
+    """Return the version of a program, or ``None`` if it is not installed."""
     if shutil.which(name) is None:
         return None
     flag = "version" if name == "openssl" else "--version"
-    told = subprocess.run([name, flag], capture_output=True, text=True, check=True).stdout
-    return " ".join(told.split()[:2])
+    printed = subprocess.run([name, flag], capture_output=True, text=True, check=True).stdout
+    return " ".join(printed.split()[:2])

@@ -1,4 +1,4 @@
-"""All questions, in the order in which they are asked: one module each, with a ``QUESTION``."""
+"""All questions, in the order in which they run: one module each, with a ``QUESTION``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep what was found out: a table, ``results.json``, ``README.md`` and a plot a question."""
+"""The report: a table, ``results.json``, ``README.md`` and a plot for each question."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 from benchmarks.harness import Answer, Figure, Question, Settings, installed
 
 _OURS = ("symbl-aio", "aiohttp", "aiofiles", "attrs", "cattrs")
-# Text stays text, and equal data give equal files.
+# Text stays text in the SVG, and equal data produce equal files.
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "symbl-aio",
@@ -38,13 +38,13 @@ Written by `make bench`; every figure, with the data of the plots, is in `result
 Contenders take turns within one run and each is used as its own documentation recommends.
 A ratio is the median of the ratios of neighbouring turns, with the lowest and the highest in
 brackets. All servers are stubs on the same machine, in processes of their own, so the network
-costs nothing and what is left is the clients' own work. `make bench-check` repeats a short run
+costs nothing and only the work of the clients remains. `make bench-check` repeats a short run
 and compares it with the generous bounds in `bounds.json`.
 """
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """Read earlier results, so that one question can be asked anew."""
+    """Return earlier results, so that one question can run again."""
     try:
         found: dict[str, Any] = json.loads((folder / "results.json").read_text())
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def load(folder: Path) -> dict[str, Any]:
 def keep(
     results: dict[str, Any], question: Question, answer: Answer, settings: Settings, seconds: float
 ) -> None:
-    """Note an answer, and on what it was found."""
+    """Record an answer, with the machine and the versions."""
     results["questions"][question.name] = {
         "title": question.title,
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -74,7 +74,7 @@ def keep(
 
 
 def figures(result: Mapping[str, Any]) -> list[Figure]:
-    """Read the figures of a kept answer."""
+    """Return the figures of a recorded answer."""
     return [
         Figure(**{name: value for name, value in row.items() if name != "verdict"})
         for row in result["figures"]
@@ -98,7 +98,7 @@ def save(
 
 
 def table(results: Mapping[str, Any], names: Sequence[str], *, whole: bool) -> str:
-    """Give the one table as text for a terminal: whole, or what has a bar or comes first."""
+    """Return the table as text for a terminal: all figures, or those with a bar or the first."""
     rows = [("question", "figure", "value", "bar", "verdict", "contenders")]
     for name in names:
         if (result := results["questions"].get(name)) is None:
@@ -141,7 +141,7 @@ def _number(value: float) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Drop digits that say nothing, so that two runs can be compared by eye."""
+    """Round to five digits, so that two runs can be compared by eye."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
@@ -150,7 +150,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _machine() -> dict[str, Any]:
-    """Describe the machine, without its name."""
+    """Return a description of the machine, without its name."""
     cores = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     )
@@ -197,7 +197,7 @@ def _readme(folder: Path, results: Mapping[str, Any], questions: Sequence[Questi
             parts[-1] += "\n| " + " | ".join(cells) + " |"
     for question in asked:
         result = results["questions"][question.name]
-        # An anchor of its own: a title may change, a link to it should not.
+        # An anchor of its own, so that links survive a change of the title.
         parts.append(f'<a id="{question.name}"></a>\n## {question.title}')
         if (folder / f"{question.name}.svg").exists():
             parts.append(f"![{question.title}]({question.name}.svg)")

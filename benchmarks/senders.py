@@ -1,6 +1,6 @@
-"""Who uploads a file, each as its own documentation shows, and what that costs its process.
+"""The senders of the upload benchmarks, each written as its own documentation shows.
 
-A sender is an async context manager that gives an ``upload(path)``; opening the client and
+A sender is an async context manager that yields an ``upload(path)``. Opening the client and
 importing its package are not part of the measurement.
 """
 
@@ -36,7 +36,7 @@ TICK: Final = 0.001
 
 @frozen
 class Target:
-    """Where to send. ``certificate``: of a server that speaks TLS. ``at_once``: uploads."""
+    """The sink. ``certificate``: of a server with TLS. ``at_once``: concurrent uploads."""
 
     port: int
     certificate: str | None = None
@@ -55,7 +55,7 @@ class Target:
 async def ours(target: Target) -> AsyncIterator[Upload]:
     from symbl_aio import AccessToken, Config, Limits, SymblClient, Video
 
-    # One slot more, since the job of the first, small file is not over yet.
+    # One slot more: the job of the small warm-up file may still run.
     config = Config(base_url=target.origin, limits=Limits(jobs=target.at_once + 1))
     async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
 
@@ -103,9 +103,9 @@ async def aiohttp_file(target: Target) -> AsyncIterator[Upload]:
 
 @asynccontextmanager
 async def httpx_client(target: Target) -> AsyncIterator[Upload]:
-    """``content=`` an async generator (async support page), as which an open file is no choice.
+    """``content=`` an async generator (async support page); an open file is not supported.
 
-    In pieces of 64 KiB, in which httpx itself reads a file when it may block.
+    Chunks of 64 KiB, as in httpx's own blocking reads of a file.
     """
     import aiofiles
     import httpx
@@ -191,7 +191,7 @@ async def sendfile(target: Target) -> AsyncIterator[Upload]:
 
 @asynccontextmanager
 async def ceiling(target: Target) -> AsyncIterator[Upload]:
-    """One small buffer over and over: what the sink takes at most."""
+    """One small buffer again and again: the limit of the sink."""
 
     def send(path: str) -> None:
         left, piece = os.path.getsize(path), bytes(256 * 1024)
@@ -231,13 +231,13 @@ SENDERS: Final[Mapping[str, tuple[str, Opening]]] = {
     "symbl-rest": ("symbl-rest", symbl_rest_client),
     "speechmatics-batch": ("speechmatics-batch", speechmatics),
 }
-"""Each with the package that it needs."""
+"""The senders, each with its package."""
 
 REFERENCES: Final[Mapping[str, Opening]] = {"sendfile": sendfile, "ceiling": ceiling}
 
 
 def senders_found() -> tuple[dict[str, str], dict[str, str]]:
-    """Give those that can run, with their versions, and the others, with the reason."""
+    """Return the senders that can run, with versions, and the others, with the reason."""
     found, skipped = field_of({name: package for name, (package, _) in SENDERS.items()})
     if (version := tool("curl")) is not None:
         found["curl -T"] = version
@@ -257,16 +257,16 @@ async def send(
     certificate: str | None = None,
     watch: bool = False,
 ) -> dict[str, Any]:
-    """Upload all paths at once, and tell the cost; for a process of its own.
+    """Upload all paths at once, and return the cost; for a process of its own.
 
-    ``seconds`` and ``cpu`` are those of the uploads alone, ``extra`` the bytes by which the
-    peak of resident memory exceeds what was resident before. ``watch``: also give the
-    ``delays``, in seconds, by which a timer of the event loop came late each time.
+    ``seconds`` and ``cpu`` are those of the uploads alone; ``extra`` is the peak of resident
+    memory, less the resident memory before, in bytes. ``watch``: return also the ``delays``
+    of a timer of the event loop, in seconds.
     """
     if sender == "curl -T":
         return await asyncio.to_thread(_curl, port, paths[0], certificate)
     if certificate is not None:
-        # Where OpenSSL looks for authorities; aiohttp asks it when it is imported.
+        # OpenSSL reads its authorities from here; aiohttp loads them at import.
         os.environ["SSL_CERT_FILE"] = certificate
     opening = REFERENCES.get(sender) or SENDERS[sender][1]
     return await cost(opening, Target(port, certificate, len(paths)), paths, watch)
@@ -294,7 +294,7 @@ def send_on_uvloop(**arguments: Any) -> dict[str, Any]:
 
 
 async def late(delays: list[float]) -> None:
-    """Note, for ever, by how much each tick of a millisecond comes late."""
+    """Record, for ever, the delay of each tick of a millisecond."""
     while True:
         began = perf_counter()
         await asyncio.sleep(TICK)
@@ -302,7 +302,7 @@ async def late(delays: list[float]) -> None:
 
 
 async def _warm_up(upload: Upload) -> None:
-    """Send a small file first: imports, codecs and threads are there afterwards."""
+    """Send a small file first, which loads imports and codecs and starts threads."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="symbl-bench-") as folder:
@@ -312,7 +312,7 @@ async def _warm_up(upload: Upload) -> None:
 
 
 def resident(name: str, *, forget_peak: bool = False) -> int:
-    """Read ``VmRSS`` or its peak, ``VmHWM``, of this process, in bytes (Linux)."""
+    """Return ``VmRSS`` or its peak, ``VmHWM``, of this process, in bytes (Linux)."""
     if forget_peak:
         Path("/proc/self/clear_refs").write_text("5")
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -324,7 +324,7 @@ def resident(name: str, *, forget_peak: bool = False) -> int:
 def _curl(port: int, path: str, certificate: str | None) -> dict[str, Any]:
     target = Target(port, certificate)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = subprocess.run(
+    printed = subprocess.run(
         ["curl", "-sS", "-f", "-o", os.devnull, "-w", "%{time_total}", "-X", "POST",
          "-H", "Content-Type: video/mp4", "-T", path,
          *(["--cacert", certificate] if certificate else []), target.origin + PATH],
@@ -332,7 +332,7 @@ def _curl(port: int, path: str, certificate: str | None) -> dict[str, Any]:
     ).stdout  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "seconds": float(told),
+        "seconds": float(printed),
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "extra": 0,
         "delays": [],

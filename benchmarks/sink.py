@@ -1,7 +1,7 @@
-"""A server that takes uploads and throws them away, so cheaply that it is not what is measured.
+"""A server that reads uploads and discards them, too cheaply to affect the measurement.
 
-A thread a connection, one ``recv`` after the other into one buffer. It answers in the shapes
-of Symbl and of Speechmatics, whichever is asked for, since it says both at once.
+Each connection has a thread, which calls ``recv`` again and again into one buffer. One answer
+has the fields of both Symbl and Speechmatics.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _END_OF_CHUNKS: Final = b"\r\n0\r\n\r\n"
 async def serve(
     announce: Callable[[Any], None], certificate: str | None = None, pace: int | None = None
 ) -> None:
-    """Serve on a free port; ``pace``: bytes a second that each connection takes."""
+    """Serve on a free port. ``pace``: bytes a second of each connection."""
     context = None
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     if pace is not None:
-        # What waits in the buffers of a receiver is no longer the sender's burden.
+        # Bytes in the buffers of a receiver no longer cost the sender, so the buffer is small.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
 
     def accept() -> None:
@@ -59,7 +59,7 @@ def _take(connection: socket.socket, context: ssl.SSLContext | None, pace: int |
         with connection:
             _take_all(connection, pace)
     except OSError:
-        pass  # whoever went away early is counted by the sender
+        pass  # the sender counts a connection that it closed early
 
 
 def _take_all(connection: socket.socket, pace: int | None) -> None:
@@ -96,7 +96,7 @@ def _take_sized(connection: socket.socket, view: memoryview, left: int, pace: in
 
 
 def _take_chunked(connection: socket.socket, view: memoryview, held: bytes) -> None:
-    # Recordings here are zeros, so that no body holds the end by chance.
+    # Recordings here are zeros, so no body contains the end marker by chance.
     tail = held[-7:]
     while not tail.endswith(_END_OF_CHUNKS):
         count = connection.recv_into(view)

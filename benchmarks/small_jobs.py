@@ -1,4 +1,4 @@
-"""How many small text jobs a second, from ``submit`` to the resolved future?"""
+"""Small text jobs a second, from ``submit`` to the resolved future."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ours(port: int, jobs: int, loop: str) -> dict[str, float]:
 
 
 def bare(port: int, jobs: int, loop: str) -> dict[str, float]:
-    """Send the same requests as the documentation of aiohttp shows: one session, json=, json()."""
+    """Send the same requests as in aiohttp's documentation: one session, ``json=``, ``json()``."""
     import aiohttp
 
     async def job(session: aiohttp.ClientSession) -> None:
@@ -87,7 +87,7 @@ def ask(settings: Settings) -> Answer:
     jobs, rounds = settings.pick(5000, 800), settings.pick(5, 2)
     found, skipped = field_of({"bare aiohttp": "aiohttp", "on uvloop": "uvloop"})
     with serving(serve) as server:
-        port = server.told
+        port = server.announced
 
         def run(target: Any, loop: str) -> dict[str, float]:
             value: dict[str, float] = alone(target, port=port, jobs=jobs, loop=loop).value
@@ -148,12 +148,12 @@ QUESTION = Question(
     "Small text jobs, submit to resolved",
     f"5,000 texts of one sentence, {AT_ONCE} unfinished at a time, the poll budget lifted, so "
     "that each job is one POST and one GET; bare aiohttp sends the same requests from "
-    f"{AT_ONCE} workers with one session. What aiohttp does not do is in the difference: order, "
-    "limit, at-most-once, handles, a shared poller. The ceiling is the same work done by a "
+    f"{AT_ONCE} workers with one session. The difference is the work that aiohttp does not do: "
+    "order, limit, at-most-once, handles, a shared poller. The ceiling is the same work done by a "
     "client of prepared bytes. The bar is not reached: of the samples of a profile (py-spy) 38 % "
     "are in asyncio, 24 % in aiohttp and 30 % in this library, with no module of it above 5 %. "
-    "Two tasks and two futures a job, and the garbage collector over what waits, are the rest "
-    "of the price; a real job takes seconds.",
+    "Two tasks and two futures a job, and the garbage collector over the waiting jobs, are the "
+    "rest of the cost; a real job takes seconds.",
     ask,
     draw,
 )

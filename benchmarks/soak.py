@@ -1,12 +1,12 @@
-"""A storm: uploads, texts, appends, faults, withdrawals and restarts, and a ledger of it all.
+"""Random load and faults against the local server, and a ledger of all outcomes.
 
     python -m benchmarks.soak --seconds 120
 
 The server runs in a process of its own, so that memory, file descriptors and CPU time
-below are the client's. Two clients share the account: one lives all the time, one is
-closed again and again, and its jobs are attached to the next. Every submission bears a
-mark; what each caller was told is compared with what the server accepted. Exit status 1
-if a promise was broken.
+below are the client's. Two clients share the account: one stays open, the other is
+closed again and again, and its jobs are attached to the next one. Every submission has a
+mark, by which the outcome of each caller is compared with the log of the server. Exit status
+1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import psutil
 from benchmarks.soak_storm import JOB_LIMIT, Server, Storm
 
 WARM_UP: Final = 30.0
-"""Seconds of the same storm before the one that counts, so that all later growth is growth."""
+"""Seconds of the same load before the measurement, so that caches are full when it starts."""
 MOST_GROWTH: Final = 4 * 2**20
 """Bytes by which memory may differ between the end of the warm-up and the end."""
 
@@ -60,7 +60,7 @@ class Meter:
 
 
 def slope(samples: list[tuple[float, int]]) -> str:
-    """Give MiB a minute, by least squares over the second half."""
+    """Return the growth in MiB a minute, by least squares over the second half."""
     points = samples[len(samples) // 2 :]
     at = sum(t for t, _ in points) / max(1, len(points))
     size = sum(m for _, m in points) / max(1, len(points))
@@ -70,7 +70,7 @@ def slope(samples: list[tuple[float, int]]) -> str:
 
 
 async def soak(seconds: float, seed: int, directory: Path) -> bool:
-    """Run the storm and print the ledger; say whether every promise was kept."""
+    """Run the load and print the ledger; return whether every promise was kept."""
     meter, server = Meter(), await Server.start(directory)
     errors: list[str] = []
     asyncio.get_running_loop().set_exception_handler(
@@ -78,24 +78,24 @@ async def soak(seconds: float, seed: int, directory: Path) -> bool:
     )
     storm = Storm(server, directory, seed)
     descriptors = meter.descriptors()
-    await storm.rage(min(WARM_UP, seconds))
-    await storm.calm_down()
+    await storm.run(min(WARM_UP, seconds))
+    await storm.settle()
     memory, cpu, began = meter.memory(), meter.cpu(), time.monotonic()
     server_cpu, server_memory, submitted = (
-        storm.server_said["cpu"],
-        storm.server_said["rss"],
-        len(storm.books.told),
+        storm.server_state["cpu"],
+        storm.server_state["rss"],
+        len(storm.books.reported),
     )
     watch = asyncio.create_task(meter.watch())
-    await storm.rage(seconds)
+    await storm.run(seconds)
     took = time.monotonic() - began
-    cpu, rate = meter.cpu() - cpu, (len(storm.books.told) - submitted) / took
+    cpu, rate = meter.cpu() - cpu, (len(storm.books.reported) - submitted) / took
     watch.cancel()
     await asyncio.wait([watch])
-    await storm.calm_down()
+    await storm.settle()
     storm.books.close()
-    server_cpu = storm.server_said["cpu"] - server_cpu
-    server_memory_after = storm.server_said["rss"]
+    server_cpu = storm.server_state["cpu"] - server_cpu
+    server_memory_after = storm.server_state["rss"]
     memory_after, descriptors_after = meter.memory(), meter.descriptors()
     await server.end()
 
@@ -103,21 +103,21 @@ async def soak(seconds: float, seed: int, directory: Path) -> bool:
     verdict = {
         "duplicates": counts["duplicates"],
         "order violations": counts["order violations"],
-        "told what was not true": len(books.lies),
+        "wrong outcomes": len(books.mismatches),
         "pending futures": counts["pending futures"],
         "jobs that did not end": len(books.running),
         "jobs lost at a closing": abs(counts["jobs left by a closing"] - storm.reattached),
         "left tasks": storm.left_tasks,
         "errors in the event loop": len(errors),
         "file descriptors left": max(0, descriptors_after - descriptors),
-        "jobs over the account's limit": max(0, storm.server_said["most"] - JOB_LIMIT),
-        "MiB grown beyond measure": max(0, memory_after - memory - MOST_GROWTH) >> 20,
+        "jobs over the account's limit": max(0, storm.server_state["most"] - JOB_LIMIT),
+        "MiB grown beyond the bound": max(0, memory_after - memory - MOST_GROWTH) >> 20,
     }
     mib = 2**20
     slowest = [after - before for before, after in zip(storm.pace, storm.pace[10:], strict=False)]
     rows: list[tuple[str, object]] = [
         ("seconds", f"{took:.0f} (seed {seed})"),
-        ("submitted", len(books.told)),
+        ("submitted", len(books.reported)),
         ("submissions a second", f"{rate:.0f}"),
         ("in the slowest ten seconds", min(slowest, default="")),
         *((name, counts[name]) for name in (
@@ -128,7 +128,7 @@ async def soak(seconds: float, seed: int, directory: Path) -> bool:
         ("jobs attached again", storm.reattached),
         ("clients restarted", storm.restarts),
         ("faults injected", storm.faults),
-        ("most jobs at a time", f"{storm.server_said['most']} of {JOB_LIMIT}"),
+        ("most jobs at a time", f"{storm.server_state['most']} of {JOB_LIMIT}"),
         ("file descriptors", f"{descriptors} before, {descriptors_after} after"),
         ("memory of the client", f"{memory / mib:.1f} MiB before, {memory_after / mib:.1f} after"),
         ("its slope", slope(meter.samples)),
@@ -144,9 +144,9 @@ async def soak(seconds: float, seed: int, directory: Path) -> bool:
     print("-- promises, each to be 0")
     for name, value in verdict.items():
         print(f"{name:<32}{value}")
-    for complaint in [*books.lies, *errors][:20]:
+    for complaint in [*books.mismatches, *errors][:20]:
         print("!!", complaint)
-    print("-- what callers were told:", dict(books.errors.most_common()))
+    print("-- errors of callers:", dict(books.errors.most_common()))
     kept = not any(verdict.values())
     print("every promise was kept" if kept else "A PROMISE WAS BROKEN")
     return kept
@@ -157,7 +157,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
-    # Told of every client that is closed with jobs unfinished, one would not see the ledger.
+    # The warnings about clients that close with unfinished jobs would hide the ledger.
     logging.getLogger("symbl_aio").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as directory:
         kept = asyncio.run(soak(arguments.seconds, arguments.seed, Path(directory)))

@@ -1,4 +1,4 @@
-"""What the callers of a soak were told, beside what the server accepted."""
+"""The outcomes that the callers of a soak got, beside the submissions that the server accepted."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from symbl_aio import (
 
 
 class Books:
-    """A byte for each mark, so that the books of an hour weigh nothing."""
+    """The outcome of each mark, in one byte, so that an hour of load needs little memory."""
 
-    NOTHING, ACCEPTED, DOUBTFUL, REFUSED = range(4)
+    NOTHING, ACCEPTED, AMBIGUOUS, REFUSED = range(4)
 
     def __init__(self) -> None:
-        self.told = array("b")
+        self.reported = array("b")
         self.accepted = array("b")
         self.counts: Counter[str] = Counter()
-        self.lies: list[str] = []
+        self.mismatches: list[str] = []
         self.errors: Counter[str] = Counter()
         self.running: set[str] = set()
-        """Ids of the jobs that were accepted, as far as the callers know, and have not ended."""
+        """Ids of the jobs that callers got and that have not ended."""
         self._jobs: dict[int, tuple[str | None, str]] = {}
         self._last: dict[str, int] = {}
 
     def call(self) -> int:
-        self.told.append(self.NOTHING)
+        self.reported.append(self.NOTHING)
         self.accepted.append(0)
-        return len(self.told) - 1
+        return len(self.reported) - 1
 
-    def tell(self, mark: int, outcome: Job | BaseException) -> None:
+    def record(self, mark: int, outcome: Job | BaseException) -> None:
         if isinstance(outcome, Job):
-            self.told[mark] = self.ACCEPTED
+            self.reported[mark] = self.ACCEPTED
             self.counts["accepted"] += 1
             self._jobs[mark] = (outcome.conversation_id, outcome.id)
             return
         self.errors[type(outcome).__name__] += 1
-        doubtful = isinstance(outcome, AmbiguousSubmissionError)
-        self.told[mark] = self.DOUBTFUL if doubtful else self.REFUSED
-        if doubtful:
+        ambiguous = isinstance(outcome, AmbiguousSubmissionError)
+        self.reported[mark] = self.AMBIGUOUS if ambiguous else self.REFUSED
+        if ambiguous:
             self.counts["ambiguous"] += 1
         elif isinstance(outcome, AppendBlockedError):
             self.counts["blocked"] += 1
@@ -69,31 +69,33 @@ class Books:
         elif isinstance(error, JobLostError):
             self.counts["lost"] += 1
         else:
-            self.lies.append(f"job {job.id} ended with {error!r}")
+            self.mismatches.append(f"job {job.id} ended with {error!r}")
 
-    def enter(self, accepted: list[tuple[int, str, str]]) -> None:
-        """Take in what the server accepted, in its order."""
+    def record_accepted(self, accepted: list[tuple[int, str, str]]) -> None:
+        """Record the submissions that the server accepted, in its order."""
         for mark, conversation_id, job_id in accepted:
             self.accepted[mark] += 1
             self.counts["duplicates"] += self.accepted[mark] > 1
             self.counts["order violations"] += self._last.get(conversation_id, -1) > mark
             self._last[conversation_id] = mark
-            told = self._jobs.pop(mark, None)
-            if told is not None and told != (conversation_id, job_id):
-                self.lies.append(f"{mark} was told {told}, and is {(conversation_id, job_id)}")
+            known = self._jobs.pop(mark, None)
+            if known is not None and known != (conversation_id, job_id):
+                self.mismatches.append(
+                    f"{mark} was reported as {known}, and is {(conversation_id, job_id)}"
+                )
 
     def forget(self, conversation_ids: list[str]) -> None:
         for conversation_id in conversation_ids:
             self._last.pop(conversation_id, None)
 
     def close(self) -> None:
-        """Compare, once both sides are done."""
-        for mark, (told, accepted) in enumerate(zip(self.told, self.accepted, strict=True)):
-            if told == self.NOTHING:
+        """Compare both sides at the end."""
+        for mark, (reported, accepted) in enumerate(zip(self.reported, self.accepted, strict=True)):
+            if reported == self.NOTHING:
                 self.counts["pending futures"] += 1
-            elif told == self.ACCEPTED and not accepted:
-                self.lies.append(f"{mark} was told accepted, and was not")
-            elif told == self.REFUSED and accepted:
-                self.lies.append(f"{mark} was told not accepted, and was")
-            elif told == self.DOUBTFUL:
+            elif reported == self.ACCEPTED and not accepted:
+                self.mismatches.append(f"{mark} was reported accepted, and was not")
+            elif reported == self.REFUSED and accepted:
+                self.mismatches.append(f"{mark} was reported not accepted, and was")
+            elif reported == self.AMBIGUOUS:
                 self.counts["ambiguous, and accepted" if accepted else "ambiguous, and not"] += 1

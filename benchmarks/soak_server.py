@@ -1,9 +1,10 @@
-"""The local server in a process of its own, told by lines of JSON what to do wrong.
+"""The local server in a process of its own, controlled by lines of JSON.
 
 Reads one command a line from standard input, answers each with one line:
 ``["inject", fault, on, times]``, ``["hold"]``, ``["release"]``, ``["revoke"]``, ``["clear"]``,
-``["collect", ids]`` (what was accepted since the last time; conversations of these ids are
-not needed any longer), ``["quiet"]`` (answers once no job is unfinished). Ends with its input.
+``["collect", ids]`` (returns the submissions accepted since the last time, and deletes the
+conversations of these ids), ``["quiet"]`` (answers when all jobs have ended). The process ends
+with its input.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ import psutil
 from symbl_aio.server import LocalServer
 
 RETAIN = 20_000
-"""Submissions remembered: many times as many as arrive between two collections."""
+"""Submissions that the server retains: many times the number between two collections."""
 
 
 class Control:
-    """One server, and what was collected of its log."""
+    """The commands, on one server, and the ids of the collected jobs."""
 
     def __init__(self, server: LocalServer) -> None:
         self.server = server
         self.process = psutil.Process(os.getpid())
         self.collected: set[str] = set()
 
-    async def obey(self, command: str, *arguments: Any) -> Any:
+    async def execute(self, command: str, *arguments: Any) -> Any:
         server = self.server
         match command:
             case "inject":
@@ -52,14 +53,14 @@ class Control:
                 raise ValueError(command)
         return None
 
-    def collect(self, over: list[str]) -> dict[str, Any]:
-        """Tell, in order of acceptance, of each new job its mark, conversation and id."""
+    def collect(self, finished: list[str]) -> dict[str, Any]:
+        """Return mark, conversation and id of each new job, in order of acceptance."""
         marks = {r.job_id: int(r.query["mark"]) for r in self.server.submissions if r.accepted}
         new = [job for job in self.server.jobs.values() if job.id not in self.collected]
         self.collected = set(self.server.jobs)
-        # Whoever serves for months deletes conversations by the API; here they go at once.
+        # A server in production deletes conversations by the API; here they are deleted at once.
         known = self.server._conversations
-        for conversation_id in over:
+        for conversation_id in finished:
             if known.get(conversation_id) is not None:
                 known.delete(conversation_id)
         times = self.process.cpu_times()
@@ -86,7 +87,7 @@ async def main(job_limit: int) -> None:
         print(json.dumps(server.base_url), flush=True)
         control = Control(server)
         while line := await lines.readline():
-            print(json.dumps(await control.obey(*json.loads(line))), flush=True)
+            print(json.dumps(await control.execute(*json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

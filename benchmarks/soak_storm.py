@@ -1,4 +1,4 @@
-"""All that goes on at once in a soak: callers, faults, restarts."""
+"""The concurrent parts of a soak: callers, faults, restarts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.soak_books import Books
-from benchmarks.soak_line import PATIENCE, Line
+from benchmarks.soak_line import TIMEOUT, Line
 from symbl_aio import (
     AmbiguousSubmissionError,
     Config,
@@ -30,12 +30,12 @@ from symbl_aio import (
     Timeouts,
     Video,
 )
-from symbl_aio._io.engine import Drain
+from symbl_aio.events import Drain
 
 DRAINS: Final[list[Drain]] = ["uploads", "jobs", "none"]
 JOB_LIMIT: Final = 50
-TALKERS: Final = 24
-"""Conversations that go on at a time, at each of the two clients."""
+CALLERS: Final = 24
+"""Concurrent conversations of each of the two clients."""
 CALLS_PER_FAULT: Final = 20
 
 TOKEN_FAULTS: Final = ["drop_before_body", "status:500", "half_answer", "garbage"]
@@ -52,7 +52,7 @@ FAULTS: Final = [
 
 
 class Server:
-    """The other process. Commands are those of ``soak_server``."""
+    """The server's process. ``soak_server`` lists the commands."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.base_url = ""
@@ -75,7 +75,7 @@ class Server:
         server.base_url = await server._answer()
         return server
 
-    async def tell(self, *command: Any) -> Any:
+    async def command(self, *command: Any) -> Any:
         stdin = self._process.stdin
         assert stdin is not None
         async with self._one_at_a_time:
@@ -88,8 +88,8 @@ class Server:
         assert stdout is not None
         line = await stdout.readline()
         if not line:
-            said = self._log.read_text("utf-8", "replace")[-2000:]
-            raise RuntimeError(f"the server's process has ended:\n{said}")
+            output = self._log.read_text("utf-8", "replace")[-2000:]
+            raise RuntimeError(f"the server's process has ended:\n{output}")
         return json.loads(line)
 
     async def end(self) -> None:
@@ -99,7 +99,7 @@ class Server:
 
 
 class Storm:
-    """All that goes on at once."""
+    """The callers, faults and restarts, and their state."""
 
     def __init__(self, server: Server, directory: Path, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -113,37 +113,37 @@ class Storm:
             limits=Limits(max_jobs=JOB_LIMIT),
             polls=Polls(floor=0.02, ceiling=0.5, per_second=5000),
             retries=Retries(base=0.01, cap=0.1),
-            timeouts=Timeouts(answer=PATIENCE),
+            timeouts=Timeouts(answer=TIMEOUT),
         )
         self.steady, self.changing = Line(config, self.books), Line(config, self.books)
-        self.over, self.provoked = asyncio.Event(), asyncio.Event()
+        self.over, self.fault_due = asyncio.Event(), asyncio.Event()
         self.left_tasks = 0
         self.restarts = 0
         self.reattached = 0
         self.faults = 0
         self.finished: list[str] = []
-        self.server_said: dict[str, Any] = {}
+        self.server_state: dict[str, Any] = {}
         self.server_memory: list[tuple[float, int]] = []
         self.pace: list[int] = []
-        """Submissions called so far, second by second."""
+        """Number of submissions so far, second by second."""
 
     # The callers
 
-    async def talk(self, line: Line) -> None:
+    async def submit_conversations(self, line: Line) -> None:
         while not self.over.is_set():
             await line.ready.wait()
             await self._conversation(line)
 
     async def _conversation(self, line: Line) -> None:
-        """Open a conversation and add to it, in bursts, until it is over or not to be trusted."""
-        reign, sure = line.reign, True
+        """Open a conversation and append to it, in bursts, until an outcome is uncertain."""
+        generation, certain = line.generation, True
         first = self._submit(line, None)
         if first is None:
             return
         pending = deque([first])
         to: Submission | str = first[1]
         for _ in range(self.rng.randint(0, 40)):
-            if self.over.is_set() or not sure:
+            if self.over.is_set() or not certain:
                 break
             called = self._submit(line, to)
             if called is not None:
@@ -156,18 +156,18 @@ class Storm:
                     if isinstance(job, Job):
                         to = str(job.conversation_id)
                     elif isinstance(to, Submission):
-                        sure = False
+                        certain = False
                     elif isinstance(job, AmbiguousSubmissionError) and (
-                        line.reign != reign or not line.ready.is_set()
+                        line.generation != generation or not line.ready.is_set()
                     ):
-                        # Closed while it was under way: it may be taken in any moment.
-                        sure = False
+                        # The client was closed during the upload: the server may still accept it.
+                        certain = False
                 if not line.ready.is_set():
                     await line.ready.wait()
-                if line.reign != reign and isinstance(to, Submission):
-                    sure = False
-                reign = line.reign
-                if sure and isinstance(to, str):
+                if line.generation != generation and isinstance(to, Submission):
+                    certain = False
+                generation = line.generation
+                if certain and isinstance(to, str):
                     line.client.conversation(to).resume_appends()
         for mark, submission in pending:
             job = await self._settle(line, mark, submission)
@@ -175,7 +175,7 @@ class Storm:
                 to = str(job.conversation_id)
         if isinstance(to, str):
             await self._read(line, to)
-            # Who has looked at a doubt says so; a lane that nobody resumes stays, on purpose.
+            # A halted lane stays so until a caller resumes it: this one has examined the append.
             if line.ready.is_set():
                 line.client.conversation(to).resume_appends()
             self.finished.append(to)
@@ -183,7 +183,7 @@ class Storm:
     def _submit(self, line: Line, to: Submission | str | None) -> tuple[int, Submission] | None:
         mark = self.books.call()
         if mark % CALLS_PER_FAULT == 0:
-            self.provoked.set()
+            self.fault_due.set()
         query = {"mark": mark}
         media, options = self._media(mark)
         given: Any = (
@@ -194,8 +194,8 @@ class Storm:
             if to is None:
                 return mark, line.client.submit(media, given)
             return mark, line.client.append(to, media, given)
-        except SymblError as error:  # halted, closed, or a handle of the client before
-            self.books.tell(mark, error)
+        except SymblError as error:  # halted, closed, or a handle of the previous client
+            self.books.record(mark, error)
             return None
 
     def _media(self, mark: int) -> tuple[Any, type]:
@@ -219,7 +219,7 @@ class Storm:
 
     async def _settle(self, line: Line, mark: int, submission: Submission) -> Job | BaseException:
         (outcome,) = await asyncio.gather(submission, return_exceptions=True)
-        self.books.tell(mark, outcome)
+        self.books.record(mark, outcome)
         if isinstance(outcome, Job):
             line.watch(outcome)
         elif isinstance(outcome, AmbiguousSubmissionError):
@@ -232,7 +232,9 @@ class Storm:
             self.books.counts["ambiguous, proven"] += 1
             await self.collect()
             if not self.books.accepted[mark]:
-                self.books.lies.append(f"{mark} has proof by {found.how}, and was not accepted")
+                self.books.mismatches.append(
+                    f"{mark} has proof by {found.how}, and was not accepted"
+                )
 
     async def _read(self, line: Line, conversation_id: str) -> None:
         if self.rng.random() < 0.2:
@@ -240,28 +242,28 @@ class Storm:
                 await line.client.conversation(conversation_id).messages(wait=True)
                 self.books.counts["conversations read"] += 1
 
-    # What befalls them
+    # Faults and restarts
 
-    async def misbehave(self) -> None:
-        """Make something go wrong each time that callers have made so many calls.
+    async def inject_faults(self) -> None:
+        """Inject a fault after every ``CALLS_PER_FAULT`` calls.
 
-        Not by the clock: faults wait for requests to strike, so that they would pile up
-        while the clients back off, and make them back off further.
+        Not by the clock: injected faults wait for requests, so they would pile up during the
+        backoff of the clients, and prolong it.
         """
         while not self.over.is_set():
-            await self.provoked.wait()
-            self.provoked.clear()
+            await self.fault_due.wait()
+            self.fault_due.clear()
             fault, on = self.rng.choice(FAULTS)
             await self._inject(fault, on, self.rng.choice([1, 1, 1, 3]))
             if self.rng.random() < 0.005:
-                await self.server.tell("revoke")
+                await self.server.command("revoke")
             if self.rng.random() < 0.005:
-                await self.server.tell("hold")
+                await self.server.command("hold")
                 await self._over_within(0.3)
-                await self.server.tell("release")
+                await self.server.command("release")
 
     async def _inject(self, fault: str, on: str, times: int) -> None:
-        await self.server.tell("inject", fault, on, times)
+        await self.server.command("inject", fault, on, times)
         self.faults += 1
 
     async def restart(self) -> None:
@@ -274,18 +276,18 @@ class Storm:
                 await self._inject(self.rng.choice(TOKEN_FAULTS), "token", self.rng.randint(1, 3))
             await self.changing.open(tokens)
 
-    async def keep_the_books(self) -> None:
+    async def collect_regularly(self) -> None:
         while not await self._over_within(1.0):
             await self.collect()
-            self.pace.append(len(self.books.told))
+            self.pace.append(len(self.books.reported))
 
     async def collect(self) -> None:
         finished, self.finished = self.finished, []
-        said = await self.server.tell("collect", finished)
-        self.books.enter(said.pop("accepted"))
+        state = await self.server.command("collect", finished)
+        self.books.record_accepted(state.pop("accepted"))
         self.books.forget(finished)
-        self.server_said = said
-        self.server_memory.append((time.monotonic(), said["rss"]))
+        self.server_state = state
+        self.server_memory.append((time.monotonic(), state["rss"]))
 
     async def _over_within(self, seconds: float) -> bool:
         try:
@@ -297,51 +299,51 @@ class Storm:
 
     # From the beginning to the end
 
-    async def rage(self, seconds: float) -> None:
-        """Open both clients and let all of it go on for so long; the clients stay open."""
+    async def run(self, seconds: float) -> None:
+        """Open both clients and run all parts for so many seconds; the clients stay open."""
         self.over.clear()
         await self.steady.open()
         await self.changing.open()
         others = [
             asyncio.create_task(work)
-            for work in (self.misbehave(), self.restart(), self.keep_the_books())
+            for work in (self.inject_faults(), self.restart(), self.collect_regularly())
         ]
-        talkers = [
-            asyncio.create_task(self.talk(line))
+        callers = [
+            asyncio.create_task(self.submit_conversations(line))
             for line in (self.steady, self.changing)
-            for _ in range(TALKERS)
+            for _ in range(CALLERS)
         ]
         failed, _ = await asyncio.wait(
-            [*others, *talkers], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
+            [*others, *callers], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION
         )
         self.over.set()
-        self.provoked.set()
+        self.fault_due.set()
         for task in failed:
             task.result()
         await asyncio.gather(*others)
-        await self.server.tell("clear")
-        await self.server.tell("release")
-        ended, hanging = await asyncio.wait(talkers, timeout=PATIENCE)
+        await self.server.command("clear")
+        await self.server.command("release")
+        ended, hanging = await asyncio.wait(callers, timeout=TIMEOUT)
         for task in ended:
             task.result()
-        for task in hanging:  # the books show what they waited for
+        for task in hanging:  # the ledger shows them as pending futures
             task.cancel()
         if hanging:
             await asyncio.wait(hanging)
 
-    async def calm_down(self) -> None:
-        """Close both clients, all their jobs done, and see what they leave behind."""
-        await self.server.tell("quiet")
+    async def settle(self) -> None:
+        """Close both clients after all jobs have ended, and check that nothing is left."""
+        await self.server.command("quiet")
         for line in (self.steady, self.changing):
-            tokens = await line.close("jobs", PATIENCE)
+            tokens = await line.close("jobs", TIMEOUT)
             stats = line.client.stats()
             if tokens or (stats.queued, stats.uploading, stats.jobs) != (0, 0, 0):
-                self.books.lies.append(f"the client closed with {tokens} and {stats}")
-            occupied = line.client._engine._settling.governor.occupied
+                self.books.mismatches.append(f"the client closed with {tokens} and {stats}")
+            occupied = line.client._engine._queue.slots.occupied
             if occupied:
-                self.books.lies.append(f"{occupied} job slots did not come back")
+                self.books.mismatches.append(f"{occupied} job slots did not come back")
         self.left_tasks += len(asyncio.all_tasks()) - 1
-        await self.server.tell("quiet")
+        await self.server.command("quiet")
         await self.collect()
 
 

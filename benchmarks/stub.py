@@ -1,8 +1,8 @@
 """A server that costs as little as Python allows: fixed answers, no framework, no parsing.
 
-It stands for the API where the client's own cost is the figure; what it allows at most is
-measured in the same run by ``hammer``, a client that costs even less. Times in job ids are
-those of the monotonic clock, which all processes of a machine share.
+It replaces the API where the cost of the client is the figure. ``hammer``, a client that costs
+even less, measures the limit of the stub in the same run. Times in job ids are those of the
+monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def http(
     status: bytes = b"200 OK",
     content_type: bytes = b"application/json; charset=utf-8",
 ) -> bytes:
-    """Give a whole answer."""
+    """Return a whole HTTP response."""
     return b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
         status, content_type, len(body), body,
     )  # fmt: skip
 
 
 class Account:
-    """What the stub knows. ``ends_in`` gives each job its seconds; ``None``: done at once."""
+    """The state of the stub. ``ends_in`` returns the seconds of a job; ``None``: done at once."""
 
     def __init__(self, ends_in: Callable[[], float] | None) -> None:
         self.ends_in = ends_in
@@ -58,7 +58,7 @@ class Account:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests that come together are answered together."""
+    """One keep-alive connection; pipelined requests are answered together."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -89,9 +89,9 @@ class Connection(asyncio.Protocol):
 async def serve(
     announce: Callable[[int], None], median: float | None = None, sigma: float = 0.0
 ) -> None:
-    """Serve for ever. Jobs end at once, or after log-normal times of that ``median``."""
-    luck = random.Random(7)
-    ends_in = None if median is None else lambda: median * luck.lognormvariate(0.0, sigma)
+    """Serve until cancelled. Jobs end at once, or after log-normal times of that ``median``."""
+    rng = random.Random(7)
+    ends_in = None if median is None else lambda: median * rng.lognormvariate(0.0, sigma)
     await serve_account(announce, Account(ends_in))
 
 
@@ -103,7 +103,7 @@ async def serve_account(announce: Callable[[int], None], account: Account) -> No
 
 
 def hammer(port: int, jobs: int, connections: int) -> dict[str, float]:
-    """Do the requests of so many jobs with bytes made beforehand: what the server can at most."""
+    """Send the requests of so many jobs as prepared bytes, to measure the limit of the stub."""
     body = b'{"messages":[{"payload":{"content":"Hello from a benchmark."}}]}'
     post = b"POST /v1/process/text HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     post += body

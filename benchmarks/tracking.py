@@ -1,4 +1,4 @@
-"""What does it cost to follow 100, 1,000, 10,000 and 100,000 jobs at a time?"""
+"""Cost of following 100, 1,000, 10,000 and 100,000 jobs at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def follow(port: int, jobs: int, polls: int) -> dict[str, float]:
 
     config = Config(
         base_url=f"http://127.0.0.1:{port}",
-        # More is due than the budget allows, whatever the number of jobs.
+        # More polls are due than the budget allows, for each number of jobs.
         polls=Polls(floor=0.05, ceiling=0.05, per_second=A_SECOND),
     )
     process = psutil.Process()
@@ -50,7 +50,7 @@ async def follow(port: int, jobs: int, polls: int) -> dict[str, float]:
 
 
 def select(jobs: int, polls: int) -> float:
-    """Give the seconds that the plan needs to choose one due job, and to plan its next turn."""
+    """Return the seconds that the plan needs to select one due job and to plan its next poll."""
     from symbl_aio._core.polls import PollPlan
     from symbl_aio.config import Polls
 
@@ -69,7 +69,7 @@ def select(jobs: int, polls: int) -> float:
 
 
 def slope(sizes: Sequence[int], costs: Sequence[float]) -> float:
-    """Fit the power of the number of jobs with which a cost grows (least squares of logs)."""
+    """Return the exponent with which a cost grows with the number of jobs (least squares)."""
     xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     covariance = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
@@ -85,7 +85,7 @@ def ask(settings: Settings) -> Answer:
     with serving(serve) as server:
         for _ in range(rounds):
             for size in sizes:
-                value = alone(follow, port=server.told, jobs=size, polls=polls).value
+                value = alone(follow, port=server.announced, jobs=size, polls=polls).value
                 cpu[size].append(value["cpu"] * 1e6)
                 memory[size] = value["memory"]
                 selected = alone(select, jobs=size, polls=20 * polls).value
@@ -129,7 +129,7 @@ QUESTION = Question(
     "tracking",
     "Follow up to 100,000 jobs",
     "A client follows so many unfinished jobs, more of which are due than the budget of "
-    f"{A_SECOND:,} polls a second allows. Memory is what the process grew by, with handle, "
+    f"{A_SECOND:,} polls a second allows. Memory is the growth of the process, with handle, "
     "future and plan, for each job. The power is fitted over all sizes: 1 is linear, and "
     "*n* log *n* is about 1.13 over this range.",
     ask,

@@ -1,4 +1,4 @@
-"""What do fifty uploads at once cost when the disk is slow, or the server?"""
+"""Cost of fifty uploads at once from slow disks, or to a slow server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PIECE: Final = 64 * 1024
 
 
 class SlowFile(io.RawIOBase):
-    """A file object on a disk that gives ``PACE`` bytes a second; reading blocks."""
+    """A file object on a disk that reads ``PACE`` bytes a second; reading blocks."""
 
     name = "slow.mp4"
 
@@ -54,7 +54,7 @@ class SlowFile(io.RawIOBase):
 
 
 async def slow_chunks(size: int) -> AsyncIterator[bytes]:
-    """The same disk for those who can wait without a thread."""
+    """The same disk as an async iterable, which waits without a thread."""
     began, given = time.monotonic(), 0
     while given < size:
         count = min(_PIECE, size - given)
@@ -139,7 +139,7 @@ SLOW: Final[Mapping[str, Callable[[Target, int], Any]]] = {
 
 
 async def send_slowly(sender: str, port: int, size: int) -> dict[str, Any]:
-    """Send from as many slow disks at once as the crowd has; for a process of its own."""
+    """Send from ``CROWD`` slow disks at once; for a process of its own."""
     opening: Opening = lambda target: SLOW[sender](target, size)  # noqa: E731
     return await cost(opening, Target(port, at_once=CROWD), [""] * CROWD, watch=True)
 
@@ -164,9 +164,11 @@ def ask(settings: Settings) -> Answer:
         for _ in range(rounds):
             for name in found:
                 if name in SLOW:
-                    done = alone(send_slowly, sender=name, port=quick.told, size=mib * MIB)
+                    done = alone(send_slowly, sender=name, port=quick.announced, size=mib * MIB)
                     note("disk", name, done.value)
-                done = alone(send, sender=name, port=slow.told, paths=paths * CROWD, watch=True)
+                done = alone(
+                    send, sender=name, port=slow.announced, paths=paths * CROWD, watch=True
+                )
                 note("server", name, done.value)
 
     ideal = mib * MIB / PACE
@@ -210,10 +212,10 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 QUESTION = Question(
     "upload_crowd",
     f"{CROWD} uploads at once, from slow disks and to a slow server",
-    "4 MiB each. Slow disk: each source gives 1 MiB a second, as an async iterable to those "
-    "who take one and as a blocking file object to the others (requests gets a thread for each; "
-    "symbl-rest takes only whole bytes and is left out). Slow server: each connection takes "
-    "1 MiB a second after what the buffers of the socket hold.",
+    "4 MiB each. Slow disk: each source yields 1 MiB a second, as an async iterable for senders "
+    "that accept one and as a blocking file object for the others (requests gets a thread for "
+    "each; symbl-rest takes only whole bytes and is left out). Slow server: each connection reads "
+    "1 MiB a second, once the buffers of the socket are full.",
     ask,
     draw,
 )

@@ -1,4 +1,4 @@
-"""How late is everything else in the event loop while four files are uploaded?"""
+"""Delay of the event loop during four uploads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.uploads import colour, key_of
 def ask(settings: Settings) -> Answer:
     size, wanted, most = 256 * MIB, settings.pick(4000, 500), settings.pick(10, 2)
     found, skipped = senders_found()
-    for name in ("curl -T", "symbl-aio on uvloop"):  # no loop of Python's
+    for name in ("curl -T", "symbl-aio on uvloop"):  # without an event loop of asyncio's
         found.pop(name, None)
         skipped.pop(name, None)
 
@@ -27,10 +27,10 @@ def ask(settings: Settings) -> Answer:
         for _ in range(most):
             for name in found:
                 if len(delays[name]) >= wanted:
-                    continue  # the slow ones have their ticks sooner
+                    continue  # slow senders reach the number of ticks sooner
                 with Idle(idle[name]):
                     value = alone(
-                        send, sender=name, port=server.told, paths=[path] * 4, watch=True
+                        send, sender=name, port=server.announced, paths=[path] * 4, watch=True
                     ).value
                 delays[name] += value["delays"]
 
@@ -60,7 +60,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 class Idle:
-    """An event loop in a thread of this process, which does nothing else for the block."""
+    """An idle event loop in a thread of this process, measured during the block."""
 
     def __init__(self, delays: list[float]) -> None:
         self._delays = delays
@@ -106,8 +106,8 @@ QUESTION = Question(
     "upload_delay",
     "Event-loop delay during four uploads",
     "A task in the sender's event loop asks to be woken after one millisecond, again and again; "
-    "how late it is, is how long anything else in that program waits. At the same time an idle "
-    "loop in another process does the same, which tells what the machine adds. Four times 256 MiB, "
+    "its delay is that of every other task in the program. At the same time an idle loop in "
+    "another process does the same, which shows the share of the machine. Four times 256 MiB, "
     "until there are some thousand ticks of each.",
     ask,
     draw,

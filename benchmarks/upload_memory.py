@@ -1,4 +1,4 @@
-"""How much memory does an upload need, and does it grow with the file?"""
+"""Memory of an upload, and its growth with the size of the file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def ask(settings: Settings) -> Answer:
     ):
 
         def peak(name: str, path: str, count: int) -> float:
-            # The same file several times: what counts is the memory of the sender.
-            value = alone(send, sender=name, port=server.told, paths=[path] * count).value
+            # The same file several times: only the memory of the sender counts.
+            value = alone(send, sender=name, port=server.announced, paths=[path] * count).value
             return float(value["extra"]) / MIB
 
         growth = {
@@ -69,17 +69,18 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
     axes.text(512, len(names) - 0.55, " size of the file", color="#c0392b", fontsize=9)
     axes.set_xlabel("peak of extra memory while one file of 512 MiB is sent (log scale)")
     sizes = data["growth"]["1"]
-    told = ", ".join(f"{max(values):.0f} at {size} GiB" for size, values in sizes.items())
-    axes.set_title(f"Memory of an upload (symbl-aio, MiB: {told})")
+    shown = ", ".join(f"{max(values):.0f} at {size} GiB" for size, values in sizes.items())
+    axes.set_title(f"Memory of an upload (symbl-aio, MiB: {shown})")
     axes.grid(axis="y", visible=False)
 
 
 QUESTION = Question(
     "upload_memory",
     "Memory of uploads",
-    "Each in a process of its own, which has sent one small file before; then the peak of its "
-    "resident memory (`VmHWM`, not a sample) while it sends, less what was resident before. The "
-    "figures with a bar are the worst of the rounds. Four at once send the same sparse file.",
+    "Each sender runs in a process of its own, which has sent one small file before. The figure "
+    "is the peak of its resident memory (`VmHWM`, not a sample) while it sends, less the resident "
+    "memory before. The figures with a bar are the worst of the rounds. Four at once send the "
+    "same sparse file.",
     ask,
     draw,
 )

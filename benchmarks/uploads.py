@@ -1,4 +1,4 @@
-"""How fast does one large file leave, beside the kernel, curl and other clients?"""
+"""Throughput of one large file, beside the kernel, curl and other clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = dict[str, Any]
 def measure(
     names: list[str], path: str, gib: float, rounds: int, pem: str | None = None
 ) -> dict[str, list[Run]]:
-    """Let senders take turns at one file; each turn also tells the CPU that the sink used."""
+    """Run the senders in turns with one file; each turn also returns the CPU of the sink."""
     with serving(serve, certificate=pem) as server:
 
         def turn(name: str) -> Callable[[], Run]:
@@ -38,7 +38,7 @@ def measure(
 
 def _send(server: Server, name: str, path: str, gib: float, pem: str | None) -> Run:
     used = server.cpu()
-    where: Run = {"port": server.told, "paths": [path], "certificate": pem}
+    where: Run = {"port": server.announced, "paths": [path], "certificate": pem}
     if name == "symbl-aio on uvloop":
         value = alone(send_on_uvloop, **where).value
     else:
@@ -67,7 +67,7 @@ def ask(settings: Settings) -> Answer:
 
 
 def ratio(name: str, runs: Mapping[str, list[Run]], **bar: float) -> Figure | None:
-    """Compare our throughput with that of a sender, if it took part."""
+    """Return the ratio of our throughput to that of a sender, or ``None`` if it did not run."""
     if name not in runs:
         return None
     rates = [[run["rate"] for run in runs[who]] for who in ("symbl-aio", name)]
@@ -81,7 +81,7 @@ def answer(
     found: dict[str, str],
     skipped: dict[str, str],
 ) -> Answer:
-    """Add the ratios without a bar, the rates and the CPU; what cannot be measured is left out."""
+    """Add the ratios without a bar, the rates and the CPU; leave out missing measurements."""
     figures = [figure for figure in barred if figure is not None]
     known = {figure.key for figure in figures}
     others = [ratio(name, runs) for name in runs if name != "symbl-aio"]
@@ -123,7 +123,7 @@ def draw_rates(axes: Any, data: Mapping[str, Any], title: str) -> None:
 
 
 def colour(name: str) -> str:
-    """Ours in blue, the references in dark, other clients in grey."""
+    """Return the colour of a bar: ours blue, the references dark, other clients grey."""
     if name.startswith("symbl-aio"):
         return "#2a6fdb"
     return "#5b6673" if name in ("sendfile", "curl -T") else "#b4bcc6"
@@ -137,8 +137,8 @@ QUESTION = Question(
     "uploads",
     "Upload of one large file: throughput and CPU",
     "A sparse mp4 of 1 GiB in the page cache goes to a raw socket sink that receives into one "
-    "buffer and throws away. `socket.sendfile` and `curl -T` are references, not hard limits. "
-    "`ceiling` sends one hot buffer of 256 KiB again and again, which shows what the sink takes; "
+    "buffer and discards. `socket.sendfile` and `curl -T` are references, not hard limits. "
+    "`ceiling` sends one hot buffer of 256 KiB again and again, which shows the limit of the sink; "
     "`sink busy` is the sink's CPU a second while symbl-aio sends. The seconds do not hold "
     "imports and the opening of clients, the CPU is of the sending process alone. symbl-rest "
     "and requests run in a thread; speechmatics-batch talks to a stub of its own API.",

@@ -1,4 +1,4 @@
-"""How fast does one large file leave when it is encrypted on the way?"""
+"""Throughput of one large file over TLS."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ QUESTION = Question(
     "uploads_tls",
     "The same over TLS",
     "512 MiB over TLS 1.3, with a certificate made for the run, which each client verifies. "
-    "The sink is one thread of Python that decrypts, so that it is close to what the fastest "
-    "senders give: compare the CPU a GiB, which does not depend on it.",
+    "The sink decrypts in one thread of Python, so its limit is close to the fastest senders: "
+    "compare the CPU a GiB, which does not depend on it.",
     ask,
     draw,
 )

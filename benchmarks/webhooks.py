@@ -1,4 +1,4 @@
-"""What does a job cost in status requests with webhooks on, and how soon is its end known?"""
+"""Polls a job with webhooks, and latency from its end to the resolved future."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ SECONDS = 1.5
 
 
 async def serve(announce: Callable[[Any], None], lost: bool) -> None:
-    """Run the local server, and beside it a page that tells when its jobs ended."""
+    """Run the local server, and beside it a page that returns the end times of its jobs."""
     from symbl_aio.server import LocalServer
 
     async with LocalServer(job_seconds=SECONDS) as server:
         if lost:
             server.inject("no_webhook", times=1_000_000)
 
-        async def tell(_: web.Request) -> web.Response:
+        async def endings(_: web.Request) -> web.Response:
             ends = {job.id: job.history[-1][1].timestamp() for job in server.jobs.values()}
             polls = sum(seen.path.startswith("/v1/job/") for seen in server.requests)
             return web.json_response({"ends": ends, "polls": polls})
 
         page = web.Application()
-        page.router.add_get("/", tell)
+        page.router.add_get("/", endings)
         async with listening(page) as url:
             announce([server.base_url, url])
             await asyncio.Event().wait()
 
 
 async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
-    """Submit jobs as they come, and give the seconds from the end of each to its future.
+    """Submit jobs at random times; return the seconds from the end of each to its future.
 
-    With the settings that everybody has, and the webhooks taken in the same event loop.
+    With the default settings, and the webhook route in the same event loop.
     """
     import aiohttp
 
     from symbl_aio import Config, Credentials, SymblClient, Text
 
     known: dict[str, float] = {}
-    luck = random.Random(7)
+    rng = random.Random(7)
 
-    async def hear(request: web.Request) -> web.Response:
+    async def on_webhook(request: web.Request) -> web.Response:
         nonce, mark = request.match_info["nonce"], request.match_info["mark"]
         return web.Response(status=symbl.webhooks.receive(nonce, mark, await request.read()))
 
@@ -59,7 +59,7 @@ async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
         known[job.id] = time.time()
 
     app = web.Application()
-    app.router.add_post("/hooks/{nonce}/{mark}", hear)
+    app.router.add_post("/hooks/{nonce}/{mark}", on_webhook)
     async with listening(app) as url:
         config = Config(base_url=server, webhook_base_url=f"{url}hooks", webhook_secret="s" * 32)
         async with (
@@ -68,34 +68,34 @@ async def follow(server: str, page: str, jobs: int) -> dict[str, Any]:
         ):
             for _ in range(jobs):
                 group.create_task(one())
-                await asyncio.sleep(luck.expovariate(A_SECOND))
+                await asyncio.sleep(rng.expovariate(A_SECOND))
         async with aiohttp.ClientSession() as session, session.get(page) as response:
-            told = await response.json()
+            seen = await response.json()
     return {
-        "lags": [known[job_id] - ended for job_id, ended in told["ends"].items()],
-        "polls": told["polls"] / jobs,
+        "lags": [known[job_id] - ended for job_id, ended in seen["ends"].items()],
+        "polls": seen["polls"] / jobs,
     }
 
 
 def run(jobs: int, *, lost: bool) -> dict[str, Any]:
     with serving(serve, lost=lost) as beside:
-        server, page = beside.told
-        done = alone(follow, server=server, page=page, jobs=jobs, patience=900)
+        server, page = beside.announced
+        done = alone(follow, server=server, page=page, jobs=jobs, timeout=900)
         value: dict[str, Any] = done.value
     return value
 
 
 def ask(settings: Settings) -> Answer:
     jobs, rounds = settings.pick(1000, 100), settings.pick(3, 1)
-    told = [run(jobs, lost=False) for _ in range(rounds)]
+    runs = [run(jobs, lost=False) for _ in range(rounds)]
     lost = run(jobs, lost=True)
-    lags = sorted(lag for one in told for lag in one["lags"])
+    lags = sorted(lag for one in runs for lag in one["lags"])
     late = sorted(lost["lags"])
     figures = (
         Figure.spread("polls", f"status requests a job, {jobs:,} jobs with webhooks",
-                      Spread.of([one["polls"] for one in told]), at_most=2.5),
+                      Spread.of([one["polls"] for one in runs]), at_most=2.5),
         Figure.spread("median", "end on the server to resolved future, median",
-                      Spread.of([1e3 * Spread.of(one["lags"]).median for one in told]), "ms",
+                      Spread.of([1e3 * Spread.of(one["lags"]).median for one in runs]), "ms",
                       at_most=50),
         Figure("p95", "p95 of it", 1e3 * lags[int(len(lags) * 0.95)], "ms"),
         Figure("p99", "p99 of it", 1e3 * lags[int(len(lags) * 0.99)], "ms"),
@@ -127,12 +127,12 @@ def draw(axes: Any, data: Mapping[str, Any]) -> None:
 
 QUESTION = Question(
     "webhooks",
-    "Jobs that the server tells the end of",
-    f"1,000 texts, {A_SECOND} a second as they happen to come, each {SECONDS:g} s of work for the "
+    "Jobs with webhooks",
+    f"1,000 texts, {A_SECOND} a second at random times, each {SECONDS:g} s of work for the "
     "local server, which calls a webhook at every change of a job. Settings are the defaults: the "
-    "limit is learned, and every end is confirmed by a status request. The server tells the times "
-    "to the millisecond, from its own process. Once more with every webhook lost, where the "
-    "default of ten status requests a second for all jobs together is what they wait for.",
+    "limit is learned, and a status request confirms every end. The server's process records the "
+    "times, to the millisecond. Then the same with every webhook lost: the jobs wait for the "
+    "default budget of ten status requests a second for all jobs together.",
     ask,
     draw,
 )

@@ -1,7 +1,7 @@
-"""Check the functions that a caller gives: async where they are awaited, plain where they are not.
+"""Checks of a caller's functions: async where they are awaited, plain where they are not.
 
 A mistake would otherwise be silent: the coroutine of an async observer is never run, and
-what a plain function returns cannot be awaited.
+the result of a plain function cannot be awaited.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import type_name
-from symbl_aio.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,8 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def check_plain(name: str, function: F) -> F:
     """Return a function that is called and not awaited.
 
-    Raises ``ConfigurationError`` for what cannot be called, a class, and whatever would
-    return a coroutine or generator that nobody runs.
+    Raises ``ConfigurationError`` if it cannot be called, is a class, or returns a coroutine
+    or generator, which would never run.
     """
     remedy = "give a plain function (def), which may start a task of its own"
     _check_callable(name, function, remedy)
@@ -33,9 +33,9 @@ def check_plain(name: str, function: F) -> F:
 def check_async(name: str, function: F) -> F:
     """Return a function that is called and awaited.
 
-    Raises ``ConfigurationError`` for what cannot be called, a class, and a generator. A
-    plain function may return what an async one gave it, as ``lambda: token_of(account)``
-    does; ``awaitable`` looks at what it returns.
+    Raises ``ConfigurationError`` if it cannot be called, is a class or a generator. A plain
+    function may return the coroutine of an async one, as ``lambda: token_of(account)`` does;
+    ``awaitable`` checks its result.
     """
     remedy = "give an async function (async def)"
     _check_callable(name, function, remedy)
@@ -46,7 +46,7 @@ def check_async(name: str, function: F) -> F:
 
 
 def awaitable(name: str, result: object) -> Any:
-    """Return what a caller's function returned, if it can be awaited.
+    """Return the result of a caller's function if it can be awaited.
 
     Raises ``ConfigurationError`` otherwise, without the value, which may be a secret.
     """
@@ -81,7 +81,7 @@ def _check_callable(name: str, function: object, remedy: str) -> None:
 
 
 def _bodies(function: object) -> list[object]:
-    """Return the function that is run at last, then the ``__call__`` of an object."""
+    """Return a function, the function that it wraps, and the ``__call__`` of its type."""
     while isinstance(function, partial):
         function = function.func
     unwrapped = inspect.unwrap(function) if callable(function) else function

@@ -1,4 +1,4 @@
-"""Environment variables of this library: one for every setting of ``Config``.
+"""Environment variables of this library: one for each setting of ``Config``.
 
 ``SYMBL_`` and the setting's name in capitals: ``SYMBL_BASE_URL`` for ``Config.base_url``,
 ``SYMBL_LIMITS_JOBS`` for ``Config.limits.jobs``. An empty variable counts as unset. The
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import Attribute, AttrsInstance, Factory, fields
 
-from symbl_aio.errors import ConfigurationError
+from symbl_aio._errors import ConfigurationError
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AttrsInstance)
@@ -57,7 +57,7 @@ def default(setting: str, kind: str, otherwise: T) -> T:
 
 
 def group(name: str, cls: type[A]) -> A:
-    """Return an attrs default: a ``cls`` made of the variables of ``name``'s fields.
+    """Return an attrs default: a ``cls`` with the values of the variables of ``name``'s fields.
 
     Fields whose variable is unset keep their own defaults. Raises ``ConfigurationError``
     that names the variables instead of the fields.
@@ -81,7 +81,7 @@ def group(name: str, cls: type[A]) -> A:
 
 
 def label(cls: type[Any], setting: str, value: object) -> str:
-    """Return what an error calls a setting: its variable when the value came from there."""
+    """Return the name of a setting for errors: its variable if the value came from there."""
     if cls.__name__ == "Config" and value is not None:
         kind = next(_kind(a) for a in fields(cls) if a.name == setting)
         text = os.environ.get(variable(setting), "").strip()
@@ -96,7 +96,7 @@ def label(cls: type[Any], setting: str, value: object) -> str:
 
 
 def _kind(attribute: Attribute[Any]) -> str:
-    # As it is spelt under future annotations; attrs.resolve_types() puts the type in its place.
+    # A string under future annotations; attrs.resolve_types() replaces it by the type.
     kind = attribute.type
     return kind.__name__ if isinstance(kind, type) else str(kind)
 

@@ -1,11 +1,12 @@
-"""Check and copy what a caller gives as a field of an option or a draft.
+"""Validators and converters for arguments, and for the fields of options, drafts and settings.
 
-Every refusal is a ``ConfigurationError`` that names the field and the remedy.
+Every failure is a ``ConfigurationError`` that names the field and the remedy.
 """
 
 # Annotations are evaluated here: attrs copies those of a converter into the constructors of
-# other modules, which would have to import what a text names.
+# other modules, where the names of a string would not be found.
 
+import ipaddress
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar
@@ -14,13 +15,14 @@ from urllib.parse import urlsplit
 from attrs import Attribute
 from attrs.validators import optional
 
-from symbl_aio.errors import ConfigurationError
+from symbl_aio import _environment
+from symbl_aio._errors import ConfigurationError
 
 T = TypeVar("T")
 
 
 def type_name(value: object) -> str:
-    """Name the type of a value with its article: "an int", "a list", "None"."""
+    """Return the type's name with its article: "an int", "a list", "None"."""
     if value is None:
         return "None"
     name = type(value).__name__
@@ -28,7 +30,7 @@ def type_name(value: object) -> str:
 
 
 def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
-    """Make a validator that names the field and the remedy; a secret value is not shown."""
+    """Return a validator that names the field and the remedy; a secret value is not shown."""
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         if not test(value):
@@ -46,9 +48,9 @@ def is_text(value: object) -> bool:
 
 
 def is_control(character: str) -> bool:
-    """Return whether a character steers a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
+    """Return whether a character controls a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
 
-    The one rule for keys, names and what is shown. Not ``str.isprintable``, which refuses the
+    The one rule for keys, names and displayed texts. Not ``str.isprintable``, which refuses the
     no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
     """
     return character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
@@ -79,7 +81,7 @@ def require_flag(name: str, value: object) -> None:
 
 
 def require_word(name: str, value: object) -> None:
-    """Refuse what is no text of one line. The value itself may be a secret."""
+    """Raise unless a value is a text of one line, without showing it: it may be a secret."""
     require(name, value, str, "a string")
     if not is_word(value):
         raise ConfigurationError(
@@ -89,14 +91,14 @@ def require_word(name: str, value: object) -> None:
 
 
 def require_url(name: str, value: object) -> None:
-    """Refuse what is no http(s) URL, without showing it: it may be signed."""
+    """Raise unless a value is an http(s) URL, without showing it: it may be signed."""
     require(name, value, str, "an http(s) URL")
     if not value or not is_web_url(value):
         raise ConfigurationError(f"{name} is not an http(s) URL; give one")
 
 
 def require_number(name: str, value: object, remedy: str, *, least: float = 0) -> None:
-    """Refuse what is no number, or not one of at least ``least``, as ``remedy`` says it."""
+    """Raise unless a value is a number of at least ``least``; ``remedy`` completes the message."""
     if not is_number(value):
         raise ConfigurationError(f"{name} is {type_name(value)}; give {remedy}")
     if not value >= least:  # nor is NaN
@@ -109,7 +111,7 @@ def require_count(name: str, value: object) -> None:
 
 
 def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
-    """Refuse what is no number of seconds. Below 0 is as 0, as everywhere in asyncio."""
+    """Raise unless a value is a number of seconds. Below 0 is as 0, as everywhere in asyncio."""
     if value is None and or_none:
         return
     remedy = "seconds, or None for no limit" if or_none else "a number of seconds"
@@ -117,7 +119,9 @@ def require_seconds(name: str, value: object, *, or_none: bool = False) -> None:
 
 
 def require_all(name: str, values: Iterable[T], kind: type, remedy: str) -> tuple[T, ...]:
-    """Return what an argument lists, one at least and all of a type. Raises ``ConfigurationError``.
+    """Return the items of an argument, one at least and all of a type.
+
+    Raises ``ConfigurationError``.
 
     ``remedy`` is in the plural, such as "Patch(...) values".
     """
@@ -173,7 +177,7 @@ a_flag = optional(is_a(bool, "True or False"))
 
 
 def as_tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
-    # What is no list of items is left for the validator, which knows the field's name.
+    # Anything but a list is left for the validator, which knows the field's name.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return value  # type: ignore[return-value]
     return tuple(value)
@@ -185,3 +189,63 @@ def strings(value: Iterable[str] | None) -> tuple[str, ...] | None:
 
 def required_strings(value: Iterable[str]) -> tuple[str, ...]:
     return as_tuple(value)  # type: ignore[return-value]
+
+
+# The validators of settings name the environment variable that the value came from, if any.
+
+
+def _setting_name(instance: object, attribute: "Attribute[Any]", value: object) -> str:
+    return _environment.label(type(instance), attribute.name, value)
+
+
+def positive_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigurationError(
+            f"{_setting_name(instance, attribute, value)} is {value!r}; give a number above 0"
+        )
+
+
+def count_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(
+            f"{_setting_name(instance, attribute, value)} is {value!r}; give a whole number above 0"
+        )
+
+
+def setting_of(kind: type) -> Any:
+    def check(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(
+                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
+                f"give {kind.__name__}(...)"
+            )
+
+    return check
+
+
+def require_visible_ascii(name: str, value: object) -> str:
+    """Return a header's value. Raises ``ConfigurationError``; a line break would start another."""
+    if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
+        raise ConfigurationError(
+            f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
+            "give the token as it was issued"
+        )
+    return value
+
+
+def networks_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    name = _setting_name(instance, attribute, value)
+    remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
+    if not isinstance(value, tuple):
+        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
+    for network in value:
+        try:
+            if not isinstance(network, str):
+                raise ValueError(f"{network!r} is not a string")
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {error}; {remedy}") from None

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""Public names of a package, each imported from its module on first use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from importlib import import_module
 
 def export_on_first_use(
     package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Give a package its ``__getattr__`` and its ``__dir__``.
+) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
+    """Return a package's ``__getattr__``, ``__dir__`` and ``__all__``.
 
-    ``homes``: the names that each of its modules has, as one text. The modules themselves
-    are found, too, as if the package had imported them. ``dir()`` tells all of ``__all__``,
-    imported or not.
+    ``homes``: each module of the package with the names it exports, as one text. The modules
+    themselves are found as well, as if the package had imported them. ``dir()`` returns all
+    of ``__all__``, imported or not.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
     exported = vars(sys.modules[package])
@@ -24,7 +24,9 @@ def export_on_first_use(
             return import_module(f"{package}.{name}")
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        # Kept in the package's namespace, so that ``__getattr__`` runs once for each name.
         value = exported[name] = getattr(import_module(f"{package}.{home_of[name]}"), name)
         return value
 
-    return find, lambda: exported["__all__"]
+    names = sorted(home_of)
+    return find, lambda: names, names

@@ -1,6 +1,6 @@
-"""Choose the HTTP proxy of a URL: the one that is set, else that of the environment.
+"""Choice of the HTTP proxy for a URL: the setting's, else that of the environment.
 
-Without I/O. The variables are those of curl, the lower case spelling first: ``https_proxy``
+No I/O. The variables are those of curl, the lower case spelling first: ``https_proxy``
 or ``http_proxy`` by the URL's scheme, else ``all_proxy``, unless ``no_proxy`` names the host.
 """
 
@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from attrs import field, frozen
 
-from symbl_aio.errors import ConfigurationError
+from symbl_aio._errors import ConfigurationError
 
 HOST_AND_PORT: Final = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 _PORTS: Final = {"http": 80, "https": 443}
@@ -28,18 +28,18 @@ class Proxy:
     url: str
     """Its origin, without user and password."""
     name: str
-    """What the setting or variable is called that it came from."""
+    """Name of the setting or variable that it came from."""
     authorization: str | None = field(default=None, repr=False)
-    """The ``Proxy-Authorization`` that it wants."""
+    """The ``Proxy-Authorization`` header that it requires."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What must not be shown, should it be repeated in an answer."""
+    """Texts to redact, should an answer repeat them."""
 
 
 def parse_proxy(name: str, value: object) -> Proxy:
     """Parse a proxy's URL; without a scheme it is ``http``, as in ``proxy.example.com:3128``.
 
-    Raises ``ConfigurationError`` that calls it ``name`` and does not show the value, which
-    may hold a password.
+    Raises ``ConfigurationError`` with ``name`` and without the value, which may hold a
+    password.
     """
     remedy = "give the URL of an HTTP proxy, such as http://user:password@proxy.example.com:3128"
     if not isinstance(value, str) or not value.isprintable():
@@ -69,10 +69,10 @@ def parse_proxy(name: str, value: object) -> Proxy:
 
 
 def environment_proxy(origin: str) -> Proxy | None:
-    """Return the proxy that the environment names for an origin, if any.
+    """Return the environment's proxy for an origin, if any.
 
-    Loopback has none: a proxy elsewhere would look for the server on its own machine.
-    Raises ``ConfigurationError`` that names the variable, for one that cannot be used.
+    Loopback has none: a proxy elsewhere would connect to its own machine. Raises
+    ``ConfigurationError`` that names the variable of an unusable proxy.
     """
     parts = urlsplit(origin)
     host = (parts.hostname or "").rstrip(".")
@@ -90,7 +90,7 @@ def environment_proxy(origin: str) -> Proxy | None:
 
 def _variable(kind: str) -> tuple[str, str]:
     lower = f"{kind}_proxy"
-    if lower in os.environ:  # an empty one takes back the other
+    if lower in os.environ:  # an empty one overrides the upper case
         return lower, os.environ[lower].strip()
     upper = lower.upper()
     if upper == "HTTP_PROXY" and "REQUEST_METHOD" in os.environ:

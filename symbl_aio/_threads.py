@@ -1,9 +1,8 @@
-"""Threads for calls that block, with a clock on every wait for one of them.
+"""Threads for blocking calls, with a time limit on every wait for one of them.
 
 Not the event loop's default executor: callers may fill that with calls that wait for this
-library, and then neither would ever go on. Not ``ThreadPoolExecutor`` either: the
-interpreter waits at its exit for each of its threads, and a thread that reads from a share
-that is away may never come back.
+library, which would be a deadlock. Not ``ThreadPoolExecutor`` either: the interpreter joins
+its threads at exit, and a thread that reads from an unreachable share may never return.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ _Item: TypeAlias = tuple["Future[Any]", Callable[[], Any]]
 
 _IDLE: Final = 10.0
 """Seconds after which a thread without work ends."""
-_MOST_LOST: Final = 64
+_MAX_LOST: Final = 64
 GRACE: Final = 1.0
-"""Seconds for which a caller who is cancelled waits for the thread that works for it."""
+"""Seconds that a cancelled caller waits for its thread."""
 
 
 class Stalled(Exception):  # noqa: N818
-    """A thread has not answered in time. It is left to itself."""
+    """A thread did not return in time. It is abandoned."""
 
 
 class Threads(Executor):
     """At most ``most`` daemon threads, started as they are needed, named ``name``.
 
-    A thread whose call was left (``leave``) does not count any more, so that a disk that
-    hangs takes no thread from another one; of those there are at most 64.
+    A thread whose call was abandoned (``abandon``) does not count any more, so that a disk
+    that hangs takes no thread from another one; of those there are at most 64.
     """
 
     def __init__(self, name: str, most: int) -> None:
@@ -61,8 +60,8 @@ class Threads(Executor):
             self._queue.put((future, lambda: fn(*args, **kwargs)))
         return future
 
-    def leave(self, future: Future[Any]) -> None:
-        """Count the thread that runs a call no more: nobody waits for it."""
+    def abandon(self, future: Future[Any]) -> None:
+        """Stop counting the thread that runs a call: its caller no longer waits for it."""
         if future.cancel():
             return
         with self._lock:
@@ -70,14 +69,14 @@ class Threads(Executor):
         future.add_done_callback(self._found)
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
-        """End each thread after its call. Waits for none; what is queued is still done."""
+        """Stop each thread after its call, without a wait; queued calls still run."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
 
     def _allowed(self) -> int:
-        return self._most + min(self._lost, _MOST_LOST)
+        return self._most + min(self._lost, _MAX_LOST)
 
     def _start(self) -> None:
         self._started += 1
@@ -87,7 +86,7 @@ class Threads(Executor):
         try:
             thread.start()
         except RuntimeError:
-            if self._threads <= self._lost:  # else another one comes to it
+            if self._threads <= self._lost:  # else a running thread will take the call
                 raise
         else:
             self._threads += 1
@@ -107,7 +106,7 @@ class Threads(Executor):
                     self._threads -= 1
                 return
             if item is None:
-                self._queue.put(None)  # for the next thread
+                self._queue.put(None)  # which stops the next thread
                 return
             _run(*item)
             del item
@@ -130,17 +129,17 @@ def _run(future: Future[Any], call: Callable[[], Any]) -> None:
 
 
 class Watch:
-    """The clock of waits for threads: none takes longer than ``seconds``."""
+    """Time limit of waits for threads: none takes longer than ``seconds``."""
 
     def __init__(self, threads: Threads, seconds: float) -> None:
         self.threads = threads
         self.seconds = seconds
 
     async def run(self, call: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Return what a call returns, made in a thread.
+        """Run a call in a thread, and return its result.
 
-        Raises ``Stalled`` after ``seconds``. Cancelling waits for the thread for a moment
-        (one second), then leaves it. ``undo`` gets, in that thread, what nobody waited for.
+        Raises ``Stalled`` after ``seconds``. Cancelling waits a moment for the thread (one
+        second), then abandons it. ``undo`` is called in that thread with an abandoned result.
         """
         future = self.threads.submit(call)
         try:
@@ -156,7 +155,7 @@ class Watch:
         running: Callable[[], Future[Any] | None],
         seconds: float | None = None,
     ) -> T:
-        """Wait for what a thread works on, as ``run`` does; ``running`` returns the call."""
+        """Wait for a future that a thread resolves, as ``run`` does; ``running`` is its call."""
         loop = asyncio.get_running_loop()
         until = loop.time() + (self.seconds if seconds is None else seconds)
         cancelled: asyncio.CancelledError | None = None
@@ -169,13 +168,13 @@ class Watch:
         if not waited.done():
             waited.cancel()
             if (future := running()) is not None:
-                self.threads.leave(future)
+                self.threads.abandon(future)
             if cancelled is None:
                 raise Stalled(f"no answer for {self.seconds:g} s")
         elif cancelled is None:
             return waited.result()
         elif not waited.cancelled():
-            waited.exception()  # which nobody waits for any more
+            waited.exception()  # mark it as retrieved: its caller was cancelled
         raise cancelled
 
 
@@ -185,7 +184,7 @@ def _undo(future: Future[T], undo: Callable[[T], object]) -> None:
 
 
 async def in_a_thread(call: Callable[[], T]) -> T:
-    """Return what a call returns, made in a thread of its own, however long it takes.
+    """Run a call in a thread of its own, without a time limit, and return its result.
 
     Cancelling ends the wait, not the call.
     """

@@ -1,4 +1,4 @@
-"""Wait for what others wait for, too, and on its own event loop alone."""
+"""Futures with many waiters, each bound to its own event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TypeVar
 
-from symbl_aio.errors import ConfigurationError, SymblError
+from symbl_aio._errors import ConfigurationError, SymblError
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ _LOG = logging.getLogger("symbl_aio")
 def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
     """Raise ``ConfigurationError`` unless ``loop``, on which ``what`` was started, runs here.
 
-    Elsewhere nothing may be touched: no future of the loop would wake who waits for it.
+    Elsewhere nothing may be touched: a future of that loop would not wake its waiter.
     """
     try:
         is_here = asyncio.get_running_loop() is loop
@@ -30,12 +30,13 @@ def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
 
 
 async def result_of(shared: asyncio.Future[T]) -> T:
-    """Return the result of a future that is not the caller's alone. Cancelling this leaves it be.
+    """Return the result of a shared future. Cancelling this wait does not cancel the future.
 
-    One that is done is read anywhere; else raises ``ConfigurationError`` on another loop.
+    The result of a done future is read on any loop; else raises ``ConfigurationError`` on
+    another loop than the future's.
 
-    Not ``asyncio.shield``: from Python 3.14 on, once a waiter was cancelled, that logs as an
-    error whatever the future raises later, though others handle it.
+    Not ``asyncio.shield``: from Python 3.14 on, once a waiter was cancelled, that logs the
+    future's later exception as an error, though other waiters handle it.
     """
     if not shared.done():
         check_loop(shared.get_loop())
@@ -44,40 +45,41 @@ async def result_of(shared: asyncio.Future[T]) -> T:
 
 
 class Shared(asyncio.Future[T]):
-    """The end of a piece of work, for any number of waiters.
+    """The outcome of a piece of work, for any number of waiters.
 
-    A failure that none of them has asked for when it is forgotten is logged, once, with the
-    name of the work, in the place of asyncio's own line that names nothing.
+    A failure that was not retrieved when the future is collected is logged, once, with the
+    name of the work, instead of asyncio's own line, which has no name.
     """
 
-    __slots__ = ("_unheard",)
-    _unheard: str | None
+    __slots__ = ("_unretrieved",)
+    _unretrieved: str | None
 
     def fail(self, error: BaseException, work: str, *, expected: bool) -> None:
-        """End it with an error; ``expected``: no log need say so."""
+        """Set the error; ``expected``: it is not logged."""
         self.set_exception(error)
-        super().exception()  # by which asyncio takes it for heard
+        super().exception()  # marks it as retrieved for asyncio
         if not expected:
-            # Of a stranger's error only its type: its words may be more than a log should hold.
-            said = f": {error}" if isinstance(error, SymblError) else ""
-            self._unheard = f"{work} ended with {type(error).__name__}, and nobody awaited it{said}"
+            # Of a foreign error only its type: its message may hold a secret.
+            detail = f": {error}" if isinstance(error, SymblError) else ""
+            kind = type(error).__name__
+            self._unretrieved = f"{work} ended with {kind}, and nobody awaited it{detail}"
 
-    def hear(self) -> None:
-        """Somebody knows of it, however it ended."""
-        self._unheard = None
+    def mark_retrieved(self) -> None:
+        """Mark the outcome as retrieved, so that it is not logged."""
+        self._unretrieved = None
 
     def failed(self) -> bool:
-        """Return whether it ended with an error, which nobody has heard of by that."""
+        """Return whether the outcome is an error, without marking it as retrieved."""
         return self.done() and (self.cancelled() or super().exception() is not None)
 
     def result(self) -> T:
-        self.hear()
+        self._unretrieved = None
         return super().result()
 
     def exception(self) -> BaseException | None:
-        self.hear()
+        self.mark_retrieved()
         return super().exception()
 
     def __del__(self) -> None:
-        if (unheard := getattr(self, "_unheard", None)) is not None:
-            _LOG.error("%s", unheard)
+        if (message := getattr(self, "_unretrieved", None)) is not None:
+            _LOG.error("%s", message)

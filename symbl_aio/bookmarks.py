@@ -5,62 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from symbl_aio import models
+from symbl_aio._pages import any_page_of, one_of, page_of
 from symbl_aio._protocol import bodies, calls
 from symbl_aio._protocol.encode import with_body
-from symbl_aio.account import Account, any_page_of, one_of, page_of
 from symbl_aio.drafts import BookmarkDraft
+from symbl_aio.job import HandleBackend
 from symbl_aio.models import Page
+
+__all__ = ["Bookmarks"]
 
 
 class Bookmarks:
-    """Marked stretches of a conversation; ``conversation.bookmarks`` gives this."""
+    """The bookmarks of a conversation, as ``conversation.bookmarks``."""
 
-    __slots__ = ("_account", "_id")
+    __slots__ = ("_backend", "_id")
 
-    def __init__(self, conversation_id: str, *, account: Account) -> None:
+    def __init__(self, conversation_id: str, *, backend: HandleBackend) -> None:
         self._id = conversation_id
-        self._account = account
+        self._backend = backend
 
     async def list(self) -> Page[models.Bookmark]:
-        """Give all bookmarks."""
-        answer = await self._account.call(calls.conversation(self._id, "bookmarks"))
+        """Return all bookmarks."""
+        answer = await self._backend.call(calls.conversation(self._id, "bookmarks"))
         return any_page_of(models.Bookmark, answer, "bookmarks")
 
     async def get(self, bookmark_id: str) -> models.Bookmark:
-        """Give one bookmark, or raise ``NotFoundError``."""
-        answer = await self._account.call(calls.bookmark(self._id, bookmark_id))
+        """Return one bookmark, or raise ``NotFoundError``."""
+        answer = await self._backend.call(calls.bookmark(self._id, bookmark_id))
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def create(self, draft: BookmarkDraft) -> models.Bookmark:
-        """Mark a stretch. Not repeated once it may have been heard."""
+        """Create a bookmark. Not repeated once the server may have received it."""
         call = calls.conversation(self._id, "bookmarks", method="POST")
-        answer = await self._account.call(with_body(call, bodies.bookmark(draft)), repeatable=False)
+        answer = await self._backend.call(with_body(call, bodies.bookmark(draft)), repeatable=False)
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def create_many(self, drafts: Iterable[BookmarkDraft]) -> Page[models.Bookmark]:
-        """Mark several stretches in one call. Not repeated once it may have been heard."""
+        """Create several bookmarks in one call. Not repeated once it may have arrived."""
         call = calls.conversation(self._id, "bookmarks/bulk", method="POST")
-        answer = await self._account.call(
+        answer = await self._backend.call(
             with_body(call, bodies.bookmarks(drafts)), repeatable=False
         )
         return any_page_of(models.Bookmark, answer, "bookmarks")
 
     async def update(self, bookmark_id: str, draft: BookmarkDraft) -> models.Bookmark:
-        """Put ``draft`` in the place of a bookmark: what it leaves out is erased."""
+        """Replace a bookmark with ``draft``; fields left out are erased."""
         call = calls.bookmark(self._id, bookmark_id, method="PUT")
-        answer = await self._account.call(with_body(call, bodies.bookmark(draft)))
+        answer = await self._backend.call(with_body(call, bodies.bookmark(draft)))
         return one_of(models.Bookmark, answer, "bookmark", "bookmarks")
 
     async def delete(self, bookmark_id: str) -> None:
         """Delete a bookmark, or raise ``NotFoundError``."""
-        await self._account.call(calls.bookmark(self._id, bookmark_id, method="DELETE"))
+        await self._backend.call(calls.bookmark(self._id, bookmark_id, method="DELETE"))
 
     async def summary(self, bookmark_id: str) -> Page[models.SummaryItem]:
-        """Give the summary of one bookmark."""
-        answer = await self._account.call(calls.bookmark(self._id, bookmark_id, summary=True))
+        """Return the summary of one bookmark."""
+        answer = await self._backend.call(calls.bookmark(self._id, bookmark_id, summary=True))
         return page_of(models.SummaryItem, answer, "summary")
 
     async def summaries(self) -> Page[models.BookmarkSummary]:
-        """Give the summaries of all bookmarks."""
-        answer = await self._account.call(calls.conversation(self._id, "bookmarks-summary"))
+        """Return the summaries of all bookmarks."""
+        answer = await self._backend.call(calls.conversation(self._id, "bookmarks-summary"))
         return page_of(models.BookmarkSummary, answer, "bookmarksSummary")

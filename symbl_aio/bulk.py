@@ -1,4 +1,4 @@
-"""Many sources at once: pulled lazily, none lost, each with its own outcome."""
+"""Bulk processing of many sources: pulled lazily, none lost, each with its own outcome."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from symbl_aio.conversations import Conversation
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 
+__all__ = ["Completed", "Failed", "Outcome"]
+
 S = TypeVar("S", bound=MediaLike)
 S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
 
@@ -22,7 +24,7 @@ class Completed(Generic[S_co]):
     """The outcome of a source whose job completed."""
 
     index: int
-    """Place of the source among all, from 0."""
+    """Index of the source, from 0."""
     source: S_co
     """The source, as it was given."""
     job: Job
@@ -40,19 +42,19 @@ class Completed(Generic[S_co]):
 
 @frozen
 class Failed(Generic[S_co]):
-    """The outcome of a source that came to no conversation, and the error of it.
+    """The outcome of a source that failed, with its error.
 
-    ``job`` is there whatever came after the acceptance, so that no billed job is lost.
+    ``job`` is set after any acceptance, so that no billed job is lost.
     """
 
     index: int
-    """Place of the source among all, from 0."""
+    """Index of the source, from 0."""
     source: S_co
     """The source, as it was given."""
     job: Job | None
     """The job, once the server accepted the source."""
     error: Exception
-    """What went wrong."""
+    """The error."""
 
     ok: ClassVar[Literal[False]] = False
     conversation: ClassVar[None] = None
@@ -63,9 +65,9 @@ class Failed(Generic[S_co]):
 
 
 Outcome: TypeAlias = Completed[S_co] | Failed[S_co]
-"""What became of one source of ``client.map``: its conversation, or its error.
+"""The outcome of one source of ``client.map``: its conversation, or its error.
 
-Type checkers tell the two apart by ``outcome.error is None``, ``isinstance`` and ``match``;
+Type checkers distinguish the two by ``outcome.error is None``, ``isinstance`` and ``match``;
 mypy by ``if outcome.ok`` as well, pyright by ``if outcome.ok is True``. Both have ``index``,
 ``source``, ``job``, ``conversation``, ``error``, ``ok`` and ``unwrap()``.
 """
@@ -77,15 +79,15 @@ async def outcomes(
     *,
     check_open: Callable[[], None],
     ordered: bool,
-    most: int,
+    max_pending: int,
 ) -> AsyncGenerator[Outcome[S], None]:
-    """Submit each source, at most ``most`` at a time that the caller has not got back yet.
+    """Submit each source, with at most ``max_pending`` outcomes not yet yielded to the caller.
 
-    ``check_open`` raises when there is no use in pulling more.
+    ``check_open`` raises when no more sources should be pulled.
     """
     check_open()
     loop = asyncio.get_running_loop()
-    room = asyncio.Semaphore(most)
+    slots = asyncio.Semaphore(max_pending)
     ready: asyncio.Queue[asyncio.Task[Outcome[S]] | None] = asyncio.Queue()
     watching: set[asyncio.Task[Outcome[S]]] = set()
 
@@ -93,7 +95,7 @@ async def outcomes(
         try:
             index = 0
             async for source in _each(sources):
-                await room.acquire()
+                await slots.acquire()
                 task = asyncio.create_task(_outcome(index, source, submit))
                 watching.add(task)
                 if ordered:
@@ -103,17 +105,17 @@ async def outcomes(
                 index += 1
                 check_open()
         finally:
-            ready.put_nowait(None)  # there will be no more
+            ready.put_nowait(None)  # no more sources
 
     feeder = asyncio.create_task(feed(), name="symbl_aio map")
     try:
         while watching or not feeder.done() or not ready.empty():
-            check_loop(loop)  # the caller may have carried the iteration to another one
+            check_loop(loop)  # the caller may have moved the iteration to another loop
             task = await ready.get()
             if task is not None:
                 outcome = await task
                 watching.discard(task)
-                room.release()
+                slots.release()
                 yield outcome
         await feeder  # an error of the sources themselves, or of ``check_open``
     finally:
@@ -136,11 +138,11 @@ async def _outcome(index: int, source: S, submit: Callable[[S], Submission]) -> 
         try:
             job = await submission
         except asyncio.CancelledError:
-            # Nobody will look at this outcome: do not send what was not sent yet.
+            # The caller dropped this outcome: do not send the source if it was not sent yet.
             submission.cancel()
             raise
         return Completed(index, source, job, await job)
-    except Exception as error:  # whatever it is: of a token callable, of a stream
+    except Exception as error:  # of any kind: from a token callable, from a stream
         return Failed(index, source, job, error)
 
 

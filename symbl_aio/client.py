@@ -1,4 +1,4 @@
-"""The client: what a user opens, submits to and closes."""
+"""The client of one account: opened, used for submissions and reads, and closed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from typing import Self, TypeVar, Unpack
 
 import aiohttp
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-from symbl_aio import listing, models
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio import models
 from symbl_aio._callbacks import check_async, observers_of
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
-from symbl_aio._io.engine import Drain, Engine, Stats
+from symbl_aio._io.engine import Engine
+from symbl_aio._pages import Selection, list_conversations
 from symbl_aio._protocol import calls, encode
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode import decode
@@ -38,11 +40,12 @@ from symbl_aio.config import (
     credentials_from_env,
 )
 from symbl_aio.conversations import Conversation
-from symbl_aio.errors import ConfigurationError
-from symbl_aio.events import Observer
+from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.options import MediaOptions, TextOptions
+
+__all__ = ["SymblClient"]
 
 S = TypeVar("S", bound=MediaLike)
 
@@ -54,8 +57,8 @@ class SymblClient:
     callable that returns one (``TokenProvider``); ``None`` reads ``SYMBL_APP_ID`` and
     ``SYMBL_APP_SECRET``, or ``SYMBL_ACCESS_TOKEN``.
     ``session``: an ``aiohttp.ClientSession`` to borrow, for a proxy or TLS of one's own;
-    it is never closed here, and to keep small submissions free of doubt its
-    ``keepalive_timeout`` should be below a second; it resolves host names in the event
+    it is never closed here, and its ``keepalive_timeout`` should be below a second, which
+    keeps small submissions from becoming ambiguous; it resolves host names in the event
     loop's default executor, which must not be full of threads that wait for this client.
     ``observers``: plain functions, called with each ``Event`` in the event loop.
 
@@ -118,14 +121,14 @@ class SymblClient:
         self._engine.start()
 
     async def aclose(self, *, drain: Drain = "uploads", timeout: float = 30.0) -> None:
-        """Close the client; whatever still waits is ended, nothing hangs.
+        """Close the client and end every wait; nothing hangs.
 
-        New work is refused at once, and what is queued ends with ``ClientClosedError``:
-        nothing of it was sent. Then up to ``timeout`` seconds are given to uploads that
-        have started (``drain="uploads"``), to the jobs as well (``"jobs"``), or to nothing
-        (``"none"``). Jobs that the server still works on end their waiters with
-        ``ClientClosedError``, which carries the job; ``unfinished`` holds their tokens.
-        Cancelling it ends the waiting, not the closing.
+        New work is refused at once, and queued submissions fail with ``ClientClosedError``:
+        nothing of them was sent. Then it waits up to ``timeout`` seconds for uploads in
+        progress (``drain="uploads"``), for the jobs as well (``"jobs"``), or not at all
+        (``"none"``). Waiters of jobs that still run get a ``ClientClosedError``, which
+        carries the job; ``unfinished`` holds their tokens. Cancelling it ends the wait, not
+        the closing.
         """
         await self._engine.aclose(drain, timeout)
 
@@ -135,7 +138,7 @@ class SymblClient:
         return self._engine.unfinished
 
     def stats(self) -> Stats:
-        """Say what is queued, on its way and unfinished, and which job limit was learned."""
+        """Return counts of queued, uploading and unfinished work, and the learned job limit."""
         return self._engine.stats()
 
     def submit(
@@ -149,20 +152,20 @@ class SymblClient:
         """Queue media for a new conversation (Async API pages, POST).
 
         ``media`` is a ``Text``, ``Audio``, ``Video``, ``AudioURL`` or ``VideoURL``, or the
-        path of a file, whose first bytes tell its kind. Returns at once: await the
-        submission for the accepted ``Job``. ``key`` names the submission; while work of
-        that key is unfinished, the same ``Submission`` is given again and nothing new is
-        queued.
+        path of a file, whose kind is detected from its first bytes. Returns at once: await
+        the submission for the accepted ``Job``. ``key`` is the idempotency key; while a
+        submission with that key is unfinished, the same ``Submission`` is returned and
+        nothing new is queued.
 
         ``before_last_byte`` is awaited each time that all of the body but its last byte was
-        handed over, and until it returns the server cannot have accepted anything: there a
-        program that must outlive a crash notes that it is about to submit. What it raises
+        handed over, and until it returns the server cannot have accepted anything: a program
+        that must survive a crash records there that it is about to submit. An exception in it
         fails the submission (``UploadError``), and nothing was accepted. It has
         ``Timeouts.stall`` seconds.
 
         Raises ``ConfigurationError`` for a wrong type or option, ``QueueFullError`` above
-        ``Limits.queued``, ``ClientClosedError`` when the client is not open. Whatever
-        touches the disk or the network fails the submission instead.
+        ``Limits.queued``, ``ClientClosedError`` when the client is not open. Errors of the
+        disk or the network fail the submission instead.
         """
         return self._engine.submit(media, options, key=key, before_last_byte=before_last_byte)
 
@@ -183,7 +186,7 @@ class SymblClient:
         for ``submit``.
 
         Raises as ``submit``, and ``AppendBlockedError`` while the conversation's appends
-        are halted, because nobody knows whether an earlier one was accepted.
+        are halted, because an earlier one is ambiguous.
         """
         if conversation_id is None:  # which would open a new one
             check_id("conversation_id", conversation_id)
@@ -200,11 +203,11 @@ class SymblClient:
     ) -> Conversation:
         """Submit media and wait until its job is completed, at most ``timeout`` seconds.
 
-        Raises what ``submit``, the submission and its job raise. When the time is over,
-        a submission of which surely nothing was accepted is withdrawn (``TimeoutError``);
-        an accepted job goes on, and its ``JobTimeoutError`` carries it, so that it is never
-        lost. To tell these two apart, an answer that is already due is waited for, at most
-        ``Timeouts.answer``. Cancelling it withdraws nothing.
+        Raises as ``submit``, the submission and its job do. When the time is over, a
+        submission of which surely nothing was accepted is withdrawn (``TimeoutError``); an
+        accepted job keeps running, and its ``JobTimeoutError`` carries it, so that it is
+        never lost. To distinguish the two, it waits for an answer that is already due, at
+        most ``Timeouts.answer``. Cancelling it withdraws nothing.
         """
         require_seconds("timeout", timeout, or_none=True)
         submission = self.submit(media, options)
@@ -222,7 +225,7 @@ class SymblClient:
             )
             if submission.cancel():
                 raise late from None
-            self._engine.give_up(submission, late)
+            self._engine.cancel_unless_accepted(submission, late)
             job = await submission
         left = None if timeout is None else max(0.0, began + timeout - loop.time())
         return await job.wait(timeout=left)
@@ -234,14 +237,14 @@ class SymblClient:
         *,
         ordered: bool = False,
     ) -> AsyncGenerator[Outcome[S], None]:
-        """Process many sources, and give an ``Outcome`` for each as its job ends.
+        """Process many sources, and yield an ``Outcome`` for each as its job finishes.
 
-        Sources are pulled only as fast as they can be sent, so an endless or huge
-        iterable is fine. One failure never hides another, and none is raised: look at
-        ``Outcome.ok``. ``ordered=True`` gives the outcomes in the order of the sources.
-        Leaving the iteration early withdraws what was not sent yet; the rest goes on.
-        An error of ``sources`` itself is raised after the outcomes of what it gave; so is
-        ``ClientClosedError`` when the client closes, and then nothing more is pulled.
+        Sources are pulled only as fast as they can be sent (back-pressure), so an endless or
+        huge iterable is fine. One failure never hides another, and none is raised: check
+        ``Outcome.ok``. ``ordered=True`` yields the outcomes in the order of the sources.
+        Leaving the iteration early withdraws sources not sent yet; the others continue. An
+        error of ``sources`` itself is raised after the outcomes of the sources before it; so
+        is ``ClientClosedError`` when the client closes, and then nothing more is pulled.
         """
         if isinstance(sources, str | bytes | os.PathLike):
             raise ConfigurationError(
@@ -254,26 +257,26 @@ class SymblClient:
         require_flag("ordered", ordered)
         require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
-        # Enough that no slot ever waits for the caller, and no more.
-        most = min(limits.queued, 2 * (limits.jobs or limits.max_jobs))
+        # Enough that no slot ever waits for the caller, and no more: back-pressure.
+        max_pending = min(limits.queued, 2 * (limits.jobs or limits.max_jobs))
         async with aclosing(
             outcomes(
                 sources,
                 lambda source: self.submit(source, options),
                 check_open=self._engine.check_open,
                 ordered=ordered,
-                most=most,
+                max_pending=max_pending,
             )
         ) as found:
             async for outcome in found:
                 yield outcome
 
     def job(self, job_id: str, conversation_id: str | None = None) -> Job:
-        """Give a handle on a job submitted before, here or elsewhere. No I/O.
+        """Return a handle on a job submitted before, here or elsewhere. No I/O.
 
-        ``job_id`` is an id or a ``Job.token``. The job is followed, and counts towards
-        the account's limit, from the first time that somebody waits for it. Without
-        ``conversation_id`` (a token knows it) the conversation cannot be read.
+        ``job_id`` is an id or a ``Job.token``. The job is followed, and counts towards the
+        account's limit, from the first wait for it. Without ``conversation_id`` (a token
+        has it) the conversation cannot be read.
 
         Raises ``ConfigurationError`` for a text that is neither, or the token of another
         host.
@@ -281,42 +284,41 @@ class SymblClient:
         return self._engine.job(job_id, conversation_id)
 
     async def job_status(self, job_id: str) -> models.JobStatus:
-        """Ask for the status of a job, without following it. Job API page.
+        """Return the status of a job with one request, without following it. Job API page.
 
-        For a job of which nothing is known here but its id, told by somebody who may be
-        mistaken. Raises ``NotFoundError`` for one that the server does not know, else as
-        ``Conversation`` does.
+        For a job id from an untrusted source. Raises ``NotFoundError`` for a job that the
+        server does not know, else as ``Conversation`` does.
         """
         answer = await self._engine.call(calls.job(job_id))
         return models.JobStatus.parse(encode.decode_job(answer)[1])
 
     def conversation(self, conversation_id: str) -> Conversation:
-        """Give a conversation by its id. No I/O."""
+        """Return a handle on a conversation by its id. No I/O."""
         return self._engine.conversation(check_id("conversation_id", conversation_id))
 
     def conversations(
-        self, *, page_size: int = 100, **selection: Unpack[listing.Selection]
+        self, *, page_size: int = 100, **selection: Unpack[Selection]
     ) -> AsyncGenerator[models.ConversationInfo, None]:
-        """Go through the account's conversations: ``async for info in client.conversations()``.
+        """Yield the account's conversations: ``async for info in client.conversations()``.
 
-        Without ``start_time`` only those of the last seven days are shown: give it to see
-        older ones. Both times are aware datetimes, and before now. ``order`` is by start
-        time; in descending order one may be given twice while new ones arrive. ``filter`` is
-        RSQL about at most two things, as ``criteria({"agentId": "johndoe"})`` writes it.
-        Pages of ``page_size`` are asked for as the iteration comes to them, until one is
-        empty. Raises as ``Conversation`` does, when the iteration comes to it.
+        Without ``start_time`` only those of the last seven days are listed: set it for older
+        ones. Both times are aware datetimes, and before now. ``order`` is by start time; in
+        descending order one may be yielded twice while new ones arrive. ``filter`` is RSQL
+        with at most two terms, as ``criteria({"agentId": "johndoe"})`` returns it. Pages of
+        ``page_size`` are requested as the iteration reaches them, until one is empty. Raises
+        as ``Conversation`` does, when the iteration reaches the error.
         Conversation API, "Get conversations" page.
         """
-        return listing.conversations(self._engine, page_size=page_size, **selection)
+        return list_conversations(self._engine, page_size=page_size, **selection)
 
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
-        """Give the link to the ready-made list of all conversations, a secret (newer hosts)."""
+        """Return the link to the ready-made list of all conversations, a secret (newer hosts)."""
         answer = await self._engine.call(calls.insights_ui(include_call_score=include_call_score))
         return decode(models.Experience, answer.json(), text=answer.text)
 
     @cached_property
     def webhooks(self) -> symbl_aio.WebhookReceiver:
-        """What takes the server's webhook calls, for a route of any framework.
+        """Receiver of the server's webhook calls, for a route of any framework.
 
         Raises ``ConfigurationError`` without ``Config.webhook_secret``.
         """
@@ -328,7 +330,7 @@ class SymblClient:
                 "Config.webhook_secret is missing; give the secret that all workers share, and "
                 "webhook_base_url, the address under which this service takes webhooks"
             )
-        return WebhookReceiver(self._engine.hear, secret, self.config.webhook_networks)
+        return WebhookReceiver(self._engine.on_webhook, secret, self.config.webhook_networks)
 
     @cached_property
     def trackers(self) -> symbl_aio.Trackers:
@@ -360,7 +362,7 @@ class SymblClient:
 
 
 def _agent() -> str:
-    # Not above: it loads zipfile, csv and email, for one line of a file.
+    # Imported here: it loads zipfile, csv and email, for one line of a file.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -1,75 +1,52 @@
-"""Settings: who calls, which host, how patient, how many. Frozen values, no I/O.
+"""Settings: credentials, hosts, timeouts, retries, limits. Frozen values, no I/O.
 
-All times are seconds. Everything is checked when the value is made, so a wrong
-setting is a ``ConfigurationError`` at once and never a surprise at night.
+All times are seconds. Every value is checked when it is made, so a wrong setting is a
+``ConfigurationError`` at once and not a failure in production.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
 from symbl_aio import _environment
-from symbl_aio._fields import is_text, is_web_url, required_strings, type_name
+from symbl_aio._errors import ConfigurationError
+from symbl_aio._fields import (
+    count_setting,
+    is_text,
+    is_web_url,
+    networks_setting,
+    positive_setting,
+    require_visible_ascii,
+    required_strings,
+    setting_of,
+)
 from symbl_aio._proxies import HOST_AND_PORT, is_loopback, parse_proxy
-from symbl_aio.errors import ConfigurationError
+
+__all__ = [
+    "AccessToken",
+    "Config",
+    "Credentials",
+    "CredentialsLike",
+    "Lanes",
+    "Limits",
+    "Polls",
+    "Retries",
+    "Timeouts",
+]
 
 DEFAULT_BASE_URL = "https://api.symbl.ai"
 DEFAULT_LABS_URL = "https://api-labs.symbl.ai"
 
 
-def _label(instance: object, attribute: Any, value: object) -> str:
-    return _environment.label(type(instance), attribute.name, value)
-
-
-def _positive(instance: object, attribute: Any, value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(
-            f"{_label(instance, attribute, value)} is {value!r}; give a number above 0"
-        )
-
-
-def _count(instance: object, attribute: Any, value: object) -> None:
-    if value is None and attribute.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(
-            f"{_label(instance, attribute, value)} is {value!r}; give a whole number above 0"
-        )
-
-
-def _of_type(kind: type) -> Any:
-    def check(instance: object, attribute: Any, value: object) -> None:
-        if not isinstance(value, kind):
-            raise ConfigurationError(
-                f"{type(instance).__name__}.{attribute.name} is {type_name(value)}; "
-                f"give {kind.__name__}(...)"
-            )
-
-    return check
-
-
-def _visible_ascii(name: str, value: object) -> str:
-    """Refuse what could not stand in a header: a line break there would be a second header."""
-    if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
-        raise ConfigurationError(
-            f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
-            "give the token as it was issued"
-        )
-    return value
-
-
 @frozen
 class Credentials:
-    """An application's id and secret, from which the client makes its tokens.
+    """An application's id and secret, with which the client requests its tokens.
 
     Authentication page of the API: ``POST /oauth2/token:generate``.
     """
@@ -88,26 +65,26 @@ class Credentials:
 
 @frozen
 class AccessToken:
-    """A ready token, made elsewhere."""
+    """An access token obtained elsewhere."""
 
     value: str = field(repr=False)
     """The token; not shown in ``repr``."""
-    expires_in: float | None = field(default=None, validator=_positive)
+    expires_in: float | None = field(default=None, validator=positive_setting)
     """Seconds of life left; ``None`` when not known."""
 
     def __attrs_post_init__(self) -> None:
-        _visible_ascii("AccessToken.value", self.value)
+        require_visible_ascii("AccessToken.value", self.value)
 
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[AccessToken | str]]
 """An async callable that returns a token; called again when the last one ran out or was refused.
 
-What it raises counts as a failure that passes: it is called again as ``Retries`` says, then
-the error is a ``TransportError`` (``sent="no"``) whose ``__cause__`` it is. So is a call that
-takes longer than ``Timeouts.connect`` and ``read`` together. To fail for good, raise
-``ConfigurationError``, ``AuthenticationError`` or ``PermissionDeniedError``: the error is an
-``AuthenticationError`` at once, as it is for what is no token. An outbox's ``Worker`` waits
-in either case: credentials are never an item's fault.
+Its exceptions count as transient: it is retried according to ``Retries``, then a
+``TransportError`` (``sent="no"``) is raised, with the exception as ``__cause__``. So it is for
+a call that takes longer than ``Timeouts.connect`` and ``read`` together. For a permanent
+failure raise ``ConfigurationError``, ``AuthenticationError`` or ``PermissionDeniedError``: an
+``AuthenticationError`` is raised at once, as for a result that is no token. An outbox's
+``Worker`` waits in either case: credentials are never an item's fault.
 """
 
 CredentialsLike: TypeAlias = Credentials | AccessToken | TokenProvider
@@ -133,47 +110,47 @@ def credentials_from_env() -> Credentials | AccessToken:
 
 @frozen
 class Timeouts:
-    """How long one exchange may take. There is no total for an upload, however large.
+    """Time limits of one exchange. There is no total for an upload, however large.
 
     All are seconds.
     """
 
-    connect: float = field(default=15.0, validator=_positive)
-    """Until the connection stands, TLS included."""
-    read: float = field(default=60.0, validator=_positive)
+    connect: float = field(default=15.0, validator=positive_setting)
+    """To connect, TLS included."""
+    read: float = field(default=60.0, validator=positive_setting)
     """For a whole request that only reads."""
-    stall: float = field(default=60.0, validator=_positive)
+    stall: float = field(default=60.0, validator=positive_setting)
     """Between two chunks of an upload that the transport accepts."""
-    answer: float = field(default=300.0, validator=_positive)
+    answer: float = field(default=300.0, validator=positive_setting)
     """From the last byte of an upload to the end of the answer."""
 
 
 @frozen
 class Polls:
-    """How often jobs are asked for their status (Job API page: GET is the only way).
+    """The schedule of polls for a job's status (Job API page: GET is the only way).
 
     A job of age *a* is polled again after ``age_factor`` x *a* seconds, within ``floor`` and
-    ``ceiling``. Once eight jobs of the client have ended, the ages at which they did show
-    when it is worth asking: first about the age of the youngest, then more often where many
+    ``ceiling``. Once eight jobs of the client have finished, their ages at that time show
+    when a poll is worth it: first about the age of the youngest, then more often where many
     ended, about ``age_factor`` of the usual age apart and within the same bounds. While webhooks
     report every end, the other polls only look for a lost one, at long intervals.
     """
 
-    age_factor: float = field(default=0.1, validator=_positive)
+    age_factor: float = field(default=0.1, validator=positive_setting)
     """Part of a job's age after which it is polled again."""
-    floor: float = field(default=0.5, validator=_positive)
+    floor: float = field(default=0.5, validator=positive_setting)
     """Shortest interval, seconds."""
-    ceiling: float = field(default=15.0, validator=_positive)
+    ceiling: float = field(default=15.0, validator=positive_setting)
     """Longest interval, seconds."""
     jitter: float = 0.1
     """Random part of each interval, 0 or more, below 1."""
-    per_second: float = field(default=10.0, validator=_positive)
+    per_second: float = field(default=10.0, validator=positive_setting)
     """Requests a second at most, for all jobs of a client together."""
-    hinted_per_second: float = field(default=50.0, validator=_positive)
+    hinted_per_second: float = field(default=50.0, validator=positive_setting)
     """Requests a second at most that webhooks bring forward, besides ``per_second``."""
-    not_found_grace: float = field(default=30.0, validator=_positive)
+    not_found_grace: float = field(default=30.0, validator=positive_setting)
     """Seconds before a job that the server does not know (404) is lost."""
-    max_age: float = field(default=86_400.0, validator=_positive)
+    max_age: float = field(default=86_400.0, validator=positive_setting)
     """Seconds after which a job that has not ended is lost."""
 
     def __attrs_post_init__(self) -> None:
@@ -186,41 +163,41 @@ class Polls:
 
 @frozen
 class Retries:
-    """How often a request that surely was not accepted is tried, 429 excepted.
+    """Retries of a request that surely was not accepted, 429 excepted.
 
     The n-th pause is a random time up to ``base`` x 2\\ :sup:`n-1` seconds, at most ``cap``.
     """
 
-    attempts: int = field(default=5, validator=_count)
+    attempts: int = field(default=5, validator=count_setting)
     """Attempts in all, 1 or more."""
-    max_elapsed: float = field(default=60.0, validator=_positive)
+    max_elapsed: float = field(default=60.0, validator=positive_setting)
     """Seconds from the first failure in which the last attempt may begin."""
-    base: float = field(default=0.5, validator=_positive)
+    base: float = field(default=0.5, validator=positive_setting)
     """Bound of the first pause, seconds."""
-    cap: float = field(default=20.0, validator=_positive)
+    cap: float = field(default=20.0, validator=positive_setting)
     """Longest pause, seconds."""
-    max_retry_after: float = field(default=30.0, validator=_positive)
+    max_retry_after: float = field(default=30.0, validator=positive_setting)
     """Longest ``Retry-After`` of the server that is honoured, seconds."""
 
 
 @frozen
 class Limits:
-    """How much at once."""
+    """Limits of concurrency and size."""
 
-    jobs: int | None = field(default=None, validator=_count)
+    jobs: int | None = field(default=None, validator=count_setting)
     """The account's limit of unfinished jobs; ``None`` lets the client learn it."""
-    initial_jobs: int = field(default=2, validator=_count)
+    initial_jobs: int = field(default=2, validator=count_setting)
     """The limit that learning starts from (FAQ page: 2 on a trial account)."""
-    max_jobs: int = field(default=50, validator=_count)
-    """The limit that learning ends at (FAQ page: 50 on a paid account)."""
-    queued: int = field(default=100_000, validator=_count)
+    max_jobs: int = field(default=50, validator=count_setting)
+    """The limit at which learning stops (FAQ page: 50 on a paid account)."""
+    queued: int = field(default=100_000, validator=count_setting)
     """Submissions that may wait in this client."""
-    wait_for_slot: float | None = field(default=None, validator=_positive)
+    wait_for_slot: float | None = field(default=None, validator=positive_setting)
     """Seconds that a submission waits for a free job slot before it fails.
 
     ``ConcurrencyLimitError`` is raised then; ``None`` waits as long as it takes.
     """
-    answer_bytes: int = field(default=256 * 2**20, validator=_count)
+    answer_bytes: int = field(default=256 * 2**20, validator=count_setting)
     """Largest answer that is read, bytes."""
 
 
@@ -234,7 +211,7 @@ class Lanes:
     ``"accepted"`` lets the next upload overlap with the processing of the one before.
     """
     on_failure: Literal["continue", "halt"] = "continue"
-    """What a failed job or a refused append does to those behind it.
+    """Effect of a failed job or a refused append on the appends behind it.
 
     ``"halt"`` stops them, as an ambiguous one always does.
     """
@@ -250,30 +227,16 @@ class Lanes:
             )
 
 
-def _networks(instance: object, attribute: Any, value: object) -> None:
-    name = _label(instance, attribute, value)
-    remedy = "give a list of networks, such as ['192.0.2.0/24', '2001:db8::1']"
-    if not isinstance(value, tuple):
-        raise ConfigurationError(f"{name} is {type_name(value)}; {remedy}")
-    for network in value:
-        try:
-            if not isinstance(network, str):
-                raise ValueError(f"{network!r} is not a string")
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise ConfigurationError(f"{name}: {error}; {remedy}") from None
-
-
 def _origin(value: str) -> str:
-    # Whatever else was given is refused by name when the fields are checked.
+    # Any other type is left for the validators, which name the field.
     if isinstance(value, str):
         return value.rstrip("/")
     return value
 
 
 def _labs_of_environment(config: Config) -> str | None:
-    # SYMBL_LABS_URL belongs to the host that the environment names. Beside a host that the
-    # code names, its token would be sent to a stranger.
+    # SYMBL_LABS_URL belongs to the host that the environment names. With a host that the
+    # code names, that host's token would be sent to another party.
     host = _environment.get("base_url", "str") or DEFAULT_BASE_URL
     labs: str | None = _environment.get("labs_url", "str")
     return labs if config.base_url == _origin(host) else None
@@ -311,7 +274,7 @@ class Config:
     environment names.
     """
     allow_http: bool = field(
-        default=_environment.default("allow_http", "bool", False), validator=_of_type(bool)
+        default=_environment.default("allow_http", "bool", False), validator=setting_of(bool)
     )
     """Accept plain ``http`` for hosts other than loopback."""
     auth_header: Literal["Authorization", "x-api-key"] = field(
@@ -319,18 +282,20 @@ class Config:
     )
     """``"Authorization"`` (``Bearer``), or ``"x-api-key"`` for older hosts."""
     timeouts: Timeouts = field(
-        default=_environment.group("timeouts", Timeouts), validator=_of_type(Timeouts)
+        default=_environment.group("timeouts", Timeouts), validator=setting_of(Timeouts)
     )
-    """How long one exchange may take."""
-    polls: Polls = field(default=_environment.group("polls", Polls), validator=_of_type(Polls))
-    """How often jobs are asked for their status."""
+    """Time limits of one exchange."""
+    polls: Polls = field(default=_environment.group("polls", Polls), validator=setting_of(Polls))
+    """The schedule of polls for a job's status."""
     retries: Retries = field(
-        default=_environment.group("retries", Retries), validator=_of_type(Retries)
+        default=_environment.group("retries", Retries), validator=setting_of(Retries)
     )
-    """How often a request that surely was not accepted is tried."""
-    limits: Limits = field(default=_environment.group("limits", Limits), validator=_of_type(Limits))
-    """How much at once."""
-    lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=_of_type(Lanes))
+    """Retries of a request that surely was not accepted."""
+    limits: Limits = field(
+        default=_environment.group("limits", Limits), validator=setting_of(Limits)
+    )
+    """Limits of concurrency and size."""
+    lanes: Lanes = field(default=_environment.group("lanes", Lanes), validator=setting_of(Lanes))
     """When the next append of a conversation may start."""
     tracker_paths: Literal["2022", "2024"] = field(
         default=_environment.default("tracker_paths", "str", "2022")
@@ -342,11 +307,11 @@ class Config:
     each, so it is never guessed.
     """
     chunk_size: int = field(
-        default=_environment.default("chunk_size", "int", 3 * 2**19), validator=_count
+        default=_environment.default("chunk_size", "int", 3 * 2**19), validator=count_setting
     )
     """Bytes read from disk at a time, 65,536 or more.
 
-    An upload keeps a few times as many in memory, whatever the size of its file.
+    An upload keeps a few times as many in memory, independent of the size of its file.
     """
     webhook_base_url: str | None = field(
         default=_environment.default("webhook_base_url", "str", None), repr=False
@@ -359,14 +324,14 @@ class Config:
     webhook_networks: tuple[str, ...] = field(
         default=_environment.default("webhook_networks", "tuple[str, ...]", ()),
         converter=required_strings,
-        validator=_networks,
+        validator=networks_setting,
     )
-    """Networks that ``WebhookReceiver.allows`` lets in, such as ``"192.0.2.0/24"``.
+    """Networks that ``WebhookReceiver.allows`` admits, such as ``"192.0.2.0/24"``.
 
-    Empty: all are let in.
+    Empty: all are admitted.
     """
     proxy: str | None = field(default=_environment.default("proxy", "str", None), repr=False)
-    """URL of an HTTP proxy for every request, with ``user:password@`` if it wants them.
+    """URL of an HTTP proxy for every request, with ``user:password@`` if required.
 
     Not shown in ``repr``.
     """
@@ -375,9 +340,9 @@ class Config:
     )
     """File of CA certificates (PEM) that are trusted instead of the system's."""
     trust_env: bool = field(
-        default=_environment.default("trust_env", "bool", True), validator=_of_type(bool)
+        default=_environment.default("trust_env", "bool", True), validator=setting_of(bool)
     )
-    """Whether the environment's proxies and certificates count, as said above."""
+    """Whether the environment's proxies and certificates are used, as described above."""
 
     def __attrs_post_init__(self) -> None:
         self._check_origin("base_url", self.base_url)
@@ -406,40 +371,40 @@ class Config:
             )
 
     def _name(self, setting: str) -> str:
-        """Return what errors call a setting: the variable, when its value came from there."""
+        """Return the name of a setting for errors: its variable if the value came from there."""
         return _environment.label(type(self), setting, getattr(self, setting))
 
     @property
     def labs_origin(self) -> str:
-        """The origin that Labs calls go to: ``labs_url``, or what follows from ``base_url``."""
+        """The origin of Labs calls: ``labs_url``, or the default for ``base_url``."""
         if self.labs_url is not None:
             return self.labs_url
         return DEFAULT_LABS_URL if self.base_url == DEFAULT_BASE_URL else self.base_url
 
     def _check_origin(self, name: str, value: str) -> None:
         # The value itself is not printed: it may carry a password.
-        called = self._name(name)
+        setting = self._name(name)
         remedy = "give an origin such as https://api.example.com or http://127.0.0.1:8080"
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port
         except (ValueError, TypeError, AttributeError):
-            raise ConfigurationError(f"{called} is not a URL; {remedy}") from None
+            raise ConfigurationError(f"{setting} is not a URL; {remedy}") from None
         if parts.scheme not in ("http", "https") or not host:
-            raise ConfigurationError(f"{called} is not an http(s) URL; {remedy}")
-        # Compared with what it was made of: a lone "?" or "@" leaves no other trace.
+            raise ConfigurationError(f"{setting} is not an http(s) URL; {remedy}")
+        # Compared with the origin alone: a lone "?" or "@" leaves no other trace.
         origin = f"{parts.scheme}://{parts.netloc.lower()}"
         if origin != value.lower() or not HOST_AND_PORT.fullmatch(parts.netloc):
             raise ConfigurationError(
-                f"{called} holds more than an origin (no path, query or user); {remedy}"
+                f"{setting} holds more than an origin (no path, query or user); {remedy}"
             )
         if parts.scheme == "http" and not self.allow_http and not is_loopback(host):
-            insist = "allow_http=True"
-            if called == _environment.variable(name):
-                insist = f"{_environment.variable('allow_http')}=1"
+            opt_in = "allow_http=True"
+            if setting == _environment.variable(name):
+                opt_in = f"{_environment.variable('allow_http')}=1"
             raise ConfigurationError(
-                f"{called} is plain http to {host}, which would show the token to the "
-                f"network; use https, or set {insist} if you mean it"
+                f"{setting} is plain http to {host}, which would show the token to the "
+                f"network; use https, or set {opt_in} if you mean it"
             )
 
     def _check_webhooks(self) -> None:
@@ -457,18 +422,18 @@ class Config:
                 "give the address under which this service takes webhooks"
             )
         if secret is None:
-            address, secret_is = self._name("webhook_base_url"), "Config.webhook_secret"
+            address, secret_setting = self._name("webhook_base_url"), "Config.webhook_secret"
             if address == _environment.variable("webhook_base_url"):
-                secret_is = _environment.variable("webhook_secret")
+                secret_setting = _environment.variable("webhook_secret")
             raise ConfigurationError(
-                f"{secret_is} is missing; with {address} give a secret that all "
+                f"{secret_setting} is missing; with {address} give a secret that all "
                 "workers share, such as secrets.token_urlsafe()"
             )
 
     def evolve(self, **changes: object) -> Config:
         """Return a copy with some settings changed, checked again.
 
-        Given another ``base_url``, a ``labs_url`` of the environment is left behind.
+        With another ``base_url``, a ``labs_url`` of the environment is not copied.
         """
         if "base_url" in changes and self._name("labs_url") == _environment.variable("labs_url"):
             changes.setdefault("labs_url", None)

@@ -1,6 +1,6 @@
-"""What a caller writes to the server beside media: bookmarks, trackers, groups, changes.
+"""Drafts that a caller sends besides media: bookmarks, trackers, groups, patches.
 
-Frozen values, checked when they are made. Only what is set is sent.
+Frozen values, checked when they are made. Only fields that are set are sent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     a_text,
     a_word,
@@ -23,30 +24,40 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON, User
 from symbl_aio.options import Tracker
 
+__all__ = [
+    "BookmarkDraft",
+    "Colors",
+    "EntityDraft",
+    "GroupDraft",
+    "Patch",
+    "SpeakerEvent",
+    "TrackerDraft",
+    "criteria",
+]
+
 _PLAIN_VALUE: Final = re.compile(r"[\w.@:+-]+", re.ASCII)
-_MOST_CRITERIA: Final = 2
-_LONGEST_NAME: Final = 128
-_LONGEST_DESCRIPTION: Final = 512
+_MAX_CRITERIA: Final = 2
+_MAX_NAME_LENGTH: Final = 128
+_MAX_DESCRIPTION_LENGTH: Final = 512
 
 _user = is_a(User, "User(name=..., email=...)")
 _seconds = optional(check(lambda v: is_int(v) and v >= 0, "whole seconds, 0 or more"))
 
 
 def criteria(metadata: Mapping[str, str]) -> str:
-    """Write the RSQL that finds conversations by their metadata, for filters and groups.
+    """Return the RSQL that selects conversations by their metadata, for filters and groups.
 
-    Raises ``ConfigurationError`` for none, or for more than the two that the API takes.
+    Raises ``ConfigurationError`` for no names, or for more than the API's two.
     """
-    given: object = metadata  # whatever its annotation promises
+    given: object = metadata  # untyped callers may pass anything
     if not isinstance(given, Mapping) or not all(map(is_text, given.values())):
         raise ConfigurationError(
             "metadata is not a mapping of names to strings; give a dict of str to str"
         )
-    if not metadata or len(metadata) > _MOST_CRITERIA:
+    if not metadata or len(metadata) > _MAX_CRITERIA:
         raise ConfigurationError(
             f"metadata has {len(metadata)} names; give one or two, the API takes no more"
         )
@@ -68,15 +79,15 @@ class TrackerDraft(Tracker):
     """A tracker with the fields that only newer hosts know (``Config.tracker_paths="2024"``)."""
 
     description: str | None = field(default=None, kw_only=True, validator=optional(a_text))
-    """What it is for, in words."""
+    """Its purpose, in words."""
     categories: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
-    """The groups that it belongs to."""
+    """The categories that it belongs to."""
     languages: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
-    """Languages in which it is looked for, BCP-47, such as ``"en-US"``."""
+    """Languages in which it is detected, BCP-47, such as ``"en-US"``."""
     exclude_vocabulary: tuple[str, ...] | None = field(
         default=None, kw_only=True, converter=strings, validator=optional(words)
     )
@@ -85,30 +96,30 @@ class TrackerDraft(Tracker):
 
 @frozen
 class GroupDraft:
-    """A group of conversations; ``criteria`` is RSQL, as the function ``criteria`` writes it.
+    """A group of conversations; ``criteria`` is RSQL, as the function ``criteria`` returns it.
 
     At most 128 characters of ``name`` and 512 of ``description`` (Conversation groups page);
-    newer hosts ask for a description.
+    newer hosts require a description.
     """
 
     name: str = field(
-        validator=[a_word, check(lambda v: len(v) <= _LONGEST_NAME, "at most 128 characters")]
+        validator=[a_word, check(lambda v: len(v) <= _MAX_NAME_LENGTH, "at most 128 characters")]
     )
     """Its name, at most 128 characters."""
     criteria: str = field(validator=a_word)
-    """Which conversations belong to it, in RSQL."""
+    """The conversations that belong to it, in RSQL."""
     description: str | None = field(
         default=None,
         validator=optional(
-            [a_text, check(lambda v: len(v) <= _LONGEST_DESCRIPTION, "at most 512 characters")]
+            [a_text, check(lambda v: len(v) <= _MAX_DESCRIPTION_LENGTH, "at most 512 characters")]
         ),
     )
-    """What it is for, at most 512 characters."""
+    """Its purpose, at most 512 characters."""
 
 
 @frozen
 class EntityDraft:
-    """An entity of the account's own: whenever one of ``values`` is said, word by word.
+    """An entity of the account's own, detected where one of ``values`` is spoken verbatim.
 
     ``sub_type`` is unique within its ``type``.
     """
@@ -118,33 +129,33 @@ class EntityDraft:
     sub_type: str = field(validator=a_word)
     """The narrower kind, unique within ``type``."""
     values: tuple[str, ...] = field(converter=required_strings, validator=words)
-    """The words that stand for it."""
+    """The words that are detected as it."""
     category: str = field(default="Custom", validator=a_word)
-    """Leave it ``"Custom"``: the others are those of the vendor."""
+    """Leave it ``"Custom"``: other categories are the vendor's."""
 
 
 @frozen(kw_only=True)
 class BookmarkDraft:
-    """A stretch of a conversation to be marked.
+    """A bookmark to be created: a marked section of a conversation.
 
     Either ``begin_time_offset`` and ``duration``, whole seconds, or ``message_ids``, a run
-    of messages that follow each other. ``user`` is who marks it.
+    of consecutive messages. ``user`` is its author.
     """
 
     label: str = field(validator=a_word)
     """Its short name, not empty."""
     description: str = field(validator=a_word)
-    """What it marks, in words, not empty."""
+    """Description of the section, not empty."""
     user: User = field(validator=_user)
-    """Who marks it."""
+    """Its author."""
     begin_time_offset: int | None = field(default=None, validator=_seconds)
-    """Where it begins: whole seconds from the start of the conversation."""
+    """Its start: whole seconds from the start of the conversation."""
     duration: int | None = field(default=None, validator=_seconds)
     """Its length in whole seconds."""
     message_ids: tuple[str, ...] | None = field(
         default=None, converter=strings, validator=optional(words)
     )
-    """Ids of messages that follow each other."""
+    """Ids of consecutive messages."""
 
     def __attrs_post_init__(self) -> None:
         times = (self.begin_time_offset, self.duration)
@@ -158,7 +169,7 @@ class BookmarkDraft:
 
 @frozen
 class SpeakerEvent:
-    """Somebody began or ceased to speak, ``offset`` seconds after the conversation's start."""
+    """A speaker started or stopped, ``offset`` seconds after the conversation's start."""
 
     type: Literal["started_speaking", "stopped_speaking"] = field(
         validator=check(
@@ -166,9 +177,9 @@ class SpeakerEvent:
             '"started_speaking" or "stopped_speaking"',
         )
     )
-    """Which of the two it is."""
+    """Start or stop."""
     user: User = field(validator=_user)
-    """Who speaks."""
+    """The speaker."""
     offset: float = field(
         validator=check(
             lambda v: (is_int(v) or isinstance(v, float)) and 0 <= v < float("inf"),
@@ -180,22 +191,21 @@ class SpeakerEvent:
 
 @frozen
 class Patch:
-    """One change of a stored value: JSON Patch, as far as the API takes it.
+    """One change of a stored value: JSON Patch, as far as the API supports it.
 
-    ``path`` begins with a slash, such as ``"/vocabulary"``. ``value`` is of no use to
-    ``"remove"``.
+    ``path`` begins with a slash, such as ``"/vocabulary"``. ``"remove"`` has no ``value``.
     """
 
     op: Literal["add", "replace", "remove"] = field(
         validator=check(lambda v: v in ("add", "replace", "remove"), '"add", "replace" or "remove"')
     )
-    """What to do."""
+    """The operation."""
     path: str = field(
         validator=check(
             lambda v: isinstance(v, str) and v.startswith("/"), 'a path such as "/vocabulary"'
         )
     )
-    """Where: a JSON pointer such as ``"/vocabulary"``."""
+    """The target, a JSON pointer such as ``"/vocabulary"``."""
     value: JSON = None
     """The new value; leave it out for ``"remove"``."""
 

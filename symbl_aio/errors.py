@@ -7,16 +7,17 @@
     ├─ ClientClosedError                    the client is not open (any longer)
     ├─ QueueFullError                       more work is queued than ``Limits.queued``
     ├─ OutboxUnavailableError               the database of an outbox cannot be used now
-    ├─ DecodeError                          an answer arrived and could not be understood
-    ├─ TransportError                       no HTTP status came back; ``.sent`` says how far it got
+    ├─ DecodeError                          an answer arrived and could not be decoded
+    ├─ TransportError                       no HTTP status came back; ``.sent``: how far it got
     │   ├─ UntrustedServerError             its certificate does not verify
     │   ├─ AmbiguousSubmissionError         perhaps accepted, perhaps not: never sent again
-    │   └─ StillAmbiguousError              ``reconcile()`` found no proof
+    │   └─ StillAmbiguousError              ``reconcile()`` found no evidence
     ├─ UploadError                          the recording could not be sent as it is
     │   ├─ UploadStalledError (TimeoutError)
     │   ├─ FileUnavailableError
     │   ├─ FileChangedError
     │   └─ MediaRejectedError
+    ├─ BadUploadError                       a web service's request cannot be passed on
     ├─ APIError                             the server answered with an error status
     │   ├─ BadRequestError                  400 and every 4xx without a class of its own
     │   ├─ AuthenticationError              401
@@ -30,303 +31,19 @@
     │   └─ JobLostError
     └─ AppendBlockedError                   an earlier append of the conversation halted its lane
 
-All can be pickled and copied, with their attributes and causes: a process pool hands them on.
-In the copy ``.job`` is a detached handle, whose ``token`` re-attaches, and what is no error
-of this library and cannot be pickled is named by its class alone.
+All can be pickled and copied, with their attributes and causes, so a process pool raises them.
+In the copy ``.job`` is a detached handle, whose ``token`` re-attaches, and a foreign error
+that cannot be pickled is replaced by one that names its class.
 
 Timeouts are builtin ``TimeoutError``\\ s. No message, ``repr`` or attribute of an
 error holds a credential or a token.
 """
 
-from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
-
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
-
-Sent: TypeAlias = Literal["no", "partial", "maybe", "yes"]
-"""How far a request got before it failed.
-
-``"no"``: nothing left for the server. ``"partial"``: the last byte of the body was
-never handed over, so the message is provably incomplete. ``"maybe"``: all of it
-was handed over and no complete answer came. ``"yes"``: an HTTP status came.
-"""
-
-
-class EarlyReadWarning(UserWarning):
-    """Insights were read while a job of the conversation still ran, so they are incomplete."""
-
-
-class SymblError(Exception):
-    """Base of every error of this library."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = {name: _portable(value) for name, value in self._state().items()}
-        causes: list[object] = []
-        cause = self.__cause__
-        while cause is not None and cause not in causes:
-            causes.append(_portable(cause))
-            # One of this library brings its own causes along, all others forget them.
-            cause = None if isinstance(cause, SymblError) else cause.__cause__
-        return _restored, (type(self), self.args, state, tuple(causes))
-
-    def _state(self) -> dict[str, object]:
-        """Return the attributes that a copy shall have."""
-        return self.__dict__
-
-
-class ConfigurationError(SymblError, ValueError):
-    """An argument, option, id, credential or setting is wrong; nothing was sent.
-
-    The message names the field and the remedy.
-    """
-
-
-class ClientClosedError(SymblError):
-    """The client is not open: not started yet, closing, or closed.
-
-    ``job`` is the accepted job whose waiter was ended by the closing; ``job.token``
-    re-attaches to it later. Without one, a submission was surely not accepted, and a
-    change that was on its way (a bookmark, a tracker) may have been made.
-    """
-
-    def __init__(self, message: str, job: symbl_aio.Job | None = None) -> None:
-        super().__init__(message)
-        self.job = job
-
-
-class QueueFullError(SymblError):
-    """More submissions are waiting than ``Limits.queued`` allows; this one was not taken."""
-
-
-class OutboxUnavailableError(SymblError):
-    """The database of an outbox cannot be used now. What is stored there stays.
-
-    A call that writes may have written before: the same submission with the same ``key``
-    again gives the item that is there.
-    """
-
-
-class DecodeError(SymblError):
-    """An answer came and could not be understood. ``raw`` is its text, as received."""
-
-    def __init__(self, message: str, raw: str) -> None:
-        super().__init__(message)
-        self.raw = raw
-
-
-class TransportError(SymblError):
-    """The exchange broke before an HTTP status came. ``sent`` says how far it got.
-
-    ``final``: trying again changes nothing, so nothing was tried again: a proxy that wants
-    a password, an answer whose headers cannot be read, a session that cannot be used.
-    """
-
-    def __init__(self, message: str, sent: Sent, *, final: bool = False) -> None:
-        super().__init__(message)
-        self.sent: Sent = sent
-        self.final = final
-
-
-class UntrustedServerError(TransportError):
-    """The server's certificate does not verify, and the message says why.
-
-    Nothing was sent, and nothing is tried again.
-    """
-
-
-class AmbiguousSubmissionError(TransportError):
-    """The whole submission was handed over and no usable answer came back.
-
-    The server may have accepted it, so it is never sent again. ``key`` is the
-    submission's key. The appends queued behind it end with ``AppendBlockedError``,
-    until ``conversation.resume_appends()``.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        key: str,
-        reconcile: Callable[[], Awaitable[symbl_aio.Acceptance]] | None,
-        sent: Sent = "maybe",
-    ) -> None:
-        super().__init__(message, sent)
-        self.key = key
-        self._reconcile = reconcile
-
-    def _state(self) -> dict[str, object]:
-        # What it asks with is the client itself.
-        return {**self.__dict__, "_reconcile": None}
-
-    async def reconcile(self) -> symbl_aio.Acceptance:
-        """Look for proof that the server accepted the submission.
-
-        Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
-        when there is none: absence proves nothing, so "not accepted" is never answered.
-        Only reads are sent, and what they raise is raised; calling it again, or
-        cancelling it, is safe. The client must be open (``ClientClosedError``). A copy of
-        the error, by ``pickle`` or ``copy``, has no client to ask (``ConfigurationError``).
-        """
-        if self._reconcile is None:
-            raise ConfigurationError(
-                f"this is a copy of the error of submission {self.key}, which has no client to "
-                "look for proof with; call reconcile() of the error that the client raised"
-            )
-        return await self._reconcile()
-
-
-class StillAmbiguousError(TransportError):
-    """``reconcile()`` found no proof of acceptance, which is not proof of refusal."""
-
-
-class UploadError(SymblError):
-    """The recording could not be sent as it is."""
-
-
-class UploadStalledError(UploadError, TimeoutError):
-    """For ``Timeouts.stall`` seconds the server took, or the stream or disk gave, no more."""
-
-
-class FileUnavailableError(UploadError):
-    """The file cannot be read for now; nothing complete was sent. Another time it may be.
-
-    The process is out of handles or threads, the disk has an error, or the share that holds
-    the file does not answer. It was tried again as ``Retries`` says. A file that is missing
-    or forbidden is a ``MediaRejectedError`` instead, at once.
-    """
-
-
-class FileChangedError(UploadError):
-    """The file changed while it was being read; the server got an incomplete message."""
-
-
-class MediaRejectedError(UploadError):
-    """The recording is missing, empty, of the wrong kind or too long; nothing was sent."""
-
-
-class APIError(SymblError):
-    """The server answered with an error status.
-
-    ``status`` is the HTTP status, ``message`` the server's own words (may be empty),
-    ``body`` the answer's text, cut to 4096 characters.
-    """
-
-    def __init__(self, status: int, message: str = "", body: str = "", *, where: str = "") -> None:
-        text = f"{status} {message}".rstrip() if message else f"{status} without a message"
-        super().__init__(f"{where}: {text}" if where else text)
-        self.status = status
-        self.message = message
-        self.body = body
-
-
-class BadRequestError(APIError):
-    """400, and every other 3xx or 4xx without a class of its own."""
-
-
-class AuthenticationError(APIError):
-    """401: the credentials, or the token made of them, were refused."""
-
-
-class PermissionDeniedError(APIError):
-    """403."""
-
-
-class NotFoundError(APIError):
-    """404."""
-
-
-class ConcurrencyLimitError(APIError):
-    """429: the account has no free job slot.
-
-    Raised only for a one-shot source, or when ``Limits.wait_for_slot`` ran out; and by a
-    call that is no submission, when ``Retries`` are used up.
-    """
-
-
-class ServerError(APIError):
-    """5xx."""
-
-
-class JobError(SymblError):
-    """Something went wrong with an accepted job. ``job`` is that job."""
-
-    def __init__(self, message: str, job: symbl_aio.Job) -> None:
-        super().__init__(message)
-        self.job = job
-
-
-class JobFailedError(JobError):
-    """The server says that the job failed. The API gives no reason (Job API page)."""
-
-
-class JobTimeoutError(JobError, TimeoutError):
-    """The caller's patience ended. The job goes on and is still followed."""
-
-
-class JobLostError(JobError):
-    """The job cannot be followed any longer: unknown to the server, refused, or too old.
-
-    ``__cause__`` is the last answer, when there was one.
-    """
-
-
-class AppendBlockedError(SymblError):
-    """An earlier submission of the conversation halted its appends; nothing was sent.
-
-    ``cause`` is the error of that submission. ``conversation.resume_appends()``
-    takes new appends again, once the caller has settled what happened. If that submission
-    was the one that was to open the conversation, there is nothing to resume.
-    """
-
-    def __init__(self, message: str, cause: BaseException) -> None:
-        super().__init__(message)
-        self.cause = cause
-        self.__cause__ = cause
-
-
-def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
-    """Give the error class for an HTTP status (Errors page): the only such table."""
-    by_status: dict[int, type[APIError]] = {
-        401: AuthenticationError,
-        403: PermissionDeniedError,
-        404: NotFoundError,
-        429: ConcurrencyLimitError,
-    }
-    fallback = ServerError if status >= 500 else BadRequestError
-    return by_status.get(status, fallback)(status, message, body, where=where)
-
-
-def _restored(
-    cls: type[SymblError],
-    args: tuple[object, ...],
-    state: dict[str, object],
-    causes: tuple[BaseException, ...],
-) -> SymblError:
-    """Make the copy of an error, without the constructor: each class has another one."""
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    last: BaseException = error
-    for cause in causes:
-        last.__cause__ = cause
-        last = cause
-    return error
-
-
-def _portable(value: object) -> object:
-    """Return what can be pickled in the place of ``value``: for most, and all of ours, itself.
-
-    An error of somebody else may fail only where it is read, which hangs a process pool.
-    """
-    if not isinstance(value, BaseException) or isinstance(value, SymblError):
-        return value
-    import pickle
-
-    try:
-        pickle.loads(pickle.dumps(value))
-    except Exception:
-        # Not its words: those of a token provider may say more than a message should hold.
-        return SymblError(f"{type(value).__name__}, which cannot be pickled")
-    return value
+from symbl_aio._errors import *
+from symbl_aio._errors import Sent as Sent
+from symbl_aio.job import AmbiguousSubmissionError as AmbiguousSubmissionError
+from symbl_aio.job import ClientClosedError as ClientClosedError
+from symbl_aio.job import JobError as JobError
+from symbl_aio.job import JobFailedError as JobFailedError
+from symbl_aio.job import JobLostError as JobLostError
+from symbl_aio.job import JobTimeoutError as JobTimeoutError

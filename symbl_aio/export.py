@@ -1,24 +1,19 @@
-"""All that a conversation holds, gathered into one value that can be kept as JSON."""
+"""A conversation with all its parts as one value, which can be stored as JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+from symbl_aio._errors import APIError, ConfigurationError, DecodeError
 from symbl_aio._fields import require, type_name
+from symbl_aio._pages import PARTS, decode_part
 from symbl_aio._protocol.calls import json_text
-from symbl_aio._protocol.decode import (
-    decode,
-    decode_any_list,
-    decode_detected_trackers,
-    decode_list,
-)
-from symbl_aio.errors import APIError, ConfigurationError, DecodeError
+from symbl_aio._protocol.decode import decode
 from symbl_aio.models import (
     JSON,
     AbstractTopic,
@@ -33,13 +28,14 @@ from symbl_aio.models import (
     FollowUp,
     Intent,
     Message,
-    Page,
     Question,
     SummaryItem,
     Topic,
     User,
 )
 from symbl_aio.models.base import Model, raw_field
+
+__all__ = ["Everything", "InsightPart"]
 
 InsightPart: TypeAlias = Literal[
     "messages",
@@ -62,17 +58,16 @@ InsightPart: TypeAlias = Literal[
 
 _ALL: Final[tuple[InsightPart, ...]] = get_args(InsightPart)
 _DOCUMENTED: Final = _ALL[:10]
-_AT_ONCE: Final = 4
+_PARTS_AT_ONCE: Final = 4
 _FORMAT: Final = 1
 
 
 @frozen(kw_only=True)
 class Everything(Model):
-    """A conversation with all that was asked for; what was not is empty, or ``None``.
+    """A conversation with its requested parts; the others are empty, or ``None``.
 
-    ``missing`` names the parts that were asked for and that the server does not have.
-    ``raw`` holds each answer as it came, by part, so that nothing is lost on the way to
-    JSON and back.
+    ``missing`` names the requested parts that the server does not have. ``raw`` holds each
+    answer as received, by part, so that nothing is lost on the way to JSON and back.
     """
 
     info: ConversationInfo
@@ -80,40 +75,40 @@ class Everything(Model):
     messages: tuple[Message, ...] = ()
     """The transcript."""
     topics: tuple[Topic, ...] = ()
-    """What it was about."""
+    """The topics."""
     questions: tuple[Question, ...] = ()
     """The questions that were asked."""
     action_items: tuple[ActionItem, ...] = ()
-    """What is to be done."""
+    """The tasks."""
     follow_ups: tuple[FollowUp, ...] = ()
     """The meetings, calls and messages to come."""
     entities: tuple[Entity, ...] = ()
-    """What was named, by kind."""
+    """The named entities, by kind."""
     members: tuple[User, ...] = ()
-    """Who took part."""
+    """The participants."""
     analytics: Analytics | None = None
-    """Who spoke for how long and how fast."""
+    """Each speaker's time and pace."""
     trackers: tuple[DetectedTracker, ...] = ()
     """The trackers that were found."""
     summary: tuple[SummaryItem, ...] = ()
     """The summary, in paragraphs."""
     abstract_topics: tuple[AbstractTopic, ...] = ()
-    """Topics in words that need not have been said (labs)."""
+    """Topics in words that need not have been spoken (labs)."""
     comprehensive_action_items: tuple[ComprehensiveActionItem, ...] = ()
     """Action items drawn from several messages (labs)."""
     bookmarks: tuple[Bookmark, ...] = ()
-    """The marked stretches."""
+    """The bookmarked sections."""
     call_score: CallScore | None = None
-    """How good the call was; ``None`` if there is none."""
+    """The score of the call; ``None`` if there is none."""
     intents: tuple[Intent, ...] = ()
-    """What the call was answered with."""
+    """The intents of the call."""
     missing: tuple[str, ...] = ()
-    """Parts that were asked for and that the server does not have."""
+    """Requested parts that the server does not have."""
     raw: Mapping[str, JSON] = raw_field()
-    """Each answer as it came, by the name of its part."""
+    """Each answer as received, by the name of its part."""
 
     def to_json(self) -> str:
-        """Write it as JSON, for ``from_json``: the server's own answers, as they came."""
+        """Return JSON for ``from_json``: the server's own answers, as received."""
         return json_text(
             {
                 "symbl_aio": _FORMAT,
@@ -125,7 +120,7 @@ class Everything(Model):
 
     @classmethod
     def from_json(cls, text: str) -> Everything:
-        """Read what ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
+        """Return the value that ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
         try:
             kept = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -135,40 +130,15 @@ class Everything(Model):
         parts, missing = kept.get("parts"), kept.get("missing")
         if not isinstance(parts, dict) or not isinstance(missing, list):
             raise DecodeError("the text has no parts", text)
-        return _of(kept.get("info"), parts, missing, text)
+        return _everything(kept.get("info"), parts, missing, text)
 
 
-def _list(model: type, key: str) -> Callable[[JSON, str], object]:
-    return lambda raw, text: decode_list(model, raw, key, text=text)
-
-
-def _one(model: type) -> Callable[[JSON, str], object]:
-    return lambda raw, text: decode(model, raw, text=text)
-
-
-_READERS: Final[Mapping[InsightPart, Callable[[JSON, str], object]]] = {
-    "messages": _list(Message, "messages"),
-    "topics": _list(Topic, "topics"),
-    "questions": _list(Question, "questions"),
-    "action_items": _list(ActionItem, "actionItems"),
-    "follow_ups": _list(FollowUp, "followUps"),
-    "entities": _list(Entity, "entities"),
-    "members": _list(User, "members"),
-    "analytics": _one(Analytics),
-    "trackers": lambda raw, text: decode_detected_trackers(raw, text=text),
-    "summary": _list(SummaryItem, "summary"),
-    "abstract_topics": _list(AbstractTopic, "abstractTopics"),
-    "comprehensive_action_items": _list(ComprehensiveActionItem, "actionItems"),
-    "bookmarks": lambda raw, text: decode_any_list(Bookmark, raw, "bookmarks", text=text),
-    "call_score": _one(CallScore),
-    "intents": _list(Intent, "intents"),
-}
-
-
-def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: str) -> Everything:
-    """Decode each part of what the server said."""
+def _everything(
+    info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: str
+) -> Everything:
+    """Decode each part from the server's own answers."""
     fields: dict[str, object] = {
-        name: read(parts[name], text) for name, read in _READERS.items() if name in parts
+        name: decode_part(name, parts[name], text=text) for name in PARTS if name in parts
     }
     return Everything(
         info=decode(ConversationInfo, info, text=text),
@@ -180,8 +150,8 @@ def _of(info: JSON, parts: Mapping[str, JSON], missing: Collection[str], text: s
 
 def check_parts(
     parts: Collection[InsightPart] | None, *, verbose: bool | None, sentiment: bool | None
-) -> None:
-    """Raise ``ConfigurationError`` for what ``gather`` could not ask for."""
+) -> tuple[InsightPart, ...]:
+    """Return the parts to read, each once. Raises ``ConfigurationError`` for unusable ones."""
     for name, flag in (("verbose", verbose), ("sentiment", sentiment)):
         require(name, flag, (bool, type(None)), "True or False")
     remedy = f"a list of some of {', '.join(_ALL)}"
@@ -190,46 +160,34 @@ def check_parts(
     for part in parts or ():
         if part not in _ALL:
             raise ConfigurationError(f"parts names {part!r}; give {remedy}")
+    return _DOCUMENTED if parts is None else tuple(dict.fromkeys(parts))
 
 
 async def gather(
-    conversation: symbl_aio.Conversation,
-    parts: Collection[InsightPart] | None,
-    *,
-    verbose: bool | None,
-    sentiment: bool | None,
+    info: ConversationInfo, parts: Collection[InsightPart], read: Callable[[str], Awaitable[Any]]
 ) -> Everything:
-    """Ask for the parts, a few at a time, and give them as one value."""
-    wanted = _DOCUMENTED if parts is None else tuple(dict.fromkeys(parts))
-    # With sentiment asked for, parents are documented to stay empty.
-    asks: dict[InsightPart, Callable[[], Awaitable[Page[object] | Analytics | CallScore]]] = {
-        "messages": lambda: conversation.messages(verbose=verbose, sentiment=sentiment),
-        "topics": lambda: conversation.topics(
-            sentiment=sentiment, parent_refs=None if sentiment else True
-        ),
-        "bookmarks": lambda: conversation.bookmarks.list(),
-    }
-    turns = asyncio.Semaphore(_AT_ONCE)
-    found: dict[InsightPart, JSON] = {}
-    missing: list[InsightPart] = []
+    """Read the parts with ``read``, four at a time, into one value.
 
-    async def ask(part: InsightPart) -> None:
-        async with turns:
+    A part that the server does not have (404, 405) is missing in the value; any other error
+    stops the reads and is raised.
+    """
+    slots = asyncio.Semaphore(_PARTS_AT_ONCE)
+    found: dict[str, JSON] = {}
+
+    async def read_one(part: str) -> None:
+        async with slots:
             try:
-                answer = await (asks.get(part) or getattr(conversation, part))()
+                found[part] = (await read(part)).raw
             except APIError as error:
                 if error.status not in (404, 405):
                     raise
-                missing.append(part)
-            else:
-                found[part] = answer.raw
 
-    info = await conversation.info()
     try:
         async with asyncio.TaskGroup() as group:
-            for part in wanted:
-                group.create_task(ask(part), name=f"symbl_aio {part} of {conversation.id}")
+            for part in parts:
+                group.create_task(read_one(part), name=f"symbl_aio {part} of {info.id}")
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    in_order: dict[str, JSON] = {part: found[part] for part in wanted if part in found}
-    return _of(info.raw, in_order, [part for part in wanted if part in missing], "")
+    # In the order of the request, whichever answer came first.
+    in_order: dict[str, JSON] = {part: found[part] for part in parts if part in found}
+    return _everything(info.raw, in_order, [part for part in parts if part not in found], "")

@@ -1,80 +1,139 @@
 """The handles a caller holds: a ``Submission`` until the server accepts it, then a ``Job``.
 
-Both are only views. The engine does the work and settles them; awaiting one, twice or
-from many tasks, or giving up on it, changes nothing behind it.
+Both are views. The engine does the work and settles them; awaiting one, twice or from
+many tasks, or cancelling the await, changes nothing in the engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Protocol
 
 from attrs import frozen
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio._detached import DetachedBackend
+from symbl_aio._detached import JobToken as JobToken
+from symbl_aio._errors import ConfigurationError, Sent, SymblError, TransportError
 from symbl_aio._fields import require_seconds
+from symbl_aio._naming import labelled as labelled
+from symbl_aio._protocol.calls import Call
+from symbl_aio._protocol.encode import Answer
 from symbl_aio._waiting import Shared, check_loop, result_of
-from symbl_aio.errors import ConfigurationError, JobTimeoutError
+from symbl_aio.events import JobEvent as JobEvent
+from symbl_aio.events import StatusSource as StatusSource
+from symbl_aio.events import UploadProgress as UploadProgress
+from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.models.base import Model
+from symbl_aio.options import Options
 
-StatusSource: TypeAlias = Literal["submit", "poll", "webhook"]
-"""How a status was learned: submission's answer, poll, or poll that a webhook asked for."""
-
-_TOKEN_VERSION: Final = 1
-
-
-@frozen
-class UploadProgress(Model):
-    """Bytes of the body handed over so far, and in all. A new attempt starts at 0 again."""
-
-    sent: int
-    """Bytes handed over in this attempt."""
-    total: int
-    """Bytes of the whole body."""
+__all__ = [
+    "Acceptance",
+    "AmbiguousSubmissionError",
+    "ClientClosedError",
+    "Job",
+    "JobError",
+    "JobFailedError",
+    "JobLostError",
+    "JobTimeoutError",
+    "Submission",
+]
 
 
-@frozen
-class JobEvent(Model):
-    """One transition of a job: its status, the server's own word for it, when and how learned."""
+class ClientClosedError(SymblError):
+    """The client is not open: not started yet, closing, or closed.
 
-    status: JobStatus
-    """The new status."""
-    raw_status: str
-    """The server's own word for it."""
-    at: datetime
-    """When it was learned, UTC, by the clock of this machine."""
-    source: StatusSource
-    """How it was learned."""
-
-
-@frozen
-class Acceptance:
-    """Proof that the server accepted a submission, and ``how`` it was found.
-
-    ``job`` is ``None`` when the proof names only the conversation.
+    ``job`` is the accepted job whose wait the closing ended; ``job.token`` re-attaches to it
+    later. Without one, a submission was surely not accepted, and a change in flight (a
+    bookmark, a tracker) may have been made.
     """
 
-    conversation_id: str | None
-    """The conversation; ``None`` if the proof names only the job."""
-    job: symbl_aio.Job | None  # of the package: the class itself is made further down
-    """The job; ``None`` if the proof names only the conversation."""
-    how: Literal["webhook", "name", "content"]
-    """A webhook call, the name of the conversation, or its words."""
+    def __init__(self, message: str, job: Job | None = None) -> None:
+        super().__init__(message)
+        self.job = job
 
 
-class Desk(Protocol):
-    """What the handles ask of the engine that settles them."""
+class AmbiguousSubmissionError(TransportError):
+    """The whole submission was handed over and no usable answer came back.
+
+    The server may have accepted it, so it is never sent again. ``key`` is the
+    submission's key. The appends queued behind it end with ``AppendBlockedError``,
+    until ``conversation.resume_appends()``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str,
+        reconcile: Callable[[], Awaitable[Acceptance]] | None,
+        sent: Sent = "maybe",
+    ) -> None:
+        super().__init__(message, sent)
+        self.key = key
+        self._reconcile = reconcile
+
+    def _state(self) -> dict[str, object]:
+        # It holds the client, which cannot be pickled.
+        return {**self.__dict__, "_reconcile": None}
+
+    async def reconcile(self) -> Acceptance:
+        """Search for evidence that the server accepted the submission.
+
+        Returns an ``Acceptance`` on positive evidence. Raises ``StillAmbiguousError``
+        without it: absence proves nothing, so the result is never "not accepted". Sends
+        only reads, and raises what they raise; calling it again, or cancelling it, is safe.
+        The client must be open (``ClientClosedError``). A copy of the error, by ``pickle``
+        or ``copy``, has no client to read with (``ConfigurationError``).
+        """
+        if self._reconcile is None:
+            raise ConfigurationError(
+                f"this is a copy of the error of submission {self.key}, which has no client to "
+                "look for proof with; call reconcile() of the error that the client raised"
+            )
+        return await self._reconcile()
+
+
+class JobError(SymblError):
+    """An accepted job did not complete. ``job`` is that job."""
+
+    def __init__(self, message: str, job: Job) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class JobFailedError(JobError):
+    """The server reports that the job failed. The API has no reason for it (Job API page)."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """The wait timed out; the job keeps running and is still polled."""
+
+
+class JobLostError(JobError):
+    """The job cannot be followed any longer: unknown to the server, refused, or too old.
+
+    ``__cause__`` is the error of the last poll, if there was one.
+    """
+
+
+class HandleBackend(Protocol):
+    """The client as its handles use it: jobs, submissions, conversations, management."""
 
     origin: str
 
+    def check_open(self) -> None: ...
+    async def call(self, call: Call, *, repeatable: bool = True) -> Answer: ...
+    def append(
+        self, conversation_id: str, media: MediaLike, options: Options | None, *, key: str | None
+    ) -> Submission: ...
+    def resume_appends(self, conversation_id: str) -> None: ...
+    def jobs_of(self, conversation_id: str) -> Sequence[Job]: ...
     def follow(self, job: Job) -> None: ...
-    async def ask(self, job: Job) -> None: ...
+    async def poll(self, job: Job) -> None: ...
     def withdraw(self, submission: Submission) -> bool: ...
     def conversation(self, conversation_id: str | None) -> symbl_aio.Conversation: ...
 
@@ -82,62 +141,51 @@ class Desk(Protocol):
 class Job:
     """An accepted job of the server, followed by the client's one poller.
 
-    ``await job`` gives its ``Conversation`` once the job is completed. It raises
+    ``await job`` returns its ``Conversation`` once the job is completed. It raises
     ``JobFailedError`` if it failed, ``JobLostError`` if it can no longer be followed,
     ``ClientClosedError`` if the client closed first. Any number of tasks may wait;
     cancelling one affects neither the job nor the other tasks. The API has no call
     that cancels a job (Job API page), so there is no ``cancel`` here.
 
     A copy, by ``pickle`` or ``copy``, is detached: it has ids, ``status`` and ``token``, and
-    all that needs a client raises ``ConfigurationError``. ``client.job(job.token)`` gives a
-    handle that is followed.
+    all that needs a client raises ``ConfigurationError``. ``client.job(job.token)`` returns
+    a handle that is followed.
     """
 
-    __slots__ = ("__weakref__", "_changed", "_conversation_id", "_desk", "_events", "_named",
-                 "_outcome", "_since", "id")  # fmt: skip
+    __slots__ = ("__weakref__", "_backend", "_changed", "_events", "_is_followed", "_outcome",
+                 "_since", "conversation_id", "id", "source")  # fmt: skip
 
     def __init__(
         self,
         id: str,
         conversation_id: str | None,
         *,
-        desk: Desk,
+        backend: HandleBackend,
         since: float | None = None,
-        named: Callable[[], str] | None = None,
+        source: str | None = None,
     ) -> None:
         self.id: Final = id
-        self._named: Final = named
-        self._conversation_id = conversation_id
-        self._desk = desk
+        self.source: Final = source
+        """Name of the media, as in events; ``None`` for a text, or a job attached by its id."""
+        self.conversation_id = conversation_id
+        """Id of the job's conversation; ``None`` as long as only the job id is known."""
+        self._backend = backend
         self._since = time.time() if since is None else since
         self._events: list[JobEvent] = []
-        # Of a detached one nobody will ever learn the end.
+        # No poller follows a detached job, so its end is never learned.
+        detached = isinstance(backend, DetachedBackend)
         self._outcome: Shared[None] | None = (
-            None if isinstance(desk, _NoDesk) else Shared(loop=asyncio.get_running_loop())
+            None if detached else Shared(loop=asyncio.get_running_loop())
         )
         self._changed: asyncio.Future[None] | None = None
+        self._is_followed = False
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _detached, (
-            self.id,
-            self.conversation_id,
-            self._desk.origin,
-            self._since,
-            tuple(self._events),
-        )
-
-    @property
-    def source(self) -> str | None:
-        """Name of what was submitted, as in events; ``None`` for one attached by id or token."""
-        return None if self._named is None else self._named()
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The conversation that it adds to; ``None`` as long as only the job id is known."""
-        return self._conversation_id
+        ids = (self.id, self.conversation_id)
+        return _detached, (*ids, self._backend.origin, self._since, tuple(self._events))
 
     @property
     def status(self) -> JobStatus:
@@ -147,40 +195,32 @@ class Job:
     @property
     def conversation(self) -> symbl_aio.Conversation:
         """The conversation the job adds to. Before completion its insights are incomplete."""
-        return self._desk.conversation(self.conversation_id)
+        return self._backend.conversation(self.conversation_id)
 
     @property
     def token(self) -> str:
         """A small JSON text with which ``client.job(token)`` re-attaches, in any process.
 
-        It holds ids and the API's origin, no secret.
+        Contains ids and the API's origin, no secret.
         """
-        return json.dumps(
-            {
-                "v": _TOKEN_VERSION,
-                "job": self.id,
-                "conversation": self.conversation_id,
-                "origin": self._desk.origin,
-                "since": int(self._since),
-            },
-            separators=(",", ":"),
-        )
+        return JobToken(self.id, self.conversation_id, self._backend.origin, self._since).to_json()
 
     def done(self) -> bool:
-        """Say whether awaiting would return or raise at once."""
+        """Return whether awaiting would return or raise at once."""
         return self._outcome is None or self._outcome.done()
 
     def __await__(self) -> Generator[Any, None, symbl_aio.Conversation]:
         return self.wait().__await__()
 
     async def wait(self, *, timeout: float | None = None) -> symbl_aio.Conversation:
-        """Wait for the end of the job, at most ``timeout`` seconds.
+        """Wait until the job is finished, at most ``timeout`` seconds.
 
         Raises as awaiting the job does, and ``JobTimeoutError``, which leaves the job
         running and followed.
         """
-        require_seconds("timeout", timeout, or_none=True)
-        self._desk.follow(self)
+        if timeout is not None:
+            require_seconds("timeout", timeout)
+        self._follow()
         assert self._outcome is not None
         if timeout is None:
             await result_of(self._outcome)
@@ -198,22 +238,22 @@ class Job:
         return self.conversation
 
     async def refresh(self) -> JobStatus:
-        """Ask the server now, outside the poller's plan, and give the status.
+        """Poll the job now, outside of the poller's schedule, and return its status.
 
-        Raises ``TransportError`` or ``APIError`` when the question could not be
-        answered; the job is followed as before.
+        Raises ``TransportError`` or ``APIError`` when the poll failed; the job is followed
+        as before.
         """
         if self._outcome is None or not self._outcome.done():
-            await self._desk.ask(self)
+            await self._backend.poll(self)
         return self.status
 
     async def events(self) -> AsyncIterator[JobEvent]:
-        """Give every transition, first those that already happened, until the last one.
+        """Yield every transition, starting with those that already happened.
 
-        Ends after ``COMPLETED`` or ``FAILED``; raises ``JobLostError`` or
-        ``ClientClosedError`` if it ended otherwise.
+        Stops after ``COMPLETED`` or ``FAILED``; raises ``JobLostError`` or
+        ``ClientClosedError`` if the job is no longer followed before that.
         """
-        self._desk.follow(self)
+        self._follow()
         assert self._outcome is not None
         given = 0
         while True:
@@ -222,7 +262,7 @@ class Job:
                 yield self._events[given - 1]
             if self._outcome.done():
                 if self.status.is_terminal:
-                    self._outcome.exception()  # whoever saw FAILED was told, and no log need say so
+                    self._outcome.exception()  # the caller saw FAILED: mark it as retrieved
                 else:
                     self._outcome.result()
                 return
@@ -231,99 +271,90 @@ class Job:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
 
-    # Called by the engine alone.
+    def _follow(self) -> None:
+        if not self._is_followed:
+            self._backend.follow(self)
+
+    # The engine alone calls the methods below.
 
     def _advance(self, status: JobStatus, raw_status: str, source: StatusSource) -> bool:
-        """Note a status; say whether it was a transition."""
+        """Record a status; return whether it was a transition."""
         last = self._events[-1] if self._events else None
         if last is not None and (last.raw_status == raw_status or last.status.is_terminal):
             return False
         self._events.append(JobEvent(status, raw_status, datetime.now(UTC), source))
-        self._wake()
+        if self._changed is not None:
+            self._wake()
         return True
 
     def _settle(self, error: BaseException | None = None, *, expected: bool = False) -> None:
-        """Resolve every waiter. An error that nobody awaits is logged, unless ``expected``."""
+        """Resolve every waiter. An error that is never awaited is logged, unless ``expected``."""
         assert self._outcome is not None
         if not self._outcome.done():
             if error is None:
                 self._outcome.set_result(None)
             else:
                 self._outcome.fail(error, f"job {self.id}", expected=expected)
-        self._wake()
+        if self._changed is not None:
+            self._wake()
 
-    def _hear(self) -> None:
-        """Record that somebody was told of the end."""
+    def _mark_retrieved(self) -> None:
+        """Mark the outcome as observed, so that it is not logged."""
         if self._outcome is not None:
-            self._outcome.hear()
+            self._outcome.mark_retrieved()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
-        if changed is not None:
-            changed.set_result(None)
-
-
-class _NoDesk:
-    """What a detached job has in the place of the engine."""
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-
-    def follow(self, job: Job) -> NoReturn:
-        raise ConfigurationError(
-            "this job is a copy, by pickle or copy, which no client follows; "
-            "client.job(job.token) gives a handle that one does"
-        )
-
-    async def ask(self, job: Job) -> None:
-        self.follow(job)
-
-    def withdraw(self, submission: Submission) -> bool:
-        raise AssertionError("a copy of a job has no submission")
-
-    def conversation(self, conversation_id: str | None) -> NoReturn:
-        raise ConfigurationError(
-            "this job is a copy, by pickle or copy, without a client to read with; "
-            "give its conversation_id to client.conversation(...)"
-        )
+        assert changed is not None
+        changed.set_result(None)
 
 
 def _detached(
     id: str, conversation_id: str | None, origin: str, since: float, events: Iterable[JobEvent]
 ) -> Job:
-    job = Job(id, conversation_id, desk=_NoDesk(origin), since=since)
+    remedy = "client.job(job.token) gives one that does"
+    backend = DetachedBackend("job", remedy, origin)
+    job = Job(id, conversation_id, backend=backend, since=since)
     job._events.extend(events)
     return job
 
 
-def labelled(key: str, source: str | None) -> str:
-    """Write a key with the name of what was submitted, if that says more."""
-    return key if source is None or source == key else f"{key} ({source})"
+@frozen
+class Acceptance:
+    """Evidence that the server accepted a submission, and ``how`` it was found."""
+
+    conversation_id: str | None
+    """The conversation; ``None`` if the proof names only the job."""
+    job: Job | None
+    """The job; ``None`` if the proof names only the conversation."""
+    how: Literal["webhook", "name", "content"]
+    """A webhook call, the name of the conversation, or its words."""
 
 
 class Submission:
-    """Work handed to the client and not yet accepted by the server.
+    """A queued submission, which the server has not accepted yet.
 
-    ``await submission`` gives the ``Job`` once the server accepted it, or raises what
-    prevented that. Cancelling the await leaves the work queued or running: ``cancel()``
-    is the way to withdraw it.
+    ``await submission`` returns the ``Job`` once the server accepted it, or raises the error
+    that prevented it. Cancelling the await leaves the submission queued or running;
+    ``cancel()`` withdraws it.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_job", "_moved", "_named", "_progress",
-                 "conversation_id", "key")  # fmt: skip
+    __slots__ = ("__weakref__", "_backend", "_job", "_moved", "_progress",
+                 "conversation_id", "key", "source")  # fmt: skip
 
     def __init__(
         self,
         key: str,
         conversation_id: str | None,
         *,
-        desk: Desk,
-        named: Callable[[], str] | None = None,
+        backend: HandleBackend,
+        source: str | None = None,
     ) -> None:
         self.key: Final = key
-        self._named: Final = named
+        self.source: Final = source
+        """Name of the media, as in events; ``None`` for a text."""
         self.conversation_id: Final = conversation_id
-        self._desk = desk
+        self._backend = backend
         self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
         self._progress: tuple[int, int] | None = None
         self._moved: asyncio.Future[None] | None = None
@@ -335,11 +366,6 @@ class Submission:
             state = "waiting" if self._progress is None else "uploading"
         return f"<Submission {labelled(self.key, self.source)} {state}>"
 
-    @property
-    def source(self) -> str | None:
-        """Name of what was submitted, as in events; ``None`` for a text."""
-        return None if self._named is None else self._named()
-
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a Submission cannot be pickled or copied; await it and keep job.token, with which "
@@ -347,26 +373,26 @@ class Submission:
         )
 
     def done(self) -> bool:
-        """Say whether awaiting would return or raise at once."""
+        """Return whether awaiting would return or raise at once."""
         return self._job.done()
 
     def __await__(self) -> Generator[Any, None, Job]:
         return result_of(self._job).__await__()
 
     def cancel(self) -> bool:
-        """Withdraw the work; true only while surely nothing was accepted.
+        """Withdraw the submission; true only while surely nothing was accepted.
 
         After true, awaiting raises ``asyncio.CancelledError`` and the next append of the
-        conversation goes on; appends to a conversation that it was to open end with
-        ``AppendBlockedError``. After false, the submission runs on or has ended.
+        conversation starts; appends to a conversation that it was to create end with
+        ``AppendBlockedError``. After false, the submission continues or has ended.
         """
-        return self._desk.withdraw(self)
+        return self._backend.withdraw(self)
 
     async def progress(self) -> AsyncIterator[UploadProgress]:
-        """Give the upload's progress as it moves, until it is accepted or fails.
+        """Yield the upload's progress until the submission is accepted or fails.
 
-        A slow reader sees the newest state, not every step. Never raises: the end of
-        the submission is told by awaiting it.
+        A slow reader gets the newest state, not every step. Never raises: await the
+        submission for its outcome.
         """
         given: tuple[int, int] | None = None
         while True:
@@ -381,20 +407,21 @@ class Submission:
                     self._moved = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._moved)
 
-    # Called by the engine alone.
+    # The engine alone calls the methods below.
 
     def _report(self, sent: int, total: int) -> None:
         self._progress = (sent, total)
-        self._wake()
+        if self._moved is not None:
+            self._wake()
 
     def _outcome(self) -> Job | BaseException:
-        """Give what it came to, once it is done."""
+        """Return the job, or the error; call it once the submission is done."""
         if self._job.cancelled():
             return asyncio.CancelledError("the submission was withdrawn")
         return self._job.exception() or self._job.result()
 
     def _settle(self, outcome: Job | BaseException, *, expected: bool = False) -> None:
-        """Resolve every waiter. An error that nobody awaits is logged, unless ``expected``."""
+        """Resolve every waiter. An error that is never awaited is logged, unless ``expected``."""
         if not self._job.done():
             if isinstance(outcome, asyncio.CancelledError):
                 self._job.cancel()
@@ -402,49 +429,10 @@ class Submission:
                 self._job.fail(outcome, f"submission {self.key}", expected=expected)
             else:
                 self._job.set_result(outcome)
-        self._wake()
+        if self._moved is not None:
+            self._wake()
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, None
-        if moved is not None:
-            moved.set_result(None)
-
-
-@frozen
-class JobToken:
-    """What ``Job.token`` holds."""
-
-    job_id: str
-    """The job's id."""
-    conversation_id: str | None
-    """Its conversation, if known."""
-    origin: str
-    """The host that has the job."""
-    since: float
-    """When it was accepted, Unix time in seconds."""
-
-    @classmethod
-    def parse(cls, text: object) -> JobToken | None:
-        """Read a token; ``None`` if it is not one, and so a plain job id."""
-        if not isinstance(text, str) or not text.lstrip().startswith("{"):
-            return None
-        try:
-            value = json.loads(text)
-            if value["v"] != _TOKEN_VERSION:
-                raise ConfigurationError(
-                    f"job token of version {value['v']!r}; this release reads version "
-                    f"{_TOKEN_VERSION}: upgrade symbl-aio, or give the job id itself"
-                )
-            job_id, conversation_id = value["job"], value["conversation"]
-            origin, since = value["origin"], float(value["since"])
-            if not math.isfinite(since):
-                raise ValueError("since")
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            if isinstance(error, ConfigurationError):
-                raise
-            raise ConfigurationError(
-                "job_id looks like a job token but cannot be read; give Job.token unchanged"
-            ) from None
-        if not isinstance(job_id, str) or not isinstance(conversation_id, str | None):
-            raise ConfigurationError("job_id looks like a job token but its ids are not strings")
-        return cls(job_id, conversation_id, str(origin), since)
+        assert moved is not None
+        moved.set_result(None)

@@ -1,8 +1,8 @@
-"""What an account keeps for all of its conversations (Management API pages).
+"""Trackers, groups, entities and settings of an account (Management API pages).
 
-The API takes one change at a time for each account, so the changes of one client wait
-for each other; reads do not wait. A create or a patch is not repeated once it may have
-been heard, all else is. Raises as the methods of ``Conversation`` do, and further:
+The API accepts one change at a time for each account, so the changes of one client wait
+for each other; reads do not wait. A create or a patch is not repeated once the server may
+have received it; other calls are. Raises as the methods of ``Conversation`` do, and also
 ``BadRequestError`` with ``status`` 409 for a name that exists.
 """
 
@@ -12,82 +12,85 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Literal, Unpack
 
-from symbl_aio import listing, models
+from symbl_aio import models
+from symbl_aio._errors import ConfigurationError, DecodeError
 from symbl_aio._fields import require_word
+from symbl_aio._pages import Selection, any_page_of, list_conversations, one_of
 from symbl_aio._protocol import bodies
 from symbl_aio._protocol.calls import Call, check_id, stored
 from symbl_aio._protocol.encode import Answer, with_body
-from symbl_aio.account import Account, any_page_of, one_of
 from symbl_aio.drafts import EntityDraft, GroupDraft, Patch
-from symbl_aio.errors import ConfigurationError, DecodeError
+from symbl_aio.job import HandleBackend
 from symbl_aio.models import JSON, Page
 from symbl_aio.options import Tracker
 
+__all__ = ["Entities", "Groups", "Settings", "Trackers"]
+
 
 class Stored:
-    """Things of one kind that an account keeps."""
+    """Base of the stored objects of one kind."""
 
-    __slots__ = ("_account", "_changing")
+    __slots__ = ("_backend", "_changing")
 
-    def __init__(self, account: Account, changing: asyncio.Lock) -> None:
-        self._account = account
+    def __init__(self, backend: HandleBackend, changing: asyncio.Lock) -> None:
+        self._backend = backend
         self._changing = changing
 
     async def _change(self, call: Call, *, repeatable: bool = True) -> Answer:
-        self._account.check_open()  # before the lock, which knows its own loop alone
+        self._backend.check_open()  # before the lock, which works on its own loop alone
         async with self._changing:
-            return await self._account.call(call, repeatable=repeatable)
+            return await self._backend.call(call, repeatable=repeatable)
 
 
 class Trackers(Stored):
-    """The account's trackers; ``client.trackers`` gives this.
+    """The account's trackers, as ``client.trackers``.
 
-    Which paths the host has for them is told by ``Config.tracker_paths``. Names are
-    unique, and "A" is not "a". The API asks for 5 to 50 terms each, and for 500 trackers
-    at most; that is left to the server.
+    ``Config.tracker_paths`` selects the host's paths for them. Names are unique, and "A" is
+    not "a". The server alone enforces the API's limits: 5 to 50 terms each, and at most 500
+    trackers.
     """
 
     __slots__ = ("_paths",)
 
     def __init__(
-        self, account: Account, changing: asyncio.Lock, *, paths: Literal["2022", "2024"]
+        self, backend: HandleBackend, changing: asyncio.Lock, *, paths: Literal["2022", "2024"]
     ) -> None:
-        super().__init__(account, changing)
+        super().__init__(backend, changing)
         self._paths = paths
 
     async def list(self) -> Page[models.StoredTracker]:
-        """Give all trackers."""
-        answer = await self._account.call(stored("trackers"))
+        """Return all trackers."""
+        answer = await self._backend.call(stored("trackers"))
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def by_name(self, name: str) -> Page[models.StoredTracker]:
-        """Give the tracker of that very name, in a page of one or none."""
+        """Return the tracker with exactly this name, in a page of one or none."""
         require_word("name", name)
-        answer = await self._account.call(stored("trackers", name=name))
+        answer = await self._backend.call(stored("trackers", name=name))
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def get(self, tracker_id: str) -> models.StoredTracker:
-        """Give one tracker, or raise ``NotFoundError``."""
-        return self._one(await self._account.call(self._call(tracker_id)))
+        """Return one tracker, or raise ``NotFoundError``."""
+        return self._one(await self._backend.call(self._call(tracker_id)))
 
     async def create(self, tracker: Tracker) -> models.StoredTracker:
-        """Keep a tracker, a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
+        """Create a tracker, from a ``Tracker`` or (on newer hosts) a ``TrackerDraft``."""
         call = stored("tracker" if self._paths == "2022" else "trackers", method="POST")
         return self._one(
             await self._change(
-                with_body(call, bodies.one("tracker", tracker, Tracker)), repeatable=False
+                with_body(call, bodies.draft_body("tracker", tracker, Tracker)), repeatable=False
             )
         )
 
     async def create_many(self, trackers: Iterable[Tracker]) -> Page[models.StoredTracker]:
-        """Keep several trackers in one call, of at most 1 MB."""
+        """Create several trackers in one call, of at most 1 MB."""
         call = stored("trackers" if self._paths == "2022" else "trackers/bulk", method="POST")
-        body = bodies.each("trackers", trackers, Tracker)
+        body = bodies.draft_bodies("trackers", trackers, Tracker)
         answer = await self._change(with_body(call, body), repeatable=False)
         return any_page_of(models.StoredTracker, answer, "trackers", "tracker")
 
     async def update(self, tracker_id: str, tracker: Tracker) -> models.StoredTracker:
-        """Put ``tracker`` in the place of one (``tracker_paths="2022"`` only).
+        """Replace a tracker with ``tracker`` (``tracker_paths="2022"`` only).
 
         Whether the server replaces the old vocabulary or adds to it, its documents do not
         agree.
@@ -97,7 +100,7 @@ class Trackers(Stored):
                 'update is for Config.tracker_paths="2022"; use patch with "2024"'
             )
         call = self._call(tracker_id, "PUT")
-        body = {"id": tracker_id, **bodies.named_fields("tracker", tracker, Tracker)}
+        body = {"id": tracker_id, **bodies.draft_fields("tracker", tracker, Tracker)}
         return self._one(await self._change(with_body(call, body)))
 
     async def patch(self, tracker_id: str, changes: Iterable[Patch]) -> models.StoredTracker:
@@ -129,34 +132,38 @@ class Trackers(Stored):
 
 
 class Groups(Stored):
-    """The account's groups of conversations; ``client.groups`` gives this."""
+    """The account's groups of conversations, as ``client.groups``."""
 
     __slots__ = ()
 
     async def list(self) -> Page[models.ConversationGroup]:
-        """Give all groups."""
-        answer = await self._account.call(stored("groups"))
+        """Return all groups."""
+        answer = await self._backend.call(stored("groups"))
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
 
     async def get(self, group_id: str) -> models.ConversationGroup:
-        """Give one group, or raise ``NotFoundError``."""
-        return self._one(await self._account.call(stored("group", check_id("group_id", group_id))))
+        """Return one group, or raise ``NotFoundError``."""
+        return self._one(await self._backend.call(stored("group", check_id("group_id", group_id))))
 
     async def create(self, group: GroupDraft) -> models.ConversationGroup:
-        """Make a group."""
-        call = with_body(stored("group", method="POST"), bodies.one("group", group, GroupDraft))
+        """Create a group."""
+        call = with_body(
+            stored("group", method="POST"), bodies.draft_body("group", group, GroupDraft)
+        )
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, groups: Iterable[GroupDraft]) -> Page[models.ConversationGroup]:
-        """Make several groups in one call."""
-        call = with_body(stored("groups", method="POST"), bodies.each("groups", groups, GroupDraft))
+        """Create several groups in one call."""
+        call = with_body(
+            stored("groups", method="POST"), bodies.draft_bodies("groups", groups, GroupDraft)
+        )
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
 
     async def update(self, group_id: str, group: GroupDraft) -> models.ConversationGroup:
-        """Put ``group`` in the place of one. The answer may still show the old values."""
+        """Replace a group with ``group``. The answer may still have the old values."""
         check_id("group_id", group_id)
-        body = {"id": group_id, **bodies.named_fields("group", group, GroupDraft)}
+        body = {"id": group_id, **bodies.draft_fields("group", group, GroupDraft)}
         call = with_body(stored("group", group_id, method="PUT"), body)
         return self._one(await self._change(call))
 
@@ -170,15 +177,15 @@ class Groups(Stored):
         group_id: str,
         *,
         page_size: int = 100,
-        **selection: Unpack[listing.Selection],
+        **selection: Unpack[Selection],
     ) -> AsyncGenerator[models.ConversationInfo, None]:
-        """Go through the conversations of a group, as ``client.conversations`` does through all.
+        """Yield the conversations of a group, as ``client.conversations`` yields all.
 
         ``start_time``, ``end_time``, ``order``, ``sort``, ``filter`` and ``page_size`` are
-        the same; without ``start_time`` only those of the last seven days are shown.
+        the same; without ``start_time`` only those of the last seven days are listed.
         """
         check_id("group_id", group_id)
-        return listing.conversations(self._account, group_id, page_size=page_size, **selection)
+        return list_conversations(self._backend, group_id, page_size=page_size, **selection)
 
     @staticmethod
     def _one(answer: Answer) -> models.ConversationGroup:
@@ -186,39 +193,40 @@ class Groups(Stored):
 
 
 class Entities(Stored):
-    """The account's own entities (newer hosts only); ``client.entities`` gives this."""
+    """The account's own entities (newer hosts only), as ``client.entities``."""
 
     __slots__ = ()
 
     async def list(self) -> Page[models.StoredEntity]:
-        """Give all entities."""
-        answer = await self._account.call(stored("entities"))
+        """Return all entities."""
+        answer = await self._backend.call(stored("entities"))
         return any_page_of(models.StoredEntity, answer, "entities", "entity")
 
     async def get(self, entity_id: str) -> models.StoredEntity:
-        """Give one entity, or raise ``NotFoundError``."""
+        """Return one entity, or raise ``NotFoundError``."""
         call = stored("entities", check_id("entity_id", entity_id))
-        return self._one(await self._account.call(call))
+        return self._one(await self._backend.call(call))
 
     async def create(self, entity: EntityDraft) -> models.StoredEntity:
-        """Keep an entity."""
+        """Create an entity."""
         call = with_body(
-            stored("entities", method="POST"), bodies.one("entity", entity, EntityDraft)
+            stored("entities", method="POST"), bodies.draft_body("entity", entity, EntityDraft)
         )
         return self._one(await self._change(call, repeatable=False))
 
     async def create_many(self, entities: Iterable[EntityDraft]) -> Page[models.StoredEntity]:
-        """Keep several entities in one call."""
-        body = bodies.each("entities", entities, EntityDraft)
+        """Create several entities in one call."""
+        body = bodies.draft_bodies("entities", entities, EntityDraft)
         call = with_body(stored("entities/bulk", method="POST"), body)
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.StoredEntity, answer, "entities", "entity")
 
     async def update(self, entity_id: str, entity: EntityDraft) -> models.StoredEntity:
-        """Put ``entity`` in the place of one."""
+        """Replace an entity with ``entity``."""
         check_id("entity_id", entity_id)
         call = with_body(
-            stored("entities", entity_id, method="PUT"), bodies.one("entity", entity, EntityDraft)
+            stored("entities", entity_id, method="PUT"),
+            bodies.draft_body("entity", entity, EntityDraft),
         )
         return self._one(await self._change(call))
 
@@ -229,7 +237,7 @@ class Entities(Stored):
 
     async def delete_sub_type(self, sub_type: str) -> None:
         """Delete all entities of a sub-type."""
-        # None, or an empty one, would be left to the server, which might take it for all.
+        # The server might delete all entities for an empty sub-type, or without one.
         require_word("sub_type", sub_type)
         await self._change(stored("entities", method="DELETE", sub_type=sub_type))
 
@@ -239,13 +247,13 @@ class Entities(Stored):
 
 
 class Settings(Stored):
-    """The account's settings (newer hosts only); ``client.settings`` gives this."""
+    """The account's settings (newer hosts only), as ``client.settings``."""
 
     __slots__ = ()
 
     async def get(self) -> Mapping[str, JSON]:
-        """Give all settings as the server shows them; their names are not documented as a whole."""
-        return self._object(await self._account.call(stored("settings")))
+        """Return all settings as received; the API does not document all of their names."""
+        return self._object(await self._backend.call(stored("settings")))
 
     async def patch(self, changes: Iterable[Patch]) -> Mapping[str, JSON]:
         """Change settings, such as ``Patch("replace", "/intelligence/bookmarks/duration", 60)``."""

@@ -1,9 +1,8 @@
-"""What can be submitted: text, recordings, links to recordings. No I/O happens here.
+"""Media that can be submitted: text, recordings, links to recordings. No I/O.
 
-Whatever can be told without a disk is checked when a value is made, as a
-``ConfigurationError`` that names the field; what needs the bytes themselves (is it an
-mp4, is it too long) is checked before anything is sent, as a ``MediaRejectedError``.
-What is said in a recording or a text is nobody's business: no ``repr`` shows it.
+A value is checked when it is made, with a ``ConfigurationError`` that names the field. The
+checks that need the bytes of a recording (is it an mp4, is it too long) run before anything
+is sent, with a ``MediaRejectedError``. No ``repr`` shows the content, which is private.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+from symbl_aio._errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio._fields import require_flag, type_name
-from symbl_aio.errors import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio.options import MediaOptions, TextOptions
 
 if TYPE_CHECKING:
     from attrs import Attribute
+
+__all__ = ["Audio", "AudioURL", "Text", "Utterance", "Video", "VideoURL"]
 
 Kind: TypeAlias = Literal["text", "audio", "video", "audio/url", "video/url"]
 """The five endpoints of the Async API; ``/v1/process/{kind}``."""
@@ -30,7 +31,7 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | As
 """Where a recording comes from: a path, its bytes, or a stream of them."""
 
 AUDIO_CONTENT_TYPES: Final = ("audio/wav", "audio/wave", "audio/mpeg", "audio/mp3")
-"""All that the Audio API pages name; for any other format the header must be left out."""
+"""The values in the Audio API pages; for any other format the header must be left out."""
 
 # Pages with a player, and short links: the URL pages ask for a direct link to the file.
 _NOT_DIRECT: Final = (
@@ -41,7 +42,7 @@ _NOT_DIRECT: Final = (
 
 
 def _check_words(field_name: str, value: object, remedy: str) -> None:
-    """Refuse what is not text, is blank, or could not be encoded for the wire."""
+    """Raise unless a value is a text that is not blank and can be encoded."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{field_name} is {type_name(value)}; {remedy}")
     if not value.strip():
@@ -68,14 +69,14 @@ def _check_moment(field_name: str, value: object) -> None:
 
 @frozen(repr=False)
 class Utterance:
-    """One message of a text: what was said, by whom and when, as far as it is known.
+    """One message of a text: its words, and the speaker and times as far as known.
 
     ``user_id`` is best an e-mail address. ``start`` and ``end`` are aware datetimes;
-    they give the order and the analytics (Text API page, ``messages``).
+    order and analytics follow from them (Text API page, ``messages``).
     """
 
     text: str
-    """What was said, not blank."""
+    """The words, not blank."""
     speaker: str | None = None
     """Name of the speaker."""
     user_id: str | None = field(default=None, kw_only=True)
@@ -119,7 +120,7 @@ def _to_utterances(messages: str | Utterance | Sequence[str | Utterance]) -> tup
 class Text:
     """A written conversation: one ``str`` is one message, a list keeps its order.
 
-    Raises ``ConfigurationError`` if there is nothing to say.
+    Raises ``ConfigurationError`` if it has no messages.
     """
 
     kind: ClassVar[Kind] = "text"
@@ -175,7 +176,7 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
     if isinstance(source, str | os.PathLike | bytes | OneShot):
         return source
     if isinstance(source, bytearray | memoryview):
-        # The caller may go on writing to it while it waits in the queue.
+        # The caller may write to the buffer while the submission is queued.
         return bytes(source)
     if isinstance(source, AsyncIterable):
         return OneShot(source)
@@ -213,7 +214,7 @@ class _File:
 
     @property
     def one_shot(self) -> bool:
-        """Whether the source can be read only once, so that nothing is ever tried again."""
+        """Whether the source can be read only once, so that there are no retries."""
         return isinstance(self.source, OneShot)
 
     def __repr__(self) -> str:
@@ -233,10 +234,10 @@ class Audio(_File):
 
     ``source`` is a path, the bytes themselves (copied unless they are ``bytes``), or an
     async iterable of bytes with its exact ``size`` in bytes. A stream is read once: it
-    waits for its turn before the first byte is taken, and whatever goes wrong after that
-    is raised, not tried again. ``content_type`` is one of ``AUDIO_CONTENT_TYPES``; without
+    is queued before its first byte is read, and an error after that is raised, not
+    retried. ``content_type`` is one of ``AUDIO_CONTENT_TYPES``; without
     it wav and mp3 are recognised by their first bytes, and for everything else no header
-    is sent, as the Audio API page wants it.
+    is sent, as the Audio API page requires.
     """
 
     kind: ClassVar[Kind] = "audio"
@@ -256,10 +257,10 @@ class Audio(_File):
 
 @frozen(repr=False)
 class Video(_File):
-    """An mp4, the only container that the Video API takes. ``source`` as for ``Audio``.
+    """An mp4, the only container that the Video API accepts. ``source`` as for ``Audio``.
 
-    A source that does not begin like an mp4 is refused before anything is sent; so is
-    one longer than four hours, if its header tells the duration.
+    A source that does not begin as an mp4 is refused before anything is sent; so is one
+    longer than four hours, if its header has the duration.
     """
 
     kind: ClassVar[Kind] = "video"
@@ -267,7 +268,7 @@ class Video(_File):
 
 @frozen
 class Recording:
-    """A file whose kind is told by its first bytes, once somebody may read them."""
+    """A file whose kind is detected from its first bytes, before the upload."""
 
     one_shot: ClassVar[bool] = False
 
@@ -280,10 +281,10 @@ class Recording:
 
 @frozen
 class SealedPath(os.PathLike[str]):
-    """The path of a file whose content is known: nothing else is sent under it.
+    """The path of a file with a known SHA-256: no other content is uploaded from it.
 
-    An upload hashes what it reads, and ends before its last byte with ``FileChangedError`` if
-    that is another SHA-256.
+    An upload hashes the bytes that it reads, and stops before its last byte with
+    ``FileChangedError`` if the hash differs.
     """
 
     path: str
@@ -298,7 +299,7 @@ class SealedPath(os.PathLike[str]):
 
 
 def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
-    """Give the parts and the host of a usable URL. No message shows the URL: it may be signed."""
+    """Return the parts and the host of a usable URL. No message has the URL: it may be signed."""
     remedy = "give a direct http(s) link to the file"
     if not isinstance(url, str):
         raise ConfigurationError(f"{field_name} is {type_name(url)}; {remedy}")
@@ -321,7 +322,7 @@ class _Link:
     url: str
     """The link, http or https."""
     allow_platforms: bool = field(default=False, kw_only=True)
-    """Accept a host that is known for pages and short links."""
+    """Accept a host that is known for player pages and short links."""
 
     one_shot: ClassVar[bool] = False
 
@@ -346,7 +347,7 @@ class _Link:
 
 @frozen(repr=False)
 class AudioURL(_Link):
-    """A direct, public http(s) link to a recording, which the server fetches itself.
+    """A direct, public http(s) link to a recording, which the server downloads.
 
     No redirects, short links or video platforms (Audio URL API page); the well-known
     ones are refused here unless ``allow_platforms``. The whole URL goes to the server,
@@ -366,11 +367,11 @@ class VideoURL(_Link):
 
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL
 MediaLike: TypeAlias = Media | str | os.PathLike[str]
-"""What ``submit`` takes. A bare ``str`` or path is a *file*, whose first bytes tell its kind."""
+"""The media of ``submit``. A bare ``str`` or path is a *file*; its bytes determine its kind."""
 
 
 def coerce(media: MediaLike) -> Media | Recording:
-    """Give the media itself, or a ``Recording`` for a bare path. No I/O.
+    """Return the media itself, or a ``Recording`` for a bare path. No I/O.
 
     Raises ``ConfigurationError`` for anything else.
     """
@@ -387,7 +388,7 @@ def coerce(media: MediaLike) -> Media | Recording:
 
 
 def describe(media: Media | Recording) -> str:
-    """Name media in a message: a file by its path as the caller gave it, others by ``repr``."""
+    """Return a name for messages: a file's path as the caller wrote it, else the ``repr``."""
     path = media.path if isinstance(media, Recording) else getattr(media, "source", None)
     if not isinstance(path, str | os.PathLike):
         return repr(media)
@@ -396,7 +397,7 @@ def describe(media: Media | Recording) -> str:
 
 
 def check_options(media: Media | Recording, options: TextOptions | MediaOptions | None) -> None:
-    """Refuse options that the endpoint of this kind of media does not know.
+    """Check that the endpoint of this kind of media supports the options.
 
     Raises ``ConfigurationError`` that names the fields.
     """

@@ -1,6 +1,6 @@
-"""What a caller may ask of the processing, one typed field for each parameter of the API.
+"""Options of the processing, one typed field for each parameter of the API.
 
-Only what is set is sent; the server's defaults hold for the rest. A parameter's name
+Only fields that are set are sent; the server's defaults apply to the rest. A parameter's name
 on the wire is the camel case of its field's name, without exception: ``wire_name``.
 Where a parameter travels (body or query) is decided when the request is encoded.
 
@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import field, fields, frozen
 from attrs.validators import optional
 
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     a_flag,
     a_text,
@@ -34,12 +35,23 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
+
+__all__ = [
+    "ChannelMetadata",
+    "CustomEntity",
+    "Features",
+    "MediaOptions",
+    "SalesMetadata",
+    "Speaker",
+    "TextOptions",
+    "Tracker",
+    "TrackerRef",
+]
 
 
 def wire_name(name: str) -> str:
-    """Give the API's name of a field: ``webhook_url`` is ``webhookUrl``."""
+    """Return the API's name of a field: ``webhookUrl`` for ``webhook_url``."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
@@ -73,7 +85,7 @@ def _names(value: Iterable[str]) -> frozenset[str]:
 
 
 def _json_object(field_name: str, value: object) -> Mapping[str, JSON]:
-    """Copy a mapping, so that a later change of the caller's own cannot reach queued work."""
+    """Copy a mapping, so that the caller's later changes cannot reach queued submissions."""
     if not isinstance(value, Mapping) or not all(map(is_word, value)):
         raise ConfigurationError(f"{field_name} is no mapping of names; give a dict with str keys")
     try:
@@ -100,24 +112,24 @@ def _extra_query(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
 
 @frozen
 class CustomEntity:
-    """An entity of the caller's own: where ``text`` is said, the server reports ``custom_type``."""
+    """An entity of the caller's own: spoken ``text`` is reported as ``custom_type``."""
 
     custom_type: str = field(validator=a_word)
-    """The kind to be reported, a word of your own."""
+    """The reported kind, a word of your own."""
     text: str = field(validator=a_word)
-    """The words to look for."""
+    """The words to detect."""
     value: str | None = field(default=None, validator=optional(a_text))
-    """What the words stand for, if that is something else."""
+    """The meaning of the words, if it differs from them."""
 
 
 @frozen
 class Tracker:
-    """A tracker for this submission alone: a name, and the phrases that stand for it."""
+    """A tracker for this submission alone: a name and its phrases."""
 
     name: str = field(validator=a_word)
-    """Its name, which the results bear."""
+    """Its name in the results."""
     vocabulary: tuple[str, ...] = field(converter=required_strings, validator=words)
-    """The phrases to look for; similar ones are found too."""
+    """The phrases to detect; similar ones are detected too."""
 
 
 @frozen
@@ -130,7 +142,7 @@ class TrackerRef:
 
 @frozen
 class Speaker:
-    """Who speaks on a channel."""
+    """The speaker on a channel."""
 
     name: str | None = field(default=None, validator=optional(a_text))
     """The speaker's name."""
@@ -147,12 +159,12 @@ class ChannelMetadata:
     )
     """Number of the channel, 0 or more."""
     speaker: Speaker = field(validator=is_a(Speaker, "Speaker(name=..., email=...)"))
-    """Who is heard on it."""
+    """The speaker on it."""
 
 
 @frozen
 class Features:
-    """Results to be made besides the usual ones, such as ``"insights"`` and ``"callScore"``."""
+    """Results to compute besides the usual ones, such as ``"insights"`` and ``"callScore"``."""
 
     feature_list: tuple[str, ...] = field(converter=required_strings, validator=words)
     """Names of the results, as the API writes them."""
@@ -160,15 +172,15 @@ class Features:
 
 @frozen
 class SalesMetadata:
-    """What a call score is measured against.
+    """The criteria of a call score.
 
     ``sales_stage``, lower case: qualification, discovery, demo, negotiation or general.
     """
 
     sales_stage: str | None = field(default=None, validator=optional(a_word))
-    """How far the sale has come; one of the words above."""
+    """Stage of the sale; one of the words above."""
     prospect_name: str | None = field(default=None, validator=optional(a_text))
-    """Who is to buy."""
+    """Name of the prospect."""
 
 
 _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
@@ -176,7 +188,7 @@ _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
 
 @frozen(kw_only=True)
 class SharedOptions:
-    """The parameters that every kind of media takes. Use ``TextOptions`` or ``MediaOptions``."""
+    """The parameters of every kind of media. Use ``TextOptions`` or ``MediaOptions``."""
 
     name: str | None = field(default=None, validator=optional(a_text))
     """Title of the conversation; the conversation's id if not given."""
@@ -184,7 +196,7 @@ class SharedOptions:
     confidence_threshold: float | None = field(
         default=None, validator=optional(check(is_share, "a number from 0.0 to 1.0"))
     )
-    """Least score of the insights that are reported, 0.0 to 1.0; the server may ask for 0.5."""
+    """Least score of reported insights, 0.0 to 1.0; the server may require 0.5."""
 
     detect_phrases: bool | None = field(default=None, validator=a_flag)
     """Mark the phrases in messages that carry an action."""
@@ -197,7 +209,7 @@ class SharedOptions:
     """Entities of the caller's own."""
 
     detect_entities: bool | None = field(default=None, validator=a_flag)
-    """Find entities at all; without it the conversation's entities stay empty."""
+    """Detect entities at all; without it the conversation's entities stay empty."""
 
     trackers: tuple[Tracker | TrackerRef, ...] | None = field(
         default=None,
@@ -206,13 +218,13 @@ class SharedOptions:
             "Tracker(name=..., vocabulary=[...]) or TrackerRef(id=...)", Tracker, TrackerRef
         ),
     )
-    """Trackers to look for: some for this submission alone, some stored in the account."""
+    """Trackers to detect: for this submission alone, or stored in the account."""
 
     enable_all_trackers: bool | None = field(default=None, validator=a_flag)
-    """Look for all trackers of the account."""
+    """Detect all trackers of the account."""
 
     enable_summary: bool | None = field(default=None, validator=a_flag)
-    """Make a summary."""
+    """Create a summary."""
 
     webhook_url: str | None = field(
         default=None,
@@ -246,7 +258,7 @@ class SharedOptions:
             is_a(SalesMetadata, "SalesMetadata(sales_stage=..., prospect_name=...)")
         ),
     )
-    """What the call score is measured against."""
+    """The criteria of the call score."""
 
     extra_body: Mapping[str, JSON] = field(factory=dict, converter=_extra_body)
     """Parameters without a field of their own, for the JSON body, under the API's names.
@@ -283,12 +295,12 @@ class SharedOptions:
                     )
 
     def is_given(self, name: str) -> bool:
-        """Say whether the caller set a parameter: by its field, or by the API's name for it."""
+        """Return whether the caller set a parameter: by its field, or by the API's name for it."""
         extras = self.extra_body.keys() | self.extra_query.keys()
         return getattr(self, name) is not None or wire_name(name) in extras
 
     def given(self) -> dict[str, object]:
-        """Give the parameters that the caller set, by the names of their fields."""
+        """Return the parameters that the caller set, by the names of their fields."""
         return {
             f.name: value
             for f in fields(type(self))
@@ -320,23 +332,23 @@ class MediaOptions(SharedOptions):
     """``"phone"`` for recordings of about 8 kHz, ``"default"`` from 16 kHz up."""
 
     enable_separate_recognition_per_channel: bool | None = field(default=None, validator=a_flag)
-    """Take each channel for one speaker. Billed as duration times channels."""
+    """Treat each channel as one speaker. Billed as duration times channels."""
 
     channel_metadata: tuple[ChannelMetadata, ...] | None = field(
         default=None,
         converter=_channels,
         validator=list_of("ChannelMetadata(channel=1, speaker=Speaker(name=...))", ChannelMetadata),
     )
-    """Who speaks on which channel; of use only with the field above."""
+    """The speaker of each channel; used only with the field above."""
 
     enable_speaker_diarization: bool | None = field(default=None, validator=a_flag)
-    """Tell voices apart (English and Spanish). Wins over recognition by channel."""
+    """Separate the speakers by voice (English and Spanish). Overrides recognition by channel."""
 
     diarization_speaker_count: int | None = field(
         default=None,
         validator=optional(check(lambda v: is_int(v) and v >= 1, "an int of 1 or more")),
     )
-    """How many speak, 1 or more; the true number gives the best result."""
+    """Number of speakers, 1 or more; the true number yields the best result."""
 
 
 Options: TypeAlias = TextOptions | MediaOptions

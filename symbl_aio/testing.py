@@ -1,8 +1,8 @@
-"""A Symbl API on this machine, for the tests of whoever uses the client.
+"""A Symbl API on this machine, for tests of code that uses the client.
 
-The same local server as behind ``symbl-aio serve``: real sockets, real rules, nothing
-patched. Registered transcripts make it instant and exact; gates and faults take the
-place of sleeping and hoping.
+It is the local server of ``symbl-aio serve``: real sockets and real rules, no patches.
+Registered transcripts make results instant and exact; ``hold_jobs()`` and ``inject()``
+replace sleeps and chance.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from symbl_aio.server import LocalServer
 
 
 class Settings(TypedDict, total=False):
-    """The fields of ``Config``, all but ``base_url``: that is the server's own."""
+    """The fields of ``Config`` except ``base_url``, which is the server's own."""
 
     labs_url: str | None
     allow_http: bool
@@ -56,7 +56,7 @@ _NOTHING_ELSEWHERE: Final[Settings] = {
 
 
 class LocalSymbl(LocalServer):
-    """A ``LocalServer`` that also makes clients for itself.
+    """A ``LocalServer`` that also creates clients for itself.
 
     ::
 
@@ -68,10 +68,10 @@ class LocalSymbl(LocalServer):
     def client(
         self, *, observers: Sequence[Observer] = (), **config: Unpack[Settings]
     ) -> SymblClient:
-        """Make a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
+        """Return a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
 
-        No proxy, certificate or webhook address of the environment counts: they are for the
-        server that it names.
+        Proxy, certificate and webhook address from the environment are ignored: they are meant
+        for the server that the environment names.
         """
         config = {**_NOTHING_ELSEWHERE, **config}
         return SymblClient(

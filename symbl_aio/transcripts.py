@@ -1,12 +1,12 @@
-"""Write transcripts from messages that are already here: text, Markdown, SRT, WebVTT.
+"""Transcripts from messages, without a request: text, Markdown, SRT, WebVTT, talk time.
 
 ::
 
     Path("standup.srt").write_text(to_srt(await conversation.messages()))
 
-Pure functions of the messages, in the order given. Where a message lies in time is told
-by ``time_offset`` if every message has it, else by ``start_time``, counted from the
-earliest. What has no times follows what came before.
+Pure functions of the messages, in their order. The position of a message in time is its
+``time_offset`` if every message has one, else its ``start_time``, counted from the earliest.
+A message without times follows the one before it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from attrs import frozen
 
 from symbl_aio.models import Message, User
 
-_READ_PER_SECOND: Final = 15
-"""Characters that a reader takes in, for messages that do not tell how long they are."""
+__all__ = ["TalkTime", "talk_time", "to_markdown", "to_srt", "to_text", "to_webvtt"]
+
+_CHARACTERS_PER_SECOND: Final = 15
+"""Characters that a person reads, for messages without a duration."""
 
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~])")
 _BREAKS: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
@@ -30,24 +32,24 @@ _LIST: Final = re.compile(r"^(\d*)([-+.)])(?=\s)")
 
 
 def to_text(messages: Iterable[Message], *, speakers: bool = True) -> str:
-    """Write one line for each message, ``Name: what was said``."""
+    """Return one line for each message, ``Name: text``."""
     return "".join(f"{_line(message, speakers)}\n" for message in messages)
 
 
 def to_markdown(messages: Iterable[Message], *, times: bool = True) -> str:
-    """Write a paragraph for each turn: a speaker's messages until somebody else speaks.
+    """Return a paragraph for each turn: a speaker's messages up to the next speaker.
 
-    Its heading is the speaker's name and, with ``times``, when the turn begins.
+    Its heading is the speaker's name and, with ``times``, the start of the turn.
     """
     blocks: list[str] = []
     speaker: str | None = None
     for message, start, _ in _timed(list(messages)):
-        text = _LIST.sub(r"\1\\\2", _marked_down(_one_line(message.text)))
-        if speaker == _who(message.sender):
+        text = _LIST.sub(r"\1\\\2", _escape_markdown(_one_line(message.text)))
+        if speaker == _speaker_key(message.sender):
             blocks[-1] += f" {text}"
             continue
-        speaker = _who(message.sender)
-        name = _marked_down(_name(message.sender))
+        speaker = _speaker_key(message.sender)
+        name = _escape_markdown(_name(message.sender))
         heading = [f"**{name}**"] if name else []
         if times:
             heading.append(_clock(start, ".")[:-4])
@@ -58,7 +60,7 @@ def to_markdown(messages: Iterable[Message], *, times: bool = True) -> str:
 
 
 def to_srt(messages: Iterable[Message], *, speakers: bool = True) -> str:
-    """Write SubRip subtitles, one for each message."""
+    """Return SubRip subtitles, one for each message."""
     return "\n".join(
         f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n"
         f"{_line(message, speakers).replace('-->', '->')}\n"
@@ -67,11 +69,11 @@ def to_srt(messages: Iterable[Message], *, speakers: bool = True) -> str:
 
 
 def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
-    """Write WebVTT subtitles, one for each message, the speaker as its voice."""
+    """Return WebVTT subtitles, one for each message, the speaker as its voice."""
     cues = ["WEBVTT\n"]
     for message, start, end in _timed(list(messages)):
-        text = _escaped(_one_line(message.text))
-        if speakers and (name := _escaped(_name(message.sender))):
+        text = _escape_html(_one_line(message.text))
+        if speakers and (name := _escape_html(_name(message.sender))):
             text = f"<v {name}>{text}"
         cues.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n")
     return "\n".join(cues)
@@ -79,36 +81,41 @@ def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
 
 @frozen
 class TalkTime:
-    """How long one person spoke."""
+    """Talk time of one speaker."""
 
     speaker: User
-    """Who spoke."""
+    """The speaker."""
     seconds: float
-    """How long, in seconds."""
+    """Talk time in seconds."""
     share: float
-    """Share of all the talking, 0.0 to 1.0."""
+    """Share of the total talk time, 0.0 to 1.0."""
     messages: int
     """Number of messages."""
 
 
 def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:
-    """Add up how long each speaker's messages are, the longest first.
+    """Return the total talk time of each speaker, the longest first.
 
     A speaker is known by the id, else by the address or name; those without any are one.
     """
     found: dict[str, list[Message]] = {}
     for message in messages:
-        found.setdefault(_who(message.sender), []).append(message)
-    seconds = {who: sum(_length(m) or 0.0 for m in said) for who, said in found.items()}
+        found.setdefault(_speaker_key(message.sender), []).append(message)
+    seconds = {speaker: sum(_length(m) or 0.0 for m in theirs) for speaker, theirs in found.items()}
     total = sum(seconds.values())
     times = [
-        TalkTime(said[0].sender, seconds[who], seconds[who] / total if total else 0.0, len(said))
-        for who, said in found.items()
+        TalkTime(
+            theirs[0].sender,
+            seconds[speaker],
+            seconds[speaker] / total if total else 0.0,
+            len(theirs),
+        )
+        for speaker, theirs in found.items()
     ]
     return tuple(sorted(times, key=lambda time: time.seconds, reverse=True))
 
 
-def _who(sender: User) -> str:
+def _speaker_key(sender: User) -> str:
     return sender.id or sender.email or sender.user_id or sender.name or ""
 
 
@@ -128,11 +135,11 @@ def _line(message: Message, speakers: bool) -> str:
     return f"{name}: {text}" if name else text
 
 
-def _marked_down(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
 
 
-def _escaped(text: str) -> str:
+def _escape_html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -143,7 +150,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 
 def _length(message: Message) -> float | None:
-    """Give how many seconds a message takes, if it tells."""
+    """Return the seconds of a message, if it has them."""
     if message.duration is not None and isfinite(message.duration):
         return max(0.0, message.duration)
     if message.start_time is None or message.end_time is None:
@@ -152,7 +159,7 @@ def _length(message: Message) -> float | None:
 
 
 def _timed(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
-    """Give each message with its first and last millisecond; the last is later than the first."""
+    """Return each message with its first and last millisecond; the last is the later one."""
     starts = _starts(messages)
     timed: list[tuple[Message, int, int]] = []
     before = 0.0
@@ -161,7 +168,7 @@ def _timed(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
         start = before if start is None else max(0.0, start)
         length = _length(message)
         if not length:
-            length = max(1.0, len(message.text) / _READ_PER_SECOND)
+            length = max(1.0, len(message.text) / _CHARACTERS_PER_SECOND)
             following = starts[index + 1] if index + 1 < len(starts) else None
             if following is not None and following > start:
                 length = min(length, following - start)

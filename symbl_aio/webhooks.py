@@ -1,70 +1,158 @@
-"""Take the server's webhook calls, whatever framework they arrive through.
+"""Webhook calls of the server: URLs, verification, and a receiver for any framework.
 
-Each submission carries a URL of its own, ``{webhook_base_url}/{nonce}/{mark}``, which any
-worker that holds the secret can check, before and after a restart. What a call says is
-believed by nobody: it brings a poll forward, and the answer to that counts.
+The API's webhooks are unsigned and carry a job id and a status (Webhook section of the Async
+API pages). So each submission has a URL of its own, ``{webhook_base_url}/{nonce}/{mark}``,
+whose mark only a holder of the secret can make; any worker with the secret can verify it,
+before and after a restart. A verified call is still only a hint: it brings a poll forward,
+and the answer to that poll counts.
 """
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Final
+from urllib.parse import parse_qsl
 
-from symbl_aio._core.callbacks import is_genuine, read
+from attrs import frozen
+
+from symbl_aio._protocol.encode import read_id
+
+__all__ = ["WebhookReceiver"]
+
+_MAX_BYTES: Final = 64 * 1024
+_MAX_FIELDS: Final = 100
+
+
+def mark(secret: str, nonce: str) -> str:
+    """Return the proof that a holder of ``secret`` made a nonce: HMAC-SHA256, hexadecimal."""
+    return hmac.new(secret.encode(), _encoded(nonce), sha256).hexdigest()
+
+
+def webhook_url(base_url: str, secret: str, nonce: str) -> str:
+    """Return the URL that the submission of this nonce carries."""
+    return f"{base_url.rstrip('/')}/{nonce}/{mark(secret, nonce)}"
+
+
+def is_genuine(secret: str, nonce: object, shown: object) -> bool:
+    """Return whether ``shown`` is the mark of ``nonce``, in constant time. Never raises."""
+    if not isinstance(nonce, str) or not isinstance(shown, str):
+        return False
+    return hmac.compare_digest(mark(secret, nonce).encode(), _encoded(shown))
+
+
+def _encoded(text: str) -> bytes:
+    # Servers decode bytes of a path that are not UTF-8 to halves of surrogate pairs.
+    return text.encode("utf-8", "surrogatepass")
+
+
+@frozen
+class WebhookCall:
+    """The content of a call: a job id, and the job's status in the server's own word."""
+
+    job_id: str
+    """The job's id."""
+    status: str
+    """The server's own word for its status."""
+
+
+def read_call(body: bytes) -> WebhookCall | None:
+    """Decode a call's body, JSON or a form; ``None`` without a usable job id and status.
+
+    The content decides, not the content type. The documentation has ``jobId``, the vendor's
+    own sample prints ``id``.
+    """
+    fields = _fields(body)
+    job_id = read_id(fields.get("jobId")) or read_id(fields.get("id"))
+    status = fields.get("status")
+    return WebhookCall(job_id, status) if job_id is not None and isinstance(status, str) else None
+
+
+def _fields(body: bytes) -> Mapping[str, object]:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    try:
+        return dict(parse_qsl(body.decode(), max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        return {}
+
+
+def verify(
+    secret: str, nonce: str, mark: str, body: bytes | bytearray | memoryview
+) -> WebhookCall | int:
+    """Return the call, or the HTTP status to refuse it with: 404, 413 or 400. Never raises.
+
+    404: no holder of the secret made this URL, and the body was not parsed. 413: the body is
+    larger than ``WebhookReceiver.MAX_BYTES``. 400: it has no job id or no status.
+    """
+    if not is_genuine(secret, nonce, mark):
+        return 404
+    try:
+        view = memoryview(body)
+    except TypeError:
+        return 400
+    if view.nbytes > _MAX_BYTES:
+        return 413
+    return read_call(view.tobytes()) or 400
 
 
 class WebhookReceiver:
-    """What a webhook route asks, as ``client.webhooks``.
+    """The handler behind a webhook route, as ``client.webhooks``.
 
     A route for ``POST {webhook_base_url}/{nonce}/{mark}`` answers 403 unless ``allows``,
-    and else what ``receive`` says. Both answer at once, make no request and may be called
-    from any thread.
+    and otherwise the status that ``receive`` returns. Both return at once, make no request
+    and may be called from any thread.
     """
 
-    MAX_BYTES: Final = 64 * 1024
-    """The largest body that is looked at; a route may stop reading one byte after it."""
+    MAX_BYTES: Final = _MAX_BYTES
+    """Largest body that is parsed; a route may stop reading one byte after it."""
 
     def __init__(
-        self, hear: Callable[[str, str, str], None], secret: str, networks: Iterable[str] = ()
+        self,
+        on_webhook: Callable[[str, str, str], None],
+        secret: str,
+        networks: Iterable[str] = (),
     ) -> None:
-        self._hear = hear
+        self._on_webhook = on_webhook
         self._secret = secret
         self._networks = tuple(map(ipaddress.ip_network, networks))
 
     def receive(self, nonce: str, mark: str, body: bytes | bytearray | memoryview) -> int:
-        """Take in one call, and give the HTTP status to answer it with. Raises nothing.
+        """Process one call, and return the HTTP status to answer it with. Never raises.
 
         ``nonce`` and ``mark`` are the last two parts of the path, percent-decoded. 204:
-        taken, for a job that is known here, or kept a minute for one that is not yet.
-        404: nobody who holds the secret made this URL, and the body was not looked at.
-        413: the body is larger than ``MAX_BYTES``. 400: it holds no job id or no status.
+        accepted, for a job that this client follows, or parked a minute for one that it does
+        not know yet. 404: no holder of the secret made this URL, and the body was not parsed.
+        413: the body is larger than ``MAX_BYTES``. 400: it has no job id or no status.
 
-        A call for a job of this client that has ended brings its next poll forward, at most
-        one a second for each job and ``Polls.hinted_per_second`` in all, however many calls
-        there are: whoever learns the URL can cost no more. Other workers with the same
-        secret answer 204 too, and have nothing to do.
+        A call for a finished job of this client brings its next poll forward, at most one a
+        second for each job and ``Polls.hinted_per_second`` in all, however many calls there
+        are: a leaked URL cannot cost more. Other workers with the same secret answer 204 as
+        well, and have nothing to do.
         """
-        if not is_genuine(self._secret, nonce, mark):
-            return 404
-        try:
-            view = memoryview(body)
-        except TypeError:
-            return 400
-        if view.nbytes > self.MAX_BYTES:
-            return 413
-        told = read(view.tobytes())
-        if told is None:
-            return 400
-        self._hear(nonce, told.job_id, told.status)
+        call = verify(self._secret, nonce, mark, body)
+        if isinstance(call, int):
+            return call
+        self.accept(nonce, call)
         return 204
 
-    def allows(self, peer: str | None) -> bool:
-        """Say whether a caller of this IP address is let in, by ``Config.webhook_networks``.
+    def accept(self, nonce: str, call: WebhookCall) -> None:
+        """Process a call that ``verify`` has returned, as ``receive`` does. Never raises."""
+        self._on_webhook(nonce, call.job_id, call.status)
 
-        ``peer`` is the address of the connection; behind a proxy, the one that a trusted
-        proxy vouches for. Without networks everybody is, and with any, nobody whose address
-        is unknown.
+    def allows(self, peer: str | None) -> bool:
+        """Return whether ``Config.webhook_networks`` admits a caller with this IP address.
+
+        ``peer`` is the address of the connection; behind a proxy, the address that a trusted
+        proxy reports. Without networks every caller is admitted; with networks, a caller
+        with an unknown address is not.
         """
         if not self._networks:
             return True
@@ -73,5 +161,5 @@ class WebhookReceiver:
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped  # as a socket for both families shows an IPv4 caller
+            address = address.ipv4_mapped  # a socket for both families shows IPv4 so
         return any(address in network for network in self._networks)

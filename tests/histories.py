@@ -40,8 +40,8 @@ from symbl_aio import (
     Timeouts,
     Video,
 )
-from symbl_aio._io.engine import Drain
 from symbl_aio.config import Credentials
+from symbl_aio.events import Drain
 from symbl_aio.server import Received
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
@@ -365,18 +365,18 @@ class World:
         stats = self.client.stats()
         assert (stats.queued, stats.uploading, stats.jobs) == (0, 0, 0), stats
         engine = self.client._engine
-        settling = engine._settling
-        assert settling.governor.occupied == 0
-        assert settling.governor._probe is None
-        assert not settling.works
-        assert not settling._by_key
-        assert not settling._holders
-        lanes = settling.lanes
-        assert len(lanes) == 0
+        queue = engine._queue
+        assert queue.slots.occupied == 0
+        assert queue.slots._probe is None
+        assert not queue.pending
+        assert not queue._by_key
+        assert not queue._holders
+        lanes = queue._lanes
+        assert lanes.waiting == 0
         assert not lanes._lane_of
         assert all(lane.halted is not None for lane in lanes._lanes.values())
-        assert len(engine._poller._plan) == 0
-        assert not engine._poller._asking
+        assert len(engine._jobs.poller._plan) == 0
+        assert not engine._jobs.poller._polling
 
     async def _all_ended(self) -> None:
         await asyncio.gather(*[c.submission for c in self._mine()], return_exceptions=True)

@@ -22,9 +22,9 @@ from symbl_aio import (
     Tracker,
     models,
 )
-from symbl_aio.contrib.durable import Durable
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import Outbox, Worker, migrate
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -116,7 +116,7 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     found = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD and "Selection" in str(parameter.annotation):
-            kinds = symbl_aio.listing.Selection.__annotations__
+            kinds = symbl_aio._pages.Selection.__annotations__
             found += [
                 parameter.replace(
                     name=name,

@@ -25,7 +25,7 @@ from symbl_aio.config import Polls
 from symbl_aio.errors import ConfigurationError, NotFoundError
 from symbl_aio.job import Job
 from symbl_aio.media import Media
-from symbl_aio.server.received import Received
+from symbl_aio.server.request_log import Received
 from symbl_aio.testing import LocalSymbl
 from tests.options import STORED_TRACKER, in_query, options_for, options_of
 
@@ -62,7 +62,7 @@ async def client(server: LocalSymbl) -> AsyncIterator[SymblClient]:
 @pytest.fixture
 async def stored_tracker(client: SymblClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a tracker under a known id: the server refuses those that it does not know."""
-    monkeypatch.setattr("symbl_aio.server.management.records._new_id", lambda: STORED_TRACKER)
+    monkeypatch.setattr("symbl_aio.server.management.records.random_id", lambda: STORED_TRACKER)
     await client.trackers.create(Tracker("berth", ["pier", "quay", "berth", "dock", "slip"]))
 
 

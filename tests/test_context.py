@@ -38,7 +38,7 @@ async def test_what_the_client_does_for_all_is_done_in_nobodys_context(
 
     async def token() -> AccessToken:
         seen.append(request.get())
-        issued = server._accounts.issue("app", "secret")
+        issued = server._tokens.issue("app", "secret")
         assert issued is not None
         return AccessToken(issued[0])
 

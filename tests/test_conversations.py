@@ -47,10 +47,24 @@ class Desk:
     def resume_appends(self, conversation_id: str) -> None:
         self.resumed.append(conversation_id)
 
+    origin = "http://127.0.0.1:9"
+
+    def follow(self, job: Job) -> None:
+        raise AssertionError
+
+    async def poll(self, job: Job) -> None:
+        raise AssertionError
+
+    def withdraw(self, submission: Submission) -> bool:
+        raise AssertionError
+
+    def conversation(self, conversation_id: str | None) -> Conversation:
+        raise AssertionError
+
 
 def asking(sample: str) -> tuple[Conversation, Desk]:
     desk = Desk((SAMPLES / f"{sample}.json").read_text())
-    return Conversation("12", account=desk), desk
+    return Conversation("12", backend=desk), desk
 
 
 @pytest.mark.parametrize(
@@ -123,7 +137,7 @@ async def test_the_record_of_a_conversation_is_read_from_its_own_address():
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "{}", '{"messages": [3]}'])
 async def test_an_answer_that_cannot_be_understood_is_shown_as_received(text):
-    conversation = Conversation("12", account=Desk(text))
+    conversation = Conversation("12", backend=Desk(text))
 
     for read in (conversation.messages, conversation.info):
         with pytest.raises(DecodeError) as caught:
@@ -159,7 +173,7 @@ def test_appends_resume_for_this_conversation():
 
 async def test_nothing_is_asked_about_a_conversation_of_unknown_id():
     desk = Desk()
-    conversation = Conversation(None, account=desk)
+    conversation = Conversation(None, backend=desk)
 
     with pytest.raises(ConfigurationError, match=r"conversation_id.*client\.job"):
         _ = conversation.id
@@ -175,12 +189,12 @@ async def test_nothing_is_asked_about_a_conversation_of_unknown_id():
 @pytest.mark.parametrize("wrong", ["", "12/messages", "..", "1\n2"])
 def test_what_cannot_be_an_id_is_refused_at_once(wrong):
     with pytest.raises(ConfigurationError, match="conversation_id"):
-        Conversation(wrong, account=Desk())
+        Conversation(wrong, backend=Desk())
 
 
 def test_a_conversation_prints_its_id():
-    assert repr(Conversation("12", account=Desk())) == "<Conversation 12>"
-    assert repr(Conversation(None, account=Desk())) == "<Conversation of unknown id>"
+    assert repr(Conversation("12", backend=Desk())) == "<Conversation 12>"
+    assert repr(Conversation(None, backend=Desk())) == "<Conversation of unknown id>"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +209,7 @@ async def test_a_page_that_cannot_be_made_is_refused_before_it_is_asked_for(name
     desk = Desk()
 
     with pytest.raises(ConfigurationError, match=remedy):
-        await Conversation("12", account=desk).create_experience(name)
+        await Conversation("12", backend=desk).create_experience(name)
     assert desk.calls == []
 
 

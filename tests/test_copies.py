@@ -39,8 +39,8 @@ from symbl_aio import (
     errors,
     models,
 )
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.problems import BadUploadError
+from symbl_aio.contrib.service import Embedded
 from symbl_aio.durable import Item, ItemEvent, Outbox, Worker
 from symbl_aio.job import Acceptance, JobEvent, UploadProgress
 from symbl_aio.testing import LocalSymbl
@@ -64,7 +64,7 @@ class Desk:
 
 
 def a_job() -> Job:
-    made = Job("job-1", "conversation-1", desk=Desk(), since=5)  # type: ignore[arg-type]
+    made = Job("job-1", "conversation-1", backend=Desk(), since=5)  # type: ignore[arg-type]
     made._advance(JobStatus.FAILED, "failed", "poll")
     return made
 

@@ -14,7 +14,7 @@ from symbl_aio.drafts import (
 )
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import User
-from symbl_aio.server.conversations import listing
+from symbl_aio.server.conversations import list_query
 from tests.tables import table
 
 INES = User(name="Ines")
@@ -40,7 +40,7 @@ def test_criteria_are_rsql(metadata, rsql):
 
 
 def test_the_server_reads_what_criteria_wrote():
-    listing.filtering(criteria({"pier": "Pier 4", "agentId": "johndoe"}))
+    list_query.parse_filter(criteria({"pier": "Pier 4", "agentId": "johndoe"}))
 
 
 @pytest.mark.parametrize("metadata", [{}, {"a": "1", "b": "2", "c": "3"}, {"a b": "1"}, {"": "1"}])

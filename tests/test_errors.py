@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from symbl_aio import errors
+from symbl_aio._errors import api_error
 from symbl_aio.errors import (
     AmbiguousSubmissionError,
     APIError,
@@ -22,7 +23,6 @@ from symbl_aio.errors import (
     SymblError,
     TransportError,
     UploadStalledError,
-    api_error,
 )
 from symbl_aio.job import Acceptance, Job
 from tests.tables import table

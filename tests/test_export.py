@@ -8,6 +8,7 @@ import pytest
 
 from symbl_aio import (
     ConfigurationError,
+    Conversation,
     DecodeError,
     EarlyReadWarning,
     Everything,
@@ -18,6 +19,7 @@ from symbl_aio import (
     Tracker,
     Utterance,
 )
+from symbl_aio._pages import PARTS as TABLE
 from symbl_aio.export import InsightPart
 from symbl_aio.testing import LocalSymbl
 from tests.host import Host, open_host, sample
@@ -178,3 +180,10 @@ def test_another_text_is_no_conversation(text):
     with pytest.raises(DecodeError) as caught:
         Everything.from_json(text)
     assert caught.value.raw == text
+
+
+def test_the_table_of_parts_names_each_field_and_each_method_once():
+    parts = get_args(InsightPart)
+    assert tuple(TABLE) == parts
+    assert set(parts) <= {field.name for field in attrs.fields(Everything)}
+    assert [part for part in parts if not hasattr(Conversation, part)] == []

@@ -13,7 +13,7 @@ from symbl_aio import ConfigurationError, MediaOptions
 from symbl_aio._fields import is_control
 from symbl_aio._io.uploads import _check_key as check_key
 from symbl_aio._naming import source_name
-from symbl_aio.durable.naming import check_key as check_outbox_key
+from symbl_aio.durable.items import check_key as check_outbox_key
 from tests.tables import table
 
 CATEGORIES = sorted({unicodedata.category(chr(c)) for c in range(0x110000)})

@@ -106,7 +106,7 @@ async def test_a_submission_and_its_job_are_told_from_the_queue_to_the_end(
     assert listener.told == [
         SubmissionQueued("mine", None),
         SubmissionStarted("mine"),
-        SubmissionAccepted("mine", conversation_id, job.id),
+        SubmissionAccepted("mine", conversation_id, job.id, job.token),
         JobStatusChanged(job.id, conversation_id, JobStatus.SCHEDULED, "scheduled", "submit"),
         JobStatusChanged(job.id, conversation_id, JobStatus.IN_PROGRESS, "in_progress", "poll"),
         JobStatusChanged(job.id, conversation_id, JobStatus.COMPLETED, "completed", "poll"),
@@ -247,7 +247,7 @@ async def test_a_webhook_is_told_as_the_source_of_what_it_brought(
     async with server.client(observers=[listener], **slow) as symbl:
         job = await symbl.submit(Text("Hello."))
         await server.until(lambda: server.unfinished == 0)
-        symbl._engine.hear("any", job.id, "completed")
+        symbl._engine.on_webhook("any", job.id, "completed")
         await job
     assert listener.of(job=job.id)[-2:] == [
         JobStatusChanged(job.id, job.conversation_id, JobStatus.COMPLETED, "completed", "webhook"),
@@ -333,7 +333,7 @@ async def test_closing_tells_the_end_of_everything_and_then_nothing_more(
 
     server.release()
     await server.until(lambda: server.unfinished == 0)
-    symbl._engine.hear("any", job.id, "completed")
+    symbl._engine.on_webhook("any", job.id, "completed")
     waiting.cancel()
     await symbl.aclose()
     assert listener.told == told

@@ -89,7 +89,7 @@ async def test_reading_while_a_job_runs_warns_once_and_names_the_line(server: Lo
             warnings.simplefilter("error")
             await conversation.messages()
             await conversation.insights()
-        for read in ("analytics", "transcript", "export", "insights"):
+        for read in ("analytics", "transcript", "everything", "insights"):
             with pytest.warns(EarlyReadWarning) as caught:
                 await getattr(symbl.conversation(conversation.id), read)()
             assert [Path(one.filename) for one in caught] == [Path(__file__)], read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from symbl_aio import (
     Utterance,
     Video,
 )
-from symbl_aio._io.reconcile import Doubts
+from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._protocol.encode import Answer
 from symbl_aio.media import MediaLike
 from symbl_aio.testing import LocalSymbl
@@ -262,7 +263,7 @@ async def test_a_call_to_its_own_webhook_proves_acceptance_once_the_job_is_found
             await error.reconcile()
 
         (job_id,) = server.jobs
-        symbl._engine.hear(nonce_of(server), job_id, "in_progress")
+        symbl._engine.on_webhook(nonce_of(server), job_id, "in_progress")
         found = await error.reconcile()
         assert found.how == "webhook"
         assert found.job is not None
@@ -277,8 +278,8 @@ async def test_a_call_that_overtakes_the_doubt_is_kept_for_it(server: LocalSymbl
         server.inject("slow", on="PUT")
         submission = conversation.append(Text("Hello."))
         await server.until(lambda: len(server.jobs) == 2)
-        symbl._engine.hear(nonce_of(server), list(server.jobs)[-1], "completed")
-        await symbl._engine._submissions.end_started()
+        symbl._engine.on_webhook(nonce_of(server), list(server.jobs)[-1], "completed")
+        await symbl._engine._uploads.cancel_started()
         with pytest.raises(AmbiguousSubmissionError) as unknown:
             await submission
         found = await unknown.value.reconcile()
@@ -294,10 +295,10 @@ async def test_a_call_that_names_an_unknown_job_or_anothers_proves_nothing(
         other = await symbl.submit(Text("Another."))
         server.inject("status:500", on="POST")
         error = await doubted(symbl, Text("Hello."))
-        (doubt,) = symbl._engine._doubts.open_ones
+        (doubt,) = symbl._engine._ambiguous.open_ones
         assert doubt.nonce is not None
         for job_id in ("no-such-job", other.id):
-            symbl._engine.hear(doubt.nonce, job_id, "completed")
+            symbl._engine.on_webhook(doubt.nonce, job_id, "completed")
             with pytest.raises(StillAmbiguousError):
                 await error.reconcile()
         server.release()
@@ -313,13 +314,13 @@ async def test_a_call_that_names_a_job_of_another_submission_that_has_ended_prov
         await ended
         server.inject("accept_then_drop", on="POST")
         error = await doubted(symbl, Text("Hello."))
-        symbl._engine.hear(nonce_of(server), ended.id, "completed")
+        symbl._engine.on_webhook(nonce_of(server), ended.id, "completed")
         with pytest.raises(StillAmbiguousError):
             await error.reconcile()
 
         job_id = list(server.jobs)[-1]
-        symbl._engine.hear(nonce_of(server), job_id, "in_progress")
-        symbl._engine.hear(nonce_of(server), ended.id, "completed")
+        symbl._engine.on_webhook(nonce_of(server), job_id, "in_progress")
+        symbl._engine.on_webhook(nonce_of(server), ended.id, "completed")
         found = await error.reconcile()
         assert found.job is not None
         assert found.job.id == job_id
@@ -332,10 +333,10 @@ async def test_one_job_is_no_proof_for_two_submissions(server: LocalSymbl) -> No
         for _ in range(2):
             server.inject("accept_then_drop", on="POST")
             errors.append(await doubted(symbl, Text("Hello.")))
-        doubts = list(symbl._engine._doubts.open_ones)
+        doubts = list(symbl._engine._ambiguous.open_ones)
         for doubt in doubts:
             assert doubt.nonce is not None
-            symbl._engine.hear(doubt.nonce, next(iter(server.jobs)), "completed")
+            symbl._engine.on_webhook(doubt.nonce, next(iter(server.jobs)), "completed")
         found = await errors[0].reconcile()
         assert found.job is not None
         await found.job
@@ -352,28 +353,34 @@ async def test_a_server_without_a_readable_clock_proves_nothing_by_a_name(
     """Such a server is stood in for by its answer: no other part of it matters here."""
     answer = Answer(200, {"date": date}, '{"conversations": []}')
 
-    async def read(_call: object) -> Answer:
-        return answer
+    class Backend:
+        def check_open(self) -> None:
+            pass
 
-    doubts = Doubts(read, lambda _job_id, _conversation_id: None)
-    doubt = doubts.open(
+        async def call(self, _call: object) -> Answer:
+            return answer
+
+    backend: Any = Backend()
+    no_jobs: Any = None  # no webhook named a job, so none is attached
+    submissions = AmbiguousSubmissions(backend, no_jobs)
+    ambiguous = submissions.open(
         "k", conversation_id=None, name="Standup", text="Hi.", sent_at=0.0, nonce=None
     )
     with pytest.raises(StillAmbiguousError):
-        await doubts.find_proof(doubt)
+        await submissions.reconcile(ambiguous)
 
 
 async def test_a_webhook_that_came_while_the_answer_was_waited_for_is_still_known(
     server: LocalSymbl,
 ) -> None:
     async with server.client(**QUICK, timeouts=Timeouts(answer=300.0)) as symbl:
-        doubts = symbl._engine._doubts
-        doubts.hear("nonce", "job", 0.0, ended=False)
-        doubts.hear("of another one", "another job", 330.0, ended=False)
-        doubt = doubts.open(
+        submissions = symbl._engine._ambiguous
+        submissions.on_webhook("nonce", "job", 0.0, ended=False)
+        submissions.on_webhook("of another one", "another job", 330.0, ended=False)
+        ambiguous = submissions.open(
             "k", conversation_id=None, name=None, text=None, sent_at=0.0, nonce="nonce"
         )
-    assert doubt.job_id == "job"
+    assert ambiguous.job_id == "job"
 
 
 async def test_reconciling_needs_an_open_client(server: LocalSymbl) -> None:

@@ -41,10 +41,10 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.callbacks import mark
 from symbl_aio._fields import is_word
 from symbl_aio.job import Job
 from symbl_aio.testing import LocalSymbl
+from symbl_aio.webhooks import mark
 from tests.support import QUICK, mp4_bytes
 from tests.tables import table
 
@@ -116,7 +116,7 @@ class Seen:
 
 def secrets_of(server: LocalSymbl) -> set[str]:
     """Give every secret, those that were made on the way too."""
-    found = SECRETS | set(server._accounts._good)
+    found = SECRETS | set(server._tokens._valid)
     for received in server.submissions:
         found.add(received.headers["Authorization"].removeprefix("Bearer "))
         hook = received.parameters.get("webhookUrl") or received.query.get("webhookUrl")

@@ -23,7 +23,7 @@ from symbl_aio import (
     UploadError,
     VideoURL,
 )
-from symbl_aio._naming import naming, source_name
+from symbl_aio._naming import source_name, source_of
 from symbl_aio.media import Media, Recording
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -168,25 +168,12 @@ def test_a_name_is_one_line_whatever_a_file_is_called() -> None:
     assert len(source_name("x" * 5000 + ".wav")) == 120
 
 
-def test_naming_keeps_no_bytes_and_does_nothing_before_it_is_asked() -> None:
-    content = b"x" * 100
-    named = naming(Audio(content), "mine")
-    assert named is not None
-    assert all(content is not argument for argument in named.args)  # type: ignore[attr-defined]
-
-    class Counting:
-        asked = 0
-
-        def __fspath__(self) -> str:
-            Counting.asked += 1
-            return "call.wav"
-
-    media: Media | Recording = Recording(Counting())
-    before = Counting.asked
-    named = naming(media, None)
-    assert Counting.asked == before
-    assert named is not None
-    assert named() == "call.wav"
+def test_a_source_is_named_by_the_caller_and_a_file_by_its_own_name() -> None:
+    assert source_of(Audio(b"x" * 100), "mine") == "mine"
+    assert source_of(Audio(b"x" * 100), None) is None
+    assert source_of(Text("Hello."), "mine") is None
+    media: Media | Recording = Recording("/data/call.wav")
+    assert source_of(media, "mine") == "call.wav"
 
 
 def test_an_event_made_without_a_source_has_none() -> None:

@@ -30,10 +30,9 @@ from symbl_aio import (
     TextOptions,
     Video,
 )
-from symbl_aio._core.callbacks import mark
 from symbl_aio.config import Config
 from symbl_aio.testing import LocalSymbl
-from symbl_aio.webhooks import WebhookReceiver
+from symbl_aio.webhooks import WebhookReceiver, mark
 from tests.support import QUICK, mp4_bytes
 
 SECRET = "shared by all workers"
@@ -151,7 +150,7 @@ async def test_a_webhook_brings_the_one_poll_that_resolves_a_job(
             await symbl.process(media)
         assert symbl.stats().polls == 2
     await server.until(lambda: len(server.webhook_calls) == 6)
-    assert all(call.taken for call in server.webhook_calls)
+    assert all(call.acknowledged for call in server.webhook_calls)
     assert set(hook.answered) == {204}
 
 
@@ -227,7 +226,7 @@ async def test_a_webhook_that_comes_when_all_is_over_changes_nothing_and_is_not_
         await job
         assert job.status is JobStatus.COMPLETED
         assert symbl.stats().polls == asked
-        assert len(symbl._engine._doubts.callbacks) == 0
+        assert len(symbl._engine._ambiguous.parked) == 0
     assert hook.answered == [204] * 3
 
 
@@ -272,7 +271,7 @@ async def test_with_every_webhook_lost_all_jobs_resolve_by_polling(
     server: LocalSymbl, hook: Hook
 ) -> None:
     async with hook.with_client(server, polls=QUICK["polls"], limits=Limits(jobs=50)) as symbl:
-        await asyncio.gather(*(symbl.process(Text(f"Told, {n}.")) for n in range(10)))
+        await asyncio.gather(*(symbl.process(Text(f"WebhookCall, {n}.")) for n in range(10)))
         server.inject("no_webhook", times=200)
         done = await asyncio.gather(*(symbl.process(Text(f"Lost, {n}.")) for n in range(200)))
     assert len({conversation.id for conversation in done}) == 200

@@ -1,8 +1,9 @@
-"""Make 200 uploads survive eight murders: ``make demo-durable``, or ``python -m examples.durable``.
+"""200 uploads that survive eight ``kill -9``: ``make demo-durable``.
 
-A PostgreSQL, the local server, a process for webhooks and three workers are started on this
-machine. While 200 films go to 40 conversations, workers are killed with ``kill -9``. In the
-end the server's log says whether a promise was broken, and so does the exit status.
+``python -m examples.durable`` starts a PostgreSQL, the local server, a process for webhooks and
+three workers on this machine, sends 200 films to 40 conversations, and kills workers meanwhile.
+At the end it checks the promises against the log of the server; the exit status is 1 if one was
+broken.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from symbl_aio.durable import ItemState, Outbox
 CONVERSATIONS, EACH = 40, 5
 WORKERS, KILLS, CAP = 3, 8, 10
 JOB_SECONDS, ANSWER_SECONDS = 0.8, 0.2
-TIME_TO_LIVE, DOUBT_FOR = 2.0, 6.0
+WORKER_TIMEOUT, AMBIGUITY_TIMEOUT = 2.0, 6.0
 LONGEST = 150.0
-LOOK_EVERY = 0.25
+POLL_INTERVAL = 0.25
 
 
 @define
-class Story:
-    """What goes on, told as it happens; the bar is there for people only."""
+class DemoLog:
+    """The output of the demo, line by line; the progress bar needs a terminal."""
 
     console: Console
     bar: Progress
     began: float
 
-    def tell(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self.console.print(
             f"{time.monotonic() - self.began:5.1f} s  {text}",
             highlight=False,
@@ -54,10 +55,10 @@ class Story:
 
 
 @define
-class Play:
-    """The demo, with everything started."""
+class Demo:
+    """The running demo: it hands in files, kills workers, and waits for the end."""
 
-    story: Story
+    log: DemoLog
     outbox: Outbox
     server: Child
     workers: Workers
@@ -68,7 +69,7 @@ class Play:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.hand_in())
-            tasks.create_task(self.murder())
+            tasks.create_task(self.kill_workers())
             tasks.create_task(self.watch())
 
     async def hand_in(self) -> None:
@@ -77,52 +78,54 @@ class Play:
                 await self.outbox.submit(recording.path, key=recording.key)
             else:
                 await self.outbox.append(recording.conversation, recording.path, key=recording.key)
-        self.story.tell(f"{len(self.handed_in)} files are handed in")
+        self.log.write(f"{len(self.handed_in)} files are handed in")
 
-    async def murder(self) -> None:
-        """Kill a worker, whichever, each time that so many files more were accepted."""
+    async def kill_workers(self) -> None:
+        """Kill a random worker at equal steps of accepted files."""
         step = len(self.handed_in) // (KILLS + 1)
         for kill in range(1, KILLS + 1):
             await self.server.ask("accepted", kill * step)
             place = random.randrange(WORKERS)
             pid = await self.workers.kill(place)
             self.kills += 1
-            self.story.tell(
+            self.log.write(
                 f"kill -9 {pid}: worker {place + 1} is gone after {kill * step} of "
                 f"{len(self.handed_in)} files"
             )
             await self.workers.start(place)
 
     async def watch(self) -> None:
-        """Look at the outbox until all has ended, and settle what needs a person."""
-        task = self.story.bar.add_task("", total=len(self.handed_in))
+        """Poll the outbox until all items have ended; resolve ambiguous items."""
+        task = self.log.bar.add_task("", total=len(self.handed_in))
         while True:
             counts = (await self.outbox.stats()).counts
-            self.story.bar.update(task, completed=counts.get(ItemState.COMPLETED, 0))
+            self.log.bar.update(task, completed=counts.get(ItemState.COMPLETED, 0))
             if counts.get(ItemState.AMBIGUOUS):
-                await self.settle()
+                await self.resolve()
             elif sum(n for state, n in counts.items() if state.is_ending) == len(self.handed_in):
                 return
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_INTERVAL)
 
-    async def settle(self) -> None:
-        """Do what a person does with an ambiguous item: look at the server, and say so."""
+    async def resolve(self) -> None:
+        """Resolve ambiguous items as a person does: by a look at the server."""
         known = dict((await self.server.ask("seen"))["accepted"])
         hashes = {recording.key: recording.sha256 for recording in self.handed_in}
         async for item in self.outbox.jobs(state=ItemState.AMBIGUOUS):
             self.ambiguous += 1
-            there = known.get(hashes[item.key])
-            self.story.tell(
+            accepted_as = known.get(hashes[item.key])
+            self.log.write(
                 f"{item.key} is ambiguous; a look at the server: it is"
-                + (" there" if there else " not there, and is sent again")
+                + (" there" if accepted_as else " not there, and is sent again")
             )
-            await self.outbox.resolve(item.key, accepted=there is not None, conversation_id=there)
+            await self.outbox.resolve(
+                item.key, accepted=accepted_as is not None, conversation_id=accepted_as
+            )
 
 
 async def demo(database: str, directory: Path, console: Console) -> int:
     columns = (TextColumn("        completed"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    story = Story(console, bar, time.monotonic())
+    log = DemoLog(console, bar, time.monotonic())
     os.environ["SYMBL_WEBHOOK_SECRET"] = secret = secrets.token_urlsafe()
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(Outbox(database, webhook_secret=secret))
@@ -134,23 +137,25 @@ async def demo(database: str, directory: Path, console: Console) -> int:
             {
                 "database": database,
                 "concurrency": CAP,
-                "time-to-live": TIME_TO_LIVE,
-                "doubt-for": DOUBT_FOR,
-                "webhook-base-url": receiver.first,
+                "worker-timeout": WORKER_TIMEOUT,
+                "ambiguity-timeout": AMBIGUITY_TIMEOUT,
+                "webhook-base-url": receiver.announced,
             },
             {name: value for name, value in os.environ.items() if name != "SYMBL_ACCESS_TOKEN"}
             | {
-                "SYMBL_BASE_URL": server.first,
+                "SYMBL_BASE_URL": server.announced,
                 "SYMBL_APP_ID": "app",
                 "SYMBL_APP_SECRET": "secret",
             },
         )
-        stack.push_async_callback(workers.end, kindly=False)
-        story.tell(f"PostgreSQL, the local server ({server.first}) and a process for webhooks run")
+        stack.push_async_callback(workers.end, gracefully=False)
+        log.write(
+            f"PostgreSQL, the local server ({server.announced}) and a process for webhooks run"
+        )
         await asyncio.gather(*map(workers.start, range(WORKERS)))
-        story.tell(f"{WORKERS} workers run, which may have {CAP} jobs at a time, all together")
-        play = Play(
-            story,
+        log.write(f"{WORKERS} workers run, which may have {CAP} jobs at a time, all together")
+        running = Demo(
+            log,
             outbox,
             server,
             workers,
@@ -159,36 +164,36 @@ async def demo(database: str, directory: Path, console: Console) -> int:
         try:
             with bar:
                 async with asyncio.timeout(LONGEST):
-                    await play.run()
+                    await running.run()
         except TimeoutError:
-            console.print(f"After {LONGEST:g} s it is not done. The workers said last:")
-            console.print("\n".join(workers.said[-10:]), markup=False, highlight=False)
+            console.print(f"After {LONGEST:g} s it is not done. The last output of the workers:")
+            console.print("\n".join(workers.output[-10:]), markup=False, highlight=False)
             return 1
-        story.tell("all has ended; the workers are told to stop")
-        codes = await workers.end(kindly=True)
-        found = ledger.read(await server.ask("seen"), play.handed_in)
-        show(console, found, play)
+        log.write("all items have ended; the workers stop")
+        codes = await workers.end(gracefully=True)
+        found = ledger.read(await server.ask("seen"), running.handed_in)
+        show(console, found, running)
         broken = found.broken(CAP) + [f"a worker ended with {code}" for code in codes if code]
     for promise in broken:
         console.print(f"Broken: {promise}.", style="bold red")
     return 1 if broken else 0
 
 
-def show(console: Console, found: ledger.Ledger, play: Play) -> None:
+def show(console: Console, found: ledger.Ledger, running: Demo) -> None:
     table = Table(
-        title="What the server's log says", title_justify="left", show_header=False, box=None
+        title="From the log of the server", title_justify="left", show_header=False, box=None
     )
     for name, value in (
-        ("files handed in", f"{len(play.handed_in)}, in {CONVERSATIONS} conversations"),
+        ("files handed in", f"{len(running.handed_in)}, in {CONVERSATIONS} conversations"),
         ("accepted, and completed", f"{found.accepted}, {found.completed}"),
         ("lost", found.lost),
         ("sent twice", found.twice),
         ("out of order", found.out_of_order),
         ("most jobs at a time", f"{found.most} of {CAP}"),
-        ("ambiguous", f"{play.ambiguous}, settled by a look at the server"),
+        ("ambiguous", f"{running.ambiguous}, resolved by a look at the server"),
         ("webhooks taken", found.webhooks),
-        ("workers killed", play.kills),
-        ("items taken over", play.workers.taken_over),
+        ("workers killed", running.kills),
+        ("items taken over", running.workers.taken_over),
     ):
         table.add_row(f"  {name}", str(value))
     console.print()

@@ -1,4 +1,4 @@
-"""What became of it, read from the server's log and from nothing else."""
+"""The ledger of the demo, from the log of the server alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from examples.durable.recordings import Recording
 
 @frozen
 class Ledger:
-    """Four promises, as counts of what broke them, and ``most`` jobs at a time."""
+    """Violations of four promises, counted, and ``most`` jobs at a time."""
 
     accepted: int
     completed: int
@@ -25,7 +25,7 @@ class Ledger:
     webhooks: int
 
     def broken(self, cap: int) -> list[str]:
-        """Name the promises that were not kept."""
+        """Return the broken promises, in words."""
         found = {
             "a file was lost": self.lost,
             "a file was sent twice": self.twice,
@@ -36,7 +36,7 @@ class Ledger:
 
 
 def read(seen: Mapping[str, Any], handed_in: Sequence[Recording]) -> Ledger:
-    """Compare what the server accepted, in its order, with what was handed in."""
+    """Compare the accepted files, in the order of the server, with the files handed in."""
     of_hash = {recording.sha256: recording for recording in handed_in}
     times: Counter[str] = Counter()
     arrived: defaultdict[str, list[Recording]] = defaultdict(list)
@@ -55,7 +55,7 @@ def read(seen: Mapping[str, Any], handed_in: Sequence[Recording]) -> Ledger:
 
 
 def _steps_back(conversation: Sequence[Recording]) -> int:
-    """Count the files that came before one that should have been first, or among strangers."""
+    """Count the files that follow a later part, or a file of another conversation."""
     return sum(
         later.conversation != earlier.conversation or later.number < earlier.number
         for earlier, later in pairwise(conversation)

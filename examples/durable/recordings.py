@@ -1,4 +1,4 @@
-"""Many recordings of one: the same film, each with a box of its own that players skip."""
+"""Many recordings from one: the same film, each with an mp4 box of its own that players skip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ONE = Path(__file__).parents[1] / "media" / "inaugural.mp4"
 
 @frozen
 class Recording:
-    """A file to be sent, ``number`` th of its conversation. The server knows it by its hash."""
+    """A file to be sent, part ``number`` of its conversation. Its hash identifies it."""
 
     conversation: str
     number: int
@@ -21,12 +21,12 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """The key of its item: that of the first names the conversation."""
+        """The key of its item. The key of the first part names the conversation."""
         return self.conversation if self.number == 1 else f"{self.conversation}/{self.number}"
 
 
 def make(directory: Path, conversations: int, each: int) -> list[Recording]:
-    """Write the files, and give them as they are to be handed in: a round for each number."""
+    """Write the files, and return them in the order of handing in: part by part."""
     film = ONE.read_bytes()
     made = []
     for number in range(1, each + 1):

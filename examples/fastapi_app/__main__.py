@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 async def main() -> int:
     port = os.environ.get("PORT") or "8000"
     async with AsyncExitStack() as stack:
-        # Listening here: nobody is turned away while the service starts, the first time or again.
+        # Listening here, so that no connection is refused while the service starts or restarts.
         listening = stack.enter_context(socket.socket())
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,16 +1,16 @@
-"""A web service around recordings: take one, follow its job, show what was said in it.
+"""A web service for recordings: upload one, follow its job, show its transcript.
 
-``make example`` runs it on this machine alone; ``uvicorn examples.fastapi_app.app:app`` does
+``make example`` runs it on this machine alone; ``uvicorn examples.fastapi_app.app:app`` runs it
 with these settings in the environment:
 
 - ``SYMBL_BASE_URL``, and ``SYMBL_APP_ID`` with ``SYMBL_APP_SECRET`` (or ``SYMBL_ACCESS_TOKEN``):
-  the API, and who calls it.
+  the API, and the account.
 - ``PUBLIC_URL`` and ``WEBHOOK_SECRET``: where the API reaches this service, and the secret that
-  all workers share. Without them jobs are found to have ended by polling alone.
+  all workers share. Without them the end of a job is found by polling alone.
 - ``JOURNAL``: the directory in which unfinished jobs outlive a worker.
 
-Whoever reaches the page reads every conversation of the account: put a login before it where
-that is not meant. Only the webhooks must stay open.
+Every visitor of the page can read every conversation of the account: add a login where that
+is not wanted. Only the webhooks must stay open.
 """
 
 import os
@@ -28,12 +28,12 @@ from symbl_aio.contrib.journal import JobJournal
 
 HERE = Path(__file__).parent
 SHOWN = 50
-"""So many conversations are listed, of the last year."""
+"""Conversations that are listed, of the last year."""
 
 public_url = os.environ.get("PUBLIC_URL")
 symbl = Symbl(
     config=Config(
-        # A visitor is told to come back rather than kept waiting.
+        # After 20 s without a job slot the visitor gets a 503 with Retry-After.
         limits=Limits(wait_for_slot=20),
         webhook_base_url=f"{public_url}/symbl/webhooks" if public_url else None,
         webhook_secret=os.environ.get("WEBHOOK_SECRET"),
@@ -46,10 +46,10 @@ symbl.handle_errors(app)
 
 
 class OneRequestEach:
-    """Close each connection after its answer, so that no upload goes over one that was used.
+    """Close each connection after its response, so that no upload reuses one.
 
-    When such a one breaks, browsers send its request once more and tell nobody, though it may
-    have been taken: a recording would be processed twice. Behind a proxy it is not needed.
+    When a reused connection breaks, browsers silently repeat the request, though it may have
+    been accepted: a recording would be processed twice. Behind a proxy it is not needed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,7 +69,7 @@ app.add_middleware(OneRequestEach)
 
 @app.post("/recordings", status_code=202)
 async def take(request: Request, name: str = "") -> dict[str, str | None]:
-    """Pass the body on to the API as it comes in, and name the job it was accepted as."""
+    """Stream the body to the API as it arrives, and return the accepted job."""
     job = await upload_through(request, MediaOptions(name=name[:200] or "A recording"))
     return {"job": job.id, "conversation": job.conversation_id}
 
@@ -90,7 +90,7 @@ async def past(client: Client) -> list[dict[str, object]]:
 
 @app.get("/conversations/{conversation_id}")
 async def read(conversation_id: str, client: Client) -> dict[str, object]:
-    """Give what was said in a conversation, once its jobs have ended."""
+    """Return the content of a conversation, once its jobs have ended."""
     found = await client.conversation(conversation_id).everything(
         ["messages", "topics", "questions", "action_items", "follow_ups"], wait=True
     )
@@ -98,8 +98,8 @@ async def read(conversation_id: str, client: Client) -> dict[str, object]:
         "name": found.info.name,
         "started": found.info.start_time,
         "messages": [
-            {"speaker": said.sender.name, "start": said.start_time, "text": said.text}
-            for said in found.messages
+            {"speaker": message.sender.name, "start": message.start_time, "text": message.text}
+            for message in found.messages
         ],
         "topics": [topic.text for topic in found.topics],
         "action_items": [to_do(item) for item in found.action_items],
@@ -113,5 +113,5 @@ def to_do(item: ActionItem | FollowUp) -> dict[str, object]:
     return {"text": item.text, "who": who, "due": item.due_by}
 
 
-# Last, since it answers for every path that no route took.
+# Last, since it matches every path.
 app.mount("/", StaticFiles(directory=HERE / "page", html=True))

@@ -1,11 +1,11 @@
-"""Wrap a recording of speech into a small mp4 (with a picture of its loudness) or m4a.
+"""Convert a recording of speech into a small mp4 (with a picture of its loudness) or m4a.
 
     pip install av numpy
     python make.py speech.wav inaugural.mp4
     python make.py speech.wav sensibility.m4a
 
-The picture is drawn from the sound: one bar for each slice of time, and those
-already heard are bright. Reads whatever FFmpeg reads; keeps the first audio track.
+The picture is drawn from the sound: one bar for each slice of time; the bars up to the
+current time are bright. Reads every format of FFmpeg, and keeps the first audio track.
 """
 
 import sys
@@ -15,11 +15,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-RATE = 16_000  # what speech recognisers work with
+RATE = 16_000  # the rate of speech recognisers
 AUDIO_BITS = 48_000
 WIDTH, HEIGHT, FPS = 320, 180, 5
 BAR = 4  # pixels from one bar to the next
-BACKGROUND, AHEAD, HEARD = (24, 26, 32), (78, 84, 98), (250, 200, 90)
+BACKGROUND, AHEAD, PLAYED = (24, 26, 32), (78, 84, 98), (250, 200, 90)
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     sound = read(source)
     with_picture = target.suffix == ".mp4"
-    # The index goes in front, so that a reader who streams the file knows its length.
+    # The index goes in front, so that a program that streams the file knows its length.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(
         target, "w", format="mp4" if with_picture else "ipod", options=options
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def read(source: Path) -> np.ndarray:
-    """Decode to 16-bit mono samples."""
+    """Decode a file to 16-bit mono samples."""
     resampler = av.AudioResampler("s16", "mono", RATE)
     parts = []
     with av.open(source) as container:
@@ -77,17 +77,17 @@ def encode_picture(stream, sound: np.ndarray) -> list[av.Packet]:
 
 
 def loudness(sound: np.ndarray, count: int) -> np.ndarray:
-    """Root mean square of ``count`` slices, the loudest being 1."""
+    """Return the root mean square of ``count`` slices, relative to the loudest."""
     slices = np.array_split(sound.astype(np.float64), count)
     levels = np.sqrt([np.mean(part**2) for part in slices])
     return levels / max(levels.max(), 1.0)
 
 
-def picture(bars: np.ndarray, heard: float) -> np.ndarray:
+def picture(bars: np.ndarray, played: float) -> np.ndarray:
     image: np.ndarray = np.full((HEIGHT, WIDTH, 3), BACKGROUND, np.uint8)
     for index, level in enumerate(bars):
         half = max(1, round(level * HEIGHT * 0.4))
-        colour = HEARD if index < heard * len(bars) else AHEAD
+        colour = PLAYED if index < played * len(bars) else AHEAD
         left = index * BAR
         image[HEIGHT // 2 - half : HEIGHT // 2 + half, left : left + BAR - 1] = colour
     return image

@@ -1,1 +1,1 @@
-"""Decisions: which submission may start, which job is asked next, what is tried again. No I/O."""
+"""Decisions: who may start, which job is polled next, which call is retried. No I/O."""

@@ -1,4 +1,4 @@
-"""Decide what proves that a submission of unknown outcome was accepted. Pure.
+"""Evidence that an ambiguous submission was accepted. Pure.
 
 Only positive evidence counts, and never a guess: absence proves nothing, since the server
 may be slow, and one match among several proves nothing either.
@@ -20,8 +20,8 @@ from symbl_aio import models
 MOST_REMEMBERED: Final = 2**18
 """Characters of texts and their keys that one client remembers having written.
 
-With all that Python adds to a short text, that is 1 to 4 MiB. A doubt is about what was
-written last, so the newest conversations are the ones that matter.
+With all that Python adds to a short text, that is 1 to 4 MiB. What is ambiguous was
+sent last, so the newest conversations are the ones that matter.
 """
 
 _WORD: Final = re.compile(r"\w+")
@@ -33,8 +33,8 @@ def words(texts: Iterable[str]) -> str:
     return f" {found} "
 
 
-def can_stand_in_a_row(ours: str, others: Sequence[str]) -> bool:
-    """Say whether ``others``, some of them in some order, hold ``ours``: all of it as ``words``.
+def is_covered_by_concatenation(ours: str, others: Sequence[str]) -> bool:
+    """Return whether ``others``, some of them in some order, contain ``ours``; all as ``words``.
 
     Not only as they were written: the job of one may have failed, so that its words are not
     there and those before and behind it stand together; and one that may have been written
@@ -71,11 +71,11 @@ class _Record:
     size: int = 0
 
 
-class Written:
-    """All that this client wrote, or may have written, into the conversations that it opened.
+class SentTexts:
+    """The texts that this client sent, or may have sent, to the conversations that it opened.
 
-    Of each submission its key and its words, ``None`` for a recording, whose words nobody
-    knows. When the memory is full, the oldest conversation is forgotten, and then never
+    Of each submission its key and its words, ``None`` for a recording, whose words are
+    not known. When the memory is full, the oldest conversation is forgotten, and then never
     proves anything.
     """
 
@@ -85,14 +85,15 @@ class Written:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def open(self, conversation_id: str, key: str, text: str | None) -> None:
-        """Note the submission that made a conversation; one that is not text proves nothing."""
-        self.forget(conversation_id)
+        """Record the submission that opened a conversation; only a text proves anything."""
+        if conversation_id in self._records:
+            self.forget(conversation_id)
         if text is not None:
             self._records[conversation_id] = _Record()
             self.add(conversation_id, key, text)
 
     def add(self, conversation_id: str, key: str, text: str | None) -> None:
-        """Note an append, before its first byte goes out; the same one any number of times."""
+        """Record an append, before its first byte goes out. Idempotent."""
         record = self._records.get(conversation_id)
         if record is None or key in record.texts:
             return
@@ -103,19 +104,19 @@ class Written:
             self.forget(next(iter(self._records)))
 
     def withdraw(self, conversation_id: str, key: str) -> None:
-        """Note that an append was surely not accepted; harmless for an unknown one."""
+        """Forget an append that surely was not accepted; no-op for an unknown one."""
         record = self._records.get(conversation_id)
         if record is not None and key in record.texts:
             self._resize(record, -len(key) - len(record.texts.pop(key) or ""))
 
     def forget(self, conversation_id: str) -> None:
-        """Forget a conversation; harmless for an unknown one."""
+        """Forget a conversation; no-op for an unknown one."""
         record = self._records.pop(conversation_id, None)
         if record is not None:
             self._size -= record.size
 
     def proves(self, conversation_id: str, key: str, text: str, found: Iterable[str]) -> bool:
-        """Say whether ``found``, the conversation's messages, shows that ``text`` was accepted.
+        """Return whether ``found``, the conversation's messages, proves that ``text`` was accepted.
 
         It does if the text occurs once, and nothing else that was, or may have been,
         written there can be the reason. ``key``: of the submission itself, which is no
@@ -126,7 +127,7 @@ class Written:
         if record is None or not ours.strip():
             return False
         others = [other for known, other in record.texts.items() if known != key]
-        if None in others or can_stand_in_a_row(ours, [words([o]) for o in others if o]):
+        if None in others or is_covered_by_concatenation(ours, [words([o]) for o in others if o]):
             return False
         there = words(found)
         # Not str.count: of two that follow each other it sees one, for they share a space.
@@ -140,10 +141,10 @@ class Written:
 def only_one_named(
     conversations: Iterable[models.ConversationInfo], name: str, not_before: datetime
 ) -> str | None:
-    """Give the id of the one conversation of that name that began since, ``None`` otherwise.
+    """Return the id of the only conversation of that name since ``not_before``, else ``None``.
 
     ``not_before``: when the submission was sent at the earliest, by the server's clock. A
-    name is often used every day; what was there before the submission is not its doing.
+    name is often used every day: an older conversation is not the submission's.
     """
     found = [
         info.id
@@ -156,5 +157,5 @@ def only_one_named(
 
 
 def _cut_off(instant: datetime) -> timedelta:
-    """Say how much later the truth may be: servers cut instants to milliseconds or seconds."""
+    """Return the precision of a server's instant: milliseconds or seconds."""
     return timedelta(milliseconds=1) if instant.microsecond else timedelta(seconds=1)

@@ -1,8 +1,8 @@
 """Distinguish local faults that pass from those that stay. Knows no disk, thread or clock.
 
 A process that is out of handles, a disk with an error, or a share whose server does not
-answer, may be well again in a moment. A file that is missing or forbidden is not: that is
-what the caller asked for.
+answer, may be well again in a moment. A file that is missing or forbidden stays so until
+the caller changes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 CALLERS: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 )
-"""The caller's mistake or wish."""
+"""Faults of the path that the caller gave."""
 
 _STAYING: Final = CALLERS | {
     0,  # an error of this library's own, which no system raised

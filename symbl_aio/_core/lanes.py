@@ -1,8 +1,8 @@
-"""Decide whose turn it is. Knows no clock, network or event loop.
+"""Lanes: which submission is next. No clock, no network, no event loop.
 
 A lane is one conversation. Within a lane: strictly first in, first out, and the next
-one is ready only when nobody holds the lane. Between lanes: in turn, so that one long
-queue starves nobody. An idle lane costs no memory.
+one is ready only when no other holds the lane. Between lanes: in turn, so that one long
+queue starves no other. An idle lane costs no memory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,8 @@ class _Lane:
     waiting: OrderedDict[str, None] = field(factory=OrderedDict)
     holders: set[str] = field(factory=set)
     halted: BaseException | None = None
-    told: str | None = None
-    """The one last named as newly ready."""
-
-    def is_ready(self) -> bool:
-        return bool(self.waiting) and not self.holders
-
-    def is_idle(self) -> bool:
-        return not self.waiting and not self.holders and self.halted is None
+    announced: str | None = None
+    """The submission that was last added to ``newly_ready``."""
 
 
 class Lanes:
@@ -36,25 +30,22 @@ class Lanes:
         self._lanes: dict[str, _Lane] = {}
         self._lane_of: dict[str, _Lane] = {}
         self._turns: OrderedDict[str, _Lane] = OrderedDict()
-        self._waiting = 0
+        self.waiting = 0
+        """How many submissions wait."""
         self.newly_ready: list[str] = []
-        """Those that became ready since somebody emptied this list; some perhaps twice."""
-
-    def __len__(self) -> int:
-        """How many are waiting."""
-        return self._waiting
+        """Submissions that became ready since the caller emptied this list; some perhaps twice."""
 
     def halted_by(self, name: str) -> BaseException | None:
-        """Give the error that halted a lane, ``None`` while it runs."""
+        """Return the error that halted a lane, ``None`` while it runs."""
         lane = self._lanes.get(name)
         return lane.halted if lane else None
 
     def halted(self) -> Iterator[str]:
-        """Name the lanes that are halted."""
+        """Yield the names of the halted lanes."""
         return (lane.name for lane in self._lanes.values() if lane.halted is not None)
 
     def name_of(self, key: str) -> str | None:
-        """Name the lane that a submission waits in or holds."""
+        """Return the lane that a submission waits in or holds."""
         lane = self._lane_of.get(key)
         return lane.name if lane else None
 
@@ -67,7 +58,7 @@ class Lanes:
             raise ValueError(f"lane {name} is halted")
         lane.waiting[key] = None
         self._lane_of[key] = lane
-        self._waiting += 1
+        self.waiting += 1
         self._settle(lane)
 
     def hold(self, name: str, key: str) -> None:
@@ -79,18 +70,18 @@ class Lanes:
             self._settle(lane)
 
     def ready(self) -> Iterator[str]:
-        """Name those that may start, the one whose turn it is first. Changes nothing."""
+        """Yield the submissions that may start, the next one first. Changes nothing."""
         for lane in self._turns.values():
             yield next(iter(lane.waiting))
 
     def start(self, key: str) -> None:
-        """Let a ready submission hold its lane."""
+        """Start a ready submission, which then holds its lane."""
         lane = self._lane_of[key]
-        if not lane.is_ready() or next(iter(lane.waiting)) != key:
+        if lane.holders or next(iter(lane.waiting), None) != key:
             raise ValueError(f"{key} is not ready")
         del lane.waiting[key]
         lane.holders.add(key)
-        self._waiting -= 1
+        self.waiting -= 1
         self._settle(lane)
 
     def put_back(self, key: str) -> None:
@@ -99,13 +90,13 @@ class Lanes:
         lane.holders.remove(key)
         lane.waiting[key] = None
         lane.waiting.move_to_end(key, last=False)
-        self._waiting += 1
+        self.waiting += 1
         self._settle(lane)
         if lane.name in self._turns:
             self._turns.move_to_end(lane.name, last=False)
 
     def release(self, key: str) -> None:
-        """Let the lane of a started one move on. Harmless if it does not hold a lane."""
+        """Release the lane of a started submission. No-op if it holds none."""
         lane = self._lane_of.get(key)
         if lane is not None and key in lane.holders:
             lane.holders.remove(key)
@@ -113,18 +104,18 @@ class Lanes:
             self._settle(lane)
 
     def discard(self, key: str) -> bool:
-        """Take a waiting one out of its lane; false if it does not wait."""
+        """Remove a waiting submission from its lane; false if it does not wait."""
         lane = self._lane_of.get(key)
         if lane is None or key not in lane.waiting:
             return False
         del lane.waiting[key]
         del self._lane_of[key]
-        self._waiting -= 1
+        self.waiting -= 1
         self._settle(lane)
         return True
 
     def clear(self, name: str) -> list[str]:
-        """Take all waiting ones out of a lane and name them in order."""
+        """Remove all waiting submissions of a lane. Returns them in order."""
         lane = self._lanes.get(name)
         if lane is None:
             return []
@@ -132,28 +123,28 @@ class Lanes:
         for key in keys:
             del self._lane_of[key]
         lane.waiting.clear()
-        self._waiting -= len(keys)
+        self.waiting -= len(keys)
         self._settle(lane)
         return keys
 
     def halt(self, name: str, cause: BaseException) -> list[str]:
-        """Stop a lane until ``resume``; name those that were waiting. The first cause stays."""
+        """Halt a lane until ``resume``. Returns those that waited. The first cause stays."""
         lane = self._lanes.setdefault(name, _Lane(name))
         lane.halted = lane.halted or cause
         return self.clear(name)
 
     def resume(self, name: str) -> None:
-        """Let a halted lane take submissions again."""
+        """Accept submissions to a halted lane again."""
         lane = self._lanes.get(name)
         if lane is not None:
             lane.halted = None
             self._settle(lane)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a lane its conversation's id, once the server named it.
+        """Rename a lane to its conversation's id, once the server has assigned it.
 
         Should a lane of that id exist, which a server that repeats ids can bring about,
-        both become one: what waits in either keeps its order, that of the existing one
+        both become one: the submissions of each keep their order, those of the existing one
         first, and it stays halted if either was.
         """
         lane = self._lanes.pop(old)
@@ -168,16 +159,16 @@ class Lanes:
 
     def _settle(self, lane: _Lane) -> None:
         """Bring the turns, and the list of lanes, in line with one lane's state."""
-        if lane.is_ready():
+        if lane.waiting and not lane.holders:
             self._turns.setdefault(lane.name, lane)
             head = next(iter(lane.waiting))
-            if head != lane.told:  # also when the one before it was discarded
-                lane.told = head
+            if head != lane.announced:  # also when the one before it was discarded
+                lane.announced = head
                 self.newly_ready.append(head)
         else:
-            lane.told = None
+            lane.announced = None
             self._turns.pop(lane.name, None)
-            if lane.is_idle():
+            if not lane.waiting and not lane.holders and lane.halted is None:
                 self._lanes.pop(lane.name, None)
                 if not (self._lanes or self._lane_of):
                     # An empty dict keeps the room of its fullest hour, until it is cleared.

@@ -1,29 +1,37 @@
-"""Decide which job is asked for its status next. Knows no clock, network or random source.
+"""Decide which job is polled next. No clock, no network, no random source.
 
 One plan for all jobs of a client (Job API page: GET is the only way to learn a status).
-A job is asked less often as it ages, and when a client's jobs have shown how long they
-take, at the ages at which they end. All together stay within a budget; a poll that a
-webhook asked for is brought forward and counts against a budget of its own. Where
-webhooks have proven to tell every end, the other polls only catch one that was lost.
+A job is polled less often as it ages and, once the client's jobs have shown how long they
+take, at the ages at which jobs end. All polls together stay within a budget. A poll that a
+webhook hints at is brought forward and has a budget of its own. Once webhooks have proven to
+report every end, the other polls only catch one that was lost.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import deque
 from heapq import heapify, heappop, heappush
+from math import sqrt
 from typing import Final
 
 from attrs import define
 
-from symbl_aio._core.completion_times import Habits
 from symbl_aio.config import Polls
 
 _BURST_SECONDS: Final = 0.1
 _HINT_GAP: Final = 1.0
 """Seconds between two hinted polls of one job, so that a leaked webhook URL costs little."""
 _TRUSTED: Final = 3
-"""So many ends in a row that a webhook told let the next one be expected of a webhook."""
+"""After this many ends in a row that a webhook reported, the next report is waited for."""
 _BACKSTOP: Final = 20
 """Ceilings between two polls that only catch a lost webhook."""
+_REMEMBERED: Final = 256
+_FEWEST: Final = 8
+"""Completion times of fewer jobs than these are not used."""
+RATE_WINDOW: Final = 10
+"""Seconds over which the rate of polls is measured."""
 
 
 class Budget:
@@ -31,42 +39,43 @@ class Budget:
 
     def __init__(self, rate: float) -> None:
         self._gap = 1 / rate
+        self._burst = max(0.0, _BURST_SECONDS - self._gap)
         self._free_at = float("-inf")
 
     def take(self, now: float) -> bool:
-        """Use one up, if there is one."""
-        if self.next_at() > now:
+        """Use one up. Returns whether there was one."""
+        if self._free_at - self._burst > now:
             return False
         self._free_at = max(self._free_at, now) + self._gap
         return True
 
     def next_at(self) -> float:
-        """Say when the next one will be there."""
-        return self._free_at - max(0.0, _BURST_SECONDS - self._gap)
+        """Return when the next one becomes available."""
+        return self._free_at - self._burst
 
 
 @define(slots=True)
 class _Watch:
     born: float
     at: float
-    asked: bool = False
+    is_polled: bool = False
     hinted: bool = False
     hint_at: float = float("-inf")
-    followed_at: float = float("-inf")
-    """When a hint was last followed: an ordinary poll before it does not delay the next."""
+    hint_used_at: float = float("-inf")
+    """When a hint last led to a poll: an ordinary poll before it does not delay the next."""
     missing_since: float | None = None
     running_at: float | None = None
-    """When it was last known not to have ended."""
-    told: bool = False
-    """Whether a hint said that it ended."""
-    heard: bool = False
-    """Whether one ever did: no other is to be expected, whatever the answer was."""
+    """When it was last known to be unfinished."""
+    is_reported: bool = False
+    """Whether a hint that is not refuted reported its end."""
+    had_hint: bool = False
+    """Whether it ever had a hint: no other one is expected."""
 
 
 class PollPlan:
-    """When to ask for each job.
+    """When to poll each job.
 
-    A job taken by ``due`` waits until ``again``, ``ended`` or ``forget``.
+    A job returned by ``due`` is not planned until ``again``, ``ended`` or ``forget``.
     """
 
     def __init__(self, policy: Polls) -> None:
@@ -76,8 +85,8 @@ class PollPlan:
         self._hints: list[tuple[float, str]] = []
         self._ordinary = Budget(policy.per_second)
         self._hinted = Budget(policy.hinted_per_second)
-        self._habits = Habits(policy.age_factor)
-        self._told_in_a_row = 0
+        self._times = CompletionTimes(policy.age_factor)
+        self._reported_in_a_row = 0
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -88,7 +97,7 @@ class PollPlan:
         """Plan a job's first poll.
 
         ``age``: seconds since it was submitted, when that was earlier; such a job may have
-        ended long ago, so it is asked soon. ``duration``: seconds of recording, since a
+        ended long ago, so it is polled soon. ``duration``: seconds of recording, since a
         long one is not done at once.
         """
         if job_id not in self._watches:
@@ -100,80 +109,84 @@ class PollPlan:
             heappush(self._heap, (watch.at, job_id))
 
     def forget(self, job_id: str) -> None:
-        """Take a job off the plan; harmless if it is not on it."""
+        """Remove a job from the plan; no-op if it is not on it."""
         self._watches.pop(job_id, None)
 
-    def ended(self, job_id: str, now: float, *, luck: float) -> None:
-        """Take a job off the plan that was found ended, and learn from it.
+    def ended(self, job_id: str, now: float, *, jitter: float) -> None:
+        """Remove a job that a poll found ended, and learn from its completion time.
 
-        ``luck``, from 0 to 1, says where between the last two questions it is taken to
-        have ended: always at the later one, and a server that became faster would never
-        be noticed.
+        ``jitter``, from 0 to 1, chooses the instant between the last two polls at which it is
+        taken to have ended. With the later poll every time, a server that became faster would
+        never be noticed.
         """
         watch = self._watches.pop(job_id, None)
         if watch is None:
             return
-        self._told_in_a_row = self._told_in_a_row + 1 if watch.told else 0
-        if watch.told:
-            self._habits.note(now - watch.born)
+        self._reported_in_a_row = self._reported_in_a_row + 1 if watch.is_reported else 0
+        if watch.is_reported:
+            self._times.add(now - watch.born)
         elif watch.running_at is not None:
-            self._habits.note(watch.running_at - watch.born + luck * (now - watch.running_at))
+            self._times.add(watch.running_at - watch.born + jitter * (now - watch.running_at))
 
     def hint(self, job_id: str, now: float) -> None:
-        """Bring a job's poll forward. Harmless for a job not watched, or hinted already.
+        """Bring a job's poll forward. No-op for a job not watched, or hinted already.
 
         The ordinary poll stays planned, should its turn come sooner.
         """
         watch = self._watches.get(job_id)
         if watch is not None and not watch.hinted:
-            watch.hinted = watch.told = watch.heard = True
-            if not watch.asked:
+            watch.hinted = watch.is_reported = watch.had_hint = True
+            if not watch.is_polled:
                 self._plan_hinted(job_id, watch, now)
 
     def due(self, now: float, most: int) -> list[tuple[str, bool]]:
-        """Name at most ``most`` jobs to ask now, and say for each whether a hint asked for it.
+        """Return at most ``most`` jobs to poll now, and for each whether by a hint.
 
         Within the budgets; the longest overdue come first.
         """
-        hinted = self._take(self._hints, self._hinted, now, most, hinted=True)
-        left = most - len(hinted)
-        return hinted + self._take(self._heap, self._ordinary, now, left, hinted=False)
+        due: list[tuple[str, bool]] = []
+        if self._hints:
+            due += self._take(self._hints, self._hinted, now, most, hinted=True)
+        if self._heap:
+            due += self._take(self._heap, self._ordinary, now, most - len(due), hinted=False)
+        return due
 
     def next_at(self) -> float | None:
-        """Say when ``due`` will name a job again; ``None`` while nothing is planned."""
+        """Return when ``due`` returns a job again; ``None`` while nothing is planned."""
         times = []
         for heap, budget, hinted in (
             (self._hints, self._hinted, True),
             (self._heap, self._ordinary, False),
         ):
-            self._drop_stale(heap, hinted=hinted)
+            if heap:
+                self._drop_stale(heap, hinted=hinted)
             if heap:
                 times.append(max(heap[0][0], budget.next_at()))
         return min(times, default=None)
 
     def again(self, job_id: str, now: float, *, jitter: float) -> None:
-        """Plan the next poll of a job that was asked. ``jitter``: from -1 to 1."""
+        """Plan the next poll of a job that was polled. ``jitter``: from -1 to 1."""
         watch = self._watches.get(job_id)
         if watch is None:
             return
-        watch.asked = False
+        watch.is_polled = False
         age = now - watch.born
-        interval = self._next_age(age, heard=watch.heard) - age
+        interval = self._next_age(age, had_hint=watch.had_hint) - age
         watch.at = now + interval * (1 + self._policy.jitter * jitter)
         heappush(self._heap, (watch.at, job_id))
-        if watch.hinted:  # while it was being asked: the answer may be older than the hint
+        if watch.hinted:  # during the poll: the answer may be older than the hint
             self._plan_hinted(job_id, watch, now)
 
-    def unfinished(self, job_id: str, asked_at: float) -> None:
-        """Note that the server works on the job: the grace of an earlier 404 is over."""
+    def unfinished(self, job_id: str, polled_at: float) -> None:
+        """Record that the server works on the job: the grace period of an earlier 404 ends."""
         watch = self._watches.get(job_id)
         if watch is not None:
             watch.missing_since = None
-            watch.running_at = asked_at
-            watch.told = watch.hinted  # an earlier hint was wrong; one that waits is newer
+            watch.running_at = polled_at
+            watch.is_reported = watch.hinted  # an earlier hint was wrong; one that waits is newer
 
     def is_missing_too_long(self, job_id: str, now: float) -> bool:
-        """Note that a poll did not find the job, and say whether its grace is used up."""
+        """Record that a poll did not find the job. Returns whether its grace period is over."""
         watch = self._watches.get(job_id)
         if watch is None:
             return False
@@ -182,35 +195,35 @@ class PollPlan:
         return now - watch.missing_since >= self._policy.not_found_grace
 
     def is_too_old(self, job_id: str, now: float) -> bool:
-        """Say whether a job has been followed for as long as it will be."""
+        """Return whether a job has been followed for ``Polls.max_age``."""
         watch = self._watches.get(job_id)
         return watch is not None and now - watch.born >= self._policy.max_age
 
     def oldest(self, now: float) -> float | None:
-        """Give the age in seconds of the oldest job on the plan."""
+        """Return the age in seconds of the oldest job on the plan."""
         return max((now - watch.born for watch in self._watches.values()), default=None)
 
     def _plan_hinted(self, job_id: str, watch: _Watch, now: float) -> None:
-        watch.hint_at = max(now, watch.followed_at + _HINT_GAP)
+        watch.hint_at = max(now, watch.hint_used_at + _HINT_GAP)
         heappush(self._hints, (watch.hint_at, job_id))
 
-    def _next_age(self, age: float, *, heard: bool = False) -> float:
-        """Say at which age a job is best asked next. ``heard``: its webhook has come already."""
-        policy, habits = self._policy, self._habits
-        if heard:
+    def _next_age(self, age: float, *, had_hint: bool = False) -> float:
+        """Return the age at which to poll a job next. ``had_hint``: its webhook came already."""
+        policy, times = self._policy, self._times
+        if had_hint:
             return age + self._by_rule(age)
-        if self._told_in_a_row >= _TRUSTED:
-            late = 1.5 * habits.median if habits.known else policy.ceiling
+        if self._reported_in_a_row >= _TRUSTED:
+            late = 1.5 * times.median if times.known else policy.ceiling
             wait = min(max(2 * age, late - age), _BACKSTOP * policy.ceiling)
             return age + max(policy.floor, wait)
-        learned = habits.next_age(age)
+        learned = times.next_age(age)
         if learned is None:
             return age + self._by_rule(age)
-        latest = max(age, habits.youngest) + policy.ceiling
+        latest = max(age, times.youngest) + policy.ceiling
         return max(age + policy.floor, min(learned, latest))
 
     def _by_rule(self, age: float) -> float:
-        """Give the interval at an age of which nothing is known."""
+        """Return the interval at an age of which nothing was learned."""
         policy = self._policy
         return min(policy.ceiling, max(policy.floor, policy.age_factor * age))
 
@@ -224,18 +237,18 @@ class PollPlan:
                 return due
             _, job_id = heappop(heap)
             watch = self._watches[job_id]
-            watch.asked, watch.hinted = True, False
+            watch.is_polled, watch.hinted = True, False
             if hinted:
-                watch.followed_at = now
+                watch.hint_used_at = now
             due.append((job_id, hinted))
 
     def _drop_stale(self, heap: list[tuple[float, str]], *, hinted: bool) -> None:
-        """Drop entries that were overtaken: the job ended, is being asked, or was replanned."""
+        """Drop stale entries: the job ended, is being polled, or was planned anew."""
 
         def is_live(entry: tuple[float, str]) -> bool:
             at, job_id = entry
             watch = self._watches.get(job_id)
-            if watch is None or watch.asked:
+            if watch is None or watch.is_polled:
                 return False
             return watch.hinted and watch.hint_at == at if hinted else watch.at == at
 
@@ -245,3 +258,105 @@ class PollPlan:
         if len(heap) > 64 and len(heap) > 2 * len(self._watches):
             heap[:] = [entry for entry in heap if is_live(entry)]
             heapify(heap)
+
+
+class CompletionTimes:
+    """The ages at which the last jobs of a client ended, and when to poll a job by them.
+
+    A poll that comes too early is wasted, one that comes too late lets a caller wait. Where
+    jobs end at a rate of ``h`` a second, and a saved poll is worth ``w`` seconds of waiting,
+    both together cost least when polls are ``sqrt(2 * w / h)`` seconds apart. The rate at each
+    age follows from the ages at which the last jobs ended. The worth of a poll grows with
+    them: half a minute is nothing after an hour and long after ten seconds.
+
+    ``age_factor``: the interval between two polls, as a part of a job's age.
+    """
+
+    # Arrays: single floats, allocated at the busiest time, would pin the arenas around them
+    # and keep Python from returning that memory.
+
+    def __init__(self, age_factor: float) -> None:
+        self._age_factor = age_factor
+        self._ages = array("d")
+        self._count = 0
+        self._unused = 0
+        self._sorted = array("d")
+        self._polls = array("d")
+        """How many polls are due up to each of the sorted ages."""
+
+    @property
+    def known(self) -> bool:
+        """Whether enough jobs have ended to plan by them."""
+        return bool(self._sorted)
+
+    @property
+    def youngest(self) -> float:
+        """The age of the job that ended youngest."""
+        return self._sorted[0]
+
+    @property
+    def median(self) -> float:
+        """The age at which half of them had ended."""
+        return self._sorted[len(self._sorted) // 2]
+
+    def add(self, age: float) -> None:
+        """Record the age at which a job ended."""
+        if len(self._ages) < _REMEMBERED:
+            self._ages.append(age)
+        else:
+            self._ages[self._count % _REMEMBERED] = age
+        self._count += 1
+        self._unused += 1
+        if len(self._ages) >= _FEWEST and self._unused * 4 >= len(self._ages):
+            self._learn()
+
+    def next_age(self, age: float) -> float | None:
+        """Return the age of the next poll; ``None`` if hardly any job grew older than ``age``."""
+        ages, polls = self._sorted, self._polls
+        at = bisect_right(ages, age)
+        if at == len(ages):
+            return None
+        before, polled = (ages[at - 1], polls[at - 1]) if at else (0.0, 0.0)
+        part = (age - before) / (ages[at] - before)
+        wanted = polled + part * (polls[at] - polled) + 1
+        at = bisect_left(polls, wanted)
+        if at == len(ages):
+            return ages[-1]
+        before, polled = (ages[at - 1], polls[at - 1]) if at else (0.0, 0.0)
+        return before + (ages[at] - before) * (wanted - polled) / (polls[at] - polled)
+
+    def _learn(self) -> None:
+        self._unused = 0
+        self._sorted = array("d", sorted(self._ages))
+        self._polls = array("d")
+        # At a rate of one end per median age, intervals are then that part of the age.
+        worth = max(1e-9, self._age_factor**2 / 2 * self.median)
+        before = due = 0.0
+        for left, age in zip(range(len(self._sorted), 0, -1), self._sorted, strict=True):
+            # One of ``left`` ended within this gap, so the rate there is 1 / (left * gap).
+            due += sqrt((age - before) / (2 * worth * left))
+            self._polls.append(due)
+            before = age
+
+
+class RateMeter:
+    """Events per second, over the last ``RATE_WINDOW`` whole seconds and the running one.
+
+    One count for each second, not one for each event: small objects that live for seconds,
+    allocated at the busiest time, keep Python from returning the memory around them.
+    """
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[int, int]] = deque(maxlen=RATE_WINDOW + 1)
+
+    def count(self, now: float) -> None:
+        """Record one event. ``now``: seconds, never less than before."""
+        second, before = int(now), 0
+        if self._counts and self._counts[-1][0] == second:
+            _, before = self._counts.pop()
+        self._counts.append((second, before + 1))
+
+    def rate(self, now: float) -> float:
+        """Return the events per second."""
+        since = int(now) - RATE_WINDOW
+        return sum(count for second, count in self._counts if second >= since) / (now - since)

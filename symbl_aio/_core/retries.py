@@ -1,4 +1,4 @@
-"""Decide what a failed exchange leads to. Knows no clock, network or random source.
+"""Decide whether a failed exchange is retried. No clock, no network, no random source.
 
 A read may be repeated. A submission may be repeated only while it is certain that the
 server accepted nothing: the API has no idempotency key, and a second one is a second
@@ -21,12 +21,11 @@ Purpose: TypeAlias = Literal["read", "submission"]
 class Verdict(Enum):
     """What to do about one exchange."""
 
-    DELIVER = "hand the answer to the caller"
     RETRY = "try again after a pause"
     REAUTHENTICATE = "try again with another token"
-    WAIT_FOR_SLOT = "try again when the governor says so"
+    WAIT_FOR_SLOT = "try again when a slot is free"
     AMBIGUOUS = "perhaps accepted: never send it again"
-    RAISE = "raise what the answer says"
+    RAISE = "raise the answer's error"
 
 
 _READS: Final = {
@@ -42,7 +41,7 @@ _SUBMISSIONS: Final = {
     408: Verdict.AMBIGUOUS,
     425: Verdict.RETRY,
     429: Verdict.WAIT_FOR_SLOT,
-    # Of all 5xx, these alone say by their definition that nothing was acted on: a method that
+    # Of all 5xx, these alone mean by definition that the request had no effect: a method that
     # the server does not have, a version of HTTP that it does not speak (RFC 9110), and a
     # network that let nothing through to it (RFC 6585).
     501: Verdict.RAISE,
@@ -54,12 +53,10 @@ _SUBMISSIONS: Final = {
 def on_status(
     status: int, purpose: Purpose, *, has_retry_after: bool = False, complete: bool = True
 ) -> Verdict:
-    """Judge an answer by its status (Errors page, and the API's lack of idempotency).
+    """Return the verdict on an answer of 300 or more (Errors page; the API is not idempotent).
 
     ``complete``: the last byte of the request was handed over before the answer came.
     """
-    if 200 <= status < 300:
-        return Verdict.DELIVER
     if purpose == "read":
         return _READS.get(status, Verdict.RETRY if status >= 500 else Verdict.RAISE)
     if status == 503 and has_retry_after:
@@ -67,7 +64,7 @@ def on_status(
         return Verdict.RETRY
     verdict = _SUBMISSIONS.get(status, Verdict.AMBIGUOUS if status >= 500 else Verdict.RAISE)
     if verdict is Verdict.AMBIGUOUS and not complete:
-        # Whatever failed there, it did so over a message without an end: nothing was accepted.
+        # The failure came before the end of the message: nothing was accepted.
         return on_status(status, "read")
     return verdict
 
@@ -90,10 +87,10 @@ class Attempts:
         self._first_failure: float | None = None
         self._failed = 0
 
-    def pause(self, now: float, *, luck: float, retry_after: float | None = None) -> float | None:
-        """Note a failure and give the seconds to wait, or ``None`` when it was the last try.
+    def pause(self, now: float, *, jitter: float, retry_after: float | None = None) -> float | None:
+        """Record a failure. Returns the seconds to wait, or ``None`` after the last attempt.
 
-        ``luck``: a number from 0 to 1 (full jitter, so that clients do not march in step).
+        ``jitter``: a number from 0 to 1 (full jitter, so that clients do not retry in step).
         """
         policy = self._policy
         self._failed += 1
@@ -106,12 +103,12 @@ class Attempts:
             wait = min(retry_after, policy.max_retry_after)
         else:
             doublings = min(self._failed - 1, 1000)  # as many as a float bears
-            wait = luck * min(policy.cap, policy.base * 2.0**doublings)
+            wait = jitter * min(policy.cap, policy.base * 2.0**doublings)
         return wait if now + wait - self._first_failure <= policy.max_elapsed else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read ``Retry-After`` (names in lower case): seconds, or a date told by the server's clock."""
+    """Read ``Retry-After`` (names in lower case): seconds, or a date by the server's clock."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

@@ -1,8 +1,8 @@
-"""Decide how many jobs may run. Knows no clock, network or event loop.
+"""Job slots: how many jobs may run, and how long a submission waits for a slot. No clock, no I/O.
 
 The account's limit counts unfinished *jobs* (FAQ page, "concurrent jobs"), so a slot is
-reserved before the first byte goes out and freed when the job ends. Nobody tells the
-limit: it is learned. It grows by one with each acceptance while work waits; a 429 says
+reserved before the first byte goes out and freed when the job ends. The API does not name
+the limit: it is learned. It grows by one with each acceptance while work waits; a 429 means
 that it was reached, with so many jobs as are ours now (other programs may hold the
 rest). From then on the limit is only filled up again, and going beyond it is a *probe*:
 one at a time, after a pause that doubles with every refused probe, up to a minute.
@@ -11,6 +11,7 @@ one at a time, after a pause that doubles with every refused probe, up to a minu
 from __future__ import annotations
 
 from enum import Enum
+from heapq import heappop, heappush
 from typing import Final
 
 FIRST_PAUSE: Final = 1.0
@@ -26,7 +27,7 @@ class Permission(Enum):
     """Yes, though it may well be refused: choose the one that costs least to send."""
 
 
-class Governor:
+class JobSlots:
     """The job slots of one client. Starts are named by submission key, jobs by job id."""
 
     def __init__(self, *, first: int, most: int) -> None:
@@ -52,26 +53,28 @@ class Governor:
         return len(self._starting) + len(self._jobs)
 
     def may_start(self, now: float) -> Permission:
-        """Say whether one more may start."""
-        if not self._blocked and self.occupied < self.limit:
+        """Return whether one more may start."""
+        occupied = len(self._starting) + len(self._jobs)
+        if not self._blocked and occupied < self.limit:
             return Permission.YES
         if (
             self._refused_at is not None
             and self._probe is None
-            and self.occupied < self._most
+            and occupied < self._most
             and now >= self._probe_at
         ):
             return Permission.PROBE
         return Permission.NO
 
     def wakes_at(self) -> float | None:
-        """Say from when on a probe may start, perhaps long ago; ``None`` if only events help."""
+        """Return when a probe may start, perhaps long ago; ``None`` if only events help."""
         waits = self._refused_at is not None and self._probe is None and self.occupied < self._most
         return self._probe_at if waits else None
 
     def start(self, key: str, now: float) -> None:
         """Reserve a slot, before the first byte goes out."""
-        if self.may_start(now) is Permission.PROBE:
+        # Without a refusal there are no probes.
+        if self._refused_at is not None and self.may_start(now) is Permission.PROBE:
             self._probe = key
         self._starting[key] = now
 
@@ -89,21 +92,21 @@ class Governor:
         self._allow_beyond(len(self._jobs))
 
     def refuse(self, key: str, now: float, *, retry_after: float | None = None) -> None:
-        """Note a 429: the account is full. ``retry_after``: seconds, if the server named any."""
+        """Record a 429: the account is full. ``retry_after``: seconds, if the server named any."""
         was_probe, began = self._end_start(key, now)
         self.limit = min(self._most, max(1, len(self._jobs)))
-        # Starts that were on their way when an earlier one was refused tell nothing new; and
-        # one that took the place of a job of ours came too late, which is no reason to come
-        # back later and later: jobs may be accepted in between for hours.
-        tells_more = was_probe and self._refused_at is not None and began > self._refused_at
-        pause = self._pause * 2 if tells_more else self._pause
+        # Starts that were on their way when an earlier one was refused add nothing new; and
+        # one that took the place of a job of ours came too late, which is no reason to back off
+        # further: jobs may be accepted in between for hours.
+        is_news = was_probe and self._refused_at is not None and began > self._refused_at
+        pause = self._pause * 2 if is_news else self._pause
         self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, pause, retry_after or 0.0))
         self._refused_at = now
         self._probe_at = now + self._pause
         self._blocked = True
 
     def free(self, key: str) -> None:
-        """Give back a slot whose start came to nothing, or to an unknown end."""
+        """Release the slot of a start that failed or is ambiguous."""
         self._end_start(key, 0.0)
 
     def adopt(self, job_id: str) -> None:
@@ -113,9 +116,9 @@ class Governor:
             self._unseen.add(job_id)
 
     def see(self, job_id: str) -> bool:
-        """Note that an adopted job is indeed unfinished, so that the account allows as many.
+        """Record that an adopted job is indeed unfinished, so that the account allows as many.
 
-        Says whether that raised the limit.
+        Returns whether that raised the limit.
         """
         if job_id not in self._unseen:
             return False
@@ -125,14 +128,14 @@ class Governor:
         return self.limit > before
 
     def end(self, job_id: str) -> None:
-        """Free the slot of a job that ended. Harmless if it holds none."""
+        """Free the slot of a job that ended. No-op if it holds none."""
         if job_id in self._jobs:
             self._jobs.remove(job_id)
             self._unseen.discard(job_id)
             self._blocked = False
 
     def _allow_beyond(self, running: int) -> None:
-        """Raise the limit to what runs at once, and by one to be tried.
+        """Raise the limit to the number of running jobs, and by one for a trial.
 
         Otherwise work that comes one by one, after the last acceptance or after a restart,
         would wait for the end of a job that takes an hour.
@@ -141,8 +144,57 @@ class Governor:
         self.limit = min(self._most, max(self.limit, running + room))
 
     def _end_start(self, key: str, now: float) -> tuple[bool, float]:
-        """Forget a start, and say whether it was the probe, and when it began."""
+        """Forget a start. Returns whether it was the probe, and when it began."""
         was_probe = self._probe == key
         if was_probe:
             self._probe = None
         return was_probe, self._starting.pop(key, now)
+
+
+class SlotDeadlines:
+    """Deadlines for acquiring a job slot (``Limits.wait_for_slot``), by submission key.
+
+    The time runs while a submission is ready and only a slot is missing. It goes on where it
+    was when the server refused the submission and it waits again. ``seconds``: ``None`` for no
+    deadline.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._deadlines: dict[str, float] = {}
+        self._waiting: set[str] = set()
+        self._heap: list[tuple[float, str]] = []
+
+    def wait(self, key: str, now: float) -> None:
+        """Record that a submission waits for a slot, for the first time or again."""
+        if self.seconds is not None and key not in self._waiting:
+            deadline = self._deadlines.setdefault(key, now + self.seconds)
+            self._waiting.add(key)
+            heappush(self._heap, (deadline, key))
+
+    def start(self, key: str) -> None:
+        """Record that it has a slot, perhaps not for long."""
+        self._waiting.discard(key)
+
+    def forget(self, key: str) -> None:
+        """Forget a settled submission; no-op for an unknown one."""
+        self._waiting.discard(key)
+        self._deadlines.pop(key, None)
+
+    def expired(self, now: float) -> list[str]:
+        """Return the submissions that passed their deadline, each once."""
+        late = []
+        while (at := self.next_at()) is not None and at <= now:
+            _, key = heappop(self._heap)
+            self._waiting.discard(key)
+            late.append(key)
+        return late
+
+    def next_at(self) -> float | None:
+        """Return the next deadline; ``None`` without one."""
+        while self._heap:
+            deadline, key = self._heap[0]
+            if key in self._waiting and self._deadlines[key] == deadline:
+                return deadline
+            heappop(self._heap)
+        return None

@@ -1,1 +1,1 @@
-"""Performance of what the core decides: bytes, connections and every task."""
+"""Performance of the decisions of ``_core``: bytes, connections and every task."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from attrs import frozen
 
@@ -24,12 +24,15 @@ from symbl_aio._core.retries import (
     on_status,
     retry_after,
 )
+from symbl_aio._errors import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
-from symbl_aio._io.transport import Body, Transport
+from symbl_aio._io.payload import Payload
+from symbl_aio._io.tasks import Tasks
+from symbl_aio._io.transport import Transport
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.encode import Answer, Call
-from symbl_aio._protocol.redact import secrets_of, strike
+from symbl_aio._protocol.redact import redact, secrets_of
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (
     APIError,
@@ -43,7 +46,6 @@ from symbl_aio.errors import (
     TransportError,
     UntrustedServerError,
     UploadStalledError,
-    api_error,
 )
 
 _LOG = logging.getLogger("symbl_aio")
@@ -73,7 +75,7 @@ class Full:
 
 
 class UnsettledError(Exception):
-    """The server may have accepted: ``cause`` is what came instead of the two ids."""
+    """The server may have accepted; ``cause``: the error that came instead of the two ids."""
 
     def __init__(self, cause: SymblError, sent: Sent) -> None:
         super().__init__(str(cause))
@@ -82,23 +84,23 @@ class UnsettledError(Exception):
 
 
 class Api:
-    """The calls of one account. ``spawn`` makes a task of a token request that the client owns."""
+    """The calls of one account. Token requests run as tasks of the client."""
 
     def __init__(
         self,
         config: Config,
         credentials: CredentialsLike,
         transport: Transport,
+        tasks: Tasks,
         *,
-        luck: Callable[[], float],
-        spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+        jitter: Callable[[], float],
     ) -> None:
         self._config = config
         self._credentials = credentials
         self._transport = transport
-        self._luck = luck
+        self._jitter = jitter
         self._secret = credentials.app_secret if isinstance(credentials, Credentials) else ""
-        self._tokens = Tokens(self._make_token, spawn)
+        self._tokens = Tokens(self._make_token, tasks)
 
     async def ready(self) -> None:
         """Get a token, so that what follows starts with its first byte."""
@@ -128,35 +130,33 @@ class Api:
         if answer.status == 401:
             token = await self._another(token, self._error(call, answer, token))
             answer = await self._transport.send(call, self._auth(token))
-        if on_status(answer.status, "read") is not Verdict.DELIVER:
+        if not 200 <= answer.status < 300:
             raise self._error(call, answer, token)
         return answer
 
-    async def submit(
-        self, call: Call, body: Callable[[], Body], *, repeatable: bool
-    ) -> Accepted | Full:
+    async def submit(self, call: Call, payload: Payload, *, repeatable: bool) -> Accepted | Full:
         """Send a submission, each time with a fresh body, until the server took or refused it.
 
         Without ``repeatable`` (a one-shot source) the first failure is raised. Raises
-        ``UnsettledError`` when the server may have accepted it, else the error that
-        says why nothing was accepted.
+        ``UnsettledError`` when the server may have accepted it, else the error because of
+        which nothing was accepted.
         """
         answer = await self._attempt(
-            call, "submission", body, repeatable=repeatable, full_is_error=not repeatable
+            call, "submission", payload, repeatable=repeatable, full_is_error=not repeatable
         )
         if answer.status == 429:
             return Full(retry_after(answer.headers))
         try:
             return Accepted(*encode.decode_accepted(answer))
         except DecodeError as error:
-            # 2xx, so it was accepted, and yet nobody can name the job.
+            # 2xx, so it was accepted, and yet the job has no known id.
             raise UnsettledError(error, "yes") from error
 
     async def _attempt(
         self,
         call: Call,
         purpose: Purpose,
-        body: Callable[[], Body] | None = None,
+        payload: Payload | None = None,
         *,
         authorised: bool = True,
         repeatable: bool = True,
@@ -173,9 +173,9 @@ class Api:
             headers = self._auth(token) if token is not None else {}
             error: SymblError
             wait: float | None = None
-            sending = body() if body is not None else None
+            body = None if payload is None else payload.body()
             try:
-                answer = await self._transport.send(call, headers, sending)
+                answer = await self._transport.send(call, headers, body)
             except (TransportError, UploadStalledError, FileUnavailableError) as fault:
                 sent: Sent = fault.sent if isinstance(fault, TransportError) else "partial"
                 final = isinstance(fault, TransportError) and fault.final
@@ -185,20 +185,20 @@ class Api:
                     raise
                 sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
             else:
+                if 200 <= answer.status < 300:
+                    return answer
                 sent, wait = "yes", retry_after(answer.headers)
                 verdict = on_status(
                     answer.status,
                     purpose,
                     has_retry_after=wait is not None,
-                    complete=sending is None or sending.complete,
+                    complete=body is None or body.complete,
                 )
-                if verdict is Verdict.DELIVER:
-                    return answer
                 if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:
                     return answer
                 error = self._error(call, answer, token)
-                if sending is not None and verdict is not Verdict.AMBIGUOUS:
-                    sending.refused()
+                if body is not None and verdict is not Verdict.AMBIGUOUS:
+                    body.refused()
 
             if verdict is Verdict.AMBIGUOUS:
                 raise UnsettledError(error, sent) from error
@@ -206,7 +206,7 @@ class Api:
                 raise error
             if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
                 token, renewed = await self._another(token, error), True
-            elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and body is None):
+            elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
                 await self._pause(attempts, error, wait)
             else:
                 raise error
@@ -228,14 +228,14 @@ class Api:
         except UntrustedServerError:
             raise
         except TransportError as error:
-            # How far *this* request got says nothing of the one that waits for the token.
+            # How far *this* request got proves nothing about the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
         value, expires_in = encode.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
-        """Call a credential provider once. Raises ``TransportError`` for what may pass."""
+        """Call a credential provider once. Raises ``TransportError`` for a transient failure."""
         times = self._config.timeouts
         try:
             async with asyncio.timeout(times.connect + times.read):
@@ -250,7 +250,7 @@ class Api:
         except PermissionDeniedError as error:
             raise AuthenticationError(401, "the credential provider was refused (403)") from error
         except Exception as error:
-            # Only its type: a provider's own error may say more than a message should hold.
+            # Only its type: the provider's words may hold a secret.
             why = f"no token could be had: the credential provider raised {type(error).__name__}"
             raise TransportError(why, "no") from error
 
@@ -265,13 +265,13 @@ class Api:
         return {"Authorization": f"Bearer {token}"}
 
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
-        """Give the error that an answer is, without the secrets that it may repeat."""
+        """Return the error of an answer, without the secrets that it may repeat."""
         secrets = [token or "", self._secret, *self._transport.secrets]
         for url in call.urls:
             secrets.extend(secrets_of(url))
         # Cut only once all are struck out, or half of one may be left.
         message, excerpt, body = (
-            strike(text[:_LOOKED_THROUGH], secrets)[:most]
+            redact(text[:_LOOKED_THROUGH], secrets)[:most]
             for text, most in (
                 (encode.error_message(answer), _ERROR_BODY),
                 (encode.error_excerpt(answer), _EXCERPT),
@@ -282,9 +282,9 @@ class Api:
         return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do what a local fault, or that of a provider, may keep from working out now.
+        """Do work that a transient fault, local or of a provider, may fail.
 
-        It is tried again as ``Retries`` says, like a connection that is refused.
+        It is retried within ``Retries``, like a connection that was refused.
         """
         attempts = Attempts(self._config.retries)
         while True:
@@ -297,7 +297,7 @@ class Api:
 
     async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
-        pause = attempts.pause(monotonic(), luck=self._luck(), retry_after=wait)
+        pause = attempts.pause(monotonic(), jitter=self._jitter(), retry_after=wait)
         if pause is None:
             raise error
         _LOG.debug("trying again in %.2f s: %s", pause, error)
@@ -311,7 +311,7 @@ async def _called(provider: TokenProvider) -> AccessToken | str:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        # Something of the provider's own was cancelled, and nobody this request.
+        # Work of the provider's own was cancelled, not this request.
         raise RuntimeError("the provider's own work was cancelled") from error
     if not isinstance(made, AccessToken | str):
         raise ConfigurationError(

@@ -1,6 +1,6 @@
 """Hold one client's token: made once, refreshed early, replaced when it is refused.
 
-Authentication page of the API: the server caches tokens, so ``expiresIn`` is what is
+Authentication page of the API: the server caches tokens, so ``expiresIn`` is the time
 *left*, and asking again may bring the same token back. One request is in flight at a
 time; it belongs to the client, so a caller that is cancelled does not spoil it for others.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._waiting import result_of
 from symbl_aio.config import AccessToken
 from symbl_aio.errors import AuthenticationError, ClientClosedError
@@ -25,26 +26,26 @@ _SOONEST_REFRESH: Final = 1.0
 class Tokens:
     """The token of one client.
 
-    ``make`` gives a new one (and does its own retries); ``spawn`` runs a coroutine as a
-    task that the client owns; ``clock`` gives seconds.
+    ``make`` requests a new one, with its own retries, as a task of the client; ``clock``
+    returns seconds.
     """
 
     def __init__(
         self,
         make: Callable[[], Awaitable[AccessToken]],
-        spawn: Callable[[Coroutine[Any, Any, AccessToken]], asyncio.Task[AccessToken]],
+        tasks: Tasks,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._make = make
-        self._spawn = spawn
+        self._tasks = tasks
         self._token: AccessToken | None = None
         self._refresh_at = float("inf")
         self._ends_at = float("inf")
         self._making: asyncio.Task[AccessToken] | None = None
 
     async def current(self) -> str:
-        """Give a token that has not run out, waiting for a new one only if there is none."""
+        """Return a token that has not expired. Waits for a new one only if there is none."""
         now = self._clock()
         if self._token is None or now >= self._ends_at:
             return (await self._renew()).value
@@ -53,9 +54,9 @@ class Tokens:
         return self._token.value
 
     async def replace(self, refused: str) -> str:
-        """Give another token than the one that the server refused with 401.
+        """Return another token than the one that the server refused with 401.
 
-        Asks for a new one only if the refused one is still the current one. Raises
+        Requests a new one only if the refused one is still the current one. Raises
         ``AuthenticationError`` when the same one comes back: a loop would not help.
         """
         if self._token is not None and self._token.value != refused:
@@ -74,17 +75,17 @@ class Tokens:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if making.cancelled() and task is not None and not task.cancelling():
-                # The client ended the request, not somebody this caller.
+                # The client cancelled the request; this caller was not cancelled.
                 raise ClientClosedError("the client was closed before it had a token") from None
             raise
 
     def _start(self) -> asyncio.Task[AccessToken]:
         if self._making is None or self._making.done():
-            self._making = self._spawn(self._keep_new())
+            self._making = self._tasks.start(self._replace(), "token")
             self._making.add_done_callback(self._made)
         return self._making
 
-    async def _keep_new(self) -> AccessToken:
+    async def _replace(self) -> AccessToken:
         token = await self._make()
         now = self._clock()
         self._token = token
@@ -97,9 +98,9 @@ class Tokens:
         return token
 
     def _made(self, task: asyncio.Task[AccessToken]) -> None:
-        # A background refresh that fails is nobody's error while the old token lasts.
+        # A background refresh that fails is no caller's error while the old token lasts.
         # It is tried again soon, not at every call.
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Only its type: a provider's own error may say more than a log should hold.
+            # Only its type: the provider's words may hold a secret.
             _LOG.debug("no new token (%s)", type(error).__name__)
             self._refresh_at = self._clock() + 10 * _SOONEST_REFRESH

@@ -1,8 +1,6 @@
-"""Own every task of a client, from its start to its end.
+"""The engine of one client: starts and closes its parts, and is the backend of its handles.
 
-What is submitted goes through ``submissions`` and is ended by ``settling``, what was
-accepted is followed by the ``poller``; this is where they meet, where handles ask, and
-where everything ends.
+``uploads`` sends submissions, ``jobs`` follows what was accepted, ``api`` makes all other calls.
 """
 
 from __future__ import annotations
@@ -12,70 +10,37 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextvars import Context, copy_context
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
-from weakref import WeakValueDictionary
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, NoReturn
 
 import aiohttp
-import attrs
-from attrs import frozen
 
 from symbl_aio._fields import require_seconds
-from symbl_aio._io.api import Accepted, Api
-from symbl_aio._io.poller import Poller
-from symbl_aio._io.queue import Settling
-from symbl_aio._io.reconcile import Doubts
-from symbl_aio._io.sending import Sending
+from symbl_aio._io.api import Api
+from symbl_aio._io.emit import Emitter
+from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.queue import SubmissionQueue
+from symbl_aio._io.reconcile import AmbiguousSubmissions
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
-from symbl_aio._io.uploads import Submissions
+from symbl_aio._io.uploads import Uploads
 from symbl_aio._protocol.calls import Call, check_id
 from symbl_aio._protocol.encode import Answer
 from symbl_aio._waiting import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
-from symbl_aio.errors import ClientClosedError, ConfigurationError, SymblError
-from symbl_aio.events import Event, JobEnded, JobStatusChanged, Observer
-from symbl_aio.job import Job, JobToken, StatusSource, Submission
+from symbl_aio.errors import ClientClosedError, ConfigurationError
+from symbl_aio.events import Drain, Observer, Stats
+from symbl_aio.job import Job, JobToken, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.models.base import Model
 from symbl_aio.options import MediaOptions, TextOptions
-
-Drain: TypeAlias = Literal["uploads", "jobs", "none"]
-"""What closing waits for: uploads that have started, their jobs too, or nothing."""
-
-T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio")
 
 
-@frozen
-class Stats(Model):
-    """What a client is doing now."""
-
-    queued: int
-    """Submissions that wait for their turn or a slot."""
-    uploading: int
-    """Submissions on their way to the server."""
-    jobs: int
-    """Jobs that are followed, and have not ended."""
-    limit: int
-    """How many jobs the account may have at once, as far as learned."""
-    oldest_job: float | None
-    """Age of the oldest job in seconds; ``None`` without jobs."""
-    polls: int
-    """Status requests since the client started."""
-    polls_per_second: float
-    """Status requests a second, in the last ten seconds."""
-    polls_failing_for: float | None
-    """Seconds since every poll fails; ``None`` while they work."""
-    halted: tuple[str, ...]
-    """Ids of conversations whose appends are halted until ``resume_appends()``."""
-
-
 class Engine:
-    """The work of one client. Makes no task, and no connection, before ``start``."""
+    """The work of one client. Starts no task, and makes no connection, before ``start``."""
 
     def __init__(
         self,
@@ -88,45 +53,35 @@ class Engine:
         rng: random.Random,
     ) -> None:
         self.origin = config.base_url
-        self._observers = tuple(observers)
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._idle = asyncio.Event()
+        self._tasks = Tasks()
+        self._events = Emitter(observers)
         self._transport = Transport(config, session, agent)
-        self._api = Api(config, credentials, self._transport, luck=rng.random, spawn=self._spawn)
-        self._poller = Poller(
+        self._api = Api(config, credentials, self._transport, self._tasks, jitter=rng.random)
+        self._queue = SubmissionQueue(config)
+        self._jobs = Jobs(
+            self._api, config.polls, self._queue, self._tasks, self._events, backend=self, rng=rng
+        )
+        self._ambiguous = AmbiguousSubmissions(
+            self, self._jobs, answer_within=config.timeouts.answer
+        )
+        self._uploads = Uploads(
+            config,
             self._api,
-            config.polls,
-            luck=rng.random,
-            spawn=self._spawn,
-            tell=self._tell,
-            seen=self._job_seen,
-            ended=self._job_ended,
+            self._queue,
+            self._jobs,
+            self._ambiguous,
+            self._tasks,
+            self._events,
+            backend=self,
         )
-        self._doubts = Doubts(self.call, self._unclaimed_job, answer_within=config.timeouts.answer)
-        self._settling = Settling(
-            config,
-            self._doubts,
-            tell=self._tell,
-            accepted=self._accepted,
-            check_open=self.check_open,
-        )
-        self._submissions = Submissions(
-            config,
-            Sending(config, self._api, self._doubts),
-            self._settling,
-            desk=self,
-            spawn=self._spawn,
-            tell=self._tell,
-        )
-        self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
+        self._jobs.poller.on_unfinished = self._uploads.on_unfinished
+        self._jobs.poller.on_end = self._uploads.on_job_end
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop
-        self._context: Context
 
     def __reduce__(self) -> NoReturn:
-        # Met by whatever holds it: the client, its management classes, its webhook receiver.
+        # Reached from everything that holds it: the client, its management classes, its receiver.
         raise TypeError(
             "a client cannot be pickled or copied; make one in each process, where "
             "client.job(job.token) and client.conversation(id) re-attach"
@@ -135,21 +90,20 @@ class Engine:
     # Opening and closing
 
     def start(self) -> None:
-        """Begin to work on the running event loop. No request is made yet."""
+        """Start on the running event loop. No request is made yet."""
         if self._state != "new":
             raise ClientClosedError(f"the client is {self._state} already; make a new one")
-        self._loop = asyncio.get_running_loop()
-        self._context = copy_context()
+        self._tasks.open()
         self._transport.open()
-        self._spawn(self._poller.run(), "poller")
+        self._tasks.start(self._jobs.poller.run(), "poller")
         self._state = "open"
 
     async def aclose(self, drain: Drain, timeout: float) -> None:
-        """Refuse new work, wait for what ``drain`` names, then end all that is left.
+        """Refuse new work, wait for ``drain``, then end all work that is left.
 
-        In this order: what is queued ends at once, nothing of it was sent; uploads and
-        jobs are waited for; what is still on its way is ended, and told how far it got;
-        jobs that the server still works on end their waiters with ``ClientClosedError``
+        In this order: queued submissions end at once, nothing of them was sent; uploads and
+        jobs are waited for; the other uploads are cancelled, and each is settled by how far it
+        got; jobs that the server still works on end their waiters with ``ClientClosedError``
         and are named in ``unfinished``; connections are closed.
         """
         if drain not in ("uploads", "jobs", "none"):
@@ -163,51 +117,41 @@ class Engine:
             return
         self.check_here()
         self._state = "closing"
-        self._settling.close()
+        self._uploads.refuse_new()
         try:
             if drain != "none":
                 await self._drain(drain, timeout)
         finally:
             if self._shutting is None:
-                self._shutting = self._begin(self._shut(), "closing", copy_context())
-                self._idle.set()
+                self._shutting = self._tasks.start_unowned(self._shut(), "closing")
+                self._events.changed.set()
             await asyncio.shield(self._shutting)
 
     async def _drain(self, drain: Drain, timeout: float) -> None:
-        works, jobs = self._settling.works, self._poller.jobs
+        pending, jobs, changed = self._queue.pending, self._jobs.poller.jobs, self._events.changed
         try:
             async with asyncio.timeout(timeout):
-                # Until there is nothing to wait for, or another caller of aclose will not wait.
-                while self._shutting is None and (works or (drain == "jobs" and jobs)):
-                    self._idle.clear()
-                    await self._idle.wait()
+                # Until nothing is left, or another caller of aclose will not wait.
+                while self._shutting is None and (pending or (drain == "jobs" and jobs)):
+                    changed.clear()
+                    await changed.wait()
         except TimeoutError:
             _LOG.warning(
                 "closing after %g s with %d uploads and %d jobs unfinished",
                 timeout,
-                len(works),
+                len(pending),
                 len(jobs),
             )
 
     async def _shut(self) -> None:
         try:
-            await self._submissions.end_started()
-            while tasks := list(self._tasks):  # one may begin while others end
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+            await self._uploads.cancel_started()
+            await self._tasks.cancel_all()
         finally:
             self._left = self.unfinished
             self._state = "closed"
-            for job in self._poller.jobs.values():
-                closed = ClientClosedError(
-                    f"the client was closed while job {job.id} was {job.status.value}; "
-                    "job.token re-attaches to it",
-                    job,
-                )
-                job._settle(closed, expected=True)
-                self._tell(JobEnded(job.id, job.conversation_id, closed, job.source))
-            self._submissions.close()
+            self._jobs.abandon()
+            self._uploads.close()
             await self._transport.aclose()
 
     @property
@@ -215,24 +159,24 @@ class Engine:
         """Tokens of the jobs that are followed, or were when the client was closed."""
         if self._state == "closed":
             return self._left
-        # Copied in one step: it may be another thread that wants to save them.
-        return tuple(job.token for job in tuple(self._poller.jobs.values()))
+        # Copied in one step: another thread may read it.
+        return tuple(job.token for job in tuple(self._jobs.poller.jobs.values()))
 
     def stats(self) -> Stats:
         """Return the counts. Raises ``ConfigurationError`` on another loop than the client's."""
         self.check_here()
-        works = self._settling.works
-        uploading = sum(1 for work in works.values() if work.task is not None)
+        queue, poller = self._queue, self._jobs.poller
+        uploading = sum(1 for pending in queue.pending.values() if pending.task is not None)
         return Stats(
-            queued=len(works) - uploading,
+            queued=len(queue.pending) - uploading,
             uploading=uploading,
-            jobs=len(self._poller.jobs),
-            limit=self._settling.governor.limit,
-            oldest_job=self._poller.oldest(),
-            polls=self._poller.polls,
-            polls_per_second=self._poller.rate(),
-            polls_failing_for=self._poller.failing_for(),
-            halted=tuple(self._settling.lanes.halted()),
+            jobs=len(poller.jobs),
+            limit=queue.slots.limit,
+            oldest_job=poller.oldest(),
+            polls=poller.polls,
+            polls_per_second=poller.rate(),
+            polls_failing_for=poller.failing_for(),
+            halted=queue.halted(),
         )
 
     # Submissions
@@ -248,7 +192,7 @@ class Engine:
     ) -> Submission:
         """Queue media for a new conversation, or to be added ``to`` one."""
         self.check_open()
-        return self._submissions.submit(
+        return self._uploads.submit(
             media, options, key=key, to=to, before_last_byte=before_last_byte
         )
 
@@ -264,68 +208,45 @@ class Engine:
         return self.submit(media, options, key=key, to=conversation_id)
 
     def resume_appends(self, conversation_id: str) -> None:
-        """Take appends to a halted conversation again."""
+        """Accept appends to a halted conversation again."""
         self.check_open()
-        self._submissions.resume(conversation_id)
+        self._uploads.resume(conversation_id)
 
     def withdraw(self, submission: Submission) -> bool:
-        """End a submission if surely nothing was accepted of it, and say whether it was."""
+        """End a submission of which surely nothing was accepted. Returns whether it was one."""
         if submission.done():
             return False
         self.check_here()
-        return self._submissions.withdraw(submission)
+        return self._uploads.withdraw(submission)
 
-    def give_up(self, submission: Submission, ending: BaseException) -> None:
-        """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
-        self._submissions.give_up(submission, ending)
+    def cancel_unless_accepted(self, submission: Submission, reason: BaseException) -> None:
+        """End a submission with ``reason``, unless the answer that is due accepts it."""
+        self._uploads.cancel_unless_accepted(submission, reason)
 
-    def _accepted(
-        self,
-        accepted: Accepted,
-        duration: float | None,
-        ended: bool,
-        named: Callable[[], str] | None,
-    ) -> Job:
-        """Follow the job of a submission from now on. ``ended``: a webhook said so already."""
-        # A server that repeats a job id has one job, whatever was submitted.
-        job = self._unfinished_job(accepted.job_id)
-        if job is None:
-            job = Job(accepted.job_id, accepted.conversation_id, desk=self, named=named)
-        self._moved(job, JobStatus.SCHEDULED, JobStatus.SCHEDULED.value, "submit")
-        self._poller.follow(job, duration=duration)
-        if ended:
-            self._poller.hint(job.id)
-        return job
+    # Jobs
 
-    def _unclaimed_job(self, job_id: str, conversation_id: str | None) -> Job | None:
-        """Give a handle of a job that a webhook named, unless a submission owns it."""
-        if job_id in self._poller.jobs:
-            return None
-        return self._attach(job_id, conversation_id)
-
-    def hear(self, nonce: str, job_id: str, raw_status: str) -> None:
-        """Take in a genuine webhook call. A hint, never a truth: a poll confirms it.
+    def on_webhook(self, nonce: str, job_id: str, raw_status: str) -> None:
+        """Use a genuine webhook call as a hint, which a poll confirms.
 
         From any thread: a route may be served by another one than the client's.
         """
         if self._state not in ("open", "closing"):
             return
         try:
-            self.check_here()
+            check_loop(self._tasks.loop)
         except ConfigurationError:
             with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-                self._loop.call_soon_threadsafe(self.hear, nonce, job_id, raw_status)
+                loop = self._tasks.loop
+                loop.call_soon_threadsafe(self.on_webhook, nonce, job_id, raw_status)
             return
         ended = JobStatus.parse(raw_status).is_terminal
-        if job_id not in self._poller.jobs:
-            self._doubts.hear(nonce, job_id, time.monotonic(), ended=ended)
+        if job_id not in self._jobs.poller.jobs:
+            self._ambiguous.on_webhook(nonce, job_id, time.monotonic(), ended=ended)
         elif ended:
-            self._poller.hint(job_id)
-
-    # Jobs
+            self._jobs.poller.hint(job_id)
 
     def job(self, job_id: str, conversation_id: str | None) -> Job:
-        """Give the handle of a job by its id or token. No I/O."""
+        """Return the handle of a job by its id or token. No I/O."""
         self.check_here()
         since = None
         if (token := JobToken.parse(job_id)) is not None:
@@ -339,138 +260,49 @@ class Engine:
         check_id("job_id", job_id)
         if conversation_id is not None:
             check_id("conversation_id", conversation_id)
-        return self._attach(job_id, conversation_id, since)
-
-    def _attach(self, job_id: str, conversation_id: str | None, since: float | None = None) -> Job:
-        """Give the one handle of a job, as long as it is unfinished and anybody holds it."""
-        job = self._unfinished_job(job_id)
-        if job is None:
-            job = self._attached[job_id] = Job(job_id, conversation_id, desk=self, since=since)
-        elif job.conversation_id is None and conversation_id is not None:
-            job._conversation_id = conversation_id
-            if job_id in self._poller.jobs:
-                self._settling.hold(job, conversation_id)
-        return job
-
-    def _unfinished_job(self, job_id: str) -> Job | None:
-        # Of two handles of a job only the one that is followed would be told of its end.
-        job = self._poller.jobs.get(job_id) or self._attached.get(job_id)
-        return None if job is None or job.done() else job
+        return self._jobs.attach(job_id, conversation_id, since)
 
     def follow(self, job: Job) -> None:
         """Follow a job from now on: it counts, and the appends of its conversation wait."""
         if job.done():
             return
         self.check_here()
-        if job.id in self._poller.jobs:
-            return
-        self.check_open()
-        self._settling.governor.adopt(job.id)
-        if job.conversation_id is not None:
-            self._settling.hold(job, job.conversation_id)
-        self._poller.follow(job, age=max(0.0, time.time() - job._since))
+        if job.id not in self._jobs.poller.jobs:
+            self.check_open()
+            self._jobs.follow(job)
 
-    async def ask(self, job: Job) -> None:
-        """Ask the server for a job's status now."""
+    async def poll(self, job: Job) -> None:
+        """Poll a job now, outside the plan. Raises the poll's error."""
         self.follow(job)
-        await self._own(self._poller.ask(job), f"question about job {job.id}")
-
-    def _moved(self, job: Job, status: JobStatus, raw: str, source: StatusSource) -> None:
-        if job._advance(status, raw, source):
-            self._tell(
-                JobStatusChanged(job.id, job.conversation_id, status, raw, source, job.source)
-            )
-
-    def _job_seen(self, job: Job) -> None:
-        if self._settling.governor.see(job.id):
-            self._submissions.dispatch()
-
-    def _job_ended(self, job: Job, error: SymblError | None) -> None:
-        self._settling.job_ended(job, error)
-        job._settle(error)
-        if self._tell(JobEnded(job.id, job.conversation_id, error, job.source)):
-            job._hear()
-        self._submissions.dispatch()
+        await self._tasks.run(self._jobs.poller.poll(job), f"question about job {job.id}")
 
     # Reading and managing
 
     def conversation(self, conversation_id: str | None) -> Conversation:
-        """Give the read side of a conversation. No I/O."""
-        return Conversation(conversation_id, account=self)
+        """Return the read side of a conversation. No I/O."""
+        return Conversation(conversation_id, backend=self)
 
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
-        """Give the jobs of a conversation that are followed: as far as is known, they run."""
+        """Return the jobs of a conversation that are followed: as far as is known, they run."""
         self.check_open()
-        jobs = self._poller.jobs.values()
+        jobs = self._jobs.poller.jobs.values()
         return tuple(job for job in jobs if job.conversation_id == conversation_id)
 
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Send a call of the Conversation or Management API."""
         self.check_open()
-        return await self._own(self._api.call(call, repeatable=repeatable), "call")
+        return await self._tasks.run(self._api.call(call, repeatable=repeatable), "call")
 
     # Common to all
 
     def check_open(self) -> None:
-        """Raise unless work is taken: closed, or called from elsewhere than its event loop."""
+        """Raise unless work is accepted: closed, or called from another event loop."""
         if self._state != "open":
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
-        check_loop(self._loop)
+        check_loop(self._tasks.loop)
 
     def check_here(self) -> None:
         """Raise ``ConfigurationError`` if the client works on another event loop than this."""
         if self._state in ("open", "closing"):
-            check_loop(self._loop)
-
-    def _tell(self, event: Event) -> bool:
-        """Log one change of state, tell it to the observers, and return whether one took it."""
-        self._idle.set()
-        if _LOG.isEnabledFor(logging.DEBUG):
-            fields = {f"symbl_{f.name}": getattr(event, f.name) for f in attrs.fields(type(event))}
-            _LOG.debug("%s", event, extra=fields)
-        taken = False
-        for observer in self._observers:
-            try:
-                result: object = observer(event)
-                taken = True
-                if isinstance(result, Coroutine):  # of a plain function that wraps an async one
-                    result.close()
-                    _LOG.error("an observer returned a coroutine, which is not awaited")
-            except Exception:
-                _LOG.exception("an observer failed at %s", type(event).__name__)
-        return taken
-
-    async def _own(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Do what a caller waits for as a task of the client, which ends with either of them."""
-        task = self._spawn(work, name, copy_context())
-        try:
-            return await task
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and caller is not None and not caller.cancelling():
-                raise ClientClosedError("the client was closed before the answer came") from None
-            raise
-
-    def _spawn(
-        self, work: Coroutine[Any, Any, T], name: str = "token", context: Context | None = None
-    ) -> asyncio.Task[T]:
-        """Begin work in the context of who asked for it, else in that of the client's start.
-
-        Never in that of whoever happens to call: what a trace or a log line takes from the
-        context would name somebody else's request.
-        """
-        task = self._begin(work, name, context or self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _begin(self, work: Coroutine[Any, Any, T], name: str, context: Context) -> asyncio.Task[T]:
-        """Make a task that takes its first step at the next turn of the loop, never before.
-
-        Not by the loop's task factory: an eager one would run the first step in the middle of
-        the caller's, before the caller has recorded the task, as deep in its stack as there
-        are submissions waiting.
-        """
-        # Of its own, since a context can be entered by one at a time, and keeps what it sets.
-        return asyncio.Task(work, loop=self._loop, name=f"symbl_aio {name}", context=context.copy())
+            check_loop(self._tasks.loop)

@@ -115,7 +115,7 @@ def explain(error: BaseException, proxy: Proxy | None = None) -> Fault:
 
 
 def refused_by_proxy(status: int, proxy: str | None) -> Fault:
-    """Explain a proxy's refusal to connect: final, but for what it says of the moment."""
+    """Explain a proxy's refusal to connect: final, unless its status is a passing one."""
     where = proxy or "the session's proxy"
     if status == 407:
         text = (
@@ -149,7 +149,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _unreadable(error: aiohttp.ClientResponseError) -> Fault:
     causes = [c for c in _causes(error) if isinstance(c, http_exceptions.HttpProcessingError)]
     if not causes:
-        # aiohttp was told to raise for no status, and to follow nothing.
+        # aiohttp was set to raise for no status, and to follow nothing.
         status = f" ({error.status})" if error.status else ""
         text = f"the session raised {type(error).__name__}{status}; see its {_OF_SESSION}"
         return Fault(text, final=error.status < 500 and error.status not in _TRANSIENT)

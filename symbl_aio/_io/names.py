@@ -33,7 +33,7 @@ class Resolver(AbstractResolver):
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            self._threads.leave(future)
+            self._threads.abandon(future)
             raise
 
     async def close(self) -> None:

@@ -1,255 +1,366 @@
-"""Settle submissions: accepted, put back, refused, or of unknown outcome.
+"""The submissions that are not settled: whose turn it is, who has a slot, and what ends with what.
 
-Each of them ends once. The lanes and the governor are told, and what stood behind it goes
-on, or ends with it. Nothing here waits or starts: who may start is for ``submissions`` to
-ask after each change.
+No task and no await. Each method is one transition of lanes, slots and deadlines together, and
+returns the submissions that end with it; ``uploads`` starts, settles and emits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import Context, copy_context
+from itertools import islice
 from time import monotonic
+from typing import Final, TypeAlias
+
+from attrs import define, field
 
 from symbl_aio._core.lanes import Lanes
-from symbl_aio._core.slot_deadlines import Patience
-from symbl_aio._core.slots import Governor
-from symbl_aio._io.api import Accepted, Full, UnsettledError
-from symbl_aio._io.reconcile import Doubt, Doubts
-from symbl_aio._io.work import Work
+from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
+from symbl_aio._io.payload import Payload
 from symbl_aio.config import Config
 from symbl_aio.errors import (
-    AmbiguousSubmissionError,
     AppendBlockedError,
     ClientClosedError,
+    ConcurrencyLimitError,
     JobFailedError,
+    QueueFullError,
     SymblError,
 )
-from symbl_aio.events import (
-    Event,
-    SubmissionAccepted,
-    SubmissionEnded,
-    SubmissionQueued,
-    SubmissionRefused,
-)
-from symbl_aio.job import Acceptance, Job, Submission
+from symbl_aio.job import Submission, labelled
+from symbl_aio.media import Audio, Media, Recording, Text, Video
+from symbl_aio.options import Options
+
+_HEADS_COMPARED: Final = 64
+"""How many waiting submissions are compared to find the one that is cheapest to send."""
 
 
-class Settling:
-    """The submissions of one client that are not settled.
+@define(eq=False)
+class PendingSubmission:
+    """A submission that is not settled."""
 
-    ``accepted`` is called with what the server answered, the recording's seconds if known,
-    whether a webhook reported already that the job ended, and what names the submission; it
-    returns the job to be followed.
+    key: str
+    """Its key."""
+    source: str | None
+    """Name of the media, for events."""
+    submission: Submission
+    """The caller's handle."""
+    media: Media | Recording
+    """What to send."""
+    options: Options | None
+    """How to process it."""
+    is_append: bool
+    """Whether it is added to a conversation that exists."""
+    name: str | None
+    """The name that the caller gave to the conversation it opens."""
+    nonce: str | None
+    """The part of its webhook URL that identifies it; ``None`` without webhooks."""
+    before_last_byte: Callable[[], Awaitable[None]] | None = None
+    """Awaited before its last byte is handed over."""
+    size: int | None = None
+    """About how many bytes it will send; ``None`` until its file was inspected."""
+    context: Context = field(factory=copy_context)
+    """The caller's context, in which it is sent."""
+    task: asyncio.Task[None] | None = None
+    """Sends it, once it has its turn and a slot."""
+    payload: Payload | None = None
+    """Its body, once it is being sent."""
+    cancelled_by: BaseException | None = None
+    """Why it was cancelled, if it was."""
+    sent_at: float = 0.0
+    """Loop time before the first byte of the last attempt."""
 
-    Every method is done before another begins, so that what the lanes, the governor and
-    the works say is one truth.
-    """
+    @property
+    def label(self) -> str:
+        """Key and source, for messages and log lines."""
+        return labelled(self.key, self.source)
 
-    def __init__(
-        self,
-        config: Config,
-        doubts: Doubts,
-        *,
-        tell: Callable[[Event], bool],
-        accepted: Callable[[Accepted, float | None, bool, Callable[[], str] | None], Job],
-        check_open: Callable[[], None],
-    ) -> None:
+    @property
+    def text(self) -> str | None:
+        """All of its words, if it is text."""
+        media = self.media
+        return " ".join(m.text for m in media.messages) if isinstance(media, Text) else None
+
+    @property
+    def path(self) -> str | os.PathLike[str] | None:
+        """Its file, if it is one."""
+        if isinstance(self.media, Recording):
+            return self.media.path
+        if isinstance(self.media, Audio | Video):
+            source = self.media.source
+            return source if isinstance(source, str | os.PathLike) else None
+        return None
+
+    def cancel(self, reason: BaseException) -> bool:
+        """Cancel a started one. Returns false, and does nothing, if the server may have it."""
+        if self.task is None or (self.payload is not None and not self.payload.revoke()):
+            return False
+        # The first reason stays: the caller was given that one.
+        self.cancelled_by = self.cancelled_by or reason
+        self.task.cancel()
+        return True
+
+
+Ended: TypeAlias = list[tuple[PendingSubmission, BaseException]]
+"""Submissions that ended without a job, each with its error, in the order of their lanes."""
+
+
+class SubmissionQueue:
+    """The unsettled submissions of one client, their lanes and the job slots of the account."""
+
+    def __init__(self, config: Config) -> None:
         limits = config.limits
-        self.governor = Governor(
+        self.slots = JobSlots(
             first=limits.jobs or limits.initial_jobs, most=limits.jobs or limits.max_jobs
         )
-        self.lanes = Lanes()
-        self.patience = Patience(limits.wait_for_slot)
-        self.works: dict[str, Work] = {}
-        self.closing = False
+        self.pending: dict[str, PendingSubmission] = {}
+        self.is_closed = False
+        self._lanes = Lanes()
+        self._deadlines = SlotDeadlines(limits.wait_for_slot)
         self._policy = config.lanes
-        self._doubts = doubts
-        self._tell = tell
-        self._accepted = accepted
-        self._check_open = check_open
+        self._most = limits.queued
         self._by_key: dict[str, Submission] = {}
         self._holders: dict[str, list[str]] = {}
 
     def known(self, key: str) -> Submission | None:
-        """Give the submission that bears a key, until its job has ended."""
+        """Return the submission of a key, until its job has ended."""
         return self._by_key.get(key)
 
-    def take(self, work: Work, lane: str) -> None:
-        """Put a submission at the end of a lane."""
-        key = work.key
-        self.works[key], self._by_key[key] = work, work.submission
-        self._doubts.note_name(key, work.name)
-        self.lanes.add(lane, key)
-        self._tell(SubmissionQueued(key, work.submission.conversation_id, work.source))
+    def lane_of(self, key: str) -> str | None:
+        """Return the lane that a submission waits in or holds: its conversation id, once known."""
+        return self._lanes.name_of(key)
 
-    # What waits
+    def halted(self) -> tuple[str, ...]:
+        """Return the ids of the conversations whose lane is halted."""
+        return tuple(self._lanes.halted())
 
-    def drop(self, work: Work, error: BaseException) -> None:
-        """End a submission that has not started."""
-        lane = self.lanes.name_of(work.key)
-        assert lane is not None
-        self.lanes.discard(work.key)
-        self._settle(work, error)
-        self._after_failure(work, lane, error)
+    @property
+    def waiting(self) -> int:
+        """How many submissions have not started."""
+        return self._lanes.waiting
 
-    def close(self) -> None:
-        """End all that have not started, and from now on whatever would wait again."""
-        self.closing = True
-        closed = ClientClosedError("the client was closed; nothing of this submission was sent")
-        for work in [work for work in self.works.values() if work.task is None]:
-            self.lanes.discard(work.key)
-            self._settle(work, closed)
+    # Waiting
 
-    # What has started
-
-    def accept(self, work: Work, accepted: Accepted, duration: float | None) -> None:
-        """The server took it: its job holds the slot, and perhaps the lane, until it ends."""
-        key, conversation_id = work.key, accepted.conversation_id
-        more = len(self.lanes) > 0
-        self.governor.accept(key, accepted.job_id, monotonic(), more_waiting=more)
-        if work.is_append:
-            self._doubts.written.add(conversation_id, key, work.text)
-        else:
-            self.lanes.rename(first_lane(key), conversation_id)
-            self._doubts.written.open(conversation_id, key, work.text)
-            self._doubts.claim(conversation_id, work.name)
-        if self._policy.advance_on == "accepted":
-            self.lanes.release(key)
-        self._holders.setdefault(accepted.job_id, []).append(key)
-        self._tell(SubmissionAccepted(key, conversation_id, accepted.job_id, work.source))
-        ended = self._doubts.own(work.nonce, accepted.job_id)
-        self._settle(work, self._accepted(accepted, duration, ended, work.submission._named))
-
-    def put_back(self, work: Work, full: Full) -> bool:
-        """Let one wait again that was refused for want of a slot; false if it ends instead."""
-        work.body = None
-        self._unwrite(work)
-        self.governor.refuse(work.key, monotonic(), retry_after=full.retry_after)
-        self._tell(SubmissionRefused(work.key, self.governor.limit, work.source))
-        if work.ending is not None or self.closing:
-            closed = ClientClosedError("the client was closed; the submission was refused")
-            self.fail(work, work.ending or closed)
-            return False
-        lane = self.lanes.name_of(work.key)
-        if lane is not None and (cause := self.lanes.halted_by(lane)) is not None:
-            self.fail(work, blocked(cause))
-            return False
-        self.lanes.put_back(work.key)
-        return True
-
-    def fail(self, work: Work, error: BaseException) -> None:
-        """Nothing of it was, or will be, accepted."""
-        lane = self.lanes.name_of(work.key)
-        assert lane is not None
-        self._unwrite(work)
-        self.governor.free(work.key)
-        self._settle(work, error)
-        self._after_failure(work, lane, error)
-        self.lanes.release(work.key)
-
-    def doubt(self, work: Work, unsettled: UnsettledError) -> None:
-        """Perhaps it was accepted: whoever comes after it must not be sent."""
-        lane = self.lanes.name_of(work.key)
-        assert lane is not None
-        doubt = self._doubts.open(
-            work.key,
-            conversation_id=lane if work.is_append else None,
-            name=work.name,
-            text=work.text,
-            sent_at=work.sent_at,
-            nonce=work.nonce,
-        )
-        error = AmbiguousSubmissionError(
-            f"submission {work.label} was sent whole, and whether it was accepted is not known "
-            f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
-            key=work.key,
-            reconcile=partial(self._reconcile, doubt),
-            sent=unsettled.sent,
-        )
-        # Without its frames, which hold the whole body: callers and halted lanes keep the error.
-        error.__cause__ = unsettled.cause.with_traceback(None)
-        self.governor.free(work.key)
-        self._settle(work, error)
-        if work.is_append:
-            self._halt(lane, error)
-        else:
-            self._clear(lane, error)
-        self.lanes.release(work.key)
-
-    async def _reconcile(self, doubt: Doubt) -> Acceptance:
-        if self.closing:
-            raise ClientClosedError(
-                "the client was closed; look at the conversation with another one"
+    def check_lane(self, lane: str) -> None:
+        """Raise ``QueueFullError`` or, for a halted lane, ``AppendBlockedError``."""
+        if self._lanes.waiting >= self._most:
+            raise QueueFullError(
+                f"{self._lanes.waiting} submissions are waiting (Limits.queued); "
+                "await some of them, or use client.map, which takes no more than it can send"
             )
-        self._check_open()
-        return await self._doubts.find_proof(doubt)
+        if (cause := self._lanes.halted_by(lane)) is not None:
+            raise blocked(cause)
 
-    # What was accepted
+    def add(self, pending: PendingSubmission, lane: str) -> None:
+        """Put a submission at the end of a lane."""
+        key = pending.key
+        self.pending[key] = pending
+        self._by_key[key] = pending.submission
+        self._lanes.add(lane, key)
 
-    def hold(self, job: Job, conversation_id: str) -> None:
-        """Let the appends of a conversation wait for a job that was attached again."""
+    def start_next(self, now: float) -> PendingSubmission | None:
+        """Start the next submission in a slot. Returns it, or ``None`` if none may start now."""
+        permission = self.slots.may_start(now)
+        if permission is Permission.NO:
+            return None
+        is_probe = permission is Permission.PROBE
+        key = self._cheapest() if is_probe else next(self._lanes.ready(), None)
+        if key is None:
+            return None
+        self._lanes.start(key)
+        self.slots.start(key, now)
+        self._deadlines.start(key)
+        return self.pending[key]
+
+    def heads(self) -> Iterator[PendingSubmission]:
+        """Yield the first submissions that are ready, the one whose turn it is first."""
+        for key in islice(self._lanes.ready(), _HEADS_COMPARED):
+            yield self.pending[key]
+
+    def _cheapest(self) -> str | None:
+        # A probe may be refused, so it is the submission that costs least to send.
+        cheapest = min(
+            self.heads(),
+            key=lambda pending: float("inf") if pending.size is None else pending.size,
+            default=None,
+        )
+        return None if cheapest is None else cheapest.key
+
+    def expire(self, now: float) -> Ended:
+        """End the submissions that have waited for a slot longer than ``Limits.wait_for_slot``."""
+        ended: Ended = []
+        if self._deadlines.seconds is None:
+            self._lanes.newly_ready.clear()
+            return ended
+        while True:
+            newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
+            for key in newly_ready:
+                if key in self.pending:
+                    self._deadlines.wait(key, now)
+            if not (late := self._deadlines.expired(now)):
+                return ended
+            for key in late:  # the one behind it becomes ready, and may be late as well
+                pending = self.pending[key]
+                full = ConcurrencyLimitError(
+                    429,
+                    "no job slot became free within "
+                    f"Limits.wait_for_slot={self._deadlines.seconds} s",
+                    where=f"submission {pending.label}",
+                )
+                ended += self.discard(pending, full)
+
+    def wakes_at(self) -> float | None:
+        """Return when time alone lets a submission start or expire; ``None`` if it never does."""
+        if not self._lanes.waiting:
+            return None
+        times = []
+        if (deadline := self._deadlines.next_at()) is not None:
+            times.append(deadline)
+        # A probe needs a submission that is ready; without one the next event wakes, not the clock.
+        probe_at = self.slots.wakes_at()
+        if probe_at is not None and next(self._lanes.ready(), None) is not None:
+            times.append(probe_at)
+        return min(times, default=None)
+
+    def discard(self, pending: PendingSubmission, error: BaseException) -> Ended:
+        """End a submission that has not started."""
+        lane = self._lane_of(pending)
+        self._lanes.discard(pending.key)
+        self._remove(pending)
+        return [(pending, error), *self._after_failure(pending, lane, error)]
+
+    def close(self) -> Ended:
+        """End all submissions that have not started, and refuse to take one back."""
+        self.is_closed = True
+        closed = ClientClosedError("the client was closed; nothing of this submission was sent")
+        waiting = [pending for pending in self.pending.values() if pending.task is None]
+        for pending in waiting:
+            self._lanes.discard(pending.key)
+            self._remove(pending)
+        return [(pending, closed) for pending in waiting]
+
+    # Started
+
+    def accept(self, pending: PendingSubmission, job_id: str, conversation_id: str) -> None:
+        """Pass the slot, and perhaps the lane, to the job until it ends."""
+        key = pending.key
+        self.slots.accept(key, job_id, monotonic(), more_waiting=self._lanes.waiting > 0)
+        if not pending.is_append:
+            self._lanes.rename(provisional_lane(key), conversation_id)
+        if self._policy.advance_on == "accepted":
+            self._lanes.release(key)
+        self._holders.setdefault(job_id, []).append(key)
+        self._remove(pending, accepted=True)
+
+    def refuse(self, pending: PendingSubmission, retry_after: float | None) -> Ended | None:
+        """Put back a submission that the full account refused (429).
+
+        Returns ``None`` if it waits again, else the submissions that end instead.
+        """
+        pending.payload = None
+        self.slots.refuse(pending.key, monotonic(), retry_after=retry_after)
+        if pending.cancelled_by is not None or self.is_closed:
+            closed = ClientClosedError("the client was closed; the submission was refused")
+            return self.fail(pending, pending.cancelled_by or closed)
+        if (cause := self._lanes.halted_by(self._lane_of(pending))) is not None:
+            return self.fail(pending, blocked(cause))
+        self._lanes.put_back(pending.key)
+        return None
+
+    def fail(self, pending: PendingSubmission, error: BaseException) -> Ended:
+        """End a started submission of which the server accepted nothing."""
+        lane = self._lane_of(pending)
+        self.slots.free(pending.key)
+        self._remove(pending)
+        ended = [(pending, error), *self._after_failure(pending, lane, error)]
+        self._lanes.release(pending.key)
+        return ended
+
+    def end_ambiguous(self, pending: PendingSubmission, error: BaseException) -> Ended:
+        """End a submission that may have been accepted. Its followers must not be sent."""
+        lane = self._lane_of(pending)
+        self.slots.free(pending.key)
+        self._remove(pending)
+        behind = self._halt(lane, error) if pending.is_append else self._clear(lane, error)
+        self._lanes.release(pending.key)
+        return [(pending, error), *behind]
+
+    # Accepted
+
+    def adopt(self, job_id: str, conversation_id: str | None) -> None:
+        """Count a job that was attached by its id, and hold its conversation's appends."""
+        self.slots.adopt(job_id)
+        if conversation_id is not None:
+            self.hold(job_id, conversation_id)
+
+    def hold(self, job_id: str, conversation_id: str) -> None:
+        """Hold the appends of a conversation until an attached job has ended."""
         if self._policy.advance_on == "completed":
-            holder = f"\n{job.id}"  # no caller's key has a line break
-            self.lanes.hold(conversation_id, holder)
-            self._holders.setdefault(job.id, []).append(holder)
+            holder = f"\n{job_id}"  # no caller's key has a line break
+            self._lanes.hold(conversation_id, holder)
+            self._holders.setdefault(job_id, []).append(holder)
 
-    def job_ended(self, job: Job, error: SymblError | None) -> None:
+    def end_job(self, job_id: str, conversation_id: str | None, error: SymblError | None) -> Ended:
         """Free the slot of a job, and let its lane move on or halt."""
-        self.governor.end(job.id)
-        for key in self._holders.pop(job.id, ()):
+        self.slots.end(job_id)
+        for key in self._holders.pop(job_id, ()):
             self._by_key.pop(key, None)
-            self.lanes.release(key)
+            self._lanes.release(key)
         if not self._by_key:
-            self._by_key.clear()
+            self._by_key.clear()  # an empty dict keeps the room of its fullest hour
         if (
             isinstance(error, JobFailedError)
-            and job.conversation_id is not None
+            and conversation_id is not None
             and self._policy.on_failure == "halt"
         ):
-            self._halt(job.conversation_id, error)
+            return self._halt(conversation_id, error)
+        return []
+
+    def resume(self, conversation_id: str) -> None:
+        """Accept appends to a halted conversation again."""
+        self._lanes.resume(conversation_id)
 
     # Common to all
 
-    def _unwrite(self, work: Work) -> None:
-        if work.is_append and (lane := self.lanes.name_of(work.key)) is not None:
-            self._doubts.written.withdraw(lane, work.key)
+    def _lane_of(self, pending: PendingSubmission) -> str:
+        lane = self._lanes.name_of(pending.key)
+        assert lane is not None
+        return lane
 
-    def _after_failure(self, work: Work, lane: str, error: BaseException) -> None:
-        """End what cannot come after a submission that failed, or must not."""
-        if not work.is_append:
-            self._clear(lane, error)
-        elif self._policy.on_failure == "halt" and isinstance(error, Exception):
-            self._halt(lane, error)
+    def _after_failure(self, pending: PendingSubmission, lane: str, error: BaseException) -> Ended:
+        """End the submissions that cannot, or must not, follow one that failed."""
+        if not pending.is_append:
+            return self._clear(lane, error)
+        if self._policy.on_failure == "halt" and isinstance(error, Exception):
+            return self._halt(lane, error)
+        return []
 
-    def _halt(self, lane: str, cause: BaseException) -> None:
-        for key in self.lanes.halt(lane, _without_frames(cause)):
-            self._settle(self.works[key], blocked(cause))
+    def _halt(self, lane: str, cause: BaseException) -> Ended:
+        halted = self._lanes.halt(lane, _without_frames(cause))
+        return [(self._remove(self.pending[key]), blocked(cause)) for key in halted]
 
-    def _clear(self, lane: str, cause: BaseException) -> None:
-        for key in self.lanes.clear(lane):
-            self._settle(self.works[key], without_conversation(cause))
+    def _clear(self, lane: str, cause: BaseException) -> Ended:
+        cleared = self._lanes.clear(lane)
+        return [(self._remove(self.pending[key]), without_conversation(cause)) for key in cleared]
 
-    def _settle(self, work: Work, outcome: Job | BaseException) -> None:
-        del self.works[work.key]
-        if not self.works:
-            self.works.clear()  # an empty dict keeps the room of its fullest hour
-        self.patience.forget(work.key)
-        self._doubts.forget_name(work.key, work.name)
-        told = isinstance(outcome, ClientClosedError)
-        if not isinstance(outcome, Job):
-            self._by_key.pop(work.key, None)
-            told = self._tell(SubmissionEnded(work.key, outcome, work.source)) or told
-        work.submission._settle(outcome, expected=told)
+    def _remove(self, pending: PendingSubmission, *, accepted: bool = False) -> PendingSubmission:
+        del self.pending[pending.key]
+        if not self.pending:
+            self.pending.clear()  # an empty dict keeps the room of its fullest hour
+        self._deadlines.forget(pending.key)
+        if not accepted:
+            self._by_key.pop(pending.key, None)
+        return pending
 
 
-def first_lane(key: str) -> str:
-    """Name the lane of a submission whose conversation has no id yet."""
+def provisional_lane(key: str) -> str:
+    """Return the lane of a submission whose conversation has no id yet."""
     return f"\n{key}"  # no id has a line break, so none is equal to it
 
 
 def blocked(cause: BaseException) -> AppendBlockedError:
-    """Give the error of an append to a halted lane."""
+    """Return the error of an append to a halted lane."""
     return AppendBlockedError(
         "nothing was sent: an earlier submission of this conversation ended with "
         f"{type(cause).__name__}; settle that, then conversation.resume_appends()",
@@ -258,7 +369,7 @@ def blocked(cause: BaseException) -> AppendBlockedError:
 
 
 def without_conversation(cause: BaseException) -> AppendBlockedError:
-    """Give the error of an append to a conversation that was not opened."""
+    """Return the error of an append to a conversation that was not opened."""
     return AppendBlockedError(
         "nothing was sent: the submission that was to open the conversation ended with "
         f"{type(cause).__name__}; settle that, then submit both again",
@@ -267,7 +378,7 @@ def without_conversation(cause: BaseException) -> AppendBlockedError:
 
 
 def _without_frames(error: BaseException) -> BaseException:
-    """Give another one of the same content, which no traceback ties to its callers' variables."""
+    """Copy an error without its traceback, which would keep the variables of its callers."""
     kept = type(error).__new__(type(error), *error.args)
     kept.__dict__.update(error.__dict__)
     kept.__cause__ = error.__cause__

@@ -1,14 +1,14 @@
-"""Keep what may prove that a submission of unknown outcome was accepted, and look for it.
+"""Evidence of each sending, and the search for proof that an ambiguous submission was accepted.
 
-Most of it must be kept before anybody knows that it will be wanted: who bears which
-name, what was written where, what webhooks said. Proof is looked for with reads alone.
+Most of the evidence is kept before an outcome is ambiguous: which submission has which name, which
+words were sent where, what webhooks reported. The search makes reads alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 from weakref import WeakSet
@@ -16,114 +16,121 @@ from weakref import WeakSet
 from attrs import define
 
 from symbl_aio import models
-from symbl_aio._core.callbacks import PARKED_FOR, Callbacks
-from symbl_aio._core.evidence import Written, only_one_named
+from symbl_aio._core.evidence import SentTexts, only_one_named
+from symbl_aio._core.webhook_calls import PARKED_FOR, ParkedCalls
+from symbl_aio._io.api import UnsettledError
+from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.queue import PendingSubmission
 from symbl_aio._protocol import calls
 from symbl_aio._protocol.decode import decode_list
-from symbl_aio._protocol.encode import Answer, Call
-from symbl_aio.errors import NotFoundError, StillAmbiguousError
-from symbl_aio.job import Acceptance, Job
+from symbl_aio._protocol.encode import Answer
+from symbl_aio.errors import AmbiguousSubmissionError, NotFoundError, StillAmbiguousError
+from symbl_aio.job import Acceptance, HandleBackend
 
 _PAGE: Final = 1000
-_MOST_PAGES: Final = 50
-_MOST_REMEMBERED: Final = 10_000
-"""Only those of the last seconds before a doubt matter: the server's clock tells the others."""
+_MAX_PAGES: Final = 50
+_MAX_REMEMBERED: Final = 10_000
+"""Only the last seconds before a submission became ambiguous matter: of older ones the server's
+clock tells the difference."""
 
 
 @define(eq=False, kw_only=True)
-class Doubt:
-    """What is known of a submission that was sent whole, and never answered.
-
-    ``conversation_id``: of an append. ``name``: that the caller gave a new conversation,
-    and ``has_rival``: another submission bears it too. ``text``: what was written, if it
-    was text. ``sent_at``: loop time before the first byte. ``nonce``: of its own webhook
-    URL, and ``job_id``: told by a call to that. ``proof``: what was found.
-    """
+class AmbiguousSubmission:
+    """A submission that was sent whole, and whose outcome is not known."""
 
     key: str
+    """The submission's key."""
     conversation_id: str | None
+    """The conversation that it was appended to; ``None`` if it opened one."""
     name: str | None
+    """The name that the caller gave to a new conversation."""
     has_rival: bool
+    """Whether another submission has the same name."""
     text: str | None
+    """Its words, if it is text."""
     sent_at: float
+    """Loop time before its first byte."""
     nonce: str | None
+    """The part of its webhook URL that identifies it."""
     job_id: str | None
+    """The job that a call to that URL named."""
     proof: Acceptance | None = None
+    """The proof, once found."""
 
 
-class Doubts:
-    """The open doubts of one client. One ends with the error that carries it.
+class AmbiguousSubmissions:
+    """The ambiguous submissions of one client. Each is kept as long as its error is.
 
-    ``read`` gives the answer to a call that only asks. ``make_job`` gives the handle of a
-    job that no other submission owns, else ``None``. ``answer_within``: seconds that a
-    submission may wait for its answer, before there is a doubt.
+    ``backend`` makes the reads. ``answer_within``: seconds that a submission waits for
+    its answer, before it is ambiguous.
     """
 
-    def __init__(
-        self,
-        read: Callable[[Call], Awaitable[Answer]],
-        make_job: Callable[[str, str | None], Job | None],
-        *,
-        answer_within: float = 0.0,
-    ) -> None:
-        self.open_ones: WeakSet[Doubt] = WeakSet()
-        self.written = Written()
-        # A webhook may tell of a job long before its submission gives up waiting.
-        self.callbacks = Callbacks(keep=PARKED_FOR + answer_within)
-        self._read = read
-        self._make_job = make_job
-        self._bearers: dict[str, set[str]] = {}
+    def __init__(self, backend: HandleBackend, jobs: Jobs, *, answer_within: float = 0.0) -> None:
+        self.open_ones: WeakSet[AmbiguousSubmission] = WeakSet()
+        self.sent = SentTexts()
+        # A webhook may name a job long before its submission stops waiting for the answer.
+        self.parked = ParkedCalls(keep=PARKED_FOR + answer_within)
+        self._backend = backend
+        self._jobs = jobs
+        self._keys_of: dict[str, set[str]] = {}
         self._rivals: set[str] = set()
         self._claimed: dict[str, None] = {}
-        self._doubted: dict[str, None] = {}
+        self._ambiguous_names: dict[str, None] = {}
         self._owned: dict[str, None] = {}
 
-    # Keeping
+    # Recording
 
-    def note_name(self, key: str, name: str | None) -> None:
-        """Note who bears a name: two who do cannot be told apart by it."""
-        if name is None:
-            return
-        bearers = self._bearers.setdefault(name, set())
-        bearers.add(key)
-        if len(bearers) > 1 or name in self._doubted:
-            self._rivals |= bearers
-        for doubt in self.open_ones:
-            if doubt.name == name:
-                doubt.has_rival = True
+    def add_name(self, key: str, name: str) -> None:
+        """Record the name of a submission: two of one name cannot be distinguished by it."""
+        keys = self._keys_of.setdefault(name, set())
+        keys.add(key)
+        if len(keys) > 1 or name in self._ambiguous_names:
+            self._rivals |= keys
+        for ambiguous in self.open_ones:
+            if ambiguous.name == name:
+                ambiguous.has_rival = True
 
-    def claim(self, conversation_id: str, name: str | None) -> None:
-        """Note whose conversation it is: it proves nothing of another one of that name."""
-        if name is not None:
-            _remember(self._claimed, conversation_id)
-
-    def forget_name(self, key: str, name: str | None) -> None:
-        """Note that a submission was settled."""
+    def forget_name(self, key: str, name: str) -> None:
+        """Forget the name of a settled submission."""
         self._rivals.discard(key)
-        if name is not None and (bearers := self._bearers.get(name)) is not None:
-            bearers.discard(key)
-            if not bearers:
-                del self._bearers[name]
+        if (keys := self._keys_of.get(name)) is not None:
+            keys.discard(key)
+            if not keys:
+                del self._keys_of[name]
 
-    def own(self, nonce: str | None, job_id: str) -> bool:
-        """Note whose job it is, take what its webhook said, and say whether that was its end.
+    def accepted(
+        self,
+        pending: PendingSubmission,
+        conversation_id: str,
+        job_id: str,
+    ) -> bool:
+        """Record an acceptance: its conversation and job prove nothing of another submission.
 
-        It proves nothing of another submission.
+        Returns whether a webhook has reported already that the job ended.
         """
-        if nonce is None:
-            return False
-        _remember(self._owned, job_id)
-        return self.callbacks.take(nonce) == (job_id, True)
+        key, text = pending.key, pending.text
+        if pending.is_append:
+            self.sent.add(conversation_id, key, text)
+        else:
+            self.sent.open(conversation_id, key, text)
+        if pending.name is not None:
+            _remember(self._claimed, conversation_id)
+            self.forget_name(key, pending.name)
+        return pending.nonce is not None and self._own(pending.nonce, job_id)
 
-    def hear(self, nonce: str, job_id: str, now: float, *, ended: bool) -> None:
-        """Keep what a webhook said of a job that is not followed (yet)."""
-        if job_id in self._owned:  # it has ended, and this is late, repeated or a lie
+    def _own(self, nonce: str, job_id: str) -> bool:
+        _remember(self._owned, job_id)
+        return self.parked.take(nonce) == (job_id, True)
+
+    def on_webhook(self, nonce: str, job_id: str, now: float, *, ended: bool) -> None:
+        """Keep the call of a webhook about a job that is not followed (yet)."""
+        if job_id in self._owned:  # it has ended, and this call is late, repeated or false
             return
-        for doubt in self.open_ones:
-            if doubt.nonce == nonce:
-                doubt.job_id = job_id
+        for ambiguous in self.open_ones:
+            if ambiguous.nonce == nonce:
+                ambiguous.job_id = job_id
                 return
-        self.callbacks.park(nonce, job_id, now, ended=ended)
+        self.parked.park(nonce, job_id, now, ended=ended)
 
     def open(
         self,
@@ -134,10 +141,10 @@ class Doubts:
         text: str | None,
         sent_at: float,
         nonce: str | None,
-    ) -> Doubt:
-        """Open the doubt of a submission, before its name is forgotten."""
-        told = self.callbacks.take(nonce)
-        doubt = Doubt(
+    ) -> AmbiguousSubmission:
+        """Record a submission as ambiguous, before its name is forgotten."""
+        parked = self.parked.take(nonce)
+        ambiguous = AmbiguousSubmission(
             key=key,
             conversation_id=conversation_id,
             name=name,
@@ -145,67 +152,91 @@ class Doubts:
             text=text,
             sent_at=sent_at,
             nonce=nonce,
-            job_id=None if told is None else told[0],
+            job_id=None if parked is None else parked[0],
         )
-        self.open_ones.add(doubt)
+        self.open_ones.add(ambiguous)
         if name is not None:
-            # It outlives the doubt: the conversation may be there, whoever still asks for it.
-            _remember(self._doubted, name)
-        return doubt
+            # Kept longer than the error: the conversation may exist for as long.
+            _remember(self._ambiguous_names, name)
+        return ambiguous
 
-    # Looking
+    # Reconciling
 
-    async def find_proof(self, doubt: Doubt) -> Acceptance:
-        """Give proof of acceptance. Raises ``StillAmbiguousError`` if there is none."""
-        for look in (self._by_webhook, self._by_name, self._by_content):
-            doubt.proof = doubt.proof or await look(doubt)
-            if doubt.proof is not None:
-                return doubt.proof
+    def error(
+        self, pending: PendingSubmission, unsettled: UnsettledError, lane: str | None
+    ) -> AmbiguousSubmissionError:
+        """Record a pending submission as ambiguous. Returns its error, which can reconcile it."""
+        ambiguous = self.open(
+            pending.key,
+            conversation_id=lane if pending.is_append else None,
+            name=pending.name,
+            text=pending.text,
+            sent_at=pending.sent_at,
+            nonce=pending.nonce,
+        )
+        error = AmbiguousSubmissionError(
+            f"submission {pending.label} was sent whole, and whether it was accepted is not known "
+            f"({unsettled.cause}); it is not sent again, error.reconcile() looks for proof",
+            key=pending.key,
+            reconcile=partial(self.reconcile, ambiguous),
+            sent=unsettled.sent,
+        )
+        # Without its frames, which hold the whole body: callers and halted lanes keep the error.
+        error.__cause__ = unsettled.cause.with_traceback(None)
+        return error
+
+    async def reconcile(self, ambiguous: AmbiguousSubmission) -> Acceptance:
+        """Return proof of acceptance. Raises ``StillAmbiguousError`` if there is none."""
+        self._backend.check_open()
+        for search in (self._by_webhook, self._by_name, self._by_content):
+            ambiguous.proof = ambiguous.proof or await search(ambiguous)
+            if ambiguous.proof is not None:
+                return ambiguous.proof
         raise StillAmbiguousError(
-            f"no proof was found that submission {doubt.key} was accepted, which does not prove "
-            "that it was not: look at the conversation, or ask again later",
+            f"no proof was found that submission {ambiguous.key} was accepted, which does not "
+            "prove that it was not: look at the conversation, or ask again later",
             "maybe",
         )
 
-    async def _by_webhook(self, doubt: Doubt) -> Acceptance | None:
-        if doubt.job_id is None:
+    async def _by_webhook(self, ambiguous: AmbiguousSubmission) -> Acceptance | None:
+        if ambiguous.job_id is None:
             return None
         try:
-            await self._read(calls.job(doubt.job_id))
+            await self._backend.call(calls.job(ambiguous.job_id))
         except NotFoundError:
             return None
-        if doubt.job_id in self._owned:
+        if ambiguous.job_id in self._owned:
             return None
-        job = self._make_job(doubt.job_id, doubt.conversation_id)
+        job = self._jobs.attach_unowned(ambiguous.job_id, ambiguous.conversation_id)
         if job is None:
             return None
-        self.own(doubt.nonce, doubt.job_id)
-        return Acceptance(doubt.conversation_id, job, "webhook")
+        if ambiguous.nonce is not None:
+            self._own(ambiguous.nonce, ambiguous.job_id)
+        return Acceptance(ambiguous.conversation_id, job, "webhook")
 
-    async def _by_name(self, doubt: Doubt) -> Acceptance | None:
-        if doubt.name is None or doubt.has_rival:
+    async def _by_name(self, ambiguous: AmbiguousSubmission) -> Acceptance | None:
+        if ambiguous.name is None or ambiguous.has_rival:
             return None
-        conversations = await self._begun_since(doubt.sent_at)
-        if conversations is None or doubt.has_rival:
+        conversations = await self._started_since(ambiguous.sent_at)
+        if conversations is None or ambiguous.has_rival:
             return None
         found, not_before = conversations
         unclaimed = [info for info in found if info.id not in self._claimed]
-        conversation_id = only_one_named(unclaimed, doubt.name, not_before)
+        conversation_id = only_one_named(unclaimed, ambiguous.name, not_before)
         return None if conversation_id is None else Acceptance(conversation_id, None, "name")
 
-    async def _begun_since(
+    async def _started_since(
         self, sent_at: float
     ) -> tuple[list[models.ConversationInfo], datetime] | None:
-        """Give the newest conversations, and the earliest instant that ``sent_at`` can have been.
+        """Return the newest conversations, and the earliest instant that ``sent_at`` can have been.
 
-        Both by the server's clock.
-        ``None`` if the server does not tell its time, or has more conversations than
-        anybody can tell apart.
+        Both by the server's clock. ``None`` if its answers have no date, or if it has more
+        conversations than ``_MAX_PAGES`` pages hold.
         """
         found: dict[str, models.ConversationInfo] = {}
         not_before: datetime | None = None
-        for page in range(_MOST_PAGES):
-            answer = await self._read(
+        for page in range(_MAX_PAGES):
+            answer = await self._backend.call(
                 calls.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
             )
             if not_before is None:
@@ -216,35 +247,36 @@ class Doubts:
             batch = decode_list(
                 models.ConversationInfo, answer.json(), "conversations", text=answer.text
             )
-            # One may move to the next page while it is turned: each counts once.
+            # One may move to the next page between two requests: each counts once.
             found.update({info.id: info for info in batch})
             oldest = min((info.start_time for info in batch if info.start_time), default=None)
             if len(batch) < _PAGE or (oldest and oldest < not_before - timedelta(hours=1)):
                 return list(found.values()), not_before
         return None
 
-    async def _by_content(self, doubt: Doubt) -> Acceptance | None:
-        if doubt.text is None or doubt.conversation_id is None:
+    async def _by_content(self, ambiguous: AmbiguousSubmission) -> Acceptance | None:
+        conversation_id, text = ambiguous.conversation_id, ambiguous.text
+        if text is None or conversation_id is None:
             return None
         try:
-            answer = await self._read(calls.conversation(doubt.conversation_id, "messages"))
+            answer = await self._backend.call(calls.conversation(conversation_id, "messages"))
         except NotFoundError:
             return None
         messages = decode_list(models.Message, answer.json(), "messages", text=answer.text)
         texts = [message.text for message in messages]
-        if not self.written.proves(doubt.conversation_id, doubt.key, doubt.text, texts):
+        if not self.sent.proves(conversation_id, ambiguous.key, text, texts):
             return None
-        return Acceptance(doubt.conversation_id, None, "content")
+        return Acceptance(conversation_id, None, "content")
 
 
 def _remember(known: dict[str, None], one: str) -> None:
     known[one] = None
-    if len(known) > _MOST_REMEMBERED:
+    if len(known) > _MAX_REMEMBERED:
         del known[next(iter(known))]
 
 
 def _by_servers_clock(answer: Answer, *, seconds_ago: float) -> datetime | None:
-    """Say what the server's clock showed, at the earliest, so many seconds before it answered.
+    """Return the earliest time that the server's clock can have shown ``seconds_ago``.
 
     A ``Date`` has whole seconds and may be a moment old: the clock never shows less.
     """

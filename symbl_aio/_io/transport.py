@@ -1,12 +1,6 @@
-"""Perform one HTTP exchange, and tell how far it got when it breaks.
+"""Perform one HTTP exchange; an error states how far it got.
 
-Three rules of this module keep a submission from being sent twice:
-
-- aiohttp by itself sends an idempotent method (PUT!) again when a connection drops.
-  Therefore every body, JSON too, is a ``Body``: it refuses to be iterated a second time.
-- The last chunk is what completes a message. ``Body.complete`` turns true just before
-  it is handed over, so "not complete" is proof that the server cannot have accepted.
-- Redirects are never followed.
+A submission is a ``Body`` of ``payload``, sent once. Redirects are never followed.
 """
 
 from __future__ import annotations
@@ -15,7 +9,7 @@ import asyncio
 import codecs
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter
 from typing import Final
 
@@ -24,11 +18,10 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
-from symbl_aio._callbacks import awaitable
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.names import Resolver
+from symbl_aio._io.payload import Body, ReplayRefusedError, once
 from symbl_aio._io.routes import proxy_for, trusted
-from symbl_aio._media.read import Chunk
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio._proxies import Proxy
 from symbl_aio.config import Config
@@ -39,7 +32,6 @@ from symbl_aio.errors import (
     SymblError,
     TransportError,
     UntrustedServerError,
-    UploadError,
     UploadStalledError,
 )
 
@@ -47,116 +39,10 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
-_PIECE: Final = 256 * 1024
-
 _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
 bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
 (punycode) takes the square of the time."""
-
-
-class ReplayRefusedError(Exception):
-    """Something tried to send a body a second time."""
-
-
-class Body:
-    """The body of one attempt: iterable once, of known size, told how far it got.
-
-    ``confirm`` is awaited before the last chunk is handed over. ``starved``: the source was
-    asked for a chunk and has not given it (yet).
-    """
-
-    def __init__(
-        self,
-        chunks: AsyncGenerator[Chunk, None],
-        size: int,
-        moved: Callable[[int, int], None],
-        confirm: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self.size = size
-        self.started = False
-        self.complete = False
-        self.starved = False
-        self.error: SymblError | None = None
-        self.touch: Callable[[bool], None] = lambda _complete: None
-        self._chunks = chunks
-        self._moved = moved
-        self._confirm = confirm
-        self._taken = False
-        self._stopped = False
-        self._sent = 0
-        self._reading = asyncio.Lock()
-
-    def __aiter__(self) -> AsyncIterator[Chunk]:
-        if self._taken:
-            raise ReplayRefusedError("a body is sent once")
-        self._taken = True
-        return self
-
-    async def __anext__(self) -> Chunk:
-        async with self._reading:
-            self.started = self.starved = True
-            self._moved(self._sent, self.size)
-            try:
-                chunk = await self._next()
-                if self._confirm is not None and self._sent + len(chunk) == self.size:
-                    await self._confirmed(self._confirm)
-            except SymblError as error:
-                self.error = error
-                raise
-            self.starved = False
-            if self._stopped:
-                raise ReplayRefusedError("this body was withdrawn")
-            self._sent += len(chunk)
-            complete = self._sent == self.size
-            self.touch(complete)
-            # From here to the transport nothing waits: from "complete" on, it may arrive.
-            self.complete = complete
-            return chunk
-
-    async def _next(self) -> Chunk:
-        async for chunk in self._chunks:
-            if self._sent + len(chunk) > self.size:
-                raise UploadError(f"the body is longer than the {self.size} bytes announced")
-            return chunk
-        if not self.complete:
-            raise UploadError(f"the body ended at {self._sent} of {self.size} bytes announced")
-        raise StopAsyncIteration
-
-    async def _confirmed(self, confirm: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await awaitable("before_last_byte", confirm())
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise UploadError(
-                f"before_last_byte raised {type(error).__name__}; nothing complete was sent"
-            ) from error
-
-    def revoke(self) -> bool:
-        """Hand nothing over any more; false if the last byte was handed over already."""
-        self._stopped = True
-        return not self.complete
-
-    def refused(self) -> None:
-        """Note that an answer told that nothing was accepted, though all was handed over."""
-        self.complete = False
-
-    async def aclose(self) -> None:
-        """Close the source, once nobody reads from it; nothing is handed over after that."""
-        self._stopped = True
-        async with self._reading:
-            await self._chunks.aclose()
-
-
-async def once(data: bytes) -> AsyncGenerator[bytes, None]:
-    """Give bytes that are in memory as the chunks of a ``Body``.
-
-    In pieces, so that a long one is not complete before its first byte has left, and the
-    time for the answer does not run while it is still on its way.
-    """
-    for at in range(0, len(data), _PIECE):
-        yield data[at : at + _PIECE]
 
 
 class Transport:
@@ -217,7 +103,7 @@ class Transport:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What a proxy may repeat in its answers, and nobody may see."""
+        """Secrets that a proxy may repeat in its answers."""
         proxies = self._proxies.values()
         return tuple(secret for proxy in proxies if proxy is not None for secret in proxy.secrets)
 
@@ -225,7 +111,7 @@ class Transport:
         # Without trust_env, which would read ~/.netrc, in a thread, and lay its password
         # over the client's token.
         return aiohttp.ClientSession(
-            # How much runs at once is decided by the governor and the poll budget.
+            # The number of requests at once is bounded by job slots and poll budget.
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
@@ -307,7 +193,7 @@ class Transport:
             # aiohttp would name a content type of its own, which the API refuses for audio.
             skip_auto_headers=None if body is None or call.headers else ("Content-Type",),
             allow_redirects=False,
-            # Whatever a borrowed session does elsewhere.
+            # Also where a borrowed session raises for its other requests.
             raise_for_status=False,
             auto_decompress=True,
             timeout=self._connecting,

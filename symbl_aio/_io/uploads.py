@@ -1,7 +1,7 @@
-"""Take submissions, and start each when it is its turn and there is a slot.
+"""Send submissions: start each when it has its turn and a slot, and settle it once.
 
-``_core`` decides whose turn it is and how many may run; here that is carried out.
-``sending`` sends one, and ``settling`` says what came of it.
+``queue`` decides which submission starts and which ones end with it. Here the tasks run, bodies
+are handed over, evidence of each sending is kept, and handles and observers get the outcome.
 """
 
 from __future__ import annotations
@@ -10,74 +10,90 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
-from itertools import islice
 from time import monotonic
-from typing import Any, Final
+
+from attrs import evolve
 
 from symbl_aio._callbacks import check_async
-from symbl_aio._core.slots import Permission
 from symbl_aio._fields import is_word
-from symbl_aio._io.api import Full, UnsettledError
-from symbl_aio._io.queue import Settling, blocked, first_lane, without_conversation
-from symbl_aio._io.sending import Sending, most_uploads
-from symbl_aio._io.work import Work, known_size
-from symbl_aio._naming import naming
+from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
+from symbl_aio._io.emit import Emitter
+from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.payload import Payload, once
+from symbl_aio._io.queue import (
+    Ended,
+    PendingSubmission,
+    SubmissionQueue,
+    provisional_lane,
+    without_conversation,
+)
+from symbl_aio._io.reconcile import AmbiguousSubmissions
+from symbl_aio._io.tasks import Tasks
+from symbl_aio._media import read
+from symbl_aio._media.inspect import Prepared
+from symbl_aio._naming import source_of
+from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     ClientClosedError,
-    ConcurrencyLimitError,
     ConfigurationError,
-    QueueFullError,
     SymblError,
     TransportError,
     UploadError,
 )
-from symbl_aio.events import Event, SubmissionStarted
-from symbl_aio.job import Desk, Job, Submission
-from symbl_aio.media import MediaLike, check_options, coerce
-from symbl_aio.options import MediaOptions, TextOptions
+from symbl_aio.events import (
+    JobEnded,
+    SubmissionAccepted,
+    SubmissionEnded,
+    SubmissionQueued,
+    SubmissionRefused,
+    SubmissionStarted,
+)
+from symbl_aio.job import HandleBackend, Job, Submission
+from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
+from symbl_aio.options import MediaOptions, Options, TextOptions
+from symbl_aio.webhooks import webhook_url
 
 _LOG = logging.getLogger("symbl_aio")
-_HEADS_LOOKED_AT: Final = 64
-"""How many waiting submissions are compared when the one that is cheapest to send is wanted."""
 
 
-class Submissions:
-    """The submissions of one client, from the queue to their end.
+class Uploads:
+    """The submissions of one client, from the caller to their outcome.
 
-    Everything runs in one event loop, and nothing here waits but ``carry``; so between
-    two awaits of that, what the lanes, the governor and the works say is one truth.
+    All of it runs on one event loop, and only ``_run`` awaits: between two of its awaits the
+    queue is consistent.
     """
 
     def __init__(
         self,
         config: Config,
-        sending: Sending,
-        settling: Settling,
+        api: Api,
+        queue: SubmissionQueue,
+        jobs: Jobs,
+        ambiguous: AmbiguousSubmissions,
+        tasks: Tasks,
+        events: Emitter,
         *,
-        desk: Desk,
-        spawn: Callable[[Coroutine[Any, Any, None], str, Context | None], asyncio.Task[None]],
-        tell: Callable[[Event], object],
+        backend: HandleBackend,
     ) -> None:
         self._config = config
-        self._sending = sending
-        self._settling = settling
-        self._lanes = settling.lanes
-        self._governor = settling.governor
-        self._patience = settling.patience
-        self._works = settling.works
-        self._desk = desk
-        self._spawn = spawn
-        self._tell = tell
+        self._api = api
+        self._queue = queue
+        self._jobs = jobs
+        self._ambiguous = ambiguous
+        self._tasks = tasks
+        self._emit = events.emit
+        self._events = events
+        self._backend = backend
+        self._files = read.file_threads(config.timeouts.stall)
+        self._running = asyncio.Semaphore(read.max_uploads())
         self._alarm: asyncio.TimerHandle | None = None
-        self._handles = asyncio.Semaphore(most_uploads())
 
-    # Taking
+    # The caller's side
 
     def submit(
         self,
@@ -93,49 +109,49 @@ class Submissions:
         check_options(found, options)
         if before_last_byte is not None:
             check_async("before_last_byte", before_last_byte)
-        conversation_id, lane = self._destination(to)
+        conversation_id, lane = (None, None) if to is None else self._destination(to)
         given = key if options is None or options.name is None else options.name
         key = secrets.token_hex(16) if key is None else _check_key(key)
-        if (known := self._settling.known(key)) is not None:
+        if (known := self._queue.known(key)) is not None:
             return known
-        if len(self._lanes) >= self._config.limits.queued:
-            raise QueueFullError(
-                f"{len(self._lanes)} submissions are waiting (Limits.queued); "
-                "await some of them, or use client.map, which takes no more than it can send"
-            )
-        lane = first_lane(key) if lane is None else lane
-        if (cause := self._lanes.halted_by(lane)) is not None:
-            raise blocked(cause)
-        submission = Submission(key, conversation_id, desk=self._desk, named=naming(found, given))
-        work = Work(
-            submission,
+        if lane is None:
+            lane = provisional_lane(key)
+        self._queue.check_lane(lane)
+        source = None if isinstance(found, Text) else source_of(found, given)
+        is_append = to is not None
+        pending = PendingSubmission(
+            key,
+            source,
+            Submission(key, conversation_id, backend=self._backend, source=source),
             found,
             options,
-            is_append=to is not None,
-            confirm=before_last_byte,
-            size=known_size(found),
+            is_append=is_append,
+            name=None if is_append or options is None else options.name,
             nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
+            before_last_byte=before_last_byte,
+            size=_known_size(found),
         )
-        self._settling.take(work, lane)
+        if pending.name is not None:
+            self._ambiguous.add_name(key, pending.name)
+        self._queue.add(pending, lane)
+        self._emit(SubmissionQueued, key, conversation_id, source)
         self.dispatch()
-        return submission
+        return pending.submission
 
-    def _destination(self, to: str | Submission | Job | None) -> tuple[str | None, str | None]:
-        """Give conversation id and lane, as far as they are known yet."""
-        if to is None:
-            return None, None
-        if isinstance(to, Submission | Job) and to._desk is not self._desk:
+    def _destination(self, to: str | Submission | Job) -> tuple[str | None, str | None]:
+        """Return conversation id and lane, as far as they are known yet."""
+        if isinstance(to, Submission | Job) and to._backend is not self._backend:
             raise ConfigurationError(
                 "conversation_id is a handle of another client; give the conversation's id"
             )
         if isinstance(to, Submission):
             if not to.done():
-                return to.conversation_id, self._lanes.name_of(to.key)
+                return to.conversation_id, self._queue.lane_of(to.key)
             outcome = to._outcome()
             if isinstance(outcome, Job):
                 to = outcome
             elif to.conversation_id is not None:
-                to = to.conversation_id  # whose lane knows whether it goes on after that
+                to = to.conversation_id  # its lane knows whether it goes on after that failure
             else:
                 raise without_conversation(outcome)
         if isinstance(to, Job):
@@ -143,178 +159,265 @@ class Submissions:
                 raise ConfigurationError(
                     "conversation_id is a job whose conversation is not known; give the id itself"
                 )
-            self._desk.follow(to)
+            self._backend.follow(to)
             to = to.conversation_id
         check_id("conversation_id", to)
         return to, to
 
     def withdraw(self, submission: Submission) -> bool:
-        """End a submission if surely nothing was accepted of it, and say whether it was."""
-        work = self._works.get(submission.key)
-        if work is None or work.submission is not submission or work.ending is not None:
+        """End a submission of which surely nothing was accepted. Returns whether it was one."""
+        pending = self._queue.pending.get(submission.key)
+        if (
+            pending is None
+            or pending.submission is not submission
+            or pending.cancelled_by is not None
+        ):
             return False
         withdrawn = asyncio.CancelledError("the submission was withdrawn")
-        if work.task is not None:
-            return work.stop(withdrawn)
-        self._settling.drop(work, withdrawn)
+        if pending.task is not None:
+            return pending.cancel(withdrawn)
+        self._end(self._queue.discard(pending, withdrawn))
         self.dispatch()
         return True
 
-    def give_up(self, submission: Submission, ending: BaseException) -> None:
-        """End a submission that cannot be withdrawn, unless the answer that is due accepts it."""
-        work = self._works.get(submission.key)
-        if work is not None and work.submission is submission:
-            work.ending = work.ending or ending
+    def cancel_unless_accepted(self, submission: Submission, reason: BaseException) -> None:
+        """End a submission with ``reason``, unless the answer that is due accepts it."""
+        pending = self._queue.pending.get(submission.key)
+        if pending is not None and pending.submission is submission:
+            pending.cancelled_by = pending.cancelled_by or reason
+            if pending.payload is not None:
+                pending.payload.revoke()
 
     def resume(self, conversation_id: str) -> None:
-        """Take appends to a halted conversation again."""
-        self._lanes.resume(conversation_id)
+        """Accept appends to a halted conversation again."""
+        self._queue.resume(conversation_id)
         self.dispatch()
 
     # Closing
 
-    async def end_started(self) -> None:
-        """End what is on its way, and settle it by how far it got."""
+    def refuse_new(self) -> None:
+        """End all submissions that have not started, and start none any more."""
+        self._end(self._queue.close())
+
+    async def cancel_started(self) -> None:
+        """Cancel the uploads under way, and settle each by how far it got."""
         closed = ClientClosedError("the client was closed before the submission was accepted")
-        started = [work for work in self._works.values() if work.task is not None]
-        for work in started:
-            if not work.stop(closed) and work.task is not None:
-                work.task.cancel()
-        if tasks := [work.task for work in started if work.task is not None]:
+        started = [p for p in self._queue.pending.values() if p.task is not None]
+        for pending in started:
+            if not pending.cancel(closed) and pending.task is not None:
+                pending.task.cancel()
+        if tasks := [pending.task for pending in started if pending.task is not None]:
             await asyncio.wait(tasks)
         if self._alarm is not None:
             self._alarm.cancel()
 
     def close(self) -> None:
         """End the threads that work with files, without waiting for a disk that hangs."""
-        self._sending.files.threads.shutdown()
+        self._files.threads.shutdown()
 
-    # Sending
+    # Starting
 
     def dispatch(self) -> None:
-        """Start whatever may start now. Called after everything that may have changed that."""
-        if self._settling.closing:
-            return
-        now = monotonic()
-        self._end_patience(now)
-        while len(self._lanes):
-            permission = self._governor.may_start(now)
-            if permission is Permission.NO or (work := self._choose(permission)) is None:
-                break
-            self._lanes.start(work.key)
-            self._governor.start(work.key, now)
-            self._patience.start(work.key)
-            work.task = self._spawn(self._carry(work), f"submission {work.key}", work.context)
-            work.task.add_done_callback(partial(self._carried, work))
-        self._set_alarm()
-
-    def _choose(self, permission: Permission) -> Work | None:
-        if permission is Permission.YES:
-            key = next(self._lanes.ready(), None)
-            return None if key is None else self._works[key]
-        # It may be refused, so let it be the one that costs least to send.
-        return min(
-            self._first_heads(),
-            key=lambda work: float("inf") if work.size is None else work.size,
-            default=None,
-        )
-
-    def _first_heads(self) -> list[Work]:
-        return [self._works[key] for key in islice(self._lanes.ready(), _HEADS_LOOKED_AT)]
-
-    def _end_patience(self, now: float) -> None:
-        """Fail those that have waited for a slot longer than the caller allows."""
-        while True:
-            newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
-            for key in newly_ready:
-                if key in self._works:
-                    self._patience.wait(key, now)
-            if not (late := self._patience.over(now)):
-                return
-            for key in late:  # and then whoever stood behind it is ready, and looked at
-                self._give_up_waiting(self._works[key])
-
-    def _give_up_waiting(self, work: Work) -> None:
-        full = ConcurrencyLimitError(
-            429,
-            f"no job slot became free within Limits.wait_for_slot={self._patience.seconds} s",
-            where=f"submission {work.label}",
-        )
-        self._settling.drop(work, full)
-
-    def _set_alarm(self) -> None:
-        """Come back when time alone will let somebody start, or run out of patience."""
+        """Start the submissions that may start now. Called after every change to the queue."""
+        queue = self._queue
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if not len(self._lanes):
+        if queue.is_closed or not queue.waiting:
             return
-        times = []
-        if (patience_ends_at := self._patience.next_at()) is not None:
-            times.append(patience_ends_at)
-        # A probe needs somebody who may start it; else the next event calls, not the clock.
-        probe_at = self._governor.wakes_at()
-        if probe_at is not None and next(self._lanes.ready(), None) is not None:
-            times.append(probe_at)
-        if times:
-            delay = max(0.0, min(times) - monotonic())
-            self._alarm = asyncio.get_running_loop().call_later(delay, self.dispatch)
+        now = monotonic()
+        if ended := queue.expire(now):
+            self._end(ended)
+        while queue.waiting and (pending := queue.start_next(now)) is not None:
+            pending.task = self._tasks.start(
+                self._run(pending), f"submission {pending.key}", pending.context
+            )
+            pending.task.add_done_callback(partial(self._never_ran, pending))
+        if queue.waiting and (at := queue.wakes_at()) is not None:
+            delay = max(0.0, at - monotonic())
+            self._alarm = self._tasks.loop.call_later(delay, self.dispatch)
 
-    async def _carry(self, work: Work) -> None:
-        """Bring one submission, whose turn it is, to an end: accepted, refused or unknown."""
+    async def _run(self, pending: PendingSubmission) -> None:
+        """Send one submission and settle it: accepted, refused or ambiguous."""
         try:
-            async with self._handles:
-                self._tell(SubmissionStarted(work.key, work.source))
-                conversation_id = self._lanes.name_of(work.key) if work.is_append else None
-                outcome, duration = await self._sending.send(work, conversation_id)
+            async with self._running:
+                self._emit(SubmissionStarted, pending.key, pending.source)
+                answer, duration = await self._send(pending)
         except UnsettledError as unsettled:
-            self._settling.doubt(work, unsettled)
+            self._end_ambiguous(pending, unsettled)
         except asyncio.CancelledError:
             # Withdrawn, or the client closes. It may have cut the wait for an answer short.
-            if work.body is not None and work.body.complete:
+            if pending.payload is not None and pending.payload.complete:
                 gone = ClientClosedError("the client was closed before the answer came")
-                self._settling.doubt(work, UnsettledError(gone, "maybe"))
+                self._end_ambiguous(pending, UnsettledError(gone, "maybe"))
             else:
-                self._settling.fail(work, work.ending or asyncio.CancelledError())
+                self._fail(pending, pending.cancelled_by or asyncio.CancelledError())
         except SymblError as error:
             if isinstance(error, UploadError):
-                _add_source(error, work.source)
-            self._settling.fail(work, error)
+                _add_source(error, pending.source)
+            self._fail(pending, error)
         except Exception as error:
-            # A mistake of ours, which must not count as "nothing was accepted" once all was
-            # handed over.
-            _LOG.warning("submission %s met an unexpected %s", work.label, type(error).__name__)
-            if work.body is not None and work.body.complete:
+            # A mistake of this package. Once all was handed over it must not count as "nothing
+            # was accepted".
+            _LOG.warning("submission %s met an unexpected %s", pending.label, type(error).__name__)
+            if pending.payload is not None and pending.payload.complete:
                 broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
-                self._settling.doubt(work, UnsettledError(broken, "maybe"))
+                self._end_ambiguous(pending, UnsettledError(broken, "maybe"))
             else:
-                self._settling.fail(work, error)
+                self._fail(pending, error)
         else:
-            if not isinstance(outcome, Full):
-                self._settling.accept(work, outcome, duration)
-            elif self._settling.put_back(work, outcome):
-                self._spawn(self._measure(), "measuring what waits", None)
+            if isinstance(answer, Full):
+                self._put_back(pending, answer)
+            else:
+                self._accept(pending, answer, duration)
         finally:
-            work.task = None
+            pending.task = None
             self.dispatch()
 
-    def _carried(self, work: Work, task: asyncio.Task[None]) -> None:
-        """End a submission whose task was cancelled before its first step: none of it has run."""
-        if work.task is task:
-            work.task = None
-            self._settling.fail(work, work.ending or asyncio.CancelledError())
+    def _never_ran(self, pending: PendingSubmission, task: asyncio.Task[None]) -> None:
+        """End a submission whose task was cancelled before its first step."""
+        if pending.task is task:
+            pending.task = None
+            self._fail(pending, pending.cancelled_by or asyncio.CancelledError())
             self.dispatch()
+
+    # Sending
+
+    async def _send(self, pending: PendingSubmission) -> tuple[Accepted | Full, float | None]:
+        """Send a submission. Returns the server's answer, and the recording's seconds if known.
+
+        Raises as ``Api.submit``, for media that cannot be sent, and ``asyncio.CancelledError``
+        for a submission that was cancelled between two attempts.
+        """
+        conversation_id = self._queue.lane_of(pending.key) if pending.is_append else None
+        media = pending.media
+        if isinstance(media, Text):
+            prepared = Prepared(media)
+        else:
+            prepared = await self._api.patiently(partial(read.prepare, media, self._files))
+        call = encode.encode_submission(
+            prepared.media,
+            self._with_webhook(pending, prepared.media),
+            conversation_id,
+            content_type=prepared.content_type,
+        )
+        if conversation_id is not None:
+            # From its first byte on, and not only once accepted, its words may be found there.
+            self._ambiguous.sent.add(conversation_id, pending.key, pending.text)
+        chunks: Callable[[], AsyncGenerator[read.Chunk, None]]
+        if prepared.size is None:
+            data = call.body or b""
+            chunks, size = partial(once, data), len(data)
+        else:
+            chunks = partial(read.chunks, prepared, self._config.chunk_size)
+            size = prepared.size
+        report = pending.submission._report
+        payload = Payload(chunks, size, report, pending.before_last_byte)
+        pending.payload, pending.sent_at = payload, monotonic()
+        one_shot = prepared.media.one_shot
+        if one_shot:
+            # Its first byte is its last chance: have everything else in hand before.
+            await self._api.ready()
+        return await self._api.submit(call, payload, repeatable=not one_shot), prepared.duration
+
+    def _with_webhook(self, pending: PendingSubmission, media: Media) -> Options | None:
+        """Add the submission's own webhook URL, unless the caller has set one."""
+        base_url, secret = self._config.webhook_base_url, self._config.webhook_secret
+        if base_url is None or secret is None or pending.nonce is None:
+            return pending.options
+        options = pending.options or (TextOptions() if isinstance(media, Text) else MediaOptions())
+        if options.is_given("webhook_url"):
+            return options
+        return evolve(options, webhook_url=webhook_url(base_url, secret, pending.nonce))
 
     async def _measure(self) -> None:
-        """Learn the sizes of waiting files, for the choice of the next probe."""
-        for work in self._first_heads():
-            if work.size is None and (path := work.path) is not None:
+        """Read the sizes of waiting files, for the choice of the next probe."""
+        for pending in list(self._queue.heads()):
+            if pending.size is None and (path := pending.path) is not None:
                 try:
-                    work.size = await self._sending.files.run(partial(os.path.getsize, path))
+                    pending.size = await self._files.run(partial(os.path.getsize, path))
                 except OSError:
-                    work.size = 0  # it will fail at once, which costs nothing
+                    pending.size = 0  # it will fail at once, which costs nothing
                 except (RuntimeError, MemoryError, Stalled):
                     return  # no thread, or a disk that does not answer: measured another time
+
+    # Settling
+
+    def _accept(
+        self, pending: PendingSubmission, accepted: Accepted, duration: float | None
+    ) -> None:
+        conversation_id, job_id = accepted.conversation_id, accepted.job_id
+        self._queue.accept(pending, job_id, conversation_id)
+        finished = self._ambiguous.accepted(pending, conversation_id, job_id)
+        job = self._jobs.make(job_id, conversation_id, pending.source)
+        if self._events.is_active:
+            self._emit(
+                SubmissionAccepted,
+                pending.key,
+                conversation_id,
+                job_id,
+                job.token,
+                pending.source,
+            )
+        self._jobs.start(job, duration=duration, finished=finished)
+        pending.submission._settle(job)
+
+    def _put_back(self, pending: PendingSubmission, full: Full) -> None:
+        self._retract(pending)
+        ended = self._queue.refuse(pending, full.retry_after)
+        self._emit(SubmissionRefused, pending.key, self._queue.slots.limit, pending.source)
+        if ended is not None:
+            self._end(ended)
+        else:
+            self._tasks.start(self._measure(), "measuring what waits")
+
+    def _fail(self, pending: PendingSubmission, error: BaseException) -> None:
+        self._retract(pending)
+        self._end(self._queue.fail(pending, error))
+
+    def _retract(self, pending: PendingSubmission) -> None:
+        """Forget the words of an append that surely was not accepted."""
+        if pending.is_append and (lane := self._queue.lane_of(pending.key)) is not None:
+            self._ambiguous.sent.withdraw(lane, pending.key)
+
+    def _end_ambiguous(self, pending: PendingSubmission, unsettled: UnsettledError) -> None:
+        lane = self._queue.lane_of(pending.key)
+        error = self._ambiguous.error(pending, unsettled, lane)
+        self._end(self._queue.end_ambiguous(pending, error))
+
+    # After acceptance
+
+    def on_unfinished(self, job: Job) -> None:
+        """Use an answer that shows an attached job unfinished: the account allows as many."""
+        if self._queue.slots.see(job.id):
+            self.dispatch()
+
+    def on_job_end(self, job: Job, error: SymblError | None) -> None:
+        """Settle the handle of a job that ended, and use its slot for the next submission."""
+        halted = self._queue.end_job(job.id, job.conversation_id, error)
+        job._settle(error)
+        if self._emit(JobEnded, job.id, job.conversation_id, error, job.source):
+            job._mark_retrieved()
+        if halted:
+            self._end(halted)
+        self.dispatch()
+
+    def _end(self, ended: Ended) -> None:
+        for pending, error in ended:
+            if pending.name is not None:
+                self._ambiguous.forget_name(pending.key, pending.name)
+            taken = self._emit(SubmissionEnded, pending.key, error, pending.source)
+            expected = taken or isinstance(error, ClientClosedError)
+            pending.submission._settle(error, expected=expected)
+
+
+def _known_size(media: Media | Recording) -> int | None:
+    """Return about how many bytes will be sent, as far as that is known without a disk."""
+    if isinstance(media, Text):
+        return sum(len(message.text) for message in media.messages)
+    if isinstance(media, Audio | Video):
+        return len(media.source) if isinstance(media.source, bytes) else media.size
+    return None if isinstance(media, Recording) else 0
 
 
 def _add_source(error: UploadError, source: str | None) -> None:

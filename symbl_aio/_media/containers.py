@@ -1,7 +1,7 @@
-"""Tell what a recording is by its first bytes, and how long an mp4 or wav lasts.
+"""Container of a recording by its first bytes, and the duration of an mp4 or wav.
 
-Pure functions on bytes. Nothing is ever an error here: what cannot be understood is an
-unknown container, or a duration of ``None``.
+Pure functions on bytes that never raise: bytes that cannot be parsed are an unknown
+container, or have a duration of ``None``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final, Literal, TypeAlias
 from attrs import frozen
 
 HEAD_BYTES: Final = 4096
-"""How much of the beginning ``sniff`` and ``wav_duration`` can make use of."""
+"""Bytes from the beginning that ``sniff`` and ``wav_duration`` use at most."""
 
 MP4_HEAD_BYTES: Final = 12
-"""How much of the beginning tells whether it is an mp4: size, ``ftyp`` and the brand."""
+"""Bytes from the beginning that identify an mp4: size, ``ftyp`` and the brand."""
 
-_MOST_BOXES: Final = 512
-"""A walk over more boxes than this gives up. Each costs one read of ``_HEADER`` bytes."""
+_MAX_BOXES: Final = 512
+"""Limit of a walk over boxes. Each costs one read of ``_HEADER`` bytes."""
 
 _HEADER: Final = 16
 _MVHD: Final = 36
@@ -26,9 +26,9 @@ _MVHD: Final = 36
 
 @frozen
 class Container:
-    """What a file is. ``kind`` is ``None`` if the API takes it neither as audio nor as video.
+    """The container of a file. ``kind`` is ``None`` if the API accepts it as neither kind.
 
-    ``content_type``: one that the Audio API page names, else ``None`` (send no header).
+    ``content_type``: one of the Audio API page, else ``None`` (send no header).
     """
 
     name: str
@@ -73,7 +73,7 @@ _MP4_BRANDS: Final = frozenset({b"isom", b"iso2", b"mp41", b"mp42", b"avc1"})
 
 
 def sniff(head: bytes) -> Container:
-    """Tell the container by the first bytes of a file, ``HEAD_BYTES`` of them or fewer."""
+    """Return the container by the first bytes of a file, ``HEAD_BYTES`` of them or fewer."""
     head = head[:HEAD_BYTES]
     if head[4:8] == b"ftyp" and len(head) >= MP4_HEAD_BYTES:
         return _by_brand(head)
@@ -100,7 +100,7 @@ def _by_brand(head: bytes) -> Container:
     if major in _AUDIO_BRANDS:
         return Container("m4a", "audio")
     end = int.from_bytes(head[:4], "big")
-    # The other brands speak too, unless they are out of sight: then in doubt for the caller.
+    # The compatible brands count too; if the head does not have them all, assume an mp4.
     compatible = {head[at : at + 4] for at in range(16, min(end, len(head)) - 3, 4)}
     if major in _FOREIGN_BRANDS and end <= len(head) and compatible.isdisjoint(_MP4_BRANDS):
         return _FOREIGN_BRANDS[major]
@@ -108,7 +108,7 @@ def _by_brand(head: bytes) -> Container:
 
 
 def _behind_id3(head: bytes) -> Container:
-    """Look behind the tag, which other formats borrow from mp3, if it is short enough."""
+    """Return the container behind an ID3 tag, which other formats use too, if it is short."""
     length = 0
     for byte in head[6:10]:
         length = length << 7 | byte & 0x7F
@@ -120,7 +120,7 @@ def _behind_id3(head: bytes) -> Container:
 
 
 def _by_frame(head: bytes) -> Container:
-    """Tell mp3 from aac by the header of the first frame (sync word, layer, rates)."""
+    """Distinguish mp3 and aac by the header of the first frame (sync word, layer, rates)."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return UNKNOWN
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
@@ -132,7 +132,7 @@ def _by_frame(head: bytes) -> Container:
 
 
 def wav_duration(head: bytes, size: int) -> float | None:
-    """Give the seconds of a wav of ``size`` bytes by its first ones; ``None`` if it cannot."""
+    """Return the seconds of a wav of ``size`` bytes by its first ones; ``None`` if unknown."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
     rate, at = 0, 12
@@ -141,7 +141,7 @@ def wav_duration(head: bytes, size: int) -> float | None:
         if name == b"fmt ":
             rate = int.from_bytes(head[at + 16 : at + 20], "little")
         elif name == b"data":
-            # A recorder that was cut off leaves 0 or the largest number here.
+            # An interrupted recorder leaves 0 or the largest number here.
             length = min(length or size, size - at - 8)
             return length / rate if rate and length > 0 else None
         at += 8 + length + length % 2
@@ -149,16 +149,16 @@ def wav_duration(head: bytes, size: int) -> float | None:
 
 
 Reads: TypeAlias = Generator[tuple[int, int], bytes, float | None]
-"""Asks for ``(offset, length)``, is sent those bytes (fewer at the end), returns seconds."""
+"""Yields ``(offset, length)``, receives those bytes (fewer at the end), returns seconds."""
 
 
 def mp4_duration(size: int) -> Reads:
-    """Find the duration in the movie header of an mp4 of ``size`` bytes, wherever it stands.
+    """Find the duration in the movie header of an mp4 of ``size`` bytes, at any position.
 
-    Only headers of boxes are read, a few bytes each and at most some 8 KiB in all. The
-    result is ``None`` for fragmented files, which do not tell, and for garbage.
+    Reads only headers of boxes, a few bytes each and at most some 8 KiB in all. The result
+    is ``None`` for fragmented files, which have none, and for garbage.
     """
-    walk = yield from _find(b"moov", 0, size, _MOST_BOXES)
+    walk = yield from _find(b"moov", 0, size, _MAX_BOXES)
     if walk is None:
         return None
     start, end, left = walk
@@ -178,7 +178,7 @@ def mp4_duration(size: int) -> Reads:
 def _find(
     name: bytes, start: int, end: int, boxes: int
 ) -> Generator[tuple[int, int], bytes, tuple[int, int, int] | None]:
-    """Find a box between two offsets. Gives where its content starts, where it ends, boxes left."""
+    """Find a box between two offsets. Returns start and end of its content, and boxes left."""
     while boxes and start + 8 <= end:
         boxes -= 1
         header = yield (start, min(_HEADER, end - start))

@@ -1,16 +1,17 @@
-"""Decide whether the API would take a recording, by the few of its bytes that matter.
+"""Inspection of a recording by a few of its bytes: whether the API would accept it.
 
-Knows no disk: ``examine`` asks for bytes and is sent them, and ``feed`` answers it from
-whatever holds them.
+No I/O: ``examine`` yields the ranges of bytes that it needs, and ``feed`` sends them to it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, Callable, Generator
 from typing import Final, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
+from symbl_aio._errors import MediaRejectedError
 from symbl_aio._media.containers import (
     HEAD_BYTES,
     UNKNOWN,
@@ -19,42 +20,77 @@ from symbl_aio._media.containers import (
     sniff,
     wav_duration,
 )
-from symbl_aio.errors import MediaRejectedError
-from symbl_aio.media import Audio, Recording, Video, describe
+from symbl_aio._threads import Watch
+from symbl_aio.media import Audio, Media, Recording, Video, describe
+
+__all__ = ["recording_of"]
 
 T = TypeVar("T")
 
-LONGEST: Final = 4 * 3600.0
-"""Seconds of the longest recording that the API takes (FAQ page)."""
+MAX_SECONDS: Final = 4 * 3600.0
+"""Seconds of the longest recording that the API accepts (FAQ page)."""
 
-_TAKEN: Final = (
+_ACCEPTED: Final = (
     "the API takes mp4 video and these audio formats: "
     "mp3, wav, amr, aac, ac3, aiff, flac, ogg, opus, wma, m4a"
 )
 
 
 @frozen
-class Verdict:
-    """The recording with its kind settled, the header to send with it, and its seconds."""
+class Identity:
+    """Identity of a file, which must not change between inspection and the last chunk."""
 
-    media: Audio | Video
-    content_type: str | None
-    duration: float | None
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Identity:
+        """Return the identity in the result of ``os.fstat``."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def change(self, now: Identity) -> str | None:
+        """Describe the difference; ``None`` if there is none."""
+        if (now.device, now.inode) != (self.device, self.inode):
+            return "another file took its place"
+        if now.size != self.size:
+            return f"its size went from {self.size} to {now.size} bytes"
+        if now.modified_ns != self.modified_ns:
+            return "it was written to (its modification time moved)"
+        return None
 
 
-Examination: TypeAlias = Generator[tuple[int, int], bytes, Verdict]
+@frozen
+class Prepared:
+    """Inspected media that can be sent; ``read.chunks`` reads its body."""
+
+    media: Media
+    """The media, its kind settled."""
+    size: int | None = None
+    """Bytes of the body; ``None`` if the body is JSON."""
+    content_type: str | None = None
+    """Header of a file body; ``None``: none may be sent."""
+    duration: float | None = None
+    """Seconds, if the container has them."""
+    identity: Identity | None = None
+    """Of a file on disk."""
+    files: Watch | None = field(default=None, eq=False, repr=False)
+    """The threads that read a file on disk."""
+
+
+Examination: TypeAlias = Generator[tuple[int, int], bytes, Prepared]
 
 
 def content_type(media: Audio | Video, container: Container = UNKNOWN) -> str | None:
-    """Give the header of a file body; ``None``: none may be sent (Audio and Video pages)."""
+    """Return the header of a file body; ``None``: none may be sent (Audio and Video pages)."""
     if isinstance(media, Video):
         return "video/mp4"
     return media.content_type or container.content_type
 
 
-def require_mp4(media: Video, head: bytes) -> None:
-    """Raise ``MediaRejectedError`` unless a video begins like an mp4. Its brand is enough."""
-    container = sniff(head)
+def require_mp4(media: Video, container: Container) -> None:
+    """Raise ``MediaRejectedError`` unless the container of a video is an mp4."""
     if not container.is_mp4:
         raise MediaRejectedError(
             f"{describe(media)} is {_format(container)}, not an mp4, which is all that the "
@@ -63,10 +99,10 @@ def require_mp4(media: Video, head: bytes) -> None:
 
 
 def examine(media: Audio | Video | Recording, size: int) -> Examination:
-    """Ask for ``(offset, length)``, be sent the bytes, and return the verdict.
+    """Yield ranges as ``(offset, length)``, receive their bytes, return the inspected media.
 
-    A few kilobytes are asked for, whatever the ``size``. Raises ``MediaRejectedError``
-    for what is empty, of the wrong kind or longer than four hours.
+    Needs a few kilobytes, independent of the ``size``. Raises ``MediaRejectedError`` for a
+    recording that is empty, of the wrong kind or longer than four hours.
     """
     if size == 0:
         raise MediaRejectedError(
@@ -76,21 +112,21 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
     container = sniff(head)
     settled = _settle(media, container) if isinstance(media, Recording) else media
     if isinstance(settled, Video):
-        require_mp4(settled, head)
+        require_mp4(settled, container)
     if container.is_mp4:
         duration = yield from mp4_duration(size)
     else:
         duration = wav_duration(head, size)
-    if duration is not None and duration > LONGEST:
+    if duration is not None and duration > MAX_SECONDS:
         raise MediaRejectedError(
             f"{describe(media)} lasts {duration / 3600:.2f} hours and the API takes at most "
-            f"{LONGEST / 3600:.0f}; cut it and append the parts to one conversation"
+            f"{MAX_SECONDS / 3600:.0f}; cut it and append the parts to one conversation"
         )
-    return Verdict(settled, content_type(settled, container), duration)
+    return Prepared(settled, size, content_type(settled, container), duration)
 
 
 def feed(examination: Generator[tuple[int, int], bytes, T], read: Callable[[int, int], bytes]) -> T:
-    """Answer every request with ``read(offset, length)``, and give what comes out."""
+    """Send ``read(offset, length)`` for each yielded range, and return the result."""
     try:
         wanted = next(examination)
         while True:
@@ -101,26 +137,26 @@ def feed(examination: Generator[tuple[int, int], bytes, T], read: Callable[[int,
 
 
 def recording_of(head: bytes, stream: AsyncIterable[bytes], *, size: int) -> Audio | Video:
-    """Make an ``Audio`` or ``Video`` of a stream, as its first bytes tell.
+    """Return an ``Audio`` or ``Video`` of a stream, by its first bytes. No I/O.
 
-    ``stream`` gives all of its ``size`` bytes, ``head`` among them, which should be 4096
-    bytes or all there are. The content type of a wav or mp3 is told to the API, too. No I/O.
+    ``stream`` yields all of its ``size`` bytes, ``head`` included, which should be 4096
+    bytes or the whole stream. A wav or mp3 is sent with its content type.
 
-    Raises ``MediaRejectedError`` if the API takes it neither as a recording of sound nor as
-    a video, and ``ConfigurationError`` for a size below 1.
+    Raises ``MediaRejectedError`` if the API accepts the container neither as audio nor as
+    video, and ``ConfigurationError`` for a size below 1.
     """
     container = sniff(head)
     if container.kind == "video":
         return Video(stream, size=size)
     if container.kind is None:
-        raise MediaRejectedError(f"the recording is {_format(container)}; {_TAKEN}")
+        raise MediaRejectedError(f"the recording is {_format(container)}; {_ACCEPTED}")
     return Audio(stream, size=size, content_type=container.content_type)
 
 
 def _settle(recording: Recording, container: Container) -> Audio | Video:
     if container.kind is None:
         raise MediaRejectedError(
-            f"{describe(recording)} is {_format(container)}; {_TAKEN}. "
+            f"{describe(recording)} is {_format(container)}; {_ACCEPTED}. "
             "Convert it, or give Audio(path) if it is one of them"
         )
     return Video(recording.path) if container.kind == "video" else Audio(recording.path)

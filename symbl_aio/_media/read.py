@@ -1,6 +1,6 @@
-"""Look at what is to be sent, then give its bytes, afresh for each attempt.
+"""Inspection of media before the upload, and its bytes in chunks, afresh for each attempt.
 
-The last chunk is always held back until the whole is known to be as announced: whoever
+The last chunk is held back until the whole is known to be as announced: an upload that
 stops in front of it has provably sent an incomplete message.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,14 +18,10 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import aiofiles
-from attrs import field, frozen
+from attrs import evolve
 
 from symbl_aio._core.faults import CALLERS, passes
-from symbl_aio._fields import type_name
-from symbl_aio._media.containers import MP4_HEAD_BYTES
-from symbl_aio._media.inspect import Verdict, content_type, examine, feed, require_mp4
-from symbl_aio._threads import GRACE, Stalled, Threads, Watch
-from symbl_aio.errors import (
+from symbl_aio._errors import (
     FileChangedError,
     FileUnavailableError,
     MediaRejectedError,
@@ -32,6 +29,17 @@ from symbl_aio.errors import (
     UploadError,
     UploadStalledError,
 )
+from symbl_aio._fields import type_name
+from symbl_aio._media.containers import MP4_HEAD_BYTES, sniff
+from symbl_aio._media.inspect import (
+    Identity,
+    Prepared,
+    content_type,
+    examine,
+    feed,
+    require_mp4,
+)
+from symbl_aio._threads import GRACE, Stalled, Threads, Watch
 from symbl_aio.media import (
     Audio,
     AudioURL,
@@ -48,132 +56,76 @@ from symbl_aio.media import (
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncFileIO
 
+try:
+    import resource
+except ImportError:  # on Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
 Chunk: TypeAlias = bytes | memoryview
-"""Bytes that nobody changes any more: a view is one of immutable bytes, cut without copying."""
+"""Immutable bytes, or a view of them, cut without copying."""
 
-_MOST_THREADS: Final = 8
+_HANDLES_PER_UPLOAD: Final = 4
+"""Of the descriptors a process may open. An upload takes two, a file and a socket; half of all
+are left to the rest of the process."""
+_MAX_THREADS: Final = 8
 
 _AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
 
 
-@frozen
-class Identity:
-    """What must stay the same about a file from the first look to the last chunk."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> Identity:
-        """Read it from what ``os.fstat`` says."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-
-    def change(self, now: Identity) -> str | None:
-        """Say in words what became different; ``None`` if nothing did."""
-        if (now.device, now.inode) != (self.device, self.inode):
-            return "another file took its place"
-        if now.size != self.size:
-            return f"its size went from {self.size} to {now.size} bytes"
-        if now.modified_ns != self.modified_ns:
-            return "it was written to (its modification time moved)"
-        return None
-
-
-@frozen
-class Prepared:
-    """Media that was looked at and found fit to be sent.
-
-    ``media``: its kind is settled. ``size``: bytes of the body, ``None`` if the body is
-    JSON. ``content_type``: for file bodies; ``None`` means that no header may be sent.
-    ``duration``: seconds, where the container told. ``identity`` and ``files``: of files only.
-    """
-
-    media: Media
-    size: int | None = None
-    content_type: str | None = None
-    duration: float | None = None
-    identity: Identity | None = None
-    files: Watch | None = field(default=None, eq=False, repr=False)
-
-    def chunks(self, chunk_size: int) -> AsyncGenerator[Chunk, None]:
-        """Give the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
-
-        A file is read ``chunk_size`` bytes at a time, one such chunk ahead of what is given.
-        Every call starts afresh; only a stream can be read once, and raises ``UploadError``
-        after that. No piece is ever reused. Before the last piece is given, everything is
-        checked again: ``FileChangedError`` if the file is no longer what it was,
-        ``UploadError`` if it cannot be read (``FileUnavailableError`` if that may pass,
-        ``UploadStalledError`` if the disk does not answer in time) or a stream is not of the
-        length that it announced, ``MediaRejectedError`` (before the first piece) if a
-        ``Video`` stream is no mp4. Nothing stays open however the reading ends.
-        """
-        media = self.media
-        if not isinstance(media, Audio | Video) or self.size is None:
-            raise TypeError(f"{type(media).__name__} has no bytes of its own: its body is JSON")
-        if isinstance(media.source, OneShot):
-            return _stream_chunks(media, media.source, self.size, chunk_size)
-        if isinstance(media.source, bytes):
-            return _bytes_chunks(media.source, chunk_size)
-        assert self.identity is not None
-        assert self.files is not None
-        return _file_chunks(media.source, describe(media), self.identity, chunk_size, self.files)
+def max_uploads() -> int:
+    """Return how many uploads may run at once, by the descriptors that this process may open."""
+    if resource is None:
+        return sys.maxsize
+    handles, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = handles == resource.RLIM_INFINITY
+    return sys.maxsize if unlimited else max(1, handles // _HANDLES_PER_UPLOAD)
 
 
 def file_threads(stall: float) -> Watch:
-    """Make the threads in which one client works with files. None starts before it is needed.
+    """Return the threads for the files of one client. None starts before it is needed.
 
     ``stall``: seconds that a disk may take to answer.
     """
-    return Watch(Threads("symbl_aio files", _MOST_THREADS), stall)
+    return Watch(Threads("symbl_aio files", _MAX_THREADS), stall)
 
 
 async def prepare(media: Media | Recording, files: Watch) -> Prepared:
-    """Settle the kind of media, and make sure that the API could take it.
+    """Settle the kind of media, and check that the API could accept it.
 
-    Reads a few kilobytes of a file, whatever its size; takes nothing from a stream, which
-    is looked at when its turn comes. Raises ``MediaRejectedError`` for a file that is
-    missing, unreadable, empty, of the wrong kind or longer than four hours, and
-    ``UploadError`` if the disk fails, as ``Prepared.chunks`` does.
+    Reads a few kilobytes of a file, independent of its size, and nothing from a stream, which is
+    checked when it is sent. Raises ``MediaRejectedError`` for a file that is missing,
+    unreadable, empty, of the wrong kind or longer than four hours, and ``UploadError`` if
+    the disk fails, as ``chunks`` does.
     """
     if isinstance(media, Text | AudioURL | VideoURL):
         return Prepared(media)
     # One trip to a thread for all the small reads of a file; ``with`` closes it there even if
-    # nobody waits any longer.
+    # the waiting task was cancelled.
     if isinstance(media, Recording):
-        return await _look(media, media.path, files)
+        return await _inspect(media, media.path, files)
     source = media.source
     if isinstance(source, OneShot):
         return Prepared(media, media.size, content_type(media))
     if isinstance(source, bytes):
-        size = len(source)
-        verdict = feed(examine(media, size), lambda at, count: source[at : at + count])
-        return _prepared(verdict, size)
-    return await _look(media, source, files)
+        return feed(examine(media, len(source)), lambda at, count: source[at : at + count])
+    return await _inspect(media, source, files)
 
 
-def _prepared(
-    verdict: Verdict, size: int, identity: Identity | None = None, files: Watch | None = None
-) -> Prepared:
-    return Prepared(verdict.media, size, verdict.content_type, verdict.duration, identity, files)
-
-
-async def _look(
+async def _inspect(
     media: Audio | Video | Recording, path: str | os.PathLike[str], files: Watch
 ) -> Prepared:
-    with _explained(describe(media)):
-        return await files.run(partial(_look_at_file, media, path, files))
+    with _translated(describe(media)):
+        return await files.run(partial(_inspect_file, media, path, files))
 
 
-def _look_at_file(
+def _inspect_file(
     media: Audio | Video | Recording, path: str | os.PathLike[str], files: Watch
 ) -> Prepared:
     try:
-        # Before it is opened: opening a pipe would wait for somebody to write to it.
+        # Before it is opened: opening a pipe would block until a process writes to it.
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
@@ -185,8 +137,8 @@ def _look_at_file(
                 file.seek(offset)
                 return file.read(length)
 
-            verdict = feed(examine(media, identity.size), read)
-            return _prepared(verdict, identity.size, identity, files)
+            found = feed(examine(media, identity.size), read)
+            return evolve(found, identity=identity, files=files)
     except OSError as error:
         if error.errno in CALLERS:
             raise MediaRejectedError(
@@ -194,6 +146,31 @@ def _look_at_file(
                 "check the path and its permissions"
             ) from error
         raise _unreadable(describe(media), error) from error
+
+
+def chunks(prepared: Prepared, chunk_size: int) -> AsyncGenerator[Chunk, None]:
+    """Return the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
+
+    A file is read ``chunk_size`` bytes at a time, one such chunk ahead of the yielded one.
+    Every call starts afresh; only a stream can be read once, and raises ``UploadError``
+    after that. No piece is ever reused. Before the last piece is yielded, everything is
+    checked again: ``FileChangedError`` if the file is no longer what it was,
+    ``UploadError`` if it cannot be read (``FileUnavailableError`` if that may pass,
+    ``UploadStalledError`` if the disk does not answer in time) or a stream is not of the
+    announced length, ``MediaRejectedError`` (before the first piece) if a ``Video`` stream
+    is no mp4. Nothing stays open however the reading ends.
+    """
+    media = prepared.media
+    if not isinstance(media, Audio | Video) or prepared.size is None:
+        raise TypeError(f"{type(media).__name__} has no bytes of its own: its body is JSON")
+    if isinstance(media.source, OneShot):
+        return _stream_chunks(media, media.source, prepared.size, chunk_size)
+    if isinstance(media.source, bytes):
+        return _bytes_chunks(media.source, chunk_size)
+    identity, files = prepared.identity, prepared.files
+    assert identity is not None
+    assert files is not None
+    return _file_chunks(media.source, describe(media), identity, chunk_size, files)
 
 
 def _unreadable(shown: str, error: BaseException) -> UploadError:
@@ -247,14 +224,14 @@ async def _file_chunks(
                     await files.run(partial(digest.update, chunk))
                     if not left and digest.hexdigest() != sealed:
                         raise FileChangedError(f"{shown} has another content (SHA-256); {_AGAIN}")
-                # A view, so that the transport can cut off what the socket took without a copy.
+                # A view, so that the transport can drop the sent part without a copy.
                 yield memoryview(chunk)
         finally:
-            await file.no_longer_wanted(reading)
+            await file.discard(reading)
 
 
 class _Calls(Executor):
-    """The calls of one file, one at a time: the last one is known, for its end."""
+    """Executor for the calls of one file, one at a time; it keeps the last one."""
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
@@ -271,10 +248,10 @@ class _Calls(Executor):
 
 
 class _OpenFile:
-    """An open file. It is never closed under a thread that reads it.
+    """An open file, never closed while a thread reads it.
 
-    The number of the handle might already belong to another file. A thread that does not
-    answer closes the file itself, should it ever come back.
+    Else its handle's number might already belong to another file. A thread that does not
+    answer closes the file itself, should it ever return.
     """
 
     def __init__(
@@ -287,17 +264,17 @@ class _OpenFile:
         self._files = files
 
     def read(self, size: int) -> asyncio.Task[bytes]:
-        """Begin to read up to ``size`` bytes."""
+        """Start to read up to ``size`` bytes."""
         return asyncio.ensure_future(self._file.read(size))
 
     async def wait(self, work: asyncio.Future[T]) -> T:
-        """Wait for a call, with a clock."""
-        with _explained(self._shown):
+        """Wait for a call, with a time limit."""
+        with _translated(self._shown):
             return await self._files.wait(work, self._calls.running)
 
     async def refuse_change(self, seen: Identity) -> None:
         """Raise ``FileChangedError`` if the file is no longer what it was."""
-        with _explained(self._shown):
+        with _translated(self._shown):
             future = self._calls.submit(os.fstat, self._raw.fileno())
         now = Identity.of(await self.wait(asyncio.wrap_future(future)))
         if change := seen.change(now):
@@ -305,16 +282,16 @@ class _OpenFile:
                 f"{self._shown} changed after it was examined: {change}; {_AGAIN}"
             )
 
-    async def no_longer_wanted(self, reading: asyncio.Task[bytes]) -> None:
-        """Wait a moment for a reading ahead, since its file is about to be closed."""
+    async def discard(self, reading: asyncio.Task[bytes]) -> None:
+        """Wait a moment for a read ahead, since its file is about to be closed."""
         if not reading.done():
-            with suppress(Exception):  # nobody asked for these bytes, so nobody is told
+            with suppress(Exception):  # its bytes were not requested, so its error is not raised
                 await self._files.wait(reading, self._calls.running, GRACE)
         elif not reading.cancelled():
             reading.exception()
 
     async def close(self) -> None:
-        """Close the file, or have it closed by the thread that still reads it."""
+        """Close the file; if a thread still reads it, that thread closes it."""
         last = self._calls.last
         if last is not None and not last.done():
             last.add_done_callback(lambda _: self._raw.close())
@@ -337,7 +314,7 @@ async def _opened(
     calls = _Calls(files.threads)
     opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0, executor=calls))
     try:
-        with _explained(shown):
+        with _translated(shown):
             file = await files.wait(opening, calls.running)
     except BaseException:
         if calls.last is not None:
@@ -357,7 +334,7 @@ def _close_unwanted(opening: Future[IO[bytes]]) -> None:
 
 
 @contextmanager
-def _explained(shown: str) -> Iterator[None]:
+def _translated(shown: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
@@ -374,7 +351,7 @@ async def _stream_chunks(
     media: Audio | Video, stream: OneShot, size: int, chunk_size: int
 ) -> AsyncGenerator[Chunk, None]:
     iterator = aiter(stream)
-    # What came last waits here for its successor, so that the end is known before it is given.
+    # The latest item waits for its successor, so that the end is known before it is yielded.
     held, received = b"", 0
     video = media if isinstance(media, Video) else None
     try:
@@ -387,7 +364,7 @@ async def _stream_chunks(
             if video is not None:
                 held += item
                 if len(held) >= MP4_HEAD_BYTES or received == size:
-                    require_mp4(video, held)
+                    require_mp4(video, sniff(held))
                     video = None
                 continue
             for chunk in _cut(held, chunk_size):
@@ -405,10 +382,10 @@ async def _stream_chunks(
 
 
 async def _next_item(media: Audio | Video, iterator: AsyncIterator[bytes]) -> bytes | None:
-    """Give the next non-empty item of the caller's stream, ``None`` at its end.
+    """Return the next non-empty item of the caller's stream, ``None`` at its end.
 
-    The stream's own errors become an ``UploadError``: a ``ConnectionResetError`` of
-    *its* connection must not be taken for one of ours.
+    The stream's own errors become an ``UploadError``: a ``ConnectionResetError`` of *its*
+    connection must not be mistaken for one of the API's connection.
     """
     item: bytes | bytearray | memoryview = b""
     while not item:
@@ -423,5 +400,5 @@ async def _next_item(media: Audio | Video, iterator: AsyncIterator[bytes]) -> by
         given: object = item
         if not isinstance(given, bytes | bytearray | memoryview):
             raise UploadError(f"{media!r} gave {type_name(given)}; it must give bytes")
-    # A snapshot, for a producer that reuses its buffer; bytes are taken as they are.
+    # A snapshot, for a producer that reuses its buffer; bytes are not copied.
     return bytes(item)

@@ -1,6 +1,6 @@
-"""What is written to the Conversation, Experience and Management APIs.
+"""JSON bodies for the Conversation, Experience and Management APIs.
 
-Every function gives a JSON body; the page that asks for it is named in its docstring.
+Each function returns one body; its docstring names the page of the API.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import symbl_aio  # for annotations alone: what they name is imported when they are evaluated
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import (
     require,
     require_all,
@@ -18,24 +19,23 @@ from symbl_aio._fields import (
     require_word,
 )
 from symbl_aio._protocol.encode import plain
-from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
 
-_LONGEST_VALUE: Final = 128
+_MAX_VALUE_LENGTH: Final = 128
 _NANOS: Final = 1_000_000_000
 
-# These are not the camel case of their names here.
-_OTHER_NAMES: Final = {
+# Their wire names are not the camel case of their names here.
+_IRREGULAR_NAMES: Final = {
     "speaker_avatar_urls": "speakerAvatarURLs",
     "summary_url_expires_in": "summaryURLExpiresIn",
 }
 
 
-def named(**given: JSON) -> dict[str, JSON]:
-    """Give what is set, under the names of the wire."""
+def wire_object(**given: JSON) -> dict[str, JSON]:
+    """Return the parameters that are set, under their wire names."""
     return {
-        _OTHER_NAMES.get(name, wire_name(name)): value
+        _IRREGULAR_NAMES.get(name, wire_name(name)): value
         for name, value in given.items()
         if value is not None
     }
@@ -47,9 +47,9 @@ def metadata(given: Mapping[str, str]) -> JSON:
     require("metadata", given, Mapping, "a dict of str to str")
     for name, value in values.items():
         require("a name in metadata", name, str, "a string")
-        if not isinstance(value, str) or len(value) > _LONGEST_VALUE:
+        if not isinstance(value, str) or len(value) > _MAX_VALUE_LENGTH:
             raise ConfigurationError(
-                f"metadata[{name!r}] is not a string of at most {_LONGEST_VALUE} characters; "
+                f"metadata[{name!r}] is not a string of at most {_MAX_VALUE_LENGTH} characters; "
                 "give a shorter one"
             )
     return {"metadata": dict(given)}
@@ -60,12 +60,12 @@ def member(member_id: str, name: str, email: str | None) -> JSON:
     require_word("name", name)
     if email is not None:
         require_word("email", email)
-    return named(id=member_id, name=name, email=email)
+    return wire_object(id=member_id, name=name, email=email)
 
 
 def speaker_events(events: Iterable[symbl_aio.SpeakerEvent]) -> JSON:
     """Conversation API, "Speaker events" page: seconds are split into whole ones and nanos."""
-    from symbl_aio.drafts import SpeakerEvent
+    from symbl_aio.drafts import SpeakerEvent  # on first use: making its classes takes a while
 
     written: list[JSON] = []
     for event in require_all("events", events, SpeakerEvent, "SpeakerEvent(...) values"):
@@ -76,7 +76,7 @@ def speaker_events(events: Iterable[symbl_aio.SpeakerEvent]) -> JSON:
 
 
 def transcript(
-    content_type: str,
+    format: str,
     *,
     paragraphs: bool | None,
     speakers: bool | None,
@@ -84,6 +84,8 @@ def transcript(
     insight_phrases: bool | None,
 ) -> JSON:
     """Conversation API, "Formatted transcript" page."""
+    if format not in ("markdown", "srt"):
+        raise ConfigurationError(f'format is {format!r}; give "markdown" or "srt"')
     flags = {
         "paragraphs": paragraphs,
         "speakers": speakers,
@@ -93,11 +95,11 @@ def transcript(
     for name, value in flags.items():
         if value is not None:
             require_flag(name, value)
-    phrases = named(
+    phrases = wire_object(
         highlight_all_key_phrases=all_phrases, highlight_only_insight_key_phrases=insight_phrases
     )
-    return named(
-        content_type=content_type,
+    return wire_object(
+        content_type=f"text/{format}",
         create_paragraphs=paragraphs,
         phrases=phrases or None,
         show_speaker_separation=speakers,
@@ -118,7 +120,7 @@ def bookmark(draft: symbl_aio.BookmarkDraft) -> JSON:
 
     require("draft", draft, BookmarkDraft, "BookmarkDraft(label=..., description=..., user=...)")
     refs = [{"id": message_id} for message_id in draft.message_ids or ()]
-    return named(
+    return wire_object(
         label=draft.label,
         description=draft.description,
         user=plain(draft.user),
@@ -129,14 +131,36 @@ def bookmark(draft: symbl_aio.BookmarkDraft) -> JSON:
 
 
 def experience(
-    name: str, *, colors: symbl_aio.Colors | None, font_family: str | None, **given: JSON
-) -> JSON:
-    """Experience API page. ``given``: further parameters under their Python names."""
+    name: str,
+    *,
+    colors: symbl_aio.Colors | None,
+    font_family: str | None,
+    speaker_avatar_urls: Mapping[str, str] | None,
+    **given: str | int | None,
+) -> tuple[JSON, list[str]]:
+    """Experience API page: the body, and the URLs in it, which may be signed.
+
+    ``given``: further parameters under their Python names; those that are strings are URLs.
+    """
     from symbl_aio.drafts import Colors
 
+    if name not in ("verbose-text-summary", "video-summary", "audio-summary"):
+        raise ConfigurationError(
+            f'name is {name!r}; give "verbose-text-summary", "video-summary" or "audio-summary"'
+        )
+    for article, kind in (("a", "video"), ("an", "audio")):
+        if name == f"{kind}-summary" and not given[f"{kind}_url"]:
+            raise ConfigurationError(f"{kind}_url is missing; {article} {kind}-summary needs it")
+    require(
+        "speaker_avatar_urls",
+        speaker_avatar_urls,
+        (Mapping, type(None)),
+        "a dict of ids to URLs",
+    )
     require("colors", colors, (Colors, type(None)), "Colors(background=...)")
     if font_family is not None:
         require_word("font_family", font_family)
+    urls: list[str] = []
     for parameter, value in given.items():
         if value is None:
             continue
@@ -145,17 +169,21 @@ def experience(
             require_number(parameter, value, "an int of seconds, 0 for never")
         elif parameter in ("read_only", "enable_custom_domain"):
             require_flag(parameter, value)
-        elif isinstance(value, Mapping):
-            for key, url in value.items():
-                require_word(f"a member id in {parameter}", key)
-                require_url(f"{parameter}[{key!r}]", url)
         else:
             require_url(parameter, value)
-    look = {
-        "color": None if colors is None else plain(colors),
-        "font": None if font_family is None else {"family": font_family},
-    }
-    return named(name=name, **look, **given)
+            urls.append(str(value))
+    avatars = dict(speaker_avatar_urls or {})
+    for member_id, url in avatars.items():
+        require_word("a member id in speaker_avatar_urls", member_id)
+        require_url(f"speaker_avatar_urls[{member_id!r}]", url)
+    body = wire_object(
+        name=name,
+        color=None if colors is None else plain(colors),
+        font=None if font_family is None else {"family": font_family},
+        speaker_avatar_urls=avatars or None,
+        **given,
+    )
+    return body, [*urls, *avatars.values()]
 
 
 def patches(changes: Iterable[symbl_aio.Patch]) -> JSON:
@@ -170,18 +198,18 @@ def patches(changes: Iterable[symbl_aio.Patch]) -> JSON:
     return written
 
 
-def one(name: str, draft: object, kind: type) -> JSON:
-    """Write one draft of a kind."""
+def draft_body(name: str, draft: object, kind: type) -> JSON:
+    """Encode one draft of a kind."""
     return plain(require(name, draft, kind, f"{kind.__name__}(...)"))
 
 
-def named_fields(name: str, draft: object, kind: type) -> dict[str, JSON]:
-    """Write one draft of a kind, whose fields are to stand beside others."""
-    written = one(name, draft, kind)
+def draft_fields(name: str, draft: object, kind: type) -> dict[str, JSON]:
+    """Encode one draft of a kind, as fields to be merged with others."""
+    written = draft_body(name, draft, kind)
     return dict(written) if isinstance(written, Mapping) else {}
 
 
-def each(name: str, drafts: Iterable[object], kind: type) -> list[JSON]:
-    """Write many drafts of one kind; none at all is a mistake."""
+def draft_bodies(name: str, drafts: Iterable[object], kind: type) -> list[JSON]:
+    """Encode many drafts of one kind. Raises ``ConfigurationError`` for an empty list."""
     listed = require_all(name, drafts, kind, f"{kind.__name__}(...) values")
     return [plain(draft) for draft in listed]

@@ -1,12 +1,13 @@
-"""Which request asks for what: methods, paths and queries, one function for each endpoint.
+"""Calls of the API: method, path and query, one function for each endpoint.
 
-Bodies, headers and answers are the wire's business. Knows no host and no credentials.
+Without host, credentials and body; ``encode`` and ``bodies`` add the body.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias
@@ -14,8 +15,8 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, field, frozen
 
-from symbl_aio._fields import is_word, require, require_flag, require_word, type_name
-from symbl_aio.errors import ConfigurationError
+from symbl_aio._errors import ConfigurationError
+from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
 from symbl_aio.media import Kind
 from symbl_aio.models import JSON
 from symbl_aio.options import wire_name
@@ -60,10 +61,12 @@ Stored: TypeAlias = Literal[
     "trackers",
     "trackers/bulk",
 ]
-"""A kind of thing that an account keeps, as its path names it."""
+"""A kind of stored object of an account, as its path names it."""
 
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
+"""Ids that need no further check and no quoting."""
 _LABS: Final = frozenset({"abstract-topics", "comprehensive/action-items"})
-_MOST_CONVERSATIONS: Final = 65_536
+_MAX_CONVERSATIONS: Final = 65_536
 # Of a query; all others but these are flags.
 _TEXTS: Final = frozenset({"name", "sub_type", "sort", "filter", "order", "start_time", "end_time"})
 _OTHERS: Final = frozenset({"exclude", "limit", "offset"})
@@ -103,13 +106,15 @@ class Call:
 
 
 def check_id(name: str, value: str) -> str:
-    """Give ``value`` back if it can stand in a path; ids are opaque, so little is asked.
+    """Return ``value`` if it can be a segment of a path; ids are opaque, so little is required.
 
-    Raises ``ConfigurationError`` that names ``name``. A slash or a dot segment would
-    make another path of it, even percent-encoded on some hosts.
+    Raises ``ConfigurationError`` that names ``name``. A slash or a dot segment would change
+    the path, even percent-encoded on some hosts.
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} is {type_name(value)}; give the id, a string")
+    if _PLAIN_ID(value):  # as nearly all are
+        return value
     if not value or value.isspace():
         raise ConfigurationError(f"{name} is empty; give the id that the API answered")
     if value in (".", "..") or "/" in value or "\\" in value or not is_word(value):
@@ -121,7 +126,7 @@ def check_id(name: str, value: str) -> str:
 
 
 def instant(name: str, value: datetime) -> str:
-    """Write a time as the API does: UTC, milliseconds, ``Z``.
+    """Encode a time as the API does: UTC, milliseconds, ``Z``.
 
     Raises ``ConfigurationError`` for a time without a zone.
     """
@@ -141,9 +146,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def json_text(value: JSON) -> str:
-    """Write JSON without spaces and without escapes that UTF-8 does not need.
+    """Encode JSON without spaces and without escapes that UTF-8 does not need.
 
-    Raises ``ConfigurationError`` for what JSON cannot say.
+    Raises ``ConfigurationError`` for a value that JSON cannot represent.
     """
     try:
         text = _encode(value)
@@ -156,9 +161,9 @@ def json_text(value: JSON) -> str:
 
 
 def query_text(value: JSON) -> str:
-    """Write one value of a query: text as it is, lists and objects as JSON text.
+    """Encode one value of a query: text as it is, lists and objects as JSON text.
 
-    Raises ``ConfigurationError`` for what JSON or UTF-8 cannot say.
+    Raises ``ConfigurationError`` for a value that JSON or UTF-8 cannot represent.
     """
     text = json_text(value)
     if isinstance(value, str):
@@ -169,20 +174,25 @@ def query_text(value: JSON) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
+    if type(value) is str and _PLAIN_ID(value):
+        return value
     return quote(check_id(name, value), safe="")
 
 
 def _query(parameters: Mapping[str, JSON]) -> tuple[tuple[str, str], ...]:
+    pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
-        if value is not None and name in _TEXTS:
+        if value is None:
+            continue
+        if name == "exclude" and value not in ([], ()):  # which exclude nothing
+            items: Iterable[JSON] = value  # type: ignore[assignment]
+            value = [*require_all(name, items, str, 'categories such as "PERSON_NAME"')]
+        elif name in _TEXTS:
             require_word(name, value)
-        elif value is not None and name not in _OTHERS:
+        elif name not in _OTHERS:
             require_flag(name, value)
-    return tuple(
-        (wire_name(name), query_text(value))
-        for name, value in parameters.items()
-        if value is not None
-    )
+        pairs.append((wire_name(name), query_text(value)))
+    return tuple(pairs)
 
 
 def token() -> Call:
@@ -193,7 +203,7 @@ def token() -> Call:
 def submission(kind: Kind, conversation_id: str | None = None) -> Call:
     """Async API pages: process text, audio, video, or the URL of either.
 
-    POST makes a conversation, PUT adds to the one that is given.
+    POST creates a conversation, PUT appends to ``conversation_id``.
     """
     if conversation_id is None:
         return Call("POST", f"/v1/process/{kind}")
@@ -210,10 +220,10 @@ def conversation(
 ) -> Call:
     """Conversation API pages: a conversation itself, or one of its parts.
 
-    ``query`` holds the page's parameters under their Python names; ``None`` leaves one
+    ``query`` has the page's parameters under their Python names; ``None`` leaves one
     out. Messages take ``verbose``, ``sentiment``, ``redact`` and ``exclude``; topics
     ``sentiment``, ``parent_refs``, ``custom_topic_vocabulary`` and ``refresh`` (which
-    makes the topics anew: no safe read), the summary ``refresh``.
+    replaces the topics: no safe read), the summary ``refresh``.
     """
     path = f"/v1/conversations/{_quoted('conversation_id', conversation_id)}"
     if part is None:
@@ -252,7 +262,7 @@ def insights_ui(conversation_id: str | None = None, **query: JSON) -> Call:
 def stored(
     kind: Stored, item_id: str | None = None, *, method: Method = "GET", **query: JSON
 ) -> Call:
-    """Management API pages: what an account keeps, all of a kind or one of it.
+    """Management API pages: the stored objects of an account, all of a kind or one.
 
     ``query``: ``name`` of trackers, ``sub_type`` of entities that are to be deleted.
     """
@@ -275,12 +285,12 @@ def conversations(
 ) -> Call:
     """Conversation API, "Get conversations" page: one page of the account's conversations.
 
-    With ``group_id``, of a group's (Management API, "Conversation groups" page).
+    With ``group_id``, of the group's (Management API, "Conversation groups" page).
     Without ``start_time`` the server looks back seven days only. ``order`` is by start
     time, and ascending if not given. ``filter`` is an RSQL expression.
     """
-    if limit is not None and not 0 <= limit <= _MOST_CONVERSATIONS:
-        raise ConfigurationError(f"limit is {limit!r}; give 0 to {_MOST_CONVERSATIONS}")
+    if limit is not None and not 0 <= limit <= _MAX_CONVERSATIONS:
+        raise ConfigurationError(f"limit is {limit!r}; give 0 to {_MAX_CONVERSATIONS}")
     if offset is not None and offset < 0:
         raise ConfigurationError(f"offset is {offset!r}; give 0 or more")
     if order not in (None, "asc", "desc"):

@@ -1,10 +1,10 @@
-"""Make models of decoded JSON. The only place that knows the wire's names.
+"""Decoding of JSON to models. The only module with the names of answers.
 
-cattrs writes one function per model; this module tells it where each field is found and
-how its type is read. A value that does not fit leaves its field at the default: the
-API's documents and its answers differ too often for one odd field to cost a whole
-transcript, and ``raw`` still shows it. Only what leaves nothing to give raises
-``DecodeError``: no list where one belongs, an item that is no object or has no id.
+cattrs generates one function per model, from the name and the reader that this module
+assigns to each field. A value of another type leaves its field at the default: the API's
+documents and its answers differ too often for one odd field to cost a whole transcript, and
+``raw`` still has it. ``DecodeError`` is raised only if there is nothing to return: no list
+where one belongs, an item that is no object or has no id.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_or
 from attrs import NOTHING, define, fields, has
 
 from symbl_aio import models
-from symbl_aio._protocol.shapes import SHAPES
-from symbl_aio.errors import DecodeError
+from symbl_aio._errors import DecodeError
 from symbl_aio.models import JSON, JobStatus
 from symbl_aio.options import wire_name
 
 M = TypeVar("M")
 
 Reader: TypeAlias = Callable[..., Any]
-"""Reads one JSON value; ``None`` means that it does not fit. cattrs adds the field's type."""
+"""Decodes one JSON value; ``None`` if its type is another. cattrs passes the field's type, too."""
 
 
 def decode(model: type[M], answer: JSON, *, text: str = "") -> M:
-    """Make a ``model`` of an answer that is one object, as ``json.loads`` gives it.
+    """Decode an answer that is one object, as ``json.loads`` returns it, to a ``model``.
 
     ``text`` is the answer as received, for ``DecodeError.raw``. Raises nothing but
     ``DecodeError``.
@@ -45,9 +44,9 @@ def decode(model: type[M], answer: JSON, *, text: str = "") -> M:
 
 
 def decode_within(model: type[M], answer: JSON, *keys: str, text: str = "") -> M:
-    """Make a ``model`` of an object that stands under one of ``keys``, or is the answer itself.
+    """Decode the object under one of ``keys``, or the answer itself, to a ``model``.
 
-    A list of one there is taken for the object, too. Errors as for ``decode``.
+    A list of one object is accepted, too. Errors as for ``decode``.
     """
     for key in keys:
         found = answer.get(key) if isinstance(answer, dict) else None
@@ -59,20 +58,20 @@ def decode_within(model: type[M], answer: JSON, *keys: str, text: str = "") -> M
 
 
 def decode_list(model: type[M], answer: JSON, key: str, *, text: str = "") -> tuple[M, ...]:
-    """Make a ``model`` of each item in the list that the answer holds under ``key``.
+    """Decode each item of the list under ``key`` to a ``model``.
 
-    ``text`` and errors as for ``decode``. No item is skipped: one that cannot be
-    understood fails the whole answer.
+    ``text`` and errors as for ``decode``. No item is skipped: one that cannot be decoded
+    fails the whole answer.
     """
     items = answer.get(key) if isinstance(answer, dict) else None
     return _items(_model_reader(cast("Any", model)), items, key, text)
 
 
 def decode_any_list(model: type[M], answer: JSON, *keys: str, text: str = "") -> tuple[M, ...]:
-    """Make a ``model`` of each item, wherever this host puts them.
+    """Decode each item to a ``model``, from any of the shapes that hosts use.
 
-    The list is the answer itself, or stands under one of ``keys``; one object there is a
-    list of one. For what the documents show in more shapes than one.
+    The list is the answer itself, or is found under one of ``keys``; a single object there
+    counts as a list of one.
     """
     found: JSON = answer
     if isinstance(answer, dict):
@@ -85,14 +84,14 @@ def decode_any_list(model: type[M], answer: JSON, *keys: str, text: str = "") ->
 
 
 def decode_detected_trackers(answer: JSON, *, text: str = "") -> tuple[models.DetectedTracker, ...]:
-    """Read detected trackers: a bare list by the documents, one bare object by the SDKs."""
+    """Decode detected trackers: a bare list in the documents, one bare object in the SDKs."""
     if isinstance(answer, dict) and "matches" in answer:
         answer = [answer]
     return decode_any_list(models.DetectedTracker, answer, "trackers", text=text)
 
 
 def decode_insights(answer: JSON, *, text: str = "") -> tuple[models.Insight, ...]:
-    """Make of each item what its ``type`` says; of an unknown type, an ``Insight``."""
+    """Decode each item to the model of its ``type``; of an unknown type, to an ``Insight``."""
     kinds: Mapping[Any, type[models.Insight]] = {
         "question": models.Question,
         "action_item": models.ActionItem,
@@ -122,8 +121,8 @@ def _items(read: Reader, items: JSON, key: str, text: str) -> tuple[Any, ...]:
     return tuple(made)
 
 
-# A field stands in the answer under its own name in camel case, but for these. The
-# models are named by their names, since importing them all takes its time.
+# The answer has each field under its own name in camel case, except these. Models are
+# identified by name, since importing them all takes a while.
 _OTHER_NAMES: Final = {"sender": "from"}
 _OTHER_NAMES_OF: Final = {
     ("Word", "text"): "word",
@@ -139,9 +138,9 @@ def _name_in_answer(model: type, name: str) -> str:
 
 @cache
 def _model_reader(model: type) -> Reader:
-    """Give the reader of a model. It raises ``KeyError`` where a required field is missing."""
+    """Return the reader of a model. It raises ``KeyError`` if a required field is missing."""
     build = _generated(model)
-    shape = SHAPES.get(model.__name__)
+    shape = _RESHAPED.get(model.__name__)
 
     def read(value: Any, _: object = None) -> Any:
         shown = value if shape is None else shape(value)
@@ -157,11 +156,11 @@ def _model_reader(model: type) -> Reader:
 
 
 def _fillable(model: type) -> type:
-    """Give a subclass of a frozen model whose instances can be filled, then become frozen.
+    """Return a mutable subclass of a frozen model, whose instances become frozen later.
 
-    A frozen instance's own ``__init__`` goes around its ``__setattr__`` for each field,
-    which is a quarter of the time that a message takes. The subclass adds no slot, so
-    the class of an instance can be set to ``model`` once it is complete.
+    A frozen instance's own ``__init__`` bypasses its ``__setattr__`` for each field, which
+    is a quarter of the time that a message takes. The subclass adds no slot, so the class of
+    an instance can be set to ``model`` once it is complete.
     """
     body = {
         "__slots__": (),
@@ -172,13 +171,13 @@ def _fillable(model: type) -> type:
 
 
 def _generated(model: type) -> Reader:
-    """Let cattrs write the function that fills a model."""
+    """Generate the function that fills a model, with cattrs."""
     # Not at the top: it would be a quarter of what importing the library costs.
     from cattrs import Converter
     from cattrs.gen import make_dict_structure_fn, override
 
     types = get_type_hints(model)
-    # Typed loosely, for cattrs takes them in between its own options.
+    # Typed loosely: cattrs mixes them with its own options.
     overrides: dict[str, Any] = {"raw": override(omit=True)}
     for attribute in fields(cast("Any", model)):
         name = attribute.name
@@ -195,7 +194,7 @@ def _generated(model: type) -> Reader:
 
 
 def _field_reader(kind: Any, name: str, default: Any) -> Reader:
-    """Give the reader of a field, which falls back on the default or misses the field."""
+    """Return the reader of a field, which falls back to the default or raises ``KeyError``."""
     read = _reader(kind)
     if default is None:
         return read
@@ -211,7 +210,7 @@ def _field_reader(kind: Any, name: str, default: Any) -> Reader:
 
 
 def _reader(kind: Any) -> Reader:
-    """Choose the reader for a field's type."""
+    """Return the reader for a field's type."""
     if kind in _PLAIN:
         return _PLAIN[kind]
     arguments = [argument for argument in get_args(kind) if argument is not NoneType]
@@ -245,7 +244,7 @@ def _first_that_fits(readers: list[Reader]) -> Reader:
 
 
 def _text(value: Any, _: object = None) -> str | None:
-    """Read a text. A whole number is one too: some ids, and names made of ids, come so."""
+    """Decode a text, or a whole number: some ids, and names made of ids, are numbers."""
     if type(value) is str:
         return value
     return f"{value:d}" if type(value) is int else None
@@ -298,3 +297,87 @@ _PLAIN: Final[Mapping[Any, Reader]] = {
     JobStatus: _status,
     Mapping[str, str]: _texts,
 }
+
+
+# The API's documents, its SDKs and its generations disagree on some shapes. Each function
+# below takes a decoded object and returns one with the model's fields under their usual
+# names; a value that does not fit is returned unchanged.
+
+
+def _within(value: Any, *path: str) -> Any:
+    """Return the value at the end of a path of keys; ``None`` if a key is missing."""
+    for name in path:
+        value = value.get(name) if type(value) is dict else None
+    return value
+
+
+def _sentiment(value: Any) -> Any:
+    polarity = _within(value, "polarity")
+    return {**value, **polarity} if type(polarity) is dict else value
+
+
+def _phrase(value: Any) -> Any:
+    # The documents show objects, the vendor's Go SDK plain texts.
+    return {"text": value} if type(value) is str else value
+
+
+def _entity(value: Any) -> Any:
+    # The first generation of answers had one match each, without a list of matches.
+    if type(value) is not dict or not value or type(value.get("matches")) is list:
+        return value
+    return {**value, "matches": [value]}
+
+
+def _entity_match(value: Any) -> Any:
+    # The SDK's name comes first, a table of the documents has the other one.
+    detected = _within(value, "detectedValue")
+    return value if detected is None else {**value, "value": detected}
+
+
+def _comprehensive(value: Any) -> Any:
+    refs = _within(value, "messageRefs")
+    if type(refs) is not list or type(value.get("messageIds")) is list:
+        return value
+    return {**value, "messageIds": [_within(ref, "id") for ref in refs]}
+
+
+def _member_analytics(value: Any) -> Any:
+    pace, odd_name = _within(value, "pace", "wpm"), _within(value, "userID")
+    if pace is not None:
+        value = {**value, "wordsPerMinute": pace}
+    return value if odd_name is None else {"userId": odd_name, **value}
+
+
+def _summary_item(value: Any) -> Any:
+    bookmark = _within(value, "bookmarkReference", "id")
+    return value if bookmark is None else {**value, "bookmarkId": bookmark}
+
+
+def _criterion(value: Any) -> Any:
+    feedback = {
+        f"{kind}Feedback": _within(value, "feedback", kind, "summary")
+        for kind in ("positive", "negative")
+    }
+    return {**value, **feedback} if type(value) is dict and value else value
+
+
+def _transcript(value: Any) -> Any:
+    # Markdown is a text, SRT an object that repeats its type.
+    payload = _within(value, "payload")
+    if type(payload) is dict:
+        return {**payload, **value, "text": payload.get("content")}
+    return value if payload is None else {**value, "text": payload}
+
+
+_RESHAPED: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "ComprehensiveActionItem": _comprehensive,
+    "Criterion": _criterion,
+    "Entity": _entity,
+    "EntityMatch": _entity_match,
+    "FormattedTranscript": _transcript,
+    "MemberAnalytics": _member_analytics,
+    "Phrase": _phrase,
+    "Sentiment": _sentiment,
+    "SummaryItem": _summary_item,
+}
+"""By the name of the model."""

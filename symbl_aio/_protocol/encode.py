@@ -1,4 +1,4 @@
-"""What is written to the server, and what its answers mean. Knows no network.
+"""Encoding of submissions, and decoding of their answers, tokens and errors. No I/O.
 
 The rules of the ten submission calls (Async API pages): texts and URLs are JSON bodies
 with all parameters inside; a file is the body itself and takes its parameters in the
@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 from attrs import evolve, field, frozen
 
+from symbl_aio._errors import ConfigurationError, DecodeError
 from symbl_aio._protocol.calls import Call as Call
 from symbl_aio._protocol.calls import (
     check_id,
@@ -27,7 +28,6 @@ from symbl_aio._protocol.calls import (
     token,
 )
 from symbl_aio.config import Credentials
-from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, Media, Text, Utterance, Video
 from symbl_aio.models import JSON
 from symbl_aio.options import MediaOptions, Options, wire_name
@@ -48,9 +48,9 @@ class Answer:
     elapsed: float = 0.0
 
     def json(self) -> JSON:
-        """Decode the text. Raises ``DecodeError``, whatever is wrong with it.
+        """Decode the text. Raises ``DecodeError``, and nothing else.
 
-        Padding is no fault: byte order marks and zeros around the JSON, nor is a line break
+        Padding is accepted: byte order marks and zeros around the JSON. So is a line break
         within one of its strings.
         """
         try:
@@ -67,11 +67,11 @@ def encode_submission(
     *,
     content_type: str | None = None,
 ) -> Call:
-    """Make the call that submits ``media``, or appends it to ``conversation_id``.
+    """Return the call that submits ``media``, or appends it to ``conversation_id``.
 
-    ``content_type`` is what was found out about an audio file; without it the media's
-    own counts, and without that no header is sent, as the API asks for other formats.
-    The ``body`` of a file's call is ``None``: the file is the body.
+    ``content_type`` is the detected type of an audio file; the default is the media's own,
+    and without that no header is sent, as the API requires for other formats. The ``body`` of
+    a file's call is ``None``: the file is the body.
 
     Raises ``ConfigurationError`` for an id or option that cannot be sent.
     """
@@ -114,9 +114,9 @@ def encode_submission(
 
 
 def with_body(call: Call, body: JSON, *, urls: Iterable[str | None] = ()) -> Call:
-    """Give the call a JSON body. ``urls``: those in it, which may be signed.
+    """Return the call with a JSON body. ``urls``: those in it, which may be signed.
 
-    Raises ``ConfigurationError`` for what JSON cannot say.
+    Raises ``ConfigurationError`` for a value that JSON cannot represent.
     """
     return evolve(
         call,
@@ -127,7 +127,7 @@ def with_body(call: Call, body: JSON, *, urls: Iterable[str | None] = ()) -> Cal
 
 
 def encode_token(credentials: Credentials) -> Call:
-    """Make the call that asks for a token (Authentication page)."""
+    """Return the call that requests a token (Authentication page)."""
     body = {
         "type": "application",
         "appId": credentials.app_id,
@@ -137,14 +137,14 @@ def encode_token(credentials: Credentials) -> Call:
 
 
 def _query(named: Mapping[str, JSON], options: Options) -> tuple[tuple[str, str], ...]:
-    # An empty list says nothing, and no page shows one in a query.
+    # An empty list has no effect, and no page has one in a query.
     pairs = {name: value for name, value in named.items() if value != []}
     pairs.update(options.extra_query)
     return tuple((name, query_text(value)) for name, value in pairs.items())
 
 
 def plain(value: Any) -> JSON:
-    """Turn a value of the caller's into JSON: its fields get their names on the wire."""
+    """Convert a caller's value to JSON: its fields get their wire names."""
     if attrs.has(type(value)):
         names = (f.name for f in attrs.fields(type(value)) if f.name != "raw")
         items = ((name, getattr(value, name)) for name in names)
@@ -175,7 +175,7 @@ def _object(answer: Answer, what: str) -> Mapping[str, JSON]:
 
 
 def read_id(value: object) -> str | None:
-    """Read an id, which some answers give as a number; ``None`` if it cannot be one."""
+    """Return an id, which is a number in some answers; ``None`` if it is unusable."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     try:
@@ -195,7 +195,7 @@ def _seconds(value: JSON) -> float | None:
 
 
 def decode_accepted(answer: Answer) -> tuple[str, str]:
-    """Read conversation id and job id of an accepted submission (Async API pages).
+    """Return conversation id and job id of an accepted submission (Async API pages).
 
     Raises ``DecodeError`` when either is missing or unusable.
     """
@@ -208,7 +208,7 @@ def decode_accepted(answer: Answer) -> tuple[str, str]:
 
 
 def decode_job(answer: Answer) -> tuple[str | None, str]:
-    """Read a job's id, if told, and its status in the server's own word (Job API page).
+    """Return a job's id, if present, and its status in the server's own word (Job API page).
 
     Raises ``DecodeError`` when there is no status.
     """
@@ -220,14 +220,14 @@ def decode_job(answer: Answer) -> tuple[str | None, str]:
 
 
 def decode_token(answer: Answer) -> tuple[str, float | None]:
-    """Read a token and its seconds of life left, ``None`` if not told (Authentication page).
+    """Return a token and its remaining seconds, ``None`` if unknown (Authentication page).
 
     Raises ``DecodeError``, without the answer's text: it may hold a token.
     """
     try:
         value = answer.json()
     except DecodeError:
-        value = None  # and raise below, where no context holds the text either
+        value = None  # raises below, without the text in the error's context
     if not isinstance(value, Mapping):
         raise DecodeError("the answer to a token request is not a JSON object", "")
     text = value.get("accessToken")
@@ -237,9 +237,9 @@ def decode_token(answer: Answer) -> tuple[str, float | None]:
 
 
 def error_message(answer: Answer) -> str:
-    """Return the server's own words about an error, empty if it has none (Errors page).
+    """Return the server's own error message, empty if there is none (Errors page).
 
-    Never raises: gateways answer with other keys, as ``{"error": {"message": …}}``.
+    Never raises: gateways use other keys, as ``{"error": {"message": …}}``.
     """
     try:
         value = answer.json()
@@ -254,7 +254,7 @@ def error_message(answer: Answer) -> str:
 
 
 def error_excerpt(answer: Answer) -> str:
-    """Return what an error page says that is not JSON: its title if it is HTML, else its text.
+    """Return the text of an error page that is not JSON: its title if it is HTML.
 
     On one line, without control characters. Never raises.
     """

@@ -1,9 +1,9 @@
 """The command ``symbl-aio`` (extra ``cli``). It uses the public API only, like any program.
 
-``commands`` declares the words and imports what does their work when it is asked for:
-``follow`` that of the client's ones, ``demo`` that of the demo, ``work`` that of the outbox.
-``show`` and ``screen`` print what happens, through ``output``, which never fails or blocks;
-``running`` and ``endings`` turn the outcome into an exit code.
+``commands`` and ``outbox`` declare the commands and their options. A command imports its
+implementation when it runs: ``follow``, ``demo``, ``serve`` or ``outbox_actions``. ``show``
+(JSON) and ``screen`` (a terminal) print its events through ``output``, which never raises or
+blocks; ``runner`` and ``exit_codes`` turn the outcome into an exit code.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main() -> None:
     """Run the command line; the entry point of the console script."""
     from symbl_aio.cli.output import GRACE, leave, protect
 
+    # First, so that the error of a failed import is written to a stream that never raises.
     protect()
     try:
         code = _run()
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 def _run() -> int:
+    # The imports below take a while: from here on a stop signal raises ``KeyboardInterrupt``.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -49,22 +51,23 @@ def _run() -> int:
         )
         return 2
     except KeyboardInterrupt:
-        return _nothing_begun()
+        return _interrupted_early()
     try:
-        # click's own way would end Ctrl-C with 1, the exit code of a job that failed.
+        # In its standalone mode click exits with 1 on Ctrl-C: here the code of a failed job.
         return cli.main(prog_name="symbl-aio", standalone_mode=False) or 0
     except click.Abort:
-        return _nothing_begun()
+        return _interrupted_early()
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except SystemExit as left:
-        return left.code if isinstance(left.code, int) else 1
+    except SystemExit as exited:
+        return exited.code if isinstance(exited.code, int) else 1
 
 
-def _nothing_begun() -> int:
+def _interrupted_early() -> int:
+    """Print the command again, so that it can be repeated: nothing was sent."""
     words = ["symbl-aio", *sys.argv[1:]]
     sys.stderr.write("Interrupted before anything was sent.\n")
-    if not any("://" in word for word in words):  # a link may be signed, which is a secret
+    if not any("://" in word for word in words):  # a signed link is a secret
         sys.stderr.write(f"  {shlex.join(words)}\n")
     return _INTERRUPTED

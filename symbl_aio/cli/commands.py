@@ -1,6 +1,7 @@
-"""The words of the command line, their options and their help.
+"""The commands of the client and of the local server: their options and help.
 
-What does the work is imported when a command runs: help and version need none of it.
+A command imports its implementation when it runs: ``--help`` and ``--version`` load neither
+aiohttp nor the server.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli import leftover, operating, outbox
-from symbl_aio.cli.endings import MEANINGS, OK, UNWRITTEN
-from symbl_aio.cli.leftover import Running, Untouched, Words
-from symbl_aio.cli.running import config, run, show_for
+from symbl_aio.cli import outbox, unfinished
+from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
     Begin: TypeAlias = Callable[[SymblClient, Given, MediaOptions], Submission]
 
-Speech: TypeAlias = Literal["auto", "off"]
+Recognition: TypeAlias = Literal["auto", "off"]
 
+# "\b" keeps click from wrapping the lines of the list.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {text}" for code, text in MEANINGS.items())
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
 no_wait = click.option("--no-wait", is_flag=True, help="Return once accepted; print the tokens.")
 conversation_name = click.option("--name", metavar="TEXT", help="Name of the conversation.")
 language = click.option("--language", metavar="CODE", help="Language spoken, such as en-US.")
-speech = click.option(
+recognition = click.option(
     "--asr",
     default="auto",
     show_default=True,
@@ -55,19 +56,20 @@ unsent = click.option(
 
 
 def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that all commands with a client have."""
-    return as_json(outbox.base_url(outbox.allow_http(command)))
+    """Add the options of all commands with a client."""
+    return outbox.as_json(outbox.base_url(outbox.allow_http(command)))
 
 
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that all commands with recordings have."""
+    """Add the options of all commands with recordings."""
     command = files(unsent(conversation_name(language(kind(no_wait(of_client(command)))))))
-    for option in reversed(_HANDING_IN):
+    # Each decorator puts its option before those that the command has already.
+    for option in reversed(_OUTBOX_OPTIONS):
         command = option(command)
     return command
 
 
-_HANDING_IN: Final = (
+_OUTBOX_OPTIONS: Final = (
     click.option(
         "--database",
         metavar="URL",
@@ -97,16 +99,16 @@ def cli() -> None:
     """
 
 
-for command in (*outbox.COMMANDS, *operating.COMMANDS):
+for command in outbox.COMMANDS:
     cli.add_command(command)
 
 
 @cli.command()
 @click.argument("file", required=False, metavar="[FILE]")
 @click.option("--append", "second", metavar="FILE", help="A second part for the conversation.")
-@speech
+@recognition
 @click.option("--svg", type=click.Path(dir_okay=False), hidden=True)
-def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> None:
+def demo(file: str | None, second: str | None, asr: Recognition, svg: str | None) -> None:
     """Show the main job on a recording, with a local server: no account, no network.
 
     FILE is an mp4, m4a, mp3 or wav; without it, two short recordings of the checkout and a note.
@@ -117,7 +119,7 @@ def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> 
     from symbl_aio.cli.output import stderr, stdout
     from symbl_aio.cli.screen import Screen
 
-    # A picture is drawn from what was printed; bars that come and go have no place in it.
+    # The picture is drawn from the recorded lines; bars are redrawn and would be in it many times.
     out: Any = stdout()
     errors: Any = stderr()
     console = (
@@ -125,13 +127,13 @@ def demo(file: str | None, second: str | None, asr: Speech, svg: str | None) -> 
     )
     screen = Screen(console, Console(file=errors), bars=svg is None)
 
-    async def show_it() -> int:
+    async def main() -> int:
         code = await demonstration.run(file, second, asr, console, screen)
         if svg:
             demonstration.draw(console, Path(svg))
         return code
 
-    run(show_it, screen)
+    run(main, screen)
 
 
 @cli.command()
@@ -145,7 +147,7 @@ def submit(files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.submit(media, options)
 
-    _hand_in_or_send(None, begin, ["submit"], files, **options)
+    _submit(None, begin, ["submit"], files, **options)
 
 
 @cli.command()
@@ -160,7 +162,7 @@ def append(conversation: str, files: tuple[str, ...], **options: Any) -> None:
     def begin(client: SymblClient, media: Given, options: MediaOptions) -> Submission:
         return client.append(conversation, media, options)
 
-    _hand_in_or_send(conversation, begin, ["append", conversation], files, **options)
+    _submit(conversation, begin, ["append", conversation], files, **options)
 
 
 @cli.command()
@@ -182,15 +184,16 @@ def wait(
     """Wait for jobs by their tokens, as printed when they were accepted, or by job id."""
     if not tokens and kept is None:
         raise click.UsageError("Give at least one TOKEN, or --from FILE.")
-    words = Words(("symbl-aio", "wait", *_common(as_json, base_url, allow_http)))
-    show = show_for(as_json, words)
-    untouched = Untouched([Running(token, token) for token in tokens])
+    common = _common(as_json, base_url, allow_http)
+    show = show_for(as_json, Resumption(("symbl-aio", "wait", *common)))
+    untouched = Untouched([RunningJob(token, token) for token in tokens])
     read: dict[str, str] = {}
 
     def main() -> Coroutine[Any, Any, int]:
+        # The file is read here, before the event loop starts: it may be a pipe.
         if kept is not None:
-            read.update(leftover.tokens(kept))
-            untouched.running += [Running(name, token) for token, name in read.items()]
+            read.update(unfinished.tokens(kept))
+            untouched.running += [RunningJob(name, token) for token, name in read.items()]
         return wait_for_all()
 
     async def wait_for_all() -> int:
@@ -245,7 +248,7 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
     type=click.FloatRange(0),
     help="Least time that a job is in progress.",
 )
-@speech
+@recognition
 @click.option(
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -260,13 +263,13 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
     default="secret",
     show_default=True,
 )
-@as_json
+@outbox.as_json
 def serve(
     host: str,
     port: int,
     job_limit: int,
     job_seconds: float,
-    asr: Speech,
+    asr: Recognition,
     directory: Path | None,
     allow_host: tuple[str, ...],
     app_id: str,
@@ -299,7 +302,7 @@ def serve(
 
 
 def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str, ...]:
-    """Return the options to repeat in a command that goes on with what is left."""
+    """Return the options to repeat in the command that continues this one."""
     return (
         *(["--json"] if as_json else []),
         *([] if base_url is None else ["--base-url", base_url]),
@@ -307,7 +310,7 @@ def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str,
     )
 
 
-def _hand_in_or_send(
+def _submit(
     conversation: str | None,
     begin: Begin,
     command: Sequence[str],
@@ -324,16 +327,16 @@ def _hand_in_or_send(
     if database is not None:
         if options["kept"] is not None:
             raise click.UsageError("--from goes on with what was sent from here: no --database.")
-        _hand_in(
+        _submit_to_outbox(
             conversation, files, database, schema or outbox.SCHEMA, key, priority or 0, **options
         )
     for name, value in (("schema", schema), ("key", key), ("priority", priority)):
         if value is not None:
             raise click.UsageError(f"--{name} is of an outbox; give its --database, too.")
-    _send(begin, command, files, **options)
+    _submit_to_api(begin, command, files, **options)
 
 
-def _hand_in(
+def _submit_to_outbox(
     conversation: str | None,
     files: tuple[str, ...],
     database: str,
@@ -351,21 +354,23 @@ def _hand_in(
 
     if key is not None and len(files) > 1:
         raise click.UsageError("--key names one item; give one FILE.")
+    # A worker opens the files later, in a process of its own.
     if sources.STDIN in files:
         raise click.UsageError("What a worker is to send has to stay: give a file, and not -.")
     show = show_for(as_json)
 
     async def main() -> int:
         from symbl_aio import MediaOptions
-        from symbl_aio.cli import work
+        from symbl_aio.cli import outbox_actions
         from symbl_aio.durable import Entry
 
         options = MediaOptions(name=name, language_code=language)
+        # Keys are unique in the whole outbox, and the same file may go to two conversations.
         prefix = "" if conversation is None else f"{conversation}/"
         with sources.opened(files, kind) as given:
             entries = [
                 Entry(
-                    key or prefix + sources.shown(file),
+                    key or prefix + sources.redacted(file),
                     media,
                     options,
                     conversation=conversation,
@@ -373,12 +378,14 @@ def _hand_in(
                 )
                 for file, media in zip(files, given, strict=True)
             ]
-            return await work.hand_in(database, show, schema, entries)
+            return await outbox_actions.submit(
+                show, database=database, schema=schema, queue=outbox.QUEUE, entries=entries
+            )
 
     run(main, show)
 
 
-def _send(
+def _submit_to_api(
     begin: Begin,
     command: Sequence[str],
     files: tuple[str, ...],
@@ -393,7 +400,7 @@ def _send(
     allow_http: bool,
 ) -> NoReturn:
     common = _common(as_json, base_url, allow_http)
-    send_words = (
+    send_command = (
         *("symbl-aio", *command),
         *([] if name is None else ["--name", name]),
         *([] if language is None else ["--language", language]),
@@ -402,14 +409,14 @@ def _send(
         *common,
     )
     by_label: dict[str, str] = {}
-    show = show_for(as_json, Words(("symbl-aio", "wait", *common), send_words, by_label))
+    show = show_for(as_json, Resumption(("symbl-aio", "wait", *common), send_command, by_label))
     untouched = Untouched()
 
     def main() -> Coroutine[Any, Any, int]:
         from symbl_aio.cli import sources
 
-        given = [*files, *([] if kept is None else leftover.unsent_files(kept))]
-        names = sources.labels([sources.shown(file) for file in given])
+        given = [*files, *([] if kept is None else unfinished.unsent_files(kept))]
+        names = sources.labels([sources.redacted(file) for file in given])
         by_label.update(zip(names, given, strict=True))
         untouched.unsent += names
         # Standard input is read before there is an event loop, where Ctrl-C ends the reading.
@@ -423,12 +430,10 @@ def _send(
         options = MediaOptions(name=name, language_code=language)
 
         def submit_all(client: SymblClient) -> Mapping[str, Submission]:
-            return {
-                label: begin(client, item, options)
-                for label, item in zip(by_label, media, strict=True)
-            }
+            pairs = zip(by_label, media, strict=True)
+            return {label: begin(client, item, options) for label, item in pairs}
 
-        with stack:
+        with stack:  # removes the copy of standard input
             client = SymblClient(config=config(base_url, allow_http))
             return await follow(client, submit_all, show, untouched, wait=not no_wait)
 

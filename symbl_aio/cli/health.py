@@ -1,4 +1,4 @@
-"""Health checks and metrics of a worker: at addresses, or in a file for a collector."""
+"""Health probes and metrics of a worker: over HTTP, or in a file for a collector."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from symbl_aio import ConfigurationError, SymblError
 from symbl_aio.durable import OutboxStats, Worker, openmetrics
 
 _LOG: Final = logging.getLogger("symbl_aio.cli")
-_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _LOOPBACK: Final = "127.0.0.1"
-_WRITE_EVERY: Final = 15.0
-_FRESH: Final = 5.0
-"""Seconds for which statistics are served again, at least."""
-_SHARE: Final = 50
-"""How many times longer than reading them took: a database of millions is not read for ever."""
-_ANSWER: Final = 5.0
-"""Seconds after which a database that does not answer is told to be away."""
+_WRITE_INTERVAL: Final = 15.0
+"""Seconds between two writes of the metrics file."""
+_MIN_AGE: Final = 5.0
+"""Seconds for which statistics are cached, at least."""
+_AGE_FACTOR: Final = 50
+"""Cached for this many times the duration of the query, so that it takes 2 % of the time."""
+_QUERY_TIMEOUT: Final = 5.0
+"""Seconds after which a database without an answer is reported as down."""
 
 
 @frozen
 class Address:
-    """Where to listen. Without a host: on loopback alone."""
+    """A TCP address to listen on; without a host it is loopback."""
 
     host: str
     port: int
 
     @classmethod
-    def read(cls, text: str) -> Address | None:
-        """Return what ``PORT`` or ``HOST:PORT`` names, ``None`` for anything else.
+    def parse(cls, text: str) -> Address | None:
+        """Parse ``PORT`` or ``HOST:PORT``; return ``None`` for any other text.
 
-        Port 0 is none: whoever asks has to know where.
+        Port 0 is refused: a probe has to know the port.
         """
         host, _, port = text.rpartition(":")
         if "/" in text or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
@@ -51,52 +52,50 @@ class Address:
 
 
 class Exporter:
-    """The metrics of one worker, and of the database that it works on.
-
-    ``labels`` are added to all samples.
-    """
+    """The metrics of one worker and of its database, with ``labels`` on every sample."""
 
     def __init__(self, worker: Worker, **labels: str) -> None:
         self._worker = worker
         self._labels = labels
-        self._question: asyncio.Task[None] | None = None
+        self._query: asyncio.Task[None] | None = None
         self._stats: OutboxStats | None = None
-        self._fresh_until = 0.0
+        self._cached_until = 0.0
 
     async def text(self) -> str:
         """Return all metrics as OpenMetrics text.
 
-        The database is asked one question at a time, and not for each call. While it does
-        not answer, ``symbl_outbox_up`` is 0 and its numbers are left out.
+        At most one query runs at a time, and its result is cached for the calls after it.
+        While the database does not answer, ``symbl_outbox_up`` is 0 and its numbers are left out.
         """
-        question = self._question
-        if question is None or (question.done() and monotonic() >= self._fresh_until):
-            question = self._question = asyncio.create_task(self._ask())
-        await asyncio.wait([question], timeout=_ANSWER)
-        found = self._stats if question.done() else None
-        return openmetrics(found, ready=self._worker.is_ready, **self._labels)
+        query = self._query
+        if query is None or (query.done() and monotonic() >= self._cached_until):
+            query = self._query = asyncio.create_task(self._read_stats())
+        # ``wait`` does not cancel it at the timeout: a late result serves the next call.
+        await asyncio.wait([query], timeout=_QUERY_TIMEOUT)
+        stats = self._stats if query.done() else None
+        return openmetrics(stats, ready=self._worker.is_ready, **self._labels)
 
-    async def _ask(self) -> None:
+    async def _read_stats(self) -> None:
         began = monotonic()
         try:
             self._stats = await self._worker.stats()
         except SymblError:
             self._stats = None
-        self._fresh_until = monotonic() + max(_FRESH, _SHARE * (monotonic() - began))
+        self._cached_until = monotonic() + max(_MIN_AGE, _AGE_FACTOR * (monotonic() - began))
 
     async def aclose(self) -> None:
-        """Wait for no answer any more."""
-        if self._question is not None:
-            self._question.cancel()
-            await asyncio.wait([self._question])
+        """Cancel the query that runs, if any."""
+        if self._query is not None:
+            self._query.cancel()
+            await asyncio.wait([self._query])
 
 
-class Observed:
-    """What tells others about one worker: addresses that answer, and a file that is written.
+class WorkerMonitor:
+    """Reports on one worker: over HTTP, and in a file for a collector.
 
-    ``health``: ``[HOST:]PORT``; ``prometheus``: that, or a file. Addresses answer while the
-    block runs, so that a worker that starts slowly is alive and not ready; the file is
-    written from ``begin`` on. Raises ``ConfigurationError`` for an address or a file that
+    ``health``: ``[HOST:]PORT``; ``prometheus``: the same, or a file. The HTTP servers run as
+    long as the block, so that a worker that starts slowly is alive and not ready; the file is
+    written from ``start_file`` on. Raises ``ConfigurationError`` for an address or a file that
     cannot be used.
     """
 
@@ -107,16 +106,17 @@ class Observed:
         self._exporter = Exporter(worker, **labels)
         self._routes: dict[Address, list[web.RouteDef]] = {}
         self._file: Path | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
         if health is not None:
-            address = Address.read(health)
+            address = Address.parse(health)
             if address is None:
                 raise ConfigurationError(f"--health is {health!r}; give PORT or HOST:PORT")
             probes = [web.get("/healthz", self._alive), web.get("/readyz", self._ready)]
+            # Probes and metrics may share an address, and then share a server.
             self._routes.setdefault(address, []).extend(probes)
         if prometheus is not None:
-            address = Address.read(prometheus)
+            address = Address.parse(prometheus)
             if address is None:
                 self._file = Path(prometheus)
             else:
@@ -132,16 +132,16 @@ class Observed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._writing is not None and self._file is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])
-            with suppress(OSError):  # of a worker that has ended nothing is true any more
+        if self._writer is not None and self._file is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+            with suppress(OSError):  # its numbers are those of a worker that is gone
                 self._file.unlink()
         await self._exporter.aclose()
         await self._stack.aclose()
 
-    async def begin(self) -> None:
-        """Write the file, now and every few seconds from now on; a later failure is logged."""
+    async def start_file(self) -> None:
+        """Write the metrics file, now and every 15 seconds; a later failure is logged."""
         if self._file is None:
             return
         try:
@@ -150,11 +150,11 @@ class Observed:
             raise ConfigurationError(
                 f"cannot write {self._file} ({error.strerror}); choose another --prometheus"
             ) from error
-        self._writing = asyncio.create_task(self._write_again(self._file))
+        self._writer = asyncio.create_task(self._keep_writing(self._file))
 
-    async def _write_again(self, file: Path) -> None:
+    async def _keep_writing(self, file: Path) -> None:
         while True:
-            await asyncio.sleep(_WRITE_EVERY)
+            await asyncio.sleep(_WRITE_INTERVAL)
             try:
                 await self._write(file)
             except OSError as error:
@@ -166,6 +166,8 @@ class Observed:
     async def _listen(self, address: Address, routes: list[web.RouteDef]) -> None:
         app = web.Application()
         app.add_routes(routes)
+        # No access log: probes call every few seconds. A short timeout: an idle connection of a
+        # collector must not delay the end of the worker.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
@@ -187,11 +189,14 @@ class Observed:
         return web.Response(text="not ready\n", status=503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(text=await self._exporter.text(), headers={"Content-Type": _TYPE})
+        return web.Response(
+            text=await self._exporter.text(), headers={"Content-Type": _CONTENT_TYPE}
+        )
 
 
 def _write(path: Path, text: str) -> None:
-    # In the same directory, by a name that no collector reads.
+    # Written beside the file and renamed, so that a collector never reads half of it; the dot
+    # keeps the draft out of the pattern by which collectors find files.
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_text(text, "utf-8")

@@ -1,21 +1,21 @@
-"""The words for what is kept in a database: worker, jobs, retry, discard, resolve, db.
+"""Commands for an outbox: their options and help. ``outbox_actions`` does the work.
 
-They need the extra ``durable``, which is imported when one of them runs (``work``), and
-not before.
+An action needs the extra ``durable`` (DBOS and SQLAlchemy), so its module is imported when a
+command runs, and not for help or for the commands of the client.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli.running import run, show_for
+from symbl_aio.cli.runner import run, show_for
 
 Command: TypeAlias = Callable[..., Any]
 
-# What ``durable`` has by default, told without importing it; a test compares the two.
+# Copies of the defaults in ``durable``, whose import takes a second; a test compares them.
 SCHEMA: Final = "symbl_aio"
 QUEUE: Final = "symbl"
 STATES: Final = (
@@ -48,8 +48,6 @@ queue = click.option(
     help="Of the account, where several share a PostgreSQL database.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, on stdout.")
-
-
 base_url = click.option("--base-url", metavar="URL", help="Origin of the API.  [SYMBL_BASE_URL]")
 allow_http = click.option(
     "--allow-http",
@@ -59,13 +57,18 @@ allow_http = click.option(
 )
 
 
-def of_outbox(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that all of them have."""
+def of_outbox(command: Command) -> Command:
+    """Add the options that all commands for an outbox have."""
     return database(schema(as_json(command)))
 
 
+def of_queue(command: Command) -> Command:
+    """Add the options of the commands for one queue of an outbox."""
+    return of_outbox(queue(command))
+
+
 def setting(name: str, help: str, **given: Any) -> Callable[[Command], Command]:
-    """Return the option of one setting of ``Worker``, which a variable may hold, too."""
+    """Return the option for one setting of ``Worker``, with its environment variable."""
     return click.option(
         f"--{name}",
         envvar=f"SYMBL_AIO_{name.replace('-', '_').upper()}",
@@ -82,6 +85,19 @@ SECONDS: Final[dict[str, Any]] = {
 }
 
 
+def _run(action: str, as_json: bool, *, service: bool = False, **arguments: Any) -> NoReturn:
+    """Run a function of ``outbox_actions`` with the options that click has parsed."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli import outbox_actions
+
+        code: int = await getattr(outbox_actions, action)(show, **arguments)
+        return code
+
+    run(main, show, service=service)
+
+
 @click.command()
 @of_outbox
 @queue
@@ -92,21 +108,27 @@ SECONDS: Final[dict[str, Any]] = {
     type=click.IntRange(1),
 )
 @setting(
-    "after-doubt",
+    "on-ambiguous",
     "Leave an item of unknown outcome to a person, or send it again.",
     default="at_most_once",
     type=click.Choice(["at_most_once", "at_least_once"]),
 )
-@setting("doubt-for", "How long evidence is looked for before that.", default=120.0, **SECONDS)
 @setting(
-    "time-to-live",
+    "ambiguity-timeout", "How long evidence is looked for before that.", default=120.0, **SECONDS
+)
+@setting(
+    "worker-timeout",
     "A worker silent for so long is taken for dead; the same for all.",
     default=15.0,
     **SECONDS,
 )
 @setting("heartbeat", "Between two signs of life; a third of that time.", default=None, **SECONDS)
-@setting("keep", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS)
-@setting("look-every", "Between two looks for work that nothing told of.", default=5.0, **SECONDS)
+@setting(
+    "retention", "How long ended items and their keys are remembered.", default=604800.0, **SECONDS
+)
+@setting(
+    "poll-interval", "Between two looks for work that nothing told of.", default=5.0, **SECONDS
+)
 @click.option(
     "--health",
     envvar="SYMBL_AIO_HEALTH",
@@ -130,80 +152,39 @@ SECONDS: Final[dict[str, Any]] = {
 )
 @base_url
 @allow_http
-def worker(
-    database: str,
-    schema: str,
-    as_json: bool,
-    health: str | None,
-    prometheus: str | None,
-    webhook_base_url: str | None,
-    base_url: str | None,
-    allow_http: bool,
-    **settings: Any,
-) -> None:
-    """Send what is in an outbox and follow its jobs, until Ctrl-C or SIGTERM (exit code 0).
+def worker(as_json: bool, **options: Any) -> None:
+    """Send the items of an outbox and follow their jobs, until Ctrl-C or SIGTERM (exit code 0).
 
-    SIGUSR1 drains it: it takes nothing new, and ends when its own jobs have ended. Let
-    something start it again when it ends with another code: one that was taken for dead
-    stops with exit code 6.
+    SIGUSR1 drains it: it takes nothing new, and ends when its own jobs have ended. A
+    supervisor should restart it after any other exit code: 6 means that the other workers
+    took it for dead.
     """
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        return await work.work(
-            database,
-            show,
-            schema=schema,
-            health=health,
-            prometheus=prometheus,
-            webhook_base_url=webhook_base_url,
-            base_url=base_url,
-            allow_http=allow_http,
-            **settings,
-        )
-
-    run(main, show, service=True)
+    _run("work", as_json, service=True, **options)
 
 
 @click.command()
-@of_outbox
-@queue
+@of_queue
 @click.option("--state", type=click.Choice(STATES), help="Those in this state.")
 @click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id.")
-def jobs(
-    database: str,
-    schema: str,
-    queue: str,
-    as_json: bool,
-    state: str | None,
-    conversation: str | None,
-) -> None:
-    """List what is in an outbox, oldest first, and count all of it by state."""
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        return await work.list_items(database, show, schema, queue, state, conversation)
-
-    run(main, show)
+def jobs(as_json: bool, **options: Any) -> None:
+    """List the items of an outbox, oldest first, and count all of them by state."""
+    _run("list_items", as_json, **options)
 
 
 def of_decision(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose the items of a decision, by key or by what they share."""
+    """Add the options that choose the items of a decision: by key, or by conditions."""
+    # Each decorator puts its option before those that the command has already.
     for option in reversed(_CHOICE):
         command = option(command)
     return command
 
 
+_CONDITIONS: Final = ("state", "conversation", "older_than", "newer_than")
 _CHOICE: Final = (
     click.argument("keys", nargs=-1, metavar="[KEY]..."),
     click.option("--all", "every", is_flag=True, help="All that this is usually for."),
     click.option(
         "--state",
-        "states",
         multiple=True,
         type=click.Choice(STATES),
         help="Those in this state; may be given more than once.",
@@ -226,109 +207,60 @@ _CHOICE: Final = (
 
 @click.command()
 @of_decision
-def retry(
-    database: str, schema: str, queue: str, as_json: bool, dry_run: bool, **choice: Any
-) -> None:
+def retry(as_json: bool, **options: Any) -> None:
     """Send items again: KEYs, or those that the options choose.
 
-    Without --state these are what was refused or is blocked. What failed or was lost was
-    accepted once, and what was discarded may have been: look whether its content is there.
+    Without --state: refused and blocked items. A failed or lost item was accepted once, and a
+    discarded one may have been: look whether its content is there.
     """
-    _check_choice(choice)
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        chosen = work.Choice(**choice)
-        return await work.retry(database, show, schema, queue, chosen, dry_run=dry_run)
-
-    run(main, show)
+    _decide("retry", as_json, options)
 
 
 @click.command()
 @of_decision
-def discard(
-    database: str, schema: str, queue: str, as_json: bool, dry_run: bool, **choice: Any
-) -> None:
-    """Discard items: KEYs, or those that the options choose; what is behind them goes on.
+def discard(as_json: bool, **options: Any) -> None:
+    """Discard items: KEYs, or those that the options choose; the items behind them go on.
 
-    Without --state these are queued and blocked ones. Of an ambiguous one nobody knows
-    afterwards that it may be there.
+    Without --state: queued and blocked items. Once an ambiguous item is discarded, no record
+    shows that the server may have it.
     """
-    _check_choice(choice)
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        chosen = work.Choice(**choice)
-        return await work.discard(database, show, schema, queue, chosen, dry_run=dry_run)
-
-    run(main, show)
+    _decide("discard", as_json, options)
 
 
 @click.command()
 @of_decision
 @click.option(
     "--accepted/--not-accepted",
-    default=None,  # nothing is taken for granted here
+    default=None,  # without a default, so that the caller has to choose
     help="The server has them; or it has not, and they are sent again.",
 )
 @click.option("--conversation-id", metavar="ID", help="Of one accepted item that opens it.")
 @click.option("--job-id", metavar="ID", help="Of one accepted item: follow this job.")
-def resolve(
-    database: str,
-    schema: str,
-    queue: str,
-    as_json: bool,
-    dry_run: bool,
-    accepted: bool | None,
-    conversation_id: str | None,
-    job_id: str | None,
-    **choice: Any,
-) -> None:
+def resolve(as_json: bool, accepted: bool | None, **options: Any) -> None:
     """Record what became of ambiguous items, and let their conversations go on.
 
     These are KEYs, or the ambiguous ones that the options choose.
     """
     if accepted is None:
         raise click.UsageError("Say what is true: --accepted or --not-accepted.")
-    _check_choice(choice)
-    if (conversation_id or job_id) and len(choice["keys"]) != 1:
-        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        return await work.resolve(
-            database,
-            show,
-            schema,
-            queue,
-            work.Choice(**choice),
-            accepted=accepted,
-            conversation_id=conversation_id,
-            job_id=job_id,
-            dry_run=dry_run,
-        )
-
-    run(main, show)
+    _decide("resolve", as_json, options, accepted=accepted)
 
 
-def _check_choice(choice: dict[str, Any]) -> None:
-    """Insist on items by key, by conditions, or all: nothing is decided by default."""
-    keys, every = choice["keys"], choice["every"]
-    conditions = [
-        value
-        for name, value in choice.items()
-        if name not in ("keys", "every") and value not in (None, ())
-    ]
-    if (bool(keys) + bool(conditions) + every) != 1:
+def _decide(action: str, as_json: bool, options: dict[str, Any], **arguments: Any) -> NoReturn:
+    """Run a decision about the items that ``options`` choose: KEYs, conditions, or all.
+
+    A decision cannot be undone, so without a choice it is a ``UsageError``.
+    """
+    keys, every = options.pop("keys"), options.pop("every")
+    given = {name: options.pop(name) for name in _CONDITIONS}
+    conditions = {name: value for name, value in given.items() if value not in (None, ())}
+    if bool(keys) + bool(conditions) + every != 1:
         raise click.UsageError(
             "Give KEYs; or what they have in common, such as --state; or --all. One of these."
         )
+    if len(keys) != 1 and (options.get("conversation_id") or options.get("job_id")):
+        raise click.UsageError("--conversation-id and --job-id are of one item; give its KEY.")
+    _run(action, as_json, keys=keys, conditions=conditions, **options, **arguments)
 
 
 @click.group()
@@ -339,36 +271,49 @@ def db() -> None:
 @db.command()
 @of_outbox
 @click.option("--role", metavar="NAME", help="Who may use the tables, in PostgreSQL.")
-def migrate(database: str, schema: str, as_json: bool, role: str | None) -> None:
+def migrate(as_json: bool, **options: Any) -> None:
     """Make the tables, or bring them up to date.
 
     Workers do it by themselves, if their user may make tables.
     """
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import work
-
-        return await work.migrate(database, show, schema, role)
-
-    run(main, show)
+    _run("migrate", as_json, **options)
 
 
 @db.command()
 @of_outbox
-def restored(database: str, schema: str, as_json: bool) -> None:
+def restored(as_json: bool, **options: Any) -> None:
     """After a backup was put back: look for evidence before anything of it is sent.
 
-    Run it before any worker starts. What the backup takes for unsent may have been sent since.
+    Run it before any worker starts. An item that the backup has as unsent may have been sent
+    since.
     """
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli import operations
-
-        return await operations.restored(database, show, schema)
-
-    run(main, show)
+    _run("restored", as_json, queue=QUEUE, **options)
 
 
-COMMANDS: Final = (worker, jobs, retry, discard, resolve, db)
+@click.command()
+@of_queue
+def stats(as_json: bool, **options: Any) -> None:
+    """Count what waits, what holds a slot, what has ended lately, and who works."""
+    _run("stats", as_json, **options)
+
+
+@click.command()
+@of_queue
+@click.option("--wait", is_flag=True, help="Until nothing is under way any more.")
+@click.option("--timeout", default=None, help="How long to wait; for ever.", **SECONDS)
+def pause(as_json: bool, **options: Any) -> None:
+    """Begin nothing new, in all workers, until resume. What is under way goes on.
+
+    Exit code 3 if something was still under way after --timeout; the queue stays paused.
+    """
+    _run("pause", as_json, **options)
+
+
+@click.command()
+@of_queue
+def resume(as_json: bool, **options: Any) -> None:
+    """Begin new work again, in all workers."""
+    _run("resume", as_json, **options)
+
+
+COMMANDS: Final = (worker, jobs, retry, discard, resolve, db, stats, pause, resume)

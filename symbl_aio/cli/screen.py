@@ -1,19 +1,20 @@
-"""What the commands tell a person: lines that stay, and below them a bar for each upload."""
+"""Output for a person: lines that stay, and below them a progress bar for each upload."""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
-from symbl_aio.cli.bars import Bars, bar
-from symbl_aio.cli.leftover import Running, Words, summary
 from symbl_aio.cli.output import Output, clean
+from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:
     from symbl_aio.durable import Decided, Item, OutboxStats
@@ -32,9 +33,16 @@ STYLES: Final = {
 
 WIDEST_NAME: Final = 40
 
+BAR_WIDTH: Final = 30
+MOST_ROWS: Final = 8
+
+_PAUSE: Final = 0.25
+"""Seconds between two redraws, at least."""
+
 
 def loopback(base_url: str) -> bool:
-    """Return whether plain http to this origin is allowed without being asked for."""
+    """Return whether the client allows plain http to this origin by default."""
+    # The rule is that of the client, which refuses any other origin.
     try:
         Config(base_url=base_url)
     except ConfigurationError:
@@ -43,7 +51,7 @@ def loopback(base_url: str) -> bool:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people: ``77.6 kB``."""
+    """Format a number of bytes for people: ``77.6 kB``."""
     value, unit = float(count), "bytes"
     for bigger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
@@ -53,7 +61,7 @@ def size(count: int) -> str:
 
 
 class Screen:
-    """Tells a person what happens. Without a terminal: the same lines, no bars, no colours."""
+    """Prints the events of a command for a person. Without a terminal: no bars, no colours."""
 
     def __init__(
         self,
@@ -61,19 +69,19 @@ class Screen:
         errors: Console,
         *,
         bars: bool = True,
-        words: Words = Words(),  # noqa: B008
+        resumption: Resumption = PLAIN,
     ) -> None:
         self._console = console
         self._errors = errors
-        self._words = words
+        self._resumption = resumption
         self._bars = Bars(console, shown=bars and console.is_terminal)
-        self._column = 0
+        self._name_width = 0
         self._sizes: dict[str, int] = {}
         self._accepted_at: dict[str, datetime] = {}
 
     def expect(self, sources: Sequence[str]) -> None:
-        # Names in one column; a very long one would push everything else off the line.
-        self._column = min(WIDEST_NAME, max(map(len, sources), default=0))
+        # Names are in one column; a very long one would push the rest off the line.
+        self._name_width = min(WIDEST_NAME, max(map(len, sources), default=0))
 
     def upload(self, source: str, sent: int, total: int) -> None:
         self._sizes[source] = total
@@ -85,15 +93,15 @@ class Screen:
         if source in self._sizes:
             drawn = f"{bar(self._console)} " if self._console.is_terminal else ""
             self._line(source, "uploaded", f"{drawn}{size(self._sizes.pop(source))}")
-        self._bars.word(source, "accepted")
+        self._bars.set_state(source, "accepted")
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
         if not followed:
             self._bars.remove(source)
-            self._line(source, "wait for it", shlex.join([*self._words.wait, job.token]))
+            self._line(source, "wait for it", shlex.join([*self._resumption.wait, job.token]))
 
     def status(self, source: str, event: JobEvent) -> None:
-        self._bars.word(source, clean(event.raw_status))
-        self._line(source, event.raw_status, self._age(source, event.at))
+        self._bars.set_state(source, clean(event.raw_status))
+        self._line(source, event.raw_status, self._elapsed(source, event.at))
 
     def completed(self, source: str, job: Job) -> None:
         self._bars.remove(source)
@@ -103,11 +111,11 @@ class Screen:
         self._line(source, "failed", f"{type(error).__name__}: {error}")
 
     def interrupted(
-        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+        self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None:
         self.close()
-        for line in summary(running, unsure, unsent, self._words):
-            self._say(line)
+        for line in summary(running, ambiguous, unsent, self._resumption):
+            self._print_error(line)
 
     @property
     def written(self) -> bool:
@@ -117,7 +125,7 @@ class Screen:
         for message in messages:
             self._console.print(spoken(message), soft_wrap=True)
         if not messages:
-            self._say("The conversation has no messages.")
+            self._print_error("The conversation has no messages.")
 
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
@@ -134,10 +142,10 @@ class Screen:
             )
 
     def working(self, worker: str, database: str) -> None:
-        self._tell(f"Worker {worker} works on {database}; Ctrl-C stops it.")
+        self._print(f"Worker {worker} works on {database}; Ctrl-C stops it.")
 
     def item(self, item: Item) -> None:
-        self._column = max(self._column, min(WIDEST_NAME, len(item.key)))
+        self._name_width = max(self._name_width, min(WIDEST_NAME, len(item.key)))
         known = [f"{item.number} of {item.conversation}"]
         if item.source is not None:
             known.append(item.source)
@@ -152,13 +160,13 @@ class Screen:
         would = "would change; nothing was changed" if decided.dry_run else "changed"
         resumed = f"; {decided.resumed} behind them go on" if decided.resumed else ""
         refused = f"; {len(decided.refused)} refused" if decided.refused else ""
-        self._tell(f"{len(decided.items)} {would}{resumed}{refused}")
+        self._print(f"{len(decided.items)} {would}{resumed}{refused}")
 
     def stock(self, stats: OutboxStats) -> None:
         counts = [f"{count} {state.value}" for state, count in stats.counts.items() if count]
         waited = "" if stats.oldest is None else f"; the oldest has waited {stats.oldest:.0f} s"
         workers = "1 worker" if stats.workers == 1 else f"{stats.workers} workers"
-        self._tell(f"{', '.join(counts) or 'nothing there'}{waited}; {workers}")
+        self._print(f"{', '.join(counts) or 'nothing there'}{waited}; {workers}")
 
     def stats(self, stats: OutboxStats) -> None:
         counts = [f"{count} {state.value}" for state, count in stats.counts.items() if count]
@@ -168,7 +176,7 @@ class Screen:
             else (f", the oldest ({stats.oldest_key}) for {stats.oldest:.0f} s")
         )
         cap = "" if stats.cap is None else f" of {stats.cap}"
-        for what, told in (
+        for title, text in (
             ("items", ", ".join(counts) or "none"),
             ("waiting", f"{stats.waiting}{waited}"),
             ("slots", f"{stats.cap_used}{cap} used" + ("; paused" if stats.paused else "")),
@@ -180,32 +188,33 @@ class Screen:
             ),
             ("workers", f"{stats.workers} alive, {stats.dead} dead"),
         ):
-            self._tell(f"{what:<8} {told}")
+            self._print(f"{title:<8} {text}")
 
     def paused(self, paused: bool) -> None:
-        self._tell(
+        self._print(
             "Nothing new begins until symbl-aio resume." if paused else "New work begins again."
         )
 
     def draining(self, worker: str) -> None:
-        self._tell(f"Worker {worker} takes nothing new, and ends with its own jobs.")
+        self._print(f"Worker {worker} takes nothing new, and ends with its own jobs.")
 
     def restored(self, doubted: int) -> None:
         items = "1 item" if doubted == 1 else f"{doubted} items"
-        self._tell(f"Evidence is looked for before {items} may be sent. Start the workers.")
+        self._print(f"Evidence is looked for before {items} may be sent. Start the workers.")
 
     def migrated(self, database: str) -> None:
-        self._tell(f"The tables in {database} are up to date.")
+        self._print(f"The tables in {database} are up to date.")
 
     def error(self, message: str) -> None:
         self.close()
-        self._say(f"symbl-aio: {message}")
+        self._print_error(f"symbl-aio: {message}")
 
     def ended(self, message: str) -> None:
         self.error(message)
 
     async def read(self) -> None:
         self.close()
+        # rich declares the file as IO[str], of which ``Output`` is no subclass.
         out = cast("object", self._console.file)
         if isinstance(out, Output):
             await out.read()
@@ -213,14 +222,14 @@ class Screen:
     def close(self) -> None:
         self._bars.close()
 
-    def _age(self, source: str, at: datetime) -> str:
+    def _elapsed(self, source: str, at: datetime) -> str:
         began = self._accepted_at.get(source)
         return "" if began is None else f"{max(0.0, (at - began).total_seconds()):.1f} s"
 
     def _line(self, source: str, state: str, rest: str) -> None:
         self._bars.print(
             Text.assemble(
-                (clean(source).ljust(self._column), "bold"),
+                (clean(source).ljust(self._name_width), "bold"),
                 "  ",
                 (f"{clean(state):<11}", STYLES.get(state, "")),
                 "  ",
@@ -228,15 +237,15 @@ class Screen:
             )
         )
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
-    def _say(self, text: str) -> None:
+    def _print_error(self, text: str) -> None:
         self._errors.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def spoken(message: Message) -> Text:
-    """Write one message as a line: when, who, what."""
+    """Format one message as a line: time, speaker, text."""
     line = Text()
     if message.time_offset is not None:
         minutes, seconds = divmod(max(0, int(message.time_offset)), 60)
@@ -244,3 +253,128 @@ def spoken(message: Message) -> Text:
     if message.sender.name:
         line.append(f"{clean(message.sender.name)}: ", "bold")
     return line.append(clean(message.text))
+
+
+def bar(console: Console, share: float = 1.0) -> str:
+    """Return a bar filled to ``share`` (0 to 1), in characters of the console's encoding."""
+    filled = round(BAR_WIDTH * min(1.0, max(0.0, share)))
+    return ("━" if console.encoding.startswith("utf") else "-") * filled + " " * (
+        BAR_WIDTH - filled
+    )
+
+
+class Row:
+    """One upload or job: its name, the share that was sent (0 to 1), and its state."""
+
+    __slots__ = ("name", "share", "state")
+
+    def __init__(self, name: str, share: float, state: str) -> None:
+        self.name = name
+        self.share = share
+        self.state = state
+
+
+class Bars:
+    """Prints lines, and draws rows below them, at most as many as fit on the screen.
+
+    A redraw costs more than a line, so both are buffered and written together, at most every
+    ``_PAUSE`` seconds. Without ``shown`` each line is printed at once and no row is drawn.
+    """
+
+    def __init__(self, console: Console, *, shown: bool) -> None:
+        self._console = console
+        self._rows: dict[str, Row] = {}
+        self._lines: list[Text] = []
+        self._timer: asyncio.TimerHandle | None = None
+        # Without its own refresh: a thread of rich would write between the lines.
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False,
+                 redirect_stderr=False, get_renderable=self._render) if shown else None
+        )  # fmt: skip
+
+    def print(self, line: Text) -> None:
+        """Print a line that stays, above the rows."""
+        if self._live is None:
+            self._console.print(line, soft_wrap=True)
+            return
+        self._lines.append(line)
+        self._schedule()
+
+    def set(self, key: str, name: str, share: float, state: str) -> None:
+        """Add a row, or update it."""
+        if self._live is not None:
+            self._rows[key] = Row(name, share, state)
+            self._schedule()
+
+    def set_state(self, key: str, state: str) -> None:
+        """Change the state of a row, if it is shown."""
+        if key in self._rows:
+            self._rows[key].state = state
+            self._schedule()
+
+    def remove(self, key: str) -> None:
+        """Remove a row, if it is shown."""
+        if self._rows.pop(key, None) is not None:
+            self._schedule()
+
+    def close(self) -> None:
+        """Print the buffered lines, and remove the rows."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._draw()
+        if self._live is not None:
+            self._live.stop()
+        self._rows.clear()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._draw()
+        else:
+            self._timer = loop.call_later(_PAUSE, self._redraw)
+
+    def _redraw(self) -> None:
+        self._timer = None
+        # While the reader is paused, redraws would only queue up: draw once, when it reads on.
+        if isinstance(out := self._console.file, Output) and out.behind:
+            self._schedule()
+        else:
+            self._draw()
+
+    def _draw(self) -> None:
+        lines, self._lines = self._lines, []
+        if self._live is not None and self._rows and not self._live.is_started:
+            self._live.start()
+        if lines:
+            # Printing redraws the rows, too.
+            self._console.print(Text("\n").join(lines), soft_wrap=True)
+        elif self._live is not None and self._live.is_started:
+            self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        # ``Live`` cannot erase rows that have scrolled off the screen.
+        most = max(0, min(MOST_ROWS, self._console.height - 3))
+        rows = list(self._rows.values())
+        lines = [self._line(row) for row in rows[:most]]
+        if len(rows) > most:
+            lines.append(Text(f"{len(rows) - most} more", "dim"))
+        for line in lines:
+            # A full line would wrap on some terminals, and its rest would stay.
+            line.truncate(
+                max(1, self._console.width - 1),
+                overflow="ellipsis" if self._has_unicode else "crop",
+            )
+        return Text("\n").join(lines)
+
+    @property
+    def _has_unicode(self) -> bool:
+        return self._console.encoding.startswith("utf")
+
+    def _line(self, row: Row) -> Text:
+        return Text.assemble(
+            row.name, " ", (bar(self._console, row.share), "magenta"), " ", row.state
+        )

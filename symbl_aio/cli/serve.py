@@ -1,4 +1,4 @@
-"""``symbl-aio serve``: the local server, until somebody stops it."""
+"""``symbl-aio serve``: the local server, until a stop signal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import signal
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.endings import OK
-from symbl_aio.cli.running import stop_signals
+from symbl_aio.cli.exit_codes import OK
+from symbl_aio.cli.runner import stop_signals
 from symbl_aio.cli.show import Show
 from symbl_aio.server import LocalServer
 
@@ -40,6 +40,7 @@ async def serve_until_stopped(
             f"cannot listen on {address} ({reason}); choose another --host or --port"
         ) from error
     try:
+        # A secret that the user chose is not printed.
         shown = app_secret if app_secret == DEFAULT_SECRET else None
         show.serving(reachable(server.base_url), app_id, shown)
         await stopped.wait()
@@ -49,7 +50,7 @@ async def serve_until_stopped(
 
 
 def reachable(base_url: str) -> str:
-    """Return the origin for a client on this machine; 0.0.0.0 and :: are no addresses to call."""
+    """Return the origin for a client on this machine; 0.0.0.0 and :: cannot be connected to."""
     parts = urlsplit(base_url)
     try:
         address = ipaddress.ip_address(parts.hostname or "")

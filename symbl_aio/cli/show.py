@@ -1,4 +1,4 @@
-"""What the commands tell, and the form of it for machines: one JSON object a line."""
+"""The events that commands show, and their form for machines: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from symbl_aio.cli.endings import code_of
-from symbl_aio.cli.leftover import Running, Words, summary
+from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.output import Output, clean
+from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
-if TYPE_CHECKING:  # an extra that only some commands need, and what takes long to import
+if TYPE_CHECKING:  # an extra that only some commands need, and modules that load slowly
     from symbl_aio import Job, JobEvent, Message, SymblError
     from symbl_aio.durable import Decided, Item, OutboxStats
 
@@ -23,7 +23,7 @@ class Show(Protocol):
 
     @property
     def written(self) -> bool:
-        """Whether all that was printed for machines or people went out."""
+        """Whether the whole output was written, whether for machines or for people."""
         ...
 
     def expect(self, sources: Sequence[str]) -> None: ...
@@ -33,7 +33,7 @@ class Show(Protocol):
     def completed(self, source: str, job: Job) -> None: ...
     def failed(self, source: str, error: SymblError) -> None: ...
     def interrupted(
-        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+        self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None: ...
     def messages(self, messages: Sequence[Message]) -> None: ...
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None: ...
@@ -48,27 +48,28 @@ class Show(Protocol):
     def migrated(self, database: str) -> None: ...
     def error(self, message: str) -> None: ...
     def ended(self, message: str) -> None:
-        """Print why the command ends with an error, where each failure was printed before."""
+        """Print why the command fails; each failure was shown before."""
         ...
 
     async def read(self) -> None:
-        """Wait until a paused reader has taken all that was printed."""
+        """Wait until a paused reader has read the whole output."""
         ...
 
     def close(self) -> None: ...
 
 
 class Lines:
-    """One JSON object a line, ASCII alone, flushed at once; progress of uploads is left out.
+    """Prints one JSON object a line, ASCII only, flushed at once; omits upload progress.
 
-    What a person has to know goes to ``errors`` as well: errors, and how to go on. So do, once
-    ``stream`` is broken, tokens that nothing else would keep.
+    ``errors`` also receives the lines that a person needs: errors, and the command that
+    continues the work. Once ``stream`` is broken it receives the tokens, too, since no other
+    place keeps them.
     """
 
-    def __init__(self, stream: Output, errors: Output, words: Words = Words()) -> None:  # noqa: B008
+    def __init__(self, stream: Output, errors: Output, resumption: Resumption = PLAIN) -> None:
         self._stream = stream
         self._errors = errors
-        self._words = words
+        self._resumption = resumption
 
     @property
     def written(self) -> bool:
@@ -78,6 +79,7 @@ class Lines:
         self._line({"event": event, **fields})
 
     def _line(self, value: Mapping[str, object]) -> None:
+        # ASCII by default, so the encoding of the stream does not matter.
         _put(self._stream, json.dumps(value))
 
     def expect(self, sources: Sequence[str]) -> None:
@@ -89,7 +91,7 @@ class Lines:
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._write("accepted", source=source, **_ids(job))
         if not followed and not self.written:
-            command = shlex.join([*self._words.wait, job.token])
+            command = shlex.join([*self._resumption.wait, job.token])
             _put(self._errors, clean(f"{command}    # {source}"))
 
     def status(self, source: str, event: JobEvent) -> None:
@@ -116,15 +118,15 @@ class Lines:
         )
 
     def interrupted(
-        self, running: Sequence[Running], unsure: Sequence[str], unsent: Sequence[str]
+        self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None:
         self._write(
             "interrupted",
             running=[{"source": job.source, "token": job.token} for job in running],
-            unsure=list(unsure),
+            unsure=list(ambiguous),
             unsent=list(unsent),
         )
-        for line in summary(running, unsure, unsent, self._words):
+        for line in summary(running, ambiguous, unsent, self._resumption):
             _put(self._errors, clean(line))
 
     def messages(self, messages: Sequence[Message]) -> None:

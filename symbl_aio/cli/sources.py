@@ -1,4 +1,4 @@
-"""What a FILE of the command line is: a path, a link, or ``-`` for standard input."""
+"""The FILE arguments of the command line: a path, a link, or ``-`` for standard input."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ _VIDEO: Final = frozenset(("mp4", "m4v"))
 
 @contextmanager
 def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
-    """Yield what to submit. Standard input is read to its end first: its length has to be known.
+    """Yield the media to submit. Standard input is read to its end first, to know its length.
 
-    ``kind``: of links whose ending does not name it. Raises ``ConfigurationError`` for a link
-    without a known kind, and for standard input that is a terminal or asked for twice.
+    ``kind`` is that of links whose file extension does not show it. Raises
+    ``ConfigurationError`` for a link without a known kind, and for standard input that is a
+    terminal or given twice.
     """
     if files.count(STDIN) > 1:
         raise ConfigurationError("- stands for standard input, which can be read once only")
+    # Before standard input is read, which may take long: a wrong link fails at once.
     links = {file: _link(file, kind) for file in files if is_link(file)}
     with tempfile.TemporaryDirectory(prefix="symbl-aio-") as directory:
         spooled = _spool(Path(directory)) if STDIN in files else None
@@ -37,7 +39,7 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
 
 
 def labels(sources: Sequence[str]) -> list[str]:
-    """Name each source once: a file given twice is told apart."""
+    """Return a unique name for each source: the second ``a.mp4`` is ``a.mp4 (2)``."""
     seen: dict[str, int] = {}
     named = []
     for source in sources:
@@ -47,12 +49,12 @@ def labels(sources: Sequence[str]) -> list[str]:
 
 
 def is_link(file: str) -> bool:
-    """Return whether it is an http(s) URL, and not the path of a file."""
+    """Return whether an argument is an http(s) URL, and not a path."""
     return file.lower().startswith(("http://", "https://"))
 
 
-def shown(file: str) -> str:
-    """Return how a source is named; a link without what may be secret in it."""
+def redacted(file: str) -> str:
+    """Return a source for display; a link without user, password and query, which may be secret."""
     if not is_link(file):
         return file
     try:
@@ -66,20 +68,21 @@ def shown(file: str) -> str:
 def _link(file: str, kind: Kind | None) -> AudioURL | VideoURL:
     if kind is None:
         try:
-            ending = PurePosixPath(unquote(urlsplit(file).path)).suffix[1:].lower()
+            extension = PurePosixPath(unquote(urlsplit(file).path)).suffix[1:].lower()
         except ValueError:
             raise ConfigurationError("FILE is not a URL; give a direct http(s) link") from None
-        if ending not in _AUDIO | _VIDEO:
+        if extension not in _AUDIO | _VIDEO:
             raise ConfigurationError(
-                f"{shown(file)} does not end like a recording; add --kind audio or --kind video"
+                f"{redacted(file)} does not end like a recording; add --kind audio or --kind video"
             )
-        kind = "video" if ending in _VIDEO else "audio"
+        kind = "video" if extension in _VIDEO else "audio"
     return VideoURL(file) if kind == "video" else AudioURL(file)
 
 
 def _spool(directory: Path) -> Path:
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigurationError("- stands for a recording on standard input; pipe one into it")
+    # A copy on disk, since the API needs the length before the first byte.
     path = directory / "stdin"
     with open(path, "xb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file, 2**20)

@@ -1,1 +1,1 @@
-"""What joins the client to other libraries. Each module needs the extra that it names."""
+"""Integrations with other libraries. Each module needs the extra that it names."""

@@ -1,4 +1,4 @@
-"""For aiohttp.web: a client that lives with the application, its routes, uploads passed through.
+"""aiohttp.web integration: a client that lives with the application, routes, passthrough.
 
 ::
 
@@ -10,7 +10,7 @@
         job = await upload_through(request, MediaOptions(name="Monday"))
         return web.json_response({"job": job.id, "conversation": job.conversation_id})
 
-What is guaranteed with several workers is told in ``contrib.fastapi``: it is the same here.
+The guarantees with several worker processes are those of ``contrib.fastapi``.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from aiohttp import ClientError, StreamReader, web
 from aiohttp.typedefs import Handler
 
 from symbl_aio import (
+    BadUploadError,
     ClientClosedError,
     Job,
     MediaOptions,
     Submission,
     SymblClient,
     SymblError,
-    WebhookReceiver,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.embedded import Embedded
-from symbl_aio.contrib.passing import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
+from symbl_aio.contrib.passthrough import Incoming, read_incoming
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable as Durable
 
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
-"""Where the running client is: ``request.config_dict[CLIENT]``, in mounted applications too."""
+"""Key of the running client: ``request.config_dict[CLIENT]``, in mounted applications too."""
 
 
 _BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
-"""The bodies that are being read."""
+"""Key of the request bodies that are being read."""
 
 
 class Symbl(Embedded):
@@ -51,41 +51,43 @@ class Symbl(Embedded):
     """
 
     def setup(self, app: web.Application, prefix: str = "/symbl") -> None:
-        """Do all of it: ``attach``, and both sorts of routes below ``prefix``, open to all."""
+        """Call ``attach``, and add both sorts of routes below ``prefix``, open to all."""
         self.attach(app)
         app.add_routes([*self.webhook_routes(prefix), *self.job_routes(prefix)])
 
     def attach(self, app: web.Application) -> None:
         """Start and drain the client with the application, and answer errors with problems.
 
-        Whatever error of the library a route raises becomes a problem (RFC 9457), see
-        ``contrib.problems``; what is not the visitor's fault is logged as a warning. When
-        the application shuts down, streams of events end, and aiohttp takes nothing more
-        from visitors: an upload that has not arrived whole by then is answered with 503,
-        and nothing of it accepted; the others are waited for, as ``drain`` says.
+        An error of the library that a route raises becomes a problem (RFC 9457), see
+        ``contrib.problems``; one that is not the visitor's fault is logged as a warning. When
+        the application shuts down, streams of events end, and aiohttp stops reading request
+        bodies: an upload that is incomplete then is answered with 503, and nothing of it is
+        accepted; complete ones are waited for according to ``drain``.
         """
         app.middlewares.append(_errors)
-        app.cleanup_ctx.append(self._live)
+        app.cleanup_ctx.append(self._lifespan)
         app.on_shutdown.append(self._stop)
 
     def webhook_routes(self, prefix: str = "") -> list[web.RouteDef]:
-        """Give ``POST /webhooks/{nonce}/{mark}``, which must be open to the API.
+        """Return ``POST /webhooks/{nonce}/{mark}``, which must be open to the API.
 
-        ``Config.webhook_base_url`` is the public address of ``…/webhooks``. Answers 403 to
-        a peer outside of ``Config.webhook_networks``, else as ``WebhookReceiver`` says.
+        ``Config.webhook_base_url`` is the public address of ``…/webhooks``. It answers 403 to
+        a caller outside of ``Config.webhook_networks``, otherwise the status of
+        ``WebhookReceiver.receive``.
         """
         return [web.post(f"{prefix}/webhooks/{{nonce}}/{{mark}}", self._webhook)]
 
     def job_routes(self, prefix: str = "") -> list[web.RouteDef]:
-        """Give ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
+        """Return ``GET /jobs/{job_id}`` and ``GET /jobs/{job_id}/events``.
 
         The first is JSON with ``id``, ``conversation_id``, ``status`` and ``error`` (a
         problem, or null); the second is server-sent events, see ``sse.stream``. With an
-        outbox there is ``GET /items/{key}``, too: JSON with ``key``, ``state``,
-        ``conversation_id`` and ``job_id``. They tell about any job and any item: add them to
-        an application that asks for a login. A visitor who leaves is noticed at the next
+        outbox there is also ``GET /items/{key}``: JSON with ``key``, ``state``,
+        ``conversation_id`` and ``job_id``. They answer for any job and any item: add them to
+        an application that requires a login. A visitor who leaves is noticed at the next
         heartbeat.
         """
+        # Without HEAD, for which aiohttp would run the handler: a stream has no end of its own.
         routes = [
             web.get(f"{prefix}/jobs/{{job_id}}", self._job, allow_head=False),
             web.get(f"{prefix}/jobs/{{job_id}}/events", self._events, allow_head=False),
@@ -94,7 +96,7 @@ class Symbl(Embedded):
             routes.append(web.get(f"{prefix}/items/{{key:.+}}", self._item, allow_head=False))
         return routes
 
-    async def _live(self, app: web.Application) -> AsyncIterator[None]:
+    async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
             app[CLIENT], app[_BODIES] = self.client, set()
             yield
@@ -102,21 +104,14 @@ class Symbl(Embedded):
     async def _stop(self, app: web.Application) -> None:
         for body in app.get(_BODIES, ()):
             if not body.is_eof():
-                # From now on aiohttp throws away what comes in, and nobody would ever tell.
+                # From now on aiohttp discards incoming data, and the reader would wait for ever.
                 body.set_exception(ClientClosedError("the service stops; send it again"))
         await self.drain()
 
     async def _webhook(self, request: web.Request) -> web.Response:
-        if not self.allows(request.remote):
-            return web.Response(status=403)
-        body = b""
-        async with aclosing(_chunks(request)) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > WebhookReceiver.MAX_BYTES:
-                    break
         nonce, mark = request.match_info["nonce"], request.match_info["mark"]
-        return web.Response(status=await self.hear(nonce, mark, body))
+        status = await self.answer_webhook(request.remote, nonce, mark, _chunks(request))
+        return web.Response(status=status)
 
     async def _job(self, request: web.Request) -> web.Response:
         return web.json_response(sse.describe(*await self.find(request.match_info["job_id"])))
@@ -125,7 +120,7 @@ class Symbl(Embedded):
         return web.json_response(await self.describe_item(request.match_info["key"]))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        if sse.is_over(request.headers.get("last-event-id")):
+        if sse.has_ended(request.headers.get("last-event-id")):
             return web.Response(status=204)
         found, _ = await self.find(request.match_info["job_id"])
         response = web.StreamResponse(headers={**sse.HEADERS, "Content-Type": sse.MEDIA_TYPE})
@@ -138,10 +133,10 @@ class Symbl(Embedded):
 
 
 async def read_upload(request: web.Request) -> Incoming:
-    """Read a request up to the first bytes of the recording in it, as for ``upload_through``.
+    """Read a request up to the first bytes of its recording, as ``upload_through`` does.
 
-    For a form whose fields decide what is to be done; then ``await incoming.pass_on(client)``.
-    Raises as ``passing.read_incoming``.
+    For a form whose fields decide how it is handled; then ``await incoming.pass_on(client)``.
+    Raises as ``passthrough.read_incoming``.
     """
     return await read_incoming(_chunks(request), request.headers)
 
@@ -153,13 +148,13 @@ async def upload_through(
     to: str | Submission | Job | None = None,
     key: str | None = None,
 ) -> Job:
-    """Stream the body of a request straight to the API, and give the job it was accepted as.
+    """Stream the body of a request to the API, and return the accepted job.
 
-    The body is the recording itself, or a form whose last part it is; its kind is told by
-    its first bytes. Nothing is stored, and it is never whole in memory, whatever the
-    application's ``client_max_size``. ``options``, ``to`` and ``key``, what is raised, and
-    what cancelling does: see ``passing.Incoming.pass_on`` and ``passing.read_incoming``. A
-    visitor who leaves before the last byte aborts it, and the API accepts nothing.
+    The body is the recording itself, or a form whose last part is the recording; its format is
+    detected from its first bytes. Nothing is stored, it is never whole in memory, and the
+    application's ``client_max_size`` does not apply. For ``options``, ``to``, ``key``, errors
+    and cancellation see ``passthrough.Incoming.pass_on`` and ``passthrough.read_incoming``.
+    A visitor who leaves before the last byte aborts it, and the API accepts nothing.
     """
     client = request.config_dict[CLIENT]
     incoming = await read_upload(request)
@@ -182,11 +177,11 @@ async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (SymblError, BadUploadError) as error:
-        told = problems.problem(error)
-        problems.log(told, error)
+    except SymblError as error:
+        problem = problems.problem(error)
+        problems.log(problem, error)
         return web.Response(
-            body=told.to_json(),
-            status=told.status,
-            headers={**told.headers, "Content-Type": problems.MEDIA_TYPE},
+            body=problem.to_json(),
+            status=problem.status,
+            headers={**problem.headers, "Content-Type": problems.MEDIA_TYPE},
         )

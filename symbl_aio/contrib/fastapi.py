@@ -1,4 +1,4 @@
-"""For FastAPI: a client that lives with the application, its routes, and uploads passed through.
+"""FastAPI integration: a client that lives with the application, routes, and passthrough.
 
 ::
 
@@ -12,18 +12,17 @@
         job = await upload_through(request, MediaOptions(name="Monday"))
         return {"job": job.id, "conversation": job.conversation_id}
 
-Several workers (``uvicorn --workers 4``) are several clients, which know nothing of each
-other but the journal's directory and the webhook secret. With these two shared:
+Several worker processes (``uvicorn --workers 4``) are several clients, which share only the
+journal's directory and the webhook secret. With these two shared:
 
 - Every genuine webhook call is answered with 204, whichever worker it reaches. It brings
-  the poll forward only in the worker that follows the job; elsewhere it is forgotten after
-  a minute.
+  the poll forward only in the worker that follows the job; the others drop it after a minute.
 - Every job resolves in the worker that submitted it, by its own polls at the latest.
-- ``GET /jobs/{job_id}`` and its events are answered by any worker for any job of the
-  account. What another worker submitted costs a request, its events a second follower; and
-  its ``conversation_id`` is null there, so let a page keep what its upload was told.
-- The jobs of a worker that died, by ``kill -9`` too, are followed by the next one that
-  starts, and never by two.
+- Any worker answers ``GET /jobs/{job_id}`` and its events for any job of the account. For a
+  job of another worker it makes a request, and follows the job a second time for its events;
+  ``conversation_id`` is null there, so a page should keep the one of its upload's response.
+- The next worker that starts follows the jobs of a crashed one, after ``kill -9`` too; no two
+  workers follow the same.
 
 Not guaranteed: each worker learns and keeps the job limit of the account by itself, so
 together they are refused (429) more often; ``Limits(jobs=…)`` divides a known limit among
@@ -45,24 +44,24 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from symbl_aio import (
+    BadUploadError,
     ConfigurationError,
     Job,
     MediaOptions,
     Submission,
     SymblClient,
     SymblError,
-    WebhookReceiver,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.embedded import Embedded
-from symbl_aio.contrib.passing import Incoming, read_incoming
-from symbl_aio.contrib.problems import BadUploadError
-from symbl_aio.contrib.stopping import told_of_stop
+from symbl_aio.contrib.passthrough import Incoming, read_incoming
+from symbl_aio.contrib.service import Embedded
+from symbl_aio.contrib.service_outbox import Durable as Durable
+from symbl_aio.contrib.signals import on_stop_signal
 from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"
 
-# For routes without a return annotation, where FastAPI asks pydantic nothing.
+# For routes without a return annotation, whose values FastAPI encodes without pydantic.
 encoders_by_class_tuples[as_json] = (Model,)
 
 
@@ -70,36 +69,38 @@ class Symbl(Embedded):
     """The client of a FastAPI application, with its lifespan, its routes and its errors.
 
     The arguments are those of ``Embedded``. ``FastAPI(lifespan=symbl.lifespan)`` starts and
-    stops it; a lifespan of one's own enters ``symbl.lifespan(app)``. ``async with symbl:``
-    does without an application, for scripts and tests.
+    stops it; your own lifespan can enter ``symbl.lifespan(app)``. ``async with symbl:`` works
+    without an application, for scripts and tests.
     """
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[Mapping[str, object]]:
         """Start the client, follow the jobs of the journal, and drain it at the end.
 
-        Gives what a lifespan of one's own has to give on (``yield``) if applications are
-        mounted below this one. Streams of events end as soon as SIGINT or SIGTERM comes,
-        since uvicorn waits for them before it ends the lifespan. It waits for uploads, too,
-        however long they take: ``--timeout-graceful-shutdown`` is the limit of that.
+        Yields the state that your own lifespan has to ``yield`` if applications are mounted
+        below this one. Streams of events end as soon as SIGINT or SIGTERM arrives, since
+        uvicorn waits for them before it ends the lifespan. It also waits for uploads, without
+        a limit unless ``--timeout-graceful-shutdown`` sets one.
         """
         async with self:
+            # For routes of this application; the yielded state reaches mounted ones, too.
             setattr(app.state, _NAME, self)
-            with told_of_stop(self.stop_streams):
+            with on_stop_signal(self.stop_streams):
                 yield {_NAME: self}
 
     @property
     def webhook_router(self) -> APIRouter:
         """A router with ``POST /webhooks/{nonce}/{mark}``, which must be open to the API.
 
-        ``Config.webhook_base_url`` is the public address of ``…/webhooks``. Answers 403 to
-        a peer outside of ``Config.webhook_networks``, else as ``WebhookReceiver`` says.
+        ``Config.webhook_base_url`` is the public address of ``…/webhooks``. It answers 403 to
+        a caller outside of ``Config.webhook_networks``, otherwise the status of
+        ``WebhookReceiver.receive``.
         """
         router = APIRouter()
 
         @router.post("/webhooks/{nonce}/{mark}", include_in_schema=False)
         async def webhook(nonce: str, mark: str, request: Request) -> Response:
-            return Response(status_code=await self._answer(nonce, mark, request))
+            return Response(status_code=await self._answer_webhook(nonce, mark, request))
 
         return router
 
@@ -109,9 +110,9 @@ class Symbl(Embedded):
 
         The first is JSON with ``id``, ``conversation_id``, ``status`` and ``error`` (a
         problem, or null); the second is server-sent events, see ``sse.stream``. With an
-        outbox there is ``GET /items/{key}``, too: JSON with ``key``, ``state``,
-        ``conversation_id`` and ``job_id``. They tell about any job and any item:
-        ``include_router(…, dependencies=[…])`` asks for a login.
+        outbox there is also ``GET /items/{key}``: JSON with ``key``, ``state``,
+        ``conversation_id`` and ``job_id``. They answer for any job and any item:
+        ``include_router(…, dependencies=[…])`` can require a login.
         """
         router = APIRouter()
 
@@ -124,7 +125,7 @@ class Symbl(Embedded):
 
         @router.get("/jobs/{job_id}/events")
         async def events(job_id: str, request: Request) -> Response:
-            if sse.is_over(request.headers.get("last-event-id")):
+            if sse.has_ended(request.headers.get("last-event-id")):
                 return Response(status_code=204)
             try:
                 found, _ = await self.find(job_id)
@@ -152,24 +153,16 @@ class Symbl(Embedded):
         return router
 
     def handle_errors(self, app: FastAPI) -> None:
-        """Answer with a problem (RFC 9457) whatever error of the library a route raises.
+        """Answer with a problem (RFC 9457) when a route raises an error of the library.
 
-        See ``contrib.problems``; what is not the visitor's fault is logged as a warning.
+        See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
         """
         app.add_exception_handler(SymblError, _handle)
-        app.add_exception_handler(BadUploadError, _handle)
 
-    async def _answer(self, nonce: str, mark: str, request: Request) -> int:
+    async def _answer_webhook(self, nonce: str, mark: str, request: Request) -> int:
         try:
-            if not self.allows(None if request.client is None else request.client.host):
-                return 403
-            body = b""
-            async with aclosing(_chunks(request)) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > WebhookReceiver.MAX_BYTES:
-                        break
-            return await self.hear(nonce, mark, body)
+            peer = None if request.client is None else request.client.host
+            return await self.answer_webhook(peer, nonce, mark, _chunks(request))
         except BadUploadError as error:
             return error.status
         except SymblError as error:
@@ -177,7 +170,7 @@ class Symbl(Embedded):
 
 
 async def current_client(request: Request) -> SymblClient:
-    """Give the running client of the application. A dependency: ``Client`` is the way to say it.
+    """Return the running client of the application: the dependency behind ``Client``.
 
     Raises ``ConfigurationError`` if the application does not run in ``Symbl.lifespan``.
     """
@@ -195,10 +188,10 @@ Client = Annotated[SymblClient, Depends(current_client)]
 
 
 async def read_upload(request: Request) -> Incoming:
-    """Read a request up to the first bytes of the recording in it, as for ``upload_through``.
+    """Read a request up to the first bytes of its recording, as ``upload_through`` does.
 
-    For a form whose fields decide what is to be done; then ``await incoming.pass_on(symbl)``.
-    Raises as ``passing.read_incoming``.
+    For a form whose fields decide how it is handled; then ``await incoming.pass_on(symbl)``.
+    Raises as ``passthrough.read_incoming``.
     """
     return await read_incoming(_chunks(request), request.headers)
 
@@ -210,14 +203,14 @@ async def upload_through(
     to: str | Submission | Job | None = None,
     key: str | None = None,
 ) -> Job:
-    """Stream the body of a request straight to the API, and give the job it was accepted as.
+    """Stream the body of a request to the API, and return the accepted job.
 
-    The body is the recording itself, or a form whose last part it is; its kind is told by
-    its first bytes. Nothing is stored, and it is never whole in memory. A route that uses it
-    takes the ``Request``, and no body, form or file parameter, which would read it first.
-    ``options``, ``to`` and ``key``, what is raised, and what cancelling does: see
-    ``passing.Incoming.pass_on`` and ``passing.read_incoming``. A visitor who leaves before
-    the last byte aborts it, and the API accepts nothing.
+    The body is the recording itself, or a form whose last part is the recording; its format is
+    detected from its first bytes. Nothing is stored, and it is never whole in memory. A route that
+    uses it takes the ``Request``, and no body, form or file parameter, which would read it
+    first. For ``options``, ``to``, ``key``, errors and cancellation see
+    ``passthrough.Incoming.pass_on`` and ``passthrough.read_incoming``. A visitor who leaves
+    before the last byte aborts it, and the API accepts nothing.
     """
     client = await current_client(request)
     incoming = await read_upload(request)
@@ -239,15 +232,18 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def _problem(error: Exception) -> Response:
-    told = problems.problem(error)
-    problems.log(told, error)
+    problem = problems.problem(error)
+    problems.log(problem, error)
     return Response(
-        told.to_json(), told.status, headers=told.headers, media_type=problems.MEDIA_TYPE
+        problem.to_json(),
+        problem.status,
+        headers=problem.headers,
+        media_type=problems.MEDIA_TYPE,
     )
 
 
 class _Events(StreamingResponse):
-    """A stream of events that is closed with its response, and not when memory is tidied up."""
+    """A stream of events that is closed with its response, and not by garbage collection."""
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         super().__init__(events, headers=sse.HEADERS, media_type=sse.MEDIA_TYPE)

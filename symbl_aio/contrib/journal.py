@@ -1,9 +1,8 @@
-"""Remember the unfinished jobs of a process, so that the next one takes them up.
+"""A journal of the unfinished jobs of a process, which the next process follows.
 
-``kill -9`` may come at any moment: a job is written down when it is accepted, and crossed
-out when it has ended. Each process has an SQLite file of its own, locked as long as it
-lives; so a process that starts can tell the files of the dead, which it takes over, from
-those of the living, which it leaves alone.
+It survives ``kill -9`` at any moment: a job is inserted when it is accepted, and deleted when
+it ends. Each process has its own SQLite file and holds an exclusive lock on it; so a process
+that starts takes over the unlocked files, whose processes are dead, and no others.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _BROKEN: Final = ".broken"
 
 
 class JobJournal:
-    """The unfinished jobs of one client, in a file below ``directory``. Makes no I/O yet.
+    """The unfinished jobs of one client, in a file below ``directory``. Creating it makes no I/O.
 
     Give it to the client as an observer, and call ``resume`` once the client has started::
 
@@ -47,31 +46,29 @@ class JobJournal:
         journal.close()
 
     (``Symbl`` of ``contrib.fastapi`` and ``contrib.aiohttp`` does all of it.) Any number of
-    processes may share the directory, which must be on a disk of the machine: locks on
-    network file systems are not to be relied on. What is written survives the end of the
-    process, however it comes; of a crash of the whole machine the last seconds may be lost.
-    The file holds ids and times, no secret and nothing that was said.
+    processes may share the directory, which must be on a local disk: locks on network file
+    systems are not reliable. The journal survives any crash of the process; a crash of the
+    whole machine may lose the last seconds. The file holds ids and times, but no secret and
+    no content.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         require("directory", directory, (str, os.PathLike), "a path")
         self._directory = Path(directory)
-        self._client: SymblClient | None = None
         self._file: sqlite3.Connection | None = None
         self._path: Path | None = None
 
     async def resume(self, client: SymblClient) -> list[Job]:
-        """Begin to write, take over the files of dead processes, and follow their jobs.
+        """Open the journal, take over the files of dead processes, and follow their jobs.
 
-        Gives those jobs; all are followed from now on. A file that cannot be read is put
-        aside under another name, with a warning; so is a job of another host left alone.
-        Raises ``ConfigurationError`` if the directory cannot be written to.
+        Returns those jobs. A file that cannot be read is renamed, and a job of another host is
+        skipped, each with a warning. Raises ``ConfigurationError`` if the directory cannot be
+        written to.
         """
         require("client", client, SymblClient, "the started SymblClient")
         if self._file is not None:
             raise ConfigurationError("the journal is in use; make one for each client")
         tokens = await in_a_thread(self._open)
-        self._client = client
         jobs = []
         for token in tokens:
             try:
@@ -84,15 +81,14 @@ class JobJournal:
         return jobs
 
     def __call__(self, event: Event) -> None:
-        """Take in an event of the client, in well under a millisecond. Called by the client."""
+        """Record an event of the client, in well under a millisecond. Called by the client."""
         if isinstance(event, SubmissionAccepted):
-            file, client = self._file, self._client
-            if file is None or client is None:
+            if self._file is None:
                 raise ConfigurationError(
                     "the journal is not open, so the job is not in it; call resume(client) first"
                 )
-            job = client.job(event.job_id, event.conversation_id)
-            file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job.id, job.token))
+            saved = (event.job_id, event.token)
+            self._file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", saved)
         elif (
             isinstance(event, JobEnded)
             and not isinstance(event.error, ClientClosedError)
@@ -101,16 +97,16 @@ class JobJournal:
             self._file.execute("DELETE FROM jobs WHERE id = ?", (event.job_id,))
 
     def close(self) -> None:
-        """Close the file: jobs that are still in it are taken up by whoever resumes next."""
+        """Close the file. The next ``resume``, in any process, takes over the jobs still in it."""
         file, self._file = self._file, None
         if file is None or self._path is None:
             return
         empty = not file.execute("SELECT count(*) FROM jobs").fetchone()[0]
-        if empty:  # while it is locked, so that nobody else has it in hand
+        if empty:  # while it is locked, so that no other process has it open
             _remove(self._path)
         file.close()
         if empty:
-            _remove(self._path)  # what closing wrote
+            _remove(self._path)  # closing may write the -wal file again
 
     def _open(self) -> list[str]:
         try:
@@ -131,17 +127,17 @@ class JobJournal:
 
 
 def _take_over(path: Path, to: sqlite3.Connection) -> None:
-    """Move the jobs of a dead process to another file. Leaves alone what is in use."""
+    """Move the jobs of a dead process to another file; skip the file of a running process."""
     try:
         if not path.stat().st_size:
-            return  # about to be locked by the process that makes it
+            return  # its process has created it, and locks it next
         with closing(_locked(path, "rw")) as file:
             rows = file.execute("SELECT id, token FROM jobs").fetchall()
             to.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
-            # In this order: who dies in between leaves a job to two processes, never to none.
+            # In this order: a crash in between leaves a job in two files, never in none.
             file.execute("DELETE FROM jobs")
             _remove(path)
-        _remove(path)  # and what closing wrote
+        _remove(path)  # closing may write the -wal file again
     except (FileNotFoundError, sqlite3.OperationalError) as error:
         if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
             _remove(path)  # its process died before it could write anything
@@ -156,21 +152,21 @@ def _take_over(path: Path, to: sqlite3.Connection) -> None:
 
 
 def _locked(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a file that nobody else can open until it is closed, or this process ends.
+    """Open a file with an exclusive lock, which lasts until it is closed or the process ends.
 
-    Raises ``sqlite3.OperationalError`` for one that is open elsewhere, or not there.
+    Raises ``sqlite3.OperationalError`` for a file that is locked or does not exist.
     """
     file = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}",
         uri=True,
         timeout=0,
         isolation_level=None,
-        check_same_thread=False,  # opened in another thread, so that starting blocks nothing
+        check_same_thread=False,  # opened in a worker thread, so as not to block the event loop
     )
     try:
         file.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # A log, since a rollback in memory would not survive being killed; and no flushing to
-        # the disk, which takes milliseconds, since only the process need not survive.
+        # WAL, since a rollback journal in memory does not survive a kill. No fsync, which takes
+        # milliseconds: the journal has to survive a crash of the process, not of the machine.
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = OFF")
         file.execute("PRAGMA wal_autocheckpoint = 64")

@@ -44,7 +44,7 @@ class JobSpans:
     the submission if that came to no job. It is the root of a trace of its own, with a link
     to the span in which the caller submitted: a job outlives the request that caused it, and
     as a child it would keep that request's trace open for minutes. So it is sampled by
-    itself. A job attached by its token has a span from the first that is learned of it.
+    itself. The span of a job attached by its token starts with the first event about it.
 
     Attributes: ``symbl.key``, ``symbl.source_name`` (``source`` of events),
     ``symbl.job_id``, ``symbl.conversation_id``,
@@ -53,15 +53,15 @@ class JobSpans:
     when the client closed first. Events: ``symbl.started``, ``symbl.refused``,
     ``symbl.accepted``, and ``symbl.status`` for each status of the job. All outcomes but
     ``completed``, ``withdrawn`` and ``unfinished`` set the status to an error, with
-    ``error.type`` and an ``exception`` event. No message of an exception that is not this
-    library's is told: it may hold anything.
+    ``error.type`` and an ``exception`` event. The message is recorded for exceptions of this
+    library alone: others may contain secrets.
 
     As an observer of a ``durable.Worker`` it also makes a span ``symbl item`` of every item
     that the worker ends, from ``Outbox.submit`` to its end, by the database's clock, with a
-    link to the span in which it was handed in, in whatever process. Its attributes are
+    link to the span in which it was submitted, in any process. Its attributes are
     ``symbl.key``, ``symbl.conversation``, ``symbl.job_id``, ``symbl.conversation_id`` and
     ``symbl.outcome``, the item's state; all states but ``completed`` are errors. A worker that
-    dies between an item's end and its span leaves none.
+    crashes between an item's end and its span leaves none.
 
     ``tracer_provider``: the global one by default. Without an OpenTelemetry SDK it costs
     next to nothing and does nothing.
@@ -117,7 +117,7 @@ class JobSpans:
                 del self._of_job[event.job_id]
 
     def _record_item(self, item: ItemEnded) -> None:
-        """Make the span of an item that has ended, from its handing in on."""
+        """Record the span of an item, from its submission to its end."""
         span = self._tracer.start_span(
             "symbl item",
             context=Context(),
@@ -142,17 +142,17 @@ class JobSpans:
         caller = trace.get_current_span().get_span_context()
         return self._tracer.start_span(
             "symbl job",
-            # Without a parent, and yet with the caller's baggage.
+            # Without a parent, but with the caller's baggage.
             context=trace.set_span_in_context(trace.INVALID_SPAN),
             kind=SpanKind.CLIENT,
             links=[Link(caller)] if caller.is_valid else [],
         )
 
     def _followed(self, job_id: str, conversation_id: str | None) -> list[Span]:
-        """Give the spans of a job, a new one if it was attached by its id or token."""
+        """Return the spans of a job; start one if it was attached by its id or token."""
         spans = self._of_job[job_id]
         if not spans:
-            # Nothing of the current context: that is the poller's, not the caller's.
+            # An empty context: the current one is that of the poller, not of the caller.
             span = self._tracer.start_span("symbl job", context=Context(), kind=SpanKind.CLIENT)
             span.set_attribute("symbl.job_id", job_id)
             _set_conversation(span, conversation_id)
@@ -182,12 +182,12 @@ def _end(span: Span, error: BaseException | None) -> None:
     span.set_attribute("symbl.outcome", outcome)
     if error is not None and outcome not in _NO_FAILURE:
         kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-        told = str(error) if isinstance(error, SymblError) else kind
+        message = str(error) if isinstance(error, SymblError) else kind
         span.set_attribute("error.type", kind)
         # Not ``record_exception``: its stack is the client's own, the same each time, and
         # quotes every error in the chain, a caller's too.
-        span.add_event("exception", {"exception.type": kind, "exception.message": told})
-        span.set_status(Status(StatusCode.ERROR, told))
+        span.add_event("exception", {"exception.type": kind, "exception.message": message})
+        span.set_status(Status(StatusCode.ERROR, message))
     span.end()
 
 

@@ -1,8 +1,8 @@
-"""What a visitor is told when something went wrong: one table, from errors to RFC 9457.
+"""Problem details (RFC 9457) for visitors: one table from errors to responses.
 
-A visitor's own mistakes are told in the words of the error. Of everything else only the
-kind is told, in a fixed sentence: which host this service calls, and what it said there,
-is nobody's business. No problem holds a credential.
+For a visitor's own mistake the detail is the error's message. For all other errors it is a
+fixed sentence, which reveals neither the host that this service calls nor its answer. No
+problem contains a credential.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -40,41 +40,26 @@ from symbl_aio import (
     UploadError,
     UploadStalledError,
 )
+from symbl_aio import BadUploadError as BadUploadError
 
 _LOG = logging.getLogger("symbl_aio.contrib")
 
 MEDIA_TYPE: Final = "application/problem+json"
 
 RETRY_AFTER: Final = 10
-"""Seconds that a visitor is asked to wait when there is no room, or no client, just now."""
+"""Seconds after which to retry a 503: no free slot or queue, or no running client."""
 
-Told: TypeAlias = str | int | None
-"""What an extra member of a problem may be."""
-
-
-class BadUploadError(Exception):
-    """A visitor's request cannot be passed on as it is. Nothing of it was accepted.
-
-    ``status`` is the answer that it deserves: 400, 408, 411, 413 or 415. The message says
-    what to do about it.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without it a copy would be made of the message alone, and fail.
-        return type(self), (self.status, *self.args), self.__dict__
+Value: TypeAlias = str | int | None
+"""The value of a member of a problem."""
 
 
 @frozen
 class Problem:
-    """A problem detail: what to answer with, whatever the framework.
+    """A problem detail: the response to an error, for any framework.
 
-    ``title`` is the status in words, ``detail`` what happened. ``extra`` are the further
-    members of the JSON object: ``error``, the name of the error's class, and what belongs
-    to it, such as ``key`` or ``job_id``.
+    ``title`` is the status in words, ``detail`` the cause. ``extra`` are the further members
+    of the JSON object: ``error``, the name of the error's class, and its own members, such as
+    ``key`` or ``job_id``.
     """
 
     status: int
@@ -82,14 +67,14 @@ class Problem:
     title: str
     """The status in words."""
     detail: str
-    """What happened, for the visitor."""
+    """The cause, for the visitor."""
     headers: Mapping[str, str] = field(factory=dict)
     """Headers to answer with, such as ``Retry-After``."""
-    extra: Mapping[str, Told] = field(factory=dict)
+    extra: Mapping[str, Value] = field(factory=dict)
     """Further members of the JSON object."""
 
-    def as_dict(self) -> dict[str, Told]:
-        """Give the members of the JSON object."""
+    def as_dict(self) -> dict[str, Value]:
+        """Return the members of the JSON object."""
         return {
             "title": self.title,
             "status": self.status,
@@ -98,12 +83,12 @@ class Problem:
         }
 
     def to_json(self) -> bytes:
-        """Give the body of an answer of the type ``MEDIA_TYPE``."""
+        """Return the body of a response of the type ``MEDIA_TYPE``."""
         return json.dumps(self.as_dict(), separators=(",", ":")).encode()
 
 
-# First match wins, so the more special class stands first. Without a sentence of its own an
-# error is the visitor's, and is told in its own words.
+# First match wins, so a subclass comes before its base. Without a sentence the error is the
+# visitor's mistake, and its message is the detail.
 _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
     (AmbiguousSubmissionError, 502, "The recording was sent, and no usable answer came: it may "
      "have been accepted. It is not sent again."),
@@ -137,34 +122,37 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
 
 
 def problem(error: BaseException) -> Problem:
-    """Give the problem that an error is: of this library, or a ``BadUploadError``.
+    """Return the problem for an error of this library, or for a ``BadUploadError``.
 
-    An error of any other class is a 500 without a word about it.
+    An error of any other class is a 500 without any detail of it.
     """
     if isinstance(error, BadUploadError):
-        return _made(error, error.status, str(error))
+        return _make(error, error.status, str(error))
     if isinstance(error, BadRequestError):
-        # A redirect is no fault of the visitor's; and of the rest the server's words are enough.
-        told = error.message or "The service behind this one refused the request as it is."
-        return _made(error, *((400, told) if error.status >= 400 else (502, _sentence(APIError))))
+        # A redirect is not the visitor's mistake. Otherwise the detail is the server's message,
+        # without the name of the call that ``str(error)`` begins with.
+        if error.status < 400:
+            return _make(error, 502, _sentence(APIError))
+        detail = error.message or "The service behind this one refused the request as it is."
+        return _make(error, 400, detail)
     for kind, status, sentence in _TABLE:
         if isinstance(error, kind):
-            return _made(error, status, str(error) if sentence is None else sentence)
-    return _made(None, 500, "The service made a mistake.")
+            return _make(error, status, str(error) if sentence is None else sentence)
+    return _make(None, 500, "The service made a mistake.")
 
 
-def log(told: Problem, error: BaseException) -> None:
-    """Warn of a problem that is not the visitor's, in the words that he is not told."""
-    if told.status >= 500:
-        _LOG.warning("answered %d: %s: %s", told.status, type(error).__name__, error)
+def log(problem: Problem, error: BaseException) -> None:
+    """Log a warning for a problem of the service, with the message that the visitor misses."""
+    if problem.status >= 500:
+        _LOG.warning("answered %d: %s: %s", problem.status, type(error).__name__, error)
 
 
 def _sentence(wanted: type[BaseException]) -> str:
     return next(sentence for kind, _, sentence in _TABLE if kind is wanted and sentence)
 
 
-def _made(error: BaseException | None, status: int, detail: str) -> Problem:
-    extra: dict[str, Told] = {}
+def _make(error: BaseException | None, status: int, detail: str) -> Problem:
+    extra: dict[str, Value] = {}
     if error is not None:
         extra["error"] = type(error).__name__
     if isinstance(error, AmbiguousSubmissionError):

@@ -1,7 +1,7 @@
-"""The events of a job as server-sent events, for a page that shows how far it has come.
+"""The events of a job as server-sent events, for a page that shows its progress.
 
-Both frameworks send what ``stream`` gives. An encoder of forty lines serves both: what
-there is for either adds tasks that outlive the visitor, or a heartbeat that cannot be set.
+One encoder of forty lines serves both frameworks: the packages for either add tasks that
+outlive the visitor, or a heartbeat whose interval is fixed.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ MEDIA_TYPE: Final = "text/event-stream"
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    # nginx would keep the events back until it has enough of them.
+    # nginx would buffer the events.
     "X-Accel-Buffering": "no",
 }
 
 HEARTBEAT: Final = 15.0
-"""Seconds of silence after which a comment is sent, so that nobody thinks the line dead."""
+"""Seconds of silence after which a comment is sent, so that no proxy closes the connection."""
 
 _COMMENT: Final = b":\n\n"
 
 
 def describe(job: Job, status: JobStatus) -> dict[str, object]:
-    """Give what is known of a job with this status as the members of a JSON object.
+    """Return a job with this status as the members of a JSON object.
 
     ``error`` is a problem if the job failed, else null.
     """
@@ -50,10 +50,10 @@ def describe(job: Job, status: JobStatus) -> dict[str, object]:
     }
 
 
-def is_over(last_event_id: str | None) -> bool:
-    """Say whether a page that comes back has seen the end already (``Last-Event-ID``).
+def has_ended(last_event_id: str | None) -> bool:
+    """Return whether a page that reconnects has received the last event (``Last-Event-ID``).
 
-    Answer it with 204, which keeps an ``EventSource`` from coming again.
+    Answer it with 204, after which an ``EventSource`` does not reconnect.
     """
     return last_event_id in (JobStatus.COMPLETED.value, JobStatus.FAILED.value)
 
@@ -61,14 +61,14 @@ def is_over(last_event_id: str | None) -> bool:
 async def stream(
     job: Job, closing: asyncio.Event, *, heartbeat: float = HEARTBEAT
 ) -> AsyncGenerator[bytes, None]:
-    """Give the events of a job as they are sent, first those that already happened.
+    """Yield the encoded events of a job, first those that already happened.
 
     Each transition is an event ``status`` with the members of ``describe``, and ``at``; the
-    last one is ``completed`` or ``failed``, and its name is also its id. A job that cannot be
-    followed to its end, or not now because ``closing`` is set or the client closed, ends with
-    an event ``problem`` instead: of status 503 if it pays to come back, as an
-    ``EventSource`` does by itself. While nothing happens there is a comment every
-    ``heartbeat`` seconds. Leaving it early leaves no task.
+    last status is ``completed`` or ``failed``, and is also the event's id. If the job cannot be
+    followed to its end, or not now because ``closing`` is set or the client closed, the last
+    event is ``problem`` instead: of status 503 if reconnecting makes sense, as an
+    ``EventSource`` does by itself. Without events there is a comment every ``heartbeat``
+    seconds. Closing it early leaves no task.
     """
     events = job.events()
 
@@ -86,27 +86,30 @@ async def stream(
                 event = moving.result()
                 if event is None:
                     return
-                told = {**describe(job, event.status), "at": event.at.isoformat()}
-                yield _event("status", told, last=event.status.is_terminal)
+                data = {**describe(job, event.status), "at": event.at.isoformat()}
+                yield _event("status", data, last=event.status.is_terminal)
                 moving = asyncio.create_task(next_event(), name=moving.get_name())
             elif stopping in done:
                 raise ClientClosedError("the service is stopping", job)
             else:
                 yield _COMMENT
-    except ConfigurationError:  # used on another event loop: not for the visitor to mend
+    except (
+        ConfigurationError
+    ):  # used on another event loop: a mistake in the service, not the visitor's
         raise
     except SymblError as error:
         yield _event("problem", problem(error).as_dict())
     finally:
         for task in (moving, stopping):
             task.cancel()
+        # Both have ended before the generator does, so no task outlives the stream.
         await asyncio.wait((moving, stopping))
         if not moving.cancelled():
-            moving.exception()
+            moving.exception()  # retrieved, or asyncio would log it
 
 
-def _event(name: str, told: Mapping[str, object], *, last: bool = False) -> bytes:
-    lines = [f"event: {name}", f"data: {json.dumps(told, separators=(',', ':'))}"]
+def _event(name: str, data: Mapping[str, object], *, last: bool = False) -> bytes:
+    lines = [f"event: {name}", f"data: {json.dumps(data, separators=(',', ':'))}"]
     if last:
-        lines.append(f"id: {told['status']}")
+        lines.append(f"id: {data['status']}")
     return "\n".join([*lines, "", ""]).encode()

@@ -1,67 +1,74 @@
-"""Hand in what is to be sent, from any process; and see what became of it, from any other."""
+"""Store submissions from any process, and read their states from any other."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 from symbl_aio import (
     ClientClosedError,
     Config,
     ConfigurationError,
     JobStatus,
-    WebhookReceiver,
 )
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import check_loop
-from symbl_aio.durable import contents, control, engine, tracing
-from symbl_aio.durable.contents import Options
-from symbl_aio.durable.decisions import Decisions
-from symbl_aio.durable.entering import Entering
-from symbl_aio.durable.entering_many import enter_all
-from symbl_aio.durable.entries import Entered, Entry, encode
-from symbl_aio.durable.hearing import hear
-from symbl_aio.durable.items import Item, ItemEvent, ItemState
-from symbl_aio.durable.looking import PAGE, Looking, Row
-from symbl_aio.durable.naming import check_conversation, check_key, check_priority
-from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
-from symbl_aio.durable.watching import Known, Watcher
+from symbl_aio.durable._database import dbos
+from symbl_aio.durable._database.database import SCHEMA, Database
+from symbl_aio.durable._database.tables import QUEUE_NAME
+from symbl_aio.durable._store import maintenance
+from symbl_aio.durable._store.attempts import record_webhook
+from symbl_aio.durable._store.reads import PAGE, Row, read_changed, read_item, read_page
+from symbl_aio.durable._store.submit import submit
+from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
+from symbl_aio.durable._store.watcher import Known, Watcher
+from symbl_aio.durable.content import Options, encode
+from symbl_aio.durable.items import (
+    Item,
+    ItemEvent,
+    ItemState,
+    check_conversation,
+    check_key,
+    check_priority,
+)
+from symbl_aio.durable.resolution import Resolution
+from symbl_aio.durable.stats import OutboxStats, read_stats
 from symbl_aio.media import MediaLike
+from symbl_aio.webhooks import WebhookCall, verify
 
 T = TypeVar("T")
 
-_LOOK_AGAIN: Final = 0.25
-"""Seconds between two looks whether a paused queue is idle."""
+_IDLE_INTERVAL: Final = 0.25
+"""Seconds between two checks whether a paused queue is idle."""
 
 
-class Outbox(Decisions):
-    """A queue of submissions in a database, that survives whatever dies.
+class Outbox(Resolution):
+    """A queue of submissions in a database, which survives the crash of any process.
 
     ``database``: ``sqlite:///outbox.db``, or ``postgresql://user@host/name`` when several
-    machines share the work; ``schema`` keeps two applications on one PostgreSQL apart, and
+    machines share the work; ``schema`` separates two applications on one PostgreSQL, and
     ``queue`` two accounts of one application: each has workers, slots and pauses of its own,
-    and a key belongs to one of them. Any
-    number of processes may have one; none sends anything, which is what a ``Worker`` does.
-    ``webhook_secret``: that of the workers, for ``webhook``; without it
-    ``SYMBL_WEBHOOK_SECRET``.
+    and a key belongs to one of them. Any number of processes may have an outbox; it sends
+    nothing, which is the task of a ``Worker``. ``webhook_secret``: that of the workers, for
+    ``webhook``; without it ``SYMBL_WEBHOOK_SECRET``.
 
-    What is handed in is sent, in each conversation in the order of its handing in, once:
-    after a crash an item is sent again only if it is certain that the server did not take
-    it. Else its state is ``AMBIGUOUS``, what follows it in its conversation is ``BLOCKED``,
-    and a person says what is true (``resolve``).
+    Each item is sent once, in each conversation in the order of submission: after a crash an
+    item is sent again only if it is certain that the server did not accept it. Otherwise its
+    state is ``AMBIGUOUS``, the items behind it in its conversation are ``BLOCKED``, and an
+    operator decides (``resolve``).
 
     Content, and the names of files, are stored in the database; tokens and secrets never.
-    Use it as ``async with``, or call ``start`` and ``aclose``; before and after, all else
-    raises ``ClientClosedError``, and on another event loop ``ConfigurationError``. Cancelling
-    a call that waits changes nothing; one that writes may have written. While the database is
-    away, calls raise ``OutboxUnavailableError``.
+    Use it as ``async with``, or call ``start`` and ``aclose``; before and after, every other
+    method raises ``ClientClosedError``, and on another event loop ``ConfigurationError``.
+    Cancelling a call that waits changes nothing; one that writes may have written. While the
+    database is away, calls raise ``OutboxUnavailableError``.
     """
 
     def __init__(
@@ -72,16 +79,15 @@ class Outbox(Decisions):
         queue: str = QUEUE_NAME,
         webhook_secret: str | None = None,
     ) -> None:
-        # Which says what is wrong with a secret.
+        # Config validates the secret.
         given = Config(webhook_base_url=None)
         if webhook_secret is not None:
             given = given.evolve(webhook_secret=webhook_secret)
         self._secret = given.webhook_secret
         self._database = Database(database, schema, queue=queue)
-        self._looking = Looking(self._database)
         self._is_open = False
         self._started = False
-        self._watcher = Watcher(self._news)
+        self._watcher = Watcher(self._read_changed)
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
@@ -103,7 +109,7 @@ class Outbox(Decisions):
         await self.aclose()
 
     async def start(self) -> None:
-        """Connect; make the tables if they are missing. Starting twice is an error.
+        """Connect, and create the tables if they are missing. Starting twice is an error.
 
         Raises ``OutboxUnavailableError`` when the database cannot be used.
         """
@@ -112,38 +118,38 @@ class Outbox(Decisions):
         self._started = True
         self._loop = asyncio.get_running_loop()
         try:
-            with self._database.telling():
-                await self._database.call(partial(engine.migrate, self._database))
+            with self._database.translate_errors():
+                await self._database.call(partial(dbos.create_tables, self._database))
                 self._is_open = True
         except BaseException:
             await in_a_thread(self._database.close)
             raise
 
     async def aclose(self) -> None:
-        """Disconnect. What was handed in stays. Closing twice is fine.
+        """Disconnect. The items stay. Closing twice is fine.
 
-        Who waits for an item here is told by ``ClientClosedError``.
+        Calls that wait for an item here raise ``ClientClosedError``.
         """
         if self._is_open:
             check_loop(self._loop, "outbox")
-        self._started = True  # and over
+        self._started = True  # it cannot be started any more
         self._is_open = False
         await self._watcher.aclose()
         await in_a_thread(self._database.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        self._opened()
-        with self._database.telling():
+        self._check_open()
+        with self._database.translate_errors():
             return await self._database.call(work)
 
-    def _opened(self) -> None:
+    def _check_open(self) -> None:
         if not self._is_open:
             raise ClientClosedError(
                 "the outbox is not open; use it as async with, or call start() before"
             )
         check_loop(self._loop, "outbox")
 
-    # Handing in
+    # Submit
 
     async def submit(
         self,
@@ -153,22 +159,20 @@ class Outbox(Decisions):
         key: str | None = None,
         priority: int = 0,
     ) -> Item:
-        """Hand in media for a new conversation, which its key names from now on.
+        """Store media for a new conversation, which its key names from now on.
 
         ``media`` is a ``Text``, an ``AudioURL`` or ``VideoURL``, or a file by its path, as
         such or in ``Audio`` or ``Video``, on storage that all workers share; it is read
-        once for its SHA-256, and what is not the same when its turn comes is refused. The
-        same ``key`` with the same content again gives the item that is there.
+        once for its SHA-256, and a file that has changed before it is sent is refused. The
+        same ``key`` with the same content again returns the existing item.
 
-        Conversations get slots in the order of their handing in, those of a higher
-        ``priority`` (-1000 to 1000) first: give a bulk import a negative one, and it keeps
-        up nothing else.
+        Conversations get slots in the order of submission, those of a higher ``priority``
+        (-1000 to 1000) first: give a bulk import a negative one, and it delays nothing else.
 
-        Raises ``ConfigurationError`` for a wrong option, what another machine could not
-        send, or a key that was used for something else, and ``MediaRejectedError`` for an
-        unreadable file.
+        Raises ``ConfigurationError`` for a wrong option, bytes or a stream, or a key that has
+        other content, and ``MediaRejectedError`` for an unreadable file.
         """
-        return await self._hand_in(None, media, options, key, priority)
+        return await self._submit(None, media, options, key, priority)
 
     async def append(
         self,
@@ -179,49 +183,49 @@ class Outbox(Decisions):
         key: str | None = None,
         priority: int = 0,
     ) -> Item:
-        """Hand in media to be added to a conversation, behind all that was handed in for it.
+        """Store media to append to a conversation, behind all items that it has.
 
         ``conversation``: the key of the item that opens it, whether or not that was
         accepted yet; or the conversation's id, wherever it was opened. An id that is given
         while the item that opens the conversation still waits for the server's answer is a
-        conversation of its own here, with an order of its own. An item that a person must
-        resolve or retry before it leaves it ``BLOCKED`` at once. ``priority`` counts once it
-        is the next of its conversation. Else as ``submit``.
+        conversation of its own here, with an order of its own. The item is ``BLOCKED`` at once
+        if an operator must resolve or retry an earlier one. ``priority`` counts once it is the
+        next of its conversation. Else as ``submit``.
         """
         name = check_conversation(conversation)
-        return await self._hand_in(name, media, options, key, priority)
+        return await self._submit(name, media, options, key, priority)
 
     async def submit_many(self, items: Iterable[Entry] | AsyncIterable[Entry]) -> Entered:
-        """Hand in many, in their order: new conversations and appends alike; count them.
+        """Store many items in order, new conversations and appends alike; return their number.
 
-        Each ``Entry`` is what ``submit`` or ``append`` would be given. They are pulled, hashed
-        and entered in chunks of a thousand, each by a few statements in one transaction, so
+        Each ``Entry`` has the arguments of ``submit`` or ``append``. They are pulled, hashed
+        and inserted in chunks of a thousand, each by a few statements in one transaction, so
         neither their number nor their contents are limited by memory. The same keys with the
-        same contents again are the items that are there: after an error, or a crash, hand in
-        all of them once more. Then ``jobs``, ``item`` and ``result`` tell what became of them.
+        same contents again are the existing items: after an error, or a crash, submit all of
+        them once more. ``jobs``, ``item`` and ``result`` return their states.
 
-        Raises what ``submit`` and ``append`` raise, with the entry's position and key: of its
-        chunk nothing is entered then, and those before stay. A plain iterable that blocks
-        holds up the event loop. Cancelling it ends it after some chunk.
+        Raises the errors of ``submit`` and ``append``, with the entry's position and key: its
+        chunk is not inserted then, and those before stay. A plain iterable that blocks
+        blocks the event loop. Cancelling it ends it after some chunk.
         """
-        self._opened()
+        self._check_open()
         given = new = 0
-        entering: asyncio.Future[int] | None = None
-        async with aclosing(encode(items)) as chunks:
+        inserting: asyncio.Future[int] | None = None
+        async with aclosing(encode_chunks(items)) as chunks:
             try:
                 async for chunk in chunks:
-                    if entering is not None:
-                        new += await entering
+                    if inserting is not None:
+                        new += await inserting
                     given += len(chunk)
-                    # While it is entered, the next one is encoded.
-                    work = partial(enter_all, self._database, chunk, tracing.current_span())
-                    entering = asyncio.ensure_future(self._call(work))
-            finally:  # what is wrong with an earlier chunk is told, and not with a later one
-                if entering is not None:
-                    new += await entering
+                    # While it is inserted, the next one is encoded.
+                    work = partial(submit_chunk, self._database, chunk, _current_span())
+                    inserting = asyncio.ensure_future(self._call(work))
+            finally:  # the error of an earlier chunk is raised, and not that of a later one
+                if inserting is not None:
+                    new += await inserting
         return Entered(given, new)
 
-    async def _hand_in(
+    async def _submit(
         self,
         conversation: str | None,
         media: MediaLike,
@@ -229,136 +233,138 @@ class Outbox(Decisions):
         key: str | None,
         priority: int,
     ) -> Item:
+        # Without a key each call is a new item.
         key = secrets.token_hex(16) if key is None else check_key(key)
         priority = check_priority(priority)
-        self._opened()
-        content = await contents.write(media, options)
-        enter = Entering(self._database).enter
-        span = tracing.current_span()
-        return await self._call(partial(enter, conversation, content, key, priority, span))
+        self._check_open()
+        content = await encode(media, options)
+        given = (self._database, conversation, content, key, priority, _current_span())
+        return await self._call(partial(submit, *given))
 
-    # Looking
+    # Read
 
     async def item(self, key: str) -> Item:
-        """Give an item as it is now. Raises ``NotFoundError`` for an unknown key."""
-        row = await self._call(partial(self._looking.row, check_key(key)))
+        """Return an item as it is now. Raises ``NotFoundError`` for an unknown key."""
+        row = await self._call(partial(read_item, self._database, check_key(key)))
         return self._database.as_item(row)
 
     async def result(self, key: str, *, timeout: float | None = None) -> Item:
-        """Wait until an item has ended, in whatever way, and give it.
+        """Wait until an item has a final state, and return it.
 
-        Any process may ask, any number at once. Who waits already goes on waiting while the
-        database is away. Raises ``TimeoutError`` after ``timeout`` seconds, which changes
-        nothing, and ``NotFoundError`` for an unknown key.
+        Any process may wait, with any number of calls at once. A call that waits already goes
+        on waiting while the database is away. Raises ``TimeoutError`` after ``timeout``
+        seconds, which changes nothing, and ``NotFoundError`` for an unknown key.
         """
         require_seconds("timeout", timeout, or_none=True)
         key = check_key(key)
-        watcher = self._watching()
+        self._check_open()
         async with asyncio.timeout(timeout):
-            return self._database.as_item(await watcher.wait(key))
+            return self._database.as_item(await self._watcher.wait(key))
 
     async def events(self, key: str) -> AsyncGenerator[ItemEvent, None]:
-        """Yield each state that an item has reached and reaches, until it ends.
+        """Yield each state that an item has reached and reaches, until a final one.
 
-        Whoever comes late gets what was before. Raises ``NotFoundError``.
+        A late caller gets the earlier states, too. Raises ``NotFoundError``.
         """
         key = check_key(key)
-        told: set[ItemState] = set()
+        yielded: set[ItemState] = set()
         known: tuple[ItemState, ...] = ()
         while True:
-            item = self._database.as_item(await self._watching().wait(key, known))
+            self._check_open()
+            item = self._database.as_item(await self._watcher.wait(key, known))
             for state, at in _reached(item):
-                if state not in told:
-                    told.add(state)
+                if state not in yielded:
+                    yielded.add(state)
                     yield ItemEvent(key, state, at)
             if item.state.is_ending:
                 return
             known = (item.state,)
 
-    def _watching(self) -> Watcher:
-        self._opened()
-        return self._watcher
-
-    async def _news(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
-        return await self._call(partial(self._looking.news, groups))
+    async def _read_changed(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
+        return await self._call(partial(read_changed, self._database, groups))
 
     async def jobs(
         self, *, state: ItemState | None = None, conversation: str | None = None
     ) -> AsyncGenerator[Item, None]:
-        """Go through the items, in the order of their handing in: all, or those of a kind.
+        """Yield the items in the order of submission: all, or those of a state or conversation.
 
-        ``conversation`` as for ``append``. What is handed in meanwhile comes at the end.
+        ``conversation`` as for ``append``. Items that are submitted meanwhile come at the end.
         """
         last = 0
         require("state", state, (ItemState, type(None)), "an ItemState, such as ItemState.FAILED")
         conversation = None if conversation is None else check_conversation(conversation)
         while True:
-            rows = await self._call(partial(self._looking.page, state, conversation, last))
+            page = partial(read_page, self._database, state, conversation, last)
+            rows = await self._call(page)
             for row in rows:
                 yield self._database.as_item(row)
+            # A short page is the last one at the moment of its reading.
             if len(rows) < PAGE:
                 return
             last = rows[-1].id
 
     async def stats(self) -> OutboxStats:
-        """Count what is there, by indexes: two statements.
+        """Return numbers of items, slots and workers, by two statements.
 
-        The counts by state read an index of all items (10 ms for 100,000): of a database of
-        millions ask every few seconds, not more often.
+        The counts by state read an index of all items (10 ms for 100,000): with millions of
+        items call it every few seconds, not more often.
         """
-        return await self._call(partial(stats, self._database))
+        return await self._call(partial(read_stats, self._database))
 
-    # Operating
+    # Operate
 
     async def pause(self, *, wait: bool = False, timeout: float | None = None) -> None:
-        """Begin nothing new, in all workers, until ``resume``.
+        """Stop dispatching slots, in all workers, until ``resume``.
 
-        What holds one already is sent, and its job followed. What is handed in waits.
-        ``wait``: until no item holds a slot. Raises ``TimeoutError`` after ``timeout``
+        An item that holds one already is sent, and its job followed; all others wait.
+        ``wait``: return when no item holds a slot. Raises ``TimeoutError`` after ``timeout``
         seconds of that; the queue stays paused, as it does if the wait is cancelled.
         """
-        await self._call(partial(control.set_paused, self._database, True))
+        await self._call(partial(maintenance.set_paused, self._database, True))
         async with asyncio.timeout(timeout):
-            is_idle = partial(control.is_idle, self._database)
+            is_idle = partial(maintenance.is_idle, self._database)
             while wait and not await self._call(is_idle):  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(_IDLE_INTERVAL)
 
     async def resume(self) -> None:
-        """Begin new work again; harmless for a queue that was not paused."""
-        await self._call(partial(control.set_paused, self._database, False))
+        """Dispatch slots again. No-op for a queue that was not paused."""
+        await self._call(partial(maintenance.set_paused, self._database, False))
 
     async def doubt_unsent(self) -> int:
-        """Put all into doubt that a restored backup takes for unsent; return how many those are.
+        """Put into doubt all items that a restored backup has as unsent; return their number.
 
-        Call it after the backup was put back, before any worker starts: since the backup was
-        taken, each of them may have been sent. Before one is sent its worker looks for
-        evidence that it was, as of any item in doubt; without, it ends ``AMBIGUOUS``, or is
-        sent, as the worker's ``after_doubt`` says. What had been accepted is followed as
-        ever. What was handed in after the backup is not known here; if it is handed in
-        again, it is sent again.
+        Call it after the backup was restored, before any worker starts: since the backup was
+        taken, each of them may have been sent. Its worker looks for evidence of that first, as
+        for any item in doubt; without, the item ends ``AMBIGUOUS`` or is sent, by the worker's
+        ``on_ambiguous``. The jobs of accepted items are followed as usual. Items submitted
+        after the backup are unknown; if they are submitted again, they are sent again.
 
         Raises ``ConfigurationError`` while a worker is alive.
         """
-        return await self._call(partial(control.doubt_unsent, self._database))
+        return await self._call(partial(maintenance.doubt_unsent, self._database))
 
-    # Hearing
+    # Webhooks
 
     async def webhook(self, nonce: str, mark: str, body: bytes) -> int:
-        """Take in a webhook call that came to any machine; give the status to answer with.
+        """Record a webhook call that came to any machine; return the status to answer with.
 
-        As ``WebhookReceiver.receive``, whose word for a genuine call is 204, whether or not
-        its item is known. It wakes the worker that has the item, or the one that will.
+        As ``WebhookReceiver.receive``, which answers a verified call with 204, whether or not
+        its item is known. The call wakes the worker that has the item, or the one that will.
         """
         if self._secret is None:
             raise ConfigurationError("webhook_secret is missing; give that of the workers")
-        self._opened()
-        heard: list[tuple[str, str, str]] = []
-        receiver = WebhookReceiver(lambda *call: heard.append(call), self._secret)
-        status = receiver.receive(nonce, mark, body)
-        for nonce, job_id, raw_status in heard:
-            ended = JobStatus.parse(raw_status).is_terminal
-            await self._call(partial(hear, self._database, nonce, job_id, ended=ended))
-        return status
+        self._check_open()
+        call = verify(self._secret, nonce, mark, body)
+        if isinstance(call, int):
+            return call
+        await self.on_webhook(nonce, call)
+        return 204
+
+    async def on_webhook(self, nonce: str, call: WebhookCall) -> None:
+        """Record a call that ``webhooks.verify`` has returned, as ``webhook`` does."""
+        self._check_open()
+        ended = JobStatus.parse(call.status).is_terminal
+        await self._call(partial(record_webhook, self._database, nonce, call.job_id, ended=ended))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:
@@ -368,3 +374,14 @@ def _reached(item: Item) -> list[tuple[ItemState, float]]:
     if item.state.is_ending:
         times.append((item.state, item.ended_at or item.queued_at))
     return times
+
+
+def _current_span() -> str | None:
+    """Return the current span as a ``traceparent``, in a program that uses OpenTelemetry."""
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return None
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{int(span.trace_flags):02x}"

@@ -1,6 +1,6 @@
-"""Statistics of an outbox: what waits, what holds a slot, who works; and their OpenMetrics text.
+"""Statistics of an outbox: backlog, slots and workers; and their OpenMetrics text.
 
-Two statements. All but the counts by state read a handful of rows by partial indexes, however
+Two statements. All but the counts by state read a few rows by partial indexes, however
 long the backlog is; the counts read one index of all items, without their contents.
 """
 
@@ -12,19 +12,17 @@ from typing import Any, Final
 import sqlalchemy as sa
 from attrs import frozen
 
+from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import ItemState
-from symbl_aio.durable.tables import Database
 from symbl_aio.models.base import Model
 
-_TIME_TO_LIVE: Final = 15.0
-"""Of a worker of an older release, which did not record its own."""
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 
 
 @frozen(kw_only=True)
 class OutboxStats(Model):
-    """What is in a database now."""
+    """Numbers of the items, slots and workers in a database."""
 
     counts: Mapping[ItemState, int]
     """Number of items by state; states without items are left out."""
@@ -35,39 +33,39 @@ class OutboxStats(Model):
     oldest_key: str | None = None
     """Key of the oldest item that waits; ``None`` without one."""
     in_doubt: int = 0
-    """Number of items that were sent whole and of which evidence is being looked for."""
+    """Number of items that were sent whole and are being reconciled."""
     ended_in_minute: int = 0
-    """Number of items that ended, in whatever way, within the last 60 seconds."""
+    """Number of items that reached a final state within the last 60 seconds."""
     ended_in_hour: int = 0
-    """Number of items that ended, in whatever way, within the last 3,600 seconds."""
+    """Number of items that reached a final state within the last 3,600 seconds."""
     workers: int = 0
-    """Number of workers whose heartbeat is younger than their time to live."""
+    """Number of workers whose heartbeat is younger than the worker timeout."""
     dead: int = 0
-    """Number of workers that are silent for longer, or whose work is being taken over."""
+    """Number of workers without a heartbeat for longer, or whose items are being taken over."""
     cap: int | None = None
-    """Number of slots of the account, as the worker that started last has it; ``None`` before."""
+    """Number of slots of the account, from the worker that started last; ``None`` before."""
     cap_used: int = 0
     """Number of slots that items hold."""
     paused: bool = False
-    """Whether nothing new gets a slot (``Outbox.pause``)."""
+    """Whether no new slots are given (``Outbox.pause``)."""
 
     @property
     def per_second(self) -> float:
-        """Return how many items ended in a second, on average over the last minute."""
+        """Number of items that ended per second, on average over the last minute."""
         return self.ended_in_minute / _MINUTE
 
 
 def openmetrics(stats: OutboxStats | None, *, ready: bool | None = None, **labels: str) -> str:
     """Return statistics as OpenMetrics text, which ends with ``# EOF``.
 
-    ``None`` is a database that does not answer: ``symbl_outbox_up`` is 0, and the other
-    numbers are left out, as are those that are not known (``cap``). ``ready``: of a worker,
-    ``Worker.is_ready``. ``labels`` are added to each sample, and may hold any text. No
-    sample holds a key, a name or anything else of an item.
+    ``stats=None`` stands for a database that does not answer: ``symbl_outbox_up`` is 0, and the
+    other numbers are left out, as are unknown ones (``cap``). ``ready``: ``Worker.is_ready``
+    of a worker. ``labels`` are added to each sample, and may hold any text. No sample holds a
+    key, a name or other data of an item.
     """
     lines = [*_gauge("symbl_outbox_up", "1 while the database answers.", stats is not None, labels)]
     if ready is not None:
-        help = "1 while the worker's heartbeat is younger than its time to live."
+        help = "1 while the worker's heartbeat is younger than the worker timeout."
         lines += _gauge("symbl_worker_ready", help, ready, labels)
     if stats is not None:
         lines += _families(stats, labels)
@@ -118,7 +116,7 @@ def _family(
     yield f"# HELP {name} {help}"
     for labels, value in samples:
         given = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
-        yield f"{name}{{{given}}} {+value}"  # a truth is 0 or 1
+        yield f"{name}{{{given}}} {+value}"  # True and False as 1 and 0
 
 
 def _escape(text: str) -> str:
@@ -128,10 +126,10 @@ def _escape(text: str) -> str:
 def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
     """Return the statement for all but the counts by state: few rows, by partial indexes."""
     table, workers, queue = database.items, database.workers, database.queue
-    # As a subquery the clock is read once, and an index serves for what is compared with it.
+    # As a subquery the clock is read once, and comparisons with it can use an index.
     now = sa.select(database.now).scalar_subquery()
-    own, of_worker = table.c.queue == database.queue_name, workers.c.queue == database.queue_name
-    slots = sa.select(sa.func.count()).select_from(table).where(own, table.c.slot_at.is_not(None))
+    own, of_worker = database.in_queue(table), database.in_queue(workers)
+    slots = sa.select(sa.func.count()).select_from(table).where(database.holds_slot())
     in_doubt = slots.where(table.c.in_doubt, table.c.state == ItemState.QUEUED.value)
     oldest = (
         sa.select(table)
@@ -139,7 +137,7 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
         .order_by(table.c.queued_at)
         .limit(1)
     )
-    lives = is_alive(database)
+    lives = database.is_alive()
 
     def count(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
         return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
@@ -162,30 +160,24 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
     )
 
 
-def is_alive(database: Database) -> sa.ColumnElement[bool]:
-    """Return the condition for a worker whose heartbeat is younger than its time to live."""
-    workers = database.workers
-    ttl = sa.func.coalesce(workers.c.time_to_live, _TIME_TO_LIVE)
-    return workers.c.beat > database.now - ttl
-
-
-def stats(database: Database) -> OutboxStats:
-    """Count what is there. Blocks."""
+def read_stats(database: Database) -> OutboxStats:
+    """Return the statistics of a database. Blocks."""
     table = database.items
     with database.read() as connection:
         by_state = (
             sa.select(table.c.state, sa.func.count())
-            .where(table.c.queue == database.queue_name)
+            .where(database.in_queue(table))
             .group_by(table.c.state)
         )
         counts = {ItemState(state): count for state, count in connection.execute(by_state)}
         found = dict(connection.execute(numbers(database)).one()._mapping)
+    # Queued items with a slot are being sent, and do not wait.
     begun = found.pop("begun")
     return OutboxStats(
         **{
             **found,
             "counts": counts,
-            # Of two statements, between which something may have moved.
+            # Counted by two statements, between which an item may have got a slot.
             "waiting": max(0, counts.get(ItemState.QUEUED, 0) - begun),
             "cap": found["cap"] or None,
             "paused": bool(found["paused"]),

@@ -1,4 +1,4 @@
-"""Send what is in the outbox: one process among many, or inside another program."""
+"""Send the items of an outbox: as one process among many, or inside another program."""
 
 from __future__ import annotations
 
@@ -25,30 +25,29 @@ from symbl_aio import (
 from symbl_aio._fields import require, require_count, require_number
 from symbl_aio._threads import in_a_thread
 from symbl_aio._waiting import result_of
-from symbl_aio.durable import control, engine
-from symbl_aio.durable.broken import queue_again
+from symbl_aio.durable._database import dbos
+from symbl_aio.durable._database.database import SCHEMA, Database
+from symbl_aio.durable._database.notifications import Notifications
+from symbl_aio.durable._database.tables import QUEUE_NAME
+from symbl_aio.durable._store.maintenance import delete_expired, requeue_failed, set_cap
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.duty import AfterDoubt, Duty
-from symbl_aio.durable.liveness import Liveness, SoleWorker
-from symbl_aio.durable.notices import Notices
-from symbl_aio.durable.retention import forget_some
-from symbl_aio.durable.stats import OutboxStats, stats
-from symbl_aio.durable.tables import QUEUE_NAME, SCHEMA, Database
-from symbl_aio.durable.tracing import ItemObserver
-from symbl_aio.durable.turns import Turns, end_tasks
+from symbl_aio.durable.heartbeat import Heartbeat, WorkerLock
+from symbl_aio.durable.stats import OutboxStats, read_stats
+from symbl_aio.durable.steps import ItemObserver, ItemSteps, OnAmbiguous
+from symbl_aio.durable.workflow import ItemWorkflows, cancel_tasks
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("symbl_aio.durable")
 _CONNECTIONS: Final = 3
-"""Of the engine's and our own, beside the one that listens: twenty workers fit a hundred."""
+"""Connections beside the one that listens: twenty workers fit into a hundred."""
 _SILENCE: Final = 5.0
-_PURGE_EVERY: Final = 3600.0
-_LOOK_AFTER_BROKEN_EVERY: Final = 60.0
-_ENDING: Final = 5.0
-"""Seconds that the engine, and the database, are given at the end."""
-_ANSWER: Final = 2.5
-"""Seconds after which a database that does not answer is not waited for at the end."""
+_RETENTION_INTERVAL: Final = 3600.0
+_FAILED_INTERVAL: Final = 60.0
+_SHUTDOWN_TIMEOUT: Final = 5.0
+"""Seconds that DBOS, and the handover, have when the worker stops."""
+_ANSWER_TIMEOUT: Final = 2.5
+"""Seconds that a stopping worker waits for an answer of the database."""
 
 
 class Worker:
@@ -57,19 +56,18 @@ class Worker:
     ``database``, ``schema`` and ``queue`` as for ``Outbox``; ``credentials`` and ``config`` as for
     ``SymblClient``. With ``Config.webhook_base_url`` and ``webhook_secret`` every item
     carries a webhook URL, whose calls go to ``Outbox.webhook`` in any process: they wake
-    its worker, and tell after a crash what was accepted.
+    its worker, and are evidence of acceptance after a crash.
 
     ``concurrency``: the account's job limit, kept by all workers of the database together;
-    give all the same. ``after_doubt``: what becomes of an item that was sent whole and of
-    which ``doubt_for`` seconds later no evidence tells whether it was accepted:
-    ``"at_most_once"`` leaves it to a person, ``"at_least_once"`` sends it again.
-    ``heartbeat`` and ``time_to_live`` (seconds): a worker that did not say for so long that
-    it lives is taken for dead, and others take over what it had; it says so each third of
-    that time, if ``heartbeat`` is not given. ``keep``: seconds for
-    which ended items are remembered, and their keys are not used anew. ``look_every``:
-    seconds between two looks for work that nothing has told of: most is told at once.
-    ``observers``: plain functions, called in the worker's own loop with each event of its
-    client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
+    give all the same. ``on_ambiguous``: the treatment of an item that was sent whole, if
+    ``ambiguity_timeout`` seconds later there is no evidence that it was accepted:
+    ``"at_most_once"`` leaves it to an operator, ``"at_least_once"`` sends it again.
+    ``worker_timeout``: seconds without a heartbeat after which a worker is dead, and others
+    take over its items. ``heartbeat``: seconds between two heartbeats, a third of the timeout
+    unless it is given. ``retention``: seconds for which ended items are stored, and their keys
+    cannot be used anew. ``poll_interval``: seconds between two polls of the database without a
+    notification. ``observers``: plain functions, called in the worker's own loop with each
+    event of its client, and with ``ItemEnded``; ``contrib.otel.JobSpans`` is one.
 
     Everything runs in a thread and an event loop of its own. A process has one worker, an
     SQLite file has one worker, and a program that runs DBOS for itself runs the worker as
@@ -86,40 +84,41 @@ class Worker:
         schema: str = SCHEMA,
         queue: str = QUEUE_NAME,
         concurrency: int = 50,
-        after_doubt: AfterDoubt = "at_most_once",
-        doubt_for: float = 120.0,
+        on_ambiguous: OnAmbiguous = "at_most_once",
+        ambiguity_timeout: float = 120.0,
         heartbeat: float | None = None,
-        time_to_live: float = 15.0,
-        keep: float = 7 * 86400.0,
-        look_every: float = 5.0,
+        worker_timeout: float = 15.0,
+        retention: float = 7 * 86400.0,
+        poll_interval: float = 5.0,
         observers: Sequence[ItemObserver] = (),
     ) -> None:
         require_count("concurrency", concurrency)
         require("config", config, (Config, type(None)), "Config(...)")
         times = {
-            "doubt_for": doubt_for,
+            "ambiguity_timeout": ambiguity_timeout,
             "heartbeat": heartbeat,
-            "time_to_live": time_to_live,
-            "keep": keep,
-            "look_every": look_every,
+            "worker_timeout": worker_timeout,
+            "retention": retention,
+            "poll_interval": poll_interval,
         }
         for name, seconds in times.items():
             if seconds is not None or name != "heartbeat":
                 require_number(name, seconds, "a number of seconds, 0 or more")
         if heartbeat is None:
-            heartbeat = time_to_live / 3
-        elif time_to_live < 3 * heartbeat:
+            heartbeat = worker_timeout / 3
+        elif worker_timeout < 3 * heartbeat:
             raise ConfigurationError(
-                f"time_to_live is {time_to_live}; give at least three times heartbeat={heartbeat}"
+                f"worker_timeout is {worker_timeout}; "
+                f"give at least three times heartbeat={heartbeat}"
             )
-        if after_doubt not in ("at_most_once", "at_least_once"):
+        if on_ambiguous not in ("at_most_once", "at_least_once"):
             raise ConfigurationError(
-                f'after_doubt is {after_doubt!r}; give "at_most_once" or "at_least_once"'
+                f'on_ambiguous is {on_ambiguous!r}; give "at_most_once" or "at_least_once"'
             )
         config = Config() if config is None else config
         self._config = evolve(
             config,
-            # Order and limit are kept by the database, for all workers together.
+            # The database keeps order and limit, for all workers together.
             limits=evolve(config.limits, jobs=concurrency),
             lanes=Lanes(advance_on="accepted"),
         )
@@ -130,26 +129,26 @@ class Worker:
             schema,
             queue=queue,
             connections=_CONNECTIONS,
-            silence=min(_SILENCE, time_to_live / 3),
+            silence=min(_SILENCE, worker_timeout / 3),
         )
         self._concurrency = concurrency
-        self._after_doubt: AfterDoubt = after_doubt
-        self._doubt_for = doubt_for
-        self._heartbeat = heartbeat
-        self._time_to_live = time_to_live
-        self._keep = keep
-        self._look_every = look_every
+        self._on_ambiguous: OnAmbiguous = on_ambiguous
+        self._ambiguity_timeout = ambiguity_timeout
+        self._heartbeat_interval = heartbeat
+        self._worker_timeout = worker_timeout
+        self._retention = retention
+        self._poll_interval = poll_interval
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._dispatching: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._sole: SoleWorker | None = None
-        self._liveness: Liveness | None = None
-        self._turns: Turns | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._file_lock: WorkerLock | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._workflows: ItemWorkflows | None = None
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        """New for every start, never used again."""
+        """New for each worker, never used again."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Worker cannot be pickled or copied; make one in each process")
@@ -167,52 +166,54 @@ class Worker:
         await self.aclose()
 
     async def start(self) -> None:
-        """Begin to work. Makes the tables if they are missing.
+        """Start to work. Creates the tables if they are missing.
 
         Raises ``ConfigurationError`` for the second worker of an SQLite file or of a
         process, and ``OutboxUnavailableError`` when the database cannot be used.
         """
         if self._thread is not None:
             raise ConfigurationError("the worker was started already; make a new one")
-        if not engine.take_place():
+        if not dbos.acquire_process_slot():
             raise ConfigurationError(
                 "this process runs a worker, or DBOS, already; run symbl-aio worker beside it"
             )
+        # Before the thread: a second worker of a file must not touch the database.
         try:
             if (file := self._database.file) is not None:
-                with self._database.telling():
+                with self._database.translate_errors():
                     file.parent.mkdir(parents=True, exist_ok=True)
-                    self._sole = SoleWorker(file)
+                    self._file_lock = WorkerLock(file)
         except BaseException:
-            engine.give_place()
+            dbos.release_process_slot()
             raise
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._live, name="symbl_aio worker", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name="symbl_aio worker", daemon=True)
         self._thread.start()
         try:
-            with self._database.telling():
+            with self._database.translate_errors():
                 await self._inside(self._start())
         except BaseException:
             await self.aclose(0.0)
             raise
 
     async def aclose(self, timeout: float = 10.0) -> None:
-        """Stop: send nothing more, give uploads that have started ``timeout`` seconds.
+        """Stop: start no more uploads; those that have started get ``timeout`` seconds.
 
-        Jobs that run on are followed by the next worker, at once; so is all that waits.
-        Cancelling it ends the waiting, not the closing.
+        All items are handed over: another worker follows their jobs at once. Cancelling it
+        ends the wait, not the closing.
         """
         if self._thread is None:
             return
-        if self._ending is None:
-            self._ending = asyncio.ensure_future(self._end(timeout))
-        await result_of(self._ending)
+        # One closing for all callers; a cancelled one does not stop it.
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close(timeout))
+        await result_of(self._closing)
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Begin nothing new, wait until the jobs that this worker has have ended, and close.
+        """Start nothing new, wait until the jobs of this worker have ended, and close.
 
         Raises ``TimeoutError`` after ``timeout`` seconds; it is closed then, too, and others
-        follow what is left, as they do if the wait is cancelled.
+        follow the remaining jobs, as they do if the wait is cancelled.
         """
         self._check_running()
         try:
@@ -222,197 +223,199 @@ class Worker:
             await self.aclose()
 
     async def wait_until_dead(self) -> None:
-        """Wait until the other workers took this one for dead, because it was silent for so long.
+        """Wait until other workers have evicted this one, because it had no heartbeat.
 
-        It has stopped by itself then, and has to be closed; start another one. The same with
+        It has stopped by itself then, and has to be closed; start another one. Raises
         ``OutboxUnavailableError`` when it had no answer from the database for four times
-        ``time_to_live``, and with ``ConfigurationError`` when the tables are not those of this
-        release any more.
+        ``worker_timeout``, and ``ConfigurationError`` when the tables do not fit this release
+        any more; it has stopped then, too.
         """
-        if self._liveness is None:
+        if self._heartbeat is None:
             raise ConfigurationError("the worker was not started")
-        await self._inside(self._liveness.declared_dead.wait())
-        if self._liveness.failure is not None:
-            raise self._liveness.failure
+        await self._inside(self._heartbeat.evicted.wait())
+        if self._heartbeat.failure is not None:
+            raise self._heartbeat.failure
 
     @property
     def is_ready(self) -> bool:
-        """Whether it works, and its heartbeat is younger than the time to live. For any thread."""
-        return self._liveness is not None and self._liveness.is_ready()
+        """Whether it runs, and its heartbeat is younger than ``worker_timeout``. Thread-safe."""
+        return self._heartbeat is not None and self._heartbeat.is_ready()
 
     async def stats(self) -> OutboxStats:
-        """Count what is in the database, over this worker's own connections.
+        """Return numbers of items, slots and workers, over this worker's own connections.
 
         Raises ``ConfigurationError`` before ``start`` and after ``aclose``, and
         ``OutboxUnavailableError`` when the database cannot be used.
         """
         self._check_running()
-        with self._database.telling():
-            return await self._inside(self._database.call(partial(stats, self._database)))
+        with self._database.translate_errors():
+            return await self._inside(self._database.call(partial(read_stats, self._database)))
 
     def _check_running(self) -> None:
-        if self._liveness is None or self._stopping is not None:
+        if self._heartbeat is None or self._stopping is not None:
             raise ConfigurationError("the worker does not run; start it before")
 
-    async def _end(self, timeout: float) -> None:
+    async def _close(self, timeout: float) -> None:
         assert self._thread is not None
         await self._inside(self._stop(timeout))
         self._loop.call_soon_threadsafe(self._loop.stop)
         await in_a_thread(self._thread.join)
-        if self._sole is not None:
-            self._sole.release()
-        engine.give_place()
+        if self._file_lock is not None:
+            self._file_lock.release()
+        dbos.release_process_slot()
 
     async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something in the worker's own loop, for somebody in another one."""
+        """Run a coroutine in the worker's own loop, for a caller in another one."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     # In the worker's own thread
 
-    def _live(self) -> None:
+    def _run_loop(self) -> None:
         self._loop.run_forever()
-        self._loop.run_until_complete(_end_the_rest())
+        self._loop.run_until_complete(_cancel_remaining())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
     async def _start(self) -> None:
-        await self._database.call(partial(engine.migrate, self._database))
+        await self._database.call(partial(dbos.create_tables, self._database))
         await self._client.start()
-        rounds = engine.Rounds(self._database)
-        liveness = Liveness(
+        workflows = dbos.Workflows(self._database)
+        heartbeat = Heartbeat(
             self._database,
-            rounds,
+            workflows,
             self.id,
-            beat=self._heartbeat,
-            time_to_live=self._time_to_live,
-            alone=self._sole is not None,
+            interval=self._heartbeat_interval,
+            worker_timeout=self._worker_timeout,
+            alone=self._file_lock is not None,
         )
-        await liveness.begin()  # before the first claim
-        self._liveness = liveness
-        duty = Duty(
+        await heartbeat.register()  # before it dequeues anything
+        self._heartbeat = heartbeat
+        steps = ItemSteps(
             self._database,
             self._client,
-            liveness,
+            heartbeat,
             self.id,
-            after_doubt=self._after_doubt,
-            patience=min(15.0, self._doubt_for / 4),
-            doubt_for=self._doubt_for,
-            # Webhooks tell the end; to ask is for those that got lost.
-            interval=2 * self._config.polls.ceiling,
+            on_ambiguous=self._on_ambiguous,
+            reconcile_interval=min(15.0, self._ambiguity_timeout / 4),
+            ambiguity_timeout=self._ambiguity_timeout,
+            # Webhooks report the end; polls are for those that got lost.
+            webhook_timeout=2 * self._config.polls.ceiling,
         )
-        self._turns = turns = Turns(duty)
+        self._workflows = here = ItemWorkflows(steps)
         dispatcher = Dispatcher(
             self._database,
-            engine.begin,
-            taken=lambda: len(turns.active),
-            look_every=self._look_every,
+            dbos.start,
+            running=partial(len, here.active),
+            poll_interval=self._poll_interval,
         )
-        notices = Notices(
+        notifications = Notifications(
             self._database,
-            ready=dispatcher.wake,
-            news=turns.tell,
-            look_every=self._look_every,
+            on_ready=dispatcher.wake,
+            on_webhook=here.wake,
+            poll_interval=self._poll_interval,
         )
-        duty.ended = dispatcher.freed
-        duty.observers = self._observers
-        await self._database.call(partial(control.set_cap, self._database, self._concurrency))
-        # Soon enough, since what was handed over is followed by nobody meanwhile.
-        claim_every = min(self._look_every, self._time_to_live / 3)
-        if self._sole is not None:  # a look at a file costs next to nothing
-            claim_every = min(claim_every, 1.0)
-        await engine.launch(self._database, turns.bring, worker=self.id, interval=claim_every)
+        steps.on_slot_free = dispatcher.slot_freed
+        steps.observers = self._observers
+        await self._database.call(partial(set_cap, self._database, self._concurrency))
+        # Soon enough, since no worker follows a handed-over job until it is dequeued.
+        dequeue_interval = min(self._poll_interval, self._worker_timeout / 3)
+        if self._file_lock is not None:  # a poll of a file costs next to nothing
+            dequeue_interval = min(dequeue_interval, 1.0)
+        await dbos.launch(self._database, here.run, worker=self.id, interval=dequeue_interval)
         self._dispatching = self._loop.create_task(
-            dispatcher.run(liveness.is_fit, liveness.end_if_misfit)
+            dispatcher.run(heartbeat.may_send, heartbeat.end_if_incompatible)
         )
         self._tasks = [self._dispatching] + [
             self._loop.create_task(work)
             for work in (
-                liveness.beat(),
-                liveness.watch(turns.active),
-                notices.run(),
-                self._stop_when_dead(liveness),
-                self._begin_anew(liveness, rounds),
-                self._purge(liveness),
+                heartbeat.run(),
+                heartbeat.watch(here.active),
+                notifications.run(),
+                self._stop_when_evicted(heartbeat),
+                self._requeue_failed(heartbeat, workflows),
+                self._delete_expired(heartbeat),
             )
         ]
 
     async def _drain(self) -> None:
-        assert self._turns is not None
-        engine.stop_claiming()
+        assert self._workflows is not None
+        dbos.stop_dequeuing()
         if self._dispatching is not None:
             self._dispatching.cancel()
-        while runs := {run for runs in self._turns.active.values() for run in runs}:
-            await asyncio.wait(runs)
+        while tasks := {task for tasks in self._workflows.active.values() for task in tasks}:
+            await asyncio.wait(tasks)
 
     async def _stop(self, timeout: float) -> None:
-        """Stop, once: whoever comes later waits for the same end."""
+        """Stop, once: later calls wait for the first."""
         if self._stopping is None:
             self._stopping = self._loop.create_task(self._stop_now(timeout))
         await asyncio.shield(self._stopping)
 
     async def _stop_now(self, timeout: float) -> None:
         answered = True
-        if self._liveness is not None:
-            self._liveness.leave()
+        if self._heartbeat is not None:
+            self._heartbeat.stop_sending()
             if not self._database.is_sqlite:
-                answered = await self._liveness.is_answered(_ANSWER)
-        if not answered:  # no upload can be noted, and nothing handed over
+                answered = await self._heartbeat.is_answered(_ANSWER_TIMEOUT)
+        if not answered:  # no intent can be recorded, and nothing handed over
             timeout = 0.0
-            self._database.end()
+            self._database.abort()
         try:
             await self._client.aclose(drain="uploads", timeout=timeout)
         finally:
             for task in self._tasks:
                 task.cancel()
-            await engine.shut(_ENDING)
-            if self._turns is not None:
-                await self._turns.leave()
-            if self._liveness is not None and answered:
-                await self._hand_over(self._liveness)
+            # DBOS before the workflows: cancelled ones would count as failed there.
+            await dbos.shut_down(_SHUTDOWN_TIMEOUT)
+            if self._workflows is not None:
+                await self._workflows.cancel_all()
+            if self._heartbeat is not None and answered:
+                await self._hand_over(self._heartbeat)
             await in_a_thread(self._database.close)
 
-    async def _hand_over(self, liveness: Liveness) -> None:
-        """Let the others go on at once, now that nothing happens here any more."""
+    async def _hand_over(self, heartbeat: Heartbeat) -> None:
+        """Hand the items over to the other workers, if the database answers in time."""
         try:
-            async with asyncio.timeout(_ENDING):
-                await liveness.end()
+            async with asyncio.timeout(_SHUTDOWN_TIMEOUT):
+                await heartbeat.hand_over()
         except Exception as error:
             _LOG.warning(
-                "what worker %s had waits for its time to live to pass (%s)",
+                "the items of worker %s wait for the worker timeout to pass (%s)",
                 self.id,
                 type(error).__name__,
             )
 
-    async def _stop_when_dead(self, liveness: Liveness) -> None:
-        await liveness.declared_dead.wait()
-        # Whatever it takes on is taken away from it: it must take on nothing more.
+    async def _stop_when_evicted(self, heartbeat: Heartbeat) -> None:
+        await heartbeat.evicted.wait()
+        # At once: other workers take over all that it would start.
         await self._stop(0.0)
 
-    async def _begin_anew(self, liveness: Liveness, rounds: engine.Rounds) -> None:
-        """Look after what the engine broke off, now and then."""
+    async def _requeue_failed(self, heartbeat: Heartbeat, workflows: dbos.Workflows) -> None:
+        """Requeue the items of workflows that failed in DBOS, at each interval."""
         while True:
             try:
-                broken = await self._database.call(rounds.broken_off)
-                number = await self._database.call(partial(queue_again, self._database, broken))
+                failed = await self._database.call(workflows.failed)
+                number = await self._database.call(partial(requeue_failed, self._database, failed))
                 if number:
-                    _LOG.warning("%d items that were broken off are queued again", number)
+                    _LOG.warning("%d items whose workflow failed are queued again", number)
             except Exception as error:
-                _LOG.warning("looking after broken items failed (%s)", type(error).__name__)
-                await liveness.end_if_misfit(error)
-            await asyncio.sleep(_LOOK_AFTER_BROKEN_EVERY)
+                _LOG.warning("requeuing failed workflows failed (%s)", type(error).__name__)
+                await heartbeat.end_if_incompatible(error)
+            await asyncio.sleep(_FAILED_INTERVAL)
 
-    async def _purge(self, liveness: Liveness) -> None:
-        """Forget what ended long ago, now and then."""
+    async def _delete_expired(self, heartbeat: Heartbeat) -> None:
+        """Delete the items whose retention has passed, at each interval."""
+        delete = partial(delete_expired, self._database, self._retention)
         while True:
             try:
-                while await self._database.call(partial(forget_some, self._database, self._keep)):
+                while await self._database.call(delete):
                     pass
             except Exception as error:
-                _LOG.warning("forgetting old items failed (%s)", type(error).__name__)
-                await liveness.end_if_misfit(error)
-            await asyncio.sleep(_PURGE_EVERY)
+                _LOG.warning("deleting expired items failed (%s)", type(error).__name__)
+                await heartbeat.end_if_incompatible(error)
+            await asyncio.sleep(_RETENTION_INTERVAL)
 
 
-async def _end_the_rest() -> None:
+async def _cancel_remaining() -> None:
     here = asyncio.current_task()
-    await end_tasks({task for task in asyncio.all_tasks() if task is not here})
+    await cancel_tasks({task for task in asyncio.all_tasks() if task is not here})

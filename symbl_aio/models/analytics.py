@@ -1,4 +1,4 @@
-"""Who spoke for how long and how fast. Times are seconds, shares are percent (0 to 100)."""
+"""Speaking times and pace of each member. Times are seconds, shares are percent (0 to 100)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
+
+__all__ = ["Analytics", "MemberAnalytics", "Metric", "Overlap", "OverlapMember", "TimeShare"]
 
 
 @frozen(kw_only=True)
@@ -20,7 +22,7 @@ class Metric(Model):
     seconds: float | None = None
     """Its length in seconds."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -32,7 +34,7 @@ class TimeShare(Model):
     seconds: float | None = None
     """Length in seconds."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -50,7 +52,7 @@ class OverlapMember(Model):
     seconds: float | None = None
     """How long both spoke, in seconds."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -62,12 +64,12 @@ class Overlap(Model):
     members: tuple[OverlapMember, ...] = ()
     """The others, each with the time of its own."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class MemberAnalytics(Model):
-    """The speech of one member; what nobody could be found for is booked under an unknown one."""
+    """The speech of one member. Speech without a known speaker counts for an unknown member."""
 
     id: str | None = None
     """The member's id, as in ``Conversation.members``."""
@@ -86,7 +88,7 @@ class MemberAnalytics(Model):
     overlap: Overlap | None = None
     """How long the member spoke while others did; ``None`` if never."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -98,8 +100,8 @@ class Analytics(Model):
     members: tuple[MemberAnalytics, ...] = ()
     """The measures of each member."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
     def metric(self, type: str) -> Metric | None:
-        """Give the measure of that type, such as ``"total_silence"``; ``None`` if not told."""
+        """Return the metric of that type, such as ``"total_silence"``; ``None`` if absent."""
         return next((metric for metric in self.metrics if metric.type == type), None)

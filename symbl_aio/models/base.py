@@ -1,4 +1,4 @@
-"""What all answers have in common: JSON and the way to it, the page of a list, a job's status."""
+"""Parts that all models share: JSON values, ``as_json``, ``Page``, ``JobStatus``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ from attrs import field, fields, frozen, has
 
 from symbl_aio._fields import type_name
 
+__all__ = ["JSON", "JobStatus", "Page", "as_json"]
+
 JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | bool | None
-"""A decoded JSON value. Read-only types, so that any dict or list of JSON values fits."""
+"""A decoded JSON value. The types are read-only, so that any dict or list of JSON values fits."""
 
 T_co = TypeVar("T_co", covariant=True)
 
 
 class _Nothing(dict[str, Never]):
-    """An empty dict that stays empty. A mapping proxy could neither be pickled nor be JSON."""
+    """An empty dict that refuses writes. A mapping proxy can neither be pickled nor encoded."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("what an answer did not have cannot be written to")
@@ -46,9 +48,9 @@ NOTHING: Final[Mapping[str, Never]] = _Nothing()
 
 
 def raw_field() -> Mapping[str, JSON]:
-    """Declare a model's ``raw``: the JSON object that the value was made of."""
-    # Neither compared nor printed: two answers that say the same are equal, and a
-    # message's repr stays readable.
+    """Declare a model's ``raw``: the JSON object that was decoded into the value."""
+    # Neither compared nor printed: values with the same fields are equal, also when
+    # the server sent other fields with them, and a message's repr stays readable.
     made: Mapping[str, JSON] = field(default=NOTHING, repr=False, eq=False)
     return made
 
@@ -56,9 +58,9 @@ def raw_field() -> Mapping[str, JSON]:
 def as_json(value: object) -> JSON:
     """Return a model, a ``Page``, or any list or mapping of them, as plain JSON values.
 
-    The names are those of the fields; ``raw`` is left out, of a ``Page`` all but its items.
-    Instants are texts in ISO 8601. A web framework that does not know the models (FastAPI,
-    aiohttp) can answer with it. Raises ``TypeError`` for what has no such form.
+    The names are those of the fields, without ``raw``; a ``Page`` becomes the list of its items.
+    Instants are ISO 8601 texts. Use it for the answers of a web framework that does not know
+    the models. Raises ``TypeError`` for any other type of value.
     """
     if isinstance(value, Enum):
         return as_json(value.value)
@@ -78,12 +80,12 @@ def as_json(value: object) -> JSON:
 
 
 class _Serializer:
-    """What pydantic reads of a value whose type no annotation names, made when it does so."""
+    """The serializer that pydantic reads from a value without an annotation, built on first use."""
 
     def __get__(self, value: object, kind: type[Model]) -> Any:
         try:
             return _serializer_of(kind)  # type: ignore[arg-type]  # a class can be hashed
-        except ImportError:  # pydantic alone asks for it
+        except ImportError:  # only pydantic reads this attribute
             raise AttributeError("__pydantic_serializer__") from None
 
 
@@ -95,9 +97,9 @@ def _serializer_of(kind: Any) -> Any:
 
 
 class Model:
-    """A value that pydantic, and so FastAPI, can write as JSON: as ``as_json`` does.
+    """Base of the models. Pydantic, and so FastAPI, encodes them as ``as_json`` does.
 
-    It is never read from JSON: what a request sends is no answer of the API.
+    Pydantic never decodes a model: a request body is not an answer of the API.
     """
 
     __slots__ = ()
@@ -117,7 +119,7 @@ class Model:
 
 
 class JobStatus(StrEnum):
-    """How far a job has come (Job API page). ``UNKNOWN`` is any word not documented."""
+    """The status of a job (Job API page). ``UNKNOWN`` is any undocumented status."""
 
     SCHEDULED = "scheduled"
     IN_PROGRESS = "in_progress"
@@ -127,12 +129,12 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Say whether the status is final: completed or failed."""
+        """Return whether the status is final: completed or failed."""
         return self in (JobStatus.COMPLETED, JobStatus.FAILED)
 
     @classmethod
     def parse(cls, text: str) -> JobStatus:
-        """Read the server's word, in any case; a word not documented is ``UNKNOWN``."""
+        """Parse the server's text, in any case; return ``UNKNOWN`` for an undocumented one."""
         try:
             return cls(text.lower())
         except ValueError:
@@ -140,13 +142,13 @@ class JobStatus(StrEnum):
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:
-    # What aiohttp gives can neither be pickled nor be copied, nor written as JSON.
+    # aiohttp's mapping can neither be pickled nor copied, nor encoded as JSON.
     return {str(name): value for name, value in headers.items()}
 
 
 @frozen(eq=False)
 class Page(Model, Sequence[T_co], Generic[T_co]):
-    """One answer of the API: a sequence of its items, with the response they came in."""
+    """One answer of the API: a sequence of its items, with the HTTP response around them."""
 
     items: tuple[T_co, ...]
     """The items of the answer, in the order of the server."""

@@ -1,4 +1,4 @@
-"""A conversation's own record, and what the server says when something of it is changed."""
+"""The record of a conversation, and the server's answers to changes and deletions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from attrs import field, frozen
 from symbl_aio.models.base import JSON, NOTHING, Model, raw_field
 from symbl_aio.models.people import User
 
+__all__ = ["ConversationInfo", "Experience", "Notice"]
+
 
 @frozen(kw_only=True)
 class ConversationInfo(Model):
-    """A conversation's own record ("Get conversation" page)."""
+    """The record of a conversation ("Get conversation" page)."""
 
     id: str
     """The conversation's id."""
@@ -26,27 +28,27 @@ class ConversationInfo(Model):
     end_time: datetime | None = None
     """When it ended, UTC."""
     members: tuple[User, ...] = ()
-    """Who took part, as far as the server knows."""
+    """The people who took part, as far as the server knows."""
     metadata: Mapping[str, str] = field(default=NOTHING, hash=False)
-    """The caller's own names and values; empty if there are none."""
+    """The caller's own names and values; empty without any."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Notice(Model):
-    """What the server says of a change, in its own words, and the id if it names one."""
+    """The server's answer to a change or a deletion."""
 
     message: str = ""
-    """What the server says, in its own words."""
+    """The server's message, unchanged."""
     id: str | None = None
-    """The id of what was changed, if the answer names one."""
+    """The id of the changed object, if the answer has one."""
     type: str | None = None
-    """The kind of what was changed, such as ``"tracker"``."""
+    """The kind of the changed object, such as ``"tracker"``."""
     deleted: bool | None = None
-    """Whether it was deleted; ``None`` if the answer does not say."""
+    """Whether it was deleted; ``None`` if the answer leaves it open."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 def _masked(url: str) -> str:
@@ -57,13 +59,13 @@ def _masked(url: str) -> str:
 class Experience(Model):
     """A ready-made page about a conversation (Experience API page).
 
-    Whoever has ``url`` sees the conversation, since it carries a token: it is not shown in
-    ``repr``. Take care where you log it yourself.
+    ``url`` carries a token, so it opens the conversation to each of its readers. ``repr`` masks
+    it; do not log it yourself.
     """
 
     name: str | None = None
-    """Which page it is, such as ``"verbose-text-summary"``."""
+    """The kind of page, such as ``"verbose-text-summary"``."""
     url: str = field(default="", repr=_masked)
-    """Link to the page, a secret: it opens the conversation to anyone."""
+    """The link to the page, a secret: it needs no login."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

@@ -1,4 +1,4 @@
-"""What was found in what was said: topics, questions, action items, follow-ups, intents."""
+"""Insights of a conversation: topics, questions, action items, follow-ups, intents."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ from symbl_aio.models.mentions import InsightEntity, MessageRef
 from symbl_aio.models.people import NOBODY, User
 from symbl_aio.models.speech import Phrase, Sentiment
 
+__all__ = [
+    "AbstractTopic",
+    "ActionItem",
+    "ComprehensiveActionItem",
+    "FollowUp",
+    "Insight",
+    "Intent",
+    "ParentRef",
+    "Question",
+    "Topic",
+]
+
 
 @frozen(kw_only=True)
 class ParentRef(Model):
@@ -22,7 +34,7 @@ class ParentRef(Model):
     type: str | None = None
     """Always ``"topic"`` so far."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -40,21 +52,21 @@ class Topic(Model):
     message_ids: tuple[str, ...] = ()
     """Ids of the messages about it."""
     parent_refs: tuple[ParentRef, ...] = ()
-    """The topics above it; only if they were asked for."""
+    """The topics above it; only with ``topics(parent_refs=True)``."""
     sentiment: Sentiment | None = None
-    """How it was spoken of; only if it was asked for."""
+    """The sentiment towards it; only with ``topics(sentiment=True)``."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class AbstractTopic(Model):
-    """A subject in words that need not have been said ("Abstract topics" page, labs)."""
+    """A subject in the server's own words ("Abstract topics" page, labs)."""
 
     id: str | None = None
     """The topic's id."""
     text: str = ""
-    """The topic in a few words, which need not have been said."""
+    """The topic in a few words, not necessarily those of a message."""
     type: str | None = None
     """Always ``"abstract_topic"`` so far."""
     score: float | None = None
@@ -62,12 +74,12 @@ class AbstractTopic(Model):
     message_ids: tuple[str, ...] = ()
     """Ids of the messages about it."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Insight(Model):
-    """What questions, action items and follow-ups have in common ("Get insights" page).
+    """The common base of questions, action items and follow-ups ("Get insights" page).
 
     ``sender`` is always a ``User``, perhaps without a name.
     """
@@ -75,7 +87,7 @@ class Insight(Model):
     id: str
     """The insight's id."""
     text: str = ""
-    """What was found, in a sentence."""
+    """The insight in one sentence."""
     type: str | None = None
     """The kind of insight: ``"question"``, ``"action_item"`` or ``"follow_up"``."""
     score: float | None = None
@@ -83,16 +95,16 @@ class Insight(Model):
     message_ids: tuple[str, ...] = ()
     """Ids of the messages from which it was drawn."""
     sender: User = NOBODY
-    """Who said it; ``NOBODY`` if unknown."""
+    """The speaker; ``NOBODY`` if unknown."""
     entities: tuple[InsightEntity, ...] = ()
-    """What the text names: people, dates, spans of time."""
+    """The people, dates and spans of time that the text names."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Question(Insight):
-    """A question that was asked ("Get questions" page)."""
+    """A question from the conversation ("Get questions" page)."""
 
 
 @frozen(kw_only=True)
@@ -100,20 +112,20 @@ class ActionItem(Insight):
     """Something to be done ("Get action items" page)."""
 
     assignee: User | None = None
-    """Who is to do it; ``None`` if unknown."""
+    """The person who is to do it; ``None`` if unknown."""
     due_by: datetime | None = None
-    """Until when, UTC; ``None`` if no time was said."""
+    """The due time, UTC; ``None`` if the conversation names none."""
     definitive: bool | None = None
     """Whether it is certain who does what; ``None`` if unknown."""
     phrases: tuple[Phrase, ...] = ()
-    """The phrases that show it; only with ``detect_phrases``."""
+    """The phrases that express it; only with ``detect_phrases``."""
 
 
 @frozen(kw_only=True)
 class ComprehensiveActionItem(ActionItem):
-    """An action item in words of its own ("Comprehensive action items" page, labs).
+    """An action item in the server's own words ("Comprehensive action items" page, labs).
 
-    The API gives ``message_refs``; ``message_ids`` are the ids in them.
+    The API sends ``message_refs``; ``message_ids`` are the ids in them.
     """
 
     message_refs: tuple[MessageRef, ...] = ()
@@ -125,18 +137,18 @@ class FollowUp(Insight):
     """A meeting, call or message to come ("Get follow-ups" page), like an action item."""
 
     assignee: User | None = None
-    """Who is to do it; ``None`` if unknown."""
+    """The person who is to do it; ``None`` if unknown."""
     due_by: datetime | None = None
-    """Until when, UTC; ``None`` if no time was said."""
+    """The due time, UTC; ``None`` if the conversation names none."""
     definitive: bool | None = None
     """Whether it is certain who does what; ``None`` if unknown."""
     phrases: tuple[Phrase, ...] = ()
-    """The phrases that show it; only with ``detect_phrases``."""
+    """The phrases that express it; only with ``detect_phrases``."""
 
 
 @frozen(kw_only=True)
 class Intent(Model):
-    """What a call was answered with, such as ``"answering_machine"`` or ``"interested"``."""
+    """The result of a call, such as ``"answering_machine"`` or ``"interested"``."""
 
     id: str | None = None
     """The intent's id."""
@@ -151,6 +163,6 @@ class Intent(Model):
     message_ids: tuple[str, ...] = ()
     """Ids of the messages in which it was found."""
     entities: tuple[InsightEntity, ...] = ()
-    """What the text names: people, dates, spans of time."""
+    """The people, dates and spans of time that the text names."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

@@ -1,4 +1,4 @@
-"""What an account keeps for all of its conversations: trackers, groups, entities."""
+"""Objects that an account stores for all of its conversations: trackers, groups, entities."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import datetime
 from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
+
+__all__ = ["ConversationGroup", "StoredEntity", "StoredTracker"]
 
 
 @frozen(kw_only=True)
@@ -25,19 +27,19 @@ class StoredTracker(Model):
     vocabulary: tuple[str, ...] = ()
     """The phrases that stand for it."""
     description: str | None = None
-    """What it is for, in words; newer hosts only."""
+    """Its purpose, in words; newer hosts only."""
     categories: tuple[str, ...] = ()
     """The groups that it belongs to; newer hosts only."""
     languages: tuple[str, ...] = ()
-    """Languages in which it is looked for, BCP-47; newer hosts only."""
+    """Languages in which it is detected, BCP-47; newer hosts only."""
     exclude_vocabulary: tuple[str, ...] = ()
     """Phrases that do not count; newer hosts only."""
     created_on: datetime | None = None
-    """When it was made, UTC; newer hosts only."""
+    """When it was created, UTC; newer hosts only."""
     updated_on: datetime | None = None
     """When it was last changed, UTC; newer hosts only."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -49,16 +51,16 @@ class ConversationGroup(Model):
     name: str = ""
     """Its name, at most 128 characters."""
     description: str | None = None
-    """What it is for, in words, at most 512 characters."""
+    """Its purpose, in words, at most 512 characters."""
     criteria: str = ""
     """Which conversations belong to it, in RSQL."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class StoredEntity(Model):
-    """An entity of the account's own: each of ``values``, where it is said ("Entities" pages)."""
+    """A custom entity: each occurrence of one of ``values`` is detected ("Entities" pages)."""
 
     id: str | None = None
     """The entity's id."""
@@ -71,4 +73,4 @@ class StoredEntity(Model):
     values: tuple[str, ...] = ()
     """The words that stand for it."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

@@ -1,4 +1,4 @@
-"""What was named in a conversation, and where: entities and trackers."""
+"""Entities and trackers that a conversation mentions, and the places of the mentions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,24 @@ from attrs import frozen
 
 from symbl_aio.models.base import JSON, Model, raw_field
 
+__all__ = [
+    "DetectedTracker",
+    "Entity",
+    "EntityMatch",
+    "EntityValue",
+    "InsightEntity",
+    "InsightRef",
+    "MessageRef",
+    "TrackerMatch",
+]
+
 
 @frozen(kw_only=True)
 class MessageRef(Model):
-    """A message, and the place in it. ``offset`` counts characters into its text.
+    """A message, and a place in it. ``offset`` counts characters into its text.
 
-    A negative ``offset`` means that the message says something similar, not the very
-    words. Which of the other fields are there depends on the API's generation.
+    A negative ``offset`` means a similar text, not the same words. The generation of the API
+    decides which of the other fields are present.
     """
 
     id: str | None = None
@@ -23,17 +34,17 @@ class MessageRef(Model):
     text: str = ""
     """The message's text."""
     offset: int | None = None
-    """Place of the find: characters from the start of the text; negative if only similar."""
+    """Place of the match: characters from the start of the text; negative if only similar."""
     start_time: datetime | None = None
     """When the message began, UTC."""
     end_time: datetime | None = None
     """When the message ended, UTC."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
     @property
     def is_exact(self) -> bool:
-        """Say whether the very words were said (Trackers page: any offset that is not negative)."""
+        """Return whether the words match exactly (Trackers page: an offset of 0 or more)."""
         return self.offset is not None and self.offset >= 0
 
 
@@ -48,14 +59,14 @@ class InsightRef(Model):
     type: str | None = None
     """The kind of insight, such as ``"question"``."""
     offset: int | None = None
-    """Place of the find: characters from the start of the text; negative if only similar."""
+    """Place of the match: characters from the start of the text; negative if only similar."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class EntityValue(Model):
-    """What an entity stands for, where the API sends an object: mostly a person."""
+    """The value of an entity where the API sends an object: mostly a person."""
 
     id: str | None = None
     """The person's id."""
@@ -66,49 +77,49 @@ class EntityValue(Model):
     alias: str | None = None
     """Another name of the person."""
     assignee: bool | None = None
-    """Whether the person is to do what the insight says."""
+    """Whether the person is the assignee of the insight."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class InsightEntity(Model):
-    """Something named in a message or an insight: a person, a date, a span of time.
+    """A person, date or span of time that a message or an insight names.
 
     ``offset`` counts characters into the text. Ranges (``type`` ends in ``range``) have
-    ``start`` or ``end`` in place of ``value``. Times stay the text that the API sends,
-    since it tells no time zone.
+    ``start`` or ``end`` in place of ``value``. Times stay the text of the API,
+    which has no time zone.
     """
 
     type: str | None = None
     """The kind, such as ``"person"``, ``"date"`` or ``"daterange"``."""
     text: str = ""
-    """The words as they were said."""
+    """The words of the message."""
     offset: int | None = None
     """Place of the words: characters from the start of the text."""
     value: str | EntityValue | None = None
-    """What is meant: a text, or a person; ``None`` for a range."""
+    """The meaning: a text, or a person; ``None`` for a range."""
     start: str | None = None
     """Start of a range, as the server writes it; no time zone."""
     end: str | None = None
     """End of a range, as the server writes it; no time zone."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class EntityMatch(Model):
-    """One thing that an entity stands for, and the messages that name it.
+    """One value of an entity, and the messages that name it.
 
-    ``text`` is what was said, ``value`` what is meant ("today" and "2024-03-05"); newer
-    answers give the value alone. Ranges have ``start`` or ``end`` in place of it. All
-    are texts, times too: the API tells no time zone.
+    ``text`` has the words of the message, ``value`` their meaning ("today" and "2024-03-05");
+    newer hosts send only the value. Ranges have ``start`` or ``end`` in place of it. Times are
+    texts too: the API sends no time zone.
     """
 
     value: str | None = None
-    """What is meant, such as ``"2024-03-05"``; ``None`` for a range."""
+    """The meaning, such as ``"2024-03-05"``; ``None`` for a range."""
     text: str = ""
-    """The words as they were said; newer hosts leave them out."""
+    """The words of the message; newer hosts leave them out."""
     start: str | None = None
     """Start of a range, as the server writes it; no time zone."""
     end: str | None = None
@@ -116,17 +127,17 @@ class EntityMatch(Model):
     message_refs: tuple[MessageRef, ...] = ()
     """The messages that name it."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Entity(Model):
-    """Something of a kind that the conversation names (Conversation API, "Get entities" page).
+    """The mentions of one kind of entity (Conversation API, "Get entities" page).
 
     ``type`` is the kind, such as ``person``, ``date`` or ``custom`` (then ``custom_type``
-    is the caller's own word for it). Newer hosts put ``sub_type`` and ``category``
-    (``"Custom"`` or ``"Managed"``) beside it and gather all that was found of a kind in
-    ``matches``; the answers of older ones tell one thing each, and have one match.
+    is the caller's own name for it). Newer hosts add ``sub_type`` and ``category``
+    (``"Custom"`` or ``"Managed"``) and collect all matches of a kind in ``matches``. An entity
+    of an older host has one match.
     """
 
     id: str | None = None
@@ -140,9 +151,9 @@ class Entity(Model):
     category: str | None = None
     """``"Custom"`` or ``"Managed"``; newer hosts only."""
     matches: tuple[EntityMatch, ...] = ()
-    """All that was found of the kind."""
+    """All matches of the kind."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -150,7 +161,7 @@ class TrackerMatch(Model):
     """A term of a tracker's vocabulary that was found, exactly or in other words."""
 
     type: str | None = None
-    """How it was found, such as ``"vocabulary"``."""
+    """The kind of match, such as ``"vocabulary"``."""
     value: str | None = None
     """The phrase of the tracker's vocabulary."""
     message_refs: tuple[MessageRef, ...] = ()
@@ -158,7 +169,7 @@ class TrackerMatch(Model):
     insight_refs: tuple[InsightRef, ...] = ()
     """The insights in which it was found."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -172,4 +183,4 @@ class DetectedTracker(Model):
     matches: tuple[TrackerMatch, ...] = ()
     """Each phrase that was found, and where."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

@@ -1,4 +1,4 @@
-"""What was said: the messages of a transcript."""
+"""The transcript: messages, words, key phrases and sentiment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from symbl_aio.models.base import JSON, Model, raw_field
 from symbl_aio.models.mentions import InsightEntity
 from symbl_aio.models.people import NOBODY, User
 
+__all__ = ["FormattedTranscript", "Message", "Phrase", "Sentiment", "Word"]
+
 
 @frozen(kw_only=True)
 class Sentiment(Model):
-    """How a message or topic was spoken: a number, and the server's word for it."""
+    """The sentiment of a message or topic: a number, and the server's word for it."""
 
     score: float | None = None
     """Polarity, -1.0 (negative) to 1.0 (positive)."""
     suggested: str | None = None
     """``"negative"``, ``"neutral"`` (-0.3 to 0.3) or ``"positive"``."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -33,7 +35,7 @@ class Phrase(Model):
     type: str | None = None
     """Its kind, mostly ``"action_phrase"``."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -47,15 +49,15 @@ class Word(Model):
     end_time: datetime | None = None
     """When it ended, UTC."""
     score: float | None = None
-    """How sure the recognition is, 0.0 to 1.0; ``None`` in written conversations."""
+    """Confidence of the recognition, 0.0 to 1.0; ``None`` in written conversations."""
     time_offset: float | None = None
     """Seconds from the first word of the conversation."""
     duration: float | None = None
     """Its length in seconds."""
     speaker_tag: int | None = None
-    """Number of the voice that said it; newer hosts only."""
+    """The number of the speaker's voice; newer hosts only."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -63,15 +65,15 @@ class Message(Model):
     """One sentence or turn of the transcript ("Get messages" page).
 
     ``sender`` is always a ``User``, perhaps without a name. ``sentiment`` and ``words``
-    are there only if asked for, ``entities`` only with redaction or identification on.
+    are present only on request, ``entities`` only with redaction or identification on.
     """
 
     id: str
     """The message's id."""
     text: str = ""
-    """What was said."""
+    """The words of the speaker."""
     sender: User = NOBODY
-    """Who said it; ``NOBODY`` if unknown."""
+    """The speaker; ``NOBODY`` if unknown."""
     start_time: datetime | None = None
     """When it began, UTC."""
     end_time: datetime | None = None
@@ -85,18 +87,18 @@ class Message(Model):
     phrases: tuple[Phrase, ...] = ()
     """Phrases that carry an action; only with ``detect_phrases``."""
     sentiment: Sentiment | None = None
-    """How it was said; only with ``messages(sentiment=True)``."""
+    """Its sentiment; only with ``messages(sentiment=True)``."""
     words: tuple[Word, ...] = ()
     """Each word with its time; only with ``messages(verbose=True)``."""
     entities: tuple[InsightEntity, ...] = ()
-    """What it names; only with redaction or identification on."""
+    """The entities that it names; only with redaction or identification on."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class FormattedTranscript(Model):
-    """A transcript that the server wrote, as ``content_type`` says ("Transcript" page).
+    """A transcript that the server formatted ("Transcript" page).
 
     Its Markdown marks line ends with ``<br/>`` and key phrases with ``<mark>``; the time
     stamps of its SRT are irregular.
@@ -107,4 +109,4 @@ class FormattedTranscript(Model):
     content_type: str | None = None
     """Its form: ``"text/markdown"`` or ``"text/srt"``."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

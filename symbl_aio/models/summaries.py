@@ -1,4 +1,4 @@
-"""A conversation in short: its summary, its bookmarks, its score."""
+"""The summary, bookmarks and call score of a conversation."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from symbl_aio.models.base import JSON, JobStatus, Model, raw_field
 from symbl_aio.models.mentions import MessageRef
 from symbl_aio.models.people import NOBODY, User
 
+__all__ = ["Bookmark", "BookmarkSummary", "CallScore", "Criterion", "Progress", "SummaryItem"]
+
 
 @frozen(kw_only=True)
 class SummaryItem(Model):
-    """One paragraph of a summary, and the messages it is drawn from ("Summary" page)."""
+    """One paragraph of a summary, and its source messages ("Summary" page)."""
 
     id: str | None = None
     """The paragraph's id."""
     text: str = ""
     """The paragraph."""
     message_refs: tuple[MessageRef, ...] = ()
-    """The messages from which it was drawn."""
+    """The messages that it summarises."""
     start_time: datetime | None = None
     """When the first of them began, UTC."""
     end_time: datetime | None = None
     """When the last of them ended, UTC."""
     bookmark_id: str | None = None
-    """The bookmark it sums up; only in summaries of bookmarks."""
+    """The bookmark that it summarises; only in summaries of bookmarks."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Bookmark(Model):
-    """A marked stretch of a conversation ("Bookmarks" page).
+    """A marked part of a conversation ("Bookmarks" page).
 
     Either from ``begin_time_offset`` for ``duration``, or the messages in
     ``message_refs``.
@@ -45,9 +47,9 @@ class Bookmark(Model):
     label: str = ""
     """Its short name."""
     description: str = ""
-    """What it marks, in words."""
+    """Its description, in words."""
     user: User = NOBODY
-    """Who marked it; ``NOBODY`` if unknown."""
+    """The author; ``NOBODY`` if unknown."""
     begin_time_offset: float | None = None
     """Where it begins: seconds from the start of the conversation."""
     duration: float | None = None
@@ -55,7 +57,7 @@ class Bookmark(Model):
     message_refs: tuple[MessageRef, ...] = ()
     """The messages that it marks."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
@@ -67,48 +69,48 @@ class BookmarkSummary(Model):
     summary: tuple[SummaryItem, ...] = ()
     """The paragraphs of its summary."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Criterion(Model):
-    """The judgement of a call by one criterion ("Call score" page)."""
+    """The score of a call for one criterion ("Call score" page)."""
 
     name: str | None = None
-    """What was judged, such as ``"Objection Handling"``."""
+    """The criterion, such as ``"Objection Handling"``."""
     score: float | None = None
     """The points, in the host's own measure."""
     summary: str = ""
-    """The judgement in words."""
+    """The assessment in words."""
     positive_feedback: str | None = None
     """What went well."""
     negative_feedback: str | None = None
     """What went badly."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class CallScore(Model):
-    """How good a call was ("Call score" page)."""
+    """The score of a call ("Call score" page)."""
 
     score: float | None = None
     """The points of the whole call, in the host's own measure."""
     summary: str = ""
-    """The judgement in words."""
+    """The assessment in words."""
     criteria: tuple[Criterion, ...] = ()
-    """The judgement of each criterion."""
+    """The score for each criterion."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""
 
 
 @frozen(kw_only=True)
 class Progress(Model):
-    """How far the making of a call score or of its insights has come."""
+    """The progress of a call score, or of its insights, on the server."""
 
     job_id: str | None = None
-    """The id of the job that makes it; not one to wait for."""
+    """The id of the server's own job; not an id for ``client.job``."""
     status: JobStatus = JobStatus.UNKNOWN
-    """How far it has come; ``UNKNOWN`` if the answer does not say."""
+    """Its status; ``UNKNOWN`` if the answer has none."""
     raw: Mapping[str, JSON] = raw_field()
-    """The JSON object that the value was made of."""
+    """The JSON object that was decoded into this value."""

@@ -1,21 +1,24 @@
 """A local server that speaks the Symbl API, for tests, demonstrations and self-hosting.
 
-It imports nothing of the client, so that one misreading of the API cannot be wrong on
-both sides and pass.
+It imports nothing of the client. A wrong reading of the API in the client therefore
+cannot pass a test because the server has the same fault.
 
-A request comes in through ``app``; ``accounts`` knows its token. A submission goes through
-``submissions`` (what is refused), ``jobs`` (when its turn comes) and ``processing`` (what was
-said in it: typed, from ``transcripts``, or by ``recognition``); ``media`` looks into files and
-``webhooks`` tells of the progress. What was said is kept in ``conversations``, ``language``
-finds things in it, ``pages`` show it to people. ``management`` is about the account.
-``faults``, ``gate``, ``pulse`` and ``received`` are for tests: misbehave, hold, wait, look.
+``app`` routes each request. ``tokens`` checks its access token. ``submissions`` validates
+a submission and reads its body, ``jobs`` queues the job, ``processing`` produces the
+utterances: typed text, a transcript from ``transcript_registry``, or the output of
+``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
+``conversations`` stores and serves the results, ``language`` finds sentences, topics and
+action items in them, ``html_pages`` renders them for people. ``management`` serves the
+trackers, groups and entities of the account. Four modules exist for tests: ``faults``
+injects failures, ``job_gate`` holds jobs, ``change_notifier`` wakes waiting tests, and
+``request_log`` records every request.
 
-What cannot be answered truthfully is not answered: no call gets a score, nothing is redacted,
-and a summary consists of sentences that were said.
+The server never invents a result: it scores no call, redacts nothing, and builds a
+summary from sentences of the conversation.
 """
 
-from symbl_aio.server.local import LocalServer
-from symbl_aio.server.received import Received, Seen
-from symbl_aio.server.transcripts import Line
+from symbl_aio.server.local_server import LocalServer
+from symbl_aio.server.request_log import Received, Seen
+from symbl_aio.server.transcript_registry import Line
 
 __all__ = ["LocalServer", "Line", "Received", "Seen"]

@@ -1,4 +1,4 @@
-"""The routes, and what holds for all of them: the log, the faults, errors, tokens."""
+"""Routes and middlewares of the server: request log, faults, errors, authentication."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import logging
 
 from aiohttp import web
 
-from symbl_aio.server.accounts import Accounts
-from symbl_aio.server.faults import TOKEN_PATH, DroppedError, Faults, Handler, Scene
+from symbl_aio.server.faults import (
+    TOKEN_PATH,
+    ConnectionDroppedError,
+    FaultContext,
+    FaultInjector,
+    Handler,
+)
+from symbl_aio.server.html_pages import PAGE_PATH
+from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.jobs import Jobs
-from symbl_aio.server.pages import PAGE_PATH
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.received import Log
-from symbl_aio.server.submissions import LARGEST_JSON, Submissions
-from symbl_aio.server.wire import RefusedError, answer
+from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.submissions import MAX_JSON_SIZE, SubmissionHandlers
+from symbl_aio.server.tokens import TokenIssuer
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -22,107 +28,116 @@ _KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
 
 class App:
-    """The parts of the server, joined into one ``aiohttp.web`` application."""
+    """Builds one ``aiohttp.web`` application from the parts of the server."""
 
     def __init__(
         self,
         *,
-        accounts: Accounts,
-        submissions: Submissions,
+        tokens: TokenIssuer,
+        submissions: SubmissionHandlers,
         jobs: Jobs,
-        faults: Faults,
-        scene: Scene,
-        log: Log,
+        faults: FaultInjector,
+        context: FaultContext,
+        log: RequestLog,
         routes: list[web.RouteDef],
     ) -> None:
-        self._accounts = accounts
+        self._tokens = tokens
         self._submissions = submissions
         self._jobs = jobs
         self._faults = faults
-        self._scene = scene
+        self._fault_context = context
         self._log = log
         self._routes = routes
 
     def build(self) -> web.Application:
-        """Make the application. The size limit is for JSON; media goes to disk."""
+        """Return the application. ``client_max_size`` limits JSON only; media goes to disk."""
         app = web.Application(
             middlewares=[
-                self._recorded,
-                self._struck,
-                self._refused,
-                self._authorised,
+                # Outermost first: the log records what a fault or an error made of the response.
+                self._log_request,
+                self._inject_fault,
+                self._errors_as_json,
+                self._authenticate,
             ],
-            client_max_size=LARGEST_JSON,
+            client_max_size=MAX_JSON_SIZE,
         )
-        app.router.add_post(TOKEN_PATH, self._accounts.generate)
-        app.router.add_post(_REFRESH_PATH, self._accounts.refresh)
-        app.router.add_delete("/oauth2/token:revoke", self._accounts.revoke_one)
+        app.router.add_post(TOKEN_PATH, self._tokens.generate)
+        app.router.add_post(_REFRESH_PATH, self._tokens.refresh)
+        app.router.add_delete("/oauth2/token:revoke", self._tokens.revoke_current)
         for kind in _KINDS:
             path = f"/v1/process/{kind}"
             handle = self._submissions.handle
-            app.router.add_post(path, handle, name=_name("post", kind))
-            app.router.add_put(path + "/{conversation_id}", handle, name=_name("put", kind))
-        app.router.add_get("/v1/job/{job_id}", self._job)
+            app.router.add_post(path, handle, name=_route_name("post", kind))
+            app.router.add_put(path + "/{conversation_id}", handle, name=_route_name("put", kind))
+        app.router.add_get("/v1/job/{job_id}", self._get_job)
         app.router.add_routes(self._routes)
         return app
 
-    async def _job(self, request: web.Request) -> web.Response:
-        """``GET /v1/job/{jobId}`` (section 3)."""
-        job = self._jobs.known.get(request.match_info["job_id"])
+    async def _get_job(self, request: web.Request) -> web.Response:
+        """Handle ``GET /v1/job/{jobId}`` (section 3)."""
+        job = self._jobs.by_id.get(request.match_info["job_id"])
         if job is None:
-            raise RefusedError(404, "The job is unknown.")
-        return answer({"id": job.id, "status": job.status.value})
+            raise ApiError(404, "The job is unknown.")
+        return json_response({"id": job.id, "status": job.status.value})
 
     @web.middleware
-    async def _recorded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Record the headers of a submission before, and the status of any request after it."""
         route = request.match_info.route.name or ""
         if route.startswith("submit."):
             _, _, kind = route.split(".", 2)
-            self._log.open(request, _kind(kind))
-            self._scene.pulse.ring()
+            self._log.record_submission(request, _kind_of_route(kind))
+            self._fault_context.changes.notify()
         status: int | None = None
         try:
             response = await handler(request)
             status = response.status
             return response
-        except DroppedError:
-            return web.Response()  # to nobody
+        except ConnectionDroppedError:
+            return web.Response()  # the connection is closed: aiohttp cannot send it
         finally:
-            self._log.close(request, status)
-            self._scene.pulse.ring()
+            self._log.record_response(request, status)
+            self._fault_context.changes.notify()
 
     @web.middleware
-    async def _struck(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await self._faults.exchange(request, handler, self._scene)
+    async def _inject_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Replace the normal handling of a request if a fault was injected for it."""
+        return await self._faults.handle(request, handler, self._fault_context)
 
     @web.middleware
-    async def _refused(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _errors_as_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Convert every error to the documented ``{"message"}`` body."""
         try:
             return await handler(request)
-        except RefusedError as refusal:
-            return answer(refusal.body, refusal.status)
+        except ApiError as error:
+            return json_response(error.body, error.status)
         except web.HTTPException as error:
-            response = answer({"message": f"{error.reason}."}, error.status)
+            response = json_response({"message": f"{error.reason}."}, error.status)
+            # RFC 9110 requires it with 405.
             if "Allow" in error.headers:
                 response.headers["Allow"] = error.headers["Allow"]
             return response
         except (ConnectionError, web.RequestPayloadError):
-            raise DroppedError from None
+            # The caller left: there is no one to respond to, and nothing to log.
+            raise ConnectionDroppedError from None
         except Exception:
+            # The path only: a query may contain secrets.
             logger.exception("%s %s", request.method, request.path)
-            return answer({"message": "The server has made a mistake."}, 500)
+            return json_response({"message": "The server has made a mistake."}, 500)
 
     @web.middleware
-    async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check the access token, except for token requests and signed links to pages."""
         path = request.path
+        # Pages are protected by the signature in their path.
         if path not in (TOKEN_PATH, _REFRESH_PATH) and not path.startswith(PAGE_PATH):
-            self._accounts.check(request)
+            self._tokens.authenticate(request)
         return await handler(request)
 
 
-def _name(method: str, kind: Kind) -> str:
+def _route_name(method: str, kind: Kind) -> str:
     return f"submit.{method}.{kind.replace('/', '_')}"
 
 
-def _kind(name: str) -> Kind:
+def _kind_of_route(name: str) -> Kind:
     return next(kind for kind in _KINDS if kind.replace("/", "_") == name)

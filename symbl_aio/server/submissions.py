@@ -1,149 +1,154 @@
-"""The ten submission calls: what is refused, what is accepted. API section 2.
+"""The handler of the ten submission calls: validation, job limit, acceptance. API section 2.
 
-All that the head of a request can tell is decided before its body is read, the job
-limit included, so that a caller with gigabytes to send learns of a refusal at once.
+Everything that the headers and the query can decide is decided before the body is read,
+the job limit included: a caller with gigabytes to send receives a refusal at once.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 from attrs import define
 
-from symbl_aio.server import parameters
-from symbl_aio.server.bodies import Body
+from symbl_aio.server import submission_parameters
+from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
+from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
 from symbl_aio.server.jobs import Job, Jobs
-from symbl_aio.server.management.calls import Management
-from symbl_aio.server.parameters import Kind
-from symbl_aio.server.processing import Material, Processing, first_instant, stored_trackers
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import Log, Received
-from symbl_aio.server.wire import JSON, RefusedError, answer
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.processing import (
+    SubmissionPayload,
+    SubmissionProcessor,
+    earliest_instant,
+    stored_tracker_ids,
+)
+from symbl_aio.server.request_log import Received, RequestLog
+from symbl_aio.server.spooled_body import SpooledBody
+from symbl_aio.server.submission_parameters import Kind
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 
-LARGEST_JSON = 64 * 1024 * 1024
+MAX_JSON_SIZE = 64 * 1024 * 1024
 
 
 @define
-class BodyRules:
-    """What happens to the bytes of media: ``keep`` on disk, ``hashed`` with SHA-256."""
+class SpoolSettings:
+    """How media bodies are stored: ``keep`` them on disk, ``hashed`` with SHA-256."""
 
     directory: Path
     keep: bool
     hashed: bool
 
 
-class Submissions:
-    """Handles the calls. ``faults_of`` names the faults that the next accepted job is to have."""
+class SubmissionHandlers:
+    """Handles the calls. ``take_job_faults`` returns the faults of the next accepted job."""
 
     def __init__(
         self,
         *,
         jobs: Jobs,
         conversations: Conversations,
-        processing: Processing,
-        management: Management,
-        pulse: Pulse,
-        bodies: BodyRules,
-        log: Log,
-        faults_of: Callable[[web.Request], frozenset[str]],
+        processing: SubmissionProcessor,
+        management: ManagementHandlers,
+        changes: ChangeNotifier,
+        bodies: SpoolSettings,
+        log: RequestLog,
+        take_job_faults: Callable[[web.Request], frozenset[str]],
     ) -> None:
         self._jobs = jobs
         self._conversations = conversations
         self._processing = processing
         self._management = management
-        self._pulse = pulse
+        self._changes = changes
         self._bodies = bodies
         self._log = log
-        self._faults_of = faults_of
+        self._take_job_faults = take_job_faults
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one of the ten calls with 201 and the ids of its job (section 2)."""
-        received = self._log.of(request)
+        """Handle one of the ten calls: respond with 201 and the ids of the job (section 2)."""
+        received = self._log.current(request)
         assert received is not None
-        conversation = self._appended_to(received)
-        _check_head(received, request)
-        asked = parameters.from_query(request)
-        self._check(asked)
-        if not self._jobs.enter():
-            raise RefusedError(
+        # From here to acquire_slot() no byte of the body is read.
+        conversation = self._target_conversation(received)
+        _check_headers(received, request)
+        query = submission_parameters.from_query(request)
+        self._check_parameters(query)
+        if not self._jobs.acquire_slot():
+            raise ApiError(
                 429,
                 f"The account may have {self._jobs.limit} unfinished jobs at a time.",
                 extra={"statusCode": 429},
             )
         try:
-            material = await self._take_in(request, received, asked)
+            payload = await self._read_payload(request, received, query)
         finally:
-            self._jobs.leave()
-        return self._accept(request, received, conversation, material)
+            # add() counts the job itself from now on; there is no await between the two.
+            self._jobs.release_slot()
+        return self._accept(request, received, conversation, payload)
 
-    def _appended_to(self, received: Received) -> Conversation | None:
+    def _target_conversation(self, received: Received) -> Conversation | None:
         if received.conversation_id is None:
             return None
         conversation = self._conversations.get(received.conversation_id)
         if conversation is None:
-            raise RefusedError(404, UNKNOWN)
+            raise ApiError(404, UNKNOWN)
         return conversation
 
-    async def _take_in(
-        self, request: web.Request, received: Received, asked: dict[str, JSON]
-    ) -> Material:
+    async def _read_payload(
+        self, request: web.Request, received: Received, query: dict[str, JSON]
+    ) -> SubmissionPayload:
+        """Read and validate the body; the parameters of a file are those of the query."""
         if received.kind in ("audio", "video"):
-            body = await self._take_file(request, received)
-            return Material(received.kind, asked, body)
-        fields = await self._take_json(request, received)
+            body = await self._read_file(request, received)
+            return SubmissionPayload(received.kind, query, body)
+        fields = await self._read_json(request, received)
         received.body = fields
         if received.kind == "text":
-            parameters.check_messages(fields.get("messages"))
+            submission_parameters.check_messages(fields.get("messages"))
             try:
-                first_instant(fields.get("messages"))
+                earliest_instant(fields.get("messages"))
             except ValueError:
-                raise RefusedError(400, '"startTime" and "endTime" must be ISO 8601.') from None
+                raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
-            parameters.check_url(fields.get("url"))
-        self._check(fields)
-        return Material(received.kind, {**asked, **fields})
+            submission_parameters.check_url(fields.get("url"))
+        self._check_parameters(fields)
+        return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _check(self, asked: dict[str, JSON]) -> None:
-        parameters.check(asked)
-        unknown = set(stored_trackers(asked)).difference(self._management.trackers)
+    def _check_parameters(self, parameters: dict[str, JSON]) -> None:
+        submission_parameters.check(parameters)
+        unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
         if unknown:
-            raise RefusedError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')
+            raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')
 
-    async def _take_json(self, request: web.Request, received: Received) -> dict[str, JSON]:
+    async def _read_json(self, request: web.Request, received: Received) -> dict[str, JSON]:
         pieces = []
         async for piece in request.content.iter_any():
             pieces.append(piece)
             received.size += len(piece)
-            if received.size > LARGEST_JSON:
-                raise RefusedError(413, "The body is larger than the server takes as JSON.")
+            # Content-Length is optional for JSON, so the bytes are counted.
+            if received.size > MAX_JSON_SIZE:
+                raise ApiError(413, "The body is larger than the server takes as JSON.")
         received.complete = True
-        try:
-            fields: JSON = json.loads(b"".join(pieces))
-        except ValueError:
-            raise RefusedError(400, "The body is not JSON.") from None
-        if not isinstance(fields, dict):
-            raise RefusedError(400, "The body must be a JSON object.")
-        return fields
+        return require_object(parse_json(b"".join(pieces)))
 
-    async def _take_file(self, request: web.Request, received: Received) -> Body:
+    async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
+        """Spool a media body to disk; refuse a video as soon as its first bytes are no mp4."""
         rules = self._bodies
-        body = Body(rules.directory, keep=rules.keep, hashed=rules.hashed)
+        body = SpooledBody(rules.directory, keep=rules.keep, hashed=rules.hashed)
         try:
             async for piece in request.content.iter_any():
-                await body.add(piece)
+                await body.write(piece)
                 received.size = body.size
+                # The type of an mp4's first box ends at byte 8.
                 if body.size >= 8:
                     _check_container(received.kind, body)
-                self._pulse.ring()
+                self._changes.notify()
             _check_container(received.kind, body)
             await body.finish()
         except BaseException:
+            # Cancelled or refused: no file may stay behind.
             body.close()
             raise
         received.complete = True
@@ -155,63 +160,65 @@ class Submissions:
         request: web.Request,
         received: Received,
         conversation: Conversation | None,
-        material: Material,
+        payload: SubmissionPayload,
     ) -> web.Response:
+        """Create the job, and the conversation of a POST, and return the 201 response."""
         if conversation is None:
-            conversation = self._opened(material)
+            conversation = self._create_conversation(payload)
             received.conversation_id = conversation.id
-        received.parameters = material.parameters
-        hook = material.parameters.get("webhookUrl")
+        received.parameters = payload.parameters
+        webhook_url = payload.parameters.get("webhookUrl")
+        # The closure below needs a name that is never None.
         target = conversation
         job = Job(
             conversation_id=conversation.id,
-            work=lambda job_id: self._processing.process(target, material, job_id),
-            webhook_url=hook if isinstance(hook, str) and hook else None,
-            faults=self._faults_of(request),
+            work=lambda job_id: self._processing.process(target, payload, job_id),
+            webhook_url=webhook_url if isinstance(webhook_url, str) and webhook_url else None,
+            faults=self._take_job_faults(request),
         )
         received.job_id = job.id
-        if features := _features(material):
+        if features := _requested_features(payload):
             conversation.features, conversation.features_job = features, job
         self._jobs.add(job)
-        return answer({"conversationId": conversation.id, "jobId": job.id}, 201)
+        return json_response({"conversationId": conversation.id, "jobId": job.id}, 201)
 
-    def _opened(self, material: Material) -> Conversation:
-        name = material.parameters.get("name")
+    def _create_conversation(self, payload: SubmissionPayload) -> Conversation:
+        name = payload.parameters.get("name")
         conversation = self._conversations.create(name if isinstance(name, str) else None)
-        if material.kind == "text":
-            start = first_instant(material.parameters.get("messages"))
+        if payload.kind == "text":
+            start = earliest_instant(payload.parameters.get("messages"))
             conversation.started_at = start or conversation.started_at
         return conversation
 
 
-def _features(material: Material) -> tuple[str, ...]:
-    asked = material.parameters.get("features")
-    listed = asked.get("featureList") if isinstance(asked, dict) else None
-    return tuple(map(str, listed)) if isinstance(listed, list) else ()
+def _requested_features(payload: SubmissionPayload) -> tuple[str, ...]:
+    features = payload.parameters.get("features")
+    names = features.get("featureList") if isinstance(features, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _check_head(received: Received, request: web.Request) -> None:
-    given = request.headers.get("Content-Type")
+def _check_headers(received: Received, request: web.Request) -> None:
+    content_type = request.headers.get("Content-Type")
     kind: Kind = received.kind
     if kind == "audio":
-        if given is not None and request.content_type not in AUDIO_TYPES:
-            raise RefusedError(
+        if content_type is not None and request.content_type not in AUDIO_TYPES:
+            raise ApiError(
                 400,
                 f'"Content-Type" must be one of {", ".join(sorted(AUDIO_TYPES))}, '
                 "or be left out for any other format.",
             )
     elif kind == "video":
-        if given is None or request.content_type != "video/mp4":
-            raise RefusedError(400, '"Content-Type" must be video/mp4.')
-    elif given is None or request.content_type != "application/json":
-        raise RefusedError(400, '"Content-Type" must be application/json.')
+        if content_type is None or request.content_type != "video/mp4":
+            raise ApiError(400, '"Content-Type" must be video/mp4.')
+    elif content_type is None or request.content_type != "application/json":
+        raise ApiError(400, '"Content-Type" must be application/json.')
     if kind in ("audio", "video"):
         if request.content_length is None:
-            raise RefusedError(411, '"Content-Length" is required.')
+            raise ApiError(411, '"Content-Length" is required.')
         if request.content_length == 0:
-            raise RefusedError(400, "The body is empty.")
+            raise ApiError(400, "The body is empty.")
 
 
-def _check_container(kind: Kind, body: Body) -> None:
+def _check_container(kind: Kind, body: SpooledBody) -> None:
     if kind == "video" and body.head[4:8] != b"ftyp":
-        raise RefusedError(400, "The body is not an mp4.")
+        raise ApiError(400, "The body is not an mp4.")

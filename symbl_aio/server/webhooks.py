@@ -1,4 +1,4 @@
-"""Calls to the webhooks of jobs, one for each change of status, in order. API section 4."""
+"""Webhook delivery: one call for each change of a job's status, in order. API section 4."""
 
 from __future__ import annotations
 
@@ -7,73 +7,74 @@ from collections import deque
 
 from attrs import define
 
+from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.jobs import Job, Status
-from symbl_aio.server.outbound import Outbound
-from symbl_aio.server.pulse import Pulse
-from symbl_aio.server.received import trim
+from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.request_log import trim_oldest
 
 
 @define
-class Called:
-    """One webhook call that was made; ``taken``: it was answered with a 2xx."""
+class WebhookCall:
+    """One webhook call; ``acknowledged``: the response was a 2xx."""
 
     job_id: str
     status: Status
-    taken: bool
+    acknowledged: bool
 
 
-class Webhooks:
-    """Makes the calls, one after another for each job. Failed calls are not repeated."""
+class WebhookDelivery:
+    """Makes the calls of each job one after another. A failed call is not retried."""
 
-    def __init__(self, outbound: Outbound, pulse: Pulse, retain: int | None = None) -> None:
-        self.calls: list[Called] = []
+    def __init__(
+        self, outbound: OutboundClient, changes: ChangeNotifier, retain: int | None = None
+    ) -> None:
+        self.calls: list[WebhookCall] = []
         self._outbound = outbound
-        self._pulse = pulse
+        self._changes = changes
         self._retain = retain
         self._pending: dict[str, deque[Status]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._late = asyncio.Event()
+        self._tasks = BackgroundTasks()
+        self._late_released = asyncio.Event()
 
-    def moved(self, job: Job) -> None:
-        """Plan the call for the status that the job has now."""
+    def schedule(self, job: Job) -> None:
+        """Schedule the call for the current status of a job."""
         if job.webhook_url is None or "no_webhook" in job.faults:
             return
+        # A webhook may arrive twice in practice; the fault reproduces it.
         times = 2 if "duplicate_webhook" in job.faults else 1
         pending = self._pending.get(job.id)
         if pending is not None:
+            # The task of this job is running: it makes these calls in order.
             pending.extend([job.status] * times)
             return
         pending = self._pending[job.id] = deque([job.status] * times)
-        task = asyncio.create_task(self._deliver(job, pending), name=f"webhooks of {job.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.spawn(self._deliver(job, pending), name=f"webhooks of {job.id}")
 
-    def settled(self, job: Job) -> bool:
-        """Tell whether the job has ended and all its calls were made."""
+    def is_delivered(self, job: Job) -> bool:
+        """Return whether the job has finished and all its calls were made."""
         return job.finished and job.id not in self._pending
 
     def release_late(self) -> None:
-        """Make the calls that are held back as late."""
-        self._late.set()
-        self._late = asyncio.Event()
+        """Make the calls that a fault holds back as late."""
+        self._late_released.set()
+        self._late_released = asyncio.Event()
 
     async def aclose(self) -> None:
-        """Give up the calls that are not made yet."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel the calls that were not made yet."""
+        await self._tasks.aclose()
 
     async def _deliver(self, job: Job, pending: deque[Status]) -> None:
         assert job.webhook_url is not None
         if "late_webhook" in job.faults:
-            await self._late.wait()
+            # Held until release_late(); the status changes meanwhile stay queued.
+            await self._late_released.wait()
         while pending:
             status = pending.popleft()
             payload = {"jobId": job.id, "status": status.value}
-            taken = await self._outbound.call(job.webhook_url, payload)
-            self.calls.append(Called(job.id, status, taken))
-            trim(self.calls, self._retain)
-            self._pulse.ring()
+            acknowledged = await self._outbound.post_webhook(job.webhook_url, payload)
+            self.calls.append(WebhookCall(job.id, status, acknowledged))
+            trim_oldest(self.calls, self._retain)
+            self._changes.notify()
         del self._pending[job.id]
-        self._pulse.ring()
+        self._changes.notify()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.recognition import RecognitionError, Recognizer, Transcript
+from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Recognizer
 
 pytestmark = [
     pytest.mark.asr,
@@ -38,18 +38,18 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-def text(transcript: Transcript) -> str:
+def text(transcript: RecognisedSpeech) -> str:
     return " ".join(said.text for said in transcript.utterances)
 
 
-def word_errors(heard: Sequence[str], said: Sequence[str]) -> float:
-    """Give the edit distance as a share of the words that were said."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, 1):
+def word_errors(recognised: Sequence[str], expected: Sequence[str]) -> float:
+    """Return the edit distance as a share of the expected words."""
+    row = list(range(len(recognised) + 1))
+    for i, word in enumerate(expected, 1):
         last, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(recognised, 1):
             last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
-    return row[-1] / len(said)
+    return row[-1] / len(expected)
 
 
 def decode(name: str) -> bytes:

@@ -35,7 +35,7 @@ class Service:
     """The example under uvicorn, on one port for as long as the test lasts.
 
     ``supervised``: the port is listened to while the service is not there, too, as by
-    ``make example``, systemd or the parent of several workers. Whoever connects then waits.
+    ``make example``, systemd or the parent of several workers. New connections wait then.
     """
 
     def __init__(self, base_url: str, journal: Path, *, supervised: bool) -> None:

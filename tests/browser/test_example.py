@@ -45,7 +45,7 @@ new MutationObserver((records) => {
 
 @pytest.fixture(autouse=True)
 def _speech(server: LocalSymbl) -> None:
-    """What the server hears in the recording: people who plan something."""
+    """Register the transcript of the recording: people who plan something."""
     server.register_transcript(SAID, sha256=hashlib.sha256(RECORDING.read_bytes()).hexdigest())
 
 
@@ -83,7 +83,7 @@ def part(page: Page, name: str) -> Locator:
 
 @asynccontextmanager
 async def slow(page: Page, bytes_per_second: int) -> AsyncIterator[None]:
-    """Let the page send no faster than this during the block."""
+    """Throttle the uploads of the page during the block."""
     tools = await page.context.new_cdp_session(page)
     await tools.send("Network.enable")
     speed = {"downloadThroughput": -1, "uploadThroughput": bytes_per_second}

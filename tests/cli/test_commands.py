@@ -21,11 +21,11 @@ from symbl_aio import (
     SymblError,
     TransportError,
 )
-from symbl_aio.cli.endings import MEANINGS, code_of, gravest
-from symbl_aio.cli.leftover import Running
+from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
 from symbl_aio.cli.output import clean
 from symbl_aio.cli.screen import Screen, size
 from symbl_aio.cli.sources import labels
+from symbl_aio.cli.unfinished import RunningJob
 from symbl_aio.testing import LocalSymbl
 from tests.names import CONTROLS, FILE_NAMES
 from tests.shell import CREDENTIALS, Shell
@@ -50,10 +50,10 @@ def shell(symbl: LocalSymbl) -> Shell:
 
 
 def test_the_gravest_of_several_outcomes_is_told():
-    assert gravest([]) == 0
-    assert gravest([0, 3, 0]) == 3
-    assert gravest([2, 1, 4, 0]) == 4
-    assert all(gravest([code]) == code for code in MEANINGS if code != 130)
+    assert most_severe([]) == 0
+    assert most_severe([0, 3, 0]) == 3
+    assert most_severe([2, 1, 4, 0]) == 4
+    assert all(most_severe([code]) == code for code in MEANINGS if code != 130)
 
 
 async def _no_proof() -> None: ...
@@ -369,7 +369,7 @@ def test_a_person_is_told_what_runs_what_is_unsure_and_what_was_not_sent():
     told = io.StringIO()
     screen = Screen(Console(file=io.StringIO()), Console(file=told, width=200))
 
-    screen.interrupted([Running("a.mp4", '{"v":1}')], ["b.mp4"], ["c.mp4"])
+    screen.interrupted([RunningJob("a.mp4", '{"v":1}')], ["b.mp4"], ["c.mp4"])
 
     assert "symbl-aio wait '{\"v\":1}'" in told.getvalue().splitlines()[-1]
     assert "b.mp4: perhaps accepted" in told.getvalue()

@@ -15,7 +15,7 @@ NO_DATABASE = {"SYMBL_AIO_DATABASE": "sqlite:////proc/version/outbox.db", **CRED
 NONSENSE = {"SYMBL_AIO_DATABASE": "nonsense", **CREDENTIALS}
 FILE = "{file}"
 
-# Of each command: its arguments, the environment and the exit code; what is no error is left out.
+# The errors of each command: its arguments, the environment and the exit code.
 WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
     "submit": [
         ([FILE], UNRESOLVED, 3),

@@ -15,7 +15,7 @@ import pytest
 
 from symbl_aio import Config, Credentials, Text, TextOptions
 from symbl_aio.cli import outbox as words
-from symbl_aio.cli import work
+from symbl_aio.cli import outbox_actions
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
@@ -51,7 +51,7 @@ async def outbox(url: str) -> AsyncIterator[Outbox]:
 async def working(server: LocalSymbl, url: str, **settings: Any) -> AsyncIterator[Worker]:
     """Run a worker in this process, where it starts sooner."""
     config = Config(base_url=server.base_url, **QUICK)
-    given = {"look_every": 0.02, **settings}
+    given = {"poll_interval": 0.02, **settings}
     async with Worker(url, Credentials("app", "secret"), config=config, **given) as worker:
         yield worker
 
@@ -65,7 +65,7 @@ async def running(shell: Shell, *options: str) -> AsyncIterator[asyncio.subproce
         told = await process.stdout.readline()
         if not told:
             pytest.fail((await shell.end(process)).err)
-        assert json.loads(told)["event"] == "working"
+        assert json.loads(told)["event"] == "working", told
         yield process
     finally:
         if process.returncode is None:
@@ -101,7 +101,7 @@ async def test_a_worker_sends_what_is_there_and_stops_when_it_is_asked_to(
 async def test_a_worker_that_was_taken_for_dead_says_so_with_a_code_of_its_own(
     shell, outbox, tmp_path
 ):
-    async with running(shell, "--time-to-live", "0.6") as process:
+    async with running(shell, "--worker-timeout", "0.6") as process:
         with closing(sqlite3.connect(tmp_path / "outbox.db", timeout=PATIENT)) as database:
             database.execute("delete from symbl_worker")
             database.commit()
@@ -214,10 +214,10 @@ async def test_what_is_no_database_is_wrong_usage_and_not_repeated(url):
 
 
 def test_a_database_is_named_without_who_uses_it():
-    named = work.named("postgresql://me:pass@db.example.com:5433/app?password=too")
+    named = outbox_actions.redacted("postgresql://me:pass@db.example.com:5433/app?password=too")
 
     assert named == "postgresql://db.example.com:5433/app"
-    assert work.named("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
+    assert outbox_actions.redacted("sqlite:////var/lib/outbox.db") == "/var/lib/outbox.db"
 
 
 # retry and resolve
@@ -235,7 +235,7 @@ async def test_an_item_that_a_killed_worker_left_in_doubt_is_resolved_by_a_perso
         process.kill()
     opened = str(server.submissions[0].conversation_id)
 
-    async with working(server, url, heartbeat=0.1, time_to_live=0.4, doubt_for=0.1):
+    async with working(server, url, heartbeat=0.1, worker_timeout=0.4, ambiguity_timeout=0.1):
         item = await outbox.result("monday", timeout=PATIENT)
         blocked = await outbox.result("monday-2", timeout=PATIENT)
         unsaid = await shell.run("resolve", "monday")
@@ -262,7 +262,7 @@ async def test_an_item_of_which_a_person_says_that_it_is_not_there_is_sent_again
     server.inject("accept_then_drop", on="PUT")
     await outbox.append(conversation.id, INAUGURAL, key="late")
 
-    async with working(server, url, doubt_for=0.1):
+    async with working(server, url, ambiguity_timeout=0.1):
         item = await outbox.result("late", timeout=PATIENT)
         resolved = await shell.run("resolve", "late", "--not-accepted")
         again = await outbox.result("late", timeout=PATIENT)
@@ -461,7 +461,7 @@ async def test_other_commands_do_not_import_the_engine():
 def test_what_the_help_says_is_what_the_worker_does():
     defaults = {name: given.default for name, given in inspect.signature(Worker).parameters.items()}
     told = {option.name: option.default for option in words.worker.params}
-    for name in ("schema", "concurrency", "after_doubt", "doubt_for", "time_to_live"):
+    for name in ("schema", "concurrency", "on_ambiguous", "ambiguity_timeout", "worker_timeout"):
         assert told[name] == defaults[name], name
     assert list(words.STATES) == [state.value for state in ItemState]
 

@@ -18,8 +18,8 @@ from sqlalchemy import event
 from symbl_aio import ConfigurationError, Credentials, Text
 from symbl_aio.cli import health
 from symbl_aio.cli import outbox as words
-from symbl_aio.cli.health import Address, Exporter, Observed
-from symbl_aio.contrib.durable import Durable
+from symbl_aio.cli.health import Address, Exporter, WorkerMonitor
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.cli.test_outbox import outbox, running, shell, url, working
@@ -70,13 +70,13 @@ async def test_a_worker_that_could_not_say_that_it_lives_is_not_ready(
     server: LocalSymbl, url: str, unused_tcp_port: int
 ) -> None:
     async with (
-        working(server, url, time_to_live=30.0) as worker,
-        Observed(worker, health=str(unused_tcp_port), prometheus=None),
+        working(server, url, worker_timeout=30.0) as worker,
+        WorkerMonitor(worker, health=str(unused_tcp_port), prometheus=None),
     ):
         probe = f"http://127.0.0.1:{unused_tcp_port}/readyz"
         before = await get(probe)
-        assert worker._liveness is not None
-        worker._liveness._time_to_live = 0.0
+        assert worker._heartbeat is not None
+        worker._heartbeat._worker_timeout = 0.0
         silent = await get(probe)
         alive = await get(probe.replace("ready", "health"))
         nothing = await get(probe.replace("readyz", "metrics"))
@@ -108,9 +108,9 @@ async def test_metrics_say_that_the_database_is_away(
         exporter = Exporter(worker, schema="symbl_aio", queue="symbl")
         there = parse(await exporter.text())
         again = parse(await exporter.text())
-        monkeypatch.setattr(health, "_FRESH", 0.0)
-        monkeypatch.setattr(health, "_SHARE", 0.0)
-        exporter._fresh_until = 0.0
+        monkeypatch.setattr(health, "_MIN_AGE", 0.0)
+        monkeypatch.setattr(health, "_AGE_FACTOR", 0.0)
+        exporter._cached_until = 0.0
         event.listen(worker._database.engine, "before_cursor_execute", break_off)
         away = parse(await exporter.text())
         event.remove(worker._database.engine, "before_cursor_execute", break_off)
@@ -124,7 +124,7 @@ async def test_metrics_say_that_the_database_is_away(
 async def test_calls_at_the_same_time_are_one_question_that_may_take_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "_ANSWER", 0.01)
+    monkeypatch.setattr(health, "_QUERY_TIMEOUT", 0.01)
     asked, go_on = [], asyncio.Event()
 
     class Slow:
@@ -146,16 +146,16 @@ async def test_calls_at_the_same_time_are_one_question_that_may_take_long(
 async def test_metrics_are_written_to_a_file_whole_and_taken_away_in_the_end(
     server: LocalSymbl, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "_WRITE_EVERY", 0.0)
+    monkeypatch.setattr(health, "_WRITE_INTERVAL", 0.0)
     file = tmp_path / "collector" / "symbl.prom"
     file.parent.mkdir()
     async with (
         working(server, url) as worker,
-        Observed(
+        WorkerMonitor(
             worker, health=None, prometheus=str(file), schema="symbl_aio", queue="symbl"
         ) as observed,
     ):
-        await observed.begin()
+        await observed.start_file()
         first = file.stat().st_ino
         text = file.read_text("utf-8")
         async with asyncio.timeout(20):
@@ -201,9 +201,9 @@ async def test_an_address_or_a_file_that_cannot_be_used_is_wrong_usage(
     ],
 )
 def test_an_address_is_read(text: str, address: Address | None) -> None:
-    assert Address.read(text) == address
+    assert Address.parse(text) == address
     if address is not None:
-        assert Address.read(str(address)) == address
+        assert Address.parse(str(address)) == address
 
 
 # Flags
@@ -250,21 +250,24 @@ async def test_what_is_given_reaches_the_worker(url: str, monkeypatch: pytest.Mo
         raise Made
 
     monkeypatch.setattr("symbl_aio.durable.Worker", worker)
-    shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_LOOK_EVERY="0.7", SYMBL_AIO_SCHEMA="mine")
-    given = ("--heartbeat", "1", "--keep", "60", "--doubt-for", "5", "--concurrency", "3")
+    shell = Shell(SYMBL_AIO_DATABASE=url, SYMBL_AIO_POLL_INTERVAL="0.7", SYMBL_AIO_SCHEMA="mine")
+    given = (
+        *("--heartbeat", "1", "--retention", "60"),
+        *("--ambiguity-timeout", "5", "--concurrency", "3"),
+    )
     ended = await shell.run("worker", *given)
-    assert ended.code == 70  # what it raised is nothing that is foreseen
+    assert ended.code == 70  # an unexpected exception
     del made["config"]
     assert made == {
         "schema": "mine",
         "queue": "symbl",
         "concurrency": 3,
-        "after_doubt": "at_most_once",
-        "doubt_for": 5.0,
+        "on_ambiguous": "at_most_once",
+        "ambiguity_timeout": 5.0,
         "heartbeat": 1.0,
-        "time_to_live": 15.0,
-        "keep": 60.0,
-        "look_every": 0.7,
+        "worker_timeout": 15.0,
+        "retention": 60.0,
+        "poll_interval": 0.7,
     }
 
 

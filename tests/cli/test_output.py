@@ -1,4 +1,4 @@
-"""What the command line does when it cannot print, or is told to stop."""
+"""The command line when it cannot print, or receives a stop signal."""
 
 import asyncio
 import errno
@@ -11,9 +11,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from symbl_aio.cli.bars import MOST_ROWS, Bars
-from symbl_aio.cli.leftover import Running, summary, tokens
 from symbl_aio.cli.output import Output
+from symbl_aio.cli.screen import MOST_ROWS, Bars
+from symbl_aio.cli.unfinished import RunningJob, summary, tokens
 from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
 
@@ -74,7 +74,7 @@ def test_a_pipe_gets_no_bars_and_a_narrow_terminal_plain_ones():
 
 
 async def _submit(shell: Shell, redirection: str, *arguments: object) -> tuple[int, str, str]:
-    """Run through a shell, and return the exit code, what came out of a pipe and stderr."""
+    """Run through a shell, and return the exit code, the output of a pipe, and stderr."""
     words = shlex.join([sys.executable, "-m", "symbl_aio.cli", *map(str, arguments)])
     process = await asyncio.create_subprocess_exec(
         "bash",
@@ -204,7 +204,7 @@ def test_after_ctrl_c_there_are_at_most_ten_lines_and_the_last_goes_on(
     count, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    running = [Running(f"{i}.mp4", json.dumps({"v": 1, "job": str(i)})) for i in range(count)]
+    running = [RunningJob(f"{i}.mp4", json.dumps({"v": 1, "job": str(i)})) for i in range(count)]
 
     lines = list(summary(running, ["x"] * count, ["y"] * count))
 
@@ -267,7 +267,7 @@ def test_there_are_never_more_rows_than_the_screen_has(height):
     for number in range(100):
         bars.set(str(number), f"{number} " + "会議" * 50, 0.5, "uploading")
 
-    drawn = console.render_lines(bars._drawn(), pad=False)
+    drawn = console.render_lines(bars._render(), pad=False)
 
     assert len(drawn) <= min(height, MOST_ROWS + 1)
     bars.close()
@@ -277,9 +277,9 @@ async def test_a_thousand_lines_do_not_redraw_a_thousand_times():
     class Counted(Bars):
         draws = 0
 
-        def _drawn(self):
+        def _render(self):
             self.draws += 1
-            return super()._drawn()
+            return super()._render()
 
     from rich.text import Text
 

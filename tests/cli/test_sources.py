@@ -13,7 +13,7 @@ from rich.console import Console
 from symbl_aio import AudioURL, ConfigurationError, VideoURL
 from symbl_aio.cli.screen import Screen
 from symbl_aio.cli.serve import reachable
-from symbl_aio.cli.sources import opened, shown
+from symbl_aio.cli.sources import opened, redacted
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_taken_is_refused_without_its_secrets(files):
 
 
 def test_a_link_is_shown_without_what_may_be_secret():
-    assert shown("https://me:pass@example.com/a.mp4?sig=4711") == "https://example.com/a.mp4?…"
+    assert redacted("https://me:pass@example.com/a.mp4?sig=4711") == "https://example.com/a.mp4?…"
 
 
 async def test_a_link_is_submitted_and_its_secret_not_shown(symbl):

@@ -1,4 +1,4 @@
-"""A reader of the output that pauses, and what a command leaves behind when it is interrupted."""
+"""A reader of the output that pauses, and the report of an interrupted command."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.cli.leftover import LONGEST, Running, Words, summary, unsent_files
-from symbl_aio.cli.writer import MOST_CHARACTERS, Writer
+from symbl_aio.cli.output import MOST_CHARACTERS, Writer
+from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
 from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
 
@@ -20,7 +20,7 @@ INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 
 
 class Unread:
-    """A pipe that is full before the command writes to it, and that nobody reads."""
+    """A pipe that is full before the command writes to it, and is not read."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -181,7 +181,7 @@ async def test_interrupted_wait_goes_on_with_its_options(shell, symbl):
 def test_files_that_no_line_holds_are_sent_from_a_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    *_, last = summary([], [], [name], Words(files={}))
+    *_, last = summary([], [], [name], Resumption(files={}))
 
     words = shlex.split(last)
     assert words[:3] == ["symbl-aio", "submit", "--from"]
@@ -193,7 +193,7 @@ def test_a_signed_link_is_kept_in_a_file_of_its_owner_alone(tmp_path, monkeypatc
     link = "https://example.com/a.mp4?sig=secret-4711"
     label = "https://example.com/a.mp4?…"
 
-    lines = list(summary([], [], [label], Words(files={label: link})))
+    lines = list(summary([], [], [label], Resumption(files={label: link})))
 
     kept = Path(shlex.split(lines[-1])[-1])
     assert "secret-4711" not in "".join(lines)
@@ -207,7 +207,7 @@ def test_at_most_ten_lines_and_the_last_a_command(running, unsure, unsent, tmp_p
 
     lines = list(
         summary(
-            [Running(f"{i}.wav", f'{{"job":"{i}"}}') for i in range(running)],
+            [RunningJob(f"{i}.wav", f'{{"job":"{i}"}}') for i in range(running)],
             [f"u{i}.wav" for i in range(unsure)],
             [f"-n{i}.wav" for i in range(unsent)],
         )

@@ -19,8 +19,8 @@ from fastapi import FastAPI, Request
 from symbl_aio import Config, Credentials, Event, Job, MediaOptions, SymblClient
 from symbl_aio.contrib import aiohttp as for_aiohttp
 from symbl_aio.contrib import fastapi as for_fastapi
-from symbl_aio.contrib.embedded import Embedded
 from symbl_aio.contrib.fastapi import Client
+from symbl_aio.contrib.service import Embedded
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
@@ -36,8 +36,8 @@ def settings(server: LocalSymbl, **config: Any) -> dict[str, Any]:
     }
 
 
-class _Announced(uvicorn.Server):
-    """A server that says when it listens."""
+class _ObservedServer(uvicorn.Server):
+    """A server with an event for its startup."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -49,7 +49,7 @@ class _Announced(uvicorn.Server):
 
 
 def listening() -> tuple[socket.socket, str]:
-    """Give a socket that listens, and its URL, before anything serves there."""
+    """Return a listening socket and its URL, before a server uses it."""
     sock = socket.create_server(("127.0.0.1", 0))
     return sock, f"http://127.0.0.1:{sock.getsockname()[1]}"
 
@@ -57,12 +57,12 @@ def listening() -> tuple[socket.socket, str]:
 @asynccontextmanager
 async def uvicorn_serving(
     app: FastAPI, sock: socket.socket, *, http: Literal["h11", "httptools"] = "h11", **options: Any
-) -> AsyncIterator[_Announced]:
+) -> AsyncIterator[_ObservedServer]:
     """Serve an application for the block."""
     config = uvicorn.Config(
         app, http=http, ws="none", lifespan="on", log_config=None, access_log=False, **options
     )
-    server = _Announced(config)
+    server = _ObservedServer(config)
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     listens = asyncio.create_task(server.listens.wait())
     try:

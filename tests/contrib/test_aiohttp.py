@@ -1,4 +1,4 @@
-"""What is aiohttp.web's own: where the client is found, and routes of one's own."""
+"""The aiohttp.web integration: the key of the client, and routes of the application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a FastAPI route returns as it is: models, pages, statistics, items, and lists of them."""
+"""Values that a FastAPI route can return: models, pages, statistics, items, and lists of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is FastAPI's own: lifespans, dependencies, routers, problems, and uvicorn's signals."""
+"""The FastAPI integration: lifespans, dependencies, routers, problems, uvicorn's signals."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ async def test_a_signal_ends_open_streams_so_that_uvicorn_can_stop(
 async def test_a_process_that_was_killed_is_followed_by_one_that_takes_up_its_jobs(
     server: LocalSymbl, tmp_path: Path
 ):
-    """kill -9 in the middle of uploads: nothing half is accepted, and what was is followed."""
+    """kill -9 in the middle of uploads: no partial one is accepted, accepted jobs are followed."""
     server.hold_jobs()
     async with WebProcess.running(server, tmp_path) as process:
         answers = [await post(f"{process.url}/recordings", RECORDING) for _ in range(2)]

@@ -27,7 +27,7 @@ async def test_every_service_of_the_guide_runs_as_it_stands(program: str, tmp_pa
 
 
 def test_every_status_of_the_table_is_one_that_is_answered():
-    """What the visitor's own mistakes are answered with, as far as the source names it."""
+    """The table of the guide has exactly the statuses that the source names."""
     table = {int(status) for status in re.findall(r"^\| (\d{3}) \|", GUIDE, re.MULTILINE)}
     source = "".join(
         path.read_text("utf-8") for path in (ROOT / "symbl_aio" / "contrib").glob("*.py")

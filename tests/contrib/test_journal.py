@@ -1,4 +1,4 @@
-"""What was accepted is known to the next process, however this one ends."""
+"""Accepted jobs are followed by the next process, however this one ends."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_an_empty_file_or_one_without_a_table_is_nobodys(server: LocalSymb
 
     async with journalled(server, tmp_path) as (_, jobs):
         assert jobs == []
-    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]  # which somebody may be about to lock
+    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]  # another process may be about to lock it
 
 
 async def test_a_job_of_another_host_is_left_alone_and_kept(
@@ -282,6 +282,6 @@ async def test_writing_an_event_down_blocks_the_loop_for_no_time(
         await journal.resume(client)
         began = perf_counter()
         for number in range(2000):
-            journal(SubmissionAccepted("key", "conversation", f"job-{number}"))
+            journal(SubmissionAccepted("key", "conversation", f"job-{number}", "token"))
         assert (perf_counter() - began) / 2000 < 0.002
     journal.close()

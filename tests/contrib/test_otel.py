@@ -1,4 +1,4 @@
-"""A job is one span, from ``submit`` to its end, with a link to whoever caused it."""
+"""A job is one span, from ``submit`` to its end, with a link to its caller's span."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Baggages(SpanProcessor):
 
 
 class Traces:
-    """A provider, and what it was given."""
+    """A provider, and the spans that it received."""
 
     def __init__(self) -> None:
         self.provider = TracerProvider()
@@ -86,7 +86,7 @@ def linked(span: ReadableSpan) -> list[str]:
 
 @pytest.fixture
 def traces() -> Iterator[Traces]:
-    """Whatever a test does: no span is left open."""
+    """No test leaves a span open."""
     made = Traces()
     yield made
     assert len(made.ended) == len(made.baggages.started)
@@ -169,7 +169,7 @@ async def test_the_callers_baggage_comes_with_it(server: LocalSymbl, traces: Tra
 async def test_requests_at_the_same_time_have_each_their_own(
     server: LocalSymbl, traces: Traces
 ) -> None:
-    """With two slots most wait, and are started by the end of somebody else's job."""
+    """With two slots most wait, and are started by the end of another request's job."""
 
     async def request(number: int) -> str:
         with traces.tracer.start_as_current_span(f"request {number}") as span:
@@ -339,7 +339,7 @@ def test_submissions_that_the_server_answers_with_one_job_have_each_a_span(trace
     spans = JobSpans(traces.provider)
     for key in ("one", "two"):
         spans(SubmissionQueued(key, None))
-        spans(SubmissionAccepted(key, "c", "j"))
+        spans(SubmissionAccepted(key, "c", "j", "token"))
     spans(JobEnded("j", "c", None))
     assert [attribute(traces.of(key), "symbl.job_id") for key in ("one", "two")] == ["j", "j"]
 

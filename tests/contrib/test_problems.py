@@ -1,4 +1,4 @@
-"""What a visitor is told: the right status, and nothing that is not for him."""
+"""Problems for visitors: the right status, and no detail of the service behind."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from symbl_aio import Job, JobStatus, Polls, Text
-from symbl_aio.contrib.sse import is_over, stream
+from symbl_aio.contrib.sse import has_ended, stream
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
@@ -144,7 +144,7 @@ async def test_whoever_leaves_leaves_no_task(server: LocalSymbl):
     "seen,over", [("completed", True), ("failed", True), ("scheduled", False), (None, False)]
 )
 def test_a_page_that_saw_the_end_need_not_come_again(seen: str | None, over: bool):
-    assert is_over(seen) is over
+    assert has_ended(seen) is over
 
 
 async def test_no_failure_of_a_job_that_was_watched_is_logged_as_unseen(

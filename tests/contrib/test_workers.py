@@ -1,4 +1,4 @@
-"""Several workers: what is guaranteed when nobody knows which of them is asked.
+"""Several worker processes: the guarantees when the kernel chooses the one that answers.
 
 ``uvicorn --workers 4``, real processes that share a socket, a webhook secret and a journal.
 """
@@ -92,7 +92,7 @@ async def test_whichever_worker_is_called_webhooks_are_taken_and_jobs_resolve(
         assert "id: completed" in page
     # Scheduled, in progress and completed, each to whatever worker the kernel chose.
     await server.until(lambda: len(server.webhook_calls) == before + 3 * 24)
-    assert all(call.taken for call in server.webhook_calls[before:])
+    assert all(call.acknowledged for call in server.webhook_calls[before:])
     # And the worker that submitted it has followed each to its end.
     await workers(service, lambda known: len(known) == WORKERS and not any(known.values()))
 
@@ -111,7 +111,7 @@ async def test_the_jobs_of_a_worker_that_was_killed_are_followed_by_its_successo
     busiest = max(known, key=lambda pid: known[pid])
     os.kill(busiest, signal.SIGKILL)
 
-    # uvicorn starts another in its place; and nobody follows a job twice.
+    # uvicorn starts another in its place; and no two workers follow the same job.
     known = await workers(service, lambda known: len(known.keys() - {busiest}) == WORKERS)
     known.pop(busiest, None)
     assert sum(known.values()) == 12
@@ -126,7 +126,7 @@ async def test_each_worker_keeps_the_job_limit_by_itself(server: LocalSymbl, tmp
     known: dict[int, int] = {}
     async with WebProcess.running(server, tmp_path, workers=2, jobs=1) as service:
         while sum(known.values()) < 2:
-            # One by one: of what comes at once, one worker takes all.
+            # One by one: one worker would accept all simultaneous connections.
             uploads.append(asyncio.create_task(post(f"{service.url}/recordings", RECORDING)))
             known = await workers(service, lambda known: len(known) == 2)
         assert set(known.values()) == {1}

@@ -26,5 +26,5 @@ app = fastapi_app(symbl)
 
 @app.get("/worker")
 async def worker() -> dict[str, int]:
-    """Say which process answers, and how many jobs it follows."""
+    """Return the id of the process that answers, and the number of jobs it follows."""
     return {"pid": os.getpid(), "jobs": symbl.client.stats().jobs}

@@ -2,19 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.completion_times import Habits
+from symbl_aio._core.polls import CompletionTimes
 
 AGES = st.lists(st.floats(0, 1e5), min_size=8, max_size=400)
 
 
-def habits_of(*ages: float, share: float = 0.1) -> Habits:
-    habits = Habits(share)
+def habits_of(*ages: float, share: float = 0.1) -> CompletionTimes:
+    habits = CompletionTimes(share)
     for age in ages:
-        habits.note(age)
+        habits.add(age)
     return habits
 
 
-def questions(habits: Habits, start: float = 0.0) -> list[float]:
+def questions(habits: CompletionTimes, start: float = 0.0) -> list[float]:
     asked: list[float] = []
     while (age := habits.next_age(asked[-1] if asked else start)) is not None:
         asked.append(age)
@@ -26,7 +26,7 @@ def test_a_few_jobs_tell_nothing():
     assert not habits.known
     assert habits.next_age(0) is None
 
-    habits.note(8)
+    habits.add(8)
     assert habits.known
     assert (habits.youngest, habits.median) == (1, 5)
 

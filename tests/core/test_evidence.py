@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.evidence import Written, only_one_named, words
+from symbl_aio._core.evidence import SentTexts, only_one_named, words
 from symbl_aio.models import ConversationInfo
 
 SENT = datetime(2024, 3, 5, 8, tzinfo=UTC)
 
 
-def opened(*texts: str) -> Written:
-    written = Written()
+def opened(*texts: str) -> SentTexts:
+    written = SentTexts()
     written.open("c", "k0", texts[0])
     for number, text in enumerate(texts[1:], 1):
         written.add("c", f"k{number}", text)
@@ -89,7 +89,7 @@ def test_a_conversation_that_this_client_did_not_open_proves_nothing():
 
 
 def test_a_conversation_that_began_with_a_recording_proves_nothing():
-    written = Written()
+    written = SentTexts()
     written.open("c", "k0", None)
     written.add("c", "k1", "We ship.")
 
@@ -133,7 +133,7 @@ def test_to_forget_what_is_not_known_is_harmless():
 
 
 def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago():
-    written = Written(most=30)
+    written = SentTexts(most=30)
     written.open("old", "1", "x" * 9)
     written.open("new", "2", "y" * 9)
     written.add("old", "3", "z" * 9)
@@ -145,7 +145,7 @@ def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago(
 
 
 def test_a_text_larger_than_the_memory_is_not_remembered_in_part():
-    written = Written(most=10)
+    written = SentTexts(most=10)
     written.open("c", "1", "x" * 10)
 
     assert not written.proves("c", "k", "We ship.", ["We ship."])
@@ -214,7 +214,7 @@ steps = st.lists(
 
 @given(steps=steps)
 def test_the_memory_is_never_larger_than_it_may_be_and_empty_when_all_is_forgotten(steps):
-    written = Written(most=16)
+    written = SentTexts(most=16)
     for conversation_id, step, key, size in steps:
         text = None if size is None else "x" * size
         if step == "open":

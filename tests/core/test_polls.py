@@ -60,11 +60,11 @@ def test_a_job_is_asked_less_often_as_it_ages(age, interval):
     assert plan.next_at() == age + interval
 
 
-@pytest.mark.parametrize("luck, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
-def test_intervals_are_spread_by_a_share_of_themselves(luck, interval):
+@pytest.mark.parametrize("jitter, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
+def test_intervals_are_spread_by_a_share_of_themselves(jitter, interval):
     plan = plan_of("job")
     plan.due(50, 10)
-    plan.again("job", 50, jitter=luck)
+    plan.again("job", 50, jitter=jitter)
 
     assert plan.next_at() == 50 + interval
 
@@ -186,7 +186,7 @@ def live(
         assert plan.due(at, 10)
         asked.append(at - born)
         if at - born >= age:
-            plan.ended(job_id, at, luck=0.5)
+            plan.ended(job_id, at, jitter=0.5)
             return asked
         plan.unfinished(job_id, at)
         plan.again(job_id, at, jitter=0)
@@ -231,7 +231,7 @@ def test_a_job_attached_again_teaches_nothing_unless_it_was_seen_unfinished():
     before = live(plan, "before", 1e5, 50)
     for number in range(200):
         plan.watch(str(number), 1e6, age=86_000)
-        plan.ended(str(number), 1e6 + 1, luck=0.5)
+        plan.ended(str(number), 1e6 + 1, jitter=0.5)
 
     assert live(plan, "job", 2e6, 50) == pytest.approx(before, abs=10)
 
@@ -259,7 +259,7 @@ def test_a_webhook_that_was_wrong_proves_nothing():
         assert plan.due(born + 0.5, 1) == hinted(job_id)
         plan.unfinished(job_id, born + 0.5)
         plan.again(job_id, born + 0.5, jitter=0)
-        plan.ended(job_id, born + 2, luck=0)
+        plan.ended(job_id, born + 2, jitter=0)
 
     plan.watch("job", 1e6)
     assert plan.next_at() == 1e6 + PATIENT.floor
@@ -282,7 +282,7 @@ def test_an_end_that_was_told_and_not_confirmed_is_looked_for_though_webhooks_te
 
 def test_the_end_of_an_unknown_job_does_no_harm():
     plan = plan_of("job")
-    plan.ended("other", 1, luck=0.5)
+    plan.ended("other", 1, jitter=0.5)
     plan.unfinished("other", 1)
 
     assert plan.due(1, 10) == ordinary("job")
@@ -683,15 +683,15 @@ class PlanBesideList(RuleBasedStateMachine):
             self.ask(1)
             assert len(self.waiting(by_hint=False)) == before - 1
 
-    @rule(data=st.data(), luck=st.sampled_from([-1.0, 0.0, 1.0]), asked=st.booleans())
-    def plan_again(self, data: st.DataObject, luck: float, asked: bool) -> None:
+    @rule(data=st.data(), jitter=st.sampled_from([-1.0, 0.0, 1.0]), asked=st.booleans())
+    def plan_again(self, data: st.DataObject, jitter: float, asked: bool) -> None:
         """Also those that were not due: anybody may refresh a job at any time."""
         job_id = self.a_job(data, asked=asked)
         if job_id is not None:
-            self.plan.again(job_id, self.now, jitter=luck)
+            self.plan.again(job_id, self.now, jitter=jitter)
             job = self.jobs[job_id]
             interval = self.interval(self.now - job.born)
-            job.asked, job.at = False, self.now + interval * (1 + self.policy.jitter * luck)
+            job.asked, job.at = False, self.now + interval * (1 + self.policy.jitter * jitter)
             job.hint_at = max(self.now, job.followed_at + 1)
 
     @invariant()

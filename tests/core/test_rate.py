@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.rate import OVER, Pace
+from symbl_aio._core.polls import RATE_WINDOW, RateMeter
 
 
 def test_nothing_has_no_pace():
-    assert Pace().rate(5.0) == 0.0
+    assert RateMeter().rate(5.0) == 0.0
 
 
 def test_what_is_over_does_not_count():
-    pace = Pace()
+    pace = RateMeter()
     for tenth in range(1000):
         pace.count(tenth / 10)
 
@@ -23,14 +23,14 @@ def test_what_is_over_does_not_count():
 
 @given(steps=st.lists(st.floats(0, 5), max_size=200), later=st.floats(0, 30))
 def test_it_is_as_if_every_event_were_remembered(steps: list[float], later: float):
-    pace, now, all_of_them = Pace(), 0.0, []
+    pace, now, all_of_them = RateMeter(), 0.0, []
     for step in steps:
         now += step
         pace.count(now)
         all_of_them.append(now)
     now += later
 
-    over = OVER + now - int(now)
-    expected = sum(1 for at in all_of_them if at >= int(now) - OVER) / over
+    over = RATE_WINDOW + now - int(now)
+    expected = sum(1 for at in all_of_them if at >= int(now) - RATE_WINDOW) / over
     assert pace.rate(now) == pytest.approx(expected)
-    assert len(pace._counts) <= OVER + 1
+    assert len(pace._counts) <= RATE_WINDOW + 1

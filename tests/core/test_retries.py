@@ -13,14 +13,9 @@ from tests.tables import table
 
 # The table of the design, once more and in full: what an answer leads to, by its status,
 # for reads, for submissions, and for submissions whose answer says when to come back.
-D, R, T = Verdict.DELIVER, Verdict.RETRY, Verdict.REAUTHENTICATE
+R, T = Verdict.RETRY, Verdict.REAUTHENTICATE
 S, A, X = Verdict.WAIT_FOR_SLOT, Verdict.AMBIGUOUS, Verdict.RAISE
 TABLE = {
-    200: (D, D, D),
-    201: (D, D, D),
-    202: (D, D, D),
-    204: (D, D, D),
-    299: (D, D, D),
     300: (X, X, X),
     301: (X, X, X),
     302: (X, X, X),
@@ -120,62 +115,62 @@ def test_a_fault_leads_to_what_can_have_arrived(sent, purpose):
 STEADY = Retries(attempts=6, max_elapsed=1000, base=1, cap=6, max_retry_after=30)
 
 
-def pauses(policy: Retries, *, luck: float, told: float | None = None) -> list[float]:
+def pauses(policy: Retries, *, jitter: float, told: float | None = None) -> list[float]:
     """List the pauses of a request whose every attempt fails at once."""
     attempts, now, found = Attempts(policy), 50.0, []
-    while (pause := attempts.pause(now, luck=luck, retry_after=told)) is not None:
+    while (pause := attempts.pause(now, jitter=jitter, retry_after=told)) is not None:
         found.append(pause)
         now += pause
     return found
 
 
 def test_the_first_try_is_one_of_the_attempts():
-    assert len(pauses(STEADY, luck=1)) == 5
-    assert pauses(Retries(attempts=1), luck=1) == []
+    assert len(pauses(STEADY, jitter=1)) == 5
+    assert pauses(Retries(attempts=1), jitter=1) == []
 
 
 def test_pauses_double_up_to_the_cap():
-    assert pauses(STEADY, luck=1) == [1, 2, 4, 6, 6]
+    assert pauses(STEADY, jitter=1) == [1, 2, 4, 6, 6]
 
 
 def test_pauses_are_a_random_share_so_that_clients_do_not_march_in_step():
-    assert pauses(STEADY, luck=0.5) == [0.5, 1, 2, 3, 3]
-    assert pauses(STEADY, luck=0) == [0] * 5
+    assert pauses(STEADY, jitter=0.5) == [0.5, 1, 2, 3, 3]
+    assert pauses(STEADY, jitter=0) == [0] * 5
 
 
 def test_the_last_attempt_begins_within_the_time_allowed():
     policy = Retries(attempts=100, max_elapsed=10, base=4, cap=4)
 
-    assert pauses(policy, luck=1) == [4, 4]
-    assert pauses(Retries(attempts=100, max_elapsed=12, base=4, cap=4), luck=1) == [4, 4, 4]
+    assert pauses(policy, jitter=1) == [4, 4]
+    assert pauses(Retries(attempts=100, max_elapsed=12, base=4, cap=4), jitter=1) == [4, 4, 4]
 
 
 def test_the_time_counts_from_the_first_failure_so_that_a_long_upload_is_tried_again():
     attempts = Attempts(Retries(max_elapsed=10, base=4, cap=4))
 
-    assert attempts.pause(3600, luck=1) == 4
-    assert attempts.pause(3606, luck=1) == 4
-    assert attempts.pause(3610.5, luck=0) is None
+    assert attempts.pause(3600, jitter=1) == 4
+    assert attempts.pause(3606, jitter=1) == 4
+    assert attempts.pause(3610.5, jitter=0) is None
 
 
 def test_the_server_says_how_long_to_wait():
-    assert pauses(STEADY, luck=0.5, told=7) == [7] * 5
-    assert pauses(STEADY, luck=0.5, told=0) == [0] * 5
+    assert pauses(STEADY, jitter=0.5, told=7) == [7] * 5
+    assert pauses(STEADY, jitter=0.5, told=0) == [0] * 5
 
 
 def test_the_server_is_not_waited_for_longer_than_allowed():
-    assert pauses(STEADY, luck=0.5, told=31) == [30] * 5
-    assert pauses(STEADY, luck=0.5, told=float("inf")) == [30] * 5
+    assert pauses(STEADY, jitter=0.5, told=31) == [30] * 5
+    assert pauses(STEADY, jitter=0.5, told=float("inf")) == [30] * 5
 
 
 def test_a_wait_that_the_server_asks_for_counts_against_the_time_allowed():
-    assert pauses(Retries(max_elapsed=10), luck=0.5, told=11) == []
+    assert pauses(Retries(max_elapsed=10), jitter=0.5, told=11) == []
 
 
 def test_many_thousand_attempts_are_no_overflow():
     policy = Retries(attempts=5000, max_elapsed=1e6, base=0.001, cap=0.01)
 
-    assert pauses(policy, luck=1)[-1] == 0.01
+    assert pauses(policy, jitter=1)[-1] == 0.01
 
 
 @given(
@@ -187,11 +182,11 @@ def test_many_thousand_attempts_are_no_overflow():
         cap=st.floats(0.001, 100),
         max_retry_after=st.floats(0.1, 100),
     ),
-    luck=st.floats(0, 1),
+    jitter=st.floats(0, 1),
     told=st.none() | st.floats(0, 1e9),
 )
-def test_attempts_and_pauses_keep_their_bounds(policy, luck, told):
-    found = pauses(policy, luck=luck, told=told)
+def test_attempts_and_pauses_keep_their_bounds(policy, jitter, told):
+    found = pauses(policy, jitter=jitter, told=told)
 
     assert len(found) < policy.attempts
     assert sum(found) <= policy.max_elapsed + 1e-6

@@ -12,14 +12,14 @@ from hypothesis.stateful import (
     rule,
 )
 
-from symbl_aio._core.slots import FIRST_PAUSE, LONGEST_PAUSE, Governor, Permission
+from symbl_aio._core.slots import FIRST_PAUSE, LONGEST_PAUSE, JobSlots, Permission
 
 NO, YES, PROBE = Permission.NO, Permission.YES, Permission.PROBE
 
 
-def full_governor(*, jobs: int, most: int = 50, now: float = 0.0) -> Governor:
+def full_governor(*, jobs: int, most: int = 50, now: float = 0.0) -> JobSlots:
     """Make one with so many jobs of its own, and a 429 just received."""
-    governor = Governor(first=jobs + 1, most=most)
+    governor = JobSlots(first=jobs + 1, most=most)
     for number in range(jobs):
         governor.start(f"key {number}", now - 2)
         governor.accept(f"key {number}", f"job {number}", now - 1, more_waiting=False)
@@ -28,7 +28,7 @@ def full_governor(*, jobs: int, most: int = 50, now: float = 0.0) -> Governor:
     return governor
 
 
-def refused_again(governor: Governor) -> float:
+def refused_again(governor: JobSlots) -> float:
     """Probe as soon as it is allowed, be refused, and give the back-off that follows."""
     at = governor.wakes_at()
     assert at is not None
@@ -41,7 +41,7 @@ def refused_again(governor: Governor) -> float:
 
 
 def test_so_many_start_at_once_as_the_first_limit_says():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.start("a", 0)
     assert governor.may_start(0) is YES
     governor.start("b", 0)
@@ -51,7 +51,7 @@ def test_so_many_start_at_once_as_the_first_limit_says():
 
 
 def test_a_slot_is_taken_from_the_start_until_the_job_ends():
-    governor = Governor(first=1, most=1)
+    governor = JobSlots(first=1, most=1)
     governor.start("a", 0)
     assert (governor.occupied, governor.unfinished) == (1, 0)
     governor.accept("a", "job", 1, more_waiting=True)
@@ -64,7 +64,7 @@ def test_a_slot_is_taken_from_the_start_until_the_job_ends():
 
 
 def test_a_start_that_came_to_nothing_gives_its_slot_back():
-    governor = Governor(first=1, most=1)
+    governor = JobSlots(first=1, most=1)
     governor.start("a", 0)
     governor.free("a")
 
@@ -73,7 +73,7 @@ def test_a_start_that_came_to_nothing_gives_its_slot_back():
 
 
 def test_the_limit_grows_by_one_with_each_acceptance_while_work_waits():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     for number in range(3):
         governor.start(f"key {number}", 0)
         governor.accept(f"key {number}", f"job {number}", 1, more_waiting=True)
@@ -82,7 +82,7 @@ def test_the_limit_grows_by_one_with_each_acceptance_while_work_waits():
 
 
 def test_work_that_comes_one_by_one_finds_room_while_nobody_knows_the_limit():
-    governor = Governor(first=2, most=4)
+    governor = JobSlots(first=2, most=4)
     for number in range(4):
         assert governor.may_start(0) is YES
         governor.start(f"key {number}", 0)
@@ -92,7 +92,7 @@ def test_work_that_comes_one_by_one_finds_room_while_nobody_knows_the_limit():
 
 
 def test_the_limit_does_not_grow_while_nothing_waits_and_there_is_room():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.start("a", 0)
     governor.accept("a", "job", 1, more_waiting=False)
 
@@ -100,7 +100,7 @@ def test_the_limit_does_not_grow_while_nothing_waits_and_there_is_room():
 
 
 def test_the_limit_never_grows_above_the_ceiling():
-    governor = Governor(first=2, most=3)
+    governor = JobSlots(first=2, most=3)
     for number in range(3):
         governor.start(f"key {number}", 0)
         governor.accept(f"key {number}", f"job {number}", 1, more_waiting=True)
@@ -110,7 +110,7 @@ def test_the_limit_never_grows_above_the_ceiling():
 
 
 def test_a_fixed_limit_is_never_exceeded_though_work_waits():
-    governor = Governor(first=3, most=3)
+    governor = JobSlots(first=3, most=3)
     for number in range(3):
         assert governor.may_start(0) is YES
         governor.start(f"key {number}", 0)
@@ -120,7 +120,7 @@ def test_a_fixed_limit_is_never_exceeded_though_work_waits():
 
 
 def test_a_first_limit_above_the_ceiling_raises_the_ceiling():
-    governor = Governor(first=5, most=3)
+    governor = JobSlots(first=5, most=3)
     governor.start("a", 0)
     governor.accept("a", "job", 1, more_waiting=True)
 
@@ -171,7 +171,7 @@ def test_the_pause_doubles_with_each_refused_probe_up_to_a_minute():
 
 
 def test_refusals_of_starts_that_were_on_their_way_together_double_nothing():
-    governor = Governor(first=4, most=50)
+    governor = JobSlots(first=4, most=50)
     for number in range(4):
         governor.start(f"key {number}", 0)
     for number in range(4):
@@ -201,7 +201,7 @@ def test_refusals_now_and_then_of_jobs_in_the_place_of_our_own_double_nothing():
 
 
 def test_refusals_at_the_very_moment_of_the_start_double_nothing():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.start("a", 5)
     governor.start("b", 5)
     governor.refuse("a", 5)
@@ -248,7 +248,7 @@ def test_a_start_refused_while_a_probe_is_on_its_way_is_the_newer_news():
 
 
 def test_an_old_start_refused_after_an_accepted_probe_still_costs_a_second():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.start("slow", 0)
     governor.start("quick", 0)
     governor.refuse("quick", 1)
@@ -272,7 +272,7 @@ def test_after_a_refusal_the_limit_is_filled_up_but_grows_by_probes_only():
 
 
 def test_starts_accepted_while_another_is_refused_count_as_jobs_of_ours():
-    governor = Governor(first=3, most=50)
+    governor = JobSlots(first=3, most=50)
     for key in "abc":
         governor.start(key, 0)
     governor.refuse("a", 1)
@@ -301,7 +301,7 @@ def test_probes_stay_below_the_ceiling():
 
 
 def test_a_refusal_of_one_that_was_not_started_is_a_refusal_all_the_same():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.refuse("never heard of", 10)
 
     assert governor.may_start(10) is NO
@@ -309,7 +309,7 @@ def test_a_refusal_of_one_that_was_not_started_is_a_refusal_all_the_same():
 
 
 def test_adopted_jobs_take_slots_until_they_end():
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.adopt("earlier")
     governor.adopt("earlier")
     governor.adopt("another")
@@ -320,7 +320,7 @@ def test_adopted_jobs_take_slots_until_they_end():
 
 
 def test_a_refusal_does_not_raise_a_fixed_limit_to_the_count_of_adopted_jobs():
-    governor = Governor(first=2, most=2)
+    governor = JobSlots(first=2, most=2)
     governor.start("a", 0)
     for number in range(5):
         governor.adopt(f"job {number}")
@@ -336,7 +336,7 @@ class GovernorBesideSlots(RuleBasedStateMachine):
 
     @initialize(first=st.integers(1, 5), more=st.integers(0, 5))
     def open(self, first: int, more: int) -> None:
-        self.governor = Governor(first=first, most=first + more)
+        self.governor = JobSlots(first=first, most=first + more)
         self.most = first + more
         self.limit = first
         self.now = 100.0
@@ -485,7 +485,7 @@ class Account:
 
     def __init__(self, limit: int, lives: list[float], others: list[float]) -> None:
         self.limit = limit
-        self.governor = Governor(first=2, most=50)
+        self.governor = JobSlots(first=2, most=50)
         self.waiting = list(enumerate(lives))
         self.refusals = 0
         self.most_at_once = 0
@@ -563,7 +563,7 @@ def test_two_clients_of_one_account_both_come_to_their_end():
 
 
 def test_adopted_jobs_raise_the_limit_once_they_are_seen_to_run() -> None:
-    governor = Governor(first=2, most=5)
+    governor = JobSlots(first=2, most=5)
     for n in range(6):
         governor.adopt(f"job {n}")
     assert governor.limit == 2, "they may all have ended long ago"
@@ -578,7 +578,7 @@ def test_adopted_jobs_raise_the_limit_once_they_are_seen_to_run() -> None:
 
 
 def test_after_a_refusal_adopted_jobs_raise_the_limit_to_their_number_alone() -> None:
-    governor = Governor(first=2, most=50)
+    governor = JobSlots(first=2, most=50)
     governor.start("a", now=0)
     governor.refuse("a", now=0)
     for n in range(3):

@@ -18,12 +18,12 @@ from attrs import define, field, frozen
 
 from symbl_aio import MediaOptions, OutboxUnavailableError, Text
 from symbl_aio.durable import Item, ItemState, Outbox
-from symbl_aio.durable.contents import Media
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable.content import Media
 from tests.durable.processes import Process
 
 SECRET: Final = "of the webhooks"
-TIME_TO_LIVE: Final = 2.0
+WORKER_TIMEOUT: Final = 2.0
 BEAT: Final = 0.5
 
 _PATIENCE: Final = 90.0
@@ -100,7 +100,7 @@ class Scene:
         self.workers[number] = await Process.start("work", crash=None, **self.settings)
 
     async def pause_for_long(self, number: int) -> None:
-        """Stop a worker until its time to live has passed for long, then let it go on."""
+        """Stop a worker until the worker timeout has passed for long, then let it go on."""
         worker = self.workers[number]
         assert worker is not None
         name = await worker.ask("id")
@@ -108,7 +108,7 @@ class Scene:
         try:
             async with asyncio.timeout(_PATIENCE):
                 while (silent := await self.silent_for(name)) is not None:
-                    if silent > 1.5 * TIME_TO_LIVE:  # and nobody was there to notice
+                    if silent > 1.5 * WORKER_TIMEOUT:  # and nobody was there to notice
                         break
                     await asyncio.sleep(_AGAIN)
         finally:
@@ -261,7 +261,7 @@ async def scene(
                 "secret": SECRET,
                 "concurrency": concurrency,
                 "heartbeat": BEAT,
-                "time_to_live": TIME_TO_LIVE,
+                "worker_timeout": WORKER_TIMEOUT,
             }
             | settings,
         )

@@ -14,14 +14,16 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
-from symbl_aio.durable import Item, ItemState, Outbox, Worker, control, engine
+from symbl_aio.durable import Item, ItemState, Outbox, Worker
+from symbl_aio.durable._database import dbos
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store import maintenance
 from symbl_aio.durable.dispatch import Dispatcher
-from symbl_aio.durable.tables import Database
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
 SECRET = "the workers' webhook secret"
-LOOK_EVERY = 0.02
+POLL_INTERVAL = 0.02
 """Seconds after which a worker looks for work again."""
 
 NAMELESS = TextOptions(name="")
@@ -56,10 +58,10 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _migrate(url: str) -> None:
     database = Database(url)
-    engine.migrate(database)
-    client = engine._client(database)
+    dbos.create_tables(database)
+    client = dbos._client(database)
     # As the first worker does; it would look for the queue again only a second later.
-    client.register_queue(engine.QUEUE, polling_interval_sec=LOOK_EVERY)
+    client.register_queue(dbos.QUEUE, polling_interval_sec=POLL_INTERVAL)
     database.close()
 
 
@@ -106,17 +108,17 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
-    dispatcher = Dispatcher(database, engine.begin, taken=lambda: 0, look_every=1.0)
-    control.set_cap(database, cap)
+    dispatcher = Dispatcher(database, dbos.start, running=lambda: 0, poll_interval=1.0)
+    maintenance.set_cap(database, cap)
     turns = dispatcher.fill()
-    client = engine._client(database)
+    client = dbos._client(database)
     for turn in turns:
         client.enqueue(
             {
-                "workflow_name": engine._WORKFLOW,
+                "workflow_name": dbos._WORKFLOW,
                 "workflow_id": turn.id,
-                "queue_name": engine.queue_of(database),
-                "app_version": engine._VERSION,
+                "queue_name": dbos.queue_of(database),
+                "app_version": dbos._VERSION,
             },
             turn.key,
         )
@@ -133,7 +135,7 @@ def make_all_ready(database: Database) -> None:
 
 
 def said(server: LocalSymbl) -> list[str]:
-    """Give the texts that were accepted, in the order of their arrival."""
+    """Return the accepted texts, in the order of their arrival."""
     accepted: list[Any] = [s.body for s in server.submissions if s.accepted]
     return [said["payload"]["content"] for body in accepted for said in body["messages"]]
 
@@ -157,7 +159,7 @@ def working(request: pytest.FixtureRequest, server: LocalSymbl) -> Working:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Worker]:
         fields = {"base_url": server.base_url, **QUICK, **settings.pop("config", {})}
-        given = {"look_every": LOOK_EVERY, **settings}
+        given = {"poll_interval": POLL_INTERVAL, **settings}
         where = given.pop("database", None) or request.getfixturevalue("database")
         credentials = Credentials(server.app_id, server.app_secret)
         async with Worker(where, credentials, config=Config(**fields), **given) as worker:

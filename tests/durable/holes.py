@@ -1,4 +1,4 @@
-"""A network between a worker and its database that swallows what is sent, and says nothing.
+"""A network between a worker and its database that swallows all bytes, and answers nothing.
 
 The kernel goes on acknowledging, as that of a proxy does, or of a server that hangs: no
 connection is ever reset, none is refused, and none is answered.

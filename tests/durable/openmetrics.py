@@ -21,7 +21,7 @@ class Family:
 
 
 def parse(text: str) -> dict[str, Family]:
-    """Return the families of a text, by name; fails for whatever is not allowed."""
+    """Return the families of a text, by name; fails for all other text."""
     *lines, last, empty = text.split("\n")
     assert (last, empty) == ("# EOF", "")
     families: dict[str, Family] = {}

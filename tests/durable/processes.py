@@ -1,4 +1,4 @@
-"""Processes that are told by lines of JSON what to do: to be killed, stopped and asked.
+"""Child processes that execute commands, one JSON line each: to kill, stop and query.
 
 A child calls ``serve``, and ends with its standard input, so that it outlives no parent.
 A parent has a ``Process``.
@@ -23,7 +23,7 @@ _LONGEST_LINE = 2**26
 
 
 async def serve(told: Any, obey: Callable[..., Awaitable[Any]]) -> None:
-    """Tell ``told``, then answer each command with what ``obey`` gives for it."""
+    """Print ``told``, then answer each command with the result of ``obey``."""
     lines = asyncio.StreamReader(limit=_LONGEST_LINE)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin

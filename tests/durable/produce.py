@@ -1,4 +1,4 @@
-"""Hand in appends from a process of its own, eight at a time; tell when each was handed in.
+"""Submit appends from a process of its own, eight at a time; print the time of each.
 
 Arguments: the database, a name for the keys, the number of conversations, and of appends by
 each of the eight. Waits for a line on its input, and writes JSON: key, conversation, and

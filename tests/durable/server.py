@@ -1,4 +1,4 @@
-"""The local server in a process of its own, and what it saw: the truth that all is judged by."""
+"""The local server in a process of its own, and its log, by which every run is judged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.durable.processes import serve
 
 
 class Control:
-    """One server, told what to do wrong and asked what it saw."""
+    """One server: it injects faults, and returns its log."""
 
     def __init__(self, server: LocalServer) -> None:
         self.server = server
@@ -51,7 +51,7 @@ class Control:
         return None
 
     async def asked_for(self, jobs: set[str]) -> None:
-        """Wait until somebody has asked for each of these jobs, from now on."""
+        """Wait until each of these jobs was polled, from now on."""
         server, at = self.server, len(self.server.requests)
         paths = {f"/v1/job/{job}" for job in jobs}
 
@@ -61,7 +61,7 @@ class Control:
         await server.until(have_been)
 
     def seen(self) -> dict[str, Any]:
-        """Tell what was accepted, in that order, and the limits that were kept or not."""
+        """Return the accepted submissions in order, and the highest numbers of unfinished jobs."""
         of_job = {r.job_id: r for r in self.server.submissions if r.accepted}
         return {
             "accepted": [
@@ -82,7 +82,7 @@ class Control:
 
 
 def key_of(received: Received) -> str:
-    """Give an item's key: the first word of its text, or the name of its recording."""
+    """Return an item's key: the first word of its text, or the name of its recording."""
     if received.kind == "text":
         body: Any = received.body
         return str(body["messages"][0]["payload"]["content"].split()[0])

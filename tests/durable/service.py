@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from symbl_aio import Config, Credentials, Text
-from symbl_aio.contrib.durable import Durable
 from symbl_aio.contrib.fastapi import Symbl
+from symbl_aio.contrib.service_outbox import Durable
 
 symbl = Symbl(
     Credentials("app", "secret"),
@@ -41,5 +41,5 @@ async def said(key: str) -> dict[str, str]:
 
 @app.get("/threads")
 async def threads() -> int:
-    """Say what a thread of the program's own has found out."""
+    """Return the process id, read in a thread of the program's own."""
     return await asyncio.to_thread(os.getpid)

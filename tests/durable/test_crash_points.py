@@ -1,6 +1,6 @@
 """A worker that dies at a point where it hurts: the server accepted it once, or never.
 
-The points are those of ``Duty.passed``, and one where the server holds its answer. The
+The points are those of ``Sender.checkpoint``, and one where the server holds its answer. The
 second item of a conversation meets each of them, and the first those where it is in doubt.
 """
 
@@ -17,8 +17,8 @@ import pytest
 from examples.durable.postgres import Postgres
 from symbl_aio import Audio
 from symbl_aio.durable import Item, ItemState
-from symbl_aio.durable.contents import Media
-from symbl_aio.durable.duty import MOST_DEATHS
+from symbl_aio.durable.content import Media
+from symbl_aio.durable.steps import MAX_CRASHES
 from tests.durable.chaos import Handed, Scene, in_conversations, said, scene
 from tests.durable.work import CRASHED
 
@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.durable, pytest.mark.timeout(120)]
 
 QUICK: Final[dict[str, Any]] = {
     "heartbeat": 0.2,
-    "time_to_live": 0.8,
-    "doubt_for": 1.5,
+    "worker_timeout": 0.8,
+    "ambiguity_timeout": 1.5,
     "concurrency": 4,
 }
 ITEMS: Final = in_conversations(conversations=1, length=3)
@@ -54,7 +54,7 @@ def webhooks(request: pytest.FixtureRequest) -> bool:
 
 
 async def crash(scene: Scene, point: str, number: int) -> None:
-    """Let a worker die when item ``number`` is at a point, and others go on."""
+    """Crash a worker when item ``number`` is at a point, and start another."""
     if point == "sent":
         await scene.server.ask("inject", f"slow:{_HELD}", "POST" if number == 1 else "PUT", 1)
         await scene.add_worker()
@@ -105,7 +105,7 @@ async def test_who_dies_before_the_last_byte_leaves_a_doubt_for_a_person(
 ) -> None:
     async with scene(database, webhooks=webhooks, **QUICK) as found:
         await found.hand_in(ITEMS, said)
-        await crash(found, "noted", number)
+        await crash(found, "intent", number)
         accepted, items = await outcome(found)
         assert accepted == ({} if number == 1 else {FIRST: 1})
         assert [item.state for item in items.values()] == [
@@ -122,10 +122,10 @@ async def test_who_dies_before_the_last_byte_leaves_a_doubt_for_a_person(
 async def test_or_is_sent_once_more_if_that_is_what_is_wanted(
     database: str, webhooks: bool
 ) -> None:
-    settings = {**QUICK, "after_doubt": "at_least_once"}
+    settings = {**QUICK, "on_ambiguous": "at_least_once"}
     async with scene(database, webhooks=webhooks, **settings) as found:
         await found.hand_in(ITEMS, said)
-        await crash(found, "noted", 2)
+        await crash(found, "intent", 2)
         accepted, items = await outcome(found)
     assert accepted == ONCE
     assert {item.state for item in items.values()} == {ItemState.COMPLETED}
@@ -154,7 +154,7 @@ async def test_a_recording_in_doubt_has_no_witness_but_a_webhook(
 async def test_an_item_that_kills_whoever_takes_it_has_an_end(database: str) -> None:
     async with scene(database, webhooks=True, **QUICK) as found:
         await found.hand_in(ITEMS[:1], said)
-        for _ in range(MOST_DEATHS):
+        for _ in range(MAX_CRASHES):
             worker = await found.add_worker(crash=["sending", 1])
             async with asyncio.timeout(30):
                 assert await worker.ended() == CRASHED
@@ -163,5 +163,5 @@ async def test_an_item_that_kills_whoever_takes_it_has_an_end(database: str) -> 
     assert accepted == {}
     assert items[FIRST].state is ItemState.REFUSED
     assert items[FIRST].error == (
-        f"nothing of it was accepted: {MOST_DEATHS} workers died while they had it"
+        f"nothing of it was accepted: {MAX_CRASHES} workers died while they had it"
     )

@@ -1,6 +1,6 @@
 """The account's limit, and a follower for each job, through deploys and kills before a backlog.
 
-In the field's proportions: jobs that outlast a time to live, 2,000 conversations that wait,
+In the field's proportions: jobs that outlast a worker timeout, 2,000 conversations that wait,
 two workers of which one is always there.
 """
 
@@ -13,17 +13,17 @@ import pytest
 
 from examples.durable.postgres import Postgres
 from symbl_aio.durable import Entry, ItemState
-from symbl_aio.durable.engine import Rounds
-from tests.durable.chaos import TIME_TO_LIVE, Handed, Scene, in_conversations, said, scene
+from symbl_aio.durable._database.dbos import Workflows
+from tests.durable.chaos import WORKER_TIMEOUT, Handed, Scene, in_conversations, said, scene
 
 pytestmark = pytest.mark.durable
 
 CAP = 10
 WAITING = 2_000
-LATEST = 2 * TIME_TO_LIVE
+LATEST = 2 * WORKER_TIMEOUT
 """Seconds without a follower, at most."""
 POLL = 1.5
-"""Seconds after which a follower knows of an end, at most: two questions, and what they take."""
+"""Seconds after which a follower knows of an end, at most: two polls, and their round trips."""
 PATIENCE = 120.0
 
 
@@ -32,11 +32,11 @@ def entry(item: Handed) -> Entry:
 
 
 async def is_taken_over(found: Scene, worker: str) -> None:
-    """Wait until no turn is said to be a dead worker's."""
-    rounds = Rounds(found.tables)
+    """Wait until a dead worker has no workflow any more."""
+    workflows = Workflows(found.tables)
     async with asyncio.timeout(PATIENCE):
-        # Nothing tells of it but the table.
-        while await found.tables.call(lambda: rounds.under_way(worker)):  # noqa: ASYNC110
+        # Only the table shows it.
+        while await found.tables.call(lambda: workflows.of_worker(worker)):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -61,7 +61,7 @@ async def latenesses(found: Scene) -> list[float]:
 async def test_the_limit_is_kept_and_no_job_left_alone(
     pg_database: str, pg: Postgres, way: str, times: int, seconds: float, webhooks: bool
 ) -> None:
-    settings: dict[str, Any] = {"concurrency": CAP, "look_every": TIME_TO_LIVE / 3}
+    settings: dict[str, Any] = {"concurrency": CAP, "poll_interval": WORKER_TIMEOUT / 3}
     async with scene(pg_database, webhooks=webhooks, job_seconds=seconds, **settings) as found:
         items = in_conversations(WAITING, 1)
         await found.outbox.submit_many(map(entry, items))

@@ -72,7 +72,7 @@ async def test_the_service_of_the_guide_keeps_sends_and_hears(
     assert program != SERVICES[0]
     assert told == {"item": "monday", "state": "queued"}
     assert (status, item["state"]) == (200, "completed")
-    assert server.webhook_calls[-1].taken
+    assert server.webhook_calls[-1].acknowledged
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_every_command_of_the_guide_exists_with_its_options(line):
 
 
 def test_every_line_of_the_log_is_explained():
-    """Whoever is woken by one finds it, and none that nobody writes any more."""
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "symbl_aio/durable").glob("*.py"))
+    """Every line is explained, and no line that is not logged any more."""
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "symbl_aio/durable").rglob("*.py"))
     written = re.findall(r'_LOG\.\w+\(\s*"([^"]+)"', source)
     table = GUIDE.partition("| Line | Meaning |")[2].partition("\n\n")[0]
     told = [

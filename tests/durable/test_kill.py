@@ -17,7 +17,7 @@ async def test_a_worker_that_is_killed_and_starts_again_loses_and_repeats_nothin
     tmp_path: Path,
 ) -> None:
     database = f"sqlite:///{tmp_path / 'outbox.db'}"
-    async with scene(database, webhooks=True, concurrency=3, doubt_for=15.0) as found:
+    async with scene(database, webhooks=True, concurrency=3, ambiguity_timeout=15.0) as found:
         await found.server.ask("inject", "slow:0.05", "/v1/process/", 1000)
         await found.hand_in(in_conversations(conversations=4, length=3), said)
         await found.add_worker()

@@ -20,9 +20,10 @@ from symbl_aio import (
     Text,
 )
 from symbl_aio._threads import Stalled
-from symbl_aio.durable import ItemState, Outbox, Worker, contents
+from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.durable import content as stored
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import LOOK_EVERY, Working, said
+from tests.durable.conftest import POLL_INTERVAL, Working, said
 from tests.support import QUICK, mp4_bytes
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -49,7 +50,7 @@ class Failing:
         self.calls += 1
         if self.calls <= 2:
             raise self._error
-        issued = self._server._accounts.issue("app", "secret")
+        issued = self._server._tokens.issue("app", "secret")
         assert issued is not None
         return issued[0]
 
@@ -65,7 +66,7 @@ async def test_an_item_waits_for_a_token_provider_that_fails(
     await outbox.submit(Text("It waits."), key="one")
     provider = Failing(server, error)
     config = Config(base_url=server.base_url, **ONCE)
-    async with Worker(database, provider, config=config, look_every=LOOK_EVERY):
+    async with Worker(database, provider, config=config, poll_interval=POLL_INTERVAL):
         item = await outbox.result("one", timeout=30)
     assert (item.state, item.error) == (ItemState.COMPLETED, None)
     assert provider.calls == 3
@@ -117,7 +118,7 @@ async def test_handing_in_tries_a_disk_that_fails_again(
 ) -> None:
     faults = Faults(recording, OSError(errno.EMFILE, "Too many open files"), 2)
     monkeypatch.setattr(os, "stat", faults)
-    monkeypatch.setattr(contents, "Retries", lambda: Retries(base=0.001))
+    monkeypatch.setattr(stored, "Retries", lambda: Retries(base=0.001))
     await outbox.submit(recording, key="one")
     assert faults.left == 0
 
@@ -133,8 +134,8 @@ async def test_a_disk_that_hangs_is_noticed_at_handing_in(
     async def stalled(_call: object) -> int:
         raise Stalled("no answer for 60 s")
 
-    monkeypatch.setattr(contents._READERS, "run", stalled)
-    monkeypatch.setattr(contents, "Retries", lambda: Retries(attempts=1))
+    monkeypatch.setattr(stored._READERS, "run", stalled)
+    monkeypatch.setattr(stored, "Retries", lambda: Retries(attempts=1))
     with pytest.raises(FileUnavailableError, match="no answer for 60 s"):
         await outbox.submit(recording, key="one")
 
@@ -142,10 +143,10 @@ async def test_a_disk_that_hangs_is_noticed_at_handing_in(
 async def test_a_recording_longer_than_one_reading_has_its_whole_sum(
     recording: Path, database: str, monkeypatch
 ) -> None:
-    whole = await contents._digest(str(recording))
-    monkeypatch.setattr(contents, "_STEP", 0.0)
-    monkeypatch.setattr(contents, "_BLOCK", 1000)
-    assert await contents._digest(str(recording)) == whole
+    whole = await stored._digest(str(recording))
+    monkeypatch.setattr(stored, "_READ_FOR", 0.0)
+    monkeypatch.setattr(stored, "_BLOCK", 1000)
+    assert await stored._digest(str(recording)) == whole
 
 
 async def test_a_share_that_was_away_is_tried_again_by_a_word(

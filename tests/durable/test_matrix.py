@@ -1,4 +1,4 @@
-"""Whatever dies, pauses or breaks: nothing lost, nothing twice, all in order, never too many.
+"""Crashes, pauses and outages: nothing lost, nothing twice, all in order, never too many jobs.
 
 Each run is judged by the log of the server, which is a process of its own. The table of
 all runs stands at the end of pytest's output.
@@ -18,9 +18,9 @@ from attrs import frozen
 
 from examples.durable.postgres import Postgres, postgres
 from symbl_aio import Audio
-from symbl_aio.durable.contents import Media
+from symbl_aio.durable.content import Media
 from tests.durable.chaos import (
-    TIME_TO_LIVE,
+    WORKER_TIMEOUT,
     Handed,
     Ledger,
     Scene,
@@ -34,40 +34,38 @@ pytestmark = [pytest.mark.durable, pytest.mark.timeout(240)]
 
 CAP: Final = 6
 ANSWER: Final = 0.05
-"""Seconds from acceptance to the answer: whoever dies in between does not know."""
+"""Seconds from acceptance to the answer: a worker that dies in between does not know of it."""
 JOB: Final = 0.1
 
 Fault = Callable[[Scene, int, random.Random], Awaitable[None]]
 
 
-async def nothing(_scene: Scene, _total: int, _luck: random.Random) -> None:
-    """Let it run."""
+async def nothing(_scene: Scene, _total: int, _rng: random.Random) -> None:
+    """Inject no fault."""
 
 
-async def killed(scene: Scene, total: int, luck: random.Random) -> None:
+async def killed(scene: Scene, total: int, rng: random.Random) -> None:
     """``kill -9`` a worker six times, and start it again."""
-    for share in sorted(luck.sample(range(5, 90), 6)):
+    for share in sorted(rng.sample(range(5, 90), 6)):
         await scene.until("accepted", total * share // 100)
-        victim = luck.randrange(len(scene.workers))
+        victim = rng.randrange(len(scene.workers))
         await scene.kill(victim)
         await scene.restart(victim)
 
 
-async def gone(scene: Scene, total: int, luck: random.Random) -> None:
+async def gone(scene: Scene, total: int, rng: random.Random) -> None:
     """``kill -9`` all workers but one, and never start them again."""
     victims = list(range(1, len(scene.workers)))
-    for victim, share in zip(
-        victims, sorted(luck.sample(range(10, 70), len(victims))), strict=True
-    ):
+    for victim, share in zip(victims, sorted(rng.sample(range(10, 70), len(victims))), strict=True):
         await scene.until("accepted", total * share // 100)
         await scene.kill(victim)
 
 
-async def paused(scene: Scene, total: int, luck: random.Random) -> None:
-    """Stop a worker for longer than its time to live, three times, and let it wake."""
-    for share in sorted(luck.sample(range(10, 80), 3)):
+async def paused(scene: Scene, total: int, rng: random.Random) -> None:
+    """Stop a worker for longer than the worker timeout, three times, and let it wake."""
+    for share in sorted(rng.sample(range(10, 80), 3)):
         await scene.until("accepted", total * share // 100)
-        victim = luck.randrange(len(scene.workers))
+        victim = rng.randrange(len(scene.workers))
         await scene.pause_for_long(victim)
 
 
@@ -77,13 +75,13 @@ class Crash:
 
     server: Postgres
 
-    async def __call__(self, scene: Scene, total: int, luck: random.Random) -> None:
-        long = luck.randrange(3)
-        for number, share in enumerate(sorted(luck.sample(range(10, 80), 3))):
+    async def __call__(self, scene: Scene, total: int, rng: random.Random) -> None:
+        long = rng.randrange(3)
+        for number, share in enumerate(sorted(rng.sample(range(10, 80), 3))):
             await scene.until("accepted", total * share // 100)
             await asyncio.to_thread(self.server.crash)
-            if number == long:  # once for longer than anybody lives without a word
-                await asyncio.sleep(1.5 * TIME_TO_LIVE)
+            if number == long:  # once for longer than the worker timeout
+                await asyncio.sleep(1.5 * WORKER_TIMEOUT)
             await asyncio.to_thread(self.server.start)
 
 
@@ -129,7 +127,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def media(recording: Path) -> Callable[[Handed], Media]:
-    """Let one item in seven be a recording, which no conversation shows the words of."""
+    """Return the media of items: one in seven is a recording, whose words no message shows."""
     return lambda item: Audio(recording) if hash_of(item) % 7 == 0 else said(item)
 
 
@@ -139,7 +137,7 @@ def hash_of(item: Handed) -> int:
 
 @contextmanager
 def database_of(run: Run, directory: Path) -> Iterator[tuple[str, Fault]]:
-    """Give a database of the run's own, and what is to go wrong."""
+    """Return a database of the run's own, and the fault to inject."""
     faults: dict[str, Fault] = {
         "nothing": nothing,
         "killed": killed,
@@ -159,14 +157,14 @@ def database_of(run: Run, directory: Path) -> Iterator[tuple[str, Fault]]:
 
 async def play(run: Run, recording: Path, directory: Path) -> Ledger:
     """Hand in all of a run's items, let workers work, and things go wrong."""
-    luck = random.Random(str(run))
+    rng = random.Random(str(run))
     with database_of(run, directory) as (database, fault):
         async with scene(
             database,
             webhooks=run.webhooks,
             concurrency=CAP,
             job_seconds=JOB,
-            doubt_for=8.0,
+            ambiguity_timeout=8.0,
         ) as found:
             await found.server.ask("inject", f"slow:{ANSWER}", "/v1/process/", 1_000_000)
             await found.hand_in(in_conversations(run.conversations, run.length), media(recording))
@@ -175,7 +173,7 @@ async def play(run: Run, recording: Path, directory: Path) -> Ledger:
             # All slots are taken, and stay so until the server lets its jobs go on.
             await found.until("accepted", CAP)
             await found.server.ask("release")
-            await fault(found, run.items, luck)
+            await fault(found, run.items, rng)
             return await found.finish()
 
 
@@ -228,5 +226,6 @@ async def test_the_order_rests_on_the_one_head_of_a_conversation(
             await asyncio.gather(*(found.add_worker() for _ in range(run.workers)))
             ledger = await found.finish()
     record_property("ledger", f"{'one head' if one_head else 'all ready':24} {ledger}")
-    assert ledger.lost == ledger.duplicates == 0
-    assert (ledger.inversions == 0) is one_head
+    assert ledger.duplicates == 0
+    # With all ready, an append may also come before its conversation exists, and is blocked.
+    assert (ledger.inversions == ledger.lost == 0) is one_head

@@ -7,7 +7,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from symbl_aio.cli import endings
+from symbl_aio.cli import exit_codes
 from symbl_aio.cli import outbox as words
 from symbl_aio.cli.commands import cli
 from symbl_aio.durable import ItemState, OutboxStats, openmetrics
@@ -68,8 +68,8 @@ def test_every_state_has_something_to_do() -> None:
 
 def test_the_exit_codes_are_those_of_the_command() -> None:
     codes = {int(row[0]) for row in table("Exit codes of a worker")}
-    assert codes <= endings.MEANINGS.keys()
-    assert {endings.OK, endings.TAKEN_FOR_DEAD, endings.USAGE} <= codes
+    assert codes <= exit_codes.MEANINGS.keys()
+    assert {exit_codes.OK, exit_codes.TAKEN_FOR_DEAD, exit_codes.USAGE} <= codes
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -1,4 +1,4 @@
-"""In each conversation things arrive in the order in which they were handed in, whoever did."""
+"""In each conversation items arrive in the order of submission, from any process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attrs import frozen
 
 from symbl_aio import Text
 from symbl_aio.durable import Outbox
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, make_all_ready, said
 from tests.durable.produce import AT_ONCE

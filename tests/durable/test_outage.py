@@ -54,12 +54,12 @@ async def test_a_worker_goes_on_when_the_database_is_back(own_server: Postgres) 
         await found.add_worker()
         await found.until("accepted", CAP)
         await asyncio.to_thread(own_server.crash)
-        # The jobs end, and nobody can write down that a webhook told so.
+        # The jobs end, and no process can record the webhook calls.
         await found.server.ask("release")
         await found.until("ended", CAP)
         await asyncio.sleep(10.0)  # the fault is this long: past the timeouts and some backoffs
         await asyncio.to_thread(own_server.start)
         began = monotonic()
         check(await found.finish())
-        # The engine asks less and less often for what is away, and notices as much later.
+        # DBOS backs off during an outage, and so notices its end later.
         assert monotonic() - began < 30.0

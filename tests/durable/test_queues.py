@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, ConfigurationError, Credentials, Text
-from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker, engine
-from symbl_aio.durable.liveness import Liveness
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import ItemFilter, ItemState, Outbox, Worker
+from symbl_aio.durable._database import dbos
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import LOOK_EVERY, dispatch, said
+from tests.durable.conftest import POLL_INTERVAL, dispatch, said
 from tests.shell import Shell
 from tests.support import QUICK
 
@@ -39,7 +42,7 @@ def worker(url: str, server: LocalSymbl, queue: str, **settings: float) -> Worke
         Credentials(server.app_id, server.app_secret),
         config=Config(base_url=server.base_url, **QUICK),
         queue=queue,
-        look_every=LOOK_EVERY,
+        poll_interval=POLL_INTERVAL,
         **settings,  # type: ignore[arg-type]
     )
 
@@ -71,17 +74,17 @@ async def test_each_has_a_cap_and_a_pause_of_its_own(billing: Outbox, support: O
 async def test_a_worker_takes_what_is_its_own_accounts_alone(
     billing: Outbox, support: Outbox, pg_database: str, server: LocalSymbl
 ) -> None:
-    """Even of what another one has given a slot, and what a dead one has left."""
+    """Not even items to which another gave a slot, or that a dead worker left."""
     await billing.submit(Text("For billing."), key="b")
     await support.submit(Text("For support."), key="s")
     dispatch(support._database)
     await billing._database.call(lambda: claim(billing._database, "ghost of support"))
-    async with worker(pg_database, server, "billing", time_to_live=0.6) as working:
+    async with worker(pg_database, server, "billing", worker_timeout=0.6) as working:
         assert (await billing.result("b", timeout=PATIENT)).ok
         assert (await working.stats()).counts == {ItemState.COMPLETED: 1}
         assert (await billing.stats()).workers == 1
         assert (await support.stats()).workers == 0
-        assert (await support.stats()).dead == 1  # nobody of billing buries it
+        assert (await support.stats()).dead == 1  # no worker of billing evicts it
     assert said(server) == ["For billing."]
     async with worker(pg_database, server, "support"):
         assert (await support.result("s", timeout=PATIENT)).ok
@@ -100,9 +103,12 @@ async def test_a_dead_worker_is_taken_over_by_one_of_its_own_account(
     await asyncio.to_thread(claim, support._database, "ghost")
     for outbox in (billing, support):
         database = outbox._database
-        rounds = engine.Rounds(database)
-        liveness = Liveness(database, rounds, "w", beat=1.0, time_to_live=1.0, alone=False)
-        found[database.queue_name] = await database.call(lambda w=liveness: w._roll(False)[1])  # type: ignore[misc]
+        workflows = dbos.Workflows(database)
+        settings: Any = {"interval": 1.0, "worker_timeout": 1.0, "alone": False}
+        heartbeat = Heartbeat(database, workflows, "w", **settings)
+        _, found[database.queue_name] = await database.call(
+            partial(heartbeat._worker_states, False)
+        )
     assert found == {"billing": set(), "support": {"ghost"}}
 
 

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import Config, Credentials, OutboxUnavailableError, Text
-from symbl_aio.contrib.durable import Durable
+from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
-from tests.durable.chaos import TIME_TO_LIVE, in_conversations, said, scene
+from tests.durable.chaos import WORKER_TIMEOUT, in_conversations, said, scene
 from tests.durable.conftest import until
 from tests.durable.holes import Hole, hole
 from tests.forks import ROOT
@@ -47,7 +47,7 @@ async def test_a_statement_without_an_answer_is_an_error_and_the_next_one_is_ans
         assert await database.call(one) == 1
         silent.swallow()
         began = monotonic()
-        with pytest.raises(OutboxUnavailableError), database.telling():
+        with pytest.raises(OutboxUnavailableError), database.translate_errors():
             await database.call(partial(ask, database, "select 2"))
         assert monotonic() - began < 10.0
         silent.mend()
@@ -90,7 +90,7 @@ async def command(
     """Run ``symbl-aio worker`` beside the block."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "symbl_aio.cli", "worker", "--json",
-        "--database", database, "--base-url", server.base_url, "--time-to-live", "2", *arguments,
+        "--database", database, "--base-url", server.base_url, "--worker-timeout", "2", *arguments,
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "SYMBL_APP_ID": server.app_id, "SYMBL_APP_SECRET": server.app_secret},
@@ -129,7 +129,7 @@ async def test_a_worker_without_an_answer_for_long_ends_with_a_code_of_its_own(
         began = monotonic()
         _, errors = await child.communicate()
         assert child.returncode == 8, errors.decode()
-        assert 4 * TIME_TO_LIVE < monotonic() - began < 30.0
+        assert 4 * WORKER_TIMEOUT < monotonic() - began < 30.0
         assert b"has not answered" in errors
 
 
@@ -166,7 +166,7 @@ async def test_a_service_reports_it_lives_on_and_has_a_worker_again(
 
     monkeypatch.setattr(logging.getLogger("symbl_aio.contrib"), "handlers", [Ended()])
     config = Config(base_url=server.base_url, **QUICK)
-    given = Durable(silent.url, time_to_live=1.0)
+    given = Durable(silent.url, worker_timeout=1.0)
     opened = await given.open(Credentials(server.app_id, server.app_secret), config)
     try:
         await opened.outbox.submit(Text("Hello."), key="monday")

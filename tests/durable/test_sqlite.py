@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Credentials, Text
 from symbl_aio.durable import Outbox, Worker, migrate
-from symbl_aio.durable.sqlite import check_version
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.sqlite import check_version
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, said
 

@@ -1,4 +1,4 @@
-"""What is there, counted by indexes, and told to machines as OpenMetrics."""
+"""Statistics, read by indexes, and exported as OpenMetrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox, OutboxStats, openmetrics
-from symbl_aio.durable.items import Turn
-from symbl_aio.durable.records import Records
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable.items import Attempt
 from symbl_aio.durable.stats import numbers
-from symbl_aio.durable.tables import Database
 from tests.durable.conftest import KINDS, Working, dispatch
 from tests.durable.openmetrics import parse
 
@@ -26,9 +26,9 @@ async def test_slots_and_what_waits_are_counted(outbox: Outbox, tables: Database
             sa.update(tables.items).values(queued_at=tables.items.c.queued_at - 100.0)
         )
     dispatch(tables, cap=2)
-    records = Records(tables, "w")
-    records.accept(Turn("k0", 1), "job", "conversation")
-    records.doubt(Turn("k1", 1))
+    records = AttemptRecords(tables, "w")
+    records.record_accepted(Attempt("k0", 1), "job", "conversation")
+    records.mark_in_doubt(Attempt("k1", 1))
 
     stats = await outbox.stats()
 
@@ -43,7 +43,7 @@ async def test_slots_and_what_waits_are_counted(outbox: Outbox, tables: Database
 async def test_what_has_ended_lately_is_a_rate(outbox: Outbox, tables: Database) -> None:
     for key, age in (("now", 0.0), ("minutes", 600.0), ("hours", 7200.0)):
         await outbox.submit(Text("One."), key=key)
-        Records(tables, "w").end(Turn(key, 1), ItemState.COMPLETED, None)
+        AttemptRecords(tables, "w").record_end(Attempt(key, 1), ItemState.COMPLETED, None)
         with tables.begin() as connection:
             row = tables.items.c.key == key
             connection.execute(
@@ -57,7 +57,9 @@ async def test_what_has_ended_lately_is_a_rate(outbox: Outbox, tables: Database)
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
-async def test_a_worker_is_alive_for_its_own_time_to_live(outbox: Outbox, tables: Database) -> None:
+async def test_a_worker_is_alive_for_its_own_worker_timeout(
+    outbox: Outbox, tables: Database
+) -> None:
     beats = {
         "fresh": (tables.now, 15.0),
         "patient": (tables.now - 50.0, 60.0),
@@ -77,10 +79,10 @@ async def test_a_worker_is_alive_for_its_own_time_to_live(outbox: Outbox, tables
     assert (stats.workers, stats.dead) == (3, 2)
 
 
-async def test_a_worker_records_its_time_to_live(
+async def test_a_worker_records_its_worker_timeout(
     outbox: Outbox, tables: Database, working: Working
 ) -> None:
-    async with working(time_to_live=60.0) as worker:
+    async with working(worker_timeout=60.0) as worker:
         with tables.read() as connection:
             row = connection.execute(sa.select(tables.workers)).one()
         stats = await worker.stats()

@@ -1,4 +1,4 @@
-"""An item of the outbox is one span, linked to whoever handed it in, in whatever process."""
+"""An item of the outbox is one span, linked to the span that submitted it, in any process."""
 
 from __future__ import annotations
 

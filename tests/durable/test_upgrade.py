@@ -1,4 +1,4 @@
-"""What an older release has queued, with an older engine, a newer one brings to its end.
+"""Items that an older release queued, with an older DBOS, are completed by a newer one.
 
 Each ``written_by_….sql`` is a whole SQLite database at a moment when its worker died. What was
 released stays as it is; another release, or another engine, adds one of its own with
@@ -50,16 +50,16 @@ async def test_what_an_older_release_has_queued_is_brought_to_its_end(
             "waiting-more": ItemState.QUEUED,
         }
         assert (await outbox.item("doubtful")).sending
-        # The same again is the same, and what is new comes behind it.
+        # The same key is the same item, and a new append comes behind it.
         assert (await outbox.submit(Text("waiting"), key="waiting")).number == 1
         assert (await outbox.append("waiting", Text("new"), key="new")).number == 3
         polls = evolve(QUICK["polls"], not_found_grace=0.05)
         async with working(
             database=written,
             config={"polls": polls},
-            doubt_for=0.1,
+            ambiguity_timeout=0.1,
             heartbeat=0.1,
-            time_to_live=0.5,
+            worker_timeout=0.5,
         ):
             assert (await outbox.result("new", timeout=20)).ok
             assert (await outbox.result("running", timeout=20)).state is ItemState.LOST
@@ -72,7 +72,7 @@ async def test_what_an_older_release_has_queued_is_brought_to_its_end(
 
 
 async def write() -> str:
-    """Give a database whose worker is just doing everything at once."""
+    """Return a database whose worker has items in every step."""
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{directory}/outbox.db"
         async with LocalSymbl() as server, Outbox(url) as outbox:

@@ -1,4 +1,4 @@
-"""A worker inside a program: its start, its end, and what it leaves of the program."""
+"""A worker inside a program: its start, its end, and the program afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dbos import DBOS
 
 from symbl_aio import Config, ConfigurationError, Credentials, OutboxUnavailableError, Text
 from symbl_aio.durable import ItemState, Outbox, Worker
-from symbl_aio.durable.liveness import SoleWorker
+from symbl_aio.durable.heartbeat import WorkerLock
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, said, until
 
@@ -51,7 +51,7 @@ async def test_what_runs_when_it_stops_goes_on_at_once_with_the_next_one(
         stopping = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - stopping < 2.0
     server.release()
-    async with working():  # whose time to live is 15 s
+    async with working():  # with a worker timeout of 15 s
         for key in keys:
             assert (await outbox.result(key, timeout=5)).ok
     assert sorted(said(server)) == [f"{key}." for key in keys]
@@ -85,15 +85,15 @@ async def test_a_process_has_one_worker(
 async def test_a_file_has_one_worker(
     database: str, working: Working, server: LocalSymbl, tmp_path: Path
 ) -> None:
-    lock = SoleWorker(tmp_path / "outbox.db")  # as another process has it
+    lock = WorkerLock(tmp_path / "outbox.db")  # as another process has it
     worker = another(database, server)
     with pytest.raises(ConfigurationError, match="an SQLite file has one; use PostgreSQL"):
         await worker.start()
     lock.release()
     async with worker:
         with pytest.raises(ConfigurationError):
-            SoleWorker(tmp_path / "outbox.db")
-    SoleWorker(tmp_path / "outbox.db").release()
+            WorkerLock(tmp_path / "outbox.db")
+    WorkerLock(tmp_path / "outbox.db").release()
 
 
 @on_sqlite

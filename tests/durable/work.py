@@ -11,7 +11,7 @@ from typing import Any
 
 from symbl_aio import Config, Credentials, Polls, Retries, SymblError
 from symbl_aio.durable import Worker
-from symbl_aio.durable.duty import Duty
+from symbl_aio.durable.sender import Sender
 from tests.durable.processes import serve
 
 CRASHED = 9
@@ -19,7 +19,7 @@ AGAIN = 0.5
 
 
 def crash_at(point: str, number: int) -> None:
-    """End this process, without a word, when ``Duty`` passes a point for the nth time."""
+    """End this process, without a word, when ``Sender`` passes a point for the nth time."""
     left = number
 
     def passed(reached: str) -> None:
@@ -28,7 +28,7 @@ def crash_at(point: str, number: int) -> None:
         if not left:
             os._exit(CRASHED)
 
-    Duty.passed = staticmethod(passed)
+    Sender.checkpoint = staticmethod(passed)
 
 
 def config(server: str, hooks: str | None, secret: str | None) -> Config:

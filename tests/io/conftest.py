@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ import trustme
 from attrs import define, field, frozen
 
 from symbl_aio._io.api import Api
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
 from symbl_aio.config import Config, Credentials, CredentialsLike, Polls, Retries, Timeouts
 
@@ -271,11 +272,8 @@ async def reach(
     connect: Callable[..., Transport], quick: dict[str, Any]
 ) -> AsyncIterator[Callable[..., Api]]:
     """Make an ``Api`` for a server; its token requests are ended with the test."""
-    tasks: list[asyncio.Task[Any]] = []
-
-    def spawn(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        tasks.append(asyncio.get_running_loop().create_task(work))
-        return tasks[-1]
+    tasks = Tasks()
+    tasks.open()
 
     def make(
         server: Any,
@@ -287,12 +285,10 @@ async def reach(
         config = Config(base_url=server.base_url, **quick | settings)
         transport = connect(server.base_url, session=session, limits=config.limits)
         credentials = credentials or Credentials("app", "secret")
-        return Api(config, credentials, transport, luck=lambda: 1.0, spawn=spawn)
+        return Api(config, credentials, transport, tasks, jitter=lambda: 1.0)
 
     yield make
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await tasks.cancel_all()
 
 
 @pytest.fixture

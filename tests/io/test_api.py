@@ -10,7 +10,7 @@ import pytest
 
 from symbl_aio import Audio, SymblClient, Text, Video
 from symbl_aio._io.api import Accepted, Full, UnsettledError
-from symbl_aio._io.transport import Body, once
+from symbl_aio._io.payload import Body, Payload, once
 from symbl_aio._protocol.encode import Call
 from symbl_aio.config import Limits, Retries, Timeouts
 from symbl_aio.errors import (
@@ -75,7 +75,7 @@ def provider(server: LocalSymbl) -> Callable[[], Awaitable[str]]:
     """Give good tokens without a token request."""
 
     async def give() -> str:
-        issued = server._accounts.issue("app", "secret")
+        issued = server._tokens.issue("app", "secret")
         assert issued is not None
         return issued[0]
 
@@ -162,18 +162,13 @@ async def test_a_server_that_is_not_trusted_gets_no_second_chance(serve, reach, 
     async def script(exchange):
         await exchange.request()
 
-    bodies = []
-
-    def body() -> Body:
-        bodies.append(small())
-        return bodies[-1]
-
+    payload = Small()
     raw = await serve(script, tls=True)
     with pytest.raises(UntrustedServerError):
-        await reach(raw, provider).submit(SUBMIT, body, repeatable=True)
+        await reach(raw, provider).submit(SUBMIT, payload, repeatable=True)
     with pytest.raises(UntrustedServerError):
         await reach(raw).call(LIST)
-    assert len(bodies) == 1
+    assert len(payload.bodies) == 1
     assert raw.heads == []
 
 
@@ -379,17 +374,11 @@ async def test_a_submission_that_finds_the_account_full_waits_for_a_job_to_end(s
 async def test_a_submission_that_reaches_nobody_is_tried_again_and_then_raised(
     reach, nobody, provider
 ):
-    made = 0
-
-    def body() -> Body:
-        nonlocal made
-        made += 1
-        return Body(once(b"{}"), 2, lambda _sent, _total: None)
-
+    payload = Small()
     with pytest.raises(TransportError) as raised:
-        await reach(nobody, provider).submit(Call("PUT", "/v1/x"), body, repeatable=True)
+        await reach(nobody, provider).submit(Call("PUT", "/v1/x"), payload, repeatable=True)
     assert raised.value.sent == "no"
-    assert made == 3
+    assert len(payload.bodies) == 3
 
 
 # Large files, whose end is not yet handed over when things go wrong
@@ -511,45 +500,49 @@ async def test_a_stream_is_not_begun_before_there_is_a_token(server, client):
 # What the lower half hands up
 
 
-def small() -> Body:
-    return Body(once(b'{"messages":[{"payload":{"content":"x"}}]}'), 42, lambda _s, _t: None)
+class Small(Payload):
+    """A small text, which keeps the bodies of its attempts."""
+
+    def __init__(self) -> None:
+        data = b'{"messages":[{"payload":{"content":"x"}}]}'
+        super().__init__(lambda: once(data), len(data), lambda _sent, _total: None)
+        self.bodies: list[Body] = []
+
+    def body(self) -> Body:
+        self.bodies.append(super().body())
+        return self.bodies[-1]
 
 
 SUBMIT = Call("POST", "/v1/process/text", (), (("Content-Type", "application/json"),))
 
 
 async def test_an_acceptance_holds_both_ids(server, reach):
-    accepted = await reach(server).submit(SUBMIT, small, repeatable=True)
+    accepted = await reach(server).submit(SUBMIT, Small(), repeatable=True)
     [received] = server.submissions
     assert accepted == Accepted(received.conversation_id, received.job_id)
 
 
 async def test_a_full_account_is_no_error_where_it_can_be_tried_again(server, reach):
     server.inject("retry_after:429:7", on="POST")
-    assert isinstance(await reach(server).submit(SUBMIT, small, repeatable=True), Full)
+    assert isinstance(await reach(server).submit(SUBMIT, Small(), repeatable=True), Full)
 
 
 async def test_a_body_that_was_refused_is_not_complete_any_more(server, reach):
-    bodies: list[Body] = []
-
-    def body() -> Body:
-        bodies.append(small())
-        return bodies[-1]
-
+    payload = Small()
     server.inject("status:400", on="POST")
     api = reach(server)
     with pytest.raises(BadRequestError):
-        await api.submit(SUBMIT, body, repeatable=True)
+        await api.submit(SUBMIT, payload, repeatable=True)
     server.inject("status:500", on="POST")
     with pytest.raises(UnsettledError):
-        await api.submit(SUBMIT, body, repeatable=True)
-    assert [body.complete for body in bodies] == [False, True]
+        await api.submit(SUBMIT, payload, repeatable=True)
+    assert [body.complete for body in payload.bodies] == [False, True]
 
 
 async def test_an_acceptance_longer_than_will_be_read_is_in_doubt(server, reach, provider):
     with pytest.raises(UnsettledError) as raised:
         api = reach(server, provider, limits=Limits(answer_bytes=5))
-        await api.submit(SUBMIT, small, repeatable=True)
+        await api.submit(SUBMIT, Small(), repeatable=True)
     assert raised.value.sent == "yes"
     assert [received.accepted for received in server.submissions] == [True]
 

@@ -2,7 +2,7 @@ import asyncio
 import errno
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from symbl_aio import SymblClient
 from symbl_aio._io.auth import Tokens
+from symbl_aio._io.tasks import Tasks
 from symbl_aio._protocol.encode import Call
 from symbl_aio.config import AccessToken, Config, Credentials, Timeouts
 from symbl_aio.errors import (
@@ -46,7 +47,8 @@ class Mint:
         self.begun = asyncio.Event()
         self.error: BaseException | None = None
         self.value: str | None = None
-        self.tasks: list[asyncio.Task[AccessToken]] = []
+        self.tasks = Tasks()
+        self.tasks.open()
 
     async def make(self) -> AccessToken:
         self.asked += 1
@@ -58,16 +60,11 @@ class Mint:
         life = self.lives[min(number, len(self.lives)) - 1] if self.lives else None
         return AccessToken(self.value or f"t{number}", life)
 
-    def spawn(self, work: Coroutine[Any, Any, AccessToken]) -> asyncio.Task[AccessToken]:
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.append(task)
-        return task
-
     def tokens(self, clock: Callable[[], float] = monotonic) -> Tokens:
-        return Tokens(self.make, self.spawn, clock)
+        return Tokens(self.make, self.tasks, clock)
 
     async def settled(self) -> None:
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks._tasks, return_exceptions=True)
 
 
 # One request for all
@@ -119,7 +116,7 @@ async def test_callers_of_a_request_that_the_client_ended_learn_that_it_was_clos
     mint.open.clear()
     waiting = asyncio.ensure_future(mint.tokens().current())
     await mint.begun.wait()
-    mint.tasks[0].cancel()
+    await mint.tasks.cancel_all()
     with pytest.raises(ClientClosedError):
         await waiting
 
@@ -293,7 +290,7 @@ async def test_a_background_refresh_that_fails_is_not_repeated_at_every_call(err
 
 
 async def test_a_ready_token_is_sent_and_none_is_asked_for(server, reach):
-    value, _ = server._accounts.issue("app", "secret")
+    value, _ = server._tokens.issue("app", "secret")
     answer = await reach(server, AccessToken(value)).call(LIST)
     assert answer.status == 200
     assert token_requests(server) == 0
@@ -313,7 +310,7 @@ async def test_a_callable_gives_tokens_and_is_called_again_after_a_refusal(serve
     async def provider() -> AccessToken | str:
         nonlocal calls
         calls += 1
-        value, _ = server._accounts.issue("app", "secret")
+        value, _ = server._tokens.issue("app", "secret")
         return AccessToken(value, 1000) if wrapped else value
 
     api = reach(server, provider)
@@ -353,7 +350,7 @@ async def test_what_a_callable_raises_is_tried_again_like_a_refused_connection(
         calls += 1
         if calls < 3:
             raise error
-        return str(server._accounts.issue("app", "secret")[0])
+        return str(server._tokens.issue("app", "secret")[0])
 
     assert (await reach(server, provider).call(LIST)).status == 200
     assert calls == 3
@@ -424,7 +421,7 @@ async def test_a_callable_that_hangs_is_given_up_and_called_again(server, reach)
         calls += 1
         if calls == 1:
             await asyncio.Event().wait()
-        return str(server._accounts.issue("app", "secret")[0])
+        return str(server._tokens.issue("app", "secret")[0])
 
     api = reach(server, provider, timeouts=Timeouts(connect=0.01, read=0.01))
     assert (await api.call(LIST)).status == 200
@@ -442,7 +439,7 @@ async def test_a_background_refresh_by_a_callable_is_tried_again_unnoticed(serve
             raise OSError(errno.EMFILE, "too many")
         if calls == 3:
             again.set()
-        return AccessToken(server._accounts.issue("app", "secret")[0], 1000)
+        return AccessToken(server._tokens.issue("app", "secret")[0], 1000)
 
     api = reach(server, provider)
     await api.call(LIST)

@@ -20,7 +20,7 @@ from yarl import URL
 from symbl_aio import AccessToken
 from symbl_aio._io.api import Api, UnsettledError
 from symbl_aio.errors import TransportError, UntrustedServerError
-from tests.io.test_transport import PUT, READ, SECRET, body_of
+from tests.io.test_transport import PUT, READ, SECRET, payload_of
 
 OLDEST = tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 11)
 ADDRESS = URL(f"https://me:{SECRET}@{SECRET}.example.com/{SECRET}?q={SECRET}")
@@ -242,7 +242,7 @@ async def test_an_error_has_its_reason_and_final_ones_are_asked_once(
         if call is READ:
             await api.call(call)
         else:
-            await api.submit(call, lambda: body_of(b"ab"), repeatable=True)
+            await api.submit(call, payload_of(b"ab"), repeatable=True)
     assert (type(raised.value), raised.value.sent) == (case.kind, sent)
     assert raised.value.final is case.final
     assert broken.raised == (1 if case.final else 3)
@@ -256,7 +256,7 @@ async def test_an_error_behind_the_last_byte_is_never_followed_by_a_second_submi
     broken = raising(ALL[name], "on_request_end")
     api: Api = reach(server, AccessToken(SECRET), session=broken.session)
     with pytest.raises(UnsettledError) as raised:
-        await api.submit(PUT, lambda: body_of(b"ab"), repeatable=True)
+        await api.submit(PUT, payload_of(b"ab"), repeatable=True)
     assert raised.value.sent == "maybe"
     assert broken.raised == 1
     assert SECRET not in everything_told(raised.value.cause)
@@ -302,7 +302,7 @@ async def test_an_answer_that_cannot_be_read_says_why_and_is_asked_for_as_often_
         error, asked = raised.value, 1 if final else 3
     else:
         with pytest.raises(UnsettledError) as unsettled:
-            await api.submit(call, lambda: body_of(b"ab"), repeatable=True)
+            await api.submit(call, payload_of(b"ab"), repeatable=True)
         assert isinstance(unsettled.value.cause, TransportError)
         error, asked = unsettled.value.cause, 1
     assert (error.sent, error.final) == ("maybe", final)

@@ -17,8 +17,9 @@ from symbl_aio import Config, Credentials, SymblClient, Text
 from symbl_aio.contrib.aiohttp import CLIENT
 from symbl_aio.contrib.aiohttp import Symbl as OfAiohttp
 from symbl_aio.contrib.fastapi import Symbl as OfFastAPI
-from symbl_aio.durable import Outbox, Worker, engine
-from symbl_aio.durable.tables import Database
+from symbl_aio.durable import Outbox, Worker
+from symbl_aio.durable._database import dbos
+from symbl_aio.durable._database.database import Database
 from tests.shell import CREDENTIALS, Shell
 from tests.support import QUICK, mp4_bytes
 
@@ -93,12 +94,12 @@ async def test_a_web_service_goes_through_the_proxy(server, through, caplog, kin
 async def test_a_worker_of_an_outbox_goes_through_the_proxy(server, through, tmp_path, caplog):
     url = f"sqlite:///{tmp_path / 'outbox.db'}"
     database = Database(url)
-    engine.migrate(database)
+    dbos.create_tables(database)
     database.close()
     config = Config(base_url=server.base_url, **QUICK)
     async with (
         Outbox(url) as outbox,
-        Worker(url, Credentials("app", "secret"), config=config, look_every=0.02) as worker,
+        Worker(url, Credentials("app", "secret"), config=config, poll_interval=0.02) as worker,
     ):
         await outbox.submit(Text("Hello."), key="one")
         assert (await outbox.result("one", timeout=60)).ok

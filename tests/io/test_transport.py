@@ -7,13 +7,9 @@ import aiohttp
 import psutil
 import pytest
 
-from symbl_aio._io.transport import (
-    Body,
-    ReplayRefusedError,
-    Transport,
-    once,
-)
-from symbl_aio._media.read import Chunk, file_threads, prepare
+from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
+from symbl_aio._io.transport import Transport
+from symbl_aio._media.read import Chunk, chunks, file_threads, prepare
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio.config import Limits
 from symbl_aio.errors import (
@@ -57,6 +53,10 @@ async def held_back(first: bytes, more: asyncio.Event) -> AsyncGenerator[bytes, 
 
 def body_of(*chunks: bytes, size: int | None = None) -> Body:
     return Body(pieces(*chunks), sum(map(len, chunks)) if size is None else size, no_matter)
+
+
+def payload_of(*chunks: bytes) -> Payload:
+    return Payload(lambda: pieces(*chunks), sum(map(len, chunks)), no_matter)
 
 
 def no_matter(_sent: int, _total: int) -> None:
@@ -435,7 +435,7 @@ class Sources:
                 media = Audio(stream(), size=len(self.data))
         prepared = await prepare(media, file_threads(60.0))
         assert prepared.size is not None
-        return Body(prepared.chunks(MIB), prepared.size, no_matter)
+        return Body(chunks(prepared, MIB), prepared.size, no_matter)
 
 
 @pytest.fixture

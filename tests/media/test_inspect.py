@@ -2,9 +2,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from symbl_aio._media.containers import sniff
 from symbl_aio._media.inspect import (
-    LONGEST,
-    Verdict,
+    MAX_SECONDS,
+    Prepared,
     content_type,
     examine,
     feed,
@@ -31,7 +32,7 @@ def wav(seconds: int) -> bytes:
 MP3 = b"\xff\xfb\x90\x64" + bytes(200)
 
 
-def judge(media: Audio | Video | Recording, data: bytes) -> Verdict:
+def judge(media: Audio | Video | Recording, data: bytes) -> Prepared:
     return feed(examine(media, len(data)), lambda at, count: data[at : at + count])
 
 
@@ -79,20 +80,20 @@ def test_an_empty_recording_is_refused(media: Audio | Video | Recording):
 def test_an_mp4_is_taken_as_audio_when_the_caller_says_so():
     verdict = judge(Audio("a.mp4"), mp4(10))
 
-    assert verdict == Verdict(Audio("a.mp4"), None, 10.0)
+    assert verdict == Prepared(Audio("a.mp4"), len(mp4(10)), None, 10.0)
 
 
 def test_only_the_brand_of_an_mp4_is_required():
     head = b"\0\0\0\x18ftypmp42"
 
-    assert judge(Video("a.mp4"), head) == Verdict(Video("a.mp4"), "video/mp4", None)
-    require_mp4(Video("a.mp4"), head)
+    assert judge(Video("a.mp4"), head) == Prepared(Video("a.mp4"), 12, "video/mp4", None)
+    require_mp4(Video("a.mp4"), sniff(head))
 
 
 def test_audio_of_an_unknown_format_is_left_to_the_server():
     verdict = judge(Audio("a.xyz"), b"who knows" * 10)
 
-    assert verdict == Verdict(Audio("a.xyz"), None, None)
+    assert verdict == Prepared(Audio("a.xyz"), 90, None, None)
 
 
 def test_the_callers_content_type_wins():
@@ -106,7 +107,7 @@ def test_the_callers_content_type_wins():
 
 @pytest.mark.parametrize("make", [mp4, wav])
 def test_four_hours_are_taken_and_a_second_more_is_refused(make):
-    longest = int(LONGEST)
+    longest = int(MAX_SECONDS)
 
     assert judge(Recording("long"), make(longest)).duration == 14_400.0
     with pytest.raises(MediaRejectedError, match=r"'long' lasts 4\.00 hours .* at most 4; cut it"):

@@ -8,7 +8,7 @@ from symbl_aio.models import User
 
 
 def test_only_what_is_set_is_written_under_the_names_of_the_wire():
-    assert bodies.named(read_only=False, summary_url_expires_in=0, logo=None) == {
+    assert bodies.wire_object(read_only=False, summary_url_expires_in=0, logo=None) == {
         "readOnly": False,
         "summaryURLExpiresIn": 0,
     }
@@ -52,7 +52,7 @@ def test_metadata_that_the_api_would_refuse_is_refused_by_its_name():
     [
         (lambda: bodies.speaker_events([]), "events"),
         (lambda: bodies.patches([]), "changes"),
-        (lambda: bodies.each("trackers", [], Tracker), "trackers"),
+        (lambda: bodies.draft_bodies("trackers", [], Tracker), "trackers"),
     ],
 )
 def test_a_call_about_nothing_is_refused(write, named):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._protocol.redact import secrets_of, strike
+from symbl_aio._protocol.redact import redact, secrets_of
 from tests.tables import table
 
 
@@ -52,17 +52,17 @@ SECRETS = [
     ],
 )
 def test_a_secret_is_struck_out_however_it_is_encoded(secret: str, echo):
-    assert strike(echo(secret), [secret]) == echo("HERE").replace("HERE", "[secret]")
+    assert redact(echo(secret), [secret]) == echo("HERE").replace("HERE", "[secret]")
 
 
 def test_of_two_secrets_the_longer_goes_first():
-    assert strike("https://x/?a=12345678&b=12345678", ["12345678", "a=12345678&b=12345678"]) == (
+    assert redact("https://x/?a=12345678&b=12345678", ["12345678", "a=12345678&b=12345678"]) == (
         "https://x/?[secret]"
     )
 
 
 def test_what_is_too_short_to_be_a_secret_stays_or_no_sentence_could_be_read():
-    assert strike("the secret is a secret", ["secret", ""]) == "the secret is a secret"
+    assert redact("the secret is a secret", ["secret", ""]) == "the secret is a secret"
 
 
 digits = st.text("0123456789", min_size=8, max_size=12)
@@ -74,6 +74,6 @@ def test_nothing_of_a_secret_is_left_and_nothing_else_is_touched(
 ):
     said = words + secrets
 
-    shown = strike(" ".join(said), secrets)
+    shown = redact(" ".join(said), secrets)
 
     assert shown == " ".join([*words, *["[secret]"] * len(secrets)])

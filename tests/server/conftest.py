@@ -1,4 +1,4 @@
-"""A caller that knows nothing but HTTP: the tests of the server do not use the client."""
+"""A caller on plain HTTP: the tests of the server do not use the client."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Caller:
         if "json" in options:
             headers = {"Content-Type": "application/json", **headers}
             options["data"] = json.dumps(options.pop("json")).encode()
-        # A body that cannot be sent twice: aiohttp would repeat some requests by itself.
+        # A one-shot body: aiohttp would retry some requests by itself.
         if isinstance(data := options.get("data"), bytes):
             headers = {"Content-Length": str(len(data)), **headers}
-            options["data"] = Once(data)
+            options["data"] = OneShotBody(data)
         async with self._session.request(
             method,
             self.server.base_url + path,
@@ -72,10 +72,10 @@ class Caller:
     async def put(self, path: str, body: Any) -> Answer:
         return await self.request("PUT", path, json=body)
 
-    async def text(self, *said: str, into: str | None = None, **fields: Any) -> Answer:
+    async def text(self, *lines: str, into: str | None = None, **fields: Any) -> Answer:
         """Submit text; ``Name: `` before a message is its speaker."""
         messages = []
-        for line in said:
+        for line in lines:
             name, _, content = line.rpartition(": ")
             messages.append(
                 {"payload": {"content": content}} | ({"from": {"name": name}} if name else {})
@@ -101,8 +101,8 @@ class Caller:
         await self._session.close()
 
 
-class Once:
-    """A body that some versions of aiohttp would otherwise send again, or send empty."""
+class OneShotBody:
+    """A one-shot body: some versions of aiohttp send other bodies again, or send them empty."""
 
     def __init__(self, data: bytes) -> None:
         self._pieces = [data]
@@ -134,7 +134,7 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def caller(start: Start) -> Caller:
-    """A server that hears "Ann: Hello." in every recording."""
+    """A caller of a server that transcribes each recording as "Ann: Hello"."""
     return await start(default_transcript="Ann: Hello.")
 
 

@@ -17,7 +17,7 @@ async def opened(caller: Any) -> str:
 
 
 @pytest.mark.parametrize("fault", ["accept_then_drop", "half_answer", "not_http"])
-async def test_the_job_is_accepted_but_the_answer_does_not_come(caller: Any, fault: str) -> None:
+async def test_the_job_is_accepted_but_no_response_arrives(caller: Any, fault: str) -> None:
     into = await opened(caller)
     caller.server.inject(fault, on="PUT")
 
@@ -31,7 +31,7 @@ async def test_the_job_is_accepted_but_the_answer_does_not_come(caller: Any, fau
 
 
 @pytest.mark.parametrize("fault", ["drop_before_body", "drop_mid_body", "reset"])
-async def test_the_connection_goes_before_the_body_is_in(caller: Any, fault: str) -> None:
+async def test_the_connection_is_dropped_before_the_body_arrived(caller: Any, fault: str) -> None:
     into = await opened(caller)
     caller.server.inject(fault)
 
@@ -68,7 +68,7 @@ async def test_a_stalled_body_is_not_read_and_closing_ends_the_wait(caller: Any)
         await upload
 
 
-async def test_a_slow_answer_comes_in_the_end(caller: Any) -> None:
+async def test_a_slow_response_arrives_in_the_end(caller: Any) -> None:
     caller.server.inject("slow:0.01")
 
     assert (await caller.text("Hello.")).status == 201
@@ -113,7 +113,7 @@ async def test_an_early_answer_comes_before_the_body_is_read(caller: Any) -> Non
     assert not caller.server.submissions[1].complete
 
 
-async def test_a_wait_may_be_asked_for(caller: Any) -> None:
+async def test_a_retry_after_header_can_be_requested(caller: Any) -> None:
     caller.server.inject("retry_after:503:2")
 
     answer = await caller.text("Hello.")
@@ -160,7 +160,7 @@ async def test_a_poll_is_answered_wrongly_once(
     assert right.body["status"] == "completed"
 
 
-async def test_a_job_fails_when_told(caller: Any) -> None:
+async def test_a_job_fails_by_an_injected_fault(caller: Any) -> None:
     caller.server.inject("job_fails")
     answer = await caller.text("Hello.")
     await caller.server.until(lambda: not caller.server.unfinished)
@@ -168,7 +168,7 @@ async def test_a_job_fails_when_told(caller: Any) -> None:
     assert caller.server.jobs[answer.body["jobId"]].status is Status.FAILED
 
 
-async def test_the_token_request_is_struck_only_by_name(caller: Any) -> None:
+async def test_a_fault_applies_to_token_requests_only_by_name(caller: Any) -> None:
     caller.server.inject("status:500", on="POST")
     assert (await caller.text("Hello.")).status == 500
     assert caller.token is not None
@@ -191,7 +191,7 @@ async def test_polls_and_paths_can_be_named(caller: Any) -> None:
     assert (await caller.get(f"/v1/job/{answer.body['jobId']}")).status == 500
 
 
-async def test_faults_can_be_forgotten(caller: Any) -> None:
+async def test_faults_can_be_cleared(caller: Any) -> None:
     caller.server.inject("status:500", times=9)
     caller.server.clear_faults()
 
@@ -212,8 +212,6 @@ async def test_faults_can_be_forgotten(caller: Any) -> None:
         ("reset", "jobs"),
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(
-    caller: Any, fault: str, on: str | None
-) -> None:
+async def test_an_invalid_fault_is_refused(caller: Any, fault: str, on: str | None) -> None:
     with pytest.raises(ValueError):
         caller.server.inject(fault, on=on)

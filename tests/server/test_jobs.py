@@ -109,7 +109,7 @@ async def test_the_limit_counts_unfinished_jobs(start: Any) -> None:
     server.release()
 
 
-async def test_a_job_takes_as_long_as_it_is_told(start: Any) -> None:
+async def test_a_job_takes_at_least_job_seconds(start: Any) -> None:
     caller = await start(job_seconds=0.05)
 
     answer = await caller.text("Hello.")
@@ -134,18 +134,20 @@ async def test_a_failed_job_lets_the_next_one_run(caller: Any) -> None:
     assert [m["text"] for m in messages] == ["One.", "Three."]
 
 
-async def test_a_mistake_in_processing_or_publishing_fails_only_that_job(
+async def test_an_exception_in_processing_or_publishing_fails_only_that_job(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = caller.server
     opened = (await caller.text("One.")).body["conversationId"]
     await server.until(lambda: not server.unfinished)
     with monkeypatch.context() as broken:
-        broken.setattr("symbl_aio.server.processing.typed", lambda *_: 1 / 0)
+        broken.setattr("symbl_aio.server.processing.text_utterances", lambda *_: 1 / 0)
         unpublished = await caller.text("Two.", into=opened)
         await server.until(lambda: not server.unfinished)
     with monkeypatch.context() as broken:
-        broken.setattr("symbl_aio.server.processing.Processing._hear", lambda *_: 1 / 0)
+        broken.setattr(
+            "symbl_aio.server.processing.SubmissionProcessor._transcribe", lambda *_: 1 / 0
+        )
         unprocessed = await caller.video(into=opened)
         await server.until(lambda: not server.unfinished)
     last = await caller.text("Three.", into=opened)

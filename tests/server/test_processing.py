@@ -10,9 +10,9 @@ import pytest
 
 from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
-from symbl_aio.server.language.analysis import Utterance
-from symbl_aio.server.processing import extended
-from symbl_aio.server.recognition import RecognitionError, Transcript
+from symbl_aio.server.language.models import Utterance
+from symbl_aio.server.processing import merge_settings
+from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 
@@ -68,7 +68,7 @@ async def test_a_transcript_is_registered_by_name(start: Any) -> None:
     assert (named["text"], linked["text"]) == ("By name.", "By link.")
 
 
-async def test_an_appended_recording_follows_what_is_there(caller: Any) -> None:
+async def test_an_appended_recording_follows_the_earlier_messages(caller: Any) -> None:
     opened = await caller.text("Ann: One two three four five.")
     _, messages = await done(caller, await caller.video(MP4, into=opened.body["conversationId"]))
 
@@ -76,7 +76,7 @@ async def test_an_appended_recording_follows_what_is_there(caller: Any) -> None:
     assert messages[0]["from"]["id"] == messages[1]["from"]["id"]
 
 
-async def test_without_recognition_one_message_says_that_nothing_was_transcribed(
+async def test_without_recognition_one_placeholder_message_is_published(
     start: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "symbl_aio.server")
@@ -123,7 +123,7 @@ async def test_a_recording_of_more_than_four_hours_fails(
     assert (await done(caller, await caller.audio(wav(14_400, rate=1))))[0] == "completed"
 
 
-async def test_media_need_not_be_looked_into(start: Any) -> None:
+async def test_probing_of_media_can_be_switched_off(start: Any) -> None:
     caller = await start(probe_media=False)
 
     assert (await done(caller, await caller.video(MP4)))[0] == "completed"
@@ -162,28 +162,26 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-class Ears:
+class FakeRecognizer:
     """Stands in for the recognition process."""
 
     def __init__(self) -> None:
-        self.heard: list[int] = []
+        self.sizes: list[int] = []
         self.closed = False
 
-    async def transcribe(self, path: Path) -> Transcript:
-        self.heard.append(size(path))
-        if len(self.heard) > 1:
+    async def transcribe(self, path: Path) -> RecognisedSpeech:
+        self.sizes.append(size(path))
+        if len(self.sizes) > 1:
             raise RecognitionError("there is no audio track")
-        return Transcript((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
+        return RecognisedSpeech((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
 
     async def aclose(self) -> None:
         self.closed = True
 
 
-async def test_recognition_is_asked_when_it_is_there(
-    start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ears = Ears()
-    monkeypatch.setattr("symbl_aio.server.local.recognizer", lambda asr: ears)
+async def test_available_recognition_is_used(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = FakeRecognizer()
+    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: recognizer)
     caller = await start(asr="auto")
     sound = wav(3.0)
 
@@ -197,12 +195,12 @@ async def test_recognition_is_asked_when_it_is_there(
     assert message["text"] == "Fellow citizens."
     assert message["timeOffset"] == 0.5
     assert conversation["endTime"] > message["endTime"]
-    assert ears.heard == [len(sound)] * 2
-    assert ears.closed
+    assert recognizer.sizes == [len(sound)] * 2
+    assert recognizer.closed
 
 
 async def test_text_with_times_keeps_them(caller: Any) -> None:
-    def said(text: str, start: str, end: str) -> dict[str, Any]:
+    def text_message(text: str, start: str, end: str) -> dict[str, Any]:
         return {
             "payload": {"content": text},
             "from": {"name": "Ann", "userId": "ann@example.test"},
@@ -210,8 +208,8 @@ async def test_text_with_times_keeps_them(caller: Any) -> None:
         }
 
     items = [
-        said("First.", "2026-03-01T10:00:00.000Z", "2026-03-01T10:00:02.500Z"),
-        said("Second.", "2026-03-01T10:00:05.99Z", "2026-03-01T10:00:07Z"),
+        text_message("First.", "2026-03-01T10:00:00.000Z", "2026-03-01T10:00:02.500Z"),
+        text_message("Second.", "2026-03-01T10:00:05.99Z", "2026-03-01T10:00:07Z"),
     ]
     answer = await caller.request("POST", "/v1/process/text", json={"messages": items})
     _, messages = await done(caller, answer)
@@ -220,14 +218,14 @@ async def test_text_with_times_keeps_them(caller: Any) -> None:
     assert messages[0]["endTime"] == "2026-03-01T10:00:02.500Z"
     assert messages[1]["startTime"] == "2026-03-01T10:00:05.990Z"
     assert messages[0]["from"]["email"] == "ann@example.test"
-    earlier = [said("Late.", "2026-03-01T09:00:00Z", "2026-03-01T10:00:01Z")]
+    earlier = [text_message("Late.", "2026-03-01T09:00:00Z", "2026-03-01T10:00:01Z")]
     path = f"/v1/process/text/{answer.body['conversationId']}"
     _, messages = await done(caller, await caller.put(path, {"messages": earlier}))
     assert messages[2]["startTime"] == "2026-03-01T10:00:00.000Z"
 
 
-def test_what_is_looked_for_only_grows() -> None:
-    first = extended(
+def test_an_append_adds_to_the_settings_and_removes_none() -> None:
+    first = merge_settings(
         Settings(),
         {
             "detectEntities": True,
@@ -236,7 +234,7 @@ def test_what_is_looked_for_only_grows() -> None:
             "trackers": [{"name": "n", "vocabulary": ["v"]}, {"id": "7"}],
         },
     )
-    second = extended(
+    second = merge_settings(
         first, {"detectPhrases": True, "trackers": [{"name": "n", "vocabulary": ["v"]}]}
     )
 

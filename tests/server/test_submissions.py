@@ -73,7 +73,7 @@ async def test_an_unknown_conversation_is_404(caller: Any, kind: str, body: Any)
     assert caller.server.jobs == {}
 
 
-async def test_what_arrived_is_recorded(caller: Any) -> None:
+async def test_a_submission_is_recorded(caller: Any) -> None:
     await caller.video(MP4, name="board", confidenceThreshold="0.6")
 
     (received,) = caller.server.submissions
@@ -121,14 +121,14 @@ async def test_a_wrong_parameter_is_refused_by_its_name(caller: Any, query: Any)
     assert next(iter(query)) in answer.body["message"]
 
 
-async def test_a_parameter_given_twice_is_refused(caller: Any) -> None:
+async def test_a_repeated_parameter_is_refused(caller: Any) -> None:
     path = '/v1/process/video?customVocabulary="a"&customVocabulary="b"'
     answer = await caller.request("POST", path, data=MP4, headers={"Content-Type": "video/mp4"})
 
     assert answer.status == 400
 
 
-async def test_parameters_of_the_body_are_checked_and_unknown_ones_let_through(
+async def test_parameters_of_the_body_are_checked_and_unknown_ones_pass(
     caller: Any,
 ) -> None:
     refused = await caller.text("Hi.", detectEntities="true")
@@ -220,7 +220,7 @@ async def test_a_video_that_is_no_mp4_is_refused(caller: Any, data: bytes) -> No
     assert "mp4" in answer.body["message"]
 
 
-async def test_json_that_is_none_is_refused(caller: Any) -> None:
+async def test_invalid_json_is_refused(caller: Any) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await caller.request("POST", "/v1/process/text", data=b"{", headers=headers)
 
@@ -235,7 +235,7 @@ async def test_unknown_paths_and_methods_have_messages_too(caller: Any) -> None:
         assert list(answer.body) == ["message"]
 
 
-async def test_the_job_limit_is_told_before_a_body_is_sent(start: Any) -> None:
+async def test_the_job_limit_is_checked_before_a_body_is_sent(start: Any) -> None:
     caller = await start(job_limit=1)
     caller.server.hold_jobs()
     assert (await caller.text("One.")).status == 201
@@ -259,7 +259,7 @@ async def test_the_job_limit_is_told_before_a_body_is_sent(start: Any) -> None:
     assert caller.server.submissions[1].status == 429
 
 
-async def test_a_body_on_its_way_takes_a_slot_and_gives_it_back_when_it_breaks_off(
+async def test_an_incoming_body_holds_a_slot_and_releases_it_when_it_breaks_off(
     start: Any,
 ) -> None:
     caller = await start(job_limit=1, default_transcript="Hello.")
@@ -318,6 +318,6 @@ async def test_refused_bodies_leave_no_file(start: Any, tmp_path: Path) -> None:
 
 
 async def test_json_has_a_largest_size(caller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symbl_aio.server.submissions.LARGEST_JSON", 1000)
+    monkeypatch.setattr("symbl_aio.server.submissions.MAX_JSON_SIZE", 1000)
 
     assert (await caller.text("x" * 2000)).status == 413

@@ -7,55 +7,59 @@ import pytest
 from aiohttp import web
 
 
-class Hook:
-    """A webhook of our own that notes what it is told."""
+class WebhookReceiver:
+    """A webhook endpoint that records the payloads it receives."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, str]] = []
+        self.calls: list[dict[str, str]] = []
         self.url = ""
         self.status = 204
 
     async def handle(self, request: web.Request) -> web.Response:
         assert request.content_type == "application/json"
-        self.told.append(await request.json())
+        self.calls.append(await request.json())
         return web.Response(status=self.status)
 
 
 @pytest.fixture
-async def hook() -> AsyncIterator[Hook]:
-    hook = Hook()
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
     app = web.Application()
-    app.router.add_post("/called/{nonce}", hook.handle)
+    app.router.add_post("/called/{nonce}", receiver.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook.url = f"http://127.0.0.1:{runner.addresses[0][1]}/called/n1"
-    yield hook
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/called/n1"
+    yield receiver
     await runner.cleanup()
 
 
-async def test_every_change_of_status_is_told_in_order(caller: Any, hook: Hook) -> None:
-    answer = await caller.text("Hello.", webhookUrl=hook.url)
+async def test_every_change_of_status_is_reported_in_order(
+    caller: Any, receiver: WebhookReceiver
+) -> None:
+    answer = await caller.text("Hello.", webhookUrl=receiver.url)
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
     job_id = answer.body["jobId"]
-    assert hook.told == [
+    assert receiver.calls == [
         {"jobId": job_id, "status": status} for status in ("scheduled", "in_progress", "completed")
     ]
-    assert all(call.taken for call in caller.server.webhook_calls)
+    assert all(call.acknowledged for call in caller.server.webhook_calls)
 
 
-async def test_file_submissions_name_their_webhook_in_the_query(caller: Any, hook: Hook) -> None:
-    await caller.video(webhookUrl=hook.url)
-    await caller.server.until(lambda: len(hook.told) == 3)
+async def test_file_submissions_name_their_webhook_in_the_query(
+    caller: Any, receiver: WebhookReceiver
+) -> None:
+    await caller.video(webhookUrl=receiver.url)
+    await caller.server.until(lambda: len(receiver.calls) == 3)
 
 
-async def test_a_failed_job_is_told_too(caller: Any, hook: Hook) -> None:
+async def test_a_failed_job_is_reported_too(caller: Any, receiver: WebhookReceiver) -> None:
     caller.server.inject("job_fails")
-    await caller.text("Hello.", webhookUrl=hook.url)
-    await caller.server.until(lambda: len(hook.told) == 3)
+    await caller.text("Hello.", webhookUrl=receiver.url)
+    await caller.server.until(lambda: len(receiver.calls) == 3)
 
-    assert hook.told[-1]["status"] == "failed"
+    assert receiver.calls[-1]["status"] == "failed"
 
 
 async def test_an_empty_webhook_is_none(caller: Any) -> None:
@@ -70,50 +74,54 @@ async def test_a_webhook_that_cannot_be_called_disturbs_nothing(caller: Any, url
     await caller.text("Hello.", webhookUrl=url)
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
-    assert not any(call.taken for call in caller.server.webhook_calls)
+    assert not any(call.acknowledged for call in caller.server.webhook_calls)
     assert not caller.server.unfinished
 
 
-async def test_a_webhook_that_says_no_is_not_called_again(caller: Any, hook: Hook) -> None:
-    hook.status = 500
-    await caller.text("Hello.", webhookUrl=hook.url)
+async def test_a_refused_webhook_call_is_not_retried(
+    caller: Any, receiver: WebhookReceiver
+) -> None:
+    receiver.status = 500
+    await caller.text("Hello.", webhookUrl=receiver.url)
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
-    assert len(hook.told) == 3
-    assert not any(call.taken for call in caller.server.webhook_calls)
+    assert len(receiver.calls) == 3
+    assert not any(call.acknowledged for call in caller.server.webhook_calls)
 
 
-async def test_no_webhook(caller: Any, hook: Hook) -> None:
+async def test_no_webhook(caller: Any, receiver: WebhookReceiver) -> None:
     caller.server.inject("no_webhook")
-    await caller.text("Hello.", webhookUrl=hook.url)
-    await caller.text("Hello.", webhookUrl=hook.url)
-    await caller.server.until(lambda: len(hook.told) == 3)
+    await caller.text("Hello.", webhookUrl=receiver.url)
+    await caller.text("Hello.", webhookUrl=receiver.url)
+    await caller.server.until(lambda: len(receiver.calls) == 3)
 
-    assert len({told["jobId"] for told in hook.told}) == 1
+    assert len({call["jobId"] for call in receiver.calls}) == 1
 
 
-async def test_a_duplicate_webhook(caller: Any, hook: Hook) -> None:
+async def test_a_duplicate_webhook(caller: Any, receiver: WebhookReceiver) -> None:
     caller.server.inject("duplicate_webhook")
-    await caller.text("Hello.", webhookUrl=hook.url)
-    await caller.server.until(lambda: len(hook.told) == 6)
+    await caller.text("Hello.", webhookUrl=receiver.url)
+    await caller.server.until(lambda: len(receiver.calls) == 6)
 
-    assert [told["status"] for told in hook.told[-2:]] == ["completed", "completed"]
+    assert [call["status"] for call in receiver.calls[-2:]] == ["completed", "completed"]
 
 
-async def test_a_late_webhook_waits_until_released(caller: Any, hook: Hook) -> None:
+async def test_a_late_webhook_waits_until_released(caller: Any, receiver: WebhookReceiver) -> None:
     caller.server.inject("late_webhook")
-    await caller.text("Hello.", webhookUrl=hook.url)
+    await caller.text("Hello.", webhookUrl=receiver.url)
     await caller.server.until(lambda: not caller.server.unfinished)
-    assert hook.told == []
+    assert receiver.calls == []
 
     caller.server.release_webhooks()
-    await caller.server.until(lambda: len(hook.told) == 3)
+    await caller.server.until(lambda: len(receiver.calls) == 3)
 
 
-async def test_an_early_webhook_overtakes_the_answer(caller: Any, hook: Hook) -> None:
+async def test_an_early_webhook_arrives_before_the_response(
+    caller: Any, receiver: WebhookReceiver
+) -> None:
     caller.server.inject("early_webhook")
 
-    answer = await caller.text("Hello.", webhookUrl=hook.url)
+    answer = await caller.text("Hello.", webhookUrl=receiver.url)
 
-    assert [told["status"] for told in hook.told][-1] == "completed"
-    assert hook.told[0]["jobId"] == answer.body["jobId"]
+    assert [call["status"] for call in receiver.calls][-1] == "completed"
+    assert receiver.calls[0]["jobId"] == answer.body["jobId"]

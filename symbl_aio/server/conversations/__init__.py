@@ -1,5 +1,5 @@
-"""What the server knows of each conversation, and the calls about it. API section 6.
+"""The conversations of the server, and the calls that read and change them. API section 6.
 
-``calls`` and ``bookmarks`` answer the requests in the shapes of ``answers``,
-``conversation`` keeps what was said.
+``conversation`` stores utterances and results. ``handlers`` and ``bookmarks`` respond to
+requests, in the JSON shapes of ``serializers``.
 """

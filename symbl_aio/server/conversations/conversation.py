@@ -1,9 +1,7 @@
-"""Conversations: what was said in them, by whom, and what was found in it. API section 6."""
+"""Conversations in memory: utterances, members, settings, analysis, bookmarks. API section 6."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,24 +9,25 @@ from datetime import datetime, timedelta
 from aiohttp import web
 from attrs import define, evolve, field, frozen
 
+from symbl_aio.server.http_json import JSON, ApiError, now
+from symbl_aio.server.ids import derived_id, random_id
 from symbl_aio.server.jobs import Job
-from symbl_aio.server.language.insights import (
+from symbl_aio.server.language.models import (
     Analysis,
     CustomEntity,
     Speaker,
     Tracker,
     Utterance,
-    analyse,
 )
-from symbl_aio.server.language.summary import best_messages
-from symbl_aio.server.wire import JSON, RefusedError, now
+from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.summary import choose_summary
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
 
 @define
 class Settings:
-    """What the submissions asked to be looked for; an append adds to it and never takes away."""
+    """The analysis settings of all submissions; an append adds to them and removes none."""
 
     confidence_threshold: float = 0.5
     detect_phrases: bool = False
@@ -40,10 +39,10 @@ class Settings:
 
 @frozen
 class Bookmark:
-    """A stretch of a conversation that somebody marked, in seconds from its start.
+    """A marked range of a conversation, in seconds from its start.
 
-    ``messages``: the indexes of the messages it was set on, or None when it was set on a
-    time. Texts that were not given are None.
+    ``messages``: the indexes of the marked messages, or None if a time was marked. Texts
+    that the caller left out are None.
     """
 
     id: str
@@ -59,9 +58,9 @@ class Bookmark:
 class Conversation:
     """A conversation. ``started_at`` is second 0 of every utterance in it.
 
-    ``notices`` are messages of the server itself: nothing is looked for in them.
-    ``features``: those asked for with the last submission that asked for any, whose job is
-    ``features_job``. ``media_url``: what was set as the place of its recording.
+    ``notices``: messages of the server itself, which are not analysed. ``features``: those
+    of the last submission that requested any; ``features_job`` is its job. ``media_url``:
+    the URL of the recording, as set by the caller.
     """
 
     id: str
@@ -81,7 +80,7 @@ class Conversation:
     _analysis: Analysis | None = None
     _aliases: dict[str, str] = field(factory=dict)
     _summary: tuple[int, ...] = ()
-    _summarised: int = 0
+    _summarised_count: int = 0
 
     @property
     def ended_at(self) -> datetime:
@@ -89,39 +88,40 @@ class Conversation:
 
     @property
     def analysis(self) -> Analysis:
-        """What the rules find in all that was published so far."""
+        """The analysis of everything published so far, computed on first use."""
         if self._analysis is None:
-            asked = self.settings
-            found = analyse(
+            settings = self.settings
+            analysis = analyse(
                 self.utterances,
                 started_at=self.started_at,
-                custom_entities=asked.custom_entities,
-                trackers=asked.trackers,
-                confidence_threshold=asked.confidence_threshold,
-                detect_entities=asked.detect_entities,
-                detect_phrases=asked.detect_phrases,
+                custom_entities=settings.custom_entities,
+                trackers=settings.trackers,
+                confidence_threshold=settings.confidence_threshold,
+                detect_entities=settings.detect_entities,
+                detect_phrases=settings.detect_phrases,
             )
-            self._analysis = _without(found, self.notices) if self.notices else found
+            self._analysis = _drop_notices(analysis, self.notices) if self.notices else analysis
         return self._analysis
 
     def summary(self, *, refresh: bool | None) -> tuple[int, ...]:
-        """The indexes of the messages that sum it up; none when it is too short.
+        """Return the indexes of the messages that form the summary; none for a short conversation.
 
-        ``refresh`` True makes it anew, False adds to it what was said since, None makes
-        it only if there is none. API section 6.18.
+        ``refresh`` True recomputes it, False extends it by the messages since then, None
+        computes it only if there is none. API section 6.18.
         """
         if refresh or not self._summary:
-            self._summary, self._summarised = (), 0
+            self._summary, self._summarised_count = (), 0
         elif refresh is None:
             return self._summary
-        said = len(self.analysis.messages)
-        if chosen := best_messages(self.analysis, range(self._summarised, said)):
+        count = len(self.analysis.messages)
+        if chosen := choose_summary(self.analysis, range(self._summarised_count, count)):
             self._summary += chosen
-            self._summarised = said
+            self._summarised_count = count
         return self._summary
 
-    def speaker(self, name: str | None, email: str | None) -> Speaker | None:
-        """The member with this e-mail address, or else this name; a new one if there is none."""
+    def get_or_add_speaker(self, name: str | None, email: str | None) -> Speaker | None:
+        """Return the member with this email or else this name; add one if there is none."""
+        # The email identifies a person; a name does so only without one.
         key = (email or name or "").casefold()
         if not key:
             return None
@@ -132,88 +132,90 @@ class Conversation:
             self.members[member_id] = Speaker(member_id, name or email, email)
         return self.members[member_id]
 
-    def publish(self, said: Sequence[Utterance], duration: float, asked: Settings) -> None:
-        """Add what a completed job found, up to second ``duration`` of the conversation."""
-        self.utterances.extend(said)
-        self.duration = max(self.duration, duration, *(u.end for u in said))
-        self.settings = asked
+    def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
+        """Add the utterances of a completed job, which end by second ``duration``."""
+        self.utterances.extend(utterances)
+        self.duration = max(self.duration, duration, *(u.end for u in utterances))
+        self.settings = settings
         self._analysis = None
-        if asked.summary:
+        if settings.summary:
             self.summary(refresh=False)
 
-    def rename(self, member_id: str, name: str, email: str | None) -> None:
-        """Change a member; messages and insights follow. Equal addresses become one member."""
+    def update_member(self, member_id: str, name: str, email: str | None) -> None:
+        """Change a member everywhere; members with the same email become one."""
         member = evolve(self.members[member_id], name=name, email=email)
         key = (email or name).casefold()
-        twin = self._aliases.get(key, member_id)
-        if twin != member_id:
-            member = evolve(member, id=twin)
+        existing_id = self._aliases.get(key, member_id)
+        if existing_id != member_id:
+            member = evolve(member, id=existing_id)
             del self.members[member_id]
-        self.members[twin] = member
+        self.members[existing_id] = member
         self._aliases = {
-            alias: twin if target == member_id else target
+            alias: existing_id if target == member_id else target
             for alias, target in self._aliases.items()
         }
-        self._aliases[key] = twin
-        self.replace(
+        self._aliases[key] = existing_id
+        self.replace_utterances(
             [
-                evolve(said, speaker=member)
-                if said.speaker and said.speaker.id in (member_id, twin)
-                else said
-                for said in self.utterances
+                evolve(utterance, speaker=member)
+                if utterance.speaker and utterance.speaker.id in (member_id, existing_id)
+                else utterance
+                for utterance in self.utterances
             ]
         )
 
-    def replace(self, said: list[Utterance]) -> None:
-        """Put these in the place of the utterances there were."""
-        self.utterances = said
+    def replace_utterances(self, utterances: list[Utterance]) -> None:
+        """Replace all utterances; the next read analyses them."""
+        self.utterances = utterances
         self._analysis = None
 
     def item_id(self, kind: str, *parts: object) -> str:
-        """A stable id of sixteen digits for something found in this conversation."""
-        digest = hashlib.sha256("/".join(map(str, (self.id, kind, *parts))).encode()).digest()
-        return str(10**15 + int.from_bytes(digest[:8]) % (9 * 10**15))
+        """Return a stable id of sixteen digits for an item found in this conversation."""
+        return derived_id(self.id, kind, *parts)
 
     def message_id(self, index: int) -> str:
         return self.item_id("message", index)
 
 
-def _without(found: Analysis, notices: Collection[str]) -> Analysis:
-    own = {index for index, message in enumerate(found.messages) if message.text in notices}
+def _drop_notices(analysis: Analysis, notices: Collection[str]) -> Analysis:
+    """Return the analysis without items found in messages of the server itself."""
+    own = {index for index, message in enumerate(analysis.messages) if message.text in notices}
     return evolve(
-        found,
-        questions=tuple(i for i in found.questions if i.message not in own),
-        action_items=tuple(i for i in found.action_items if i.message not in own),
-        follow_ups=tuple(i for i in found.follow_ups if i.message not in own),
-        topics=tuple(t for t in found.topics if own.isdisjoint(t.messages)),
-        entities=tuple(e for e in found.entities if e.message not in own),
-        trackers=tuple(t for t in found.trackers if t.message not in own),
+        analysis,
+        questions=tuple(i for i in analysis.questions if i.message not in own),
+        action_items=tuple(i for i in analysis.action_items if i.message not in own),
+        follow_ups=tuple(i for i in analysis.follow_ups if i.message not in own),
+        topics=tuple(t for t in analysis.topics if own.isdisjoint(t.messages)),
+        entities=tuple(e for e in analysis.entities if e.message not in own),
+        trackers=tuple(t for t in analysis.trackers if t.message not in own),
     )
 
 
 class Conversations:
-    """All conversations, in order of creation."""
+    """All conversations by id, in order of creation."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Conversation] = {}
+        self.by_id: dict[str, Conversation] = {}
 
     def create(self, name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
-        """Open a conversation under a new id, which is also its name if it has none."""
-        identity = str(10**15 + secrets.randbelow(9 * 10**15))
-        created = Conversation(identity, name or identity, now(), dict(metadata or {}))
-        self.known[identity] = created
+        """Create a conversation with a new id, which is also its name if it has none."""
+        conversation_id = random_id()
+        created = Conversation(
+            conversation_id, name or conversation_id, now(), dict(metadata or {})
+        )
+        self.by_id[conversation_id] = created
         return created
 
-    def delete(self, identity: str) -> None:
-        """Forget a conversation for good. Jobs of it that still run come to nothing."""
-        del self.known[identity]
+    def delete(self, conversation_id: str) -> None:
+        """Delete a conversation; the results of its running jobs are lost."""
+        del self.by_id[conversation_id]
 
-    def get(self, identity: str) -> Conversation | None:
-        return self.known.get(identity)
+    def get(self, conversation_id: str) -> Conversation | None:
+        return self.by_id.get(conversation_id)
 
-    def of(self, request: web.Request) -> Conversation:
-        """The conversation that a path names; 404 when there is none."""
-        found = self.known.get(request.match_info["conversation_id"])
-        if found is None:
-            raise RefusedError(404, UNKNOWN)
-        return found
+    def from_request(self, request: web.Request) -> Conversation:
+        """Return the conversation in the request's path. Raises a 404 ``ApiError``."""
+        conversation = self.by_id.get(request.match_info["conversation_id"])
+        if conversation is None:
+            raise ApiError(404, UNKNOWN)
+        return conversation

@@ -1,4 +1,4 @@
-"""What is found in words, by plain rules: no I/O, no clock, nothing of the wire.
+"""Rule-based analysis of utterances, without I/O, a clock or any knowledge of HTTP.
 
-``insights.analyse`` is the way in, ``analysis`` the values that come out.
+``pipeline.analyse()`` runs all rules and returns the values of ``models``.
 """

@@ -1,6 +1,6 @@
-"""Find what a called person says plainly about being called. API section 6.20.
+"""Find plain statements of a called person about the call. API section 6.20.
 
-Only the four intents that the API names, each by the words that leave no doubt.
+Only the four intents that the API names, each by unambiguous phrases.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from symbl_aio.server.language.analysis import Message
+from symbl_aio.server.language.models import Message
 
 SCORE = 0.9  # ranks only, like all scores here
 
 
 @frozen
 class Intent:
-    """``kind`` is one of the API's names; ``message`` is the index of who said it."""
+    """``kind`` is one of the API's names; ``message`` is the index of the message."""
 
     kind: str
     message: int
 
 
 def find_intents(messages: Iterable[Message]) -> tuple[Intent, ...]:
-    """Give the intents in message order; one message has at most one of each kind."""
+    """Return the intents in message order; a message has at most one of each kind."""
     return tuple(
         Intent(kind, index)
         for index, message in enumerate(messages)
-        for kind, pattern in _PLAIN
+        for kind, pattern in _INTENT_PATTERNS
         if pattern.search(message.text.replace("\u2019", "'"))
     )
 
 
-_BE = r"\b(?:I'm|I am|we're|we are)"
+_SPEAKER_IS = r"\b(?:I'm|I am|we're|we are)"
 
-_PLAIN = tuple(
+_INTENT_PATTERNS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
         (
@@ -50,7 +50,7 @@ _PLAIN = tuple(
             r"|\b(?:take|remove) (?:me|us|my number|this number) (?:off|from) (?:your|the) .*list\b"
             r"|\bdo[ -]not[ -]call list\b",
         ),
-        ("not_interested", rf"{_BE} (?:really |just )?not (?:at all )?interested\b"),
-        ("interested", rf"{_BE} (?:really |very |definitely |quite |so )*interested\b"),
+        ("not_interested", rf"{_SPEAKER_IS} (?:really |just )?not (?:at all )?interested\b"),
+        ("interested", rf"{_SPEAKER_IS} (?:really |very |definitely |quite |so )*interested\b"),
     )
 )

@@ -1,4 +1,4 @@
-"""Cut speech into sentences and words, with times. Knows no meaning, only marks and spaces."""
+"""Split text into sentences and words with times, by punctuation and white space."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from symbl_aio.server.language.analysis import Word
-from symbl_aio.server.language.lexicon import word_set
+from symbl_aio.server.language.models import Word
+from symbl_aio.server.language.word_lists import word_set
 
-# A pause this long ends a sentence even where the recogniser set no full stop; shorter
-# ones are rhetoric.
+# A pause longer than this ends a sentence even without a full stop; shorter pauses are
+# rhetoric.
 LONGEST_PAUSE = 5.0
 
-_MARKS = ".!?\u2026"
+_END_MARKS = ".!?\u2026"
 _OPENING = "\"'(\u201c\u2018"
 _CLOSING = "\"')]\u201d\u2019"
-_SPOKEN = re.compile(r"\S+")
+_NON_SPACE = re.compile(r"\S+")
 
-# What may stand before a full stop without a sentence having ended: always, before a
-# number, and before a small letter.
-_TITLES = word_set("mr mrs ms dr prof sr jr mt vs approx e.g i.e cf")
-_NUMBERED = word_set("no fig p pp vol")
-_MAY_END = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
+# Words whose full stop ends no sentence: always, before a number, and before a small
+# letter.
+_NEVER_ENDS = word_set("mr mrs ms dr prof sr jr mt vs approx e.g i.e cf")
+_BEFORE_NUMBER = word_set("no fig p pp vol")
+_BEFORE_LOWER_CASE = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
 
 
 @frozen
-class Piece:
-    """Some text and when it was said, in seconds."""
+class TimedText:
+    """Text with its start and end, in seconds."""
 
     text: str
     start: float
     end: float
 
 
-def sentences(pieces: Sequence[Piece]) -> list[Piece]:
-    """Join pieces that follow one another and cut them anew into whole sentences.
+def sentences(pieces: Sequence[TimedText]) -> list[TimedText]:
+    """Join consecutive pieces and split them into whole sentences.
 
-    Inside a piece, time is taken to pass evenly with the characters.
+    Inside a piece, time is assumed to pass evenly with the characters.
     """
-    found: list[Piece] = []
-    for group in _without_long_pauses(pieces):
+    found: list[TimedText] = []
+    for group in _split_at_pauses(pieces):
         text = " ".join(piece.text.strip() for piece in group)
-        clock = _Clock(group)
-        for start, end in _spans(text):
-            found.append(Piece(text[start:end], clock.at(start), clock.at(end, ending=True)))
+        times = _TimeInterpolator(group)
+        for start, end in _sentence_spans(text):
+            found.append(TimedText(text[start:end], times.at(start), times.at(end, ending=True)))
     return found
 
 
-def words(sentence: Piece) -> tuple[Word, ...]:
-    """Give the words of a sentence with interpolated times; punctuation stays on its word."""
-    clock = _Clock([sentence])
+def words(sentence: TimedText) -> tuple[Word, ...]:
+    """Return the words of a sentence with interpolated times; punctuation stays with its word."""
+    times = _TimeInterpolator([sentence])
     return tuple(
-        Word(match[0], clock.at(match.start()), clock.at(match.end()))
-        for match in _SPOKEN.finditer(sentence.text)
+        Word(match[0], times.at(match.start()), times.at(match.end()))
+        for match in _NON_SPACE.finditer(sentence.text)
     )
 
 
-class _Clock:
-    """Tells when a character of the joined text was said."""
+class _TimeInterpolator:
+    """Maps a character of the joined text to its time."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, pieces: Sequence[TimedText]) -> None:
         self._pieces = pieces
         self._starts: list[int] = []
         position = 0
@@ -71,7 +71,7 @@ class _Clock:
             position += len(piece.text.strip()) + 1
 
     def at(self, position: int, *, ending: bool = False) -> float:
-        """Time of a position; ``ending`` means the end of the character before it."""
+        """Return the time of a position; ``ending`` means the end of the character before it."""
         index = max(bisect_right(self._starts, position - ending) - 1, 0)
         piece = self._pieces[index]
         length = max(len(piece.text.strip()), 1)
@@ -79,8 +79,9 @@ class _Clock:
         return round(piece.start + share * (piece.end - piece.start), 3)
 
 
-def _without_long_pauses(pieces: Iterable[Piece]) -> list[list[Piece]]:
-    groups: list[list[Piece]] = []
+def _split_at_pauses(pieces: Iterable[TimedText]) -> list[list[TimedText]]:
+    """Group pieces; a pause longer than ``LONGEST_PAUSE`` starts a new group."""
+    groups: list[list[TimedText]] = []
     for piece in pieces:
         if not piece.text.strip():
             continue
@@ -91,12 +92,12 @@ def _without_long_pauses(pieces: Iterable[Piece]) -> list[list[Piece]]:
     return groups
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
-    """Give the places of the sentences; every word is in one of them."""
+def _sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return the ranges of the sentences; every word is in one of them."""
     spans: list[tuple[int, int]] = []
     start = begin = end = -1
-    for word in _SPOKEN.finditer(text):
-        if start >= 0 and _ends(text[begin:end], word[0]):
+    for word in _NON_SPACE.finditer(text):
+        if start >= 0 and _is_sentence_end(text[begin:end], word[0]):
             spans.append((start, end))
             start = -1
         begin, end = word.span()
@@ -104,18 +105,19 @@ def _spans(text: str) -> list[tuple[int, int]]:
     return [*spans, (start, end)] if start >= 0 else spans
 
 
-def _ends(word: str, following: str) -> bool:
-    """Tell whether a sentence ends between two words."""
-    body = word.rstrip(_CLOSING)
-    core = body.rstrip(_MARKS)
-    mark = body[len(core) :]
-    if not mark or "!" in mark or "?" in mark:
-        return bool(mark)
-    small = following[0].islower()
-    if mark != ".":
-        return not small
+def _is_sentence_end(word: str, following: str) -> bool:
+    """Return whether a sentence ends between two words."""
+    unquoted = word.rstrip(_CLOSING)
+    core = unquoted.rstrip(_END_MARKS)
+    end_mark = unquoted[len(core) :]
+    if not end_mark or "!" in end_mark or "?" in end_mark:
+        return bool(end_mark)
+    lower_case = following[0].islower()
+    if end_mark != ".":
+        return not lower_case
     core = core.lstrip(_OPENING).lower()
+    # "F." is an initial and ends no sentence; "I." may end one.
     initial = len(core) == 1 and core.isalpha() and core != "i"
-    if core in _TITLES or initial or (core in _NUMBERED and following[0].isdigit()):
+    if core in _NEVER_ENDS or initial or (core in _BEFORE_NUMBER and following[0].isdigit()):
         return False
-    return not (core in _MAY_END and small)
+    return not (core in _BEFORE_LOWER_CASE and lower_case)

@@ -1,46 +1,48 @@
-"""Choose the sentences that say most of what a conversation was about.
-
-Nothing is worded anew: a summary is made of sentences that were said.
-"""
+"""Choose the sentences that summarise a conversation; no text is generated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symbl_aio.server.language.actions import question_score
-from symbl_aio.server.language.analysis import Analysis
+from symbl_aio.server.language.models import Analysis
+from symbl_aio.server.language.questions_and_actions import question_score
 
-# Below this many messages a conversation is its own summary, and has none.
-LEAST = 10
+# A conversation of fewer messages has no summary.
+MIN_MESSAGES = 10
 
-_SHARE = 8  # one message in so many
-_MOST = 10
-_LEAST_WORDS = 5
+_MESSAGES_PER_SENTENCE = 8  # one message in so many
+_MAX_SENTENCES = 10
+_MIN_WORDS = 5
 
 
-def best_messages(found: Analysis, among: Sequence[int], *, least: int = LEAST) -> tuple[int, ...]:
-    """Give the indexes of the best messages in order, none of fewer than ``least`` messages.
+def choose_summary(
+    analysis: Analysis, indexes: Sequence[int], *, min_messages: int = MIN_MESSAGES
+) -> tuple[int, ...]:
+    """Return the indexes of the best messages in order; none if there are too few messages.
 
-    A message counts by the topics it names and the actions it settles; questions and
+    A message scores by the topics it mentions and the actions it contains. Questions and
     repetitions are left out.
     """
-    if len(among) < least:
+    if len(indexes) < min_messages:
         return ()
-    weights = dict.fromkeys(among, 0.0)
-    for topic in found.topics:
+    weights = dict.fromkeys(indexes, 0.0)
+    for topic in analysis.topics:
         for index in weights.keys() & topic.messages:
             weights[index] += topic.score
-    for insight in (*found.action_items, *found.follow_ups):
+    for insight in (*analysis.action_items, *analysis.follow_ups):
         if insight.message in weights:
             weights[insight.message] += insight.score
     chosen: list[int] = []
-    said: set[str] = set()
+    used_texts: set[str] = set()
+    # Ties go to the earlier message.
     for index in sorted(weights, key=lambda index: (-weights[index], index)):
-        text = found.messages[index].text
-        if weights[index] <= 0 or len(chosen) == min(_MOST, -(-len(among) // _SHARE)):
+        text = analysis.messages[index].text
+        if weights[index] <= 0 or len(chosen) == min(
+            _MAX_SENTENCES, -(-len(indexes) // _MESSAGES_PER_SENTENCE)
+        ):
             break
-        long_enough = len(text.split()) >= _LEAST_WORDS
-        if long_enough and not question_score(text) and text.casefold() not in said:
+        long_enough = len(text.split()) >= _MIN_WORDS
+        if long_enough and not question_score(text) and text.casefold() not in used_texts:
             chosen.append(index)
-            said.add(text.casefold())
+            used_texts.add(text.casefold())
     return tuple(sorted(chosen))

@@ -1,7 +1,7 @@
-"""Say what a conversation is about: the runs of telling words that come back.
+"""Find topics: repeated runs of words that carry meaning.
 
-A run is up to three words between two that carry no topic. What is said often, and
-in many messages, counts; two words count for more than one.
+A run is up to three words between words that carry none. Frequency and the number of
+messages count; two words score more than one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
-from symbl_aio.server.language.analysis import Message, Topic
-from symbl_aio.server.language.lexicon import STOP_WORDS
+from symbl_aio.server.language.models import Message, Topic
+from symbl_aio.server.language.word_lists import STOP_WORDS
 
-_MOST = 10
-_LONGEST = 3
+_MAX_TOPICS = 10
+_MAX_WORDS = 3
 _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\w\s]|\d\S*")
 
 
@@ -35,32 +35,33 @@ class _Candidate:
 
 
 def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple[Topic, ...]:
-    """Give at most ten topics, the best first. ``names`` of speakers are none.
+    """Return at most ten topics, best first; the ``names`` of speakers are no topics.
 
-    What only comes inside a longer phrase is not counted apart from it, and one word
-    must come twice.
+    A phrase that occurs only inside a longer one is not counted by itself, and a single word
+    must occur twice.
     """
-    dull = STOP_WORDS.union(*(name.lower().split() for name in names))
-    found: dict[tuple[str, ...], _Candidate] = {}
-    inside: Counter[tuple[str, ...]] = Counter()
+    ignored = STOP_WORDS.union(*(name.lower().split() for name in names))
+    candidates: dict[tuple[str, ...], _Candidate] = {}
+    counts_in_longer: Counter[tuple[str, ...]] = Counter()
     for index, message in enumerate(messages):
-        for run in _runs(message.text, dull):
-            for words in _parts(run):
+        for run in _phrase_runs(message.text, ignored):
+            for words in _sub_phrases(run):
                 key = tuple(map(_stem, words))
-                candidate = found.setdefault(key, _Candidate())
+                candidate = candidates.setdefault(key, _Candidate())
                 candidate.forms[" ".join(words)] += 1
                 candidate.messages.append(index)
-    for key, candidate in found.items():
+    for key, candidate in candidates.items():
+        # Each part remembers the most frequent phrase that contains it.
         for part in {key[:-1], key[1:], *((word,) for word in key)} - {key}:
-            inside[part] = max(inside[part], len(candidate.messages))
+            counts_in_longer[part] = max(counts_in_longer[part], len(candidate.messages))
     ranked = sorted(
         (
             (candidate.weight(len(key)), key, candidate)
-            for key, candidate in found.items()
-            if len(candidate.messages) - inside[key] >= (2 if len(key) == 1 else 1)
+            for key, candidate in candidates.items()
+            if len(candidate.messages) - counts_in_longer[key] >= (2 if len(key) == 1 else 1)
         ),
         key=lambda item: (-item[0], item[2].messages[0], item[1]),
-    )[: max(3, min(_MOST, len(messages)))]
+    )[: max(3, min(_MAX_TOPICS, len(messages)))]
     best = ranked[0][0] if ranked else 1.0
     texts = {key: candidate.text for _, key, candidate in ranked}
     return tuple(
@@ -70,16 +71,19 @@ def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple
 
 
 def _topic(
-    candidate: _Candidate, share: float, messages: Sequence[Message], parents: tuple[str, ...]
+    candidate: _Candidate,
+    relative_weight: float,
+    messages: Sequence[Message],
+    parents: tuple[str, ...],
 ) -> Topic:
     where = tuple(dict.fromkeys(candidate.messages))
-    feeling = sum(messages[index].sentiment for index in where) / len(where)
-    score = round(0.5 + 0.5 * share, 3)
-    return Topic(candidate.text, score, where, round(feeling, 3), parents)
+    sentiment = sum(messages[index].sentiment for index in where) / len(where)
+    score = round(0.5 + 0.5 * relative_weight, 3)
+    return Topic(candidate.text, score, where, round(sentiment, 3), parents)
 
 
 def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
-    """Name the topics whose words stand in this one: "plan" for "basic plan". Nearest only."""
+    """Return the topics contained in this one, the nearest only: "plan" for "basic plan"."""
     wider = [
         part
         for length in range(len(key) - 1, 0, -1)
@@ -90,17 +94,19 @@ def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tupl
     return tuple(texts[part] for part in dict.fromkeys(nearest))
 
 
-def _parts(run: list[str]) -> Iterator[list[str]]:
-    for length in range(1, min(len(run), _LONGEST) + 1):
+def _sub_phrases(run: list[str]) -> Iterator[list[str]]:
+    """Yield every part of a run, of at most three words."""
+    for length in range(1, min(len(run), _MAX_WORDS) + 1):
         for start in range(len(run) - length + 1):
             yield run[start : start + length]
 
 
-def _runs(text: str, dull: frozenset[str]) -> Iterator[list[str]]:
+def _phrase_runs(text: str, ignored: frozenset[str]) -> Iterator[list[str]]:
+    """Yield the runs of words between ignored words and punctuation."""
     run: list[str] = []
     for token in [*_TOKEN.findall(text.lower()), "."]:
         word = token.replace("\u2019", "'").removesuffix("'s")
-        if len(word) > 2 and word[0].isalpha() and "'" not in word and word not in dull:
+        if len(word) > 2 and word[0].isalpha() and "'" not in word and word not in ignored:
             run.append(word)
         else:
             if run:
@@ -109,7 +115,7 @@ def _runs(text: str, dull: frozenset[str]) -> Iterator[list[str]]:
 
 
 def _stem(word: str) -> str:
-    """Fold a plural into its singular, well enough to count them together."""
+    """Reduce a plural to its singular, well enough to count both together."""
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word

@@ -1,4 +1,4 @@
-"""What an account manages: trackers, groups, custom entities, settings. API section 7.
+"""Trackers, groups, custom entities and settings of an account. API section 7.
 
-``calls`` answers the requests, ``rules`` says what is right, ``records`` keeps it.
+``handlers`` responds to requests, ``validation`` checks them, ``records`` stores them.
 """

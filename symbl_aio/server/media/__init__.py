@@ -1,1 +1,1 @@
-"""What a file tells of itself: is there sound in it, and how long. ``probe`` is the way in."""
+"""Media headers: whether a file contains sound, and its duration. Start at ``probe.probe()``."""

@@ -1,4 +1,4 @@
-"""Read an mp4's box headers: does it have sound, and how long is it? Knows no other format.
+"""Box headers of mp4, m4a and mov files: sound tracks and their duration.
 
 Only headers are read, so a long recording costs no more than a short one. Boxes and
 fields: ISO/IEC 14496-12.
@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-_BIGGEST_FIELD = 4096  # no box that is read whole needs more
+_MAX_FIELD_SIZE = 4096  # no box that is read whole needs more
 
 
 @frozen
 class Box:
-    """One box: its kind, and where its content begins and ends, perhaps behind the file's end."""
+    """One box: its kind, and the range of its content, which may exceed the file."""
 
     kind: bytes
     start: int
@@ -31,12 +31,13 @@ class Track:
 
 
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
-    """List the boxes between two places, up to and including one that goes beyond."""
+    """Yield the boxes between two positions, up to and including one that exceeds them."""
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)
         size, kind = struct.unpack_from(">I4s", head)
         content = start + 8
+        # A size of 1 means that 64 bits of size follow.
         if size == 1:
             (size,) = struct.unpack_from(">Q", head, 8)
             content += 8
@@ -49,25 +50,25 @@ def boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
 
 
 def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
-    """Give (has a sound track, seconds) of an mp4, m4a or mov file.
+    """Return (has a sound track, seconds) of an mp4, m4a or mov file.
 
-    The seconds are those of the longest sound track, or ``None`` when the header leaves
-    them open, as in fragmented files. Raises ``ValueError`` when the file
-    is cut off or has no index.
+    The seconds are those of the longest sound track, or ``None`` if the header leaves them
+    open, as in fragmented files. Raises ``ValueError`` if the file is cut off or has no index.
     """
     moov = None
     for box in boxes(file, 0, size):
+        # Other boxes may be cut off without harm to the sound.
         if box.end > size and box.kind in (b"moov", b"mdat"):
             raise ValueError("the file is cut off")
         if box.kind == b"moov":
             moov = box
     if moov is None:
         raise ValueError("the mp4 has no index (moov box)")
-    film: float | None = None
+    movie_seconds: float | None = None
     tracks: list[Track] = []
     for box in boxes(file, moov.start, moov.end):
         if box.kind == b"mvhd":
-            film = _seconds(file, box)
+            movie_seconds = _seconds(file, box)
         elif box.kind == b"trak":
             tracks += [
                 _track(file, media)
@@ -75,9 +76,9 @@ def read_mp4(file: BinaryIO, size: int) -> tuple[bool, float | None]:
                 if media.kind == b"mdia"
             ]
     sound = [track.seconds for track in tracks if track.handler == b"soun"]
-    longest = max((seconds for seconds in sound if seconds), default=film)
-    # A track counts what encoders put in front and players leave out; the film does not.
-    return bool(sound), min(longest, film) if longest and film else longest
+    longest = max((seconds for seconds in sound if seconds), default=movie_seconds)
+    # A track counts the encoder's priming samples, which players skip; the movie does not.
+    return bool(sound), min(longest, movie_seconds) if longest and movie_seconds else longest
 
 
 def _track(file: BinaryIO, mdia: Box) -> Track:
@@ -91,7 +92,7 @@ def _track(file: BinaryIO, mdia: Box) -> Track:
 
 
 def _seconds(file: BinaryIO, box: Box) -> float | None:
-    """Read the time scale and length, which mvhd and mdhd have at the same places."""
+    """Read time scale and duration, at the same positions in mvhd and mdhd boxes."""
     content = _content(file, box)
     wide = content[0] == 1
     scale, length = struct.unpack_from(">IQ" if wide else ">II", content, 20 if wide else 12)
@@ -101,4 +102,4 @@ def _seconds(file: BinaryIO, box: Box) -> float | None:
 
 def _content(file: BinaryIO, box: Box) -> bytes:
     file.seek(box.start)
-    return file.read(min(box.end - box.start, _BIGGEST_FIELD))
+    return file.read(min(box.end - box.start, _MAX_FIELD_SIZE))

@@ -1,8 +1,8 @@
-"""Look at a recording without decoding it: its container, whether it has sound, its length.
+"""Inspect a recording without decoding it: container, sound, duration.
 
-Knows the formats that the API accepts (its FAQ): mp4 for video; mp3, wav, amr, aac,
-ac3, aiff, flac, ogg, opus, wma and m4a for audio. Tolerant: a length that the header
-does not state is estimated where the format allows it, else ``None``.
+It knows the formats that the API accepts (FAQ): mp4 for video; mp3, wav, amr, aac, ac3,
+aiff, flac, ogg, opus, wma and m4a for audio. A duration that the header does not state
+is estimated where the format allows it, otherwise it is ``None``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import BinaryIO, TypeAlias
 
 from attrs import frozen
 
-from symbl_aio.server.media.frames import is_mp3, read_aac, read_ac3, read_amr, read_mp3
-from symbl_aio.server.media.headers import read_aiff, read_flac, read_ogg, read_wav, read_wma
+from symbl_aio.server.media.audio_headers import read_aiff, read_flac, read_ogg, read_wav, read_wma
+from symbl_aio.server.media.framed_audio import is_mp3, read_aac, read_ac3, read_amr, read_mp3
 from symbl_aio.server.media.mp4 import read_mp4
 
 
 class MediaError(Exception):
-    """This is no recording that can be processed. The message says why and holds no path."""
+    """The file is no recording that can be processed. The message contains no path."""
 
 
 @frozen
 class MediaInfo:
-    """What the header says. ``duration`` is in seconds of sound, ``None`` when it is silent on it.
+    """The facts from the header. ``duration``: seconds of sound, ``None`` if unknown.
 
     ``container`` is one of mp4, m4a, mov, wav, mp3, flac, ogg, opus, aac, ac3, amr, aiff, wma.
     """
@@ -36,24 +36,24 @@ class MediaInfo:
     duration: float | None
 
 
-# A reader gives (has sound, seconds) of a file of known size, or raises ValueError.
+# A reader returns (has sound, seconds) of a file of known size, or raises ValueError.
 _Reader: TypeAlias = Callable[[BinaryIO, int], tuple[bool, float | None]]
 
-_HEAD = 64
+_HEAD_SIZE = 64
 
 
 def probe(path: str | os.PathLike[str]) -> MediaInfo:
-    """Read a recording's header. Blocks for a few small reads.
+    """Read the header of a recording. Blocks for a few small reads.
 
-    Raises ``MediaError`` when the file is empty, of no known format, cut off, or has a
-    header that makes no sense, and ``OSError`` when it cannot be read.
+    Raises ``MediaError`` if the file is empty, has no known format, is cut off or has a
+    header that makes no sense, and ``OSError`` if it cannot be read.
     """
     with Path(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             raise MediaError("the file is empty")
         file.seek(0)
-        container, read = _recognise(file.read(_HEAD))
+        container, read = _detect_format(file.read(_HEAD_SIZE))
         try:
             has_audio, duration = read(file, size)
         except (ValueError, IndexError, struct.error) as error:
@@ -62,7 +62,8 @@ def probe(path: str | os.PathLike[str]) -> MediaInfo:
     return MediaInfo(container, has_audio, duration)
 
 
-def _recognise(head: bytes) -> tuple[str, _Reader]:
+def _detect_format(head: bytes) -> tuple[str, _Reader]:
+    """Return the container and its reader, by the first bytes of the file."""
     if head[4:8] == b"ftyp":
         brand = head[8:12]
         if brand in (b"M4A ", b"M4B ", b"M4P "):
@@ -82,6 +83,7 @@ def _recognise(head: bytes) -> tuple[str, _Reader]:
         return "amr", read_amr
     if head[:2] == b"\x0b\x77":
         return "ac3", read_ac3
+    # ADTS and MPEG audio share their first eleven bits; ADTS has layer 0.
     if head[0] == 0xFF and len(head) > 1 and head[1] & 0xF6 == 0xF0:
         return "aac", read_aac
     if head[:3] == b"ID3" or is_mp3(head):

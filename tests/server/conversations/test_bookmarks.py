@@ -34,7 +34,7 @@ async def post(caller: Any, path: str, body: Any) -> Any:
     return await caller.request("POST", path, json=body)
 
 
-async def test_a_bookmark_on_a_time_has_what_was_said_then(
+async def test_a_bookmark_on_a_time_has_the_messages_of_that_time(
     caller: Any, path: str, messages: Any
 ) -> None:
     created = await post(caller, f"{path}/bookmarks", bookmark(beginTimeOffset=0, duration=4))
@@ -72,7 +72,7 @@ async def test_many_are_created_at_once_or_none(caller: Any, path: str) -> None:
     assert len({one["id"] for one in created.body["bookmarks"]}) == 2
 
 
-async def test_a_replacement_erases_what_it_does_not_have(caller: Any, path: str) -> None:
+async def test_a_replacement_erases_fields_that_are_not_sent(caller: Any, path: str) -> None:
     old = (await post(caller, f"{path}/bookmarks", bookmark(beginTimeOffset=0, duration=1))).body
     one = f"{path}/bookmarks/{old['id']}"
 
@@ -100,7 +100,7 @@ async def test_a_deleted_bookmark_is_gone_and_its_id_is_not_used_again(
     assert (await post(caller, f"{path}/bookmarks", body)).body["id"] != old
 
 
-async def test_a_bookmark_is_summed_up_by_sentences_inside_it(
+async def test_a_bookmark_is_summarised_by_sentences_inside_it(
     caller: Any, path: str, messages: Any
 ) -> None:
     refs = [{"id": message["id"]} for message in messages[:3]]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from symbl_aio.server.language.analysis import Message
 from symbl_aio.server.language.intents import find_intents
+from symbl_aio.server.language.models import Message
 
 
 def intents(text: str) -> list[str]:
@@ -24,7 +24,7 @@ def intents(text: str) -> list[str]:
         ("I am very interested in that plan.", "interested"),
     ],
 )
-def test_what_is_said_plainly_is_an_intent(text: str, kind: str) -> None:
+def test_a_plain_statement_is_an_intent(text: str, kind: str) -> None:
     assert intents(text) == [kind]
 
 
@@ -38,7 +38,7 @@ def test_what_is_said_plainly_is_an_intent(text: str, kind: str) -> None:
         "Remove the old items from the list.",
     ],
 )
-def test_what_is_not_said_plainly_is_none(text: str) -> None:
+def test_an_indirect_statement_is_no_intent(text: str) -> None:
     assert intents(text) == []
 
 

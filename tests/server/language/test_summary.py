@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from symbl_aio.server.language.analysis import Analysis, Utterance
-from symbl_aio.server.language.insights import analyse
-from symbl_aio.server.language.summary import LEAST, best_messages
+from symbl_aio.server.language.models import Analysis, Utterance
+from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.summary import MIN_MESSAGES, choose_summary
 
-SAID = [
+TEXTS = [
     "Good morning to all of you.",
     "The rocket engine failed its pressure test on Monday.",
     "Oh, that is bad.",
@@ -22,17 +22,17 @@ SAID = [
 ]
 
 
-def analysed(*said: str) -> Analysis:
+def analysed(*texts: str) -> Analysis:
     return analyse(
-        [Utterance(text, None, float(i), i + 1.0) for i, text in enumerate(said)],
+        [Utterance(text, None, float(i), i + 1.0) for i, text in enumerate(texts)],
         started_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
     )
 
 
-def test_a_summary_is_made_of_the_sentences_that_say_most() -> None:
-    found = analysed(*SAID)
+def test_a_summary_consists_of_the_best_sentences() -> None:
+    found = analysed(*TEXTS)
 
-    chosen = best_messages(found, range(len(SAID)))
+    chosen = choose_summary(found, range(len(TEXTS)))
 
     assert 0 < len(chosen) <= 3
     assert list(chosen) == sorted(chosen)
@@ -41,25 +41,27 @@ def test_a_summary_is_made_of_the_sentences_that_say_most() -> None:
 
 
 def test_the_same_words_give_the_same_summary() -> None:
-    assert best_messages(analysed(*SAID), range(12)) == best_messages(analysed(*SAID), range(12))
+    assert choose_summary(analysed(*TEXTS), range(12)) == choose_summary(
+        analysed(*TEXTS), range(12)
+    )
 
 
-def test_nothing_is_said_twice() -> None:
-    found = analysed(*(SAID[1:2] * 20))
+def test_a_summary_has_no_repetition() -> None:
+    found = analysed(*(TEXTS[1:2] * 20))
 
-    assert len(best_messages(found, range(20))) == 1
-
-
-def test_too_little_has_no_summary() -> None:
-    found = analysed(*SAID)
-
-    assert best_messages(found, range(LEAST - 1)) == ()
-    assert best_messages(found, range(LEAST - 1), least=3) != ()
+    assert len(choose_summary(found, range(20))) == 1
 
 
-def test_talk_about_nothing_has_no_summary() -> None:
-    assert best_messages(analysed(*["Yes."] * 30), range(30)) == ()
+def test_a_short_conversation_has_no_summary() -> None:
+    found = analysed(*TEXTS)
+
+    assert choose_summary(found, range(MIN_MESSAGES - 1)) == ()
+    assert choose_summary(found, range(MIN_MESSAGES - 1), min_messages=3) != ()
 
 
-def test_only_the_messages_asked_about_are_chosen() -> None:
-    assert set(best_messages(analysed(*SAID), range(4, 8), least=1)) <= {4, 5, 7}
+def test_small_talk_has_no_summary() -> None:
+    assert choose_summary(analysed(*["Yes."] * 30), range(30)) == ()
+
+
+def test_only_messages_at_the_given_indexes_are_chosen() -> None:
+    assert set(choose_summary(analysed(*TEXTS), range(4, 8), min_messages=1)) <= {4, 5, 7}

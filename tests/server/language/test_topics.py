@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from symbl_aio.server.language.analysis import Message
+from symbl_aio.server.language.models import Message
 from symbl_aio.server.language.topics import find_topics
+from tests.server.language.lines import analyse_lines
 
 
-def topics(*said: str) -> dict[str, tuple[str, ...]]:
-    messages = [Message(text, None, i, i + 1, (), 0) for i, text in enumerate(said)]
+def topics(*texts: str) -> dict[str, tuple[str, ...]]:
+    messages = [Message(text, None, i, i + 1, (), 0) for i, text in enumerate(texts)]
     return {topic.text: topic.parents for topic in find_topics(messages)}
 
 
@@ -22,9 +23,9 @@ def test_a_narrower_topic_has_the_wider_one_as_its_parent() -> None:
 
 
 def test_only_the_nearest_parents_are_named() -> None:
-    said = ["The company pension plan grew."] * 2
-    said += ["Our pension plan shrank."] * 4 + ["A plan exists."] * 8
-    found = topics(*said)
+    texts = ["The company pension plan grew."] * 2
+    texts += ["Our pension plan shrank."] * 4 + ["A plan exists."] * 8
+    found = topics(*texts)
 
     assert found["company pension plan"] == ("pension plan",)
     assert found["pension plan"] == ("plan",)
@@ -34,3 +35,30 @@ def test_words_that_only_look_alike_are_no_parents() -> None:
     found = topics("The car is blue.", "A car is fast.", "The carpet is red.", "One carpet is old.")
 
     assert found == {"car": (), "carpet": ()}
+
+
+def test_topics_are_repeated_phrases() -> None:
+    found = analyse_lines(
+        "The marketing budget is tight.",
+        "Who made the marketing budget?",
+        "Our campaign was a great campaign, Priya.",
+        "Older phones crash, Priya.",
+    ).topics
+    assert found[0].text == "marketing budget"
+    assert found[0].messages == (0, 1)
+    texts = [topic.text for topic in found]
+    assert "campaign" in texts
+    assert not {"priya", "marketing", "budget"} & set(texts)
+    assert all(0.5 < topic.score <= 1 for topic in found)
+    assert [t.score for t in found] == sorted((t.score for t in found), reverse=True)
+
+
+def test_singular_and_plural_are_one_topic() -> None:
+    (topic, *_) = analyse_lines(
+        "The strategy is new.", "Both strategies and the strategy fail."
+    ).topics
+    assert (topic.text, topic.messages) == ("strategy", (0, 1))
+
+
+def test_small_talk_has_no_topic() -> None:
+    assert analyse_lines("Yes, okay.", "So what do you think about it?").topics == ()

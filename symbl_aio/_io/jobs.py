@@ -1,0 +1,103 @@
+"""The jobs of one client: one handle for each, followed by one poller until it ends."""
+
+from __future__ import annotations
+
+import random
+import time
+from weakref import WeakValueDictionary
+
+from symbl_aio._io.api import Api
+from symbl_aio._io.emit import Emitter
+from symbl_aio._io.poller import Poller
+from symbl_aio._io.queue import SubmissionQueue
+from symbl_aio._io.tasks import Tasks
+from symbl_aio.config import Polls
+from symbl_aio.errors import ClientClosedError
+from symbl_aio.events import JobEnded, JobStatusChanged
+from symbl_aio.job import HandleBackend, Job
+from symbl_aio.models import JobStatus
+
+
+class Jobs:
+    """The jobs that are followed, and the handles of those that are not yet."""
+
+    def __init__(
+        self,
+        api: Api,
+        policy: Polls,
+        queue: SubmissionQueue,
+        tasks: Tasks,
+        events: Emitter,
+        *,
+        backend: HandleBackend,
+        rng: random.Random,
+    ) -> None:
+        self.poller = Poller(api, policy, tasks, events, jitter=rng.random)
+        self._queue = queue
+        self._emit = events.emit
+        self._backend = backend
+        self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
+
+    def make(self, job_id: str, conversation_id: str, source: str | None) -> Job:
+        """Return the handle of a job that was just accepted."""
+        # A server that repeats a job id has one job for both submissions.
+        job = self._unfinished(job_id)
+        return job or Job(job_id, conversation_id, backend=self._backend, source=source)
+
+    def start(self, job: Job, *, duration: float | None, finished: bool) -> None:
+        """Follow an accepted job. ``finished``: a webhook has reported its end already."""
+        scheduled = JobStatus.SCHEDULED
+        if job._advance(scheduled, scheduled.value, "submit"):
+            self._emit(
+                JobStatusChanged,
+                job.id,
+                job.conversation_id,
+                scheduled,
+                scheduled.value,
+                "submit",
+                job.source,
+            )
+        job._is_followed = True
+        self.poller.follow(job, duration=duration)
+        if finished:
+            self.poller.hint(job.id)
+
+    def attach(self, job_id: str, conversation_id: str | None, since: float | None = None) -> Job:
+        """Return the one handle of a job, as long as it is unfinished and referenced."""
+        job = self._unfinished(job_id)
+        if job is None:
+            job = Job(job_id, conversation_id, backend=self._backend, since=since)
+            self._attached[job_id] = job
+        elif job.conversation_id is None and conversation_id is not None:
+            job.conversation_id = conversation_id
+            if job_id in self.poller.jobs:
+                self._queue.hold(job_id, conversation_id)
+        return job
+
+    def attach_unowned(self, job_id: str, conversation_id: str | None) -> Job | None:
+        """Attach to a job that a webhook named; ``None`` if a submission owns it."""
+        return None if job_id in self.poller.jobs else self.attach(job_id, conversation_id)
+
+    def _unfinished(self, job_id: str) -> Job | None:
+        # Of two handles of a job only the followed one would learn of its end.
+        job = self.poller.jobs.get(job_id) or self._attached.get(job_id)
+        return None if job is None or job.done() else job
+
+    def follow(self, job: Job) -> None:
+        """Follow an attached job: it counts, and the appends of its conversation wait."""
+        self._queue.adopt(job.id, job.conversation_id)
+        job._is_followed = True
+        self.poller.follow(job, age=max(0.0, time.time() - job._since))
+
+    def abandon(self) -> tuple[str, ...]:
+        """End the waiters of all followed jobs as the client closes. Returns the jobs' tokens."""
+        jobs = list(self.poller.jobs.values())
+        for job in jobs:
+            closed = ClientClosedError(
+                f"the client was closed while job {job.id} was {job.status.value}; "
+                "job.token re-attaches to it",
+                job,
+            )
+            job._settle(closed, expected=True)
+            self._emit(JobEnded, job.id, job.conversation_id, closed, job.source)
+        return tuple(job.token for job in jobs)

@@ -1,0 +1,167 @@
+"""The content of a submission, handed over once per attempt, and never after it was revoked.
+
+Two rules keep a submission from being sent twice:
+
+- aiohttp by itself sends an idempotent method (PUT!) again when a connection drops.
+  Therefore every body, JSON too, is a ``Body``: it refuses to be iterated a second time.
+- The last chunk is what completes a message. ``Body.complete`` turns true just before
+  it is handed over, so "not complete" is proof that the server cannot have accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from symbl_aio._callbacks import awaitable
+from symbl_aio._media.read import Chunk
+from symbl_aio.errors import ConfigurationError, SymblError, UploadError
+
+_PIECE: Final = 256 * 1024
+
+
+class ReplayRefusedError(Exception):
+    """Something tried to send a body a second time."""
+
+
+class Body:
+    """The body of one attempt: iterable once, of known size, and aware of how far it got.
+
+    ``confirm`` is awaited before the last chunk is handed over. ``starved``: the source was
+    asked for a chunk and has not given it (yet).
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[Chunk, None],
+        size: int,
+        report: Callable[[int, int], None],
+        confirm: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.size = size
+        self.started = False
+        self.complete = False
+        self.starved = False
+        self.error: SymblError | None = None
+        self.touch: Callable[[bool], None] = lambda _complete: None
+        self._chunks = chunks
+        self._report = report
+        self._confirm = confirm
+        self._taken = False
+        self._stopped = False
+        self._sent = 0
+        self._reading = asyncio.Lock()
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        if self._taken:
+            raise ReplayRefusedError("a body is sent once")
+        self._taken = True
+        return self
+
+    async def __anext__(self) -> Chunk:
+        async with self._reading:
+            self.started = self.starved = True
+            self._report(self._sent, self.size)
+            try:
+                chunk = await self._next()
+                if self._confirm is not None and self._sent + len(chunk) == self.size:
+                    await self._confirmed(self._confirm)
+            except SymblError as error:
+                self.error = error
+                raise
+            self.starved = False
+            if self._stopped:
+                raise ReplayRefusedError("this body was withdrawn")
+            self._sent += len(chunk)
+            complete = self._sent == self.size
+            self.touch(complete)
+            # From here to the transport nothing waits: from "complete" on, it may arrive.
+            self.complete = complete
+            return chunk
+
+    async def _next(self) -> Chunk:
+        async for chunk in self._chunks:
+            if self._sent + len(chunk) > self.size:
+                raise UploadError(f"the body is longer than the {self.size} bytes announced")
+            return chunk
+        if not self.complete:
+            raise UploadError(f"the body ended at {self._sent} of {self.size} bytes announced")
+        raise StopAsyncIteration
+
+    async def _confirmed(self, confirm: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await awaitable("before_last_byte", confirm())
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise UploadError(
+                f"before_last_byte raised {type(error).__name__}; nothing complete was sent"
+            ) from error
+
+    def revoke(self) -> bool:
+        """Stop handing over; false if the last byte was handed over already."""
+        self._stopped = True
+        return not self.complete
+
+    def refused(self) -> None:
+        """Record an answer by which nothing was accepted, though all was handed over."""
+        self.complete = False
+
+    async def aclose(self) -> None:
+        """Close the source, once no read is under way; nothing is handed over after that."""
+        self._stopped = True
+        async with self._reading:
+            await self._chunks.aclose()
+
+
+class Payload:
+    """The content of a submission: a fresh ``Body`` for each attempt, until it is revoked.
+
+    ``chunks`` makes the pieces of an attempt, ``size`` bytes in all. ``report`` is called with
+    the bytes handed over and ``size``; ``confirm`` as by ``Body``.
+    """
+
+    def __init__(
+        self,
+        chunks: Callable[[], AsyncGenerator[Chunk, None]],
+        size: int,
+        report: Callable[[int, int], None],
+        confirm: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._size = size
+        self._report = report
+        self._confirm = confirm
+        self._body: Body | None = None
+        self._revoked = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the attempt under way was handed over."""
+        return self._body is not None and self._body.complete
+
+    def body(self) -> Body:
+        """Make the body of the next attempt. Raises ``CancelledError`` once it was revoked."""
+        if self._revoked:
+            raise asyncio.CancelledError
+        self._body = Body(self._chunks(), self._size, self._report, self._confirm)
+        return self._body
+
+    def revoke(self) -> bool:
+        """Send nothing more; false if the last byte was handed over already.
+
+        Even then there is no other attempt, should the server refuse this one.
+        """
+        self._revoked = True
+        return self._body is None or self._body.revoke()
+
+
+async def once(data: bytes) -> AsyncGenerator[bytes, None]:
+    """Yield bytes that are in memory as the chunks of a ``Body``.
+
+    In pieces, so that a long one is not complete before its first byte has left, and the
+    time for the answer does not run while it is still on its way.
+    """
+    for at in range(0, len(data), _PIECE):
+        yield data[at : at + _PIECE]

@@ -1,0 +1,71 @@
+"""Every task of one client: started in a context of its own, cancelled when the client closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
+
+from symbl_aio.errors import ClientClosedError
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """The tasks of one client, all on the event loop on which it was opened."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.loop: asyncio.AbstractEventLoop
+        self._context: Context
+
+    def open(self) -> None:
+        """Bind to the running event loop, and to the context of the caller."""
+        self.loop = asyncio.get_running_loop()
+        self._context = copy_context()
+
+    def start(
+        self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        """Start a task in ``context``, by default that of the client's start.
+
+        Never in the context of the current caller: a trace or a log line would name the
+        request of another one.
+        """
+        # A copy, since only one task at a time can enter a context, and it keeps what it sets.
+        context = (context or self._context).copy()
+        # Not by the loop's task factory: an eager one would run the first step inside the
+        # caller's, before the caller has recorded the task, and as deep in its stack as there
+        # are submissions waiting.
+        task = asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def start_unowned(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Start a task, in the context of the caller, that ``cancel_all`` leaves alone."""
+        task = self.start(work, name, copy_context())
+        self._tasks.discard(task)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Run what a caller waits for as a task of the client. Cancelling either cancels both.
+
+        Raises ``ClientClosedError`` when the client closes first.
+        """
+        task = self.start(work, name, copy_context())
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and caller is not None and not caller.cancelling():
+                raise ClientClosedError("the client was closed before the answer came") from None
+            raise
+
+    async def cancel_all(self) -> None:
+        """Cancel every owned task and wait for its end."""
+        while tasks := list(self._tasks):  # a task may start another one while it ends
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)

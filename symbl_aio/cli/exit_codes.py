@@ -1,0 +1,106 @@
+"""Exit codes: the outcome of a command, as one small number that a script can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    APIError,
+    AppendBlockedError,
+    AuthenticationError,
+    ConfigurationError,
+    DecodeError,
+    FileChangedError,
+    JobError,
+    JobFailedError,
+    JobLostError,
+    MediaRejectedError,
+    NotFoundError,
+    TransportError,
+    UploadError,
+)
+
+OK: Final = 0
+JOB_FAILED: Final = 1
+USAGE: Final = 2
+UNREACHABLE: Final = 3
+AMBIGUOUS: Final = 4
+REFUSED: Final = 5
+TAKEN_FOR_DEAD: Final = 6
+UNWRITTEN: Final = 7
+CUT_OFF: Final = 8
+FAULT: Final = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
+
+MEANINGS: Final = {
+    OK: "all done",
+    JOB_FAILED: "a job failed on the server",
+    USAGE: "wrong usage, setting, credentials or file; nothing of it was accepted",
+    UNREACHABLE: "the server or the database could not be reached, or a job not be followed",
+    AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
+    REFUSED: "the server answered with an error, or with something unreadable",
+    TAKEN_FOR_DEAD: "the other workers took this one for dead; start it again",
+    UNWRITTEN: "what was asked for could not be printed (messages, jobs); other work goes on",
+    CUT_OFF: "a worker had no answer from its database for too long; start it again",
+    FAULT: "a fault of this program; please report the traceback",
+    INTERRUPTED: "Ctrl-C, SIGTERM or SIGHUP; jobs still running on the server are listed",
+}
+
+# Of several outcomes the exit code is the one that most needs a person's attention.
+_MOST_SEVERE_FIRST: Final = (
+    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, TAKEN_FOR_DEAD, USAGE, UNWRITTEN,
+    OK,
+)  # fmt: skip
+
+# First match wins, so a subclass comes before its base.
+_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (AmbiguousSubmissionError, AMBIGUOUS),
+    (JobFailedError, JOB_FAILED),
+    (JobLostError, UNREACHABLE),
+    (JobError, UNREACHABLE),
+    (ConfigurationError, USAGE),
+    (MediaRejectedError, USAGE),
+    (FileChangedError, USAGE),
+    (AuthenticationError, USAGE),
+    (UploadError, UNREACHABLE),
+    (TransportError, UNREACHABLE),
+    (APIError, REFUSED),
+    (DecodeError, REFUSED),
+)
+
+_REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (AmbiguousSubmissionError, "look whether it arrived before you send it again"),
+    (AuthenticationError, "check SYMBL_APP_ID and SYMBL_APP_SECRET, or SYMBL_ACCESS_TOKEN"),
+    (NotFoundError, "check the id, and that it is of this account and host"),
+    (
+        TransportError,
+        "check the network and the host (SYMBL_BASE_URL or --base-url), then try again",
+    ),
+    (DecodeError, "check that the host is the API's (SYMBL_BASE_URL or --base-url)"),
+)
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code for one error; a blocked append has that of the error that blocks it."""
+    if isinstance(error, AppendBlockedError):
+        return code_of(error.cause)
+    # The default is for errors of timing: the client closed, or the database is away.
+    return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
+
+
+def most_severe(codes: Iterable[int]) -> int:
+    """Return the one code for several outcomes."""
+    return min(codes, key=_MOST_SEVERE_FIRST.index, default=OK)
+
+
+def describe(error: BaseException) -> str:
+    """Format an error as one line, with a remedy unless its message contains one."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename!r} cannot be used ({error.strerror}); give another, or its rights"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, AppendBlockedError):
+        error = error.cause
+    remedy = next((remedy for cls, remedy in _REMEDIES if isinstance(error, cls)), "")
+    return f"{text}; {remedy}" if remedy else text

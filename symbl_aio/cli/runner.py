@@ -1,0 +1,131 @@
+"""Run one command to its end, and turn its outcome into an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import traceback
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from symbl_aio import SymblError
+from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
+from symbl_aio.cli.output import GRACE, leave, stderr, stdout
+from symbl_aio.cli.show import Lines, Show
+from symbl_aio.cli.unfinished import PLAIN, Resumption, Untouched
+
+if TYPE_CHECKING:
+    from symbl_aio import Config
+
+_OF_DURABLE: Final = ("dbos", "psycopg", "sqlalchemy")
+
+
+def show_for(as_json: bool, resumption: Resumption = PLAIN) -> Show:
+    """Return the output of a command: JSON on stdout, or text on stdout and stderr."""
+    if as_json:
+        return Lines(stdout(), stderr(), resumption)
+    from rich.console import Console
+
+    from symbl_aio.cli.screen import Screen
+
+    out: Any = stdout()
+    errors: Any = stderr()
+    return Screen(Console(file=out), Console(file=errors), resumption=resumption)
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    show: Show,
+    *,
+    untouched: Untouched | None = None,
+    service: bool = False,
+) -> NoReturn:
+    """Run ``main`` and exit with the code of its coroutine. An expected error is one line.
+
+    ``main`` itself is called before the event loop starts, so it may block. SIGTERM and SIGHUP
+    interrupt it, and cancel its coroutine, as Ctrl-C does; ``untouched`` is reported if that
+    happens before the work has started. At the end a command waits for a paused reader of its
+    output without a limit; after a stop signal, which always ends a ``service``, for a second.
+    """
+    try:
+        try:
+            # ``main`` runs outside of the event loop, where asyncio handles no signals.
+            take_stop_signals()
+            code = asyncio.run(_interruptible(main()))
+        finally:
+            take_stop_signals()  # asyncio restored the handlers that kill without a message
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = INTERRUPTED
+        if untouched:
+            show.interrupted(untouched.running, [], untouched.unsent)
+    except (SymblError, OSError, UnicodeError) as error:
+        # Python raises UnicodeError for a host name that IDNA cannot encode.
+        show.error(describe(error))
+        code = code_of(error) if isinstance(error, SymblError) else _code_of_os_error(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_DURABLE:
+            raise
+        show.error(
+            f"this command needs {error.name}, which is not installed. Install the extra:  "
+            "pip install '.[cli,durable]' in a checkout of symbl-aio"
+        )
+        code = USAGE
+    except Exception:
+        # Python's own exit code for a traceback is 1: here the code of a failed job.
+        stderr().write(traceback.format_exc())
+        code = FAULT
+    finally:
+        show.close()
+    try:
+        leave(GRACE if service or code == INTERRUPTED else None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        leave(GRACE)
+    raise SystemExit(code)
+
+
+def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
+    """Return the settings of the environment, overridden by those of the command line."""
+    from symbl_aio import Config
+
+    # Only options that were given: any other value would override the environment.
+    if base_url is not None:
+        settings["base_url"] = base_url
+    if allow_http:
+        settings["allow_http"] = True
+    return Config(**settings)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that stop a command like Ctrl-C; ``nohup`` makes it ignore SIGHUP."""
+    known = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
+
+
+def take_stop_signals() -> None:
+    """Make SIGTERM and SIGHUP raise ``KeyboardInterrupt``, as Ctrl-C does."""
+    with suppress(ValueError):  # only the main thread may
+        for number in stop_signals():
+            signal.signal(number, signal.default_int_handler)
+
+
+async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if not task.cancelling():  # a second signal must not cut off the report of running jobs
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    # Only the main thread may, and not on Windows.
+    with suppress(ValueError, RuntimeError, NotImplementedError):
+        for number in (signal.SIGINT, *stop_signals()):
+            loop.add_signal_handler(number, stop)
+    return await main
+
+
+def _code_of_os_error(error: OSError | UnicodeError) -> int:
+    wrong = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+    return USAGE if isinstance(error, (*wrong, IsADirectoryError, UnicodeError)) else UNREACHABLE

@@ -1,0 +1,199 @@
+"""An outbox inside a web service, with a worker for it in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from attrs import field, frozen, validators
+
+import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
+from symbl_aio import Config, ConfigurationError, CredentialsLike, SymblError
+from symbl_aio._fields import a_word, check, is_a, is_int, is_number, is_text
+from symbl_aio.webhooks import WebhookCall
+
+if TYPE_CHECKING:  # an extra, imported when a service has an outbox
+    import symbl_aio.durable
+
+_LOG = logging.getLogger("symbl_aio.contrib")
+_seconds = check(is_number, "a number of seconds")
+_RESTART_DELAY: Final = 5.0
+"""Seconds between two attempts to restart the worker."""
+
+
+@frozen(kw_only=True)
+class Durable:
+    """The settings of a service's outbox. Credentials and webhooks are those of its client.
+
+    ``database`` and ``schema`` are those of ``durable.Outbox``, the other settings those of
+    ``durable.Worker``. With ``worker=False`` the service only stores items, and
+    ``symbl-aio worker`` sends them: needed where several processes of a service share an
+    SQLite file, or where the program runs DBOS for itself.
+    """
+
+    database: str = field(
+        repr=False,
+        kw_only=False,
+        validator=check(is_text, 'a URL such as "sqlite:///outbox.db"', secret=True),
+    )
+    """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
+    schema: str = field(default="symbl_aio", validator=a_word)
+    """Schema of the tables in PostgreSQL."""
+    queue: str = field(default="symbl", validator=a_word)
+    """Queue of the account, where several share a PostgreSQL database."""
+    worker: bool = field(default=True, validator=is_a(bool, "True or False"))
+    """Whether this process sends items, or only stores them."""
+    concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
+    """Items that are sent at once, 1 or more."""
+    on_ambiguous: symbl_aio.durable.OnAmbiguous = field(
+        default="at_most_once",
+        validator=check(
+            lambda v: v in ("at_most_once", "at_least_once"), '"at_most_once" or "at_least_once"'
+        ),
+    )
+    """Whether an item of unknown outcome is sent again."""
+    ambiguity_timeout: float = field(default=120.0, validator=_seconds)
+    """Seconds for which proof of acceptance is looked for."""
+    worker_timeout: float = field(default=15.0, validator=_seconds)
+    """Seconds after which a silent worker is taken for dead."""
+    heartbeat: float | None = field(default=None, validator=validators.optional(_seconds))
+    """Seconds between two signs of life; ``None``: a third of ``worker_timeout``."""
+    retention: float = field(default=7 * 86400.0, validator=_seconds)
+    """Seconds for which ended items, and their keys, are remembered."""
+    poll_interval: float = field(default=5.0, validator=_seconds)
+    """Seconds between two looks for work that nothing has told of."""
+
+    async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:
+        """Open the outbox and start the worker.
+
+        Raises ``ConfigurationError`` without the extra, and the errors with which ``Outbox``
+        and ``Worker`` start.
+        """
+        try:
+            from symbl_aio.durable import Outbox, Worker
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("symbl_aio"):  # a defect, not a missing extra
+                raise
+            raise ConfigurationError(
+                f"durable needs {error.name}, which is not installed; "
+                "pip install '.[durable]' in a checkout of symbl-aio"
+            ) from None
+
+        def new_worker() -> symbl_aio.durable.Worker:
+            return Worker(
+                self.database,
+                credentials,
+                config=config,
+                schema=self.schema,
+                queue=self.queue,
+                concurrency=self.concurrency,
+                on_ambiguous=self.on_ambiguous,
+                ambiguity_timeout=self.ambiguity_timeout,
+                worker_timeout=self.worker_timeout,
+                heartbeat=self.heartbeat,
+                retention=self.retention,
+                poll_interval=self.poll_interval,
+            )
+
+        # First, so that a wrong setting fails before the outbox is open.
+        worker = new_worker() if self.worker else None
+        outbox = Outbox(
+            self.database,
+            schema=self.schema,
+            queue=self.queue,
+            webhook_secret=config.webhook_secret,
+        )
+        await outbox.start()
+        opened = OpenOutbox(outbox)
+        if worker is not None:
+            try:
+                await worker.start()
+            except BaseException:
+                await outbox.aclose()
+                raise
+            opened.supervise(worker, new_worker)
+        return opened
+
+
+class OpenOutbox:
+    """An open outbox, and the supervisor of its worker, if it has one in this process."""
+
+    def __init__(self, outbox: symbl_aio.durable.Outbox) -> None:
+        self.outbox = outbox
+        self._upload_timeout = 0.0
+        self._supervisor: asyncio.Task[None] | None = None
+
+    def supervise(
+        self,
+        worker: symbl_aio.durable.Worker,
+        new_worker: Callable[[], symbl_aio.durable.Worker],
+    ) -> None:
+        """Replace the started worker when it stops, until ``aclose``."""
+        self._supervisor = asyncio.create_task(self._supervise(worker, new_worker))
+
+    async def _supervise(
+        self,
+        worker: symbl_aio.durable.Worker,
+        new_worker: Callable[[], symbl_aio.durable.Worker],
+    ) -> None:
+        # A process would be restarted by its supervisor; a worker inside a service has none.
+        while True:
+            why = "was taken for dead"
+            try:
+                await worker.wait_until_dead()
+            except SymblError as error:
+                why = "was ended"
+                _LOG.error("the worker of this service has ended: %s", error)
+            finally:
+                await worker.aclose(self._upload_timeout)
+            worker = await self._restart(new_worker)
+            _LOG.warning("the worker %s, and is back as %s", why, worker.id)
+
+    async def _restart(
+        self, new_worker: Callable[[], symbl_aio.durable.Worker]
+    ) -> symbl_aio.durable.Worker:
+        while True:
+            worker = new_worker()
+            try:
+                await worker.start()
+            except Exception as error:
+                why = error if isinstance(error, SymblError) else type(error).__name__
+                _LOG.warning("the worker cannot come back yet (%s)", why)
+                await asyncio.sleep(_RESTART_DELAY)
+            else:
+                return worker
+
+    async def on_webhook(self, nonce: str, call: WebhookCall) -> int:
+        """Record a verified call, and return the status to answer: 503 without the database."""
+        try:
+            await self.outbox.on_webhook(nonce, call)
+            return 204
+        except Exception as error:
+            if isinstance(error, ConfigurationError) and error.__cause__ is None:
+                raise  # called on another event loop than the service's
+            _LOG.warning("a webhook call could not be kept (%s)", type(error).__name__)
+            return 503
+
+    async def aclose(self, timeout: float) -> None:
+        """Stop the worker, with up to ``timeout`` seconds for its uploads, and close the outbox."""
+        self._upload_timeout = timeout
+        try:
+            if self._supervisor is not None:
+                self._supervisor.cancel()
+                await asyncio.wait([self._supervisor])
+                if not self._supervisor.cancelled():
+                    self._supervisor.result()  # raises an unexpected error
+        finally:
+            await self.outbox.aclose()
+
+
+def describe(item: symbl_aio.durable.Item) -> dict[str, str | None]:
+    """Return an item for a visitor, without its error, which may name files of this machine."""
+    return {
+        "key": item.key,
+        "state": item.state.value,
+        "conversation_id": item.conversation_id,
+        "job_id": item.job_id,
+    }

@@ -1,0 +1,1 @@
+"""The database of an outbox: tables, drivers, faults, migrations, notifications, and DBOS."""

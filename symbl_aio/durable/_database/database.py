@@ -1,0 +1,241 @@
+"""One database, which all processes of an application share: connections, threads, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio._threads import Threads
+from symbl_aio.durable._database import sqlite
+from symbl_aio.durable._database.faults import is_missing_object
+from symbl_aio.durable._database.postgresql import THREADS, Connections
+from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
+
+T = TypeVar("T")
+
+SCHEMA: Final = "symbl_aio"
+"""Default schema of the tables in PostgreSQL."""
+_PLAIN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_SILENCE: Final = 5.0
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that running calls have when the database is closed."""
+_DEADLOCK: Final = "40P01"
+"""SQLSTATE of a transaction that PostgreSQL ended to break a deadlock."""
+_FILE_ERRORS: Final = (PermissionError, NotADirectoryError, FileExistsError)
+_SHORT: Final = 5
+"""Passwords of at most so many characters are not replaced in messages."""
+
+
+class Database(Tables):
+    """One database: its tables, its connections, and the threads in which its calls run.
+
+    ``url``: ``sqlite:///path`` for one machine, ``postgresql://…`` for many. ``schema``
+    (PostgreSQL) separates two applications; our tables and those of DBOS live in it. ``queue``
+    (PostgreSQL) separates two accounts of one application, each with a limit of its own.
+    Connects when it is first used. All of its work blocks; ``call`` runs it in a thread.
+
+    ``connections``: maximum number of open connections. ``silence`` (PostgreSQL): seconds
+    without an answer after which a statement is checked against a new connection; it fails if
+    that has no answer either.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        schema: str = SCHEMA,
+        *,
+        queue: str = QUEUE_NAME,
+        connections: int = 5,
+        silence: float = _SILENCE,
+    ) -> None:
+        found = _parse_url(url)
+        for name, given in (("schema", schema), ("queue", queue)):
+            if not _is_plain(given):
+                raise ConfigurationError(
+                    f"{name} is {given!r}; give a name of small letters, digits and _, "
+                    "at most 41 characters"
+                )
+        super().__init__(schema, queue, is_sqlite=found.drivername == "sqlite")
+        if self.is_sqlite and queue != QUEUE_NAME:
+            raise ConfigurationError(
+                f"queue is {queue!r}, and an SQLite file has one; give each account a file of "
+                "its own, or use postgresql://"
+            )
+        if self.is_sqlite:
+            sqlite.check_version()
+            found = sqlite.with_clock(found)
+        self._connections = None if self.is_sqlite else Connections(found, silence)
+        self.engine = self._make_engine(found, connections)
+        if self._connections is not None:
+            found = self._connections.url.set(drivername="postgresql")
+        self.url = found.render_as_string(hide_password=False)
+        # As many threads as connections: a call waits in the threads' queue, in order.
+        self._threads = Threads(THREADS, connections)
+        self._calls: set[Future[Any]] = set()
+
+    @property
+    def name(self) -> str:
+        """The address without user, password or parameters, for messages."""
+        url = self.engine.url
+        if self.is_sqlite:
+            return str(url.database)
+        port = "" if url.port is None else f":{url.port}"
+        return f"postgresql://{url.host or ''}{port}/{url.database}"
+
+    @property
+    def channel(self) -> str:
+        """The channel of PostgreSQL's notifications."""
+        return f"{self.schema}.notices"
+
+    def __repr__(self) -> str:
+        return f"<Database {self.name!r}, schema {self.schema!r}>"
+
+    def _make_engine(self, url: sa.URL, connections: int) -> sa.Engine:
+        if self._connections is not None:
+            return self._connections.make_engine(connections)
+        engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
+        event.listen(engine, "connect", sqlite.prepare)
+        return engine
+
+    def retry_connecting(self) -> None:
+        """Make DBOS wait for an unreachable database, from now on, instead of failing.
+
+        It gets an error only for statements that ran when the connection was lost.
+        """
+        if self._connections is not None:
+            self._connections.retries_connecting = True
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler (PgBouncer) stands in between. Known once connected."""
+        return self._connections is not None and self._connections.is_pooled
+
+    @property
+    def can_listen(self) -> bool:
+        """Whether notifications arrive here. Known once connected."""
+        return self._connections is not None and not self._connections.is_pooled
+
+    def was_silent(self, since: float) -> bool:
+        """Return whether the database was silent after a time of ``monotonic``."""
+        return self._connections is not None and self._connections.silent_at > since
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database."""
+        name = self.engine.url.database
+        return Path(name) if self.is_sqlite and name else None
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction that may write, and ends with the block.
+
+        On SQLite no other process writes meanwhile; on PostgreSQL none changes the rows
+        that were read ``with_for_update``.
+        """
+        with self.engine.begin() as connection:
+            if self.is_sqlite:  # where Python itself begins only before the first change
+                connection.exec_driver_sql("begin immediate")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yield a connection for reading alone, which waits for no writer."""
+        with self.engine.connect() as connection:
+            if not self.is_sqlite:  # each statement by itself, which spares two round trips
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run blocking work in a thread of this database's own, and return its result."""
+        # Not in the loop's default executor: in a worker that belongs to DBOS, and ends with it.
+        future = self._threads.submit(work)
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(future)
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Translate database errors to ``OutboxUnavailableError``, with the password redacted.
+
+        Missing tables or columns become ``ConfigurationError``.
+        """
+        try:
+            yield
+        except (exc.SQLAlchemyError, sqlite3.Error, *_FILE_ERRORS) as error:
+            message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            password = self.engine.url.password or ""
+            if len(password) > _SHORT:  # of a short one the gaps would show where it was
+                message = message.replace(password, "***")
+            if is_missing_object(error):
+                raise ConfigurationError(
+                    f"database {self.name!r} lacks what this release of symbl-aio needs "
+                    f"({message}); run symbl-aio db migrate, or the release that made its tables"
+                ) from error
+            raise OutboxUnavailableError(
+                f"the database {self.name!r} cannot be used ({message})"
+            ) from error
+
+    def retry_deadlocks(self, work: Callable[[], T]) -> T:
+        """Run a transaction, again whenever PostgreSQL ended it to break a deadlock.
+
+        Operators resolve the items of a conversation in any order, with workers beside them.
+        """
+        while True:
+            try:
+                return work()
+            except exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                    raise
+
+    def close(self) -> None:
+        """Close all connections. Running calls have five seconds, and get an error then."""
+        self._threads.shutdown()
+        wait(set(self._calls), _CLOSE_TIMEOUT)
+        self.abort()
+        # A thread of DBOS may still run a statement: its connection is closed when returned.
+        event.listen(self.engine, "checkin", _invalidate)
+        self.engine.dispose()
+
+    def abort(self) -> None:
+        """Fail each wait for the database with an error, at once; and connect no more."""
+        if self._connections is not None:
+            self._connections.abort()
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None
+
+
+def _parse_url(url: object) -> sa.URL:
+    try:
+        found = sa.make_url(url if isinstance(url, str) else "")
+    except (exc.ArgumentError, ValueError):
+        found = None
+    drivers = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
+    if found is not None:
+        found = found.set(drivername=drivers.get(found.drivername, found.drivername))
+        if isinstance(password := found.query.get("password"), str):
+            # As a parameter SQLAlchemy would not know it for a password, and log it.
+            found = found.difference_update_query(["password"]).set(password=password)
+        if found.drivername == "postgresql" and found.database:
+            return found
+        if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
+            return found
+    raise ConfigurationError(  # without the value, which may hold a password
+        "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
+        "or postgresql://user@host/name"
+    )
+
+
+def _invalidate(_connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.invalidate()

@@ -1,0 +1,184 @@
+"""Notifications between processes that share a database: an item is ready, or a webhook came.
+
+PostgreSQL delivers them itself (LISTEN); of an SQLite file a cheap pragma shows that another
+process has written. A notification may get lost, and nothing relies on one: each only starts
+a poll early, and there are polls without any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable.items import Attempt
+
+_LOG = logging.getLogger("symbl_aio.durable")
+
+_READY: Final = "ready"
+_FILE_INTERVAL: Final = 0.1
+"""Seconds between two looks at the version of an SQLite file."""
+_POOLER_INTERVAL: Final = 1.0
+"""Seconds between two polls behind a pooler, through which no notification arrives."""
+_RECONNECT_PAUSE: Final = 5.0
+
+
+def notify_ready(database: Database, connection: sa.Connection) -> None:
+    """Notify all workers, on commit, that an item is ready."""
+    _notify(database, connection, _READY)
+
+
+def notify_attempt(database: Database, connection: sa.Connection, attempt: Attempt) -> None:
+    """Notify the worker that runs an attempt, on commit, that a webhook call came for it."""
+    _notify(database, connection, attempt.id)
+
+
+def _notify(database: Database, connection: sa.Connection, payload: str) -> None:
+    if not database.is_sqlite:
+        connection.execute(sa.select(sa.func.pg_notify(database.channel, payload)))
+
+
+class Notifications:
+    """The notifications for one worker.
+
+    ``on_ready``: called when an item may be ready. ``on_webhook``: called with an attempt
+    for whose item a webhook call may have come. Both run on the loop of ``run``, and either
+    may be called without a reason. ``poll_interval``: seconds between two polls without one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_ready: Callable[[], None],
+        on_webhook: Callable[[Attempt], None],
+        poll_interval: float,
+    ) -> None:
+        self._database = database
+        self._on_ready = on_ready
+        self._on_webhook = on_webhook
+        self._poll_interval = poll_interval
+        self._last_told_at = 0.0
+        """Time of the newest webhook call that was read."""
+
+    async def run(self) -> None:
+        """Receive notifications until cancelled. During an outage none arrives."""
+        receive = self._poll_often
+        if self._database.is_sqlite:
+            receive = self._poll_file
+        elif self._database.can_listen:
+            receive = self._listen
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_repeat(receive))
+            tasks.create_task(_repeat(self._poll_regularly))
+
+    # Polls
+
+    async def _poll_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_interval)
+            await self._poll_webhooks()
+
+    async def _poll_often(self) -> None:
+        """Poll where LISTEN does not work: behind a pooler."""
+        while True:
+            self._on_ready()
+            await self._poll_webhooks()
+            await asyncio.sleep(min(_POOLER_INTERVAL, self._poll_interval))
+
+    async def _poll_webhooks(self) -> None:
+        for attempt in await self._database.call(self._read_webhooks):
+            self._on_webhook(attempt)
+
+    def _read_webhooks(self) -> list[Attempt]:
+        table = self._database.items
+        with self._database.read() as connection:
+            rows = connection.execute(
+                sa.select(table.c.key, table.c.attempt, table.c.told_at)
+                .where(table.c.slot_at.is_not(None))
+                .where(table.c.told_at > self._last_told_at)
+            ).all()
+        self._last_told_at = max((row.told_at for row in rows), default=self._last_told_at)
+        return [Attempt(row.key, row.attempt) for row in rows]
+
+    # SQLite
+
+    async def _poll_file(self) -> None:
+        seen, interval = 0, min(_FILE_INTERVAL, self._poll_interval)
+        connection = await self._database.call(self._database.engine.connect)
+        try:
+            while True:
+                seen, before = await self._database.call(lambda: _data_version(connection)), seen
+                if seen != before:
+                    self._on_ready()
+                    await self._poll_webhooks()
+                await asyncio.sleep(interval)
+        finally:
+            with suppress(RuntimeError, SQLAlchemyError):  # the database was closed before
+                await self._database.call(connection.close)
+
+    # PostgreSQL
+
+    async def _listen(self) -> None:
+        connection: Any = await self._database.call(self._start_listening)
+        loop = asyncio.get_running_loop()
+        lost: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(connection.fileno(), self._receive, connection, lost)
+        began = monotonic()
+        try:
+            self._on_ready()
+            await self._poll_webhooks()  # those that came while no connection listened
+            # A listening connection notices that it was closed, but no silence.
+            while not lost.done() and not self._database.was_silent(began):
+                await asyncio.wait([lost], timeout=self._poll_interval)
+            if lost.done():
+                lost.result()
+        finally:
+            loop.remove_reader(connection.fileno())
+            connection.close()
+
+    def _start_listening(self) -> Any:
+        pooled = self._database.engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()  # it is this listener's alone
+        connection.autocommit = True
+        connection.execute(f'listen "{self._database.channel}"')
+        return connection
+
+    def _receive(self, connection: Any, lost: asyncio.Future[None]) -> None:
+        try:
+            connection.pgconn.consume_input()
+        except connection.OperationalError as error:
+            if not lost.done():
+                lost.set_exception(error)
+            return
+        while (notification := connection.pgconn.notifies()) is not None:
+            payload = notification.extra.decode()
+            if payload == _READY:
+                self._on_ready()
+            else:
+                self._on_webhook(Attempt.parse(payload))
+
+
+def _data_version(connection: sa.Connection) -> int:
+    """Return a number that changes when another connection has written."""
+    found: int = connection.exec_driver_sql("pragma data_version").scalar_one()
+    connection.rollback()
+    return found
+
+
+async def _repeat(work: Callable[[], Any]) -> None:
+    """Run work again and again: each exception counts as an outage, which passes."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            _LOG.warning("notifications are not received (%s)", type(error).__name__)
+        await asyncio.sleep(_RECONNECT_PAUSE)

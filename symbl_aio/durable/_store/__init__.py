@@ -1,0 +1,1 @@
+"""SQL over the items of an outbox. Every function here blocks."""

@@ -1,0 +1,378 @@
+"""Record the steps of an item's attempt: intent to send, acceptance, evidence, end.
+
+Each change is for one attempt, and happens only while that is the item's latest: a worker that
+was paused, and resumes after others have continued the item, changes nothing. All of it blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import notify_attempt
+from symbl_aio.durable._store.heads import NO_SLOT, Heads, block_reason
+from symbl_aio.durable.items import Attempt, ItemState
+
+Row: TypeAlias = sa.Row[Any]
+
+SUPERSEDED: Final = "superseded"
+"""State of an attempt whose item was queued again, discarded or deleted: nothing is to do."""
+_RESTORED: Final = "a worker of before the restored backup"
+_MAX_ID_LENGTH: Final = 200
+_REPORTABLE: Final = {
+    False: (ItemState.QUEUED,),
+    True: (ItemState.QUEUED, ItemState.ACCEPTED),
+}
+"""States of items that a webhook call concerns, by whether it reports the job's end."""
+
+
+class AttemptRecords:
+    """The records of attempts, as one worker reads and writes them.
+
+    Statements are built once: to build one takes longer than to execute it.
+    """
+
+    def __init__(self, database: Database, worker: str) -> None:
+        self._database = database
+        self._worker = worker
+        self._heads = Heads(database)
+
+    def read(self, attempt: Attempt) -> Row | None:
+        """Return an item, with its conversation's ``target`` (id) and ``halted_by``.
+
+        ``waited``: seconds since it was sent, ``age``: since it was accepted. ``None`` if the
+        attempt is superseded.
+        """
+        with self._database.read() as connection:
+            return connection.execute(self._read, _parameters(attempt)).first()
+
+    @cached_property
+    def _read(self) -> sa.Select[*tuple[Any, ...]]:
+        table, conversations = self._database.items, self._database.conversations
+        return (
+            sa.select(
+                table,
+                (self._database.now - table.c.sent_at).label("waited"),
+                (self._database.now - table.c.accepted_at).label("age"),
+                conversations.c.conversation_id.label("target"),
+                conversations.c.halted_by,
+            )
+            .join(conversations, conversations.c.name == table.c.conversation)
+            .where(self._is_it)
+        )
+
+    # Before it is accepted
+
+    def record_intent(self, attempt: Attempt, token: str, is_current: Callable[[], bool]) -> bool:
+        """Record that ``token`` is about to send an item's last byte; false if it must not.
+
+        A token is one try of one worker. ``is_current`` is called last, before the commit: a
+        try that was abandoned meanwhile leaves no intent behind.
+        """
+        with suppress(_AbandonedError), self._database.begin() as connection:
+            # Locked to the end of the transaction: no other worker evicts this one meanwhile.
+            if connection.execute(self._lock_worker).first() is None:
+                return False
+            # Matches only the latest attempt: a superseded one must not send.
+            recorded = connection.execute(
+                self._record_intent, _parameters(attempt) | {"token": token}
+            )
+            if recorded.rowcount == 1 and not is_current():
+                raise _AbandonedError
+            return recorded.rowcount == 1
+        return False
+
+    @cached_property
+    def _lock_worker(self) -> sa.Select[*tuple[Any, ...]]:
+        workers = self._database.workers
+        return (
+            sa.select(workers.c.id)
+            .where(workers.c.id == self._worker)
+            .where(workers.c.beat > 0.0)
+            .with_for_update(read=True, key_share=True)
+        )
+
+    @cached_property
+    def _record_intent(self) -> sa.Update:
+        table = self._database.items
+        token: sa.BindParameter[str] = sa.bindparam("token")
+        return (
+            sa.update(table)
+            .where(self._is_it, self._is_unaccepted)
+            .where(sa.or_(table.c.sent_by.is_(None), table.c.sent_by == token))
+            .values(sent_by=token, sent_at=self._database.now)
+        )
+
+    def record_restored(self, attempt: Attempt) -> None:
+        """Record that a worker of before a restored backup may have sent an item."""
+        table = self._database.items
+        change = (
+            sa.update(table)
+            .where(self._is_it, self._is_unaccepted, table.c.sent_by.is_(None))
+            .values(sent_by=_RESTORED, sent_at=self._database.now)
+        )
+        self._execute(change, attempt)
+
+    def clear_intent(self, attempt: Attempt, token: str | None = None) -> None:
+        """Clear the intent of ``token``, or any: it is certain that nothing was accepted."""
+        table = self._database.items
+        change = (
+            sa.update(table)
+            .where(self._is_it, self._is_unaccepted)
+            .values(sent_by=None, sent_at=None, in_doubt=False, heard=None, maybe_sent_since=None)
+        )
+        if token is not None:
+            change = change.where(table.c.sent_by == token)
+        self._execute(change, attempt)
+
+    def mark_in_doubt(self, attempt: Attempt) -> str | None:
+        """Mark an item in doubt: webhook calls wake its worker. Return the job id they reported."""
+        table = self._database.items
+        change = sa.update(table).where(self._is_it).values(in_doubt=True)
+        with self._database.begin() as connection:
+            reported: str | None = connection.execute(
+                change.returning(table.c.heard), _parameters(attempt)
+            ).scalar()
+            return reported
+
+    # Acceptance
+
+    def record_accepted(
+        self, attempt: Attempt, job_id: str | None, conversation_id: str | None
+    ) -> str:
+        """Record that an item was accepted; return its state afterwards."""
+        found = {"job": job_id, "target": conversation_id}
+        with self._database.begin() as connection:
+            accepted = connection.execute(self._accept, _parameters(attempt) | found).first()
+            if accepted is None:
+                return self._record_late(connection, attempt, job_id, conversation_id)
+            # From now on appends to the conversation have a target.
+            if accepted.opens:
+                opened = {"of_name": accepted.conversation, "target": conversation_id}
+                connection.execute(self._open, opened)
+            return ItemState.ACCEPTED.value
+
+    @cached_property
+    def _accept(self) -> ReturningUpdate[*tuple[Any, ...]]:
+        table = self._database.items
+        job_id: sa.BindParameter[str] = sa.bindparam("job")
+        return (
+            sa.update(table)
+            .where(self._is_it)
+            .where(self._database.unfinished(table))
+            .where(sa.or_(table.c.job_id.is_(None), table.c.job_id == job_id))
+            .values(
+                state=ItemState.ACCEPTED.value,
+                job_id=job_id,
+                conversation_id=sa.bindparam("target"),
+                accepted_at=sa.func.coalesce(table.c.accepted_at, self._database.now),
+            )
+            .returning(table.c.opens, table.c.conversation)
+        )
+
+    @cached_property
+    def _open(self) -> sa.Update:
+        table = self._database.conversations
+        return (
+            sa.update(table)
+            .where(table.c.name == sa.bindparam("of_name"))
+            .values(conversation_id=sa.bindparam("target"))
+        )
+
+    def _record_late(
+        self,
+        connection: sa.Connection,
+        attempt: Attempt,
+        job_id: str | None,
+        conversation_id: str | None,
+    ) -> str:
+        """Record an answer that came after the item ended ambiguous, for the operator to read."""
+        table = self._database.items
+        why = f"it was accepted: conversation {conversation_id}, job {job_id}; resolve it"
+        connection.execute(
+            sa.update(table)
+            .where(self._is_it, table.c.state == ItemState.AMBIGUOUS.value)
+            .values(error=why),
+            _parameters(attempt),
+        )
+        return self._state(connection, attempt)
+
+    # End
+
+    def record_end(self, attempt: Attempt, state: ItemState, why: str | None) -> str:
+        """End an item, and advance its conversation; return the item's state afterwards."""
+        conversations = self._database.conversations
+        with self._database.begin() as connection:
+            # The conversation before its items, as operators' decisions lock them.
+            conversation = self._heads.lock(connection, attempt.key)
+            final = {"ending": state.value, "why": why}
+            ended = connection.execute(self._end, _parameters(attempt) | final)
+            if conversation is None or ended.rowcount == 0:
+                return self._state(connection, attempt)
+            name, halted_by = conversation.name, conversation.halted_by
+            # The server may still process it: later items must wait for the operator.
+            if state is ItemState.AMBIGUOUS:
+                halted_by = attempt.key
+                connection.execute(
+                    sa.update(conversations)
+                    .where(conversations.c.name == name)
+                    .values(halted_by=halted_by)
+                )
+            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
+            return state.value
+
+    @cached_property
+    def _end(self) -> sa.Update:
+        table = self._database.items
+        return (
+            sa.update(table)
+            .where(self._is_it)
+            .where(self._database.unfinished(table))
+            .values(
+                state=sa.bindparam("ending"),
+                error=sa.bindparam("why"),
+                ended_at=self._database.now,
+                **NO_SLOT,
+            )
+        )
+
+    def record_blocked(self, attempt: Attempt) -> str | None:
+        """End an item as blocked; ``None`` if an operator removes the obstacle at this moment."""
+        table = self._database.items
+        with self._database.begin() as connection:
+            conversation = self._heads.lock(connection, attempt.key)
+            row = connection.execute(
+                sa.select(table.c.opens).where(self._is_it), _parameters(attempt)
+            ).first()
+            if conversation is None or row is None:
+                return SUPERSEDED
+            why = block_reason(row.opens, conversation.conversation_id, conversation.halted_by)
+            if why is None:
+                return None
+            values = {"state": ItemState.BLOCKED.value, "error": why, **NO_SLOT}
+            connection.execute(
+                sa.update(table).where(self._is_it).values(ended_at=self._database.now, **values),
+                _parameters(attempt),
+            )
+            name, halted_by = conversation.name, conversation.halted_by
+            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
+            return ItemState.BLOCKED.value
+
+    # Evidence
+
+    def job_owner(self, *, job_id: str) -> str | None:
+        """Return the key of the item that has a job."""
+        table = self._database.items
+        with self._database.read() as connection:
+            found: str | None = connection.execute(
+                sa.select(table.c.key).where(table.c.job_id == job_id).limit(1)
+            ).scalar()
+            return found
+
+    def is_known_conversation(self, conversation_id: str) -> bool:
+        """Return whether a conversation has that id here already."""
+        table = self._database.conversations
+        with self._database.read() as connection:
+            known = sa.select(table.c.name).where(table.c.conversation_id == conversation_id)
+            return connection.execute(known.limit(1)).first() is not None
+
+    def sent_items(self, row: Row) -> list[Row] | None:
+        """Return an item and all others of its conversation that were, or may have been, sent.
+
+        ``None`` if some were deleted, or sent by other means.
+        """
+        table, conversations = self._database.items, self._database.conversations
+        with self._database.read() as connection:
+            last = connection.execute(
+                sa.select(conversations.c.last).where(conversations.c.name == row.conversation)
+            ).scalar()
+            known = connection.execute(
+                sa.select(table)
+                .where(table.c.conversation == row.conversation)
+                .order_by(table.c.number)
+            ).all()
+        # A gap in the numbers is a deleted item; without an opener others may have written too.
+        if last != len(known) or not known[0].opens:
+            return None
+        return [
+            other
+            for other in known
+            if other.key == row.key
+            or other.sent_by is not None
+            or other.job_id is not None
+            or other.maybe_sent_since is not None
+            or other.attempt > 1  # the intent of an earlier attempt is gone
+        ]
+
+    # Shared
+
+    @cached_property
+    def _is_it(self) -> sa.ColumnElement[bool]:
+        """The condition for the item of an attempt, with the parameters of ``_parameters``."""
+        table = self._database.items
+        return sa.and_(
+            table.c.key == sa.bindparam("of_key"), table.c.attempt == sa.bindparam("of_attempt")
+        )
+
+    @property
+    def _is_unaccepted(self) -> sa.ColumnElement[bool]:
+        table = self._database.items
+        return sa.and_(table.c.state == ItemState.QUEUED.value, table.c.job_id.is_(None))
+
+    def _execute(self, change: sa.Update, attempt: Attempt) -> None:
+        with self._database.begin() as connection:
+            connection.execute(change, _parameters(attempt))
+
+    def _state(self, connection: sa.Connection, attempt: Attempt) -> str:
+        state: str | None = connection.execute(
+            sa.select(self._database.items.c.state).where(self._is_it), _parameters(attempt)
+        ).scalar()
+        return SUPERSEDED if state is None else state
+
+
+def _parameters(attempt: Attempt) -> dict[str, Any]:
+    return {"of_key": attempt.key, "of_attempt": attempt.number}
+
+
+class _AbandonedError(Exception):
+    """Roll back: the try to send was abandoned."""
+
+
+def record_webhook(database: Database, nonce: str, job_id: str, *, ended: bool) -> None:
+    """Record a verified call to the webhook URL of the item that has this nonce. Blocks.
+
+    ``ended``: it reports the end of the job, and wakes the worker that follows it. Another
+    call is kept as evidence, and wakes only a worker that is in doubt about the item: any
+    other gets the job id from the answer to its submission.
+    """
+    # Both come from the network, and a database may refuse some characters.
+    if not (_is_plain(nonce) and _is_plain(job_id)):
+        return
+    table = database.items
+    is_queued = table.c.state == ItemState.QUEUED.value
+    is_news = sa.true() if ended else table.c.in_doubt
+    with database.begin() as connection:
+        row = connection.execute(
+            sa.update(table)
+            .where(table.c.nonce == nonce)
+            .where(table.c.state.in_([state.value for state in _REPORTABLE[ended]]))
+            .values(
+                heard=sa.case((is_queued, job_id), else_=table.c.heard),
+                told_at=sa.case((is_news, database.now), else_=table.c.told_at),
+            )
+            .returning(table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at)
+        ).first()
+        # Without a slot no worker has it yet, and the one that gets it polls the server.
+        if row is not None and row.slot_at is not None and (ended or row.in_doubt):
+            notify_attempt(database, connection, Attempt(row.key, row.attempt))
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text may be an id, which every database can store."""
+    return text.isascii() and text.isprintable() and len(text) <= _MAX_ID_LENGTH

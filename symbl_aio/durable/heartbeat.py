@@ -1,0 +1,374 @@
+"""Worker heartbeats, failure detection, and takeover of a dead worker's items.
+
+A worker whose row is gone was evicted, and must not send: each intent to send is recorded in
+a transaction that locks the row (``AttemptRecords.record_intent``), so a worker that was
+paused learns of its eviction before its last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio.durable._database import schema
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.dbos import Workflows
+from symbl_aio.durable._database.faults import is_incompatible, passes
+from symbl_aio.durable.items import Attempt, ItemState
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("symbl_aio.durable")
+_FRESH: Final = 0.6
+"""Share of the worker timeout after which a worker without a heartbeat sends nothing more."""
+CUT_OFF: Final = 4.0
+"""Worker timeouts without a heartbeat after which a worker ends: a new start may reconnect."""
+_RESIGNED: Final = 0.0
+"""Heartbeat of a worker that has handed over its items. A negative one is that of a dead worker:
+its opposite is the time of the eviction."""
+_LONG_DEAD: Final = -1.0
+
+
+class Heartbeat:
+    """The heartbeat of one worker, and its watch over the others.
+
+    ``interval``: seconds between two heartbeats. ``worker_timeout``: seconds without one after
+    which a worker is dead. ``alone``: no other worker can be alive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        workflows: Workflows,
+        worker: str,
+        *,
+        interval: float,
+        worker_timeout: float,
+        alone: bool,
+    ) -> None:
+        self._database = database
+        self._workflows = workflows
+        self._worker = worker
+        self._interval = interval
+        self._worker_timeout = worker_timeout
+        self._alone = alone
+        self._last_beat = self._well_since = monotonic()
+        self._may_send = asyncio.Event()
+        self._leaving = False
+        self.evicted = asyncio.Event()
+        """Set when this worker must end: others evicted it, or there is a ``failure``."""
+        self.failure: ConfigurationError | OutboxUnavailableError | None = None
+        """Why this worker must end, unless it was evicted."""
+
+    def is_fresh(self) -> bool:
+        """Return whether this worker's last heartbeat is recent."""
+        return monotonic() - self._last_beat <= _FRESH * self._worker_timeout
+
+    def may_send(self) -> bool:
+        """Return whether this worker may send: it is not stopping, and its heartbeat is fresh."""
+        return self.is_fresh() and not self._leaving
+
+    def is_ready(self) -> bool:
+        """Return whether this worker runs, and no other may evict it yet."""
+        is_running = not (self._leaving or self.evicted.is_set())
+        return is_running and monotonic() - self._last_beat <= self._worker_timeout
+
+    async def wait_until_may_send(self) -> None:
+        """Wait while this worker must not send."""
+        while not self.may_send():
+            self._may_send.clear()
+            await self._may_send.wait()
+
+    def stop_sending(self) -> None:
+        """Start nothing that sends, from now on."""
+        self._leaving = True
+
+    # This worker
+
+    async def register(self) -> None:
+        """Insert the row of this worker, before it starts anything."""
+        await self._database.call(self._register)
+        self._last_beat = self._well_since = monotonic()
+
+    def _register(self) -> None:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            # Holding the file's lock proves that all earlier workers are dead.
+            if self._alone:
+                connection.execute(
+                    sa.update(table).where(table.c.beat > 0.0).values(beat=_LONG_DEAD)
+                )
+            connection.execute(
+                sa.insert(table).values(
+                    id=self._worker,
+                    beat=self._database.now,
+                    time_to_live=self._worker_timeout,
+                    queue=self._database.queue_name,
+                )
+            )
+
+    async def hand_over(self) -> None:
+        """Requeue the items of this worker for the others, once nothing runs here any more."""
+        await self._requeue(await self._own_attempts())
+        await self._database.call(self._resign)
+
+    def _resign(self) -> None:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table).where(table.c.id == self._worker).values(beat=_RESIGNED)
+            )
+
+    async def requeue(self, attempt: Attempt) -> None:
+        """Requeue an attempt of this worker, unless another worker has it by now."""
+        if attempt in await self._own_attempts():
+            await self._requeue([attempt])
+
+    async def _own_attempts(self) -> Collection[Attempt]:
+        return await self._database.call(partial(self._workflows.of_worker, self._worker))
+
+    async def _requeue(self, attempts: Collection[Attempt]) -> None:
+        await self._database.call(partial(self._workflows.requeue, attempts))
+
+    async def run(self) -> None:
+        """Write a heartbeat at each interval, until cancelled or evicted."""
+        while True:
+            began = monotonic()
+            try:
+                async with asyncio.timeout(self._worker_timeout / 3):
+                    registered = await self._database.call(self._beat)
+            except Exception as error:
+                # An outage: sending stops once the heartbeat is stale; the worker stays.
+                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                await self.end_if_incompatible(error)
+                silent = monotonic() - self._last_beat
+                if silent > CUT_OFF * self._worker_timeout:
+                    self._fail(
+                        OutboxUnavailableError(
+                            f"the database {self._database.name!r} has not answered worker "
+                            f"{self._worker} for {silent:.0f} s"
+                        )
+                    )
+                    return
+            else:
+                if not registered:
+                    _LOG.warning("worker %s was taken for dead", self._worker)
+                    self.stop_sending()
+                    self.evicted.set()
+                    return
+                if not self.is_fresh():
+                    self._well_since = monotonic()
+                # The start of the call, since the commit may be as early as that.
+                self._last_beat = began
+                self._may_send.set()
+            await asyncio.sleep(self._interval)
+
+    async def is_answered(self, timeout: float) -> bool:
+        """Return whether the database answers this worker within ``timeout`` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._database.call(self._beat)
+        except Exception as error:
+            return not passes(error)
+        return True
+
+    def _beat(self) -> bool:
+        table = self._database.workers
+        with self._database.begin() as connection:
+            updated = connection.execute(
+                sa.update(table)
+                .where(table.c.id == self._worker)
+                .where(table.c.beat > 0.0)
+                .values(beat=self._database.now)
+            )
+            return updated.rowcount == 1
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run blocking database work, with retries while the database is away."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._database.call(work)
+            except Exception as error:
+                if not passes(error):
+                    await self.end_if_incompatible(error)
+                    raise
+                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(5.0, 2 * pause)
+
+    async def end_if_incompatible(self, error: BaseException) -> None:
+        """End this worker if the tables do not fit this release; otherwise return.
+
+        Does not return then: the caller must not go on, and a worker that fits gets its items.
+        """
+        if not is_incompatible(error):
+            return
+        try:
+            async with asyncio.timeout(self._worker_timeout):
+                found = await self._database.call(partial(schema.explain, self._database, error))
+        except TimeoutError:
+            return
+        self._fail(found)
+        await asyncio.Event().wait()
+
+    def _fail(self, failure: ConfigurationError | OutboxUnavailableError) -> None:
+        if self.failure is None:
+            _LOG.error("worker %s ends: %s", self._worker, failure)
+            self.failure = failure
+        self.stop_sending()
+        self.evicted.set()
+
+    # The other workers
+
+    async def watch(self, active: Collection[Attempt]) -> None:
+        """Reclaim the items of dead workers, and those lost between database and worker.
+
+        ``active``: the attempts that really run here.
+        """
+        suspects: set[Attempt] = set()
+        while True:
+            try:
+                if self.is_fresh():
+                    suspects = await self._check(suspects, active)
+            except Exception as error:
+                _LOG.warning("watching the other workers failed (%s)", type(error).__name__)
+                await self.end_if_incompatible(error)
+            await asyncio.sleep(self._interval)
+
+    async def _check(self, suspects: set[Attempt], active: Collection[Attempt]) -> set[Attempt]:
+        held = await self._database.call(self._slot_holders)
+        started = await self._database.call(self._workflows.started) if held else {}
+        # After an outage, or a start of all workers, each has the time for a heartbeat.
+        patient = monotonic() - self._well_since < self._worker_timeout
+        living, dead = await self._database.call(partial(self._worker_states, patient))
+        working = {worker for one in held if (worker := started.get(one)) is not None}
+        for worker in (dead | working) - living - {self._worker}:
+            await self._reclaim(worker, patient)
+        # If the reply to a dequeue got lost, an attempt is ours in the database alone; and a
+        # worker may die between a slot and the start. Seen twice in a row, else it is new.
+        stranded = held - started.keys()
+        stranded |= {one for one in held if started.get(one) == self._worker and one not in active}
+        lost = stranded & suspects
+        if never_run := lost & started.keys():
+            _LOG.warning("%d items that never started are queued again", len(never_run))
+            await self._requeue(never_run)
+        if never_started := lost - started.keys():
+            _LOG.warning(
+                "%d slots without a started workflow are dispatched again", len(never_started)
+            )
+            await self._database.call(partial(self._release_slots, never_started))
+        return stranded - lost
+
+    def _slot_holders(self) -> set[Attempt]:
+        table = self._database.items
+        with self._database.read() as connection:
+            rows = connection.execute(
+                sa.select(table.c.key, table.c.attempt).where(self._database.holds_slot())
+            ).all()
+        return {Attempt(row.key, row.attempt) for row in rows}
+
+    def _release_slots(self, attempts: Collection[Attempt]) -> None:
+        table = self._database.items
+        pairs = [(attempt.key, attempt.number) for attempt in attempts]
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(sa.tuple_(table.c.key, table.c.attempt).in_(pairs))
+                .where(table.c.slot_at.is_not(None))
+                .values(slot_at=None)
+            )
+
+    async def _reclaim(self, worker: str, patient: bool) -> None:
+        """Evict a dead worker, and requeue its items, unless another worker does."""
+        beat = await self._database.call(partial(self._evict, worker, patient))
+        if beat is None:
+            return
+        # Read only now: attempts that were read before may belong to another worker by now.
+        left = await self._database.call(partial(self._workflows.of_worker, worker))
+        if not left:
+            return
+        _LOG.warning("%d items of worker %s are taken over", len(left), worker)
+        # A worker that resigned handed its items over, and did not crash.
+        if beat != _RESIGNED:
+            await self._database.call(partial(self._count_crash, left))
+        await self._requeue(left)
+
+    def _is_dead(self, patient: bool) -> sa.ColumnElement[bool]:
+        beat = self._database.workers.c.beat
+        silent = sa.func.abs(beat) <= self._database.now - self._worker_timeout
+        return sa.and_(silent, beat <= _RESIGNED) if patient else silent
+
+    def _worker_states(self, patient: bool) -> tuple[set[str], set[str]]:
+        """Return the ids of the live workers, and of the dead ones."""
+        table = self._database.workers
+        with self._database.read() as connection:
+            known = sa.select(table.c.id, self._is_dead(patient).label("dead"))
+            rows = connection.execute(known.where(self._database.in_queue(table))).all()
+        return {row.id for row in rows if not row.dead}, {row.id for row in rows if row.dead}
+
+    def _evict(self, worker: str, patient: bool) -> float | None:
+        """Delete a dead worker's row, and return its last heartbeat; one evictor alone gets it."""
+        table = self._database.workers
+        with self._database.begin() as connection:
+            beat: float | None = connection.execute(
+                sa.delete(table)
+                .where(table.c.id == worker)
+                .where(self._is_dead(patient))
+                .returning(table.c.beat)
+            ).scalar()
+        if beat is None:
+            # If the evictor dies before it takes over, another one evicts the worker again.
+            with suppress(IntegrityError), self._database.begin() as connection:
+                connection.execute(
+                    sa.insert(table).values(
+                        id=worker, beat=-self._database.now, queue=self._database.queue_name
+                    )
+                )
+        return beat
+
+    def _count_crash(self, attempts: Collection[Attempt]) -> None:
+        """Count a crash for each item that was not accepted yet."""
+        table = self._database.items
+        keys = [attempt.key for attempt in attempts]
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.key.in_(keys))
+                .where(table.c.state == ItemState.QUEUED.value)
+                .values(deaths=table.c.deaths + 1)
+            )
+
+
+class WorkerLock:
+    """Lock of an SQLite file's one worker, held as long as its process lives."""
+
+    def __init__(self, file: Path) -> None:
+        path = file.with_name(file.name + ".worker")
+        self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        try:
+            self._lock.execute("pragma locking_mode = exclusive")
+            self._lock.execute("begin exclusive")
+        except sqlite3.OperationalError as error:
+            self._lock.close()
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            raise ConfigurationError(
+                f"another worker works on {str(file)!r}, and an SQLite file has one; "
+                "use PostgreSQL for several"
+            ) from None
+
+    def release(self) -> None:
+        """Release the lock, for another worker."""
+        self._lock.close()

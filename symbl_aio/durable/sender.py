@@ -1,0 +1,180 @@
+"""Send one item, once: the only place of a worker that submits anything.
+
+Before the last byte goes out, the intent to send is recorded in the database. A crash before
+that proves that nothing was accepted; after it only evidence can show it (``reconcile``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from attrs import define, evolve
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    AppendBlockedError,
+    AuthenticationError,
+    ClientClosedError,
+    ConcurrencyLimitError,
+    FileChangedError,
+    FileUnavailableError,
+    Job,
+    MediaOptions,
+    QueueFullError,
+    ServerError,
+    SymblClient,
+    SymblError,
+    Text,
+    TextOptions,
+    TransportError,
+    UploadStalledError,
+)
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempts import AttemptRecords, Row
+from symbl_aio.durable.content import Content, Options
+from symbl_aio.durable.heartbeat import Heartbeat
+from symbl_aio.durable.items import Attempt
+from symbl_aio.webhooks import webhook_url
+
+# Nothing was accepted, and a later try may succeed: the item is not at fault.
+_TRANSIENT: Final = (
+    AppendBlockedError,
+    AuthenticationError,
+    ConcurrencyLimitError,
+    FileUnavailableError,
+    QueueFullError,
+    ServerError,
+    TransportError,
+    UploadStalledError,
+)
+
+
+class NotAcceptedError(Exception):
+    """Nothing of an item was accepted. ``is_final``: another try would fail alike."""
+
+    def __init__(self, why: str, *, is_final: bool) -> None:
+        super().__init__(why)
+        self.is_final = is_final
+
+
+@define(eq=False)
+class _Intent:
+    """The intent of one try to send an item's last byte."""
+
+    token: str
+    """Stored in the database: it names the try."""
+    heartbeat: Heartbeat
+    """Of the worker: without a fresh one it must not send."""
+    failed: bool = False
+    """Whether it could not be recorded."""
+    abandoned: bool = False
+    """Whether the try has ended."""
+
+    def is_current(self) -> bool:
+        """Return whether the last byte may still be sent."""
+        return not self.abandoned and self.heartbeat.is_fresh()
+
+
+class Sender:
+    """Sends the items of one worker."""
+
+    checkpoint: Callable[[str], None] = staticmethod(lambda _point: None)
+    """Called at the points where a crash is most harmful: tests crash there."""
+
+    def __init__(
+        self,
+        database: Database,
+        records: AttemptRecords,
+        client: SymblClient,
+        heartbeat: Heartbeat,
+        worker: str,
+    ) -> None:
+        self.client = client
+        self._database = database
+        self._records = records
+        self._heartbeat = heartbeat
+        self._worker = worker
+        self._tries = itertools.count(1)
+
+    def has_webhook(self, content: Content) -> bool:
+        """Return whether an item carries a webhook URL of ours."""
+        config = self.client.config
+        if config.webhook_base_url is None or config.webhook_secret is None:
+            return False
+        return content.options is None or not content.options.is_given("webhook_url")
+
+    async def send(self, attempt: Attempt, row: Row, content: Content) -> Job:
+        """Send an item, and return its job.
+
+        Raises ``NotAcceptedError`` when nothing was accepted, ``AmbiguousSubmissionError`` when
+        that is unknown, and ``ClientClosedError`` while the worker stops. Only after the second
+        an intent is left.
+        """
+        self.checkpoint("sending")
+        token = f"{self._worker}/{next(self._tries)}"
+        intent = _Intent(token, self._heartbeat)
+        try:
+            return await self._send(row, content, partial(self._record_intent, attempt, intent))
+        except AmbiguousSubmissionError:  # the intent stays: it is the reason to reconcile
+            raise
+        except ClientClosedError:
+            await self._clear_intent(attempt, intent)
+            raise
+        except FileChangedError:
+            await self._clear_intent(attempt, intent)
+            raise NotAcceptedError(content.changed, is_final=True) from None
+        except SymblError as error:
+            await self._clear_intent(attempt, intent)
+            is_final = not isinstance(error, _TRANSIENT) and not intent.failed
+            raise NotAcceptedError(str(error), is_final=is_final) from error
+
+    async def _send(
+        self, row: Row, content: Content, before_last_byte: Callable[[], Awaitable[None]]
+    ) -> Job:
+        media, options = content.media, self._options(row, content)
+        if row.opens:
+            return await self.client.submit(media, options, before_last_byte=before_last_byte)
+        # Order and halts of a conversation are the database's, for all workers.
+        self.client.conversation(row.target).resume_appends()
+        return await self.client.append(
+            row.target, media, options, before_last_byte=before_last_byte
+        )
+
+    def _options(self, row: Row, content: Content) -> Options:
+        """Return the caller's options, with the item's webhook URL and name if they are not set."""
+        is_text = isinstance(content.media, Text)
+        given = content.options or (TextOptions() if is_text else MediaOptions())
+        config = self.client.config
+        if self.has_webhook(content):
+            assert config.webhook_base_url is not None
+            assert config.webhook_secret is not None
+            url = webhook_url(config.webhook_base_url, config.webhook_secret, row.nonce)
+            given = evolve(given, webhook_url=url)
+        # The key as name is evidence that only this item opened the conversation.
+        if row.opens and not given.is_given("name"):
+            given = evolve(given, name=row.key)
+        return given
+
+    async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
+        # Until proven otherwise: an exception of the database leaves it so.
+        intent.failed = True
+        record = partial(self._records.record_intent, attempt, intent.token, intent.is_current)
+        recorded = await self._database.call(record)
+        # A worker that was paused since then, for however long, must not send the last byte.
+        if not recorded or not intent.is_current():
+            raise _IntentRefusedError
+        intent.failed = False
+        self.checkpoint("intent")
+
+    async def _clear_intent(self, attempt: Attempt, intent: _Intent) -> None:
+        """Clear the intent: it is certain that nothing was accepted."""
+        # First, so that a record that still runs in its thread is rolled back.
+        intent.abandoned = True
+        await self._heartbeat.call(partial(self._records.clear_intent, attempt, intent.token))
+
+
+class _IntentRefusedError(Exception):
+    """This worker was evicted, or another one has the item: it must not send."""

@@ -1,0 +1,364 @@
+"""The steps of an item's attempt: send it, reconcile it, follow its job."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from symbl_aio import (
+    AmbiguousSubmissionError,
+    AuthenticationError,
+    ClientClosedError,
+    Event,
+    FileUnavailableError,
+    ItemEnded,
+    Job,
+    JobFailedError,
+    JobLostError,
+    NotFoundError,
+    SymblClient,
+    SymblError,
+)
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.faults import passes
+from symbl_aio.durable._store.attempts import SUPERSEDED, AttemptRecords, Row
+from symbl_aio.durable._store.heads import block_reason
+from symbl_aio.durable.content import Content
+from symbl_aio.durable.heartbeat import Heartbeat
+from symbl_aio.durable.items import Attempt, ItemState
+from symbl_aio.durable.reconcile import Evidence, Reconciler
+from symbl_aio.durable.sender import NotAcceptedError, Sender
+
+OnAmbiguous: TypeAlias = Literal["at_most_once", "at_least_once"]
+"""Treatment of an item without evidence whether it was accepted."""
+ItemObserver: TypeAlias = Callable[[Event | ItemEnded], None]
+"""Called in the worker's own event loop for each event, so it must not block."""
+
+_LOG = logging.getLogger("symbl_aio.durable")
+
+_MAX_IN_DOUBT: Final = 3600.0
+"""Seconds after which reconciling ends, although the server never answered."""
+MAX_CRASHES: Final = 10
+"""Crashes of workers with an unaccepted item, after which the item counts as their cause."""
+_MAX_RESENT: Final = 10
+
+
+class StepResult(NamedTuple):
+    """Result of a step."""
+
+    state: str
+    """An ``ItemState``'s value, ``unsent``, ``in_doubt``, ``postponed``, or ``SUPERSEDED``."""
+    has_webhook: bool = False
+    """Whether the server has a webhook URL of ours for the item."""
+    was_accepted: bool = False
+    """Whether the item was accepted before the step."""
+
+
+class ItemSteps:
+    """The steps of attempts in one worker. None of them raises, and each may run twice.
+
+    ``reconcile_interval``: seconds between two searches for evidence. ``ambiguity_timeout``:
+    seconds after the sending at which the search is the last one. ``webhook_timeout``: seconds
+    that a webhook call is waited for, before the job is polled.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: SymblClient,
+        heartbeat: Heartbeat,
+        worker: str,
+        *,
+        on_ambiguous: OnAmbiguous,
+        reconcile_interval: float,
+        ambiguity_timeout: float,
+        webhook_timeout: float,
+    ) -> None:
+        self.on_slot_free: Callable[[], None] = lambda: None
+        """Called when an item has released its slot."""
+        self.observers: Sequence[ItemObserver] = ()
+        """Called with the end of each item."""
+        self.reconcile_interval = reconcile_interval
+        self.webhook_timeout = webhook_timeout
+        self.backoff: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+        """Seconds between local retries of a step, after which the item is requeued."""
+        self._records = AttemptRecords(database, worker)
+        self._reconciler = Reconciler(database, self._records, client)
+        self._sender = Sender(database, self._records, client, heartbeat, worker)
+        self._heartbeat = heartbeat
+        self._jobs: dict[Attempt, Job] = {}
+        """Jobs of attempts that were accepted here; a job yields its end once."""
+        self._on_ambiguous: OnAmbiguous = on_ambiguous
+        self._ambiguity_timeout = ambiguity_timeout
+
+    def forget(self, attempt: Attempt) -> None:
+        """Forget the job of an attempt that ended here."""
+        self._jobs.pop(attempt, None)
+
+    async def _run(
+        self,
+        attempt: Attempt,
+        step: Callable[[Row], Awaitable[StepResult]],
+        *,
+        on_fault: str = "postponed",
+    ) -> StepResult:
+        """Run a step unless the item has ended. An unforeseen exception ends the item.
+
+        ``on_fault``: the state to return for a local fault, which passes.
+        """
+        try:
+            row = await self._heartbeat.call(partial(self._records.read, attempt))
+            if row is None:
+                return StepResult(SUPERSEDED)
+            if ItemState(row.state).is_ending:
+                return StepResult(row.state)
+            return await step(row)
+        except Exception as error:
+            if passes(error):
+                _LOG.warning("item %s waits: %s", attempt.key, error)
+                return StepResult(on_fault)
+            _LOG.exception("item %s failed in an unforeseen way", attempt.key)
+            return await self._abandon(attempt, f"{type(error).__name__}, which was not foreseen")
+
+    async def _run_with_retries(
+        self,
+        attempt: Attempt,
+        step: Callable[[Row], Awaitable[StepResult]],
+        *,
+        sends: bool = False,
+    ) -> StepResult:
+        """Run a step with local retries; when exhausted, requeue the item for another worker."""
+        for pause in self.backoff:
+            if sends:
+                await self._heartbeat.wait_until_may_send()
+            result = await self._run(attempt, step)
+            if result.state != "postponed":
+                return result
+            await asyncio.sleep(pause)
+        _LOG.warning("item %s makes no progress here, and is requeued", attempt.key)
+        await self._heartbeat.requeue(attempt)
+        # Without a result: DBOS records none, and another worker runs the attempt.
+        raise asyncio.CancelledError
+
+    # Send
+
+    async def send(self, attempt: Attempt) -> StepResult:
+        """Send an item, unless it may have been sent before or must not be."""
+        return await self._run_with_retries(attempt, partial(self._send, attempt), sends=True)
+
+    async def _send(self, attempt: Attempt, row: Row) -> StepResult:
+        content = Content(row.content)
+        has_webhook = self._sender.has_webhook(content)
+        if row.job_id is not None:
+            return StepResult("accepted", has_webhook, was_accepted=True)
+        if row.sent_by is not None:
+            return StepResult("in_doubt", has_webhook)
+        if row.deaths >= MAX_CRASHES:
+            return await self._abandon(attempt, f"{row.deaths} workers died while they had it")
+        if block_reason(row.opens, row.target, row.halted_by) is not None:
+            blocked = await self._heartbeat.call(partial(self._records.record_blocked, attempt))
+            await self._ended(attempt, blocked)
+            return StepResult(blocked or "unsent")
+        if row.maybe_sent_since is not None:
+            await self._heartbeat.call(partial(self._records.record_restored, attempt))
+            return StepResult("in_doubt", has_webhook)
+        try:
+            why = await content.check_file()
+        except FileUnavailableError as error:
+            _LOG.warning("item %s waits: %s", attempt.key, error)
+            return StepResult("postponed")
+        if why is not None:
+            return await self._end(attempt, ItemState.REFUSED, why)
+        try:
+            job = await self._sender.send(attempt, row, content)
+        except AmbiguousSubmissionError as error:
+            _LOG.warning("item %s is in doubt: %s", attempt.key, error)
+            return StepResult("in_doubt", has_webhook)
+        except ClientClosedError:
+            await _park_until_exit()
+        except NotAcceptedError as error:
+            if error.is_final:
+                return await self._end(attempt, ItemState.REFUSED, str(error))
+            _LOG.warning("item %s waits: %s", attempt.key, error)
+            return StepResult("postponed")
+        self._jobs[attempt] = job
+        self._sender.checkpoint("answered")
+        state = await self._accept(attempt, job.id, job.conversation_id)
+        self._sender.checkpoint("accepted")
+        return StepResult(state, has_webhook)
+
+    # Reconcile
+
+    async def reconcile(self, attempt: Attempt, resent: int) -> StepResult:
+        """Look for evidence of acceptance. ``resent``: times that the item was sent again."""
+        step = partial(self._reconcile, attempt, resent)
+        return await self._run(attempt, step, on_fault="in_doubt")
+
+    async def _reconcile(self, attempt: Attempt, resent: int, row: Row) -> StepResult:
+        content = Content(row.content)
+        has_webhook = self._sender.has_webhook(content)
+        if row.job_id is not None:
+            return StepResult("accepted", has_webhook)
+        if row.sent_by is None:
+            return StepResult("unsent")  # the sender found out that nothing was accepted
+        reported = await self._heartbeat.call(partial(self._records.mark_in_doubt, attempt))
+        try:
+            found = await self._reconciler.find(row, content, reported)
+        except ClientClosedError:
+            await _park_until_exit()
+        except SQLAlchemyError as error:
+            if not passes(error):
+                raise
+            _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+            return StepResult("in_doubt", has_webhook)
+        except SymblError as error:
+            _LOG.warning("item %s stays in doubt: %s", attempt.key, error)
+            if row.waited < max(self._ambiguity_timeout, _MAX_IN_DOUBT):
+                return StepResult("in_doubt", has_webhook)
+            why = f"it was sent whole, and the server cannot be asked ({error})"
+            return await self._end(attempt, ItemState.AMBIGUOUS, why)
+        is_last = row.waited >= self._ambiguity_timeout
+        # A name alone may be that of a conversation whose job fails: wait for its content.
+        if found is not None and (found.kind != "name" or is_last):
+            return await self._record_evidence(attempt, found, has_webhook)
+        if row.deaths >= MAX_CRASHES:
+            return await self._abandon(attempt, f"{row.deaths} workers died while they had it")
+        if not is_last:
+            return StepResult("in_doubt", has_webhook)
+        if self._on_ambiguous == "at_least_once" and resent < _MAX_RESENT:
+            await self._heartbeat.call(partial(self._records.clear_intent, attempt))
+            return StepResult("unsent")
+        why = "it was sent whole, and nothing tells whether it was accepted"
+        return await self._end(attempt, ItemState.AMBIGUOUS, why)
+
+    async def _record_evidence(
+        self, attempt: Attempt, found: Evidence, has_webhook: bool
+    ) -> StepResult:
+        state = await self._accept(attempt, found.job_id, found.conversation_id)
+        if found.job_id is not None or state != ItemState.ACCEPTED.value:
+            return StepResult(state, has_webhook)
+        if found.kind == "content":
+            return await self._end(attempt, ItemState.COMPLETED, None)
+        why = "it was accepted, and nothing tells what became of its job"
+        return await self._end(attempt, ItemState.LOST, why)
+
+    # Follow
+
+    async def follow(self, attempt: Attempt, has_webhook: bool) -> StepResult:
+        """Follow a job to its end; with a webhook, poll it once."""
+        return await self._run_with_retries(attempt, partial(self._follow, attempt, has_webhook))
+
+    async def _follow(self, attempt: Attempt, has_webhook: bool, row: Row) -> StepResult:
+        self._sender.checkpoint("following")
+        # Used once: after an error another handle polls anew.
+        job = self._jobs.pop(attempt, None)
+        if job is None or job.id != row.job_id:
+            job = self._sender.client.job(row.job_id, row.conversation_id)
+        try:
+            # With a webhook one poll is enough: the call wakes the workflow.
+            if has_webhook and not await _has_ended(job):
+                self._jobs[attempt] = job
+                return StepResult("accepted", has_webhook)
+            await job
+        except JobFailedError as error:
+            result = await self._end(attempt, ItemState.FAILED, str(error))
+        except (JobLostError, NotFoundError) as error:
+            if isinstance(error.__cause__, AuthenticationError):  # of this worker's credentials
+                return StepResult("postponed")
+            grace = self._sender.client.config.polls.not_found_grace
+            # A server may take a moment until it knows a job that it has just accepted.
+            if isinstance(error, NotFoundError) and row.age < grace:
+                return StepResult("accepted", has_webhook)
+            result = await self._end(attempt, ItemState.LOST, str(error))
+        except ClientClosedError:
+            await _park_until_exit()
+        except SymblError as error:
+            _LOG.warning("the job of item %s was not answered for: %s", attempt.key, error)
+            return StepResult("postponed")
+        else:
+            result = await self._end(attempt, ItemState.COMPLETED, None)
+        self._sender.checkpoint("ended")
+        return result
+
+    # Records
+
+    async def _accept(
+        self, attempt: Attempt, job_id: str | None, conversation_id: str | None
+    ) -> str:
+        record = partial(self._records.record_accepted, attempt, job_id, conversation_id)
+        state = await self._heartbeat.call(record)
+        if state != ItemState.ACCEPTED.value:
+            _LOG.warning(
+                "item %s is %s, and was accepted: conversation %s, job %s",
+                attempt.key, state, conversation_id, job_id,
+            )  # fmt: skip
+        return state
+
+    async def _end(self, attempt: Attempt, state: ItemState, why: str | None) -> StepResult:
+        ended = await self._heartbeat.call(partial(self._records.record_end, attempt, state, why))
+        await self._ended(attempt, ended)
+        return StepResult(ended)
+
+    async def _ended(self, attempt: Attempt, state: str | None) -> None:
+        """Release the slot's dispatcher, and emit the item's end."""
+        self.on_slot_free()
+        if not self.observers or state in (None, SUPERSEDED):
+            return
+        # Read again: the event has the times of the database.
+        row = await self._heartbeat.call(partial(self._records.read, attempt))
+        if row is not None and ItemState(row.state).is_ending:
+            _emit(self.observers, row)
+
+    async def _abandon(self, attempt: Attempt, why: str) -> StepResult:
+        """End an item that cannot continue, in the state that its records prove."""
+        row = await self._heartbeat.call(partial(self._records.read, attempt))
+        if row is None:
+            return StepResult(SUPERSEDED)
+        if row.job_id is not None:
+            return await self._end(attempt, ItemState.LOST, f"its job was not followed: {why}")
+        if row.sent_by is not None:
+            why = f"it may have been accepted: {why}"
+            return await self._end(attempt, ItemState.AMBIGUOUS, why)
+        return await self._end(attempt, ItemState.REFUSED, f"nothing of it was accepted: {why}")
+
+
+async def _has_ended(job: Job) -> bool:
+    """Poll a job once, and return whether it has ended; awaiting it yields how."""
+    try:
+        await job.refresh()
+    except SymblError:
+        if not job.done():
+            raise
+    return job.done()
+
+
+async def _park_until_exit() -> NoReturn:
+    """Wait until this process stops: the next worker continues from the records."""
+    await asyncio.Event().wait()
+    raise AssertionError("the event is never set")
+
+
+def _emit(observers: Sequence[ItemObserver], row: Any) -> None:
+    """Call the observers with the end of an item. An exception is logged, and has no effect."""
+    event = ItemEnded(
+        key=row.key,
+        conversation=row.conversation,
+        state=row.state,
+        job_id=row.job_id,
+        conversation_id=row.conversation_id,
+        error=row.error,
+        queued_at=row.queued_at,
+        accepted_at=row.accepted_at,
+        ended_at=row.ended_at,
+        traceparent=row.traceparent,
+    )
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            _LOG.exception("an observer failed")

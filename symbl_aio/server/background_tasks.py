@@ -1,0 +1,27 @@
+"""Background tasks of one owner, cancelled together when the owner closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+
+class BackgroundTasks:
+    """Tasks that nothing awaits until ``aclose()``."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        """Start a task and own it until it ends."""
+        # The event loop keeps only weak references to tasks.
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Cancel every task and wait until each has ended. Closing twice is safe."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

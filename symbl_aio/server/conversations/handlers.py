@@ -1,0 +1,225 @@
+"""Handlers of the Conversation API. Section 6."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from symbl_aio.server.conversations import serializers
+from symbl_aio.server.conversations.conversation import Conversation, Conversations
+from symbl_aio.server.conversations.list_query import query_conversations
+from symbl_aio.server.conversations.speaker_events import apply_speaker_events
+from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
+from symbl_aio.server.http_json import (
+    JSON,
+    ApiError,
+    is_http_url,
+    json_response,
+    query_flag,
+    read_json_object,
+)
+from symbl_aio.server.jobs import Jobs, Status
+
+_NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
+
+
+class ConversationHandlers:
+    """Handles the calls below ``/v1/conversations``.
+
+    Two calls that the vendor serves on another host (6.9, 6.21) have the same paths here.
+    """
+
+    def __init__(self, conversations: Conversations, jobs: Jobs) -> None:
+        self._conversations = conversations
+        self._jobs = jobs
+
+    def routes(self) -> list[web.RouteDef]:
+        base = "/v1/conversations/{conversation_id}"
+        parts: dict[str, Callable[[Conversation, web.Request], JSON]] = {
+            "messages": self._messages,
+            "topics": self._topics,
+            "questions": lambda c, _: {"questions": serializers.insights(c, c.analysis.questions)},
+            "action-items": lambda c, _: {
+                "actionItems": serializers.insights(c, c.analysis.action_items)
+            },
+            "comprehensive/action-items": lambda c, _: {
+                "actionItems": serializers.comprehensive_action_items(c)
+            },
+            "follow-ups": lambda c, _: {
+                "followUps": serializers.insights(c, c.analysis.follow_ups)
+            },
+            "insights": self._insights,
+            "entities": lambda c, _: {"entities": serializers.entities(c)},
+            "members": lambda c, _: {"members": serializers.members(c)},
+            "analytics": lambda c, _: serializers.analytics(c),
+            "trackers-detected": lambda c, _: serializers.trackers(c),
+            "trackers": lambda c, _: serializers.trackers(c),
+            "summary": self._summary,
+            "abstract-topics": lambda c, _: {"abstractTopics": serializers.abstract_topics(c)},
+            "intents": lambda c, _: {"intents": serializers.intents(c)},
+            "callscore": self._call_score,
+            "callscore/status": self._call_score_status,
+            "lm-insights/status": self._features_status,
+        }
+        return [
+            web.get("/v1/conversations", self._list),
+            web.put(base, self._update),
+            web.delete(base, self._delete),
+            web.put(f"{base}/members/{{member_id}}", self._update_member),
+            web.put(f"{base}/speakers", self._update_speakers),
+            web.post(f"{base}/transcript", self._transcript),
+            web.put(f"{base}/experiences/url", self._update_media_url),
+            web.get(base, self._part_handler(lambda c, _: serializers.conversation_item(c))),
+            *(
+                web.get(f"{base}/{name}", self._part_handler(serialize))
+                for name, serialize in parts.items()
+            ),
+        ]
+
+    def _part_handler(
+        self, serialize: Callable[[Conversation, web.Request], JSON]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            return json_response(serialize(self._conversations.from_request(request), request))
+
+        return handle
+
+    async def _list(self, request: web.Request) -> web.Response:
+        conversations = query_conversations(self._conversations.by_id.values(), request)
+        return json_response(
+            {"conversations": [serializers.conversation_item(c) for c in conversations]}
+        )
+
+    async def _update(self, request: web.Request) -> web.Response:
+        """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
+        conversation = self._conversations.from_request(request)
+        metadata = (await read_json_object(request)).get("metadata")
+        if not isinstance(metadata, dict):
+            raise ApiError(400, '"metadata" is required and must be an object.')
+        texts: dict[str, str] = {}
+        for key, value in metadata.items():
+            if not isinstance(value, str) or len(value) > 128:
+                raise ApiError(400, f'"metadata.{key}" must be a string of at most 128 characters.')
+            texts[key] = value
+        conversation.metadata.update(texts)
+        return json_response({"id": conversation.id, "metadata": dict(conversation.metadata)})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self._conversations.delete(self._conversations.from_request(request).id)
+        return json_response({"message": "The conversation was deleted."})
+
+    async def _update_member(self, request: web.Request) -> web.Response:
+        conversation = self._conversations.from_request(request)
+        member_id = request.match_info["member_id"]
+        if member_id not in conversation.members:
+            raise ApiError(404, "The conversation has no member with this id.")
+        fields = await read_json_object(request)
+        name, email = fields.get("name"), fields.get("email")
+        if fields.get("id") != member_id:
+            raise ApiError(400, '"id" is required and must be the id in the path.')
+        if not isinstance(name, str) or not name.strip():
+            raise ApiError(400, '"name" is required and must be text.')
+        if not isinstance(email, str | None):
+            raise ApiError(400, '"email" must be a string.')
+        conversation.update_member(member_id, name, email or None)
+        return json_response(
+            {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
+        )
+
+    async def _update_speakers(self, request: web.Request) -> web.Response:
+        conversation = self._conversations.from_request(request)
+        conversation.replace_utterances(
+            apply_speaker_events(
+                conversation, (await read_json_object(request)).get("speakerEvents")
+            )
+        )
+        return json_response(
+            {"message": f"The speakers of conversation {conversation.id} were updated."}
+        )
+
+    async def _update_media_url(self, request: web.Request) -> web.Response:
+        conversation = self._conversations.from_request(request)
+        url = (await read_json_object(request)).get("url")
+        if not isinstance(url, str) or not is_http_url(url):
+            raise ApiError(400, '"url" is required and must be an http or https link.')
+        conversation.media_url = url
+        return json_response({"url": url})
+
+    async def _transcript(self, request: web.Request) -> web.Response:
+        conversation = self._conversations.from_request(request)
+        fields = await read_json_object(request)
+        phrases = fields.get("phrases")
+        highlight = phrases if isinstance(phrases, dict) else {}
+        options = TranscriptFormat(
+            paragraphs=fields.get("createParagraphs") is True,
+            speakers=fields.get("showSpeakerSeparation") is True,
+            all_phrases=highlight.get("highlightAllKeyPhrases") is True,
+            insight_phrases=highlight.get("highlightOnlyInsightKeyPhrases") is True,
+        )
+        kind = fields.get("contentType")
+        payload: JSON
+        if kind == "text/markdown":
+            payload = markdown(conversation, options)
+        elif kind == "text/srt":
+            payload = {"content": srt(conversation, options), "contentType": "text/srt"}
+        else:
+            raise ApiError(400, '"contentType" must be text/markdown or text/srt.')
+        return json_response({"transcript": {"payload": payload, "contentType": kind}})
+
+    def _messages(self, conversation: Conversation, request: web.Request) -> JSON:
+        if query_flag(request, "redact") or "exclude" in request.query:
+            # The rules know the names of speakers only; partial redaction would leak data.
+            raise ApiError(
+                400,
+                '"redact" and "exclude" are not offered: this server would overlook personal data.',
+            )
+        verbose, sentiment = query_flag(request, "verbose"), query_flag(request, "sentiment")
+        return {
+            "messages": serializers.messages(
+                conversation, verbose=bool(verbose), sentiment=bool(sentiment)
+            )
+        }
+
+    def _topics(self, conversation: Conversation, request: web.Request) -> JSON:
+        for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
+            query_flag(request, name)  # validated only: topics always cover the whole conversation
+        sentiment, parents = query_flag(request, "sentiment"), query_flag(request, "parentRefs")
+        return {
+            "topics": serializers.topics(
+                conversation, sentiment=bool(sentiment), parents=bool(parents)
+            )
+        }
+
+    def _insights(self, conversation: Conversation, request: web.Request) -> JSON:
+        analysis = conversation.analysis
+        mixed = (*analysis.questions, *analysis.action_items, *analysis.follow_ups)
+        return {
+            "insights": serializers.insights(conversation, sorted(mixed, key=lambda i: i.message))
+        }
+
+    def _summary(self, conversation: Conversation, request: web.Request) -> JSON:
+        refresh = query_flag(request, "refresh")
+        # A summary before the running job completes would miss its messages.
+        if self._jobs.busy(conversation.id):
+            raise ApiError(404, "There is no summary yet: the conversation is in progress.")
+        return {"summary": serializers.summary(conversation, conversation.summary(refresh=refresh))}
+
+    def _call_score(self, conversation: Conversation, request: web.Request) -> JSON:
+        """Respond without a score, and with the reason as the summary (6.20): none is invented."""
+        if self._call_score_status(conversation, request)["status"] != Status.COMPLETED:
+            raise ApiError(404, "There is no call score (yet).")
+        return {"summary": _NOT_SCORED, "criteria": []}
+
+    def _call_score_status(
+        self, conversation: Conversation, request: web.Request
+    ) -> dict[str, JSON]:
+        if "callScore" not in conversation.features:
+            raise ApiError(404, 'No call score was asked for: "features" had no "callScore" in it.')
+        return self._features_status(conversation, request)
+
+    def _features_status(self, conversation: Conversation, request: web.Request) -> dict[str, JSON]:
+        job = conversation.features_job
+        if job is None:
+            raise ApiError(404, 'No submission of this conversation asked for "features".')
+        return {"jobId": job.id, "status": job.status.value}

@@ -1,0 +1,107 @@
+"""Filter, order and page the list of conversations. API section 6.1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from aiohttp import web
+
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.http_json import ApiError, now, parse_instant
+
+_MAX_LIMIT = 65536
+
+_TERM = re.compile(
+    r"(?P<name>conversation\.[\w.-]+)\s*(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*"
+    r"(?P<quote>[\"']?)(?P<value>[^\"';,()]+?)(?P=quote)"
+)
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "=lt=": lambda a, b: a < b,
+    "=le=": lambda a, b: a <= b,
+    "=gt=": lambda a, b: a > b,
+    "=ge=": lambda a, b: a >= b,
+}
+# RSQL has two spellings of each comparison.
+_OPERATORS |= {"<": _OPERATORS["=lt="], "<=": _OPERATORS["=le="]}
+_OPERATORS |= {">": _OPERATORS["=gt="], ">=": _OPERATORS["=ge="]}
+
+
+def query_conversations(
+    conversations: Iterable[Conversation], request: web.Request
+) -> list[Conversation]:
+    """Return the conversations that a query selects; by default 20 of the last 7 days.
+
+    Raises a 400 ``ApiError`` that names a wrong parameter.
+    """
+    limit = _query_int(request, "limit", 20, _MAX_LIMIT)
+    offset = _query_int(request, "offset", 0, None)
+    order = request.query.get("order", "asc")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, '"order" must be asc or desc.')
+    if request.query.get("sort", "conversation.startTime") != "conversation.startTime":
+        raise ApiError(400, '"sort" must be conversation.startTime.')
+    end = _query_instant(request, "endTime", now())
+    start = _query_instant(request, "startTime", end - timedelta(days=7))
+    if start >= end or end > now():
+        raise ApiError(400, '"startTime" must be before "endTime", and both before now.')
+    matches = parse_filter(request.query.get("filter", ""))
+    selected = [c for c in conversations if start <= c.started_at <= end and matches(c)]
+    selected.sort(key=lambda c: c.started_at, reverse=order == "desc")
+    return selected[offset : offset + limit]
+
+
+def parse_filter(text: str, field: str = "filter") -> Callable[[Conversation], bool]:
+    """Parse RSQL terms joined by ``;`` or ``and``, about two parameters at most.
+
+    Returns a predicate. A 400 ``ApiError`` names the ``field`` of the text.
+    """
+    tests: list[Callable[[Conversation], bool]] = []
+    names = set()
+    for part in re.split(r";|\s+and\s+", text) if text.strip() else []:
+        term = _TERM.fullmatch(part.strip())
+        if term is None:
+            raise ApiError(400, f'"{field}" must be RSQL terms joined by "and" or ";".')
+        names.add(term["name"])
+        tests.append(_parse_term(term["name"], term["op"], term["value"], field))
+    if len(names) > 2:
+        raise ApiError(400, f'"{field}" takes two different parameters at most.')
+    return lambda conversation: all(test(conversation) for test in tests)
+
+
+def _parse_term(name: str, op: str, value: str, field: str) -> Callable[[Conversation], bool]:
+    compare = _OPERATORS[op]
+    key = name.removeprefix("conversation.")
+    if key in ("startTime", "startDate", "endTime"):
+        try:
+            instant = parse_instant(value).isoformat()
+        except ValueError:
+            raise ApiError(400, f'"{name}" is compared with an ISO 8601 time.') from None
+        if key == "endTime":
+            return lambda c: compare(c.ended_at.isoformat(), instant)
+        return lambda c: compare(c.started_at.isoformat(), instant)
+    if key == "name":
+        return lambda c: compare(c.name, value)
+    if key.startswith("metadata."):
+        entry = key.removeprefix("metadata.")
+        return lambda c: compare(c.metadata.get(entry, ""), value)
+    raise ApiError(400, f'"{field}" does not know {name}.')
+
+
+def _query_int(request: web.Request, name: str, default: int, maximum: int | None) -> int:
+    text = request.query.get(name, str(default))
+    # isdigit() alone accepts characters that int() refuses, such as superscripts.
+    if not text.isascii() or not text.isdigit() or (maximum is not None and int(text) > maximum):
+        raise ApiError(400, f'"{name}" must be a whole number from 0 to {maximum or "any"}.')
+    return int(text)
+
+
+def _query_instant(request: web.Request, name: str, default: datetime) -> datetime:
+    text = request.query.get(name)
+    try:
+        return default if text is None else parse_instant(text)
+    except ValueError:
+        raise ApiError(400, f'"{name}" must be an ISO 8601 time.') from None

@@ -1,0 +1,65 @@
+"""Assign speakers to utterances from speaker events of the caller. API section 6.15."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.http_json import JSON, ApiError
+from symbl_aio.server.language.models import Speaker, Utterance
+
+
+def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
+    """Return the utterances, each with the speaker of most of its time; others are unchanged."""
+    turns = _turns(conversation, events)
+
+    def with_main_speaker(utterance: Utterance) -> Utterance:
+        seconds: dict[str, float] = {}
+        speakers: dict[str, Speaker] = {}
+        for speaker, start, end in turns:
+            if (shared := min(end, utterance.end) - max(start, utterance.start)) > 0:
+                seconds[speaker.id] = seconds.get(speaker.id, 0.0) + shared
+                speakers[speaker.id] = speaker
+        if not seconds:
+            return utterance
+        return evolve(utterance, speaker=speakers[max(seconds, key=seconds.__getitem__)])
+
+    return [with_main_speaker(utterance) for utterance in conversation.utterances]
+
+
+def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, float, float]]:
+    if not isinstance(events, list):
+        raise ApiError(400, '"speakerEvents" is required and must be a list.')
+    # All events are parsed before the first adds a member: a refusal changes nothing.
+    parsed = [_parse_event(event, f'"speakerEvents[{index}]') for index, event in enumerate(events)]
+    turns: list[tuple[Speaker, float, float]] = []
+    speaking_since: dict[str, float] = {}
+    speakers: dict[str, Speaker] = {}
+    for kind, name, email, at in parsed:
+        speaker = conversation.get_or_add_speaker(name, email)
+        assert speaker is not None
+        speakers[speaker.id] = speaker
+        if kind == "started_speaking":
+            speaking_since.setdefault(speaker.id, at)
+        elif speaker.id in speaking_since:
+            turns.append((speaker, speaking_since.pop(speaker.id), at))
+    # A speaker without a stop event speaks until the end.
+    turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
+    return turns
+
+
+def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, float]:
+    if not isinstance(event, dict):
+        raise ApiError(400, f'{where}" must be an object.')
+    kind, user, offset = event.get("type"), event.get("user"), event.get("offset")
+    if kind not in ("started_speaking", "stopped_speaking"):
+        raise ApiError(400, f'{where}.type" must be started_speaking or stopped_speaking.')
+    if not isinstance(user, dict) or not isinstance(offset, dict):
+        raise ApiError(400, f'{where}" must have "user" and "offset", both objects.')
+    name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
+    if not name and not email:
+        raise ApiError(400, f'{where}.user" must have a name or an email.')
+    seconds, nanos = offset.get("seconds", 0), offset.get("nanos", 0)
+    if not isinstance(seconds, int | float) or not isinstance(nanos, int | float):
+        raise ApiError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
+    return str(kind), name, email, seconds + nanos / 1e9

@@ -1,0 +1,64 @@
+"""Rules for the fields of a request: a check, and how a refusal describes the right value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeGuard
+
+from attrs import frozen
+
+from symbl_aio.server.http_json import JSON, ApiError
+
+
+@frozen
+class FieldRule:
+    """A check of one field; ``expected`` completes the sentence "the field must be ...".
+
+    ``json_in_query``: a query carries the value as JSON text (API section 2.0.3).
+    """
+
+    check: Callable[[JSON], bool]
+    expected: str
+    json_in_query: bool = False
+
+
+def check_fields(rules: Mapping[str, FieldRule], fields: Mapping[str, JSON]) -> None:
+    """Raise a 400 ``ApiError`` that names a field with a wrong value.
+
+    A field without a rule passes; null counts as absent.
+    """
+    for name, value in fields.items():
+        rule = rules.get(name)
+        if rule is not None and value is not None and not rule.check(value):
+            raise ApiError(400, f'"{name}" must be {rule.expected}.')
+
+
+def is_text(value: JSON) -> bool:
+    return isinstance(value, str)
+
+
+def is_flag(value: JSON) -> bool:
+    return isinstance(value, bool)
+
+
+def is_whole_number(value: JSON) -> TypeGuard[int]:
+    # A Python bool is an int; a JSON boolean is no number.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_score(value: JSON) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def is_object(value: JSON) -> bool:
+    return isinstance(value, dict)
+
+
+def is_text_list(value: JSON) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def list_of(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], bool]:
+    return lambda value: (
+        isinstance(value, list) and all(isinstance(item, dict) and check(item) for item in value)
+    )

@@ -1,0 +1,379 @@
+"""The local server as one object: start it, inspect it, inject faults, close it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ipaddress
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from types import NoneType, TracebackType
+from typing import Literal, Self
+
+from aiohttp import web
+
+from symbl_aio.server.app import App
+from symbl_aio.server.argument_types import check_types
+from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
+from symbl_aio.server.conversations.conversation import Conversations
+from symbl_aio.server.conversations.handlers import ConversationHandlers
+from symbl_aio.server.faults import FaultContext, FaultInjector
+from symbl_aio.server.html_pages import PageHandlers
+from symbl_aio.server.job_gate import HoldPoint, JobGate
+from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.request_log import Received, RequestLog, Seen
+from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
+from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.tokens import TokenIssuer
+from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
+from symbl_aio.server.webhooks import WebhookCall, WebhookDelivery
+
+logger = logging.getLogger("symbl_aio.server")
+
+_MAX_LINE_SIZE = 1024 * 1024
+_MAX_FIELD_SIZE = 64 * 1024
+
+
+class LocalServer:
+    """A server that speaks the Symbl API, for one application (``app_id``, ``app_secret``).
+
+    Use it as an async context manager, or call ``start()`` and ``aclose()``. It listens on
+    ``host`` and ``port`` (0: any free port).
+
+    ``job_limit``: the greatest number of unfinished jobs. ``token_life``: lifetime of a token
+    in seconds. ``job_seconds``: the shortest time that a job stays in progress.
+    ``directory``: where request bodies are stored while a job needs them; by default the
+    system's directory for temporary files. ``allowed_hosts``: host names that may be
+    downloaded from and called although their addresses are not public. A server bound to
+    loopback may call any address.
+
+    ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
+    does. ``default_transcript`` is used for every upload without a transcript of its own.
+    ``probe_media=False`` accepts media that cannot be decoded. ``keep_bodies=False`` writes
+    no body to disk and ``hash_bodies=False`` computes no SHA-256: for tests that send
+    gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
+    so that a server which runs for long does not grow; None keeps all of them, for tests.
+    ``newer_management``: serve trackers under the paths used since late 2022; by default
+    under those of mid-2022, where the same paths have other meanings.
+    ``clock`` (seconds) decides when tokens and links to pages expire.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        job_limit: int = 50,
+        app_id: str = "app",
+        app_secret: str = "secret",
+        token_life: float = 86400,
+        asr: Literal["off", "auto"] = "off",
+        job_seconds: float = 0.0,
+        directory: Path | str | None = None,
+        allowed_hosts: Collection[str] = (),
+        default_transcript: Transcript | None = None,
+        probe_media: bool = True,
+        keep_bodies: bool = True,
+        hash_bodies: bool = True,
+        retain: int | None = None,
+        newer_management: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
+        check_types(int, "an int", port=port, job_limit=job_limit)
+        check_types((int, float), "seconds", token_life=token_life, job_seconds=job_seconds)
+        flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
+        check_types(bool, "True or False", newer_management=newer_management, **flags)
+        check_types((Path, str, NoneType), "a path", directory=directory)
+        check_types((int, NoneType), "an int, or None for all", retain=retain)
+        check_types((list, tuple, set, frozenset), "a list of names", allowed_hosts=allowed_hosts)
+        for index, name in enumerate(allowed_hosts):
+            check_types(str, "the name of a host", **{f"allowed_hosts[{index}]": name})
+        lines = (str, Sequence, NoneType)
+        check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
+        if asr not in ("off", "auto"):
+            raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
+        self.app_id = app_id
+        self.app_secret = app_secret
+        self._host = host
+        self._port = port
+        self._directory = directory
+        self._probe_media = probe_media
+        self._keep_bodies = keep_bodies
+        self._clock = clock
+        self._hash_bodies = hash_bodies
+        self._changes = ChangeNotifier()
+        self._gate = JobGate()
+        self._log = RequestLog(retain)
+        self._faults = FaultInjector()
+        self._tokens = TokenIssuer(app_id, app_secret, token_life, clock)
+        self._conversations = Conversations()
+        self._management = ManagementHandlers(self._conversations, newer=newer_management)
+        self._transcripts = TranscriptRegistry(default_transcript)
+        self._outbound = OutboundClient(
+            allow_private=is_loopback(host), allowed_hosts=allowed_hosts
+        )
+        self._webhooks = WebhookDelivery(self._outbound, self._changes, retain)
+        self._jobs = Jobs(
+            limit=job_limit,
+            min_seconds=job_seconds,
+            gate=self._gate,
+            changes=self._changes,
+            on_status_change=self._webhooks.schedule,
+            retain=retain,
+        )
+        self._closing = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._recognizer = make_recognizer(asr)
+        self._bodies: Path | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> Self:
+        """Start to listen. Raises RuntimeError on a second start, OSError if the port is in use."""
+        if self._runner is not None:
+            raise RuntimeError("the server was started before")
+        # Remembered to reject calls from other loops and threads.
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._listen()
+        except BaseException:
+            # A failed or cancelled start leaves no directory and no open port.
+            await self.aclose()
+            raise
+        logger.info(
+            "serving on %s; media without a registered transcript is %s",
+            self.base_url,
+            "not transcribed" if self._recognizer is None else "recognised",
+        )
+        return self
+
+    async def _listen(self) -> None:
+        self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._directory))
+        fault_context = FaultContext(
+            self._jobs, self._webhooks, self._changes, self._log, self._closing
+        )
+        processing = SubmissionProcessor(
+            transcripts=self._transcripts,
+            outbound=self._outbound,
+            directory=self._bodies,
+            probe_media=self._probe_media,
+            recognizer=self._recognizer,
+            management=self._management,
+        )
+        app = App(
+            tokens=self._tokens,
+            submissions=SubmissionHandlers(
+                jobs=self._jobs,
+                conversations=self._conversations,
+                processing=processing,
+                management=self._management,
+                changes=self._changes,
+                bodies=SpoolSettings(self._bodies, self._keep_bodies, self._hash_bodies),
+                log=self._log,
+                take_job_faults=self._faults.take_job_faults,
+            ),
+            jobs=self._jobs,
+            faults=self._faults,
+            context=fault_context,
+            log=self._log,
+            routes=[
+                *BookmarkHandlers(self._conversations).routes(),
+                *PageHandlers(self._conversations, self._clock).routes(),
+                *self._management.routes(),
+                *ConversationHandlers(self._conversations, self._jobs).routes(),
+            ],
+        ).build()
+        # The default of 64 KiB pauses and resumes the socket all the time under large uploads.
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            # Waiting handlers end when _closing is set, so this needs no long time.
+            shutdown_timeout=0.1,
+            read_bufsize=1024 * 1024,
+            # A file's parameters, trackers included, are in the query (API section 2).
+            max_line_size=_MAX_LINE_SIZE,
+            max_field_size=_MAX_FIELD_SIZE,
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
+        await site.start()
+        # Port 0 asks the system for a free port: read back which one it is.
+        self._port = self._runner.addresses[0][1]
+
+    async def aclose(self) -> None:
+        """Stop at once and leave no task, connection or file. Closing twice is safe."""
+        self._check_loop()
+        self._loop = None
+        # Wake handlers and waiting tests first; they would block the cleanup below.
+        self._closing.set()
+        self._changes.notify()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._jobs.aclose()
+        if self._recognizer is not None:
+            await self._recognizer.aclose()
+        await self._webhooks.aclose()
+        await self._outbound.aclose()
+        if self._bodies is not None:
+            await run_in_thread(shutil.rmtree, self._bodies, ignore_errors=True)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # Inspect requests, jobs and webhooks
+
+    @property
+    def base_url(self) -> str:
+        """The origin, such as ``http://127.0.0.1:8080``. Raises RuntimeError before the start."""
+        if self._runner is None:
+            raise RuntimeError("the server was not started")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def submissions(self) -> list[Received]:
+        """Every submission whose headers arrived, in order of arrival."""
+        return self._log.submissions
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every request, in the order of the responses."""
+        return self._log.requests
+
+    def arrivals(self, conversation_id: str) -> list[Received]:
+        """Return the submissions to a conversation, the first and refused ones included."""
+        return [r for r in self._log.submissions if r.conversation_id == conversation_id]
+
+    def appended(self, conversation_id: str) -> list[Received]:
+        """Return the PUTs to a conversation that were accepted, in order of arrival."""
+        return [r for r in self.arrivals(conversation_id) if r.method == "PUT" and r.accepted]
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """Every accepted job by id, in order of acceptance."""
+        return self._jobs.by_id
+
+    @property
+    def unfinished(self) -> int:
+        """The number of jobs that have not finished."""
+        return self._jobs.unfinished
+
+    @property
+    def max_unfinished(self) -> int:
+        """The greatest number of unfinished jobs at any one time."""
+        return self._jobs.max_unfinished
+
+    @property
+    def webhook_calls(self) -> list[WebhookCall]:
+        """The webhook calls made so far, in order."""
+        return self._webhooks.calls
+
+    async def until(self, predicate: Callable[[], object]) -> None:
+        """Wait until ``predicate()`` is true.
+
+        The predicate is evaluated now and after every change: a request or a part of its body
+        arrived, a response was sent, a job changed its status, a webhook was called. Raises
+        TypeError for an async function and RuntimeError on another event loop.
+        """
+        self._check_loop()
+        if inspect.iscoroutinefunction(predicate):  # a coroutine object is always true
+            raise TypeError("predicate is async, and is not awaited; give a plain function")
+        await self._changes.wait_until(predicate)
+
+    def _check_loop(self) -> None:
+        """Raise RuntimeError on another event loop, where a change would not wake the caller."""
+        if self._loop is None:
+            return
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            raise RuntimeError(
+                "the server was started on another event loop, or this is another thread; "
+                "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
+            )
+
+    # Control the behaviour
+
+    def register_transcript(
+        self, transcript: Transcript, *, sha256: str | None = None, name: str | None = None
+    ) -> None:
+        """Register the transcript of an upload, chosen by its content or by its name.
+
+        ``name`` is the ``name`` parameter of the submission, or the last part of a linked URL.
+        In text, each line is one turn, with ``Speaker: `` before it if the speaker is known.
+        Without ``sha256`` and ``name`` the transcript is used for every upload that has none of
+        its own.
+        """
+        self._transcripts.register(transcript, sha256=sha256, name=name)
+
+    def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
+        """Make the next ``times`` matching requests fail; ``faults.py`` lists the names.
+
+        ``on`` is a method (token requests excluded), ``"token"``, ``"job"`` or the start of a
+        path. Without it, the fault applies to the requests that it is designed for. Raises
+        ValueError for an unknown fault, argument or ``on``.
+        """
+        check_types(str, 'the name of a fault, such as "reset"', fault=fault)
+        check_types((str, NoneType), "a method or the start of a path", on=on)
+        check_types(int, "an int", times=times)
+        self._faults.inject(fault, on=on, times=times)
+
+    def clear_faults(self) -> None:
+        """Remove the injected faults that no request has met yet."""
+        self._faults.clear()
+
+    def hold_jobs(self, *, before: Literal["in_progress", "completed"] = "completed") -> None:
+        """Hold every job before this status, until ``release()``."""
+        self._check_loop()
+        if before not in ("in_progress", "completed"):
+            raise ValueError(f'before is {before!r}; give "in_progress" or "completed"')
+        self._gate.hold(HoldPoint(before))
+
+    def release(self, count: int | None = None) -> None:
+        """Release ``count`` jobs, held now or later; None releases all and stops holding."""
+        self._check_loop()
+        check_types((int, NoneType), "an int, or None for all", count=count)
+        self._gate.release(count)
+
+    def release_webhooks(self) -> None:
+        """Make the calls that the fault ``late_webhook`` holds back."""
+        self._check_loop()
+        self._webhooks.release_late()
+
+    def revoke_tokens(self) -> None:
+        """Revoke every token; the next token request issues a new one."""
+        self._tokens.revoke()
+
+
+def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
+    """Return a speech recogniser, or None if it is switched off or the extra is not installed."""
+    return Recognizer() if asr == "auto" and Recognizer.available() else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a server bound to this host is reachable from its own machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

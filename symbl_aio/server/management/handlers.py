@@ -1,0 +1,241 @@
+"""Handlers of the Management API. API section 7.
+
+Two generations of tracker paths conflict: a POST to ``/manage/trackers`` carries a list
+in the documentation of 2022, and one tracker in the newer one. A server speaks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from symbl_aio.server.conversations import serializers
+from symbl_aio.server.conversations.conversation import Conversations
+from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
+from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
+from symbl_aio.server.language.models import CustomEntity, Tracker
+from symbl_aio.server.management import validation
+from symbl_aio.server.management.json_patch import Record, apply_json_patch
+from symbl_aio.server.management.records import RecordStore
+
+_MAX_BODY_SIZE = 1024 * 1024
+_MAX_TRACKERS = 500
+
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class ManagementHandlers:
+    """Handles the calls below ``/v1/manage`` and stores the records that submissions refer to.
+
+    ``newer``: the paths since late 2022, with JSON Patch, instead of those of mid-2022. As
+    documented, one writing call runs at a time; another is refused with 429 meanwhile.
+    """
+
+    def __init__(self, conversations: Conversations, *, newer: bool) -> None:
+        self._conversations = conversations
+        self._newer = newer
+        self._writing = False
+        self._trackers = RecordStore(
+            "tracker",
+            validation.newer_tracker_record if newer else validation.tracker_record,
+            key=lambda record: str(record["name"]),
+            max_records=_MAX_TRACKERS,
+        )
+        self._groups = RecordStore("group", validation.group_record)
+        self._entities = RecordStore(
+            "entity",
+            validation.entity_record,
+            key=lambda record: f"{record['type']}/{record['subType']}",
+        )
+        self._settings: Record = {"intelligence": {"bookmarks": {}}}
+
+    # Records that submissions refer to
+
+    @property
+    def trackers(self) -> dict[str, Tracker]:
+        """The stored trackers by id."""
+        return {
+            identity: Tracker(str(record["name"]), tuple(_texts(record["vocabulary"])), identity)
+            for identity, record in self._trackers.by_id.items()
+        }
+
+    @property
+    def entities(self) -> tuple[CustomEntity, ...]:
+        """The stored custom entities, one for each of their texts."""
+        return tuple(
+            CustomEntity(str(record["subType"]), text)
+            for record in self._entities.by_id.values()
+            for text in _texts(record["values"])
+        )
+
+    # Routes and handlers
+
+    def routes(self) -> list[web.RouteDef]:
+        groups, entities = self._groups, self._entities
+        manage = "/v1/manage"
+        return [
+            *(self._newer_tracker_routes() if self._newer else self._tracker_routes()),
+            web.get(f"{manage}/trackers", self._list_trackers),
+            web.post(f"{manage}/group", self._create_handler(groups, wrapper_key="group")),
+            web.post(f"{manage}/groups", self._create_many_handler(groups, "groups")),
+            web.get(f"{manage}/groups", self._list_handler(groups, "groups")),
+            *self._get_and_delete_routes(f"{manage}/group/{{id}}", groups, wrapper_key="group"),
+            web.put(f"{manage}/group/{{id}}", self._replace_handler(groups, wrapper_key="group")),
+            web.get("/v1/groups/{id}/conversations", self._list_group_conversations),
+            web.post(f"{manage}/entities", self._create_handler(entities)),
+            web.post(f"{manage}/entity", self._create_handler(entities)),
+            web.post(f"{manage}/entities/bulk", self._create_many_handler(entities, "entities")),
+            web.get(f"{manage}/entities", self._list_handler(entities, "entities")),
+            web.delete(f"{manage}/entities", self._delete_entities),
+            *self._get_and_delete_routes(f"{manage}/entities/{{id}}", entities),
+            web.put(f"{manage}/entities/{{id}}", self._replace_handler(entities)),
+            web.get(f"{manage}/settings", self._get_settings),
+            web.patch(f"{manage}/settings", self._patch_settings),
+        ]
+
+    def _tracker_routes(self) -> list[web.RouteDef]:
+        trackers = self._trackers
+        item_path = "/v1/manage/tracker/{id}"
+        return [
+            web.post("/v1/manage/tracker", self._create_handler(trackers, wrapper_key="tracker")),
+            web.post("/v1/manage/trackers", self._create_many_handler(trackers, "trackers")),
+            *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
+            web.put(item_path, self._update_tracker),
+        ]
+
+    def _newer_tracker_routes(self) -> list[web.RouteDef]:
+        trackers = self._trackers
+        item_path = "/v1/manage/trackers/{id}"
+        return [
+            web.post("/v1/manage/trackers", self._create_handler(trackers, wrapper_key="tracker")),
+            web.post("/v1/manage/trackers/bulk", self._create_many_handler(trackers, "trackers")),
+            *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
+            web.patch(item_path, self._patch_tracker),
+        ]
+
+    def _get_and_delete_routes(
+        self, path: str, records: RecordStore, *, wrapper_key: str | None = None
+    ) -> list[web.RouteDef]:
+        async def get(request: web.Request) -> web.Response:
+            return json_response(_wrap(records.get(request.match_info["id"]), wrapper_key))
+
+        async def delete(request: web.Request) -> web.Response:
+            return json_response(records.delete(request.match_info["id"]))
+
+        return [web.get(path, get), web.delete(path, delete)]
+
+    def _create_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
+        async def handle(request: web.Request) -> web.Response:
+            async with self._exclusive_write(request) as body:
+                (record,) = records.create([require_object(body)])
+                return json_response(_wrap(record, wrapper_key), 201)
+
+        return handle
+
+    def _create_many_handler(self, records: RecordStore, key: str) -> _Handler:
+        async def handle(request: web.Request) -> web.Response:
+            async with self._exclusive_write(request) as body:
+                if not isinstance(body, list) or not body:
+                    raise ApiError(400, f"The body must be a list of {key}.")
+                return json_response({key: list(records.create(body))}, 201)
+
+        return handle
+
+    def _list_handler(self, records: RecordStore, key: str) -> _Handler:
+        async def handle(request: web.Request) -> web.Response:
+            return json_response({key: list(records.by_id.values())})
+
+        return handle
+
+    def _replace_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
+        async def handle(request: web.Request) -> web.Response:
+            async with self._exclusive_write(request) as body:
+                record = records.replace(request.match_info["id"], require_object(body))
+                return json_response(_wrap(record, wrapper_key))
+
+        return handle
+
+    async def _list_trackers(self, request: web.Request) -> web.Response:
+        """Respond with all trackers, or those of one name (case-sensitive)."""
+        name = request.query.get("name")
+        known = self._trackers.by_id.values()
+        return json_response({"trackers": [t for t in known if name in (None, t["name"])]})
+
+    async def _update_tracker(self, request: web.Request) -> web.Response:
+        """Add terms to the stored ones, as in the documentation's own example (C24)."""
+        async with self._exclusive_write(request) as body:
+            identity, fields = request.match_info["id"], require_object(body)
+            old = _texts(self._trackers.get(identity)["vocabulary"])
+            checked = validation.tracker_record(fields)
+            terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
+            record = self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
+            return json_response({"tracker": record})
+
+    async def _patch_tracker(self, request: web.Request) -> web.Response:
+        async with self._exclusive_write(request) as body:
+            record = self._trackers.patch(request.match_info["id"], body)
+            return json_response({"tracker": record})
+
+    async def _list_group_conversations(self, request: web.Request) -> web.Response:
+        """Respond with the conversations that meet the criteria and the list query."""
+        criteria = self._groups.get(request.match_info["id"])["criteria"]
+        matches = parse_filter(str(criteria), "criteria")
+        chosen = query_conversations(filter(matches, self._conversations.by_id.values()), request)
+        return json_response({"conversations": [serializers.conversation_item(c) for c in chosen]})
+
+    async def _delete_entities(self, request: web.Request) -> web.Response:
+        kind = request.query.get("subType")
+        if not kind:
+            raise ApiError(400, '"subType" is required.')
+        ids = [i for i, e in self._entities.by_id.items() if e["subType"] == kind]
+        if not ids:
+            raise ApiError(404, "There is no entity of this subType.")
+        for identity in ids:
+            self._entities.delete(identity)
+        return json_response({"subType": kind, "type": "entity", "deleted": True})
+
+    async def _get_settings(self, request: web.Request) -> web.Response:
+        return json_response(self._settings)
+
+    async def _patch_settings(self, request: web.Request) -> web.Response:
+        """Store and return settings; this server does not act on them."""
+        async with self._exclusive_write(request) as body:
+            self._settings = apply_json_patch(self._settings, body, create_missing=True)
+            return json_response(self._settings)
+
+    @asynccontextmanager
+    async def _exclusive_write(self, request: web.Request) -> AsyncIterator[JSON]:
+        """Hold the one writing slot and yield the body; a 429 ``ApiError`` while it is held."""
+        if self._writing:
+            raise ApiError(429, "Another management call is in progress: one at a time.")
+        self._writing = True
+        try:
+            yield await _read_body(request)
+        finally:
+            self._writing = False
+
+
+async def _read_body(request: web.Request) -> JSON:
+    """Read a body of at most 1 MB. Raises a 413 or 400 ``ApiError``."""
+    pieces, size = [], request.content_length or 0
+    # An announced length above the limit is refused without reading.
+    if size <= _MAX_BODY_SIZE:
+        size = 0
+        async for piece in request.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MAX_BODY_SIZE:
+                break
+    if size > _MAX_BODY_SIZE:
+        raise ApiError(413, "The body of a management call is 1 MB at most.")
+    return parse_json(b"".join(pieces))
+
+
+def _wrap(record: Record, wrapper_key: str | None) -> Record:
+    return record if wrapper_key is None else {wrapper_key: record}
+
+
+def _texts(value: JSON) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []

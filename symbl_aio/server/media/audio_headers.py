@@ -1,0 +1,118 @@
+"""Durations of formats whose header states them: wav, aiff, flac, ogg, wma.
+
+Each reader returns (has sound, seconds or ``None``) and raises ``ValueError``,
+``IndexError`` or ``struct.error`` if the header makes no sense.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_LENGTH_UNKNOWN = 0xFFFFFFFF  # written by programs that stream and do not know the length yet
+_OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
+
+
+def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read RIFF WAVE of any sample format; the ``wave`` module refuses floats."""
+    rate = 0
+    for kind, start, length in _chunks(file, size, "<I"):
+        if kind == b"fmt ":
+            file.seek(start)
+            (rate,) = struct.unpack_from("<I", file.read(12), 8)
+        elif kind == b"data":
+            if rate == 0:
+                raise ValueError("no sample format before the sound")
+            available = size - start
+            # A stream's length is not known when its header is written.
+            if length in (0, _LENGTH_UNKNOWN):
+                length = available
+            if length > available:
+                raise ValueError("the file is cut off")
+            return length > 0, length / rate
+    raise ValueError("no sound in it")
+
+
+def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read the COMM chunk of AIFF or AIFC."""
+    for kind, start, _ in _chunks(file, size, ">I"):
+        if kind == b"COMM":
+            file.seek(start)
+            content = file.read(18)
+            (frames,) = struct.unpack_from(">I", content, 2)
+            # 80-bit float: exponent, then 64 bits of which the first is the whole part.
+            exponent, mantissa = struct.unpack_from(">HQ", content, 8)
+            if not 0 <= exponent - 16383 < 32 or not mantissa:
+                raise ValueError("its sample rate is none")
+            return True, frames / (mantissa * 2.0 ** (exponent - 16383 - 63))
+    raise ValueError("no COMM chunk")
+
+
+def read_flac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read the stream info block of FLAC."""
+    file.seek(8)
+    content = file.read(18)
+    # 20 bits of sample rate, 3 of channels, 5 of sample size, 36 of sample count.
+    (packed,) = struct.unpack_from(">Q", content, 10)
+    rate, samples = packed >> 44, packed & (1 << 36) - 1
+    if rate == 0:
+        raise ValueError("its sample rate is 0")
+    return True, samples / rate if samples else None
+
+
+def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read Vorbis, Opus, Speex or FLAC in Ogg; the last page's position is the duration."""
+    file.seek(0)
+    head = file.read(4096)
+    preskip = 0
+    if (found := head.find(b"OpusHead")) >= 0:
+        # Positions in Opus always count samples at 48 kHz.
+        rate = 48_000
+        (preskip,) = struct.unpack_from("<H", head, found + 10)
+    elif (found := head.find(b"\x01vorbis")) >= 0:
+        (rate,) = struct.unpack_from("<I", head, found + 12)
+    elif (found := head.find(b"Speex   ")) >= 0:
+        (rate,) = struct.unpack_from("<I", head, found + 36)
+    elif (found := head.find(b"\x7fFLAC")) >= 0:
+        # The stream info follows 9 bytes of Ogg mapping, "fLaC" and a block header.
+        (packed,) = struct.unpack_from(">Q", head, found + 27)
+        rate = packed >> 44
+    else:
+        return False, None
+    file.seek(max(0, size - _OGG_TAIL_SIZE))
+    tail = file.read()
+    last = tail.rfind(b"OggS")
+    if last < 0 or rate == 0:
+        return True, None
+    (position,) = struct.unpack_from("<q", tail, last + 6)
+    return True, (position - preskip) / rate if position > preskip else None
+
+
+def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+    """Read the file properties of ASF; a stream header of audio type means sound."""
+    file.seek(0)
+    head = file.read(64 * 1024)
+    properties = head.find(_ASF_FILE_PROPERTIES)
+    if properties < 0:
+        raise ValueError("no file properties")
+    (length,) = struct.unpack_from("<Q", head, properties + 64)
+    (preroll,) = struct.unpack_from("<Q", head, properties + 80)
+    # The play duration includes the preroll.
+    seconds = length / 1e7 - preroll / 1e3
+    return _ASF_AUDIO in head, seconds if seconds > 0 else None
+
+
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_AUDIO = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
+
+
+def _chunks(file: BinaryIO, size: int, number: str) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (kind, position, length) of RIFF or IFF chunks; each begins at an even position."""
+    chunk = 12
+    while chunk + 8 <= size:
+        file.seek(chunk)
+        head = file.read(8)
+        (length,) = struct.unpack_from(number, head, 4)
+        yield head[:4], chunk + 8, length
+        chunk += 8 + length + length % 2

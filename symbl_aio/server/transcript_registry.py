@@ -1,0 +1,84 @@
+"""Transcripts registered for later uploads: instant and exact, without speech recognition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from attrs import frozen
+
+from symbl_aio.server.argument_types import check_types
+
+# Speech at 150 words a minute, for lines without times.
+SECONDS_PER_WORD = 0.4
+
+_SPEAKER_LINE = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
+
+
+@frozen
+class Line:
+    """One turn of a transcript; times are seconds from the recording's start, None if unknown."""
+
+    text: str
+    speaker: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+Transcript: TypeAlias = str | Sequence[str | Line]
+
+
+def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
+    """Return the turns of a transcript. In text, each line is one turn, perhaps ``Name: text``."""
+    turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
+    for turn in turns:
+        check_types((str, Line), "lines, each a text or a Line(...)", transcript=turn)
+    return tuple(_parse_line(turn) for turn in turns if isinstance(turn, Line) or turn.strip())
+
+
+def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
+    """Return each line with its start and end; a line without times follows the one before it."""
+    result = []
+    at = start
+    for line in lines:
+        begin = at if line.start is None else start + line.start
+        spoken = begin + SECONDS_PER_WORD * len(line.text.split())
+        at = spoken if line.end is None else start + line.end
+        result.append((line, begin, at))
+    return result
+
+
+class TranscriptRegistry:
+    """Transcripts by the SHA-256 of an upload, by a name, and one default."""
+
+    def __init__(self, default: Transcript | None) -> None:
+        self.default = None if default is None else parse_transcript(default)
+        self._by_hash: dict[str, tuple[Line, ...]] = {}
+        self._by_name: dict[str, tuple[Line, ...]] = {}
+
+    def register(self, transcript: Transcript, *, sha256: str | None, name: str | None) -> None:
+        """Register a transcript by hash, by name or by both; without either it is the default."""
+        lines = parse_transcript(transcript)
+        if sha256 is not None:
+            self._by_hash[sha256.lower()] = lines
+        if name is not None:
+            self._by_name[name] = lines
+        if sha256 is None and name is None:
+            self.default = lines
+
+    def by_name(self, *names: str | None) -> tuple[Line, ...] | None:
+        """Return the transcript of the first name that has one, or None."""
+        found = (self._by_name[name] for name in names if name in self._by_name)
+        return next(found, None)
+
+    def by_hash(self, sha256: str | None) -> tuple[Line, ...] | None:
+        """Return the transcript registered for this content, or None."""
+        return self._by_hash.get(sha256) if sha256 else None
+
+
+def _parse_line(turn: str | Line) -> Line:
+    if isinstance(turn, Line):
+        return turn
+    by_name = _SPEAKER_LINE.fullmatch(turn.strip())
+    return Line(by_name["text"], by_name["name"]) if by_name else Line(turn.strip())

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+PARTS = {
+    "messages": "messages",
+    "topics": "topics",
+    "questions": "questions",
+    "action-items": "actionItems",
+    "comprehensive/action-items": "actionItems",
+    "follow-ups": "followUps",
+    "insights": "insights",
+    "entities": "entities",
+    "members": "members",
+    "summary": "summary",
+    "abstract-topics": "abstractTopics",
+    "intents": "intents",
+    "bookmarks": "bookmarks",
+    "bookmarks-summary": "bookmarksSummary",
+}
+LONG = (
+    "Ann: The rocket engine failed its pressure test on Monday.",
+    "Bob: Oh.",
+    "Bob: The fuel pump let the pressure drop, so the rocket engine stopped early.",
+    "Ann: I will send the pressure test report to the supplier tomorrow.",
+    "Bob: Thank you.",
+    "Ann: We should order another fuel pump from the supplier.",
+    "Bob: Yes.",
+    "Ann: The next pressure test is a week away.",
+    "Bob: Good.",
+    "Ann: The rocket engine needs another fuel pump by then.",
+)
+
+
+async def conversation(caller: Any, *lines: str, **fields: Any) -> str:
+    answer = await caller.text(*(lines or ("Ann: Hello there.", "Bob: Good morning.")), **fields)
+    assert answer.status == 201
+    await caller.server.until(lambda: not caller.server.unfinished)
+    return f"/v1/conversations/{answer.body['conversationId']}"
+
+
+@pytest.mark.parametrize("part,key", PARTS.items())
+async def test_each_part_is_a_list_in_its_wrapper(caller: Any, part: str, key: str) -> None:
+    path = await conversation(caller)
+
+    answer = await caller.get(f"{path}/{part}")
+
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert list(answer.body) == [key]
+    assert isinstance(answer.body[key], list)
+
+
+@pytest.mark.parametrize("part", ["trackers-detected", "trackers"])
+async def test_trackers_are_a_bare_list(caller: Any, part: str) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.get(f"{path}/{part}")).body == []
+
+
+async def test_analytics_have_metrics_and_members(caller: Any) -> None:
+    path = await conversation(caller)
+
+    assert set((await caller.get(f"{path}/analytics")).body) == {"metrics", "members"}
+
+
+async def test_a_conversation_has_the_submitted_name_or_its_id(caller: Any) -> None:
+    named = await conversation(caller, name="Standup")
+    nameless = await conversation(caller)
+
+    assert (await caller.get(named)).body["name"] == "Standup"
+    answer = (await caller.get(nameless)).body
+    assert answer["name"] == answer["id"] == nameless.rpartition("/")[2]
+    assert answer["type"] == "meeting"
+
+
+@pytest.mark.parametrize(
+    "method,part",
+    [
+        ("GET", ""),
+        ("PUT", ""),
+        ("DELETE", ""),
+        *(("GET", f"/{part}") for part in (*PARTS, "analytics", "trackers-detected", "callscore")),
+        ("PUT", "/members/1"),
+        ("PUT", "/speakers"),
+        ("POST", "/transcript"),
+        ("POST", "/experiences"),
+        ("PUT", "/experiences/url"),
+        ("POST", "/bookmarks"),
+        ("POST", "/bookmarks/bulk"),
+    ],
+)
+async def test_an_unknown_conversation_is_404(caller: Any, method: str, part: str) -> None:
+    answer = await caller.request(method, f"/v1/conversations/4000000000000000{part}", json={})
+
+    assert answer.status == 404
+    assert list(answer.body) == ["message"]
+
+
+async def test_messages_follow_the_query(caller: Any) -> None:
+    path = await conversation(caller)
+
+    plain = (await caller.get(f"{path}/messages")).body["messages"][0]
+    full = (await caller.get(f"{path}/messages", verbose="true", sentiment="true")).body
+    assert not plain.keys() & {"words", "sentiment"}
+    assert full["messages"][0].keys() >= {"words", "sentiment"}
+    assert (await caller.get(f"{path}/messages", verbose="yes")).status == 400
+
+
+async def test_topics_follow_the_query(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for name in ("sentiment", "parentRefs", "refresh"):
+        assert (await caller.get(f"{path}/topics", **{name: "true"})).status == 200
+        assert (await caller.get(f"{path}/topics", **{name: "1"})).status == 400
+
+
+async def test_insights_are_the_three_kinds_mixed(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "Ann: Can you send me the report?",
+        "Bob: I will send you the report tomorrow.",
+        "Ann: I will call the customer on Monday.",
+    )
+
+    mixed = (await caller.get(f"{path}/insights")).body["insights"]
+    apart = [
+        item
+        for part in ("questions", "action-items", "follow-ups")
+        for item in (await caller.get(f"{path}/{part}")).body[PARTS[part]]
+    ]
+    assert sorted(i["id"] for i in mixed) == sorted(i["id"] for i in apart)
+    assert {i["type"] for i in mixed} >= {"question"}
+    messages = {m["id"] for m in (await caller.get(f"{path}/messages")).body["messages"]}
+    assert all(set(i["messageIds"]) <= messages for i in mixed)
+
+
+async def test_ids_stay_the_same_when_more_is_appended(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Is it late?")
+    before = [(await caller.get(f"{path}/{part}")).body for part in ("messages", "questions")]
+    await caller.text("Bob: No.", into=path.rpartition("/")[2])
+    await caller.server.until(lambda: not caller.server.unfinished)
+    after = [(await caller.get(f"{path}/{part}")).body for part in ("messages", "questions")]
+
+    assert after[0]["messages"][0] == before[0]["messages"][0]
+    assert after[1] == before[1]
+
+
+async def test_requested_entities_and_trackers_are_found(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "Ann: The basic plan costs forty dollars.",
+        detectEntities=True,
+        entities=[{"customType": "product", "text": "basic plan"}],
+        trackers=[{"name": "Price", "vocabulary": ["costs", "cheap"]}],
+    )
+
+    entities = (await caller.get(f"{path}/entities")).body["entities"]
+    assert ("product", "basic plan") in [(e.get("customType"), e["text"]) for e in entities]
+    (tracker,) = (await caller.get(f"{path}/trackers-detected")).body
+    assert tracker["name"] == "Price"
+    assert tracker["matches"][0]["value"] == "costs"
+
+
+async def test_metadata_can_be_set(caller: Any) -> None:
+    path = await conversation(caller)
+
+    first = await caller.put(path, {"metadata": {"agent": "7"}})
+    second = await caller.put(path, {"metadata": {"team": "red"}})
+
+    assert first.status == 200
+    assert second.body == {
+        "id": path.rpartition("/")[2],
+        "metadata": {"agent": "7", "team": "red"},
+    }
+    assert (await caller.get(path)).body["metadata"] == second.body["metadata"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, [], {"metadata": "x"}, {"metadata": {"a": 1}}, {"metadata": {"a": "x" * 129}}]
+)
+async def test_metadata_must_be_short_strings(caller: Any, body: Any) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.put(path, body)).status == 400
+
+
+async def test_metadata_of_which_one_value_is_wrong_changes_nothing(caller: Any) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.put(path, {"metadata": {"agent": "7", "team": 8}})).status == 400
+    assert "metadata" not in (await caller.get(path)).body
+
+
+async def test_a_deleted_conversation_is_gone(caller: Any) -> None:
+    path = await conversation(caller)
+
+    answer = await caller.request("DELETE", path)
+
+    assert answer.status == 200
+    assert list(answer.body) == ["message"]
+    assert (await caller.get(path)).status == 404
+    assert (await caller.request("DELETE", path)).status == 404
+    assert (await caller.text("More.", into=path.rpartition("/")[2])).status == 404
+
+
+async def test_a_member_can_be_renamed_everywhere(caller: Any) -> None:
+    path = await conversation(caller)
+    members = (await caller.get(f"{path}/members")).body["members"]
+    ann = next(m for m in members if m["name"] == "Ann")
+    new = {"id": ann["id"], "name": "Anna", "email": "anna@example.test"}
+
+    answer = await caller.put(f"{path}/members/{ann['id']}", new)
+
+    assert answer.status == 200
+    assert list(answer.body) == ["message"]
+    assert new in (await caller.get(f"{path}/members")).body["members"]
+    message = (await caller.get(f"{path}/messages")).body["messages"][0]
+    assert message["from"] == new
+
+
+async def test_members_with_the_same_address_become_one(caller: Any) -> None:
+    path = await conversation(caller)
+    for member in (await caller.get(f"{path}/members")).body["members"]:
+        sent = {"id": member["id"], "name": "Ann", "email": "ann@example.test"}
+        assert (await caller.put(f"{path}/members/{member['id']}", sent)).status == 200
+
+    (one,) = (await caller.get(f"{path}/members")).body["members"]
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"]["id"] for m in messages] == [one["id"]] * 2
+
+
+async def test_a_wrong_member_is_refused(caller: Any) -> None:
+    path = await conversation(caller)
+    member = (await caller.get(f"{path}/members")).body["members"][0]["id"]
+
+    for body in (
+        {"id": member},
+        {"id": "other", "name": "X"},
+        {"id": member, "name": " "},
+        {"id": member, "name": "X", "email": 1},
+    ):
+        assert (await caller.put(f"{path}/members/{member}", body)).status == 400
+    assert (await caller.put(f"{path}/members/0", {"id": "0", "name": "X"})).status == 404
+
+
+async def test_a_transcript_is_formatted(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Hello.", "Bob: Hi.")
+    ask = {"contentType": "text/markdown", "showSpeakerSeparation": True}
+
+    markdown = await caller.request("POST", f"{path}/transcript", json=ask)
+    subtitles = await caller.request("POST", f"{path}/transcript", json={"contentType": "text/srt"})
+
+    assert markdown.body == {
+        "transcript": {
+            "payload": "Ann: Hello.<br/><br/>Bob: Hi.",
+            "contentType": "text/markdown",
+        }
+    }
+    payload = subtitles.body["transcript"]["payload"]
+    assert payload["contentType"] == subtitles.body["transcript"]["contentType"] == "text/srt"
+    assert payload["content"].startswith("1\n00:00:00,000 --> ")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"contentType":"text/plain"}'])
+async def test_a_transcript_needs_its_form(caller: Any, body: bytes) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.request("POST", f"{path}/transcript", data=body)).status == 400
+
+
+async def test_redaction_is_refused(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for query in ({"redact": "true"}, {"redact": "true", "exclude": "[]"}, {"exclude": "[]"}):
+        answer = await caller.get(f"{path}/messages", **query)
+        assert answer.status == 400
+        assert '"redact"' in answer.body["message"]
+    assert (await caller.get(f"{path}/messages", redact="false")).status == 200
+
+
+async def test_a_summary_consists_of_messages(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+
+    summary = (await caller.get(f"{path}/summary")).body["summary"]
+
+    messages = {m["id"]: m for m in (await caller.get(f"{path}/messages")).body["messages"]}
+    assert 0 < len(summary) < len(LONG)
+    for item in summary:
+        (ref,) = item["messageRefs"]
+        lines = messages[ref["id"]]
+        assert {k: item[k] for k in ("text", "startTime", "endTime")} == {
+            k: lines[k] for k in ("text", "startTime", "endTime")
+        }
+
+
+async def test_a_summary_stays_until_it_is_refreshed(caller: Any) -> None:
+    path = await conversation(caller, *LONG, enableSummary=True)
+    identity = path.rpartition("/")[2]
+    first = (await caller.get(f"{path}/summary")).body
+    await caller.text(*(line.replace("rocket", "jet") for line in LONG), into=identity)
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    # enableSummary was set: the appended messages are added to the summary.
+    grown = (await caller.get(f"{path}/summary")).body
+    assert grown["summary"][: len(first["summary"])] == first["summary"]
+    assert len(grown["summary"]) > len(first["summary"])
+    assert (await caller.get(f"{path}/summary", refresh="false")).body == grown
+    anew = (await caller.get(f"{path}/summary", refresh="true")).body
+    assert (await caller.get(f"{path}/summary")).body == anew
+
+
+async def test_a_summary_made_on_request_does_not_grow_by_itself(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+    first = (await caller.get(f"{path}/summary")).body
+    await caller.text(*LONG, into=path.rpartition("/")[2])
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    assert (await caller.get(f"{path}/summary")).body == first
+    grown = (await caller.get(f"{path}/summary", refresh="false")).body
+    assert len(grown["summary"]) > len(first["summary"])
+
+
+async def test_there_is_no_summary_while_a_job_runs(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+    caller.server.hold_jobs()
+    await caller.text("More.", into=path.rpartition("/")[2])
+
+    answer = await caller.get(f"{path}/summary")
+
+    assert answer.status == 404
+    assert list(answer.body) == ["message"]
+    caller.server.release()
+    await caller.server.until(lambda: not caller.server.unfinished)
+    assert (await caller.get(f"{path}/summary")).status == 200
+
+
+async def test_a_placeholder_message_has_no_summary_and_no_intents(start: Any) -> None:
+    caller = await start(probe_media=False)
+    identity = (await caller.audio(b"ID3" + bytes(64))).body["conversationId"]
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    for part in ("summary", "intents"):
+        assert (await caller.get(f"/v1/conversations/{identity}/{part}")).body == {part: []}
+
+
+async def test_topics_have_parents_on_request_and_those_are_the_abstract_ones(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "Ann: The pension plan is cheap.",
+        "Bob: Every plan has a price.",
+        "Ann: That plan is a burden.",
+        "Bob: The pension plan is the best.",
+    )
+
+    topics = (await caller.get(f"{path}/topics", parentRefs="true")).body["topics"]
+    abstract = (await caller.get(f"{path}/abstract-topics")).body["abstractTopics"]
+
+    by_text = {topic["text"]: topic for topic in topics}
+    assert by_text["pension plan"]["parentRefs"] == [{"type": "topic", "text": "plan"}]
+    assert by_text["plan"]["parentRefs"] == []
+    assert [topic["text"] for topic in abstract] == ["plan"]
+    assert abstract[0]["type"] == "abstract_topic"
+    assert abstract[0]["messageIds"] == by_text["plan"]["messageIds"]
+
+
+async def test_a_plain_intent_is_found(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Hello.", "Bob: Please stop calling me.")
+
+    (intent,) = (await caller.get(f"{path}/intents")).body["intents"]
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert intent["intent"] == "do_not_call"
+    assert intent["text"] == messages[1]["text"]
+    assert intent["messageIds"] == [messages[1]["id"]]
+
+
+async def test_a_call_is_never_scored_but_its_status_is_reported(caller: Any) -> None:
+    caller.server.hold_jobs()
+    answer = await caller.text("Hi.", features={"featureList": ["insights", "callScore"]})
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+
+    status = (await caller.get(f"{path}/callscore/status")).body
+    assert status["jobId"] == answer.body["jobId"]
+    assert status["status"] in ("scheduled", "in_progress")
+    assert (await caller.get(f"{path}/callscore")).status == 404
+    caller.server.release()
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    assert (await caller.get(f"{path}/callscore/status")).body["status"] == "completed"
+    assert (await caller.get(f"{path}/lm-insights/status")).body["status"] == "completed"
+    scored = await caller.get(f"{path}/callscore")
+    assert scored.status == 200
+    assert "score" not in scored.body
+    assert scored.body["criteria"] == []
+    assert scored.body["summary"].startswith("[not scored")
+
+
+async def test_a_score_that_was_not_requested_is_unknown(caller: Any) -> None:
+    path = await conversation(caller)
+    only_insights = await conversation(caller, features={"featureList": ["insights"]})
+
+    for part in ("callscore", "callscore/status", "lm-insights/status"):
+        assert (await caller.get(f"{path}/{part}")).status == 404
+    assert (await caller.get(f"{only_insights}/callscore")).status == 404
+    assert (await caller.get(f"{only_insights}/lm-insights/status")).status == 200

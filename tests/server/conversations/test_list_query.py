@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+NOW = datetime.now(UTC)
+
+
+def days_ago(days: float) -> str:
+    return (NOW - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+async def three(caller: Any) -> list[str]:
+    """Conversations of 20, 2 and 1 days ago, opened in another order."""
+    ids = {}
+    for days in (1, 20, 2):
+        message = {"payload": {"content": "Hi."}, "duration": {"startTime": days_ago(days)}}
+        answer = await caller.request(
+            "POST", "/v1/process/text", json={"messages": [message], "name": f"{days} days"}
+        )
+        ids[days] = answer.body["conversationId"]
+        await caller.put(
+            f"/v1/conversations/{ids[days]}",
+            {"metadata": {"agent": "a" if days > 1 else "b", "team": "red"}},
+        )
+    return [ids[20], ids[2], ids[1]]
+
+
+async def query_conversations(caller: Any, **query: str) -> list[str]:
+    answer = await caller.get("/v1/conversations", **query)
+    assert answer.status == 200
+    return [c["id"] for c in answer.body["conversations"]]
+
+
+async def test_the_last_seven_days_by_default_oldest_first(caller: Any, three: list[str]) -> None:
+    assert await query_conversations(caller) == three[1:]
+
+
+async def test_a_window_is_from_start_to_end(caller: Any, three: list[str]) -> None:
+    assert await query_conversations(caller, startTime=days_ago(30)) == three
+    assert (
+        await query_conversations(caller, startTime=days_ago(30), endTime=days_ago(1.5))
+        == three[:2]
+    )
+    assert await query_conversations(caller, endTime=days_ago(1.5)) == three[1:2]
+
+
+async def test_pages_are_cut_after_ordering(caller: Any, three: list[str]) -> None:
+    start = days_ago(30)
+
+    assert await query_conversations(caller, startTime=start, limit="2") == three[:2]
+    assert await query_conversations(caller, startTime=start, limit="2", offset="2") == three[2:]
+    assert await query_conversations(caller, startTime=start, limit="0") == []
+    assert (
+        await query_conversations(caller, startTime=start, order="desc", offset="1") == three[1::-1]
+    )
+
+
+@pytest.mark.parametrize(
+    "rsql,found",
+    [
+        ("conversation.metadata.agent==a", [0, 1]),
+        ("conversation.metadata.agent=='a' and conversation.name=='2 days'", [1]),
+        ("conversation.metadata.agent!=a;conversation.metadata.team==red", [2]),
+        (f"conversation.startTime=gt={days_ago(10)}", [1, 2]),
+        (f"conversation.startDate<={days_ago(10)}", [0]),
+        (f"conversation.endTime>={days_ago(1.5)}", [2]),
+        ("conversation.metadata.nothing==a", []),
+    ],
+    # Names without the times, so that every process collects the same tests.
+    ids=["agent", "two", "other team", "after", "until", "ended after", "nobody"],
+)
+async def test_a_filter_chooses(caller: Any, three: list[str], rsql: str, found: list[int]) -> None:
+    chosen = await query_conversations(caller, startTime=days_ago(30), filter=rsql)
+
+    assert chosen == [three[index] for index in found]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "-1"},
+        {"limit": "65537"},
+        {"offset": "x"},
+        {"order": "up"},
+        {"sort": "conversation.mood"},
+        {"startTime": "yesterday"},
+        {"startTime": "2030-01-01T00:00:00Z"},
+        {"endTime": "2100-01-01T00:00:00Z"},
+        {"filter": "agent"},
+        {"filter": "conversation.mood==good"},
+        {"filter": "conversation.startTime==noon"},
+        {"filter": "conversation.name==a,conversation.name==b"},
+        {"filter": "conversation.name==a;conversation.metadata.a==b;conversation.metadata.c==d"},
+    ],
+)
+async def test_a_wrong_query_is_refused(caller: Any, query: dict[str, str]) -> None:
+    answer = await caller.get("/v1/conversations", **query)
+
+    assert answer.status == 400
+    assert list(answer.body) == ["message"]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def event(kind: str, name: str, seconds: float, nanos: int = 0) -> dict[str, Any]:
+    user = {"id": "x", "name": name, "email": f"{name}@example.test"}
+    return {"type": kind, "user": user, "offset": {"seconds": seconds, "nanos": nanos}}
+
+
+@pytest.fixture
+async def path(caller: Any) -> str:
+    messages = [
+        {
+            "payload": {"content": text},
+            "duration": {
+                "startTime": f"2026-01-01T00:00:{a:02d}Z",
+                "endTime": f"2026-01-01T00:00:{b:02d}Z",
+            },
+        }
+        for text, a, b in (("One.", 0, 4), ("Two.", 4, 8), ("Three.", 20, 24))
+    ]
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": messages})
+    await caller.server.until(lambda: not caller.server.unfinished)
+    return f"/v1/conversations/{answer.body['conversationId']}"
+
+
+async def test_messages_get_the_speaker_of_most_of_their_time(caller: Any, path: str) -> None:
+    events = [
+        event("started_speaking", "Ann", 0),
+        event("stopped_speaking", "Ann", 0, 5_000_000_000),
+        event("started_speaking", "Bob", 5),
+        event("stopped_speaking", "Bob", 8),
+        event("stopped_speaking", "Cy", 9),
+    ]
+
+    answer = await caller.put(f"{path}/speakers", {"speakerEvents": events})
+
+    assert answer.status == 200
+    assert list(answer.body) == ["message"]
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"].get("name") for m in messages] == ["Ann", "Bob", None]
+    assert messages[0]["from"]["email"] == "Ann@example.test"
+
+
+async def test_a_speaker_without_a_stop_event_speaks_until_the_end(caller: Any, path: str) -> None:
+    await caller.put(f"{path}/speakers", {"speakerEvents": [event("started_speaking", "Ann", 3)]})
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [m["from"].get("name") for m in messages] == ["Ann", "Ann", "Ann"]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        None,
+        ["x"],
+        [event("shouting", "Ann", 0)],
+        [{"type": "started_speaking", "user": {"name": "Ann"}}],
+        [{"type": "started_speaking", "user": {}, "offset": {}}],
+        [event("started_speaking", "Ann", "soon")],  # type: ignore[arg-type]
+    ],
+)
+async def test_invalid_events_are_refused(caller: Any, path: str, events: Any) -> None:
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
+
+
+async def test_a_refusal_leaves_no_member_behind(caller: Any, path: str) -> None:
+    events = [event("started_speaking", "Ann", 0), event("shouting", "Ann", 1)]
+
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": events})).status == 400
+    assert (await caller.get(f"{path}/members")).body == {"members": []}

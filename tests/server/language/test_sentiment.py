@@ -1,0 +1,18 @@
+import pytest
+
+from tests.server.language.lines import analyse_lines
+
+
+@pytest.mark.parametrize(
+    "text, low, high",
+    [
+        ("This is great, thank you so much!", 0.3, 1),
+        ("That was a terrible outage.", -1, -0.3),
+        ("It is not good.", -1, 0),
+        ("It isn\u2019t bad.", 0, 1),
+        ("The meeting is at five.", 0, 0),
+        ("We found critical fixes with low risk.", 0, 0),
+    ],
+)
+def test_sentiment_is_the_sign_of_the_words(text, low, high):
+    assert low <= analyse_lines(text).messages[0].sentiment <= high

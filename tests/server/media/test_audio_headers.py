@@ -1,0 +1,87 @@
+import struct
+
+import pytest
+
+from symbl_aio.server.media.probe import MediaError, MediaInfo
+from tests.server.media.containers import FLOAT, PCM, chunk, flac, ogg, riff
+
+
+def test_a_wav_has_its_duration(probe_bytes):
+    assert probe_bytes(riff(PCM, chunk(b"data", bytes(24_000)))) == MediaInfo("wav", True, 1.5)
+
+
+def test_a_wav_of_floats_behind_other_chunks_is_read(probe_bytes):
+    assert (
+        probe_bytes(riff(chunk(b"LIST", b"odd"), FLOAT, chunk(b"data", bytes(16_000)))).duration
+        == 0.5
+    )
+
+
+@pytest.mark.parametrize("unknown", [0, 0xFFFFFFFF])
+def test_a_wav_written_as_a_stream_is_as_long_as_the_file(probe_bytes, unknown):
+    assert probe_bytes(riff(PCM, chunk(b"data", bytes(16_000), unknown))).duration == 1.0
+
+
+def test_a_wav_without_samples_has_no_audio(probe_bytes):
+    assert probe_bytes(riff(PCM, chunk(b"data", b""))) == MediaInfo("wav", False, 0.0)
+
+
+def test_a_cut_wav_is_refused(probe_bytes):
+    with pytest.raises(MediaError, match="cut off"):
+        probe_bytes(riff(PCM, chunk(b"data", bytes(100), 200)))
+
+
+@pytest.mark.parametrize("content", [riff(PCM), riff(chunk(b"data", bytes(9))), riff()])
+def test_a_wav_without_format_or_sound_is_refused(probe_bytes, content):
+    with pytest.raises(MediaError, match="wav: no s"):
+        probe_bytes(content)
+
+
+def test_an_aiff_has_its_duration(probe_bytes):
+    rate_8000 = struct.pack(">HQ", 16_383 + 12, 8000 << 51)
+    comm = b"COMM" + struct.pack(">IHIH", 18, 1, 12_000, 16) + rate_8000
+    form = b"FORM" + struct.pack(">I", 14 + len(comm)) + b"AIFF" + b"ANNO\0\0\0\1x\0" + comm
+    assert probe_bytes(form) == MediaInfo("aiff", True, 1.5)
+    with pytest.raises(MediaError, match="COMM"):
+        probe_bytes(b"FORM\0\0\0\4AIFF")
+
+
+def test_a_flac_has_its_duration(probe_bytes):
+    assert probe_bytes(flac(16_000, 40_000)) == MediaInfo("flac", True, 2.5)
+    assert probe_bytes(flac(16_000, 0)).duration is None
+    with pytest.raises(MediaError, match="sample rate"):
+        probe_bytes(flac(0, 1))
+
+
+@pytest.mark.parametrize(
+    "first, last, container, seconds",
+    [
+        (b"OpusHead\1\1" + struct.pack("<HI", 312, 8000), 96_312, "opus", 2.0),
+        (b"\x01vorbis" + struct.pack("<IBI", 0, 1, 44_100), 88_200, "ogg", 2.0),
+        (b"Speex   " + bytes(28) + struct.pack("<I", 8000), 8000, "ogg", 1.0),
+        (b"\x7fFLAC\1\0\0\1" + flac(16_000, 0), 32_000, "ogg", 2.0),
+        (b"OpusHead\1\1" + struct.pack("<HI", 312, 8000), 312, "opus", None),
+    ],
+)
+def test_the_last_page_of_an_ogg_has_its_duration(probe_bytes, first, last, container, seconds):
+    assert probe_bytes(ogg(first, 0) + ogg(bytes(255), last)) == MediaInfo(container, True, seconds)
+
+
+def test_an_ogg_without_a_page_near_its_end_has_no_known_length(probe_bytes):
+    first = ogg(b"\x01vorbis" + struct.pack("<IBI", 0, 1, 44_100), 0)
+    assert probe_bytes(first + bytes(200_000)) == MediaInfo("ogg", True, None)
+
+
+def test_an_ogg_of_pictures_has_no_audio(probe_bytes):
+    assert probe_bytes(ogg(b"\x80theora", 0)) == MediaInfo("ogg", False, None)
+
+
+def test_a_wma_has_its_duration(probe_bytes):
+    header = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(14)
+    properties = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + bytes(48)
+    properties += struct.pack("<QQQ", 55_000_000, 0, 3000)
+    audio = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
+    assert probe_bytes(header + properties + audio) == MediaInfo("wma", True, 2.5)
+    assert probe_bytes(header + properties).has_audio is False
+    with pytest.raises(MediaError, match="wma: no file properties"):
+        probe_bytes(header)

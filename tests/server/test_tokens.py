@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+PATH = "/oauth2/token:generate"
+PAIR = {"type": "application", "appId": "app", "appSecret": "secret"}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_token_is_cached_with_its_remaining_lifetime(start: Any) -> None:
+    clock = Clock()
+    caller = await start(token_life=1000, clock=clock)
+
+    first = await caller.anonymous("POST", PATH, json=PAIR)
+    clock.now += 300
+    second = await caller.anonymous("POST", PATH, json=PAIR)
+
+    assert first.status == second.status == 200
+    assert first.body["expiresIn"] == 1000
+    assert second.body == {**first.body, "expiresIn": 700}
+
+
+async def test_near_its_expiry_a_token_is_followed_by_another_and_both_are_valid(
+    start: Any,
+) -> None:
+    clock = Clock()
+    caller = await start(token_life=1000, clock=clock)
+    old = await caller.anonymous("POST", PATH, json=PAIR)
+    clock.now += 950
+    new = await caller.anonymous("POST", PATH, json=PAIR)
+
+    assert new.body["accessToken"] != old.body["accessToken"]
+    assert new.body["expiresIn"] == 1000
+    for token in (old, new):
+        caller.token = token.body["accessToken"]
+        assert (await caller.get("/v1/conversations")).status == 200
+
+
+async def test_an_expired_token_is_refused(start: Any) -> None:
+    clock = Clock()
+    caller = await start(token_life=1000, clock=clock)
+    assert (await caller.get("/v1/conversations")).status == 200
+    clock.now += 1000
+
+    refused = await caller.get("/v1/conversations")
+
+    assert refused.status == 401
+    assert "oken" in refused.body["message"]
+
+
+async def test_a_revoked_token_is_refused_and_the_next_is_another(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+    caller.server.revoke_tokens()
+
+    assert (await caller.get("/v1/conversations")).status == 401
+    caller.token = None
+    assert (await caller.get("/v1/conversations")).status == 200
+
+
+async def test_the_deprecated_header_is_accepted_too(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+
+    answer = await caller.anonymous("GET", "/v1/conversations", headers={"x-api-key": caller.token})
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic eHg="}, {"x-api-key": "wrong"}])
+async def test_no_token_or_a_wrong_one_is_refused(caller: Any, headers: dict[str, str]) -> None:
+    answer = await caller.anonymous("GET", "/v1/conversations", headers=headers)
+
+    assert answer.status == 401
+    assert list(answer.body) == ["message"]
+
+
+@pytest.mark.parametrize(
+    "body,status",
+    [
+        (PAIR | {"appSecret": "other"}, 401),
+        (PAIR | {"appId": "other"}, 401),
+        (PAIR | {"type": "password"}, 400),
+        (PAIR | {"appId": 7}, 400),
+        ([], 400),
+    ],
+)
+async def test_a_wrong_token_request_is_refused(caller: Any, body: Any, status: int) -> None:
+    answer = await caller.anonymous("POST", PATH, json=body)
+
+    assert answer.status == status
+    assert list(answer.body) == ["message"]
+
+
+async def test_a_token_request_must_be_json(caller: Any) -> None:
+    assert (await caller.anonymous("POST", PATH, data=b"{")).status == 400
+
+
+async def test_a_refresh_token_issues_a_new_token_with_a_full_lifetime(start: Any) -> None:
+    clock = Clock()
+    caller = await start(token_life=1000, clock=clock)
+    old = (await caller.anonymous("POST", PATH, json=PAIR)).body
+    clock.now += 500
+
+    new = await caller.anonymous(
+        "POST",
+        "/oauth2/token:refresh",
+        json={"appId": "app", "appSecret": "secret", "refreshToken": old["refershToken"]},
+    )
+
+    assert new.status == 200
+    assert new.body["accessToken"] != old["accessToken"]
+    assert new.body["expiresIn"] == 1000
+    for body in (old, new.body):
+        caller.token = body["accessToken"]
+        assert (await caller.get("/v1/conversations")).status == 200
+
+
+@pytest.mark.parametrize(
+    "change,status",
+    [({"appSecret": "x"}, 401), ({"refreshToken": "x"}, 401), ({"refreshToken": None}, 400)],
+)
+async def test_a_wrong_refresh_is_refused(caller: Any, change: Any, status: int) -> None:
+    good = (await caller.anonymous("POST", PATH, json=PAIR)).body["refershToken"]
+    body = {"appId": "app", "appSecret": "secret", "refreshToken": good} | change
+
+    answer = await caller.anonymous("POST", "/oauth2/token:refresh", json=body)
+
+    assert answer.status == status
+
+
+async def test_a_token_can_be_revoked_with_the_credentials(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+    path, pair = "/oauth2/token:revoke", {"appId": "app", "appSecret": "secret"}
+
+    assert (await caller.request("DELETE", path, json=pair | {"appId": "x"})).status == 401
+    assert (await caller.get("/v1/conversations")).status == 200
+    assert (await caller.request("DELETE", path, json=pair)).status == 200
+    assert (await caller.get("/v1/conversations")).status == 401
+    caller.token = None
+    assert (await caller.get("/v1/conversations")).status == 200
