@@ -65,7 +65,7 @@ class Process:
         return process
 
     async def ask(self, *command: Any) -> Any:
-        """Let it do something, and return its answer."""
+        """Run a command in the child, and return its result."""
         async with self._turn:
             self._commands.write(json.dumps(command).encode() + b"\n")
             return await self._line()
@@ -95,7 +95,7 @@ class Process:
         self._commands.close()
 
     async def stop(self) -> int:
-        """Let it end as it likes, which it does once its input has ended."""
+        """Close the child's input, which ends it, and wait for its end."""
         self._commands.write_eof()
         return await self.ended()
 
