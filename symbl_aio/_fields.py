@@ -7,9 +7,10 @@ Every failure is a ``ConfigurationError`` that names the field and the remedy.
 # other modules, where the names of a string would not be found.
 
 import ipaddress
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 from attrs import Attribute
@@ -42,26 +43,26 @@ def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> 
     return validate
 
 
+CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""A character that controls a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
+
+The one rule for keys, names and displayed texts. Not ``str.isprintable``, which refuses the
+no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
+"""
+# Half of a surrogate pair is a legal str and has no UTF-8.
+_NO_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
+
+
 def is_text(value: object) -> bool:
-    # Half of a surrogate pair is a legal str and has no UTF-8.
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
-
-
-def is_control(character: str) -> bool:
-    """Return whether a character controls a terminal or breaks a line: C0, DEL, C1, U+2028, U+2029.
-
-    The one rule for keys, names and displayed texts. Not ``str.isprintable``, which refuses the
-    no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
-    """
-    return character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029"
+    return isinstance(value, str) and _NO_UTF_8.search(value) is None
 
 
 def is_word(value: object) -> TypeGuard[str]:
     return (
         isinstance(value, str)
-        and is_text(value)
         and bool(value.strip())
-        and not any(map(is_control, value))
+        and CONTROLS.search(value) is None
+        and _NO_UTF_8.search(value) is None
     )
 
 

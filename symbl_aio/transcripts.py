@@ -27,7 +27,7 @@ _CHARACTERS_PER_SECOND: Final = 15
 
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~])")
 _BREAKS: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
-"""The control characters and line breaks of ``_fields.is_control``, and spaces."""
+"""The control characters and line breaks of ``_fields.CONTROLS``, and spaces."""
 _LIST: Final = re.compile(r"^(\d*)([-+.)])(?=\s)")
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from symbl_aio._fields import is_control
+from symbl_aio._fields import CONTROLS
 
 GRACE: Final = 1.0
 """Seconds that a command waits for a paused reader after a stop signal, at most."""
@@ -133,7 +133,7 @@ def clean(text: str) -> str:
     """Return text without control characters, which would steer the terminal."""
     if text.isprintable():
         return text
-    return "".join(" " if is_control(c) else c for c in text)
+    return CONTROLS.sub(" ", text)
 
 
 class Output:
