@@ -1,5 +1,6 @@
 """Names of files from real machines, and the characters that no name may hold."""
 
+import unicodedata
 from typing import Final
 
 FILE_NAMES: Final = (
@@ -14,3 +15,8 @@ FILE_NAMES: Final = (
     "\ue000 of a private font.mp4",
 )
 CONTROLS: Final = ("\0", "\t", "\r", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029")
+
+
+def is_control(character: str) -> bool:
+    """Return whether no name may hold a character: a control, or a break of a line."""
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")

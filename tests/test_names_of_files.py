@@ -13,12 +13,8 @@ from symbl_aio import ConfigurationError, MediaOptions
 from symbl_aio._io.uploads import _check_key as check_key
 from symbl_aio._naming import source_name
 from symbl_aio.durable.items import check_key as check_outbox_key
+from tests.names import is_control
 from tests.tables import table
-
-
-def is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
-
 
 CATEGORIES = sorted({unicodedata.category(chr(c)) for c in range(0x110000)})
 
