@@ -177,7 +177,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # them. PARALLEL= runs them in one.
 PARALLEL ?= -n 3 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/test_calls.py tests/protocol/test_decode.py
-NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox.py tests/contrib/test_service_outbox.py
+NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox_commands.py tests/contrib/test_service_outbox.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
 
 .venv-oldest/.made: pyproject.toml | .venv/.made

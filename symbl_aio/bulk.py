@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from symbl_aio._waiting import check_loop
+from symbl_aio._shared_futures import check_loop
 from symbl_aio.conversations import Conversation
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike

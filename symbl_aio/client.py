@@ -23,7 +23,7 @@ import aiohttp
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
-from symbl_aio._callbacks import check_async, observers_of
+from symbl_aio._callback_checks import check_async, observers_of
 from symbl_aio._errors import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Engine

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
-from symbl_aio._detached import DetachedBackend
+from symbl_aio._detached_handles import DetachedBackend
 from symbl_aio._errors import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio._fields import require_flag, require_url
 from symbl_aio._pages import PARTS, decode_part, page

@@ -15,14 +15,14 @@ from typing import Any, Final, Literal, NoReturn, Protocol
 from attrs import frozen
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
-from symbl_aio._detached import DetachedBackend
-from symbl_aio._detached import JobToken as JobToken
+from symbl_aio._detached_handles import DetachedBackend
+from symbl_aio._detached_handles import JobToken as JobToken
 from symbl_aio._errors import ConfigurationError, Sent, SymblError, TransportError
 from symbl_aio._fields import require_seconds
-from symbl_aio._naming import labelled as labelled
 from symbl_aio._protocol.calls import Call
 from symbl_aio._protocol.encode import Answer
-from symbl_aio._waiting import Shared, check_loop, result_of
+from symbl_aio._shared_futures import Shared, check_loop, result_of
+from symbl_aio._source_names import labelled as labelled
 from symbl_aio.events import JobEvent as JobEvent
 from symbl_aio.events import StatusSource as StatusSource
 from symbl_aio.events import UploadProgress as UploadProgress

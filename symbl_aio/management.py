@@ -78,7 +78,8 @@ class Trackers(Stored):
         call = stored("tracker" if self._paths == "2022" else "trackers", method="POST")
         return self._one(
             await self._change(
-                with_body(call, bodies.draft_body("tracker", tracker, Tracker)), repeatable=False
+                with_body(call, bodies.draft_body("tracker", tracker, Tracker)),
+                repeatable=False,
             )
         )
 
@@ -155,7 +156,8 @@ class Groups(Stored):
     async def create_many(self, groups: Iterable[GroupDraft]) -> Page[models.ConversationGroup]:
         """Create several groups in one call."""
         call = with_body(
-            stored("groups", method="POST"), bodies.draft_bodies("groups", groups, GroupDraft)
+            stored("groups", method="POST"),
+            bodies.draft_bodies("groups", groups, GroupDraft),
         )
         answer = await self._change(call, repeatable=False)
         return any_page_of(models.ConversationGroup, answer, "groups", "group")
@@ -210,7 +212,8 @@ class Entities(Stored):
     async def create(self, entity: EntityDraft) -> models.StoredEntity:
         """Create an entity."""
         call = with_body(
-            stored("entities", method="POST"), bodies.draft_body("entity", entity, EntityDraft)
+            stored("entities", method="POST"),
+            bodies.draft_body("entity", entity, EntityDraft),
         )
         return self._one(await self._change(call, repeatable=False))
 

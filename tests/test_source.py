@@ -23,7 +23,7 @@ from symbl_aio import (
     UploadError,
     VideoURL,
 )
-from symbl_aio._naming import source_name, source_of
+from symbl_aio._source_names import source_name, source_of
 from symbl_aio.media import Media, Recording
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
-from symbl_aio._callbacks import awaitable
+from symbl_aio._callback_checks import awaitable
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,

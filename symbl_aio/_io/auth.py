@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Final
 
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._waiting import result_of
+from symbl_aio._shared_futures import result_of
 from symbl_aio.config import AccessToken
 from symbl_aio.errors import AuthenticationError, ClientClosedError
 

@@ -26,7 +26,7 @@ from symbl_aio._io.transport import Transport
 from symbl_aio._io.uploads import Uploads
 from symbl_aio._protocol.calls import Call, check_id
 from symbl_aio._protocol.encode import Answer
-from symbl_aio._waiting import check_loop, result_of
+from symbl_aio._shared_futures import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError

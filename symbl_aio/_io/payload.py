@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
-from symbl_aio._callbacks import awaitable
+from symbl_aio._callback_checks import awaitable
 from symbl_aio._media.read import Chunk
 from symbl_aio.errors import ConfigurationError, SymblError, UploadError
 

@@ -19,7 +19,7 @@ from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._protocol import calls, encode
-from symbl_aio._waiting import result_of
+from symbl_aio._shared_futures import result_of
 from symbl_aio.config import Polls
 from symbl_aio.errors import (
     AuthenticationError,

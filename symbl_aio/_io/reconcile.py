@@ -17,7 +17,7 @@ from attrs import define
 
 from symbl_aio import models
 from symbl_aio._core.evidence import SentTexts, only_one_named
-from symbl_aio._core.webhook_calls import PARKED_FOR, ParkedCalls
+from symbl_aio._core.parked_calls import PARKED_FOR, ParkedCalls
 from symbl_aio._io.api import UnsettledError
 from symbl_aio._io.jobs import Jobs
 from symbl_aio._io.queue import PendingSubmission

@@ -19,9 +19,9 @@ from yarl import URL
 
 from symbl_aio import _environment
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
-from symbl_aio._io.names import Resolver
+from symbl_aio._io.host_resolver import Resolver
 from symbl_aio._io.payload import Body, ReplayRefusedError, once
-from symbl_aio._io.routes import proxy_for, trusted
+from symbl_aio._io.proxy_and_tls import proxy_for, trusted
 from symbl_aio._protocol.encode import Answer, Call
 from symbl_aio._proxies import Proxy
 from symbl_aio.config import Config

@@ -16,7 +16,7 @@ from time import monotonic
 
 from attrs import evolve
 
-from symbl_aio._callbacks import check_async
+from symbl_aio._callback_checks import check_async
 from symbl_aio._fields import is_word
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
@@ -33,9 +33,9 @@ from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._media import read
 from symbl_aio._media.inspect import Prepared
-from symbl_aio._naming import source_of
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
+from symbl_aio._source_names import source_of
 from symbl_aio._threads import Stalled
 from symbl_aio.config import Config
 from symbl_aio.errors import (

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
 import aiofiles
 from attrs import evolve
 
-from symbl_aio._core.faults import CALLERS, passes
+from symbl_aio._core.local_faults import CALLERS, passes
 from symbl_aio._errors import (
     FileChangedError,
     FileUnavailableError,

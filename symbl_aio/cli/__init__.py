@@ -19,7 +19,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    from symbl_aio.cli.output import GRACE, leave, protect
+    from symbl_aio.cli.safe_streams import GRACE, leave, protect
 
     # First, so that the error of a failed import is written to a stream that never raises.
     protect()

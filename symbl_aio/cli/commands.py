@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import click
 
-from symbl_aio.cli import outbox, unfinished
+from symbl_aio.cli import outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.runner import config, run, show_for
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
@@ -57,7 +57,7 @@ unsent = click.option(
 
 def of_client(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of all commands with a client."""
-    return outbox.as_json(outbox.base_url(outbox.allow_http(command)))
+    return outbox_commands.as_json(outbox_commands.base_url(outbox_commands.allow_http(command)))
 
 
 def of_media(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +99,7 @@ def cli() -> None:
     """
 
 
-for command in outbox.COMMANDS:
+for command in outbox_commands.COMMANDS:
     cli.add_command(command)
 
 
@@ -116,7 +116,7 @@ def demo(file: str | None, second: str | None, asr: Recognition, svg: str | None
     from rich.console import Console
 
     from symbl_aio.cli import demo as demonstration
-    from symbl_aio.cli.output import stderr, stdout
+    from symbl_aio.cli.safe_streams import stderr, stdout
     from symbl_aio.cli.screen import Screen
 
     # The picture is drawn from the recorded lines; bars are redrawn and would be in it many times.
@@ -198,7 +198,7 @@ def wait(
 
     async def wait_for_all() -> int:
         from symbl_aio import SymblClient
-        from symbl_aio.cli.follow import follow
+        from symbl_aio.cli.follow_jobs import follow
         from symbl_aio.cli.sources import labels
 
         def begin(client: SymblClient) -> Mapping[str, Job]:
@@ -263,7 +263,7 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
     default="secret",
     show_default=True,
 )
-@outbox.as_json
+@outbox_commands.as_json
 def serve(
     host: str,
     port: int,
@@ -328,7 +328,13 @@ def _submit(
         if options["kept"] is not None:
             raise click.UsageError("--from goes on with what was sent from here: no --database.")
         _submit_to_outbox(
-            conversation, files, database, schema or outbox.SCHEMA, key, priority or 0, **options
+            conversation,
+            files,
+            database,
+            schema or outbox_commands.SCHEMA,
+            key,
+            priority or 0,
+            **options,
         )
     for name, value in (("schema", schema), ("key", key), ("priority", priority)):
         if value is not None:
@@ -379,7 +385,7 @@ def _submit_to_outbox(
                 for file, media in zip(files, given, strict=True)
             ]
             return await outbox_actions.submit(
-                show, database=database, schema=schema, queue=outbox.QUEUE, entries=entries
+                show, database=database, schema=schema, queue=outbox_commands.QUEUE, entries=entries
             )
 
     run(main, show)
@@ -425,7 +431,7 @@ def _submit_to_api(
 
     async def send(stack: ExitStack, media: list[Given]) -> int:
         from symbl_aio import MediaOptions, SymblClient
-        from symbl_aio.cli.follow import follow
+        from symbl_aio.cli.follow_jobs import follow
 
         options = MediaOptions(name=name, language_code=language)
 

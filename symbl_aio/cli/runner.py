@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
-from symbl_aio.cli.output import GRACE, leave, stderr, stdout
-from symbl_aio.cli.show import Lines, Show
+from symbl_aio.cli.presenter import Lines, Show
+from symbl_aio.cli.safe_streams import GRACE, leave, stderr, stdout
 from symbl_aio.cli.unfinished import PLAIN, Resumption, Untouched
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
-from symbl_aio.cli.output import Output, clean
+from symbl_aio.cli.safe_streams import Output, clean
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:

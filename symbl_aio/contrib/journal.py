@@ -25,7 +25,7 @@ from symbl_aio import (
     SubmissionAccepted,
     SymblClient,
 )
-from symbl_aio._core.faults import passes
+from symbl_aio._core.local_faults import passes
 from symbl_aio._fields import require
 from symbl_aio._threads import in_a_thread
 

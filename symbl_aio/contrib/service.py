@@ -30,7 +30,7 @@ from symbl_aio import (
     WebhookReceiver,
 )
 from symbl_aio._fields import require, require_number, require_seconds
-from symbl_aio._waiting import check_loop
+from symbl_aio._shared_futures import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe

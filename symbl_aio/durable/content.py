@@ -44,10 +44,10 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.faults import passes
+from symbl_aio._core.local_faults import passes
 from symbl_aio._core.retries import Attempts
-from symbl_aio._naming import source_name
 from symbl_aio._protocol.encode import encode_submission
+from symbl_aio._source_names import source_name
 from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON

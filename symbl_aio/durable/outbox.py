@@ -18,12 +18,12 @@ from symbl_aio import (
     JobStatus,
 )
 from symbl_aio._fields import require, require_seconds
+from symbl_aio._shared_futures import check_loop
 from symbl_aio._threads import in_a_thread
-from symbl_aio._waiting import check_loop
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.tables import QUEUE_NAME
-from symbl_aio.durable._store import maintenance
+from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.attempts import record_webhook
 from symbl_aio.durable._store.reads import PAGE, Row, read_changed, read_item, read_page
 from symbl_aio.durable._store.submit import submit
@@ -320,15 +320,15 @@ class Outbox(Resolution):
         ``wait``: return when no item holds a slot. Raises ``TimeoutError`` after ``timeout``
         seconds of that; the queue stays paused, as it does if the wait is cancelled.
         """
-        await self._call(partial(maintenance.set_paused, self._database, True))
+        await self._call(partial(queue_control.set_paused, self._database, True))
         async with asyncio.timeout(timeout):
-            is_idle = partial(maintenance.is_idle, self._database)
+            is_idle = partial(queue_control.is_idle, self._database)
             while wait and not await self._call(is_idle):  # noqa: ASYNC110
                 await asyncio.sleep(_IDLE_INTERVAL)
 
     async def resume(self) -> None:
         """Dispatch slots again. No-op for a queue that was not paused."""
-        await self._call(partial(maintenance.set_paused, self._database, False))
+        await self._call(partial(queue_control.set_paused, self._database, False))
 
     async def doubt_unsent(self) -> int:
         """Put into doubt all items that a restored backup has as unsent; return their number.
@@ -341,7 +341,7 @@ class Outbox(Resolution):
 
         Raises ``ConfigurationError`` while a worker is alive.
         """
-        return await self._call(partial(maintenance.doubt_unsent, self._database))
+        return await self._call(partial(queue_control.doubt_unsent, self._database))
 
     # Webhooks
 

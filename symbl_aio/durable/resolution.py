@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 from symbl_aio import ConfigurationError
 from symbl_aio._protocol.calls import check_id
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.resolution import Decision, Decisions, Discard, Resolve, Retry
+from symbl_aio.durable._store.decisions import Decision, Decisions, Discard, Resolve, Retry
 from symbl_aio.durable.items import (
     Decided,
     Item,

@@ -23,13 +23,13 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio._fields import require, require_count, require_number
+from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
-from symbl_aio._waiting import result_of
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.durable._database.tables import QUEUE_NAME
-from symbl_aio.durable._store.maintenance import delete_expired, requeue_failed, set_cap
+from symbl_aio.durable._store.queue_control import delete_expired, requeue_failed, set_cap
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat, WorkerLock
 from symbl_aio.durable.stats import OutboxStats, read_stats

@@ -9,8 +9,8 @@ utterances: typed text, a transcript from ``transcript_registry``, or the output
 ``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
 action items in them, ``html_pages`` renders them for people. ``management`` serves the
-trackers, groups and entities of the account. Four modules exist for tests: ``faults``
-injects failures, ``job_gate`` holds jobs, ``change_notifier`` wakes waiting tests, and
+trackers, groups and entities of the account. Four modules exist for tests: ``fault_injection``
+injects failures, ``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and
 ``request_log`` records every request.
 
 The server never invents a result: it scores no call, redacts nothing, and builds a

@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from symbl_aio.server.faults import (
+from symbl_aio.server.fault_injection import (
     TOKEN_PATH,
     ConnectionDroppedError,
     FaultContext,

@@ -19,7 +19,7 @@ from attrs import define, field
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import now
-from symbl_aio.server.job_gate import HoldPoint, JobGate
+from symbl_aio.server.job_hold import HoldPoint, JobGate
 
 logger = logging.getLogger("symbl_aio.server")
 

@@ -17,14 +17,14 @@ from typing import Literal, Self
 from aiohttp import web
 
 from symbl_aio.server.app import App
-from symbl_aio.server.argument_types import check_types
 from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.check_arguments import check_types
 from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.handlers import ConversationHandlers
-from symbl_aio.server.faults import FaultContext, FaultInjector
+from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.html_pages import PageHandlers
-from symbl_aio.server.job_gate import HoldPoint, JobGate
+from symbl_aio.server.job_hold import HoldPoint, JobGate
 from symbl_aio.server.jobs import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.outbound_http import OutboundClient

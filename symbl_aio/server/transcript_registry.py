@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from symbl_aio.server.argument_types import check_types
+from symbl_aio.server.check_arguments import check_types
 
 # Speech at 150 words a minute, for lines without times.
 SECONDS_PER_WORD = 0.4

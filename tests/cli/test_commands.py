@@ -22,7 +22,7 @@ from symbl_aio import (
     TransportError,
 )
 from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
-from symbl_aio.cli.output import clean
+from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.screen import Screen, size
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob

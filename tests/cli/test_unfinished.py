@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.cli.output import MOST_CHARACTERS, Writer
+from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Writer
 from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
 from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell

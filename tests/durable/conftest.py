@@ -17,7 +17,7 @@ from symbl_aio import Config, Credentials, TextOptions
 from symbl_aio.durable import Item, ItemState, Outbox, Worker
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store import maintenance
+from symbl_aio.durable._store import queue_control
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -109,7 +109,7 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
     dispatcher = Dispatcher(database, dbos.start, running=lambda: 0, poll_interval=1.0)
-    maintenance.set_cap(database, cap)
+    queue_control.set_cap(database, cap)
     turns = dispatcher.fill()
     client = dbos._client(database)
     for turn in turns:

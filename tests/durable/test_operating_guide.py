@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from symbl_aio.cli import exit_codes
-from symbl_aio.cli import outbox as words
+from symbl_aio.cli import outbox_commands as words
 from symbl_aio.cli.commands import cli
 from symbl_aio.durable import ItemState, OutboxStats, openmetrics
 from tests.durable.openmetrics import parse

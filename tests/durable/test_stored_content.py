@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.maintenance import delete_expired
+from symbl_aio.durable._store.queue_control import delete_expired
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, Working, said

@@ -10,7 +10,7 @@ import pytest
 
 from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
-from symbl_aio.server.language.models import Utterance
+from symbl_aio.server.language.values import Utterance
 from symbl_aio.server.processing import merge_settings
 from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError
 

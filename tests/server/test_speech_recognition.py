@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from symbl_aio.server.language.models import Utterance
+from symbl_aio.server.language.values import Utterance
 from symbl_aio.server.speech_recognition import WORKER, RecognitionError, Recognizer
 
 # Sends each request to the test over a socket; the socket closes when the process exits.

@@ -12,15 +12,15 @@ from attrs import define, evolve, field, frozen
 from symbl_aio.server.http_json import JSON, ApiError, now
 from symbl_aio.server.ids import derived_id, random_id
 from symbl_aio.server.jobs import Job
-from symbl_aio.server.language.models import (
+from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.summary import choose_summary
+from symbl_aio.server.language.values import (
     Analysis,
     CustomEntity,
     Speaker,
     Tracker,
     Utterance,
 )
-from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.summary import choose_summary
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 

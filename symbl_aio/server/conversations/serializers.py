@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
-from symbl_aio.server.language.models import Entity, Insight, Message, Speaker, Topic
+from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
 
 
 def conversation_item(conversation: Conversation) -> dict[str, JSON]:

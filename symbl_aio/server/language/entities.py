@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from symbl_aio.server.language.dates import find_dates
-from symbl_aio.server.language.models import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
+from symbl_aio.server.language.values import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
 
 
 class EntityFinder:

@@ -12,7 +12,12 @@ from datetime import datetime, timedelta
 
 from symbl_aio.server.language.dates import find_dates
 from symbl_aio.server.language.entities import EntityFinder, find_tracker_phrases
-from symbl_aio.server.language.models import (
+from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
+from symbl_aio.server.language.sentences import TimedText, sentences, words
+from symbl_aio.server.language.sentiment import sentiment_score
+from symbl_aio.server.language.talk_time import measure_talk_time
+from symbl_aio.server.language.topics import find_topics
+from symbl_aio.server.language.values import (
     Analysis,
     CustomEntity,
     Entity,
@@ -23,11 +28,6 @@ from symbl_aio.server.language.models import (
     TrackerMatch,
     Utterance,
 )
-from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
-from symbl_aio.server.language.sentences import TimedText, sentences, words
-from symbl_aio.server.language.sentiment import sentiment_score
-from symbl_aio.server.language.talk_time import measure_talk_time
-from symbl_aio.server.language.topics import find_topics
 
 
 def analyse(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from symbl_aio.server.language.models import Speaker
+from symbl_aio.server.language.values import Speaker
 from symbl_aio.server.language.word_lists import (
     ANSWER_VERBS,
     CONTACT_PHRASES,

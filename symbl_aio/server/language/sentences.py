@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from symbl_aio.server.language.models import Word
+from symbl_aio.server.language.values import Word
 from symbl_aio.server.language.word_lists import word_set
 
 # A pause longer than this ends a sentence even without a full stop; shorter pauses are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from symbl_aio.server.language.models import Analytics, Overlap, Speaker, SpeakerTime, Utterance
+from symbl_aio.server.language.values import Analytics, Overlap, Speaker, SpeakerTime, Utterance
 
 _Span = tuple[float, float]
 

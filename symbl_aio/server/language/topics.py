@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
-from symbl_aio.server.language.models import Message, Topic
+from symbl_aio.server.language.values import Message, Topic
 from symbl_aio.server.language.word_lists import STOP_WORDS
 
 _MAX_TOPICS = 10

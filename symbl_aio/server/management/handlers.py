@@ -15,7 +15,7 @@ from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
-from symbl_aio.server.language.models import CustomEntity, Tracker
+from symbl_aio.server.language.values import CustomEntity, Tracker
 from symbl_aio.server.management import validation
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore

@@ -2,8 +2,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from symbl_aio.server.language.models import Utterance
 from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.values import Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, action
 
 

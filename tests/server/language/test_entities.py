@@ -1,6 +1,6 @@
 import pytest
 
-from symbl_aio.server.language.models import CustomEntity, Entity, Tracker
+from symbl_aio.server.language.values import CustomEntity, Entity, Tracker
 from tests.server.language.lines import PRIYA, TOM, analyse_lines
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from symbl_aio.server.language.intents import find_intents
-from symbl_aio.server.language.models import Message
+from symbl_aio.server.language.values import Message
 
 
 def intents(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 import pytest
 
-from symbl_aio.server.language.models import Speaker
+from symbl_aio.server.language.values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
 
 

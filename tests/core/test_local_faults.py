@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from symbl_aio._core.faults import passes
+from symbl_aio._core.local_faults import passes
 
 PASSING = (
     "EMFILE ENFILE ENOMEM EIO ESTALE EAGAIN ENOBUFS EBUSY EINTR ENOTCONN EHOSTDOWN ETIMEDOUT "

@@ -18,7 +18,7 @@ from symbl_aio import (
     SymblError,
     Text,
 )
-from symbl_aio._callbacks import check_async, check_plain
+from symbl_aio._callback_checks import check_async, check_plain
 from symbl_aio.config import Config
 from symbl_aio.contrib.aiohttp import Symbl as AiohttpSymbl
 from symbl_aio.contrib.fastapi import Symbl as FastapiSymbl

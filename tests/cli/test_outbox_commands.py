@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from symbl_aio import Config, Credentials, Text, TextOptions
-from symbl_aio.cli import outbox as words
 from symbl_aio.cli import outbox_actions
+from symbl_aio.cli import outbox_commands as words
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell

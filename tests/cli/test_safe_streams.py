@@ -11,7 +11,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from symbl_aio.cli.output import Output
+from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.screen import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
 from tests.cli.test_commands import shell, symbl
