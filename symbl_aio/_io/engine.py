@@ -267,7 +267,8 @@ class Engine:
         if job.done():
             return
         self.check_here()
-        if job.id not in self._jobs.poller.jobs:
+        # A closed client polls nothing, though it keeps the jobs that it abandoned.
+        if self._state == "closed" or job.id not in self._jobs.poller.jobs:
             self.check_open()
             self._jobs.follow(job)
 

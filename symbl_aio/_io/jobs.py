@@ -38,14 +38,21 @@ class Jobs:
         self._backend = backend
         self._attached: WeakValueDictionary[str, Job] = WeakValueDictionary()
 
-    def make(self, job_id: str, conversation_id: str, source: str | None) -> Job:
-        """Return the handle of a job that was just accepted."""
+    def add(
+        self, job_id: str, conversation_id: str, source: str | None, duration: float | None
+    ) -> Job:
+        """Follow a job that was just accepted, and return its handle."""
         # A server that repeats a job id has one job for both submissions.
         job = self._unfinished(job_id)
-        return job or Job(job_id, conversation_id, backend=self._backend, source=source)
+        if job is None:
+            job = Job(job_id, conversation_id, backend=self._backend, source=source)
+        # Before any event: an observer that attaches to the job must get this handle.
+        job._is_followed = True
+        self.poller.follow(job, duration=duration)
+        return job
 
-    def start(self, job: Job, *, duration: float | None, finished: bool) -> None:
-        """Follow an accepted job. ``finished``: a webhook has reported its end already."""
+    def start(self, job: Job, *, finished: bool) -> None:
+        """Emit that an accepted job is scheduled. ``finished``: a webhook has reported its end."""
         scheduled = JobStatus.SCHEDULED
         if job._advance(scheduled, scheduled.value, "submit"):
             self._emit(
@@ -57,8 +64,6 @@ class Jobs:
                 "submit",
                 job.source,
             )
-        job._is_followed = True
-        self.poller.follow(job, duration=duration)
         if finished:
             self.poller.hint(job.id)
 

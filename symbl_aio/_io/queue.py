@@ -94,8 +94,10 @@ class PendingSubmission:
 
     def cancel(self, reason: BaseException) -> bool:
         """Cancel a started one. Returns false, and does nothing, if the server may have it."""
-        if self.task is None or (self.payload is not None and not self.payload.revoke()):
+        if self.task is None or (self.payload is not None and self.payload.complete):
             return False
+        if self.payload is not None:
+            self.payload.revoke()
         # The first reason stays: the caller was given that one.
         self.cancelled_by = self.cancelled_by or reason
         self.task.cancel()
@@ -253,13 +255,16 @@ class SubmissionQueue:
         self._holders.setdefault(job_id, []).append(key)
         self._remove(pending, accepted=True)
 
-    def refuse(self, pending: PendingSubmission, retry_after: float | None) -> Ended | None:
-        """Put back a submission that the full account refused (429).
+    def refuse(self, pending: PendingSubmission, retry_after: float | None) -> None:
+        """Release the slot of a submission that the full account refused (429)."""
+        pending.payload = None
+        self.slots.refuse(pending.key, monotonic(), retry_after=retry_after)
+
+    def put_back(self, pending: PendingSubmission) -> Ended | None:
+        """Put a refused submission back at the head of its lane.
 
         Returns ``None`` if it waits again, else the submissions that end instead.
         """
-        pending.payload = None
-        self.slots.refuse(pending.key, monotonic(), retry_after=retry_after)
         if pending.cancelled_by is not None or self.is_closed:
             closed = ClientClosedError("the client was closed; the submission was refused")
             return self.fail(pending, pending.cancelled_by or closed)

@@ -208,8 +208,7 @@ class Uploads:
                 pending.task.cancel()
         if tasks := [pending.task for pending in started if pending.task is not None]:
             await asyncio.wait(tasks)
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._cancel_alarm()
 
     def close(self) -> None:
         """End the threads that work with files, without waiting for a disk that hangs."""
@@ -220,9 +219,7 @@ class Uploads:
     def dispatch(self) -> None:
         """Start the submissions that may start now. Called after every change to the queue."""
         queue = self._queue
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._cancel_alarm()
         if queue.is_closed or not queue.waiting:
             return
         now = monotonic()
@@ -234,8 +231,14 @@ class Uploads:
             )
             pending.task.add_done_callback(partial(self._never_ran, pending))
         if queue.waiting and (at := queue.wakes_at()) is not None:
+            self._cancel_alarm()  # of a submission that an observer made meanwhile
             delay = max(0.0, at - monotonic())
             self._alarm = self._tasks.loop.call_later(delay, self.dispatch)
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def _run(self, pending: PendingSubmission) -> None:
         """Send one submission and settle it: accepted, refused or ambiguous."""
@@ -289,6 +292,10 @@ class Uploads:
         Raises as ``Api.submit``, for media that cannot be sent, and ``asyncio.CancelledError``
         for a submission that was cancelled between two attempts.
         """
+        # Cancelled by an observer of its start: the task would be cancelled at its first await
+        # only, and a small body goes out before that.
+        if pending.cancelled_by is not None:
+            raise asyncio.CancelledError
         conversation_id = self._queue.lane_of(pending.key) if pending.is_append else None
         media = pending.media
         if isinstance(media, Text):
@@ -348,8 +355,9 @@ class Uploads:
     ) -> None:
         conversation_id, job_id = accepted.conversation_id, accepted.job_id
         self._queue.accept(pending, job_id, conversation_id)
+        self._events.changed.set()  # also where no event is emitted
         finished = self._ambiguous.accepted(pending, conversation_id, job_id)
-        job = self._jobs.make(job_id, conversation_id, pending.source)
+        job = self._jobs.add(job_id, conversation_id, pending.source, duration)
         if self._events.is_active:
             self._emit(
                 SubmissionAccepted,
@@ -359,13 +367,15 @@ class Uploads:
                 job.token,
                 pending.source,
             )
-        self._jobs.start(job, duration=duration, finished=finished)
+        self._jobs.start(job, finished=finished)
         pending.submission._settle(job)
 
     def _put_back(self, pending: PendingSubmission, full: Full) -> None:
         self._retract(pending)
-        ended = self._queue.refuse(pending, full.retry_after)
+        self._queue.refuse(pending, full.retry_after)
+        # Before it waits again, so that an observer can still cancel it.
         self._emit(SubmissionRefused, pending.key, self._queue.slots.limit, pending.source)
+        ended = self._queue.put_back(pending)
         if ended is not None:
             self._end(ended)
         else:
@@ -406,9 +416,11 @@ class Uploads:
         for pending, error in ended:
             if pending.name is not None:
                 self._ambiguous.forget_name(pending.key, pending.name)
-            taken = self._emit(SubmissionEnded, pending.key, error, pending.source)
-            expected = taken or isinstance(error, ClientClosedError)
-            pending.submission._settle(error, expected=expected)
+            pending.submission._settle(error, expected=isinstance(error, ClientClosedError))
+        # Once all are settled: an observer may append to any of them.
+        for pending, error in ended:
+            if self._emit(SubmissionEnded, pending.key, error, pending.source):
+                pending.submission._mark_retrieved()
 
 
 def _known_size(media: Media | Recording) -> int | None:
