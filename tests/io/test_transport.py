@@ -515,7 +515,7 @@ async def test_an_answer_that_cannot_be_read_leaves_it_open_what_happened(
 
 
 @pytest.mark.parametrize("status", [401, 413, 429, 503])
-@pytest.mark.parametrize("then", ["stays", "closes", "goes on reading"])
+@pytest.mark.parametrize("then", ["stays", "ends its side", "goes on reading"])
 async def test_an_early_answer_is_read_and_the_rest_of_the_body_kept(serve, connect, status, then):
     async def script(exchange):
         await exchange.head()
@@ -523,7 +523,11 @@ async def test_an_early_answer_is_read_and_the_rest_of_the_body_kept(serve, conn
         await exchange.answer(status, '{"message": "early"}', "Retry-After: 7")
         if then == "stays":
             await exchange.read_no_more()
-        if then == "goes on reading":
+        # A server that closes at once, with a body on its way to it, resets the connection: it
+        # is chance whether the client's kernel hands out the answer before that.
+        if then == "ends its side":
+            exchange.writer.write_eof()
+        if then != "stays":
             while await exchange.reader.read(MIB):
                 pass
 
