@@ -420,10 +420,6 @@ class Submission:
             return asyncio.CancelledError("the submission was withdrawn")
         return self._job.exception() or self._job.result()
 
-    def _mark_retrieved(self) -> None:
-        """Record that an observer received the error, so that it is not logged."""
-        self._job.mark_retrieved()
-
     def _settle(self, outcome: Job | BaseException, *, expected: bool = False) -> None:
         """Resolve every waiter. An error that is never awaited is logged, unless ``expected``."""
         if not self._job.done():

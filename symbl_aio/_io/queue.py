@@ -14,7 +14,7 @@ from itertools import islice
 from time import monotonic
 from typing import Final, TypeAlias
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from symbl_aio._core.lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
@@ -58,7 +58,7 @@ class PendingSubmission:
     """The part of its webhook URL that identifies it; ``None`` without webhooks."""
     before_last_byte: Callable[[], Awaitable[None]] | None = None
     """Awaited before its last byte is handed over."""
-    size: int | None = None
+    size: int | None = field(default=Factory(lambda self: _known_size(self.media), takes_self=True))
     """About how many bytes it will send; ``None`` until its file was inspected."""
     context: Context = field(factory=copy_context)
     """The caller's context, in which it is sent."""
@@ -357,6 +357,15 @@ class SubmissionQueue:
         if not accepted:
             self._by_key.pop(pending.key, None)
         return pending
+
+
+def _known_size(media: Media | Recording) -> int | None:
+    """Return about how many bytes will be sent, as far as that is known without a disk."""
+    if isinstance(media, Text):
+        return sum(len(message.text) for message in media.messages)
+    if isinstance(media, Audio | Video):
+        return len(media.source) if isinstance(media.source, bytes) else media.size
+    return None if isinstance(media, Recording) else 0
 
 
 def provisional_lane(key: str) -> str:

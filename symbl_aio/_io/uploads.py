@@ -54,7 +54,7 @@ from symbl_aio.events import (
     SubmissionStarted,
 )
 from symbl_aio.job import HandleBackend, Job, Submission
-from symbl_aio.media import Audio, Media, MediaLike, Recording, Text, Video, check_options, coerce
+from symbl_aio.media import Media, MediaLike, Text, check_options, coerce
 from symbl_aio.options import MediaOptions, Options, TextOptions
 from symbl_aio.webhooks import webhook_url
 
@@ -129,7 +129,6 @@ class Uploads:
             name=None if is_append or options is None else options.name,
             nonce=secrets.token_urlsafe(16) if self._config.webhook_base_url else None,
             before_last_byte=before_last_byte,
-            size=_known_size(found),
         )
         if pending.name is not None:
             self._ambiguous.add_name(key, pending.name)
@@ -420,16 +419,7 @@ class Uploads:
         # Once all are settled: an observer may append to any of them.
         for pending, error in ended:
             if self._emit(SubmissionEnded, pending.key, error, pending.source):
-                pending.submission._mark_retrieved()
-
-
-def _known_size(media: Media | Recording) -> int | None:
-    """Return about how many bytes will be sent, as far as that is known without a disk."""
-    if isinstance(media, Text):
-        return sum(len(message.text) for message in media.messages)
-    if isinstance(media, Audio | Video):
-        return len(media.source) if isinstance(media.source, bytes) else media.size
-    return None if isinstance(media, Recording) else 0
+                pending.submission._job.mark_retrieved()
 
 
 def _add_source(error: UploadError, source: str | None) -> None:
