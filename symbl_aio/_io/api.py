@@ -166,7 +166,7 @@ class Api:
 
         The one place where the retry table is acted upon.
         """
-        attempts = Attempts(self._config.retries)
+        attempts: Attempts | None = None
         token = await self._tokens.current() if authorised else None
         renewed = False
         while True:
@@ -207,6 +207,7 @@ class Api:
             if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
                 token, renewed = await self._another(token, error), True
             elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
+                attempts = attempts or Attempts(self._config.retries)
                 await self._pause(attempts, error, wait)
             else:
                 raise error
