@@ -218,7 +218,8 @@ class Uploads:
     def dispatch(self) -> None:
         """Start the submissions that may start now. Called after every change to the queue."""
         queue = self._queue
-        self._cancel_alarm()
+        if self._alarm is not None:
+            self._cancel_alarm()
         if queue.is_closed or not queue.waiting:
             return
         now = monotonic()
