@@ -59,7 +59,7 @@ def transcript(messages: int) -> str:
 
 def decode(messages: int, eagerly: bool, turns: int) -> list[float]:
     """Time the decoding, with the garbage collector on, as in users' programs."""
-    from symbl_aio._protocol.decode import decode_list
+    from symbl_aio._protocol.decode_models import decode_list
     from symbl_aio.models import Message
 
     text = transcript(messages)

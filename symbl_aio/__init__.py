@@ -16,7 +16,7 @@ from symbl_aio._lazy import export_on_first_use as _export_on_first_use
 # Each name is imported on first use: a program needs few of them, and attrs takes half a
 # millisecond to make a class. Each module lists its part once more, in its ``__all__``.
 _HOMES = {
-    "_errors": (
+    "_error_classes": (
         "APIError AppendBlockedError AuthenticationError BadRequestError BadUploadError "
         "ConcurrencyLimitError ConfigurationError DecodeError EarlyReadWarning FileChangedError "
         "FileUnavailableError MediaRejectedError NotFoundError OutboxUnavailableError "
@@ -66,7 +66,7 @@ _HOMES = {
 if TYPE_CHECKING:
     __all__: list[str]
 
-    from symbl_aio._errors import *
+    from symbl_aio._error_classes import *
     from symbl_aio._media.inspect import *
     from symbl_aio.bookmarks import *
     from symbl_aio.bulk import *

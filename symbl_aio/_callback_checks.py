@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import type_name
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from attrs import frozen
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 
 _TOKEN_VERSION: Final = 1
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import Attribute, AttrsInstance, Factory, fields
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 
 T = TypeVar("T")
 A = TypeVar("A", bound=AttrsInstance)

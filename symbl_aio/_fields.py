@@ -17,7 +17,7 @@ from attrs import Attribute
 from attrs.validators import optional
 
 from symbl_aio import _environment
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 
 T = TypeVar("T")
 

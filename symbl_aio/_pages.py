@@ -9,14 +9,14 @@ from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 from symbl_aio import models
 from symbl_aio._fields import require_count
 from symbl_aio._protocol import calls
-from symbl_aio._protocol.decode import (
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.decode_models import (
     decode,
     decode_any_list,
     decode_detected_trackers,
     decode_list,
     decode_within,
 )
-from symbl_aio._protocol.encode import Answer
 from symbl_aio.job import HandleBackend
 from symbl_aio.models import JSON, Page
 

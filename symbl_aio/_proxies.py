@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from attrs import field, frozen
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 
 HOST_AND_PORT: Final = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 _PORTS: Final = {"http": 80, "https": 443}

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TypeVar
 
-from symbl_aio._errors import ConfigurationError, SymblError
+from symbl_aio._error_classes import ConfigurationError, SymblError
 
 T = TypeVar("T")
 

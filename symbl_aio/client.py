@@ -24,13 +24,13 @@ import aiohttp
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
 from symbl_aio._callback_checks import check_async, observers_of
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import require, require_flag, require_seconds, type_name
 from symbl_aio._io.engine import Engine
 from symbl_aio._pages import Selection, list_conversations
-from symbl_aio._protocol import calls, encode
+from symbl_aio._protocol import answers, calls
 from symbl_aio._protocol.calls import check_id
-from symbl_aio._protocol.decode import decode
+from symbl_aio._protocol.decode_models import decode
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
     AccessToken,
@@ -290,7 +290,7 @@ class SymblClient:
         server does not know, else as ``Conversation`` does.
         """
         answer = await self._engine.call(calls.job(job_id))
-        return models.JobStatus.parse(encode.decode_job(answer)[1])
+        return models.JobStatus.parse(answers.decode_job(answer)[1])
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return a handle on a conversation by its id. No I/O."""

@@ -15,7 +15,7 @@ from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
 from symbl_aio import _environment
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import (
     count_setting,
     is_text,

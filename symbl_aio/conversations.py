@@ -9,12 +9,13 @@ from typing import Any, Literal, TypeVar
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
 from symbl_aio._detached_handles import DetachedBackend
-from symbl_aio._errors import APIError, ConfigurationError, EarlyReadWarning
+from symbl_aio._error_classes import APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio._fields import require_flag, require_url
 from symbl_aio._pages import PARTS, decode_part, page
 from symbl_aio._protocol import bodies, calls
-from symbl_aio._protocol.decode import decode, decode_insights
-from symbl_aio._protocol.encode import Answer, with_body
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.decode_models import decode, decode_insights
+from symbl_aio._protocol.encode import with_body
 from symbl_aio.job import HandleBackend, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JSON, Page

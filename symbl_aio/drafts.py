@@ -12,7 +12,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 from attrs.validators import optional
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import (
     a_text,
     a_word,

@@ -39,8 +39,8 @@ Timeouts are builtin ``TimeoutError``\\ s. No message, ``repr`` or attribute of 
 error holds a credential or a token.
 """
 
-from symbl_aio._errors import *
-from symbl_aio._errors import Sent as Sent
+from symbl_aio._error_classes import *
+from symbl_aio._error_classes import Sent as Sent
 from symbl_aio.job import AmbiguousSubmissionError as AmbiguousSubmissionError
 from symbl_aio.job import ClientClosedError as ClientClosedError
 from symbl_aio.job import JobError as JobError

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
-from symbl_aio._errors import APIError, ConfigurationError, DecodeError
+from symbl_aio._error_classes import APIError, ConfigurationError, DecodeError
 from symbl_aio._fields import require, type_name
 from symbl_aio._pages import PARTS, decode_part
 from symbl_aio._protocol.calls import json_text
-from symbl_aio._protocol.decode import decode
+from symbl_aio._protocol.decode_models import decode
 from symbl_aio.models import (
     JSON,
     AbstractTopic,

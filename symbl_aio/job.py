@@ -17,10 +17,10 @@ from attrs import frozen
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._detached_handles import DetachedBackend
 from symbl_aio._detached_handles import JobToken as JobToken
-from symbl_aio._errors import ConfigurationError, Sent, SymblError, TransportError
+from symbl_aio._error_classes import ConfigurationError, Sent, SymblError, TransportError
 from symbl_aio._fields import require_seconds
+from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
-from symbl_aio._protocol.encode import Answer
 from symbl_aio._shared_futures import Shared, check_loop, result_of
 from symbl_aio._source_names import labelled as labelled
 from symbl_aio.events import JobEvent as JobEvent

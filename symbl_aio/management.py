@@ -13,12 +13,13 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Literal, Unpack
 
 from symbl_aio import models
-from symbl_aio._errors import ConfigurationError, DecodeError
+from symbl_aio._error_classes import ConfigurationError, DecodeError
 from symbl_aio._fields import require_word
 from symbl_aio._pages import Selection, any_page_of, list_conversations, one_of
 from symbl_aio._protocol import bodies
+from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call, check_id, stored
-from symbl_aio._protocol.encode import Answer, with_body
+from symbl_aio._protocol.encode import with_body
 from symbl_aio.drafts import EntityDraft, GroupDraft, Patch
 from symbl_aio.job import HandleBackend
 from symbl_aio.models import JSON, Page

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
-from symbl_aio._errors import ConfigurationError, MediaRejectedError, UploadError
+from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio._fields import require_flag, type_name
 from symbl_aio.options import MediaOptions, TextOptions
 

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import field, fields, frozen
 from attrs.validators import optional
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import (
     a_flag,
     a_text,

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
-from symbl_aio._protocol.encode import read_id
+from symbl_aio._protocol.answers import read_id
 
 __all__ = ["WebhookReceiver"]
 

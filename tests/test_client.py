@@ -248,7 +248,7 @@ async def test_the_clock_does_not_call_while_nobody_could_start() -> None:
         await full.wait()
         behind = first.append(Text("It waits for its lane, not for a slot."))
         assert refused.cancel()
-        assert symbl._engine._uploads._alarm is None
+        assert symbl._engine._submissions._alarm is None
         server.release()
         await asyncio.gather(one, await behind)
 

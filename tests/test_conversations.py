@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from symbl_aio._protocol.encode import Answer, Call
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.encode import Call
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ConfigurationError, DecodeError, NotFoundError
 from symbl_aio.job import Job, Submission

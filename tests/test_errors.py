@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from symbl_aio import errors
-from symbl_aio._errors import api_error
+from symbl_aio._error_classes import api_error
 from symbl_aio.errors import (
     AmbiguousSubmissionError,
     APIError,

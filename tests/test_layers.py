@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / ROOT
 # Lowest first. A module may import its own row and every row above it in this list.
 LAYERS: tuple[tuple[str, ...], ...] = (
     (
-        "_errors",
+        "_error_classes",
         "_environment",
         "_detached_handles",
         "_lazy",
@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_core",),
     ("_media", "_media.containers", "_media.inspect"),
     (
-        "_media.read",
+        "_media.upload_chunks",
         "_io.emit",
         "_io.faults",
         "_io.host_resolver",
@@ -270,9 +270,9 @@ def test_an_import_that_points_up_is_caught():
 def test_a_relative_import_is_read_like_an_absolute_one():
     told = violations(
         {
-            "symbl_aio._protocol.encode": "from .._io import engine\nfrom . import lanes\n",
-            "symbl_aio._core.lanes": "",
-            "symbl_aio._core": "from . import lanes\n",
+            "symbl_aio._protocol.encode": "from .._io import engine\nfrom . import calls\n",
+            "symbl_aio._core.conversation_lanes": "",
+            "symbl_aio._core": "from . import conversation_lanes\n",
             "symbl_aio._io": "",
             "symbl_aio._io.engine": "",
         }
@@ -295,10 +295,10 @@ def test_a_name_of_the_package_counts_as_an_import_of_its_home():
     known = {"symbl_aio": "_HOMES = {'job': 'Job'}\n", "symbl_aio.job": ""}
     assert violations(known | {"symbl_aio.bulk": source.format("symbl_aio.Job")}) == []
 
-    told = violations(known | {"symbl_aio._errors": source.format("symbl_aio.Job")})
-    assert sorted(told) == ["symbl_aio._errors:2 imports symbl_aio.job: that points up"] * 2 + [
-        "symbl_aio._errors:3 imports symbl_aio.job: that points up"
-    ]
+    told = violations(known | {"symbl_aio._error_classes": source.format("symbl_aio.Job")})
+    assert sorted(told) == [
+        "symbl_aio._error_classes:2 imports symbl_aio.job: that points up"
+    ] * 2 + ["symbl_aio._error_classes:3 imports symbl_aio.job: that points up"]
 
     running = source.format("int") + "    return symbl_aio.Job()\n"
     told = violations(known | {"symbl_aio.bulk": running})
@@ -327,7 +327,7 @@ def test_a_circle_inside_one_layer_is_caught():
 def test_the_server_may_not_look_at_the_client():
     (told,) = violations(
         {
-            "symbl_aio.server.jobs": "from symbl_aio.models import JobStatus\n",
+            "symbl_aio.server.job_queue": "from symbl_aio.models import JobStatus\n",
             "symbl_aio.models": "",
         }
     )

@@ -1,6 +1,6 @@
 """Tests mirror the source: each larger module has a test at its own path, or is listed here.
 
-``symbl_aio/_core/lanes.py`` is tested by ``tests/core/test_lanes.py``. A module without one is
+``symbl_aio/_core/polls.py`` is tested by ``tests/core/test_polls.py``. A module without one is
 listed beside the test of a journey, or of its neighbours, that covers it. A folder's entry,
 with a slash at its end, is for all modules in it.
 """
@@ -17,6 +17,7 @@ SMALL = 60
 COVERED_BY = {
     "__init__.py": "tests/test_exports.py",
     "_detached_handles.py": "tests/test_copies.py",
+    "_error_classes.py": "tests/test_errors.py",
     "_fields.py": "tests/test_config.py",
     "_io/engine.py": "tests/test_client.py",
     "_io/jobs.py": "tests/test_job.py",
@@ -27,30 +28,30 @@ COVERED_BY = {
     "_io/reconcile.py": "tests/test_reconcile.py",
     "_io/proxy_and_tls.py": "tests/io/test_proxies.py",
     "_io/tasks.py": "tests/test_shutdown.py",
-    "_io/uploads.py": "tests/test_client.py",
+    "_io/submissions.py": "tests/test_client.py",
     "_source_names.py": "tests/test_source.py",
+    "_protocol/answers.py": "tests/protocol/test_bad_answers.py",
     "_proxies.py": "tests/io/test_proxies.py",
     "_shared_futures.py": "tests/test_other_loops.py",
     "cli/__init__.py": "tests/cli/test_safe_streams.py",
     "cli/demo.py": "tests/cli/test_commands.py",
     "cli/follow_jobs.py": "tests/cli/test_commands.py",
-    "cli/worker_monitor.py": "tests/cli/test_outbox_actions.py",
+    "cli/worker_probes.py": "tests/cli/test_outbox_actions.py",
     "cli/runner.py": "tests/cli/test_commands.py",
-    "cli/screen.py": "tests/cli/test_safe_streams.py",
+    "cli/show_terminal.py": "tests/cli/test_safe_streams.py",
     "cli/serve.py": "tests/cli/test_commands.py",
-    "cli/presenter.py": "tests/cli/test_commands.py",
+    "cli/show_json.py": "tests/cli/test_commands.py",
     "durable/__init__.py": "tests/test_exports.py",
     "durable/_database/faults.py": "tests/durable/test_database.py",
     "durable/_database/notifications.py": "tests/durable/test_watcher.py",
     "durable/_database/tables.py": "tests/durable/test_database.py",
-    "durable/_store/attempts.py": "tests/durable/test_steps.py",
-    "durable/_store/decisions.py": "tests/durable/test_resolution_many.py",
+    "durable/_store/attempts.py": "tests/durable/test_attempt_steps.py",
     "durable/_store/heads.py": "tests/durable/test_dispatch.py",
     "durable/_store/queue_control.py": "tests/durable/test_heartbeat.py",
     "durable/items.py": "tests/durable/test_reads.py",
     "durable/outbox.py": "tests/durable/test_submit.py",
-    "durable/reconcile.py": "tests/durable/test_steps.py",
-    "durable/workflow.py": "tests/durable/test_steps.py",
+    "durable/reconcile.py": "tests/durable/test_attempt_steps.py",
+    "durable/attempt_workflow.py": "tests/durable/test_attempt_steps.py",
     "events.py": "tests/test_observers.py",
     "models/": "tests/test_models.py",
     "server/app.py": "tests/server/test_local_server.py",
@@ -118,22 +119,22 @@ def test_every_larger_module_has_its_test_or_is_listed():
 
 
 def test_a_module_is_mirrored_without_its_underscores():
-    assert mirror("_core/lanes.py") == "tests/core/test_lanes.py"
+    assert mirror("_core/conversation_lanes.py") == "tests/core/test_conversation_lanes.py"
     assert mirror("_threads.py") == "tests/test_threads.py"
     assert mirror("durable/_store/reads.py") == "tests/durable/test_reads.py"
     assert mirror("contrib/fastapi.py") == "tests/contrib/test_fastapi.py"
 
 
 def test_what_is_missing_and_what_is_listed_in_vain_is_found():
-    lines = {"new.py": 61, "short.py": 60, "_core/lanes.py": 300, "big.py": 90}
-    tests = {"tests/core/test_lanes.py", "tests/test_journey.py"}
+    lines = {"new.py": 61, "short.py": 60, "_core/conversation_lanes.py": 300, "big.py": 90}
+    tests = {"tests/core/test_conversation_lanes.py", "tests/test_journey.py"}
 
     assert broken(lines, tests, {"new.py": "tests/test_journey.py"}) == [
         "big.py: has no tests/test_big.py; write it, or list what covers it"
     ]
-    vain = ("new.py", "big.py", "short.py", "_core/lanes.py", "gone.py", "gone/")
+    vain = ("new.py", "big.py", "short.py", "_core/conversation_lanes.py", "gone.py", "gone/")
     reasons = [line.partition(": ")[2] for line in broken(lines, tests, dict.fromkeys(vain, "no"))]
     assert reasons.count("no, which is to cover it, does not exist") == len(vain)
     assert reasons.count("does not exist; take it from the list") == 2
     assert "has 60 lines; take it from the list" in reasons
-    assert "has tests/core/test_lanes.py; take it from the list" in reasons
+    assert "has tests/core/test_conversation_lanes.py; take it from the list" in reasons

@@ -22,7 +22,7 @@ from symbl_aio import (
     Video,
 )
 from symbl_aio._io.reconcile import AmbiguousSubmissions
-from symbl_aio._protocol.encode import Answer
+from symbl_aio._protocol.answers import Answer
 from symbl_aio.media import MediaLike
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
@@ -279,7 +279,7 @@ async def test_a_call_that_overtakes_the_doubt_is_kept_for_it(server: LocalSymbl
         submission = conversation.append(Text("Hello."))
         await server.until(lambda: len(server.jobs) == 2)
         symbl._engine.on_webhook(nonce_of(server), list(server.jobs)[-1], "completed")
-        await symbl._engine._uploads.cancel_started()
+        await symbl._engine._submissions.cancel_started()
         with pytest.raises(AmbiguousSubmissionError) as unknown:
             await submission
         found = await unknown.value.reconcile()

@@ -118,7 +118,7 @@ async def test_a_submission_in_an_observer_leaves_no_timer_behind() -> None:
             await asyncio.wait_for(at.reached.wait(), 10)
         loop: Any = asyncio.get_running_loop()
         timers = [timer for timer in loop._scheduled if not timer.cancelled()]
-        assert not [timer for timer in timers if "Uploads" in repr(timer)]
+        assert not [timer for timer in timers if "Submissions" in repr(timer)]
         server.release()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio import Message, Text, Utterance, talk_time, to_markdown, to_srt, to_text, to_webvtt
-from symbl_aio._protocol.decode import decode_list
+from symbl_aio._protocol.decode_models import decode_list
 from symbl_aio.models import User
 from symbl_aio.testing import LocalSymbl
 from tests.names import is_control

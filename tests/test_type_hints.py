@@ -116,7 +116,7 @@ def test_they_can_be_read_when_nothing_else_was_imported(imported: str, read: st
 @pytest.mark.parametrize(
     ("module", "not_loaded"),
     [
-        ("_errors", ("_fields", "job", "models", "conversations")),
+        ("_error_classes", ("_fields", "job", "models", "conversations")),
         ("job", ("conversations", "bookmarks", "export", "client")),
     ],
 )

@@ -24,14 +24,15 @@ from symbl_aio._core.retries import (
     on_status,
     retry_after,
 )
-from symbl_aio._errors import api_error
+from symbl_aio._error_classes import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.payload import Payload
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
-from symbl_aio._protocol import encode
-from symbl_aio._protocol.encode import Answer, Call
+from symbl_aio._protocol import answers, encode
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.encode import Call
 from symbl_aio._protocol.redact import redact, secrets_of
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (
@@ -147,7 +148,7 @@ class Api:
         if answer.status == 429:
             return Full(retry_after(answer.headers))
         try:
-            return Accepted(*encode.decode_accepted(answer))
+            return Accepted(*answers.decode_accepted(answer))
         except DecodeError as error:
             # 2xx, so it was accepted, and yet the job has no known id.
             raise UnsettledError(error, "yes") from error
@@ -232,7 +233,7 @@ class Api:
             # How far *this* request got proves nothing about the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
-        value, expires_in = encode.decode_token(answer)
+        value, expires_in = answers.decode_token(answer)
         return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
@@ -274,8 +275,8 @@ class Api:
         message, excerpt, body = (
             redact(text[:_LOOKED_THROUGH], secrets)[:most]
             for text, most in (
-                (encode.error_message(answer), _ERROR_BODY),
-                (encode.error_excerpt(answer), _EXCERPT),
+                (answers.error_message(answer), _ERROR_BODY),
+                (answers.error_excerpt(answer), _EXCERPT),
                 (answer.text, _ERROR_BODY),
             )
         )

@@ -1,6 +1,6 @@
 """The engine of one client: starts and closes its parts, and is the backend of its handles.
 
-``uploads`` sends submissions, ``jobs`` follows what was accepted, ``api`` makes all other calls.
+``submissions`` sends media, ``jobs`` follows what was accepted, ``api`` makes all other calls.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
 from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.reconcile import AmbiguousSubmissions
+from symbl_aio._io.submissions import Submissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
-from symbl_aio._io.uploads import Uploads
+from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call, check_id
-from symbl_aio._protocol.encode import Answer
 from symbl_aio._shared_futures import check_loop, result_of
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
@@ -64,7 +64,7 @@ class Engine:
         self._ambiguous = AmbiguousSubmissions(
             self, self._jobs, answer_within=config.timeouts.answer
         )
-        self._uploads = Uploads(
+        self._submissions = Submissions(
             config,
             self._api,
             self._queue,
@@ -74,8 +74,8 @@ class Engine:
             self._events,
             backend=self,
         )
-        self._jobs.poller.on_unfinished = self._uploads.on_unfinished
-        self._jobs.poller.on_end = self._uploads.on_job_end
+        self._jobs.poller.on_unfinished = self._submissions.on_unfinished
+        self._jobs.poller.on_end = self._submissions.on_job_end
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
@@ -117,7 +117,7 @@ class Engine:
             return
         self.check_here()
         self._state = "closing"
-        self._uploads.refuse_new()
+        self._submissions.refuse_new()
         try:
             if drain != "none":
                 await self._drain(drain, timeout)
@@ -145,13 +145,13 @@ class Engine:
 
     async def _shut(self) -> None:
         try:
-            await self._uploads.cancel_started()
+            await self._submissions.cancel_started()
             await self._tasks.cancel_all()
         finally:
             self._left = self.unfinished
             self._state = "closed"
             self._jobs.abandon()
-            self._uploads.close()
+            self._submissions.close()
             await self._transport.aclose()
 
     @property
@@ -192,7 +192,7 @@ class Engine:
     ) -> Submission:
         """Queue media for a new conversation, or to be added ``to`` one."""
         self.check_open()
-        return self._uploads.submit(
+        return self._submissions.submit(
             media, options, key=key, to=to, before_last_byte=before_last_byte
         )
 
@@ -210,18 +210,18 @@ class Engine:
     def resume_appends(self, conversation_id: str) -> None:
         """Accept appends to a halted conversation again."""
         self.check_open()
-        self._uploads.resume(conversation_id)
+        self._submissions.resume(conversation_id)
 
     def withdraw(self, submission: Submission) -> bool:
         """End a submission of which surely nothing was accepted. Returns whether it was one."""
         if submission.done():
             return False
         self.check_here()
-        return self._uploads.withdraw(submission)
+        return self._submissions.withdraw(submission)
 
     def cancel_unless_accepted(self, submission: Submission, reason: BaseException) -> None:
         """End a submission with ``reason``, unless the answer that is due accepts it."""
-        self._uploads.cancel_unless_accepted(submission, reason)
+        self._submissions.cancel_unless_accepted(submission, reason)
 
     # Jobs
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from symbl_aio._callback_checks import awaitable
-from symbl_aio._media.read import Chunk
+from symbl_aio._media.upload_chunks import Chunk
 from symbl_aio.errors import ConfigurationError, SymblError, UploadError
 
 _PIECE: Final = 256 * 1024

@@ -18,7 +18,7 @@ from symbl_aio._core.polls import PollPlan, RateMeter
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._protocol import calls, encode
+from symbl_aio._protocol import answers, calls
 from symbl_aio._shared_futures import result_of
 from symbl_aio.config import Polls
 from symbl_aio.errors import (
@@ -124,7 +124,7 @@ class Poller:
         started_at = monotonic()
         self._rate.count(started_at)
         answer = await self._api.ask_once(calls.job(job.id))
-        _, raw_status = encode.decode_job(answer)
+        _, raw_status = answers.decode_job(answer)
         status = JobStatus.parse(raw_status)
         if status is JobStatus.UNKNOWN:
             self._warn(raw_status)

@@ -1,7 +1,7 @@
 """The submissions that are not settled: whose turn it is, who has a slot, and what ends with what.
 
 No task and no await. Each method is one transition of lanes, slots and deadlines together, and
-returns the submissions that end with it; ``uploads`` starts, settles and emits.
+returns the submissions that end with it; ``submissions`` starts, settles and emits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from attrs import Factory, define, field
 
-from symbl_aio._core.lanes import Lanes
+from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
 from symbl_aio._io.payload import Payload
 from symbl_aio.config import Config

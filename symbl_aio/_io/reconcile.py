@@ -16,14 +16,14 @@ from weakref import WeakSet
 from attrs import define
 
 from symbl_aio import models
-from symbl_aio._core.evidence import SentTexts, only_one_named
-from symbl_aio._core.parked_calls import PARKED_FOR, ParkedCalls
+from symbl_aio._core.acceptance_evidence import SentTexts, only_one_named
+from symbl_aio._core.early_webhooks import PARKED_FOR, ParkedCalls
 from symbl_aio._io.api import UnsettledError
 from symbl_aio._io.jobs import Jobs
 from symbl_aio._io.queue import PendingSubmission
 from symbl_aio._protocol import calls
-from symbl_aio._protocol.decode import decode_list
-from symbl_aio._protocol.encode import Answer
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.decode_models import decode_list
 from symbl_aio.errors import AmbiguousSubmissionError, NotFoundError, StillAmbiguousError
 from symbl_aio.job import Acceptance, HandleBackend
 

@@ -22,7 +22,8 @@ from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
 from symbl_aio._io.payload import Body, ReplayRefusedError, once
 from symbl_aio._io.proxy_and_tls import proxy_for, trusted
-from symbl_aio._protocol.encode import Answer, Call
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.encode import Call
 from symbl_aio._proxies import Proxy
 from symbl_aio.config import Config
 from symbl_aio.errors import (

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from symbl_aio._errors import MediaRejectedError
+from symbl_aio._error_classes import MediaRejectedError
 from symbl_aio._media.containers import (
     HEAD_BYTES,
     UNKNOWN,

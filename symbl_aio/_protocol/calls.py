@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import evolve, field, frozen
 
-from symbl_aio._errors import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
 from symbl_aio.media import Kind
 from symbl_aio.models import JSON

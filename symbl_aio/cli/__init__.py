@@ -1,9 +1,9 @@
 """The command ``symbl-aio`` (extra ``cli``). It uses the public API only, like any program.
 
-``commands`` and ``outbox`` declare the commands and their options. A command imports its
-implementation when it runs: ``follow``, ``demo``, ``serve`` or ``outbox_actions``. ``show``
-(JSON) and ``screen`` (a terminal) print its events through ``output``, which never raises or
-blocks; ``runner`` and ``exit_codes`` turn the outcome into an exit code.
+``commands`` and ``outbox_commands`` declare the commands and their options. A command imports
+its implementation when it runs: ``follow_jobs``, ``demo``, ``serve`` or ``outbox_actions``.
+``show_json`` and ``show_terminal`` print its events through ``safe_streams``, which never raises
+or blocks; ``runner`` and ``exit_codes`` turn the outcome into an exit code.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def demo(file: str | None, second: str | None, asr: Recognition, svg: str | None
 
     from symbl_aio.cli import demo as demonstration
     from symbl_aio.cli.safe_streams import stderr, stdout
-    from symbl_aio.cli.screen import Screen
+    from symbl_aio.cli.show_terminal import Screen
 
     # The picture is drawn from the recorded lines; bars are redrawn and would be in it many times.
     out: Any = stdout()

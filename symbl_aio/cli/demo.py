@@ -26,7 +26,7 @@ from symbl_aio import (
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.follow_jobs import watch
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.screen import Screen, size, spoken
+from symbl_aio.cli.show_terminal import Screen, size, spoken
 from symbl_aio.cli.sources import labels
 from symbl_aio.server import LocalServer
 

@@ -21,7 +21,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.cli.exit_codes import OK, code_of, describe, most_severe
-from symbl_aio.cli.presenter import Show
+from symbl_aio.cli.show_json import Show
 from symbl_aio.cli.unfinished import RunningJob, Untouched
 
 Begin = Callable[[SymblClient], Mapping[str, Submission | Job]]

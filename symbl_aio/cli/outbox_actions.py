@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
 from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
-from symbl_aio.cli.presenter import Show
 from symbl_aio.cli.runner import config, stop_signals
-from symbl_aio.cli.worker_monitor import WorkerMonitor
+from symbl_aio.cli.show_json import Show
+from symbl_aio.cli.worker_probes import WorkerMonitor
 
 SECRET: Final = "SYMBL_WEBHOOK_SECRET"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
-from symbl_aio.cli.presenter import Lines, Show
 from symbl_aio.cli.safe_streams import GRACE, leave, stderr, stdout
+from symbl_aio.cli.show_json import Lines, Show
 from symbl_aio.cli.unfinished import PLAIN, Resumption, Untouched
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show_for(as_json: bool, resumption: Resumption = PLAIN) -> Show:
         return Lines(stdout(), stderr(), resumption)
     from rich.console import Console
 
-    from symbl_aio.cli.screen import Screen
+    from symbl_aio.cli.show_terminal import Screen
 
     out: Any = stdout()
     errors: Any = stderr()

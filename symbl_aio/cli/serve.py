@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
-from symbl_aio.cli.presenter import Show
 from symbl_aio.cli.runner import stop_signals
+from symbl_aio.cli.show_json import Show
 from symbl_aio.server import LocalServer
 
 DEFAULT_SECRET = "secret"

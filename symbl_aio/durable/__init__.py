@@ -34,7 +34,7 @@ _HOMES = {
     "items": "CompletedItem Decided Item ItemEvent ItemFilter ItemState UncompletedItem",
     "outbox": "Outbox",
     "stats": "OutboxStats openmetrics",
-    "steps": "OnAmbiguous",
+    "attempt_steps": "OnAmbiguous",
     "worker": "Worker",
 }
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from symbl_aio.durable._database.dbos import migrate as migrate
     from symbl_aio.durable._store.submit_many import Entered as Entered
     from symbl_aio.durable._store.submit_many import Entry as Entry
+    from symbl_aio.durable.attempt_steps import OnAmbiguous as OnAmbiguous
     from symbl_aio.durable.items import CompletedItem as CompletedItem
     from symbl_aio.durable.items import Decided as Decided
     from symbl_aio.durable.items import Item as Item
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from symbl_aio.durable.outbox import Outbox as Outbox
     from symbl_aio.durable.stats import OutboxStats as OutboxStats
     from symbl_aio.durable.stats import openmetrics as openmetrics
-    from symbl_aio.durable.steps import OnAmbiguous as OnAmbiguous
     from symbl_aio.durable.worker import Worker as Worker
 
 if not TYPE_CHECKING:  # type checkers would take a misspelt name for an object

@@ -30,6 +30,7 @@ from symbl_aio.durable._store.submit import submit
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
 from symbl_aio.durable._store.watcher import Known, Watcher
 from symbl_aio.durable.content import Options, encode
+from symbl_aio.durable.decisions import Resolution
 from symbl_aio.durable.items import (
     Item,
     ItemEvent,
@@ -38,7 +39,6 @@ from symbl_aio.durable.items import (
     check_key,
     check_priority,
 )
-from symbl_aio.durable.resolution import Resolution
 from symbl_aio.durable.stats import OutboxStats, read_stats
 from symbl_aio.media import MediaLike
 from symbl_aio.webhooks import WebhookCall, verify

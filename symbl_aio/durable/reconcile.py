@@ -13,7 +13,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
-from symbl_aio._core.evidence import SentTexts
+from symbl_aio._core.acceptance_evidence import SentTexts
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store.attempts import AttemptRecords, Row
 from symbl_aio.durable.content import Content

@@ -30,11 +30,11 @@ from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store.queue_control import delete_expired, requeue_failed, set_cap
+from symbl_aio.durable.attempt_steps import ItemObserver, ItemSteps, OnAmbiguous
+from symbl_aio.durable.attempt_workflow import ItemWorkflows, cancel_tasks
 from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat, WorkerLock
 from symbl_aio.durable.stats import OutboxStats, read_stats
-from symbl_aio.durable.steps import ItemObserver, ItemSteps, OnAmbiguous
-from symbl_aio.durable.workflow import ItemWorkflows, cancel_tasks
 
 T = TypeVar("T")
 

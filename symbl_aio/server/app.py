@@ -15,7 +15,7 @@ from symbl_aio.server.fault_injection import (
 )
 from symbl_aio.server.html_pages import PAGE_PATH
 from symbl_aio.server.http_json import ApiError, json_response
-from symbl_aio.server.jobs import Jobs
+from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.submissions import MAX_JSON_SIZE, SubmissionHandlers

@@ -16,7 +16,7 @@ from attrs import define, frozen
 
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import json_response
-from symbl_aio.server.jobs import Jobs
+from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.webhooks import WebhookDelivery
 

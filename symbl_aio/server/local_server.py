@@ -25,7 +25,7 @@ from symbl_aio.server.conversations.handlers import ConversationHandlers
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.job_hold import HoldPoint, JobGate
-from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor

@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.http_json import JSON, parse_instant
-from symbl_aio.server.jobs import ProcessingError, Publish
+from symbl_aio.server.job_queue import ProcessingError, Publish
 from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe

@@ -16,7 +16,7 @@ from symbl_aio.server import submission_parameters
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
-from symbl_aio.server.jobs import Job, Jobs
+from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import (
     SubmissionPayload,

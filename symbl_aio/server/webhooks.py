@@ -9,7 +9,7 @@ from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
-from symbl_aio.server.jobs import Job, Status
+from symbl_aio.server.job_queue import Job, Status
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.request_log import trim_oldest
 

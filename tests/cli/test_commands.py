@@ -23,7 +23,7 @@ from symbl_aio import (
 )
 from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.screen import Screen, size
+from symbl_aio.cli.show_terminal import Screen, size
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob
 from symbl_aio.testing import LocalSymbl

@@ -17,8 +17,8 @@ from sqlalchemy import event
 
 from symbl_aio import ConfigurationError, Credentials, Text
 from symbl_aio.cli import outbox_commands as words
-from symbl_aio.cli import worker_monitor
-from symbl_aio.cli.worker_monitor import Address, Exporter, WorkerMonitor
+from symbl_aio.cli import worker_probes
+from symbl_aio.cli.worker_probes import Address, Exporter, WorkerMonitor
 from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
@@ -108,8 +108,8 @@ async def test_metrics_say_that_the_database_is_away(
         exporter = Exporter(worker, schema="symbl_aio", queue="symbl")
         there = parse(await exporter.text())
         again = parse(await exporter.text())
-        monkeypatch.setattr(worker_monitor, "_MIN_AGE", 0.0)
-        monkeypatch.setattr(worker_monitor, "_AGE_FACTOR", 0.0)
+        monkeypatch.setattr(worker_probes, "_MIN_AGE", 0.0)
+        monkeypatch.setattr(worker_probes, "_AGE_FACTOR", 0.0)
         exporter._cached_until = 0.0
         event.listen(worker._database.engine, "before_cursor_execute", break_off)
         away = parse(await exporter.text())
@@ -124,7 +124,7 @@ async def test_metrics_say_that_the_database_is_away(
 async def test_calls_at_the_same_time_are_one_question_that_may_take_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_monitor, "_QUERY_TIMEOUT", 0.01)
+    monkeypatch.setattr(worker_probes, "_QUERY_TIMEOUT", 0.01)
     asked, go_on = [], asyncio.Event()
 
     class Slow:
@@ -146,7 +146,7 @@ async def test_calls_at_the_same_time_are_one_question_that_may_take_long(
 async def test_metrics_are_written_to_a_file_whole_and_taken_away_in_the_end(
     server: LocalSymbl, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_monitor, "_WRITE_INTERVAL", 0.0)
+    monkeypatch.setattr(worker_probes, "_WRITE_INTERVAL", 0.0)
     file = tmp_path / "collector" / "symbl.prom"
     file.parent.mkdir()
     async with (

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from symbl_aio.cli.safe_streams import Output
-from symbl_aio.cli.screen import MOST_ROWS, Bars
+from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
 from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell

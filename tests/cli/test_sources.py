@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from symbl_aio import AudioURL, ConfigurationError, VideoURL
-from symbl_aio.cli.screen import Screen
 from symbl_aio.cli.serve import reachable
+from symbl_aio.cli.show_terminal import Screen
 from symbl_aio.cli.sources import opened, redacted
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell

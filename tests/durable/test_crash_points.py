@@ -17,8 +17,8 @@ import pytest
 from examples.durable.postgres import Postgres
 from symbl_aio import Audio
 from symbl_aio.durable import Item, ItemState
+from symbl_aio.durable.attempt_steps import MAX_CRASHES
 from symbl_aio.durable.content import Media
-from symbl_aio.durable.steps import MAX_CRASHES
 from tests.durable.chaos import Handed, Scene, in_conversations, said, scene
 from tests.durable.work import CRASHED
 

@@ -14,8 +14,8 @@ from symbl_aio.durable import Entered, Entry, ItemState, Outbox
 from symbl_aio.durable import content as stored
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, NAMELESS, Working, said
+from tests.durable.test_decisions_many import heads, lay_out
 from tests.durable.test_dispatch import counted
-from tests.durable.test_resolution_many import heads, lay_out
 from tests.support import mp4_bytes
 
 A, B, C = ItemState.AMBIGUOUS, ItemState.BLOCKED, ItemState.COMPLETED

@@ -10,8 +10,8 @@ import pytest
 from symbl_aio import NotFoundError, Text
 from symbl_aio.durable import Entry, ItemFilter, ItemState, Outbox
 from tests.durable.conftest import KINDS
+from tests.durable.test_decisions_many import lay_out
 from tests.durable.test_dispatch import counted
-from tests.durable.test_resolution_many import lay_out
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)

@@ -18,8 +18,8 @@ from symbl_aio import (
     Text,
     Tracker,
 )
-from symbl_aio._protocol import encode
-from symbl_aio._protocol.encode import Answer
+from symbl_aio._protocol import answers, encode
+from symbl_aio._protocol.answers import Answer
 from tests.io.test_transport import POST, body_of
 
 IDS = '{"conversationId": "42", "jobId": "j1"}'
@@ -47,7 +47,7 @@ async def test_a_harmless_deviation_is_no_doubt(serve, connect, body, headers):
 
     server = await serve(script)
     answer = await connect(server.base_url).send(POST, {}, body_of(b"ab"))
-    assert encode.decode_accepted(answer) == ("42", "j1")
+    assert answers.decode_accepted(answer) == ("42", "j1")
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ async def test_a_harmless_deviation_is_no_doubt(serve, connect, body, headers):
     ],
 )
 def test_an_error_page_is_quoted_on_one_line(text, told):
-    assert encode.error_excerpt(Answer(400, {}, text)) == told
+    assert answers.error_excerpt(Answer(400, {}, text)) == told
 
 
 async def test_a_long_request_line_reaches_the_local_server(server, connect):
     call = encode.Call("GET", "/v1/job/j1", (("trackers", "x" * 50_000),))
     answer = await connect(server.base_url).send(call, {})
-    assert (answer.status, encode.error_message(answer) != "") == (401, True)
+    assert (answer.status, answers.error_message(answer) != "") == (401, True)
 
 
 JSON = "Content-Type: application/json"

@@ -9,8 +9,9 @@ import pytest
 
 from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
 from symbl_aio._io.transport import Transport
-from symbl_aio._media.read import Chunk, chunks, file_threads, prepare
-from symbl_aio._protocol.encode import Answer, Call
+from symbl_aio._media.upload_chunks import Chunk, chunks, file_threads, prepare
+from symbl_aio._protocol.answers import Answer
+from symbl_aio._protocol.encode import Call
 from symbl_aio.config import Limits
 from symbl_aio.errors import (
     ConfigurationError,

@@ -43,9 +43,9 @@ from symbl_aio import (
     models,
 )
 from symbl_aio._io.transport import _text
-from symbl_aio._protocol import decode as decoders
-from symbl_aio._protocol import encode
-from symbl_aio._protocol.encode import Answer
+from symbl_aio._protocol import answers
+from symbl_aio._protocol import decode_models as decoders
+from symbl_aio._protocol.answers import Answer
 from symbl_aio.job import JobToken
 
 # The jobs of these conversations never end, and what is read of them is nonsense anyway.
@@ -166,7 +166,7 @@ CHARSETS = st.sampled_from([None, None, "utf-8", "utf-16", "latin-1", "punycode"
 
 
 @st.composite
-def answers(draw: st.DrawFn, *wholes: Any) -> Answer:
+def any_answers(draw: st.DrawFn, *wholes: Any) -> Answer:
     raw = draw(garbled(draw(mutated(draw(st.sampled_from(wholes))))))
     return Answer(200, {}, _text(raw, draw(CHARSETS)))
 
@@ -189,21 +189,21 @@ def attempt(read: Callable[[], object]) -> object:
 
 @given(data=st.data())
 def test_what_the_wire_brings_is_read_or_a_decode_error(data: st.DataObject) -> None:
-    answer = data.draw(answers(ACCEPTED, JOB, TOKEN, REFUSAL))
-    match attempt(lambda: encode.decode_accepted(answer)):
+    answer = data.draw(any_answers(ACCEPTED, JOB, TOKEN, REFUSAL))
+    match attempt(lambda: answers.decode_accepted(answer)):
         case (str(conversation_id), str(job_id)):
             assert conversation_id
             assert job_id
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == answer.text
-    match attempt(lambda: encode.decode_job(answer)):
+    match attempt(lambda: answers.decode_job(answer)):
         case (str() | None, str()):
             pass
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == answer.text
-    match attempt(lambda: encode.decode_token(answer)):
+    match attempt(lambda: answers.decode_token(answer)):
         case (str(), None):
             pass
         case (str(), float(seconds)):
@@ -211,7 +211,7 @@ def test_what_the_wire_brings_is_read_or_a_decode_error(data: st.DataObject) -> 
         case other:
             assert isinstance(other, DecodeError)
             assert other.raw == ""
-    assert type(encode.error_message(answer)) is str
+    assert type(answers.error_message(answer)) is str
 
 
 def assert_made(made: object, kinds: type | tuple[type, ...], answer: Answer) -> None:
@@ -228,7 +228,7 @@ def assert_made(made: object, kinds: type | tuple[type, ...], answer: Answer) ->
 def test_every_model_is_made_or_a_decode_error(data: st.DataObject) -> None:
     model = data.draw(st.sampled_from(MODELS))
     one = good(model)
-    answer = data.draw(answers(one, [one], {"items": [one, one]}))
+    answer = data.draw(any_answers(one, [one], {"items": [one, one]}))
     readers: list[Callable[..., object]] = [
         decoders.decode,
         lambda model, value, text: decoders.decode_within(model, value, "items", text=text),
@@ -244,7 +244,7 @@ def test_every_model_is_made_or_a_decode_error(data: st.DataObject) -> None:
 def test_trackers_and_insights_are_made_or_a_decode_error(data: st.DataObject) -> None:
     tracker = good(models.DetectedTracker)
     insights = {"insights": [{**good(models.Insight), "type": kind} for kind in ("question", "x")]}
-    answer = data.draw(answers(tracker, [tracker], {"trackers": [tracker]}, insights))
+    answer = data.draw(any_answers(tracker, [tracker], {"trackers": [tracker]}, insights))
     made = attempt(lambda: decoders.decode_detected_trackers(answer.json(), text=answer.text))
     assert_made(made, models.DetectedTracker, answer)
     made = attempt(lambda: decoders.decode_insights(answer.json(), text=answer.text))
@@ -256,7 +256,7 @@ JOB_TOKEN = {"v": 1, "job": "j", "conversation": "c", "origin": "https://x", "si
 
 @given(data=st.data())
 def test_a_job_token_is_read_or_a_wrong_setting(data: st.DataObject) -> None:
-    answer = data.draw(answers(JOB_TOKEN))
+    answer = data.draw(any_answers(JOB_TOKEN))
     try:
         token = JobToken.parse(answer.text)
     except ConfigurationError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio._protocol.decode import (
+from symbl_aio._protocol.decode_models import (
     decode,
     decode_any_list,
     decode_detected_trackers,

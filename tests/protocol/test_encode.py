@@ -9,16 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._protocol.encode import (
+from symbl_aio._protocol.answers import (
     Answer,
-    Call,
     decode_accepted,
     decode_job,
     decode_token,
-    encode_submission,
-    encode_token,
     error_message,
 )
+from symbl_aio._protocol.encode import Call, encode_submission, encode_token
 from symbl_aio.config import Credentials
 from symbl_aio.errors import ConfigurationError, DecodeError
 from symbl_aio.media import Audio, AudioURL, Media, Text, Utterance, Video, VideoURL

@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.http_json import JSON, ApiError, now
 from symbl_aio.server.ids import derived_id, random_id
-from symbl_aio.server.jobs import Job
+from symbl_aio.server.job_queue import Job
 from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.values import (

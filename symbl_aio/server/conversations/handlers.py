@@ -19,7 +19,7 @@ from symbl_aio.server.http_json import (
     query_flag,
     read_json_object,
 )
-from symbl_aio.server.jobs import Jobs, Status
+from symbl_aio.server.job_queue import Jobs, Status
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 

@@ -23,9 +23,9 @@ from symbl_aio.config import Config
 from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.dbos import Workflows
+from symbl_aio.durable.attempt_steps import MAX_CRASHES, ItemSteps, StepResult
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
-from symbl_aio.durable.steps import MAX_CRASHES, ItemSteps, StepResult
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import mark
 from tests.durable.conftest import NAMELESS, SECRET, said

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from symbl_aio._core.lanes import Lanes
+from symbl_aio._core.conversation_lanes import Lanes
 
 
 def lanes_with(**waiting: str) -> Lanes:

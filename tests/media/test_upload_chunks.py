@@ -13,9 +13,9 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from symbl_aio._media import read
+from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Identity, Prepared
-from symbl_aio._media.read import Chunk
+from symbl_aio._media.upload_chunks import Chunk
 from symbl_aio._threads import Threads, Watch
 from symbl_aio.errors import (
     ClientClosedError,
@@ -56,7 +56,7 @@ async def drain(chunks: AsyncIterator[Chunk], into: list[Chunk]) -> bytes:
 
 
 async def whole(prepared: Prepared, into: list[Chunk] | None = None) -> bytes:
-    return await drain(read.chunks(prepared, CHUNK), [] if into is None else into)
+    return await drain(upload_chunks.chunks(prepared, CHUNK), [] if into is None else into)
 
 
 async def stream(*items: Any) -> AsyncIterator[Any]:
@@ -77,7 +77,7 @@ def _fresh_threads() -> Iterator[None]:
 
 
 async def prepare(media: Any) -> Prepared:
-    return await read.prepare(media, FILES)
+    return await upload_chunks.prepare(media, FILES)
 
 
 def use(disk: ThreadPoolExecutor) -> None:
@@ -158,7 +158,7 @@ async def test_media_that_travel_as_json_need_no_look(media: Text | AudioURL | V
 
     assert prepared == Prepared(media)
     with pytest.raises(TypeError, match="its body is JSON"):
-        read.chunks(prepared, CHUNK)
+        upload_chunks.chunks(prepared, CHUNK)
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -322,7 +322,7 @@ async def test_a_file_is_given_whole_in_pieces(tmp_path: Path, size: int):
 
 async def test_every_reading_starts_afresh_even_beside_another(talk: Path):
     prepared = await prepare(Video(talk))
-    first, second = read.chunks(prepared, CHUNK), read.chunks(prepared, CHUNK)
+    first, second = upload_chunks.chunks(prepared, CHUNK), upload_chunks.chunks(prepared, CHUNK)
     pairs = [(await anext(first), await anext(second)) for _ in range(4)]
 
     assert b"".join(one for one, _ in pairs) == talk.read_bytes()
@@ -385,7 +385,7 @@ async def test_a_file_that_changed_since_the_first_look_is_refused(
 async def test_a_file_that_changes_while_it_is_read_is_never_given_whole(
     talk: Path, change: Callable[[Path], None], words: str, read_before: int
 ):
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     given = [await anext(chunks) for _ in range(read_before)]
     change(talk)
 
@@ -406,7 +406,7 @@ async def test_a_file_that_is_gone_is_a_changed_file(talk: Path):
 
 async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
     data = talk.read_bytes()
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     first = await anext(chunks)
     replace(talk)
 
@@ -415,7 +415,7 @@ async def test_a_file_replaced_while_it_is_read_is_given_as_it_was(talk: Path):
 
 async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
     disk = SlowDisk(held=4)  # open, compare, and the first chunk go before
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     use(disk)
 
     await anext(chunks)
@@ -429,7 +429,7 @@ async def test_the_disk_works_while_a_chunk_is_on_its_way(talk: Path):
 @pytest.mark.parametrize("times", [0, 1, 2])
 async def test_a_file_is_not_closed_under_a_reading_ahead(talk: Path, times: int):
     disk = SlowDisk(held=4)
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     use(disk)
     await anext(chunks)
     await disk.at_work.wait()
@@ -452,7 +452,7 @@ async def test_a_reading_ahead_that_fails_unwanted_is_not_left_unnoticed(talk: P
     complaints: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, what: complaints.append(what))
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     disk = BrokenDisk(breaks=4)
     use(disk)
 
@@ -489,7 +489,7 @@ async def test_a_file_shorter_than_it_says_is_never_given_whole():
 
 
 async def test_a_reader_that_stops_early_leaves_nothing_open(talk: Path):
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     await anext(chunks)
     assert is_open(talk)
 
@@ -499,7 +499,7 @@ async def test_a_reader_that_stops_early_leaves_nothing_open(talk: Path):
 
 
 async def test_an_error_of_the_reader_leaves_nothing_open(talk: Path):
-    chunks = read.chunks(await prepare(Video(talk)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Video(talk)), CHUNK)
     await anext(chunks)
 
     with pytest.raises(ConnectionResetError):
@@ -604,7 +604,7 @@ async def test_bytes_are_cut_and_small_ones_given_as_they_are():
 
     assert await whole(await prepare(Audio(data)), chunks) == data
     assert [len(chunk) for chunk in chunks] == [CHUNK, CHUNK, 1]
-    assert await anext(read.chunks(await prepare(Audio(data)), len(data))) is data
+    assert await anext(upload_chunks.chunks(await prepare(Audio(data)), len(data))) is data
 
 
 # Streams
@@ -715,7 +715,7 @@ async def test_a_stream_is_closed_with_its_reader():
         finally:
             closed.set()
 
-    chunks = read.chunks(await prepare(Audio(endless(), size=99)), CHUNK)
+    chunks = upload_chunks.chunks(await prepare(Audio(endless(), size=99)), CHUNK)
     await anext(chunks)
     await chunks.aclose()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.evidence import SentTexts, only_one_named, words
+from symbl_aio._core.acceptance_evidence import SentTexts, only_one_named, words
 from symbl_aio.models import ConversationInfo
 
 SENT = datetime(2024, 3, 5, 8, tzinfo=UTC)

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_or
 from attrs import NOTHING, define, fields, has
 
 from symbl_aio import models
-from symbl_aio._errors import DecodeError
+from symbl_aio._error_classes import DecodeError
 from symbl_aio.models import JSON, JobStatus
 from symbl_aio.options import wire_name
 

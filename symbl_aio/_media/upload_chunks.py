@@ -21,7 +21,7 @@ import aiofiles
 from attrs import evolve
 
 from symbl_aio._core.local_faults import CALLERS, passes
-from symbl_aio._errors import (
+from symbl_aio._error_classes import (
     FileChangedError,
     FileUnavailableError,
     MediaRejectedError,

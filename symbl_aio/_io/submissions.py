@@ -31,7 +31,7 @@ from symbl_aio._io.queue import (
 )
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
-from symbl_aio._media import read
+from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Prepared
 from symbl_aio._protocol import encode
 from symbl_aio._protocol.calls import check_id
@@ -61,7 +61,7 @@ from symbl_aio.webhooks import webhook_url
 _LOG = logging.getLogger("symbl_aio")
 
 
-class Uploads:
+class Submissions:
     """The submissions of one client, from the caller to their outcome.
 
     All of it runs on one event loop, and only ``_run`` awaits: between two of its awaits the
@@ -89,8 +89,8 @@ class Uploads:
         self._emit = events.emit
         self._events = events
         self._backend = backend
-        self._files = read.file_threads(config.timeouts.stall)
-        self._running = asyncio.Semaphore(read.max_uploads())
+        self._files = upload_chunks.file_threads(config.timeouts.stall)
+        self._running = asyncio.Semaphore(upload_chunks.max_uploads())
         self._alarm: asyncio.TimerHandle | None = None
 
     # The caller's side
@@ -301,7 +301,7 @@ class Uploads:
         if isinstance(media, Text):
             prepared = Prepared(media)
         else:
-            prepared = await self._api.patiently(partial(read.prepare, media, self._files))
+            prepared = await self._api.patiently(partial(upload_chunks.prepare, media, self._files))
         call = encode.encode_submission(
             prepared.media,
             self._with_webhook(pending, prepared.media),
@@ -311,12 +311,12 @@ class Uploads:
         if conversation_id is not None:
             # From its first byte on, and not only once accepted, its words may be found there.
             self._ambiguous.sent.add(conversation_id, pending.key, pending.text)
-        chunks: Callable[[], AsyncGenerator[read.Chunk, None]]
+        chunks: Callable[[], AsyncGenerator[upload_chunks.Chunk, None]]
         if prepared.size is None:
             data = call.body or b""
             chunks, size = partial(once, data), len(data)
         else:
-            chunks = partial(read.chunks, prepared, self._config.chunk_size)
+            chunks = partial(upload_chunks.chunks, prepared, self._config.chunk_size)
             size = prepared.size
         report = pending.submission._report
         payload = Payload(chunks, size, report, pending.before_last_byte)

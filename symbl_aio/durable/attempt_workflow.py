@@ -11,8 +11,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
+from symbl_aio.durable.attempt_steps import ItemSteps
 from symbl_aio.durable.items import Attempt
-from symbl_aio.durable.steps import ItemSteps
 
 _MAX_INTERVAL: Final = 600.0
 """Seconds between two polls, at most: a job that is followed for days must cost little."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio import models
-from symbl_aio._protocol.decode import decode, decode_list
+from symbl_aio._protocol.decode_models import decode, decode_list
 from symbl_aio.errors import DecodeError
 from symbl_aio.models import (
     JSON,

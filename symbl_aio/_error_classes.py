@@ -52,7 +52,7 @@ class SymblError(Exception):
 
     def __init_subclass__(cls) -> None:
         # Tracebacks and pickles name the public door, whichever module defines the class.
-        if cls.__module__ in ("symbl_aio._errors", "symbl_aio.job"):
+        if cls.__module__ in ("symbl_aio._error_classes", "symbl_aio.job"):
             cls.__module__ = "symbl_aio.errors"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.parked_calls import ParkedCalls
+from symbl_aio._core.early_webhooks import ParkedCalls
 
 
 def test_a_call_is_given_once_to_the_submission_of_its_nonce():
