@@ -28,7 +28,7 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 AMBIGUOUS: Final = 4
 REFUSED: Final = 5
-TAKEN_FOR_DEAD: Final = 6
+EVICTED: Final = 6
 UNWRITTEN: Final = 7
 CUT_OFF: Final = 8
 FAULT: Final = 70  # EX_SOFTWARE of sysexits.h
@@ -38,10 +38,10 @@ MEANINGS: Final = {
     OK: "all done",
     JOB_FAILED: "a job failed on the server",
     USAGE: "wrong usage, setting, credentials or file; nothing of it was accepted",
-    UNREACHABLE: "the server or the database could not be reached, or a job not be followed",
+    UNREACHABLE: "the server or the database could not be reached, or a job could not be followed",
     AMBIGUOUS: "a submission may or may not have been accepted; it was not sent again",
     REFUSED: "the server answered with an error, or with something unreadable",
-    TAKEN_FOR_DEAD: "the other workers took this one for dead; start it again",
+    EVICTED: "the other workers declared this one dead (no heartbeat); start it again",
     UNWRITTEN: "what was asked for could not be printed (messages, jobs); other work goes on",
     CUT_OFF: "a worker had no answer from its database for too long; start it again",
     FAULT: "a fault of this program; please report the traceback",
@@ -50,7 +50,7 @@ MEANINGS: Final = {
 
 # Of several outcomes the exit code is the one that most needs a person's attention.
 _MOST_SEVERE_FIRST: Final = (
-    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, TAKEN_FOR_DEAD, USAGE, UNWRITTEN,
+    FAULT, AMBIGUOUS, JOB_FAILED, REFUSED, UNREACHABLE, CUT_OFF, EVICTED, USAGE, UNWRITTEN,
     OK,
 )  # fmt: skip
 

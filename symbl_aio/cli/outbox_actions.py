@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
-from symbl_aio.cli.exit_codes import CUT_OFF, OK, TAKEN_FOR_DEAD, UNREACHABLE, UNWRITTEN, USAGE
+from symbl_aio.cli.exit_codes import CUT_OFF, OK, EVICTED, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show_json import Show
 from symbl_aio.cli.worker_probes import WorkerMonitor
@@ -110,7 +110,7 @@ async def work(
         f"worker {worker.id} was silent for {worker_timeout:g} s, so the others took it for dead, "
         "and have its work; start it again"
     )
-    return TAKEN_FOR_DEAD
+    return EVICTED
 
 
 async def _drain(worker: durable.Worker, show: Show, requested: asyncio.Event) -> bool:
@@ -136,7 +136,7 @@ def _with_outbox(action: Callable[..., Awaitable[int]]) -> Callable[..., Corouti
 def _check_exists(database: str) -> None:
     if database.startswith("sqlite") and not Path(redacted(database)).exists():
         raise ConfigurationError(
-            f"there is no database {redacted(database)!r}; symbl-aio db migrate makes one"
+            f"there is no database {redacted(database)!r}; symbl-aio db migrate --database makes one"
         )
 
 

@@ -69,7 +69,7 @@ def test_every_state_has_something_to_do() -> None:
 def test_the_exit_codes_are_those_of_the_command() -> None:
     codes = {int(row[0]) for row in table("Exit codes of a worker")}
     assert codes <= exit_codes.MEANINGS.keys()
-    assert {exit_codes.OK, exit_codes.TAKEN_FOR_DEAD, exit_codes.USAGE} <= codes
+    assert {exit_codes.OK, exit_codes.EVICTED, exit_codes.USAGE} <= codes
 
 
 @pytest.mark.parametrize("line", LINES)
