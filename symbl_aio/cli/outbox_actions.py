@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from symbl_aio import ConfigurationError, NotFoundError, OutboxUnavailableError, durable
-from symbl_aio.cli.exit_codes import CUT_OFF, OK, EVICTED, UNREACHABLE, UNWRITTEN, USAGE
+from symbl_aio.cli.exit_codes import CUT_OFF, EVICTED, OK, UNREACHABLE, UNWRITTEN, USAGE
 from symbl_aio.cli.runner import config, stop_signals
 from symbl_aio.cli.show_json import Show
 from symbl_aio.cli.worker_probes import WorkerMonitor
