@@ -136,7 +136,8 @@ def _with_outbox(action: Callable[..., Awaitable[int]]) -> Callable[..., Corouti
 def _check_exists(database: str) -> None:
     if database.startswith("sqlite") and not Path(redacted(database)).exists():
         raise ConfigurationError(
-            f"there is no database {redacted(database)!r}; symbl-aio db migrate --database makes one"
+            f"there is no database {redacted(database)!r}; "
+            "symbl-aio db migrate --database makes one"
         )
 
 
