@@ -21,7 +21,7 @@ from attrs import define
 from symbl_aio.config import Polls
 
 _BURST_SECONDS: Final = 0.1
-_HINT_GAP: Final = 1.0
+HINT_GAP: Final = 1.0
 """Seconds between two hinted polls of one job, so that a leaked webhook URL costs little."""
 _TRUSTED: Final = 3
 """After this many ends in a row that a webhook reported, the next report is waited for."""
@@ -204,7 +204,7 @@ class PollPlan:
         return max((now - watch.born for watch in self._watches.values()), default=None)
 
     def _plan_hinted(self, job_id: str, watch: _Watch, now: float) -> None:
-        watch.hint_at = max(now, watch.hint_used_at + _HINT_GAP)
+        watch.hint_at = max(now, watch.hint_used_at + HINT_GAP)
         heappush(self._hints, (watch.hint_at, job_id))
 
     def _next_age(self, age: float, *, had_hint: bool = False) -> float:

@@ -13,7 +13,7 @@ from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.tasks import Tasks
 from symbl_aio.config import Polls
 from symbl_aio.errors import ClientClosedError
-from symbl_aio.events import JobEnded, JobStatusChanged
+from symbl_aio.events import JobEnded
 from symbl_aio.job import HandleBackend, Job
 from symbl_aio.models import JobStatus
 
@@ -54,16 +54,7 @@ class Jobs:
     def start(self, job: Job, *, finished: bool) -> None:
         """Emit that an accepted job is scheduled. ``finished``: a webhook has reported its end."""
         scheduled = JobStatus.SCHEDULED
-        if job._advance(scheduled, scheduled.value, "submit"):
-            self._emit(
-                JobStatusChanged,
-                job.id,
-                job.conversation_id,
-                scheduled,
-                scheduled.value,
-                "submit",
-                job.source,
-            )
+        self.poller.record_status(job, scheduled, scheduled.value, "submit")
         if finished:
             self.poller.hint(job.id)
 

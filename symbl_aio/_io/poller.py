@@ -131,6 +131,12 @@ class Poller:
         if not status.is_terminal:
             self._plan.unfinished(job.id, started_at)
             self.on_unfinished(job)
+        self.record_status(job, status, raw_status, source)
+
+    def record_status(
+        self, job: Job, status: JobStatus, raw_status: str, source: StatusSource
+    ) -> None:
+        """Record a status of a job, and emit it if it is a transition."""
         if job._advance(status, raw_status, source):
             self._emit(
                 JobStatusChanged,
@@ -152,7 +158,8 @@ class Poller:
             self._wake.set()
             return
         error = polling.exception()
-        self._record_health(error)
+        if error is not None or self._failing_since is not None:
+            self._record_health(error)
         status = job.status
         if status is JobStatus.COMPLETED or status is JobStatus.FAILED:
             self._plan.ended(job.id, now, jitter=self._jitter())

@@ -214,8 +214,6 @@ class SubmissionQueue:
 
     def wakes_at(self) -> float | None:
         """Return when time alone lets a submission start or expire; ``None`` if it never does."""
-        if not self._lanes.waiting:
-            return None
         times = []
         if (deadline := self._deadlines.next_at()) is not None:
             times.append(deadline)

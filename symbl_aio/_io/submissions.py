@@ -165,12 +165,8 @@ class Submissions:
 
     def withdraw(self, submission: Submission) -> bool:
         """End a submission of which surely nothing was accepted. Returns whether it was one."""
-        pending = self._queue.pending.get(submission.key)
-        if (
-            pending is None
-            or pending.submission is not submission
-            or pending.cancelled_by is not None
-        ):
+        pending = self._pending_of(submission)
+        if pending is None or pending.cancelled_by is not None:
             return False
         withdrawn = asyncio.CancelledError("the submission was withdrawn")
         if pending.task is not None:
@@ -181,11 +177,15 @@ class Submissions:
 
     def cancel_unless_accepted(self, submission: Submission, reason: BaseException) -> None:
         """End a submission with ``reason``, unless the answer that is due accepts it."""
-        pending = self._queue.pending.get(submission.key)
-        if pending is not None and pending.submission is submission:
+        if (pending := self._pending_of(submission)) is not None:
             pending.cancelled_by = pending.cancelled_by or reason
             if pending.payload is not None:
                 pending.payload.revoke()
+
+    def _pending_of(self, submission: Submission) -> PendingSubmission | None:
+        pending = self._queue.pending.get(submission.key)
+        # A key may be used again once its job has ended.
+        return pending if pending is not None and pending.submission is submission else None
 
     def resume(self, conversation_id: str) -> None:
         """Accept appends to a halted conversation again."""
@@ -250,24 +250,17 @@ class Submissions:
             self._end_ambiguous(pending, unsettled)
         except asyncio.CancelledError:
             # Withdrawn, or the client closes. It may have cut the wait for an answer short.
-            if pending.payload is not None and pending.payload.complete:
-                gone = ClientClosedError("the client was closed before the answer came")
-                self._end_ambiguous(pending, UnsettledError(gone, "maybe"))
-            else:
-                self._fail(pending, pending.cancelled_by or asyncio.CancelledError())
+            gone = ClientClosedError("the client was closed before the answer came")
+            self._end_broken(pending, gone, pending.cancelled_by or asyncio.CancelledError())
         except SymblError as error:
             if isinstance(error, UploadError):
                 _add_source(error, pending.source)
             self._fail(pending, error)
         except Exception as error:
-            # A mistake of this package. Once all was handed over it must not count as "nothing
-            # was accepted".
+            # A mistake of this package.
             _LOG.warning("submission %s met an unexpected %s", pending.label, type(error).__name__)
-            if pending.payload is not None and pending.payload.complete:
-                broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
-                self._end_ambiguous(pending, UnsettledError(broken, "maybe"))
-            else:
-                self._fail(pending, error)
+            broken = TransportError(f"unexpected {type(error).__name__}", "maybe")
+            self._end_broken(pending, broken, error)
         else:
             if isinstance(answer, Full):
                 self._put_back(pending, answer)
@@ -298,7 +291,7 @@ class Submissions:
             raise asyncio.CancelledError
         conversation_id = self._queue.lane_of(pending.key) if pending.is_append else None
         media = pending.media
-        if isinstance(media, Text):
+        if isinstance(media, Text):  # no file, so neither threads nor retries of a disk
             prepared = Prepared(media)
         else:
             prepared = await self._api.patiently(partial(upload_chunks.prepare, media, self._files))
@@ -389,6 +382,15 @@ class Submissions:
         """Forget the words of an append that surely was not accepted."""
         if pending.is_append and (lane := self._queue.lane_of(pending.key)) is not None:
             self._ambiguous.sent.withdraw(lane, pending.key)
+
+    def _end_broken(
+        self, pending: PendingSubmission, cause: SymblError, error: BaseException
+    ) -> None:
+        """End a submission without an answer: ambiguous once all was handed over, else failed."""
+        if pending.payload is not None and pending.payload.complete:
+            self._end_ambiguous(pending, UnsettledError(cause, "maybe"))
+        else:
+            self._fail(pending, error)
 
     def _end_ambiguous(self, pending: PendingSubmission, unsettled: UnsettledError) -> None:
         lane = self._queue.lane_of(pending.key)

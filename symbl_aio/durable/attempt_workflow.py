@@ -11,6 +11,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
+from symbl_aio._core.polls import HINT_GAP
 from symbl_aio.durable.attempt_steps import ItemSteps
 from symbl_aio.durable.items import Attempt
 
@@ -18,8 +19,6 @@ _MAX_INTERVAL: Final = 600.0
 """Seconds between two polls, at most: a job that is followed for days must cost little."""
 _BACK_OFF_AFTER: Final = 8
 """Polls after which each interval is twice as long as the one before."""
-_WEBHOOK_GAP: Final = 1.0
-"""Seconds between two polls of one job that webhook calls ask for."""
 _MAX_CANCELS: Final = 3
 _CANCEL_INTERVAL: Final = 1.0
 
@@ -85,7 +84,7 @@ class ItemWorkflows:
                     await asyncio.sleep(pause)
                 webhook.clear()
                 result = await steps.follow(attempt, result.has_webhook)
-                next_poll_at = monotonic() + _WEBHOOK_GAP
+                next_poll_at = monotonic() + HINT_GAP
                 poll = False
             polls = polls + 1 if result.state == before else 0
         return result.state
