@@ -106,7 +106,15 @@ class JobError(SymblError):
 
 
 class JobFailedError(JobError):
-    """The server reports that the job failed. The API has no reason for it (Job API page)."""
+    """The server reports that the job failed.
+
+    ``reason``: the server's sentence about it; None if it gives none. The API has no place for
+    one (Job API page), the local server adds it.
+    """
+
+    def __init__(self, message: str, job: Job, reason: str | None = None) -> None:
+        super().__init__(message, job)
+        self.reason = reason
 
 
 class JobTimeoutError(JobError, TimeoutError):
