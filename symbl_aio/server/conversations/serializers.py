@@ -31,7 +31,7 @@ def conversation_item(conversation: Conversation) -> dict[str, JSON]:
 
 def members(conversation: Conversation) -> list[JSON]:
     """Return the members (6.13)."""
-    return [_person(member, "email") for member in conversation.members.values()]
+    return [_person(member, "email") for member in list(conversation.members.values())]
 
 
 def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
