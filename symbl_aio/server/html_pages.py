@@ -29,8 +29,8 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
+from symbl_aio.server.request_body import read_json_object
 
 PAGE_PATH = "/pages/"
 

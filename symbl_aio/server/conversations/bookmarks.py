@@ -11,11 +11,14 @@ from attrs import evolve
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
 from symbl_aio.server.field_rules import is_whole_number
-from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json, read_json_object
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.summary import choose_summary
+from symbl_aio.server.request_body import read_json, read_json_object
 
 # A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
+
+_MAX_SECONDS = 10**9
 
 
 class BookmarkHandlers:
@@ -216,4 +219,5 @@ def _as_list(value: JSON) -> Sequence[JSON]:
 
 
 def _is_seconds(value: JSON) -> TypeGuard[int]:
-    return is_whole_number(value) and value >= 0
+    # The end of the range must have a date too.
+    return is_whole_number(value) and 0 <= value <= _MAX_SECONDS

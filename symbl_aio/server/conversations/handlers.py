@@ -17,9 +17,9 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
 from symbl_aio.server.job_queue import Jobs, Status
+from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.thread_pool import run_in_thread
 
 # A longer answer is written in a thread, so that other callers need not wait for it.
@@ -94,9 +94,7 @@ class ConversationHandlers:
 
     async def _list(self, request: web.Request) -> web.Response:
         conversations = query_conversations(self._conversations.by_id.values(), request)
-        return json_response(
-            {"conversations": [serializers.conversation_item(c) for c in conversations]}
-        )
+        return json_response({"conversations": serializers.conversation_items(conversations)})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
