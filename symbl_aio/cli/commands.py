@@ -294,6 +294,7 @@ def serve(
             job_seconds=job_seconds,
             directory=directory,
             allowed_hosts=allow_host,
+            record_requests=False,
         )
         return await serve_until_stopped(
             server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret
