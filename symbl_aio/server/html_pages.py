@@ -122,6 +122,7 @@ class PageHandlers:
         conversation = self._conversations.get(subject)
         if conversation is None:
             return _html_response("The conversation was deleted", "", 404)
+        await conversation.analyse()
         return _html_response(conversation.name, _conversation_html(conversation))
 
     def _list_html(self, request: web.Request) -> str:

@@ -20,6 +20,10 @@ from symbl_aio.server.http_json import (
 )
 from symbl_aio.server.job_queue import Jobs, Status
 from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.thread_pool import run_in_thread
+
+# A longer answer is written in a thread, so that other callers need not wait for it.
+_MAX_INLINE_MESSAGES = 500
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -81,7 +85,10 @@ class ConversationHandlers:
         self, serialize: Callable[[Conversation, web.Request], JSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            return json_response(serialize(self._conversations.from_request(request), request))
+            conversation = await self._conversations.analysed(request)
+            if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
+                return json_response(serialize(conversation, request))
+            return await run_in_thread(lambda: json_response(serialize(conversation, request)))
 
         return handle
 
@@ -145,8 +152,8 @@ class ConversationHandlers:
         return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
         fields = await read_json_object(request)
+        conversation = await self._conversations.analysed(request)
         phrases = fields.get("phrases")
         highlight = phrases if isinstance(phrases, dict) else {}
         options = TranscriptFormat(

@@ -46,7 +46,7 @@ def conversation_items(conversations: Iterable[Conversation]) -> list[JSON]:
 
 def members(conversation: Conversation) -> list[JSON]:
     """Return the members (6.13)."""
-    return [_person(member, "email") for member in conversation.members.values()]
+    return [_person(member, "email") for member in list(conversation.members.values())]
 
 
 def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
