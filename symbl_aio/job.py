@@ -112,9 +112,7 @@ class JobFailedError(JobError):
     one (Job API page), the local server adds it.
     """
 
-    def __init__(self, message: str, job: Job, reason: str | None = None) -> None:
-        super().__init__(message, job)
-        self.reason = reason
+    reason: str | None = None
 
 
 class JobTimeoutError(JobError, TimeoutError):

@@ -39,7 +39,6 @@ COVERED_BY = {
     "cli/worker_probes.py": "tests/cli/test_outbox_actions.py",
     "cli/runner.py": "tests/cli/test_commands.py",
     "cli/show_terminal.py": "tests/cli/test_safe_streams.py",
-    "cli/serve.py": "tests/cli/test_serve.py",
     "cli/serve_command.py": "tests/cli/test_serve.py",
     "cli/show_json.py": "tests/cli/test_commands.py",
     "durable/__init__.py": "tests/test_exports.py",
@@ -63,9 +62,7 @@ COVERED_BY = {
     "server/management/records.py": "tests/server/management/test_handlers.py",
     "server/management/validation.py": "tests/server/management/test_handlers.py",
     "server/request_log.py": "tests/server/test_local_server.py",
-    "server/access_log.py": "tests/server/test_operations.py",
     "server/metrics.py": "tests/server/test_operations.py",
-    "server/upload_space.py": "tests/server/test_upload_space.py",
     "server/server_limits.py": "tests/server/test_request_body.py",
     "server/submission_parameters.py": "tests/server/test_submissions.py",
 }

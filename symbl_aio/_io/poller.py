@@ -171,7 +171,9 @@ class Poller:
         elif status is JobStatus.FAILED:
             reason = self._reasons.pop(job.id, None)
             why = "; the API gives no reason" if reason is None else f": {reason}"
-            self._end(job, JobFailedError(f"job {job.id} failed{why}", job, reason))
+            failed = JobFailedError(f"job {job.id} failed{why}", job)
+            failed.reason = reason
+            self._end(job, failed)
         elif isinstance(error, NotFoundError) and self._plan.is_missing_too_long(job.id, now):
             self._lose(job, f"the server does not know job {job.id}", error)
         elif isinstance(error, AuthenticationError):

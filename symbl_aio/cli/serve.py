@@ -19,15 +19,20 @@ from attrs import frozen
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import stop_signals
+from symbl_aio.cli.self_signed import self_signed
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import LocalServer
-from symbl_aio.server.hosting import Hosting
-from symbl_aio.server.local_server import is_loopback
-from symbl_aio.server.origins import own_names
-from symbl_aio.server.server_limits import GIB, ServerLimits
-from symbl_aio.server.tls import TLSError, load_context, self_signed
+from symbl_aio.server import (
+    Hosting,
+    LocalServer,
+    ServerLimits,
+    TLSError,
+    is_loopback,
+    load_context,
+    own_names,
+)
 
 DEFAULT_SECRET = "secret"
+_GIB = 1024**3
 
 
 @frozen(kw_only=True)
@@ -105,7 +110,7 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
             job_seconds=options.job_seconds,
             directory=options.directory,
             allowed_hosts=options.allow_host,
-            limits=ServerLimits(upload=int(options.max_upload * GIB)),
+            limits=ServerLimits(upload=int(options.max_upload * _GIB)),
             hosting=hosting,
             record_requests=False,
         )

@@ -20,7 +20,7 @@ AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off")
 
 
 @asynccontextmanager
-async def serving(*options: object, **environment: str) -> AsyncIterator[dict[str, Any]]:
+async def serving(*options: str | Path, **environment: str) -> AsyncIterator[dict[str, Any]]:
     shell = Shell(**environment)
     process = await shell.start(*AS_JSON, *options)
     assert process.stdout is not None

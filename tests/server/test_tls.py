@@ -1,4 +1,4 @@
-"""The server speaks TLS with files of the operator, or with a certificate that it makes."""
+"""The server speaks TLS with the files of its operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trustme
 
 from symbl_aio.server import LocalServer
 from symbl_aio.server.hosting import Hosting
-from symbl_aio.server.tls import TLSError, load_context, self_signed
+from symbl_aio.server.tls import TLSError, load_context
 
 
 async def fetch(server: LocalServer, authority: ssl.SSLContext) -> int:
@@ -20,28 +20,6 @@ async def fetch(server: LocalServer, authority: ssl.SSLContext) -> int:
         session.get(f"{server.base_url}/healthz", ssl=authority) as answer,
     ):
         return answer.status
-
-
-async def test_a_self_signed_certificate_is_one_that_its_file_verifies(tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path / "tls", ["127.0.0.1", "localhost", "me.example"])
-    hosting = Hosting(tls=load_context(certificate, key))
-
-    async with LocalServer(hosting=hosting) as server:
-        assert server.base_url.startswith("https://")
-        assert await fetch(server, ssl.create_default_context(cafile=certificate)) == 200
-        with pytest.raises(aiohttp.ClientConnectorCertificateError):
-            await fetch(server, ssl.create_default_context())
-
-
-def test_a_self_signed_certificate_is_kept_until_there_is_another_name(tmp_path: Path) -> None:
-    first = self_signed(tmp_path, ["127.0.0.1"])[0].read_bytes()
-
-    assert self_signed(tmp_path, ["127.0.0.1"])[0].read_bytes() == first
-    assert self_signed(tmp_path, ["127.0.0.1", "a.example"])[0].read_bytes() != first
-    assert {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {
-        "certificate.pem": 0o600,
-        "key.pem": 0o600,
-    }
 
 
 async def test_files_of_the_operator_are_used(tmp_path: Path) -> None:
