@@ -12,6 +12,7 @@ import traceback
 from aiohttp import web
 
 from symbl_aio.server.connections import Connections
+from symbl_aio.server.cross_origin import allow_every_origin, answer_preflight
 from symbl_aio.server.fault_injection import (
     TOKEN_PATH,
     ConnectionDroppedError,
@@ -76,6 +77,7 @@ class App:
         app = web.Application(
             # Outermost first: the log records what a fault or an error made of the response.
             middlewares=[
+                answer_preflight,
                 self._log_request,
                 self._authenticate,
                 self._inject_fault,
@@ -83,17 +85,23 @@ class App:
             ],
             client_max_size=self._limits.body,
         )
+        app.on_response_prepare.append(allow_every_origin)
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        app.router.add_post(TOKEN_PATH, self._tokens.generate)
-        app.router.add_post(_REFRESH_PATH, self._tokens.refresh)
-        app.router.add_delete("/oauth2/token:revoke", self._tokens.revoke_current)
+        submit = self._submissions.handle
+        routes = [
+            web.post(TOKEN_PATH, self._tokens.generate),
+            web.post(_REFRESH_PATH, self._tokens.refresh),
+            web.delete("/oauth2/token:revoke", self._tokens.revoke_current),
+            web.get("/v1/job/{job_id}", self._get_job),
+            *self._routes,
+        ]
         for kind in _KINDS:
             path = f"/v1/process/{kind}"
-            handle = self._submissions.handle
-            app.router.add_post(path, handle, name=_route_name("post", kind))
-            app.router.add_put(path + "/{conversation_id}", handle, name=_route_name("put", kind))
-        app.router.add_get("/v1/job/{job_id}", self._get_job)
-        app.router.add_routes(self._routes)
+            routes += [
+                web.post(path, submit, name=_route_name("post", kind)),
+                web.put(f"{path}/{{conversation_id}}", submit, name=_route_name("put", kind)),
+            ]
+        app.router.add_routes([*routes, *map(_with_slash, routes)])
         return app
 
     async def _get_job(self, request: web.Request) -> web.Response:
@@ -111,8 +119,7 @@ class App:
         self._connections.begin(request)
         route = request.match_info.route.name or ""
         if route.startswith("submit."):
-            _, _, kind = route.split(".", 2)
-            self._log.record_submission(request, _kind_of_route(kind))
+            self._log.record_submission(request, _kind_of_route(route.split(".")[2]))
             self._fault_context.changes.notify()
         status: int | None = None
         try:
@@ -130,7 +137,7 @@ class App:
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the access token, except for token requests and signed links to pages."""
-        path = request.path
+        path = request.path.removesuffix("/")
         try:
             self._origins.check_host(request)
             # Pages are protected by the signature in their path.
@@ -176,6 +183,13 @@ class App:
             where = f"{place.filename}:{place.lineno}"
             logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
             return json_response({"message": "The server has made a mistake."}, 500)
+
+
+def _with_slash(route: web.RouteDef) -> web.RouteDef:
+    """Return the same route for its path with a slash at the end, as some clients write it."""
+    name = route.kwargs.get("name")
+    options = {**route.kwargs, "name": name and f"{name}.slash"}
+    return web.route(route.method, f"{route.path}/", route.handler, **options)
 
 
 def _route_name(method: str, kind: Kind) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
+import json
 import secrets
+import time
 from collections.abc import Callable
 
 from aiohttp import web
@@ -37,6 +40,7 @@ class TokenIssuer:
         self._clock = clock
         self._valid: dict[str, _Token] = {}
         self._current: _Token | None = None
+        self._signing_key = secrets.token_bytes(32)
         self._refresh_token = secrets.token_urlsafe(32)
 
     def issue(self, app_id: str, app_secret: str) -> tuple[str, int] | None:
@@ -57,11 +61,28 @@ class TokenIssuer:
 
     def _issue_new(self) -> _Token:
         now = self._clock()
-        token = _Token(secrets.token_urlsafe(32), now + self._lifetime)
+        token = _Token(self._jwt(), now + self._lifetime)
         # Expired tokens are dropped here, so that the table does not grow.
         self._valid = {t.value: t for t in self._valid.values() if t.expires_at > now}
         self._valid[token.value] = self._current = token
         return token
+
+    def _jwt(self) -> str:
+        """Return a new JSON Web Token (HS256).
+
+        Clients read when it expires from it. The server itself looks a token up, so that it can
+        be revoked; the key of the signature is not needed later.
+        """
+        issued = int(time.time())
+        claims = {
+            "sub": self._app_id,
+            "iat": issued,
+            "exp": issued + int(self._lifetime),
+            "jti": secrets.token_urlsafe(16),
+        }
+        signed = ".".join(_base64url(json.dumps(part).encode()) for part in (_JWT_HEADER, claims))
+        signature = hmac.digest(self._signing_key, signed.encode(), "sha256")
+        return f"{signed}.{_base64url(signature)}"
 
     def is_valid(self, token: str) -> bool:
         """Return whether this server issued the token and it has not expired."""
@@ -121,7 +142,13 @@ class TokenIssuer:
         )
 
 
+_JWT_HEADER = {"alg": "HS256", "typ": "JWT"}
+
 _WRONG_CREDENTIALS = "The application is unknown, or its secret is another."
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 async def _read_fields(request: web.Request) -> dict[str, JSON]:
