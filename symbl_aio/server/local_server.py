@@ -215,6 +215,7 @@ class LocalServer:
             Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
+        pages = PageHandlers(self._conversations, self._clock)
         app = App(
             tokens=self._tokens,
             submissions=SubmissionHandlers(
@@ -245,9 +246,9 @@ class LocalServer:
                     authenticate=self._tokens.authenticate,
                 ).routes(),
                 *BookmarkHandlers(self._conversations).routes(),
-                *PageHandlers(self._conversations, self._clock).routes(),
+                *pages.routes(),
                 *self._management.routes(),
-                *ConversationHandlers(self._conversations, self._jobs).routes(),
+                *ConversationHandlers(self._conversations, self._jobs, pages).routes(),
             ],
         ).build()
         # Waiting handlers end when _closing is set, so the shutdown needs no long time.
