@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("job", "errors", "webhooks"),
     ("_core",),
     ("_media", "_media.containers", "_media.inspect"),
+    ("_media.open_file",),
     (
         "_media.upload_chunks",
         "_io.emit",
@@ -43,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_io.host_resolver",
         "_io.payload",
         "_io.proxy_and_tls",
+        "_io.sendfile",
         "_io.tasks",
         "_io.transport",
     ),
