@@ -250,9 +250,22 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
 )
 @recognition
 @click.option(
+    "--data",
     "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where uploads are kept while they are needed.",
+    "data",
+    envvar="SYMBL_AIO_DATA",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data directory; by default symbl-aio in ~/.local/share (XDG_DATA_HOME).",
+)
+@click.option("--memory", is_flag=True, help="Store nothing: everything ends with the server.")
+@click.option(
+    "--keep",
+    "keep_days",
+    metavar="DAYS",
+    type=click.FloatRange(0, min_open=True),
+    help="Delete recordings and unchanged conversations after so many days. By default "
+    "conversations stay until they are deleted, and recordings until their job has ended.",
 )
 @click.option("--allow-host", multiple=True, metavar="HOST", help="A private host it may call.")
 @click.option("--app-id", envvar="SYMBL_APP_ID", show_envvar=True, default="app", show_default=True)
@@ -270,19 +283,28 @@ def serve(
     job_limit: int,
     job_seconds: float,
     asr: Recognition,
-    directory: Path | None,
+    data: Path | None,
+    memory: bool,
+    keep_days: float | None,
     allow_host: tuple[str, ...],
     app_id: str,
     app_secret: str,
     as_json: bool,
 ) -> None:
-    """Run the local server until Ctrl-C (exit code 0)."""
+    """Run the local server until Ctrl-C (exit code 0).
+
+    It stores everything in its data directory, and continues with it at the next start. The
+    first Ctrl-C, or SIGTERM, waits for running uploads; a second one does not.
+    """
+    if memory and keep_days is not None:
+        raise click.UsageError("--memory keeps nothing: it goes without --keep.")
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli.serve import serve_until_stopped
+        from symbl_aio.cli.serve import data_directory, serve_until_stopped
         from symbl_aio.server import LocalServer
 
+        directory = None if memory else data_directory(data)
         server = LocalServer(
             host=host,
             port=port,
@@ -291,11 +313,18 @@ def serve(
             app_secret=app_secret,
             asr=asr,
             job_seconds=job_seconds,
-            directory=directory,
+            data=directory,
+            keep_days=keep_days,
+            retain=1000,
             allowed_hosts=allow_host,
         )
         return await serve_until_stopped(
-            server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret
+            server,
+            show,
+            address=f"{host}:{port}",
+            app_id=app_id,
+            app_secret=app_secret,
+            data=directory,
         )
 
     run(main, show, service=True)

@@ -17,6 +17,7 @@ from symbl_aio.server.html_pages import PAGE_PATH
 from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.submissions import MAX_JSON_SIZE, SubmissionHandlers
 from symbl_aio.server.tokens import TokenIssuer
@@ -75,7 +76,7 @@ class App:
 
     async def _get_job(self, request: web.Request) -> web.Response:
         """Handle ``GET /v1/job/{jobId}`` (section 3)."""
-        job = self._jobs.by_id.get(request.match_info["job_id"])
+        job = await self._jobs.find(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
         return json_response({"id": job.id, "status": job.status.value})
@@ -110,7 +111,10 @@ class App:
         try:
             return await handler(request)
         except ApiError as error:
-            return json_response(error.body, error.status)
+            return error.response()
+        except StorageError as error:
+            logger.error("%s %s: %s", request.method, request.path, error)
+            return ApiError(503, "The server cannot store it now.", retry_after=10).response()
         except web.HTTPException as error:
             response = json_response({"message": f"{error.reason}."}, error.status)
             # RFC 9110 requires it with 405.

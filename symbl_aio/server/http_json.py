@@ -13,14 +13,29 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 
 class ApiError(Exception):
-    """A response other than 2xx, with the documented ``{"message"}`` body."""
+    """A response other than 2xx, with the documented ``{"message"}`` body.
+
+    ``retry_after``: seconds for the header of that name.
+    """
 
     def __init__(
-        self, status: int, message: str, *, extra: Mapping[str, JSON] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        extra: Mapping[str, JSON] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.body: dict[str, JSON] = {**(extra or {}), "message": message}
+        self.retry_after = retry_after
+
+    def response(self) -> web.Response:
+        response = json_response(self.body, self.status)
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        return response
 
 
 def json_response(body: JSON, status: int = 200) -> web.Response:

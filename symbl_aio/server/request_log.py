@@ -57,7 +57,7 @@ class Seen:
 class RequestLog:
     """Submissions in the order of their headers, and requests in the order of their responses.
 
-    ``retain``: keep at least so many of each; None keeps all.
+    ``retain``: keep at least so many of each; None keeps all, 0 none.
     """
 
     def __init__(self, retain: int | None = None) -> None:
@@ -102,4 +102,4 @@ def trim_oldest(records: list[T], retain: int | None) -> None:
     """Drop the oldest records when twice as many as ``retain`` are kept; None keeps all."""
     # Trimming at twice the number makes the cost per record constant.
     if retain is not None and len(records) > 2 * retain:
-        del records[:-retain]
+        del records[: len(records) - retain]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from symbl_aio.server.conversations.conversation import Bookmark, Conversation
+from symbl_aio.server.conversations.conversation import Bookmark, Conversation, ConversationHead
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
 
 
-def conversation_item(conversation: Conversation) -> dict[str, JSON]:
+def conversation_item(conversation: ConversationHead) -> dict[str, JSON]:
     """Return a conversation as the list and section 6.2 show it."""
     body: dict[str, JSON] = {
         "id": conversation.id,
@@ -29,7 +29,7 @@ def conversation_item(conversation: Conversation) -> dict[str, JSON]:
     return body
 
 
-def members(conversation: Conversation) -> list[JSON]:
+def members(conversation: ConversationHead) -> list[JSON]:
     """Return the members (6.13)."""
     return [_person(member, "email") for member in conversation.members.values()]
 
