@@ -12,11 +12,14 @@ from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import is_whole_number
-from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json, read_json_object
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.summary import choose_summary
+from symbl_aio.server.request_body import read_json, read_json_object
 
 # A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
+
+_MAX_SECONDS = 10**9
 
 
 class BookmarkHandlers:
@@ -40,7 +43,7 @@ class BookmarkHandlers:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         return json_response(
             {
                 "bookmarks": [
@@ -51,15 +54,15 @@ class BookmarkHandlers:
         )
 
     async def _create(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
-        body = await read_json_object(request)
+        fields = await read_json_object(request)
+        conversation = await self._conversations.analysed(request)
         async with self._conversations.change(conversation.id) as changed:
-            (bookmark,) = _add_all(changed, [body])
+            (bookmark,) = _add_all(changed, [fields])
         return json_response(_serialize(changed, bookmark), 201)
 
     async def _create_many(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
         body = await read_json(request)
+        conversation = await self._conversations.analysed(request)
         if isinstance(body, dict):
             body = body.get("bookmarks")
         if not isinstance(body, list) or not body:
@@ -73,10 +76,10 @@ class BookmarkHandlers:
 
     async def _replace(self, request: web.Request) -> web.Response:
         """Replace a bookmark: fields that are not sent are erased, the position is required."""
+        fields = await read_json_object(request)
         conversation, old = await self._find(request)
-        body = await read_json_object(request)
         async with self._conversations.change(conversation.id) as changed:
-            new = evolve(_parse_bookmark(changed, body, require_texts=False), id=old.id)
+            new = evolve(_parse_bookmark(changed, fields, require_texts=False), id=old.id)
             _require(changed, new.id)
             changed.bookmarks[new.id] = new
         return json_response(_serialize(changed, new))
@@ -91,7 +94,7 @@ class BookmarkHandlers:
         return json_response({"summary": _summarise(*await self._find(request))})
 
     async def _summaries(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         return json_response(
             {
                 "bookmarksSummary": [
@@ -102,7 +105,7 @@ class BookmarkHandlers:
         )
 
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
-        conversation = await self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         return conversation, _require(conversation, request.match_info["bookmark_id"])
 
 
@@ -220,4 +223,5 @@ def _as_list(value: JSON) -> Sequence[JSON]:
 
 
 def _is_seconds(value: JSON) -> TypeGuard[int]:
-    return is_whole_number(value) and value >= 0
+    # The end of the range must have a date too.
+    return is_whole_number(value) and 0 <= value <= _MAX_SECONDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.http_json import JSON
 from symbl_aio.server.ids import derived_id
-from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.values import (
     Analysis,
@@ -20,6 +22,15 @@ from symbl_aio.server.language.values import (
     Tracker,
     Utterance,
 )
+from symbl_aio.server.thread_pool import run_in_thread
+
+logger = logging.getLogger("symbl_aio.server")
+
+# A text of this length is analysed faster than a thread takes it over, and it is shorter
+# than what the event loop does at a time elsewhere.
+_MAX_INLINE_CHARACTERS = 2000
+
+_MAX_ANALYSIS_SECONDS = 60
 
 
 @define
@@ -98,6 +109,8 @@ class Conversation:
     summarised: tuple[int, ...] = ()
     summarised_count: int = 0
     _analysis: Analysis | None = None
+    # Shared by the drafts of a conversation: it examines only the utterances that are new.
+    _analyser: ConversationAnalyser | None = None
 
     def draft(self) -> Conversation:
         """Return a copy that can be changed without effect on this one."""
@@ -117,11 +130,25 @@ class Conversation:
 
     @property
     def analysis(self) -> Analysis:
-        """The analysis of everything published so far, computed on first use."""
+        """The analysis of everything published so far, computed on first use.
+
+        Await ``analyse()`` before, where the event loop must not wait for a long text.
+        """
         if self._analysis is None:
+            self._analysis = self._update(self._current_analyser(), tuple(self.utterances))
+        return self._analysis
+
+    async def analyse(self) -> None:
+        """Compute the analysis, in a thread if there is much text."""
+        if self._analysis is None:
+            analyser, utterances = self._current_analyser(), tuple(self.utterances)
+            if analyser.characters_to_examine(utterances) > _MAX_INLINE_CHARACTERS:
+                self._analysis = await run_in_thread(self._update, analyser, utterances)
+
+    def _current_analyser(self) -> ConversationAnalyser:
+        if self._analyser is None:
             settings = self.settings
-            analysis = analyse(
-                self.utterances,
+            self._analyser = ConversationAnalyser(
                 started_at=self.started_at,
                 custom_entities=settings.custom_entities,
                 trackers=settings.trackers,
@@ -129,8 +156,21 @@ class Conversation:
                 detect_entities=settings.detect_entities,
                 detect_phrases=settings.detect_phrases,
             )
-            self._analysis = _drop_notices(analysis, self.notices) if self.notices else analysis
-        return self._analysis
+        return self._analyser
+
+    def _update(
+        self, analyser: ConversationAnalyser, utterances: tuple[Utterance, ...]
+    ) -> Analysis:
+        deadline = time.monotonic() + _MAX_ANALYSIS_SECONDS
+        analysis = analyser.update(utterances, stop=lambda: time.monotonic() > deadline)
+        if time.monotonic() > deadline:
+            logger.warning(
+                "conversation %s: its last messages have no insights, since the analysis "
+                "was ended after %d s",
+                self.id,
+                _MAX_ANALYSIS_SECONDS,
+            )
+        return _drop_notices(analysis, self.notices) if self.notices else analysis
 
     def summary(self, *, refresh: bool | None) -> tuple[int, ...]:
         """Return the indexes of the messages that form the summary; none for a short conversation.
@@ -165,6 +205,8 @@ class Conversation:
         """Add the utterances of a completed job, which end by second ``duration``."""
         self.utterances.extend(utterances)
         self.duration = max(self.duration, duration, *(u.end for u in utterances))
+        if settings != self.settings:
+            self._analyser = None
         self.settings = settings
         self._analysis = None
         if settings.summary:

@@ -18,10 +18,14 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
 from symbl_aio.server.job import Status
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.thread_pool import run_in_thread
+
+# A longer answer is written in a thread, so that other callers need not wait for it.
+_MAX_INLINE_MESSAGES = 500
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -83,16 +87,16 @@ class ConversationHandlers:
         self, serialize: Callable[[Conversation, web.Request], JSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            conversation = await self._conversations.from_request(request)
-            return json_response(serialize(conversation, request))
+            conversation = await self._conversations.analysed(request)
+            if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
+                return json_response(serialize(conversation, request))
+            return await run_in_thread(lambda: json_response(serialize(conversation, request)))
 
         return handle
 
     async def _list(self, request: web.Request) -> web.Response:
         heads = await query_conversations(self._conversations, request)
-        return json_response(
-            {"conversations": [serializers.conversation_item(head) for head in heads]}
-        )
+        return json_response({"conversations": serializers.conversation_items(heads)})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
@@ -155,8 +159,8 @@ class ConversationHandlers:
         return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
         fields = await read_json_object(request)
+        conversation = await self._conversations.analysed(request)
         phrases = fields.get("phrases")
         highlight = phrases if isinstance(phrases, dict) else {}
         options = TranscriptFormat(
@@ -207,7 +211,7 @@ class ConversationHandlers:
         }
 
     async def _summary(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         refresh = query_flag(request, "refresh")
         # A summary before the running job completes would miss its messages.
         if self._jobs.busy(conversation.id):

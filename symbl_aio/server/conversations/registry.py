@@ -49,6 +49,12 @@ class Conversations:
         """Return the conversation in the request's path. Raises a 404 ``ApiError``."""
         return await self.require(request.match_info["conversation_id"])
 
+    async def analysed(self, request: web.Request) -> Conversation:
+        """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
+        conversation = await self.from_request(request)
+        await conversation.analyse()
+        return conversation
+
     async def heads(self, query: ListQuery) -> list[ConversationHead]:
         """Return the conversations that a query selects, as a list shows them."""
         return await self._store.heads(query)

@@ -6,6 +6,8 @@ in the documentation of 2022, and one tracker in the newer one. A server speaks 
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,15 +16,22 @@ from aiohttp import web
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
+from symbl_aio.server.http_json import (
+    JSON,
+    ApiError,
+    check_depth,
+    json_response,
+    require_object,
+)
 from symbl_aio.server.language.values import CustomEntity, Tracker
 from symbl_aio.server.management import validation
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore
+from symbl_aio.server.request_body import read_json
+from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.storage.changes import RecordSaved
 from symbl_aio.server.storage.store import Store, StoredState
 
-_MAX_BODY_SIZE = 1024 * 1024
 _MAX_TRACKERS = 500
 # The kind, and the id, of the one record of settings.
 _SETTINGS = "settings"
@@ -196,7 +205,7 @@ class ManagementHandlers:
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = parse_filter(str(criteria), "criteria")
         heads = await query_conversations(self._conversations, request, matches)
-        return json_response({"conversations": [serializers.conversation_item(c) for c in heads]})
+        return json_response({"conversations": serializers.conversation_items(heads)})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = request.query.get("subType")
@@ -214,10 +223,14 @@ class ManagementHandlers:
     async def _patch_settings(self, request: web.Request) -> web.Response:
         """Store and return settings; this server does not act on them."""
         async with self._exclusive_write(request) as body:
-            changed = apply_json_patch(self._settings, body, create_missing=True)
-            await self._store.commit(RecordSaved(_SETTINGS, _SETTINGS, changed))
-            self._settings = changed
-            return json_response(changed)
+            settings = apply_json_patch(self._settings, body, create_missing=True)
+            # Patches add up: each may nest the values of the one before, or lengthen them.
+            check_depth(settings)
+            if len(json.dumps(settings)) > request.app[LIMITS].body:
+                raise ApiError(413, "The settings of an account have 1 MB at most.")
+            await self._store.commit(RecordSaved(_SETTINGS, _SETTINGS, settings))
+            self._settings = settings
+            return json_response(settings)
 
     @asynccontextmanager
     async def _exclusive_write(self, request: web.Request) -> AsyncIterator[JSON]:
@@ -226,25 +239,15 @@ class ManagementHandlers:
             raise ApiError(429, "Another management call is in progress: one at a time.")
         self._writing = True
         try:
-            yield await _read_body(request)
+            try:
+                # A body that stops arriving keeps the others of the account waiting.
+                async with asyncio.timeout(request.app[LIMITS].exclusive):
+                    body = await read_json(request)
+            except TimeoutError:
+                raise ApiError(408, "The body did not arrive in time.") from None
+            yield body
         finally:
             self._writing = False
-
-
-async def _read_body(request: web.Request) -> JSON:
-    """Read a body of at most 1 MB. Raises a 413 or 400 ``ApiError``."""
-    pieces, size = [], request.content_length or 0
-    # An announced length above the limit is refused without reading.
-    if size <= _MAX_BODY_SIZE:
-        size = 0
-        async for piece in request.content.iter_any():
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_BODY_SIZE:
-                break
-    if size > _MAX_BODY_SIZE:
-        raise ApiError(413, "The body of a management call is 1 MB at most.")
-    return parse_json(b"".join(pieces))
 
 
 def _wrap(record: Record, wrapper_key: str | None) -> Record:
