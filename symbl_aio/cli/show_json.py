@@ -139,8 +139,10 @@ class Lines:
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
     ) -> None:
-        data_directory = None if data is None else str(data)
-        self._write("serving", base_url=base_url, app_id=app_id, data=data_directory)
+        # The secret is shown once if the server has made it up.
+        shown = {} if app_secret is None else {"app_secret": app_secret}
+        directory = None if data is None else str(data)
+        self._write("serving", base_url=base_url, app_id=app_id, data=directory, **shown)
 
     def working(self, worker: str, database: str) -> None:
         self._write("working", worker=worker, database=database)

@@ -26,6 +26,8 @@ logger = logging.getLogger("symbl_aio.server")
 Publish: TypeAlias = Callable[[JobEnded], Awaitable[None]]
 Process: TypeAlias = Callable[[Job, SubmissionPayload], Awaitable[Publish]]
 
+UNEXPECTED = "the server has made a mistake; its log has more"
+
 # Seconds until the end of a job is stored again after the disk was full, or failed.
 _STORE_AGAIN = 5.0
 
@@ -185,7 +187,7 @@ class Jobs:
         except ProcessingError as error:
             self._fail(job, str(error))
         except Exception:
-            self._fail(job, "the server has made a mistake", traceback=True)
+            self._fail(job, UNEXPECTED, traceback=True)
         return None
 
     async def _end(self, job: Job, publish: Publish | None) -> Status:
@@ -211,7 +213,7 @@ class Jobs:
             self._fail(job, "its conversation was deleted")
             return False
         except Exception:
-            self._fail(job, "the server has made a mistake", traceback=True)
+            self._fail(job, UNEXPECTED, traceback=True)
             return False
         return True
 

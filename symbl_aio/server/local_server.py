@@ -15,6 +15,7 @@ from typing import Literal, Self
 
 from aiohttp import web
 
+from symbl_aio.server import access_log
 from symbl_aio.server.app import App
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
@@ -24,11 +25,15 @@ from symbl_aio.server.conversations.handlers import ConversationHandlers
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
+from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import HoldPoint, JobGate
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.metrics import Gauge, Metrics
+from symbl_aio.server.operations import OperationsHandlers
+from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
 from symbl_aio.server.request_log import Received, RequestLog, Seen
@@ -72,8 +77,8 @@ class LocalServer:
     ``record_requests=False`` keeps no request, submission or webhook call.
     ``newer_management``: serve trackers under the paths used since late 2022; by default
     under those of mid-2022, where the same paths have other meanings.
-    ``limits``: of connections, bodies and disk space. ``clock`` (seconds since 1970) decides when
-    tokens and links to pages expire.
+    ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
+    reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class LocalServer:
         record_requests: bool = True,
         newer_management: bool = False,
         limits: ServerLimits | None = None,
+        hosting: Hosting | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
@@ -117,7 +123,7 @@ class LocalServer:
         check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
         if asr not in ("off", "auto"):
             raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
-        limits = limits or ServerLimits()
+        limits, hosting = limits or ServerLimits(), hosting or Hosting()
         self.app_id = app_id
         self.app_secret = app_secret
         self._host = host
@@ -146,7 +152,9 @@ class LocalServer:
         self._retention = Retention(self._conversations, self._store, keep_days)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
-            allow_private=is_loopback(host),
+            allow_private=(
+                is_loopback(host) if hosting.allow_private is None else hosting.allow_private
+            ),
             allowed_hosts=allowed_hosts,
             max_download_size=limits.upload,
         )
@@ -161,16 +169,23 @@ class LocalServer:
             min_seconds=job_seconds,
             gate=self._gate,
             changes=self._changes,
-            on_status_change=self._webhooks.schedule,
+            on_status_change=self._on_status_change,
             retain=retain,
         )
+        self._origins = Origins(
+            public_url=hosting.public_url, hosts=hosting.hosts, proxies=hosting.proxies
+        )
+        self._metrics = Metrics()
+        self._tls = hosting.tls
         self._limits = limits
         self._buffers = BufferBudget(limits.buffered)
         self._connections = Connections(
             limits,
             self._buffers,
+            tls=hosting.tls,
             options={
-                "access_log": None,
+                "access_log": access_log.LOGGER if hosting.access_log else None,
+                "access_log_class": access_log.AccessLogger,
                 # The default of 64 KiB pauses and resumes the socket all the time under uploads.
                 "read_bufsize": 1024 * 1024,
                 # A small body may inflate to any size.
@@ -232,13 +247,19 @@ class LocalServer:
             recognizer=self._recognizer,
             management=self._management,
         )
+        space = UploadSpace(bodies.directory, self._limits)
+        self._metrics.gauges += [
+            Gauge("connections", "Open connections.", lambda: len(self._connections)),
+            Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("disk_free_bytes", "Space for recordings.", space.free),
+        ]
         self._submissions = SubmissionHandlers(
             jobs=self._jobs,
             conversations=self._conversations,
             management=self._management,
             changes=self._changes,
             bodies=bodies,
-            space=UploadSpace(bodies.directory, self._limits),
+            space=space,
             log=self._log,
             take_job_faults=self._faults.take_job_faults,
         )
@@ -252,7 +273,15 @@ class LocalServer:
             limits=self._limits,
             buffers=self._buffers,
             connections=self._connections,
+            origins=self._origins,
+            metrics=self._metrics,
             routes=[
+                *OperationsHandlers(
+                    self._metrics,
+                    self._origins,
+                    obstacle=lambda: "the disk is full" if space.free() <= 0 else None,
+                    authenticate=self._tokens.authenticate,
+                ).routes(),
                 *BookmarkHandlers(self._conversations).routes(),
                 *PageHandlers(self._conversations, self._clock, page_key).routes(),
                 *self._management.routes(),
@@ -278,6 +307,10 @@ class LocalServer:
         """
         self._submissions.drain()
         await self._changes.wait_until(lambda: not self._jobs.uploading)
+
+    def _on_status_change(self, job: Job) -> None:
+        self._metrics.count_job(job)
+        self._webhooks.schedule(job)
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
@@ -319,7 +352,7 @@ class LocalServer:
         if self._runner is None:
             raise RuntimeError("the server was not started")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def submissions(self) -> list[Received]:

@@ -21,7 +21,8 @@ DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
 _LOCK: Final = "lock"
 _OURS: Final = frozenset(
-    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
+    # tls: certificates that the server signs itself
+    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK, "tls")
 )
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
