@@ -79,7 +79,7 @@ def is_object(value: JSON) -> bool:
     return isinstance(value, dict)
 
 
-def is_text_list(value: JSON) -> bool:
+def is_text_list(value: JSON) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 

@@ -59,13 +59,13 @@ def _read_vocabulary(value: JSON) -> JSON:
     A list as JSON text, a list without quotes (``[a,b]``), one plain word, one parameter for
     each word, and one parameter for each *character* of the JSON text.
     """
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not is_text_list(words):
+    words: JSON = [value] if isinstance(value, str) else value
+    if not is_text_list(words):
         return value
-    joined = read_json_text("".join(map(str, words)))
+    joined = read_json_text("".join(words))
     if isinstance(joined, list | dict):
         return joined
-    if len(words) == 1 and (bare := _BARE_LIST.fullmatch(str(words[0]))):
+    if len(words) == 1 and (bare := _BARE_LIST.fullmatch(words[0])):
         words = [word.strip() for word in bare[1].split(",")]
     return [word for word in words if word] or None
 

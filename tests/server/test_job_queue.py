@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.job_queue import Status
+from symbl_aio.server.job import Status
 
 
 async def status(caller: Any, answer: Any) -> str:
