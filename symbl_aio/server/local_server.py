@@ -75,8 +75,6 @@ class LocalServer:
     gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
     so that a server which runs for long does not grow; None keeps all of them, for tests.
     ``record_requests=False`` keeps no request, submission or webhook call.
-    ``newer_management``: serve trackers under the paths used since late 2022; by default
-    under those of mid-2022, where the same paths have other meanings.
     ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
     reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
@@ -102,7 +100,6 @@ class LocalServer:
         hash_bodies: bool = True,
         retain: int | None = None,
         record_requests: bool = True,
-        newer_management: bool = False,
         limits: ServerLimits | None = None,
         hosting: Hosting | None = None,
         clock: Callable[[], float] = time.time,
@@ -111,7 +108,7 @@ class LocalServer:
         check_types(int, "an int", port=port, job_limit=job_limit)
         check_types((int, float), "seconds", token_life=token_life, job_seconds=job_seconds)
         flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
-        flags |= {"newer_management": newer_management, "record_requests": record_requests}
+        flags["record_requests"] = record_requests
         check_types(bool, "True or False", **flags)
         check_types((Path, str, NoneType), "a path", data=data, directory=directory)
         check_types((int, float, NoneType), "days", keep_days=keep_days)
@@ -146,9 +143,7 @@ class LocalServer:
         self._store = self._storage.store(app_id)
         self._tokens = TokenIssuer(app_id, app_secret, token_life, clock, self._store)
         self._conversations = Conversations(self._store)
-        self._management = ManagementHandlers(
-            self._conversations, self._store, newer=newer_management
-        )
+        self._management = ManagementHandlers(self._conversations, self._store)
         self._retention = Retention(self._conversations, self._store, keep_days)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
