@@ -58,7 +58,6 @@ COVERED_BY = {
     "server/app.py": "tests/server/test_local_server.py",
     "server/conversations/conversation.py": "tests/server/conversations/test_handlers.py",
     "server/conversations/registry.py": "tests/server/storage/test_sqlite_store.py",
-    "server/conversations/retention.py": "tests/server/storage/test_sqlite_store.py",
     "server/field_rules.py": "tests/server/management/test_handlers.py",
     "server/language/values.py": "tests/server/language/test_pipeline.py",
     "server/language/word_lists.py": "tests/server/language/test_topics.py",
