@@ -240,6 +240,47 @@ async def test_who_was_declared_dead_does_not_send(two: Two) -> None:
     assert (await two.item("one")).state is ItemState.QUEUED
 
 
+async def test_an_intent_waits_for_an_eviction_and_is_refused_by_it(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    record = two.a.steps._records.record_intent
+    workers = two.database.workers
+    with two.database.begin() as evicting:
+        evicting.execute(sa.delete(workers).where(workers.c.id == "a"))
+        recording = asyncio.ensure_future(
+            two.database.call(lambda: record(Attempt("one", 1), "a/1"))
+        )
+        done, _ = await asyncio.wait([recording], timeout=0.2)  # the length of the fault itself
+        assert not done
+    assert await recording is False
+    assert await two.intent_of("one") is None
+
+
+async def test_an_intent_that_is_recorded_late_is_cleared_after_that(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    there, woken = held(two.a)
+    sender, loop = two.a.steps._sender, asyncio.get_running_loop()
+    clear, begun, cleared = sender._clear, asyncio.Event(), asyncio.Event()
+
+    def observed(*given: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        clear(*given)
+        loop.call_soon_threadsafe(cleared.set)
+
+    sender._clear = observed  # type: ignore[method-assign, assignment]
+    sending = asyncio.create_task(two.a.steps.send(Attempt("one", 1)))
+    await reached(there)
+    closing = asyncio.create_task(sender.client.aclose(drain="none"))  # it abandons the try
+    async with asyncio.timeout(10):
+        await begun.wait()
+        with pytest.raises(TimeoutError):  # the length of the fault itself
+            await asyncio.wait_for(cleared.wait(), 0.2)
+        woken.set()
+        await cleared.wait()
+    assert await two.intent_of("one") is None
+    sending.cancel()
+    await asyncio.wait([sending, closing])
+
+
 # Steps that were done already
 
 
