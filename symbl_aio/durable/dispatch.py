@@ -60,17 +60,14 @@ class Dispatcher:
         self._start = start
         self._running = running
         self._poll_interval = poll_interval
-        self._woken = asyncio.Event()
+        self.woken = asyncio.Event()
+        """Set it to dispatch soon, when an item may be ready: on the loop of ``run``."""
         self._has_freed = False
-
-    def wake(self) -> None:
-        """Dispatch soon: an item may be ready. Call it on the loop of ``run``."""
-        self._woken.set()
 
     def slot_freed(self) -> None:
         """Dispatch soon: a slot is free. Other workers are notified if it exceeds our share."""
         self._has_freed = True
-        self.wake()
+        self.woken.set()
 
     async def run(
         self,
@@ -82,7 +79,7 @@ class Dispatcher:
         ``on_error`` gets each database error, and does not return for a permanent one.
         """
         while True:
-            self._woken.clear()
+            self.woken.clear()
             if may_send():
                 try:
                     await self.dispatch()
@@ -91,7 +88,7 @@ class Dispatcher:
                     await on_error(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
-                    await self._woken.wait()
+                    await self.woken.wait()
 
     async def dispatch(self) -> None:
         """Fill free slots, and start the attempts of all items that got one.

@@ -10,7 +10,7 @@ import itertools
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from attrs import Factory, define, evolve
 
@@ -140,20 +140,24 @@ class Sender:
             row.target, media, options, before_last_byte=before_last_byte
         )
 
-    def _options(self, row: Row, content: Content) -> Options:
+    def _options(self, row: Row, content: Content) -> Options | None:
         """Return the caller's options, with the item's webhook URL and name if they are not set."""
-        is_text = isinstance(content.media, Text)
-        given = content.options or (TextOptions() if is_text else MediaOptions())
-        config = self.client.config
+        given, config = content.options, self.client.config
+        missing: dict[str, Any] = {}
         if self.has_webhook(content):
             assert config.webhook_base_url is not None
             assert config.webhook_secret is not None
-            url = webhook_url(config.webhook_base_url, config.webhook_secret, row.nonce)
-            given = evolve(given, webhook_url=url)
+            missing["webhook_url"] = webhook_url(
+                config.webhook_base_url, config.webhook_secret, row.nonce
+            )
         # The key as name is evidence that only this item opened the conversation.
-        if row.opens and not given.is_given("name"):
-            given = evolve(given, name=row.key)
-        return given
+        if row.opens and (given is None or not given.is_given("name")):
+            missing["name"] = row.key
+        if given is not None:
+            return evolve(given, **missing) if missing else given
+        # Made with all of it at once, since each making validates all fields.
+        make = TextOptions if isinstance(content.media, Text) else MediaOptions
+        return make(**missing) if missing else None
 
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
         # Until proven otherwise: an exception of the database leaves it so.

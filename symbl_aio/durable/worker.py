@@ -311,7 +311,7 @@ class Worker:
         )
         notifications = Notifications(
             self._database,
-            on_ready=dispatcher.wake,
+            ready=dispatcher.woken,
             on_webhook=here.wake,
             poll_interval=self._poll_interval,
         )
