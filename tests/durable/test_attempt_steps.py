@@ -154,6 +154,26 @@ async def test_what_is_taken_back_before_the_last_byte_is_not_sent(two: Two) -> 
     assert said(two.server) == []
 
 
+async def test_an_item_that_is_discarded_after_its_dispatch_is_not_sent(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    attempt = Attempt("one", 1)
+    row = two.a.steps._records.read(attempt)
+    assert row is not None
+    two.a.steps.expect(attempt, row)
+    await two.outbox.discard("one")
+    assert (await two.a.steps.send(attempt)).state == "superseded"
+    assert said(two.server) == []
+
+
+async def test_the_end_of_a_job_changes_no_item_that_has_ended_by_other_means(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    attempt = Attempt("one", 1)
+    assert (await two.a.steps.send(attempt)).state == "accepted"
+    await two.change("one", state=ItemState.LOST.value, error="of another worker")
+    assert (await two.a.steps.follow(attempt, False)).state == "lost"
+    assert (await two.item("one")).error == "of another worker"
+
+
 async def test_what_may_be_sent_already_is_not_taken_back(two: Two) -> None:
     two.server.inject("slow:60", on="POST")
     await two.outbox.submit(Text("One."), key="one")
