@@ -44,8 +44,7 @@ class Dispatcher:
 
     ``start`` starts an attempt in this process, with the item's row. ``running``: returns the
     number of attempts that run here; the share of a worker is the limit divided by the number
-    of live workers.
-    ``poll_interval``: seconds between two dispatches without a wake-up.
+    of live workers. ``poll_interval``: seconds between two dispatches without a wake-up.
     """
 
     def __init__(
@@ -104,8 +103,7 @@ class Dispatcher:
     def fill(self, running: int = 0, has_freed: bool = False) -> dict[Attempt, Row]:
         """Fill free slots in one transaction; return the attempts that got one. Blocks.
 
-        With each attempt its item, as ``AttemptRecords.read`` returns it, but for the times.
-
+        Each comes with its item, as ``AttemptRecords.read`` returns it, but for the times.
         ``running``: attempts that run here. ``has_freed``: some ended since the last time.
         """
         seen = self._look()
@@ -117,7 +115,7 @@ class Dispatcher:
             return {}
         with self._database.begin() as connection:
             # Locked by each worker that gives slots, so that the count of used ones stays true.
-            # A statement of its own: the count must be of after the wait for the lock.
+            # Not part of the next statement, which has to count after the wait for the lock.
             cap: int = connection.execute(self._lock_cap).scalar_one()
             if seen.unmarked:
                 marked = mark_heads(self._database, connection)

@@ -88,7 +88,7 @@ class AttemptRecords:
             sa.select(workers.c.id)
             .where(workers.c.id == self._worker)
             .where(workers.c.beat > 0.0)
-            # To the end of the statement: no other worker evicts this one meanwhile.
+            # Locked to the end of the statement: no other worker evicts this one meanwhile.
             .with_for_update(read=True, key_share=True)
             .exists()
         )
