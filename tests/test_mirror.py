@@ -55,15 +55,14 @@ COVERED_BY = {
     "events.py": "tests/test_observers.py",
     "models/": "tests/test_models.py",
     "server/app.py": "tests/server/test_local_server.py",
-    "server/asr_worker.py": "tests/server/test_speech_recognition.py",
     "server/conversations/conversation.py": "tests/server/conversations/test_handlers.py",
     "server/field_rules.py": "tests/server/management/test_handlers.py",
-    "server/http_json.py": "tests/server/test_processing.py",
     "server/language/values.py": "tests/server/language/test_pipeline.py",
     "server/language/word_lists.py": "tests/server/language/test_topics.py",
     "server/management/records.py": "tests/server/management/test_handlers.py",
     "server/management/validation.py": "tests/server/management/test_handlers.py",
     "server/request_log.py": "tests/server/test_local_server.py",
+    "server/server_limits.py": "tests/server/test_request_body.py",
     "server/submission_parameters.py": "tests/server/test_submissions.py",
 }
 

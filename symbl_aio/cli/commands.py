@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import click
 
+from symbl_aio import __version__
 from symbl_aio.cli import outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.runner import config, run, show_for
@@ -91,7 +92,7 @@ _OUTBOX_OPTIONS: Final = (
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="symbl-aio")
+@click.version_option(__version__)
 def cli() -> None:
     """Recordings in, transcripts and insights out: a client of the Symbl.ai async API.
 
@@ -294,6 +295,7 @@ def serve(
             job_seconds=job_seconds,
             directory=directory,
             allowed_hosts=allow_host,
+            record_requests=False,
         )
         return await serve_until_stopped(
             server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret

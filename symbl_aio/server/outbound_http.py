@@ -9,6 +9,7 @@ another address the second time gains nothing.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import logging
@@ -122,7 +123,11 @@ class OutboundClient:
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutboundError("the disk of the server is full") from error
+            raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
+        except (aiohttp.ClientError, ValueError) as error:
             raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
 
     async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:
