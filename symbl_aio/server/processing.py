@@ -164,7 +164,7 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            return await _recognise(self._recognizer, path)
+            return await _recognise(self._recognizer, path, payload.media_info)
         logger.info("job %s: %s, not transcribed", job_id, payload)
         duration = (payload.media_info and payload.media_info.duration) or 0.0
         line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
@@ -203,14 +203,18 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
         raise ProcessingError(f"{media_info.container} is no video; only mp4 is")
     if not media_info.has_audio:
         raise ProcessingError("there is no audio track")
-    if media_info.duration is not None and media_info.duration > _MAX_SECONDS:
-        raise ProcessingError(f"{media_info.duration:.0f} s is longer than the 4 hours allowed")
+    # An estimate may be wrong by hours; recognition counts the seconds that it decodes.
+    if (stated := media_info.stated_duration) is not None and stated > _MAX_SECONDS:
+        raise ProcessingError(f"{stated:.0f} s is longer than the 4 hours allowed")
     return media_info
 
 
-async def _recognise(recognizer: Recognizer, path: Path) -> _Transcription:
+async def _recognise(
+    recognizer: Recognizer, path: Path, media_info: MediaInfo | None
+) -> _Transcription:
+    stated = media_info.stated_duration if media_info is not None else None
     try:
-        transcript = await recognizer.transcribe(path)
+        transcript = await recognizer.transcribe(path, stated_seconds=stated)
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
     lines = tuple(

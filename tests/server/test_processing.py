@@ -169,11 +169,12 @@ class FakeRecognizer:
         self.sizes: list[int] = []
         self.closed = False
 
-    async def transcribe(self, path: Path) -> RecognisedSpeech:
+    async def transcribe(self, path: Path, *, stated_seconds: float) -> RecognisedSpeech:
         self.sizes.append(size(path))
+        assert stated_seconds == 3.0
         if len(self.sizes) > 1:
             raise RecognitionError("there is no audio track")
-        return RecognisedSpeech((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
+        return RecognisedSpeech(((Utterance("Fellow citizens.", None, 0.5, 1.5),),), 3.0, "en")
 
     async def aclose(self) -> None:
         self.closed = True
