@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from attrs import frozen
 from click.testing import CliRunner
 
 from symbl_aio.cli.commands import cli
+from tests.forks import Program
 
 ROOT = Path(__file__).parents[1]
 CREDENTIALS = {"SYMBL_APP_ID": "app", "SYMBL_APP_SECRET": "secret"}
@@ -53,21 +55,24 @@ class Shell:
         own = {k: v for k, v in self._env.items() if v is not None}
         return inherited | own | {"PYTHONPATH": str(ROOT)}
 
-    async def start(
-        self, *arguments: str | Path, stdin: int | None = None
-    ) -> asyncio.subprocess.Process:
-        """Start a process, for what only a process can take: signals."""
+    async def start(self, *arguments: str | Path, **streams: int | None) -> Program:
+        """Start a process, for what only a process can take: signals, and broken streams."""
+        return await Program.start(
+            "symbl_aio.cli", *map(str, arguments), env=self.environment(), **streams
+        )
+
+    async def start_python(self, *arguments: str | Path) -> asyncio.subprocess.Process:
+        """Start it in a new interpreter, as users do."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-W", "error", "-m", "symbl_aio.cli"),
             *map(str, arguments),
             env=self.environment(),
-            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
 
-    async def end(self, process: asyncio.subprocess.Process) -> Ended:
+    async def end(self, process: Process | Program) -> Ended:
         out, err = await process.communicate()
         assert process.returncode is not None
         return Ended(process.returncode, out.decode(), err.decode())

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_proxies",
         "_threads",
         "_shared_futures",
+        "_version",
     ),
     ("models", "options", "drafts", "config"),
     ("media", "_source_names", "events", "transcripts"),
@@ -38,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_media", "_media.containers", "_media.inspect"),
     (
         "_media.upload_chunks",
+        "_io.deadlines",
         "_io.emit",
         "_io.faults",
         "_io.host_resolver",

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 SAMPLE_RATE = 16_000
-MAX_SECONDS = 4 * 3600  # the longest recording, according to the FAQ of the API
+# The longest recording, in seconds, whatever its header states: one recording must not keep
+# all others waiting.
+LONGEST = 4 * 3600.0
 WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
 SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
@@ -43,26 +45,26 @@ def count_tracks(path: str) -> int:
     return count
 
 
-def windows(path: str, track: int, *, separate: bool) -> Iterator[tuple[float, Samples]]:
+def windows(
+    path: str, track: int, *, separate: bool, stated: float | None = None
+) -> Iterator[tuple[float, Samples]]:
     """Decode a track in pieces of up to five minutes: (start in seconds, samples).
 
     The samples have one row, or with ``separate`` one for each channel. A piece is cut in the
     quietest fifth of a second of its last ten seconds. Raises ``UnreadableTrackError``, or
-    ``ReportableError`` if the sound exceeds ``MAX_SECONDS``.
+    ``ReportableError`` if there is more sound than ``LONGEST`` or, like less of it, than the
+    header has ``stated``; both in seconds.
     """
     import numpy as np
 
     pending: list[Samples] = []
     length = consumed = rows = 0
-    for block in blocks(path, track):
+    for block in blocks(path, track, stated):
         part = block if separate else mix(block)
         # A recording may change its channels midway; the first ones stay.
         rows = rows or len(part)
         pending.append(fit_rows(part, rows))
         length += part.shape[1]
-        # Counted while decoding: a header may state seconds and hold hours.
-        if consumed + length > MAX_SECONDS * SAMPLE_RATE:
-            raise ReportableError("the media holds more than the 4 hours of sound allowed")
         if length >= WINDOW:
             samples = np.concatenate(pending, axis=1)
             end = quietest_point(samples)
@@ -113,13 +115,13 @@ def fit_rows(samples: Samples, rows: int) -> Samples:
     return samples[:rows]
 
 
-def blocks(path: str, track: int) -> Iterator[Samples]:
+def blocks(path: str, track: int, stated: float | None) -> Iterator[Samples]:
     """Yield a track in blocks of a second or more, each with one number of channels."""
     import numpy as np
 
     pending: list[Samples] = []
     length = 0
-    for piece in _decode(path, track):
+    for piece in _decode(path, track, stated):
         if pending and (length >= SAMPLE_RATE or len(piece) != len(pending[0])):
             yield np.concatenate(pending, axis=1)
             pending, length = [], 0
@@ -129,7 +131,7 @@ def blocks(path: str, track: int) -> Iterator[Samples]:
         yield np.concatenate(pending, axis=1)
 
 
-def _decode(path: str, track: int) -> Iterator[Samples]:
+def _decode(path: str, track: int, stated: float | None) -> Iterator[Samples]:
     """Yield the sound of a track, each frame at the time of its packet."""
     import av
     import numpy as np
@@ -139,7 +141,7 @@ def _decode(path: str, track: int) -> Iterator[Samples]:
         # The first track's start may be later: sound that begins two seconds into a film.
         offset = -float(container.start_time or 0) / av.time_base
         resampler = None
-        position = 0.0  # seconds of all that was yielded
+        position = sound = 0.0  # seconds of all that was yielded, and without silence put in
         for frame in _frames(container, stream):
             if resampler is None or not resampler.fits(frame):
                 if resampler is not None:
@@ -156,9 +158,36 @@ def _decode(path: str, track: int) -> Iterator[Samples]:
                     yield np.zeros((resampler.channels, rest), "int16")
                     position += gap
             position += frame.samples / frame.sample_rate
+            sound += frame.samples / frame.sample_rate
+            # Counted while decoding: a header may state seconds and hold hours.
+            check_not_longer(position, None)
+            check_not_longer(sound, stated)
             yield from resampler.resample(frame)
         if resampler is not None:
             yield from resampler.resample(None)
+            # FFmpeg reads a truncated file without complaint, as far as it goes.
+            check_not_shorter(position, stated)
+
+
+def check_not_longer(decoded: float, stated: float | None) -> None:
+    """Raise ReportableError once there is more sound than allowed, or than stated."""
+    if decoded > LONGEST:
+        raise ReportableError(f"the media is longer than the {LONGEST / 3600:.0f} hours allowed")
+    if stated is not None and decoded > stated + tolerance(stated):
+        raise ReportableError(
+            f"the media has more sound than the {stated:.1f} s that its header states"
+        )
+
+
+def check_not_shorter(decoded: float, stated: float | None) -> None:
+    """Raise ReportableError if there was less sound than stated."""
+    if stated is not None and decoded < stated - tolerance(stated):
+        raise ReportableError(f"the media is cut off after {decoded:.1f} of {stated:.1f} s")
+
+
+def tolerance(stated: float) -> float:
+    """Return the seconds by which an honest header may be wrong."""
+    return max(1.0, stated * 0.02)
 
 
 class _Resampler:

@@ -34,6 +34,10 @@ logger = logging.getLogger("symbl_aio.server")
 # The longest file, according to the FAQ of the API: four hours.
 _MAX_SECONDS = 4 * 3600.0
 
+# Formats with one length for one track. An mp3 or an ogg may be several files in a row, each with
+# a length of its own, and the tracks of an mp4 differ.
+_ONE_LENGTH = ("wav", "flac", "aiff")
+
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
     "if it is started with recognition on and has the extra, "
@@ -212,7 +216,9 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
 async def _recognise(
     recognizer: Recognizer, path: Path, media_info: MediaInfo | None
 ) -> _Transcription:
-    stated = media_info.stated_duration if media_info is not None else None
+    stated = None
+    if media_info is not None and media_info.container in _ONE_LENGTH:
+        stated = media_info.stated_duration
     try:
         transcript = await recognizer.transcribe(path, stated_seconds=stated)
     except RecognitionError as error:

@@ -6,7 +6,6 @@ value of the wrong type is refused with a message that names the field.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -23,7 +22,7 @@ from symbl_aio.server.field_rules import (
     is_whole_number,
     list_of,
 )
-from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool
+from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool, parse_json
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 
@@ -100,8 +99,8 @@ def from_query(request: web.Request) -> dict[str, JSON]:
                 raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.')
             continue
         try:
-            found[name] = json.loads(values[0]) if rule.json_in_query else values[0]
-        except ValueError:
+            found[name] = parse_json(values[0]) if rule.json_in_query else values[0]
+        except ApiError:
             raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.') from None
     return found
 

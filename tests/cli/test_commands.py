@@ -101,7 +101,7 @@ def test_sizes_are_written_for_people():
 
 
 async def test_a_process_does_it_all_without_a_warning(shell):
-    ended = await shell.end(await shell.start("submit", INAUGURAL))
+    ended = await shell.end(await shell.start_python("submit", INAUGURAL))
 
     assert (ended.code, ended.err) == (0, "")
     assert "completed" in ended.out
@@ -307,7 +307,7 @@ async def test_ctrl_c_says_what_still_runs_and_how_to_wait_for_it(shell, symbl):
 
 async def test_ctrl_c_prints_the_command_to_wait_with(shell, symbl):
     symbl.hold_jobs()
-    process = await shell.start("submit", INAUGURAL, SENSIBILITY)
+    process = await shell.start_python("submit", INAUGURAL, SENSIBILITY)
     await symbl.until(lambda: sum(r.job_id is not None for r in symbl.submissions) == 2)
     assert process.stdout is not None
     seen = b""

@@ -18,6 +18,7 @@ from symbl_aio.cli import outbox_actions
 from symbl_aio.cli import outbox_commands as words
 from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.testing import LocalSymbl
+from tests.forks import Program
 from tests.shell import CREDENTIALS, ROOT, Shell
 from tests.support import QUICK
 
@@ -57,7 +58,7 @@ async def working(server: LocalSymbl, url: str, **settings: Any) -> AsyncIterato
 
 
 @asynccontextmanager
-async def running(shell: Shell, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(shell: Shell, *options: str) -> AsyncIterator[Program]:
     """Run the command until it is ready, and kill it in the end if it still runs."""
     process = await shell.start("worker", "--json", *options)
     try:

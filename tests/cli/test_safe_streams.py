@@ -7,10 +7,12 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
+from symbl_aio import __version__
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
@@ -36,7 +38,7 @@ async def test_text_degrades_where_the_encoding_is_narrow(encoding, symbl, tmp_p
     talk.write_bytes(INAUGURAL.read_bytes())
     symbl.register_transcript("Ελληνικά ✓")
 
-    submitted = await shell.end(await shell.start("submit", talk))
+    submitted = await shell.end(await shell.start_python("submit", talk))
     lines = await shell.end(await shell.start("submit", "--json", talk))
     conversation = str(symbl.submissions[0].conversation_id)
     read = await shell.end(await shell.start("messages", conversation))
@@ -73,12 +75,12 @@ def test_a_pipe_gets_no_bars_and_a_narrow_terminal_plain_ones():
 # A screen that fails
 
 
-async def _submit(shell: Shell, redirection: str, *arguments: object) -> tuple[int, str, str]:
-    """Run through a shell, and return the exit code, the output of a pipe, and stderr."""
+async def _piped(shell: Shell, reader: str, *arguments: object) -> tuple[int, str, str]:
+    """Run with a shell's pipe to a reader; return the exit code, its output, and stderr."""
     words = shlex.join([sys.executable, "-m", "symbl_aio.cli", *map(str, arguments)])
     process = await asyncio.create_subprocess_exec(
         "bash",
-        *("-o", "pipefail", "-c", f"{words} {redirection}"),
+        *("-o", "pipefail", "-c", f"{words} | {reader}"),
         env=shell.environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -88,11 +90,21 @@ async def _submit(shell: Shell, redirection: str, *arguments: object) -> tuple[i
     return process.returncode, out.decode(), err.decode()
 
 
+CLOSED = None
+
+
+@pytest.fixture
+def full() -> Iterator[int]:
+    """A file that takes no bytes: a disk that is full."""
+    with open("/dev/full", "wb") as file:
+        yield file.fileno()
+
+
 @pytest.mark.parametrize("form", [["--json"], []])
 async def test_a_closed_pipe_ends_the_printing_and_not_the_work(form, shell, symbl):
     files = [INAUGURAL] * 6
 
-    code, out, err = await _submit(shell, "| head -1", "submit", *form, *files)
+    code, out, err = await _piped(shell, "head -1", "submit", *form, *files)
 
     assert code == 0
     assert len(out.splitlines()) == 1
@@ -101,50 +113,59 @@ async def test_a_closed_pipe_ends_the_printing_and_not_the_work(form, shell, sym
     assert symbl.unfinished == 0
 
 
-@pytest.mark.parametrize("redirection", ["> /dev/full", ">&-", ">&- 2>&-", "> /dev/full 2>&1"])
+@pytest.mark.parametrize("redirection", ["> full", ">&-", ">&- 2>&-", "> full 2>&1"])
 @pytest.mark.parametrize("form", [["--json"], []])
 async def test_an_output_that_cannot_be_written_changes_no_exit_code(
-    redirection, form, shell, symbl
+    redirection, form, shell, symbl, full
 ):
-    code, _, err = await _submit(shell, redirection, "submit", *form, INAUGURAL, SENSIBILITY)
+    streams = {
+        "> full": {"stdout": full},
+        ">&-": {"stdout": CLOSED},
+        ">&- 2>&-": {"stdout": CLOSED, "stderr": CLOSED},
+        "> full 2>&1": {"stdout": full, "stderr": full},
+    }[redirection]
+    process = await shell.start("submit", *form, INAUGURAL, SENSIBILITY, **streams)
+    ended = await shell.end(process)
 
-    assert code == 0
-    assert "Traceback" not in err
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
     assert symbl.unfinished == 0
     assert sum(received.accepted for received in symbl.submissions) == 2
 
 
-async def test_a_failed_job_keeps_its_exit_code_without_an_output(shell, symbl):
+async def test_a_failed_job_keeps_its_exit_code_without_an_output(shell, symbl, full):
     symbl.inject("job_fails")
 
-    code, _, _ = await _submit(shell, "> /dev/full", "submit", "--json", INAUGURAL)
+    ended = await shell.end(await shell.start("submit", "--json", INAUGURAL, stdout=full))
 
-    assert code == 1
+    assert ended.code == 1
 
 
-async def test_tokens_that_cannot_be_printed_are_told_on_stderr(shell, symbl):
+async def test_tokens_that_cannot_be_printed_are_told_on_stderr(shell, symbl, full):
     symbl.hold_jobs()
 
-    code, _, err = await _submit(shell, "> /dev/full", "submit", "--json", "--no-wait", INAUGURAL)
+    process = await shell.start("submit", "--json", "--no-wait", INAUGURAL, stdout=full)
+    ended = await shell.end(process)
 
-    assert code == 0
+    assert ended.code == 0
     (job,) = symbl.jobs
-    assert job in err
-    assert "symbl-aio wait" in err
+    assert job in ended.err
+    assert "symbl-aio wait" in ended.err
 
 
-async def test_what_is_only_printed_has_an_exit_code_of_its_own(shell, symbl):
+async def test_what_is_only_printed_has_an_exit_code_of_its_own(shell, symbl, full):
     submitted = await shell.run("submit", "--json", INAUGURAL)
     conversation = submitted.lines[-1]["conversation"]
     symbl.register_transcript("Ask what you can do.")
 
-    code, _, err = await _submit(shell, "> /dev/full", "messages", "--json", conversation)
-    help_code, _, help_err = await _submit(shell, "> /dev/full", "--help")
+    process = await shell.start("messages", "--json", conversation, stdout=full)
+    ended = await shell.end(process)
+    help_ended = await shell.end(await shell.start("--help", stdout=full))
 
-    assert code == 7
-    assert "cannot be written" in err
-    assert "Traceback" not in err + help_err
-    assert help_code != 1
+    assert ended.code == 7
+    assert "cannot be written" in ended.err
+    assert "Traceback" not in ended.err + help_ended.err
+    assert help_ended.code != 1
 
 
 class Full(io.StringIO):
@@ -319,6 +340,23 @@ async def test_help_and_version_import_neither_the_server_nor_aiohttp(words):
     out, _ = await process.communicate()
 
     assert "FOUND []" in out.decode()
+
+
+async def test_version_loads_no_more_than_the_streams_that_print_it():
+    program = (
+        "import atexit, sys\n"
+        "heavy = ('click', 'asyncio', 'attrs', 'json', 'importlib.metadata')\n"
+        "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
+        "atexit.register(found)\n"
+        "sys.argv = ['symbl-aio', '--version']\n"
+        "from symbl_aio.cli import main\nmain()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+
+    assert out.decode().split("\n") == [f"symbl-aio, version {__version__}", "FOUND []", ""]
 
 
 # Foreseeable errors

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shlex
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Writer
 from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
 from tests.cli.test_commands import shell, symbl
+from tests.forks import Program
 from tests.shell import CREDENTIALS, ROOT, Shell
 
 __all__ = ["shell", "symbl"]  # fixtures
@@ -32,14 +32,8 @@ class Unread:
         except BlockingIOError:
             os.set_blocking(self.writing, True)
 
-    async def start(self, shell: Shell, *arguments: object) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "symbl_aio.cli", *map(str, arguments)),
-            env=shell.environment(),
-            stdout=self.writing,
-            stderr=asyncio.subprocess.PIPE,
-        )
+    async def start(self, shell: Shell, *arguments: str | Path) -> Program:
+        process = await shell.start(*arguments, stdout=self.writing)
         os.close(self.writing)
         return process
 

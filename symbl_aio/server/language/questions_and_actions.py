@@ -7,10 +7,11 @@ service, not for a product. Questions depend on punctuation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from symbl_aio.server.language.phrases import PhraseIndex, PhraseMatch
 from symbl_aio.server.language.values import Speaker
 from symbl_aio.server.language.word_lists import (
     ANSWER_VERBS,
@@ -43,40 +44,37 @@ def question_score(text: str) -> float:
         return 0.95 if words else 0.0
     if sentence.endswith((".", "!")):
         return 0.0
-    return 0.7 if _QUESTION_START.match(_strip_fillers(sentence)) else 0.0
+    return 0.7 if _QUESTION_START.match(sentence, _after_fillers(sentence, 0)) else 0.0
 
 
 class ActionFinder:
     """Finds actions in sentences of one conversation; ``speakers`` can be addressed by name."""
 
     def __init__(self, speakers: Iterable[Speaker]) -> None:
-        self._by_name = _speakers_by_name(speakers)
-        name = "|".join(map(re.escape, sorted(self._by_name, key=len, reverse=True))) or r"(?!)"
-        self._subject = _ignore_case(
-            rf"\b(?P<name>{name})(?:'ll| will| is going to| needs to| has to) "
-        )
-        self._addressed = _ignore_case(
-            rf"(?P<name>{name})(?:\s*[,:]\s*|\s+(?=(?:can|could|would|will) you\b|please\b))"
-        )
-        self._addressed_last = _ignore_case(rf",\s*(?P<name>{name})\s*[.?!]*$")
+        self._names = PhraseIndex(_speakers_by_name(speakers).items())
 
     def find(self, text: str, speaker: Speaker | None) -> Action | None:
         """Return the promise of ``speaker``, or the request to another person; None without one."""
         sentence = _normalise(text)
+        names = tuple(self._names.find(sentence))
         if sentence.endswith("?"):
-            return self._request(sentence)
-        return self._promise(sentence, speaker) or self._request(sentence)
+            return self._request(sentence, names)
+        return self._promise(sentence, speaker, names) or self._request(sentence, names)
 
-    def _promise(self, sentence: str, speaker: Speaker | None) -> Action | None:
+    def _promise(
+        self, sentence: str, speaker: Speaker | None, names: Sequence[PhraseMatch[Speaker]]
+    ) -> Action | None:
         for match in _SELF.finditer(sentence):
             assignee = speaker if match["who"].lower() == "i" else None
             # "I need to" is a weaker promise than "I will".
             score = 0.75 if match["duty"] else 0.9
             if action := _promise_action(sentence, match, NON_TASK_VERBS, score, assignee):
                 return action
-        for match in self._subject.finditer(sentence):
-            assignee = self._by_name[match["name"].lower()]
-            if action := _promise_action(sentence, match, NON_TASK_VERBS, 0.85, assignee):
+        for name in names:
+            will = _SUBJECT_WILL.match(sentence, name.end)
+            if will is not None and (
+                action := _promise_action(sentence, will, NON_TASK_VERBS, 0.85, name.value)
+            ):
                 return action
         for match in _LETS.finditer(sentence):
             assignee = speaker if match["who"].lower() == "let me" else None
@@ -86,22 +84,27 @@ class ActionFinder:
                 return action
         return None
 
-    def _request(self, sentence: str) -> Action | None:
-        rest = _strip_fillers(sentence)
+    def _request(self, sentence: str, names: Sequence[PhraseMatch[Speaker]]) -> Action | None:
+        start, end = _after_fillers(sentence, 0), len(sentence)
         addressee = None
-        if named := self._addressed.match(rest):
-            addressee = self._by_name[named["name"].lower()]
-            rest = _strip_fillers(rest[named.end() :])
-        elif named := self._addressed_last.search(rest):
-            addressee = self._by_name[named["name"].lower()]
-            rest = rest[: named.start()]
+        # Of names that begin or end at the same character, the longest.
+        for name in sorted(names, key=lambda name: name.start - name.end):
+            if name.start == start and (address := _ADDRESS.match(sentence, name.end)):
+                addressee = name.value
+                start = _after_fillers(sentence, address.end())
+                break
+            before = _COMMA_BEFORE.search(sentence, max(name.start - 3, 0), name.start)
+            if before is not None and _ONLY_MARKS.fullmatch(sentence, name.end):
+                addressee, end = name.value, before.start()
+                break
+        rest = sentence[start:end]
         for pattern, score in ((_CAN_YOU, 0.8), (_PLEASE, 0.75)):
             for match in pattern.finditer(rest):
-                if phrase := _task_phrase(rest[match.end() :], NON_TASK_VERBS | ANSWER_VERBS):
+                if phrase := _task_phrase(rest, match.end(), NON_TASK_VERBS | ANSWER_VERBS):
                     return _action(score, phrase, addressee)
         # Without "can you" or "please", only a task verb after a name counts.
         if addressee is not None or _PLEASE_LAST.search(rest):
-            phrase = _task_phrase(_PLEASE_LAST.sub("", rest), frozenset())
+            phrase = _task_phrase(_PLEASE_LAST.sub("", rest), 0, frozenset())
             if phrase and phrase.split()[0].lower() in TASK_VERBS:
                 return _action(0.7, phrase, addressee)
         return None
@@ -115,9 +118,10 @@ def _promise_action(
     assignee: Speaker | None,
 ) -> Action | None:
     """Return the action behind a promise, None after words such as "if" or for an idle verb."""
-    if _NOT_A_PROMISE_AFTER.search(sentence[: match.start()], max(0, match.start() - _NEAR)):
+    before = match.start()
+    if _NOT_A_PROMISE_AFTER.search(sentence, max(0, before - _NEAR), before):
         return None
-    phrase = _task_phrase(sentence[match.end() :], excluded_verbs)
+    phrase = _task_phrase(sentence, match.end(), excluded_verbs)
     return _action(score, phrase, assignee) if phrase else None
 
 
@@ -129,8 +133,9 @@ def _action(score: float, phrase: str, assignee: Speaker | None) -> Action:
     return Action(score, phrase, assignee, follow_up)
 
 
-def _task_phrase(rest: str, excluded_verbs: frozenset[str]) -> str | None:
-    """Return the verb and the rest of its clause; None if it is no task to tick off."""
+def _task_phrase(sentence: str, start: int, excluded_verbs: frozenset[str]) -> str | None:
+    """Return the verb at ``start`` and the rest of its clause; None if it is no task."""
+    rest = sentence[start : start + _LONGEST_TASK]
     clause = _CLAUSE_END.split(_LEADING_ADVERBS.sub("", rest, count=1), maxsplit=1)[0].strip()
     words = clause.split()
     if words and words[0].lower() == "be":  # "I will be sending it": "sending" is the verb
@@ -164,10 +169,11 @@ def _normalise(text: str) -> str:
     return " ".join(text.replace("\u2019", "'").split())
 
 
-def _strip_fillers(sentence: str) -> str:
-    while (match := _FIRST_WORD.match(sentence)) and match[1].lower() in FILLER_WORDS:
-        sentence = sentence[match.end() :]
-    return sentence
+def _after_fillers(sentence: str, start: int) -> int:
+    """Return the offset of the first word from ``start`` on that is no filler."""
+    while (match := _FIRST_WORD.match(sentence, start)) and match[1].lower() in FILLER_WORDS:
+        start = match.end()
+    return start
 
 
 def _ignore_case(pattern: str) -> re.Pattern[str]:
@@ -190,6 +196,11 @@ _SELF = _ignore_case(
     r"|(?P<duty> need to| have to| must)) "
 )
 _LETS = _ignore_case(r"\b(?P<who>let me|let us|let's) ")
+_SUBJECT_WILL = _ignore_case(r"(?:'ll| will| is going to| needs to| has to) ")
+_ADDRESS = _ignore_case(r"\s*[,:]\s*|\s+(?=(?:can|could|would|will) you\b|please\b)")
+_COMMA_BEFORE = re.compile(r",\s*$")
+_ONLY_MARKS = re.compile(r"\s*[.?!]*")
+_LONGEST_TASK = 300  # characters
 _NEAR = 20  # characters, longer than any of the words below
 # "If I will" and "what I'll" are no promises.
 _NOT_A_PROMISE_AFTER = _ignore_case(
@@ -203,7 +214,7 @@ _CAN_YOU = _ignore_case(
     r"|I need you to|I'd like you to|I would like you to|make sure (?:that )?you) "
 )
 _PLEASE = _ignore_case(_CLAUSE + r"please ")
-_PLEASE_LAST = _ignore_case(r",?\s*please\s*[.!]*$")
+_PLEASE_LAST = _ignore_case(r",? ?please ?[.!]*$")
 
 _QUESTION_START = _ignore_case(
     r"(?:what|who|where|when|why|how|which|whose)(?:'s|'re| (?:is|are|was|were|do|does|did|can"

@@ -1,24 +1,29 @@
-"""Split text into sentences and words with times, by punctuation and white space."""
+"""Split text into sentences with times, by punctuation and white space."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from symbl_aio.server.language.values import Word
 from symbl_aio.server.language.word_lists import word_set
 
 # A pause longer than this ends a sentence even without a full stop; shorter pauses are
 # rhetoric.
 LONGEST_PAUSE = 5.0
 
+# Characters of a message. Speech without punctuation has no other end, and each answer
+# about an insight or an entity repeats the text of its message.
+LONGEST_SENTENCE = 1000
+
 _END_MARKS = ".!?\u2026"
 _OPENING = "\"'(\u201c\u2018"
 _CLOSING = "\"')]\u201d\u2019"
 _NON_SPACE = re.compile(r"\S+")
+_SPACE = re.compile(r"\s+")
+_BREAK = re.compile(r"[,;:]\s+")
 
 # Words whose full stop ends no sentence: always, before a number, and before a small
 # letter.
@@ -45,18 +50,10 @@ def sentences(pieces: Sequence[TimedText]) -> list[TimedText]:
     for group in _split_at_pauses(pieces):
         text = " ".join(piece.text.strip() for piece in group)
         times = _TimeInterpolator(group)
-        for start, end in _sentence_spans(text):
+        spans = (part for span in _sentence_spans(text) for part in _cut(text, *span))
+        for start, end in spans:
             found.append(TimedText(text[start:end], times.at(start), times.at(end, ending=True)))
     return found
-
-
-def words(sentence: TimedText) -> tuple[Word, ...]:
-    """Return the words of a sentence with interpolated times; punctuation stays with its word."""
-    times = _TimeInterpolator([sentence])
-    return tuple(
-        Word(match[0], times.at(match.start()), times.at(match.end()))
-        for match in _NON_SPACE.finditer(sentence.text)
-    )
 
 
 class _TimeInterpolator:
@@ -103,6 +100,22 @@ def _sentence_spans(text: str) -> list[tuple[int, int]]:
         begin, end = word.span()
         start = begin if start < 0 else start
     return [*spans, (start, end)] if start >= 0 else spans
+
+
+def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a span: one, or several if it is longer than ``LONGEST_SENTENCE``."""
+    while end - start > LONGEST_SENTENCE:
+        window = text[start : start + LONGEST_SENTENCE]
+        # After the last comma of the second half, else before the last word, else anywhere.
+        breaks = [match.end() for match in _BREAK.finditer(window, LONGEST_SENTENCE // 2)]
+        spaces = breaks or [match.end() for match in _SPACE.finditer(window)]
+        middle = start + (spaces[-1] if spaces else LONGEST_SENTENCE)
+        part_end = start + len(text[start:middle].rstrip())
+        if part_end > start:
+            yield start, part_end
+        start = middle
+    if start < end:
+        yield start, end
 
 
 def _is_sentence_end(word: str, following: str) -> bool:

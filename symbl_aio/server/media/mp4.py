@@ -180,7 +180,7 @@ def _fragment_header(content: bytes) -> tuple[int, int]:
 
 def _run_ticks(content: bytes, default: int) -> int:
     """Return the ticks of all samples of a run."""
-    flags, count = struct.unpack_from(">II", content)
+    flags, count = map(int, struct.unpack_from(">II", content))
     if not flags & 0x100:
         return count * default
     at = 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
