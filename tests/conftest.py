@@ -6,7 +6,7 @@ import gc
 import importlib.util
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -67,6 +67,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def server_settings() -> dict[str, Any]:
     """The settings of ``server``. A module with other needs has a fixture of this name."""
     return {"probe_media": False, "default_transcript": "Ann: Hello there."}
+
+
+@pytest.fixture(params=["sendfile", "read"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a test on both ways of a file to a plain connection, and check that it took its own."""
+    if request.param == "read":
+        monkeypatch.delattr(os, "sendfile")  # as on Windows
+        yield "read"
+        return
+    sendfile, sent = os.sendfile, []
+
+    def counting(*arguments: int) -> int:
+        sent.append(sendfile(*arguments))
+        return sent[-1]
+
+    monkeypatch.setattr(os, "sendfile", counting)
+    yield "sendfile"
+    assert any(sent)
 
 
 @pytest.fixture

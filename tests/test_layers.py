@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("job", "errors", "webhooks"),
     ("_core",),
     ("_media", "_media.containers", "_media.inspect"),
+    ("_media.open_file",),
     (
         "_media.upload_chunks",
         "_io.deadlines",
@@ -45,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_io.host_resolver",
         "_io.payload",
         "_io.proxy_and_tls",
+        "_io.sendfile",
         "_io.tasks",
         "_io.transport",
     ),

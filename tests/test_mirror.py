@@ -29,6 +29,7 @@ COVERED_BY = {
     "_io/proxy_and_tls.py": "tests/io/test_proxies.py",
     "_io/tasks.py": "tests/test_shutdown.py",
     "_io/submissions.py": "tests/test_client.py",
+    "_media/open_file.py": "tests/media/test_upload_chunks.py",
     "_source_names.py": "tests/test_source.py",
     "_protocol/answers.py": "tests/protocol/test_bad_answers.py",
     "_proxies.py": "tests/io/test_proxies.py",

@@ -179,6 +179,7 @@ class Transport:
         sent_headers.update(call.headers)
         if body is not None:
             sent_headers["Content-Length"] = str(body.size)
+            body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
         proxy = self._proxies.get(origin)
         to_proxy: dict[str, str] = {}
