@@ -177,7 +177,7 @@ def test_tracks_are_counted(tmp_path: Path) -> None:
 def test_too_much_sound_is_refused_by_the_seconds_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.asr_decoding.LONGEST", 5.0)
+    monkeypatch.setattr("symbl_aio.server.asr_decoding.LONGEST", 5.5)
     path = write(tmp_path / "long.flac", "flac", tone(6))
     content = bytearray(path.read_bytes())
     # The header states one second: 36 bits of the number of samples.
