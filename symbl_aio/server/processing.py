@@ -8,8 +8,9 @@ server invents no word.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -22,6 +23,12 @@ from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utt
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
+from symbl_aio.server.recognition_parameters import (
+    ChannelSpeaker,
+    RecognitionParameters,
+    check_recognition,
+    is_english_only,
+)
 from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.submission_parameters import Kind
@@ -70,12 +77,14 @@ class SubmissionPayload:
 class _Transcription:
     """Transcribed lines and the duration, in seconds from the start of the recording.
 
-    ``notice``: the lines are a message of the server itself, not speech.
+    ``notice``: the lines are a message of the server itself, not speech. ``language``: that of
+    recognised speech.
     """
 
     lines: tuple[Line, ...]
     duration: float = 0.0
     notice: bool = False
+    language: str | None = None
 
 
 class SubmissionProcessor:
@@ -101,6 +110,14 @@ class SubmissionProcessor:
         self._probe_media = probe_media
         self._recognizer = recognizer
         self._management = management
+        folder = os.environ.get("SYMBL_AIO_MODEL")
+        self._english_only = is_english_only(Path(folder) if folder else None)
+
+    def check_recognition(self, parameters: Mapping[str, JSON]) -> None:
+        """Raise a 400 ``ApiError`` for parameters that need more than this server recognises."""
+        # Without recognition a test double takes everything: its transcripts are registered.
+        if self._recognizer is not None:
+            check_recognition(parameters, english_only=self._english_only)
 
     async def process(
         self, conversation: Conversation, payload: SubmissionPayload, job_id: str
@@ -126,7 +143,10 @@ class SubmissionProcessor:
             else:
                 utterances = [
                     Utterance(
-                        line.text, conversation.get_or_add_speaker(line.speaker, None), begin, end
+                        line.text,
+                        conversation.get_or_add_speaker(line.speaker, line.email),
+                        begin,
+                        end,
                     )
                     for line, begin, end in assign_times(transcription.lines, start)
                 ]
@@ -134,6 +154,8 @@ class SubmissionProcessor:
                 # The server's own words must not become topics or insights.
                 conversation.notices.update(line.text for line in transcription.lines)
             end = start + (transcription.duration if transcription else 0.0)
+            if (zone := callers_zone(payload.parameters)) is not None:
+                conversation.set_zone(zone)
             settings = merge_settings(conversation.settings, payload.parameters)
             conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
 
@@ -168,7 +190,10 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            return await _recognise(self._recognizer, path, payload.media_info)
+            transcription = await _recognise(self._recognizer, path, payload)
+            if transcription.language is not None:
+                logger.info("job %s: the language is %s", job_id, transcription.language)
+            return transcription
         logger.info("job %s: %s, not transcribed", job_id, payload)
         duration = (payload.media_info and payload.media_info.duration) or 0.0
         line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
@@ -214,20 +239,30 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
 
 
 async def _recognise(
-    recognizer: Recognizer, path: Path, media_info: MediaInfo | None
+    recognizer: Recognizer, path: Path, payload: SubmissionPayload
 ) -> _Transcription:
-    stated = None
+    wanted = RecognitionParameters.of(payload.parameters)
+    media_info, stated = payload.media_info, None
     if media_info is not None and media_info.container in _ONE_LENGTH:
         stated = media_info.stated_duration
     try:
-        transcript = await recognizer.transcribe(path, stated_seconds=stated)
+        transcript = await recognizer.transcribe(
+            path,
+            language=wanted.language,
+            separate_channels=wanted.separate_channels,
+            stated_seconds=stated,
+        )
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
-    lines = tuple(
-        Line(utterance.text, None, utterance.start, utterance.end)
-        for utterance in transcript.utterances
-    )
-    return _Transcription(lines, transcript.duration)
+    lines = []
+    for number, utterances in enumerate(transcript.channels, 1):
+        speaker = wanted.speakers.get(number, ChannelSpeaker())
+        lines += [
+            Line(said.text, speaker.name, said.start, said.end, speaker.email)
+            for said in utterances
+        ]
+    lines.sort(key=lambda line: line.start or 0.0)
+    return _Transcription(tuple(lines), transcript.duration, language=transcript.language)
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
@@ -276,6 +311,12 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
     at = (parse_instant(text) - conversation.started_at).total_seconds()
     # assign_times() adds the duration of the conversation again.
     return max(0.0, at) - conversation.duration
+
+
+def callers_zone(parameters: Mapping[str, JSON]) -> timezone | None:
+    """Return the zone of ``timezoneOffset``, None without one."""
+    offset = parameters.get("timezoneOffset")
+    return timezone(timedelta(minutes=offset)) if isinstance(offset, int) else None
 
 
 def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:

@@ -77,7 +77,7 @@ class SubmissionHandlers:
         conversation = self._target_conversation(received)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
-        self._check_parameters(query)
+        self._check_parameters(received.kind, query)
         if not self._jobs.acquire_slot():
             raise ApiError(
                 429,
@@ -118,11 +118,13 @@ class SubmissionHandlers:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
-        self._check_parameters(fields)
+        self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _check_parameters(self, parameters: dict[str, JSON]) -> None:
+    def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
+        if kind != "text":
+            self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
         if unknown:
             raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')

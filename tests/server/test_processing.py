@@ -169,7 +169,9 @@ class FakeRecognizer:
         self.sizes: list[int] = []
         self.closed = False
 
-    async def transcribe(self, path: Path, *, stated_seconds: float) -> RecognisedSpeech:
+    async def transcribe(
+        self, path: Path, *, stated_seconds: float, **options: object
+    ) -> RecognisedSpeech:
         self.sizes.append(size(path))
         assert stated_seconds == 3.0
         if len(self.sizes) > 1:
