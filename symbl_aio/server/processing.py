@@ -8,7 +8,6 @@ server invents no word.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -27,9 +26,9 @@ from symbl_aio.server.recognition_parameters import (
     ChannelSpeaker,
     RecognitionParameters,
     check_recognition,
-    is_english_only,
 )
-from symbl_aio.server.speech_recognition import RecognitionError, Recognizer
+from symbl_aio.server.recognition_pool import RecognitionPool
+from symbl_aio.server.speech_recognition import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.thread_pool import run_in_thread
@@ -101,7 +100,7 @@ class SubmissionProcessor:
         outbound: OutboundClient,
         directory: Path,
         probe_media: bool,
-        recognizer: Recognizer | None,
+        recognizer: RecognitionPool | None,
         management: ManagementHandlers,
     ) -> None:
         self._transcripts = transcripts
@@ -110,14 +109,12 @@ class SubmissionProcessor:
         self._probe_media = probe_media
         self._recognizer = recognizer
         self._management = management
-        folder = os.environ.get("SYMBL_AIO_MODEL")
-        self._english_only = is_english_only(Path(folder) if folder else None)
 
     def check_recognition(self, parameters: Mapping[str, JSON]) -> None:
         """Raise a 400 ``ApiError`` for parameters that need more than this server recognises."""
         # Without recognition a test double takes everything: its transcripts are registered.
         if self._recognizer is not None:
-            check_recognition(parameters, english_only=self._english_only)
+            check_recognition(parameters, english_only=self._recognizer.english_only)
 
     async def process(
         self, conversation: Conversation, payload: SubmissionPayload, job_id: str
@@ -239,24 +236,24 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
 
 
 async def _recognise(
-    recognizer: Recognizer, path: Path, payload: SubmissionPayload
+    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload
 ) -> _Transcription:
-    wanted = RecognitionParameters.of(payload.parameters)
+    parameters = RecognitionParameters.of(payload.parameters)
     media_info, stated = payload.media_info, None
     if media_info is not None and media_info.container in _ONE_LENGTH:
         stated = media_info.stated_duration
     try:
         transcript = await recognizer.transcribe(
             path,
-            language=wanted.language,
-            separate_channels=wanted.separate_channels,
-            stated_seconds=stated,
+            Wanted(parameters.language, parameters.separate_channels, stated),
+            seconds=media_info.duration if media_info is not None else None,
+            size=payload.body.size if payload.body is not None else 0,
         )
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
     lines = []
     for number, utterances in enumerate(transcript.channels, 1):
-        speaker = wanted.speakers.get(number, ChannelSpeaker())
+        speaker = parameters.speakers.get(number, ChannelSpeaker())
         lines += [
             Line(said.text, speaker.name, said.start, said.end, speaker.email)
             for said in utterances

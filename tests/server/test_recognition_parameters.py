@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.recognition_parameters import check_recognition, is_english_only
+from symbl_aio.server.http_json import JSON, ApiError
+from symbl_aio.server.recognition_parameters import check_recognition
+from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.speech_recognition import Recognizer
 from tests.server.test_processing import done, wav
 
@@ -35,8 +36,9 @@ for line in sys.stdin:
 async def caller(start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     script = tmp_path / "echo.py"
     script.write_text(ECHO)
-    recognizer = Recognizer(command=(sys.executable, "-I", "-S", str(script)))
-    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: recognizer)
+    command = (sys.executable, "-I", "-S", str(script))
+    monkeypatch.setattr(RecognitionOptions, "command", property(lambda self: command))
+    monkeypatch.setattr(Recognizer, "available", staticmethod(lambda **options: True))
     monkeypatch.delenv("SYMBL_AIO_MODEL", raising=False)
     return await start(asr="auto")
 
@@ -101,23 +103,16 @@ async def test_without_recognition_all_parameters_are_taken(start: Any) -> None:
 
 
 def test_absent_values_and_another_model_are_no_reason_to_refuse() -> None:
-    nothing = {"enableSpeakerDiarization": False, "customVocabulary": [], "languageCode": ""}
+    nothing: dict[str, JSON] = {
+        "enableSpeakerDiarization": False,
+        "customVocabulary": [],
+        "languageCode": "",
+    }
     check_recognition(nothing, english_only=True)
     check_recognition({"languageCode": "es-ES"}, english_only=False)
     check_recognition({"languageCode": "EN-au"}, english_only=True)
     with pytest.raises(ApiError):
         check_recognition({"languageCode": "es-ES"}, english_only=True)
-
-
-def test_the_vocabulary_of_a_model_shows_its_languages(tmp_path: Path) -> None:
-    assert is_english_only(None)
-    assert not is_english_only(tmp_path)
-    (tmp_path / "vocabulary.json").write_text(json.dumps(["word"] * 51_865))
-    assert not is_english_only(tmp_path)
-    (tmp_path / "vocabulary.json").write_text(json.dumps(["word"] * 51_864))
-    assert is_english_only(tmp_path)
-    (tmp_path / "vocabulary.txt").write_text("word\n" * 51_865)
-    assert not is_english_only(tmp_path)
 
 
 @pytest.mark.parametrize("offset, due", [(None, "17:00"), (480, "09:00"), (-300, "22:00")])
@@ -126,7 +121,7 @@ async def test_a_due_time_is_that_of_the_callers_zone(
 ) -> None:
     caller = await start()
     message = {
-        "payload": {"content": "Tom, please send the report by 5 pm today."},
+        "payload": {"content": "I'll write the report by 5 pm today."},
         "from": {"name": "Ann"},
         "duration": {"startTime": "2026-03-02T08:00:00Z"},
     }
@@ -135,6 +130,6 @@ async def test_a_due_time_is_that_of_the_callers_zone(
         "POST", "/v1/process/text", json={"messages": [message], **fields}
     )
     await done(caller, answer)
-    path = f"/v1/conversations/{answer.body['conversationId']}/action-items"
-    (item,) = (await caller.get(path)).body["actionItems"]
+    path = f"/v1/conversations/{answer.body['conversationId']}/insights"
+    (item,) = (await caller.get(path)).body["insights"]
     assert item["dueBy"] == f"2026-03-02T{due}:00.000Z"
