@@ -261,6 +261,7 @@ class LocalServer:
         self._submissions = SubmissionHandlers(
             jobs=self._jobs,
             conversations=self._conversations,
+            processing=self._processing,
             management=self._management,
             changes=self._changes,
             bodies=bodies,
