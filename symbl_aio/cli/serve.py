@@ -23,6 +23,7 @@ from symbl_aio.cli.show_json import Show
 from symbl_aio.server import (
     Hosting,
     LocalServer,
+    RecognitionOptions,
     ServerLimits,
     StorageError,
     TLSError,
@@ -50,6 +51,11 @@ class ServeOptions:
     data: Path | None
     memory: bool
     keep_days: float | None
+    model: Path | None
+    device: str
+    compute_type: str
+    recognisers: int
+    recogniser_timeout: float
     allow_host: Sequence[str]
     allow_private: bool
     app_id: str
@@ -138,6 +144,13 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
             app_id=options.app_id,
             app_secret=secret,
             asr=options.asr,
+            recognition=RecognitionOptions(
+                model=options.model,
+                device=options.device,
+                compute_type=options.compute_type,
+                processes=options.recognisers,
+                timeout=options.recogniser_timeout,
+            ),
             job_seconds=options.job_seconds,
             data=options.directory,
             keep_days=options.keep_days,

@@ -20,6 +20,7 @@ recognition = click.option(
     help="Recognise speech when the extra asr is installed, or never.",
 )
 
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -43,6 +44,33 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Least time that a job is in progress.",
 )
 @recognition
+@click.option("--model", type=_DIRECTORY, help="A folder with a CTranslate2 Whisper model.")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where speech is recognised.",
+)
+@click.option(
+    "--compute-type", default="int8", show_default=True, help="Its numbers, such as float16."
+)
+@click.option(
+    "--recognisers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Recordings that are recognised at a time.",
+)
+@click.option(
+    "--recogniser-timeout",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Silence of a recogniser after which it is started again; it answers each five minutes "
+    "of sound.",
+)
 @click.option(
     "--data",
     "--directory",

@@ -21,6 +21,7 @@ summary from sentences of the conversation.
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.local_server import LocalServer, is_loopback
 from symbl_aio.server.origins import own_names
+from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits
 from symbl_aio.server.storage.data_directory import default_directory
@@ -33,6 +34,7 @@ __all__ = [
     "Line",
     "LocalServer",
     "Received",
+    "RecognitionOptions",
     "Seen",
     "ServerLimits",
     "StorageError",

@@ -36,6 +36,7 @@ from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.request_log import Received, RequestLog, Seen
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.speech_recognition import Recognizer
@@ -69,12 +70,13 @@ class LocalServer:
     loopback may call any address.
 
     ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
-    does. ``default_transcript`` is used for every upload without a transcript of its own.
-    ``probe_media=False`` accepts media that cannot be decoded. ``keep_bodies=False`` writes
-    no body to disk and ``hash_bodies=False`` computes no SHA-256: for tests that send
-    gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
-    so that a server which runs for long does not grow; None keeps all of them, for tests.
-    ``record_requests=False`` keeps no request, submission or webhook call.
+    does; ``recognition``: by which model, and how. ``default_transcript`` is used for every
+    upload without a transcript of its own. ``probe_media=False`` accepts media that cannot be
+    decoded. ``keep_bodies=False`` writes no body to disk and ``hash_bodies=False`` computes no
+    SHA-256: for tests that send gigabytes. ``retain``: how many requests, submissions and
+    finished jobs to keep at least, so that a server which runs for long does not grow; None
+    keeps all of them, for tests. ``record_requests=False`` keeps no request, submission or
+    webhook call.
     ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
     reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
@@ -100,6 +102,7 @@ class LocalServer:
         hash_bodies: bool = True,
         retain: int | None = None,
         record_requests: bool = True,
+        recognition: RecognitionOptions | None = None,
         limits: ServerLimits | None = None,
         hosting: Hosting | None = None,
         clock: Callable[[], float] = time.time,
@@ -192,7 +195,9 @@ class LocalServer:
         )
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._recognizer = make_recognizer(asr)
+        self._recognizer = make_recognizer(
+            asr, recognition or RecognitionOptions(), self._metrics.count_speech
+        )
         self._processing: SubmissionProcessor
         self._submissions: SubmissionHandlers
         self._runner: web.AppRunner | None = None
@@ -252,6 +257,7 @@ class LocalServer:
         self._submissions = SubmissionHandlers(
             jobs=self._jobs,
             conversations=self._conversations,
+            processing=self._processing,
             management=self._management,
             changes=self._changes,
             bodies=bodies,
@@ -472,9 +478,16 @@ class LocalServer:
         self._tokens.revoke()
 
 
-def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
-    """Return a speech recogniser, or None if it is switched off or the extra is not installed."""
-    return Recognizer() if asr == "auto" and Recognizer.available() else None
+def make_recognizer(
+    asr: Literal["off", "auto"],
+    options: RecognitionOptions,
+    on_recognised: Callable[[float, float], None],
+) -> RecognitionPool | None:
+    """Return speech recognisers, or None if they are off or the extra is not installed."""
+    if asr == "off" or not Recognizer.available(has_model=options.model is not None):
+        return None
+    options.check_model()
+    return RecognitionPool(options, on_recognised)
 
 
 def is_loopback(host: str) -> bool:

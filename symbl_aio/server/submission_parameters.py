@@ -49,6 +49,8 @@ def _channel(item: Mapping[str, JSON]) -> bool:
     return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
 
 
+MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
+
 _FLAG = FieldRule(is_flag, "true or false", read_flag)
 _ENTITIES = FieldRule(list_of(_entity), "a list of {customType, text}", read_json_text)
 
@@ -101,7 +103,11 @@ _RULES: Mapping[str, FieldRule] = {
         "a whole number above 0",
         _read_speaker_count,
     ),
-    "timezoneOffset": FieldRule(is_whole_number, "a whole number of minutes", read_number),
+    "timezoneOffset": FieldRule(
+        lambda value: is_whole_number(value) and abs(value) <= MAX_TIMEZONE_OFFSET,
+        f"a whole number of minutes from -{MAX_TIMEZONE_OFFSET} to {MAX_TIMEZONE_OFFSET}",
+        read_number,
+    ),
     "features": FieldRule(_features, "an object {featureList: a list of strings}", read_json_text),
     "metadata": FieldRule(is_object, "an object", read_json_text),
 }
