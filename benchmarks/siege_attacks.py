@@ -69,10 +69,8 @@ class Attacker:
     def head(self, call: str, *lines: str, length: int | None = None, token: bool = False) -> str:
         shown = [f"Authorization: Bearer {self.token}"] if token else []
         size = [] if length is None else [f"Content-Length: {length}"]
-        kind = "Content-Type: application/json"
-        return "\r\n".join(
-            [f"{call} HTTP/1.1", "Host: localhost", kind, *size, *shown, *lines, "", ""]
-        )
+        first = (f"{call} HTTP/1.1", "Host: localhost", "Content-Type: application/json")
+        return "\r\n".join([*first, *size, *shown, *lines, "", ""])
 
     async def post(self, path: str, body: bytes, *lines: str, token: bool = False) -> int:
         return await self.send(
