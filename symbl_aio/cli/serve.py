@@ -48,18 +48,14 @@ class ServeOptions:
     job_limit: int
     job_seconds: float
     asr: Literal["auto", "off"]
-<<<<<<< HEAD
     data: Path | None
     memory: bool
     keep_days: float | None
-=======
     model: Path | None
     device: str
     compute_type: str
     recognisers: int
     recogniser_timeout: float
-    directory: Path | None
->>>>>>> main
     allow_host: Sequence[str]
     allow_private: bool
     app_id: str
