@@ -117,6 +117,7 @@ class Account:
         self.submissions = SubmissionHandlers(
             jobs=self.jobs,
             conversations=self.conversations,
+            processing=self._processing,
             management=self._management,
             changes=shared.changes,
             bodies=bodies,

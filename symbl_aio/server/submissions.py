@@ -20,7 +20,11 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
-from symbl_aio.server.processing import earliest_instant, stored_tracker_ids
+from symbl_aio.server.processing import (
+    SubmissionProcessor,
+    earliest_instant,
+    stored_tracker_ids,
+)
 from symbl_aio.server.request_body import body_chunks, read_json_object
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.server_limits import LIMITS
@@ -57,6 +61,7 @@ class SubmissionHandlers:
         *,
         jobs: Jobs,
         conversations: Conversations,
+        processing: SubmissionProcessor,
         management: ManagementHandlers,
         changes: ChangeNotifier,
         bodies: SpoolSettings,
@@ -66,6 +71,7 @@ class SubmissionHandlers:
     ) -> None:
         self._jobs = jobs
         self._conversations = conversations
+        self._processing = processing
         self._management = management
         self._changes = changes
         self._bodies = bodies
@@ -89,7 +95,7 @@ class SubmissionHandlers:
             await self._conversations.require(received.conversation_id)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
-        self._check_parameters(query)
+        self._check_parameters(received.kind, query)
         if not self._jobs.acquire_slot():
             raise ApiError(
                 429,
@@ -129,11 +135,13 @@ class SubmissionHandlers:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
-        self._check_parameters(fields)
+        self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _check_parameters(self, parameters: dict[str, JSON]) -> None:
+    def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
+        if kind != "text":
+            self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
         if unknown:
             raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')

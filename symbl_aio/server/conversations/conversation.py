@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
@@ -200,6 +200,11 @@ class Conversation:
             self.aliases[key] = member_id
             self.members[member_id] = Speaker(member_id, name or email, email)
         return self.members[member_id]
+
+    def set_zone(self, zone: tzinfo) -> None:
+        """Read "5 pm" and "tomorrow" as times of this zone; the instants stay."""
+        self.started_at = self.started_at.astimezone(zone)
+        self._analyser = self._analysis = None
 
     def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
         """Add the utterances of a completed job, which end by second ``duration``."""
