@@ -52,14 +52,17 @@ class Outcome:
         ordered = sorted(self.seconds)
         return ordered[int(len(ordered) * share)] if ordered else float("inf")
 
-    def faults(self) -> list[str]:
-        """Return each promise that was broken, in a sentence."""
+    def faults(self, most_seconds: float = MOST_SECONDS) -> list[str]:
+        """Return each promise that was broken, in a sentence.
+
+        ``most_seconds`` bounds the 99th percentile; on a machine that others use it says little.
+        """
         (before, after), p99 = self.descriptors, self.percentile(0.99)
         refused = {status: n for status, n in self.statuses.items() if status not in (200, 201)}
         return [
             sentence
             for broken, sentence in (
-                (p99 > MOST_SECONDS, f"the 99th percentile is {p99:.2f} s"),
+                (p99 > most_seconds, f"the 99th percentile is {p99:.2f} s"),
                 (refused, f"the honest client was refused: {refused}"),
                 (self.lost, f"jobs have not completed: {self.lost[:3]}"),
                 (self.memory > MOST_MEMORY, f"the server had {self.memory / 2**20:.0f} MiB"),
