@@ -312,7 +312,7 @@ def loses() -> None:
 
 
 def test_a_pool_of_processes_hands_errors_on() -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         for number in range(2):
             error = executor.submit(fails, number).exception(timeout=40)
