@@ -23,7 +23,7 @@ if hasattr(signal, "SIGHUP"):  # which nohup has ignored
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile(
-    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    "default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "nightly", settings.get_profile("default"), max_examples=2000, stateful_step_count=200

@@ -6,13 +6,13 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
+from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
 NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "CONTRIBUTING.md").read_text())
 
 
-@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)))
+@table("path,name", sorted(set(NAMED)))
 def test_what_holds_a_promise_exists(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text())
     tests = {

@@ -1,10 +1,9 @@
-import pytest
-
 from symbl_aio.server.language.values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Is this a real question?",
@@ -19,14 +18,12 @@ def test_a_question_is_found(text):
     assert (question.kind, question.text, question.message) == ("question", text, 0)
 
 
-@pytest.mark.parametrize(
-    "text", ["Right?", "Okay?", "He asked why.", "What a day!", "the who concert", "I do that"]
-)
+@table("text", ["Right?", "Okay?", "He asked why.", "What a day!", "the who concert", "I do that"])
 def test_a_sentence_without_a_question_is_none(text):
     assert analyse_lines(text).questions == ()
 
 
-@pytest.mark.parametrize(
+@table(
     "text, phrase, assignee",
     [
         ("Okay, I'll fix the login by Friday.", "fix the login by Friday", PRIYA),
@@ -53,7 +50,7 @@ def test_an_action_item_is_found(text, phrase, assignee):
     assert 0.65 <= found.score <= 1
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I will send you the numbers.",
@@ -71,7 +68,7 @@ def test_contacting_a_person_is_a_follow_up(text):
     assert found.kind == "follow_up"
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I won't fix that old thing.",

@@ -1,9 +1,8 @@
 from itertools import pairwise
 
-import pytest
-
 from symbl_aio.server.language.pipeline import analyse
 from tests.server.language.lines import PRIYA, STARTED_AT, analyse_lines
+from tests.tables import table
 
 
 def test_each_sentence_is_a_message_with_its_share_of_the_time():
@@ -13,7 +12,7 @@ def test_each_sentence_is_a_message_with_its_share_of_the_time():
     assert first.speaker is PRIYA
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Mr. Smith met Dr. Jones at 5 p.m. on the boat.",
