@@ -23,5 +23,11 @@ def test_what_holds_a_promise_exists(path: str, name: str) -> None:
     assert not name or name in tests
 
 
+@table("place", ["Makefile", ".ci/run", ".ci/slow"])
+def test_the_tests_that_are_run_by_name_exist(place: str) -> None:
+    for path in re.findall(r"tests/[\w/.]+", (ROOT / place).read_text()):
+        assert (ROOT / path).exists(), path
+
+
 def test_there_are_promises_to_hold() -> None:
     assert len(NAMED) > 20
