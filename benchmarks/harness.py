@@ -152,12 +152,19 @@ class Alone:
     peak: int
 
 
-def alone(target: Callable[..., Any], /, *, timeout: float = 120.0, **arguments: Any) -> Alone:
+def alone(
+    target: Callable[..., Any],
+    /,
+    *,
+    timeout: float = 120.0,
+    prefix: Sequence[str] = (),
+    **arguments: Any,
+) -> Alone:
     """Call a module-level function in a fresh interpreter; arguments and result are JSON.
 
-    The function may be a coroutine function.
+    The function may be a coroutine function. ``prefix``: a command that runs the interpreter.
     """
-    with _child("call", target, arguments) as child:
+    with _child("call", target, arguments, prefix) as child:
         assert child.stdout is not None
         try:
             out, _ = child.communicate(timeout=timeout)
@@ -195,11 +202,14 @@ def serving(target: Callable[..., Any], /, **arguments: Any) -> Iterator[Server]
 
 @contextmanager
 def _child(
-    how: str, target: Callable[..., Any], arguments: Mapping[str, Any]
+    how: str,
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    prefix: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     place = f"{target.__module__}:{target.__qualname__}"
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.child", how, place, json.dumps(arguments)],
+        [*prefix, sys.executable, "-m", "benchmarks.child", how, place, json.dumps(arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from time import perf_counter, process_time
 from typing import Any
 
@@ -18,38 +19,62 @@ from benchmarks.harness import (
     field_of,
     serving,
 )
+from benchmarks.instructions import counted, mark, missing
 from benchmarks.stub import hammer, serve, with_loop
 
 AT_ONCE = 50
 WORDS = "Hello from a benchmark."
 
 
-def ours(port: int, jobs: int, loop: str) -> dict[str, float]:
+async def ours(
+    port: int, runs: Sequence[int], at_once: int, keepalive: float | None = None
+) -> list[dict[str, float]]:
+    """Submit so many texts in each run, one run after another.
+
+    ``keepalive``: seconds for which an idle connection is kept, instead of the client's own.
+    """
+    import aiohttp
+
     from symbl_aio import AccessToken, Config, Limits, Polls, SymblClient, Text
 
-    async def work() -> dict[str, float]:
-        config = Config(
-            base_url=f"http://127.0.0.1:{port}",
-            limits=Limits(jobs=AT_ONCE),
-            polls=Polls(floor=0.001, per_second=1e6),
+    config = Config(
+        base_url=f"http://127.0.0.1:{port}",
+        limits=Limits(jobs=at_once),
+        polls=Polls(floor=0.001, per_second=1e6),
+    )
+    measured = []
+    async with AsyncExitStack() as opened:
+        session = None
+        if keepalive is not None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive)
+            session = await opened.enter_async_context(
+                aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            )
+        symbl = await opened.enter_async_context(
+            SymblClient(AccessToken("t" * 32), config=config, session=session)
         )
-        async with SymblClient(AccessToken("t" * 32), config=config) as symbl:
-            await (await symbl.submit(Text(WORDS)))
+        await (await symbl.submit(Text(WORDS)))
+        for jobs in runs:
+            polls = symbl.stats().polls
+            mark()
             began, cpu = perf_counter(), process_time()
             submissions = [symbl.submit(Text(WORDS)) for _ in range(jobs)]
             for submission in submissions:
                 await (await submission)
-            return {
-                "seconds": perf_counter() - began,
-                "cpu": process_time() - cpu,
-                "requests": jobs + symbl.stats().polls - 1,
-            }
-
-    result: dict[str, float] = with_loop(loop, work())
-    return result
+            measured.append(_cost(began, cpu, jobs + symbl.stats().polls - polls))
+        mark()
+    return measured
 
 
-def bare(port: int, jobs: int, loop: str) -> dict[str, float]:
+def _cost(began: float, cpu: float, requests: int) -> dict[str, float]:
+    return {
+        "seconds": perf_counter() - began,
+        "cpu": process_time() - cpu,
+        "requests": requests,
+    }
+
+
+async def bare(port: int, runs: Sequence[int], at_once: int) -> list[dict[str, float]]:
     """Send the same requests as in aiohttp's documentation: one session, ``json=``, ``json()``."""
     import aiohttp
 
@@ -60,48 +85,73 @@ def bare(port: int, jobs: int, loop: str) -> dict[str, float]:
         async with session.get(f"/v1/job/{job_id}") as response:
             assert (await response.json())["status"] == "completed"
 
-    async def work() -> dict[str, float]:
-        async with aiohttp.ClientSession(
-            f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer " + "t" * 32}
-        ) as session:
+    async def worker(session: aiohttp.ClientSession, left: Iterator[int]) -> None:
+        for _ in left:
             await job(session)
+
+    measured = []
+    async with aiohttp.ClientSession(
+        f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer " + "t" * 32}
+    ) as session:
+        await job(session)
+        for jobs in runs:
+            mark()
             began, cpu = perf_counter(), process_time()
             left = iter(range(jobs))
+            await asyncio.gather(*(worker(session, left) for _ in range(at_once)))
+            measured.append(_cost(began, cpu, 2 * jobs))
+        mark()
+    return measured
 
-            async def worker() -> None:
-                for _ in left:
-                    await job(session)
 
-            await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
-            return {
-                "seconds": perf_counter() - began,
-                "cpu": process_time() - cpu,
-                "requests": 2 * jobs,
-            }
+def timed(contender: str, port: int, jobs: int, loop: str) -> dict[str, float]:
+    """Run one contender on one kind of event loop."""
+    send = {"ours": ours, "bare": bare}[contender]
+    (cost,) = with_loop(loop, send(port, [jobs], AT_ONCE))
+    return dict(cost)
 
-    result: dict[str, float] = with_loop(loop, work())
-    return result
+
+def instructions(port: int, few: int, many: int) -> dict[str, float]:
+    """Count the instructions of one job for each contender, in thousands."""
+    # The first run opens the connections. Under valgrind all takes fifty times as long, and
+    # they must be kept all the same.
+    runs = [AT_ONCE, few, many]
+    counts = {
+        "ours": counted(ours, port=port, runs=runs, at_once=AT_ONCE, keepalive=60.0),
+        "bare": counted(bare, port=port, runs=runs, at_once=AT_ONCE),
+    }
+    return {
+        name: (of_many - of_few) / (many - few) / 1e3
+        for name, (_, of_few, of_many) in counts.items()
+    }
 
 
 def ask(settings: Settings) -> Answer:
     jobs, rounds = settings.pick(5000, 800), settings.pick(5, 2)
     found, skipped = field_of({"bare aiohttp": "aiohttp", "on uvloop": "uvloop"})
+    counts: dict[str, float] = {}
     with serving(serve) as server:
         port = server.announced
 
-        def run(target: Any, loop: str) -> dict[str, float]:
-            value: dict[str, float] = alone(target, port=port, jobs=jobs, loop=loop).value
+        def run(contender: str, loop: str) -> dict[str, float]:
+            value: dict[str, float] = alone(
+                timed, contender=contender, port=port, jobs=jobs, loop=loop
+            ).value
             return value
 
         turns = {
-            "symbl-aio": lambda: run(ours, "asyncio"),
-            "bare aiohttp": lambda: run(bare, "asyncio"),
+            "symbl-aio": lambda: run("ours", "asyncio"),
+            "bare aiohttp": lambda: run("bare", "asyncio"),
             "ceiling": lambda: alone(hammer, port=port, jobs=jobs, connections=AT_ONCE).value,
         }
         if "on uvloop" in found:
-            turns["symbl-aio on uvloop"] = lambda: run(ours, "uvloop")
-            turns["bare aiohttp on uvloop"] = lambda: run(bare, "uvloop")
+            turns["symbl-aio on uvloop"] = lambda: run("ours", "uvloop")
+            turns["bare aiohttp on uvloop"] = lambda: run("bare", "uvloop")
         measured = alternate(turns, rounds)
+        if (reason := missing()) is None:
+            counts = instructions(port, *settings.pick((200, 600), (50, 150)))
+        else:
+            skipped["instructions"] = reason
 
     rates = {name: [jobs / run["seconds"] for run in runs] for name, runs in measured.items()}
     costs = {name: [run["cpu"] / jobs * 1e6 for run in runs] for name, runs in measured.items()}
@@ -118,6 +168,13 @@ def ask(settings: Settings) -> Answer:
         Figure("requests", "requests a job",
                sum(run["requests"] for run in measured["symbl-aio"]) / jobs / rounds),
     ]  # fmt: skip
+    if counts:
+        figures += [
+            Figure("instruction_ratio", "instructions of bare aiohttp against those of a job",
+                   counts["bare"] / counts["ours"], "×", at_least=0.7),
+            Figure("instructions", "instructions a job", counts["ours"], "k"),
+            Figure("instructions_bare", "instructions a job, bare aiohttp", counts["bare"], "k"),
+        ]  # fmt: skip
     if "on uvloop" in found:
         fast = rates["symbl-aio on uvloop"]
         figures += [

@@ -12,6 +12,7 @@
 from typing import TYPE_CHECKING
 
 from symbl_aio._lazy import export_on_first_use as _export_on_first_use
+from symbl_aio._version import __version__ as __version__
 
 # Each name is imported on first use: a program needs few of them, and attrs takes half a
 # millisecond to make a class. Each module lists its part once more, in its ``__all__``.

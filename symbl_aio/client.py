@@ -31,6 +31,7 @@ from symbl_aio._pages import Selection, list_conversations
 from symbl_aio._protocol import answers, calls
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode_models import decode
+from symbl_aio._version import __version__
 from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
     AccessToken,
@@ -97,7 +98,7 @@ class SymblClient:
             credentials,
             session,
             observers=observers_of(observers),
-            agent=_agent(),
+            agent=f"symbl-aio/{__version__}",
             rng=random.Random(),
         )
 
@@ -359,13 +360,3 @@ class SymblClient:
         from symbl_aio.management import Settings
 
         return Settings(self._engine, self._changing)
-
-
-def _agent() -> str:
-    # Imported here: it loads zipfile, csv and email, for one line of a file.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"symbl-aio/{version('symbl-aio')}"
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "symbl-aio"

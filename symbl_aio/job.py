@@ -106,7 +106,13 @@ class JobError(SymblError):
 
 
 class JobFailedError(JobError):
-    """The server reports that the job failed. The API has no reason for it (Job API page)."""
+    """The server reports that the job failed.
+
+    ``reason``: the server's sentence about it; None if it gives none. The API has no place for
+    one (Job API page), the local server adds it.
+    """
+
+    reason: str | None = None
 
 
 class JobTimeoutError(JobError, TimeoutError):

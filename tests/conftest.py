@@ -77,6 +77,24 @@ def server_settings() -> dict[str, Any]:
     return {"probe_media": False, "default_transcript": "Ann: Hello there."}
 
 
+@pytest.fixture(params=["sendfile", "read"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a test on both ways of a file to a plain connection, and check that it took its own."""
+    if request.param == "read":
+        monkeypatch.delattr(os, "sendfile")  # as on Windows
+        yield "read"
+        return
+    sendfile, sent = os.sendfile, []
+
+    def counting(*arguments: int) -> int:
+        sent.append(sendfile(*arguments))
+        return sent[-1]
+
+    monkeypatch.setattr(os, "sendfile", counting)
+    yield "sendfile"
+    assert any(sent)
+
+
 @pytest.fixture
 async def server(server_settings: dict[str, Any]) -> AsyncIterator[LocalSymbl]:
     async with LocalSymbl(**server_settings) as running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
 
 
-@pytest.fixture(params=["text", "bytes", "file", "large"])
-def media(request: pytest.FixtureRequest, tmp_path: Path) -> MediaLike:
+@pytest.fixture(params=["text", "bytes", "file", "large", "large, read"])
+def media(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MediaLike:
+    if request.param == "large, read":
+        monkeypatch.delattr(os, "sendfile")  # as on Windows
     if request.param == "text":
         return Text("Hello.")
     if request.param == "bytes":

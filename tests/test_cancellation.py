@@ -72,7 +72,8 @@ class Run:
     handles: list[Submission | Job] = field(factory=list)
 
     def client(self) -> SymblClient:
-        return self.server.client(limits=Limits(jobs=2), **QUICK)
+        # Chunks so small that a part of the recording goes from the kernel to the socket.
+        return self.server.client(limits=Limits(jobs=2), chunk_size=2**16, **QUICK)
 
     async def watched(self, work: Coroutine[Any, Any, object]) -> None:
         """Do the work whose turns count, and let it be cancelled."""

@@ -357,7 +357,7 @@ def _add_to(path: Path) -> None:
 
 
 async def test_a_file_that_changes_under_an_upload_is_never_completed(
-    server: LocalSymbl, tmp_path: Path
+    server: LocalSymbl, tmp_path: Path, way: str
 ) -> None:
     path = tmp_path / "growing.mp4"
     path.write_bytes(mp4_bytes(64 * 2**20))

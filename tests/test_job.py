@@ -163,6 +163,8 @@ async def test_a_failed_job_raises_for_everybody_and_ends_its_events(server: Loc
             with pytest.raises(JobFailedError) as failed:
                 await job
             assert failed.value.job is job
+            assert failed.value.reason == "it was told to fail"
+            assert str(failed.value) == f"job {job.id} failed: it was told to fail"
         assert [event.status async for event in job.events()][-1] is JobStatus.FAILED
         assert job.status is JobStatus.FAILED
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
+import symbl_aio
 from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
@@ -72,3 +74,8 @@ def test_the_page_for_reports_names_no_address():
 def test_the_source_archive_has_the_pages_that_it_is_read_by():
     included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"/README.md", "/SECURITY.md", "/CHANGELOG.md", "/CONTRIBUTING.md"} <= set(included)
+
+
+def test_the_version_is_written_once_and_is_that_of_the_package_that_is_installed():
+    assert "version" in PROJECT["dynamic"]
+    assert symbl_aio.__version__ == version("symbl-aio")

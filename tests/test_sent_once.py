@@ -80,6 +80,22 @@ async def test_what_was_taken_whole_is_never_sent_again(
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT"])
+async def test_a_large_file_that_was_taken_whole_is_never_sent_again(
+    server: LocalSymbl, tmp_path: Path, way: str, verb: str
+) -> None:
+    path = tmp_path / "standup.mp4"
+    path.write_bytes(mp4_bytes(8 * 2**20))
+    async with server.client(**QUICK) as symbl:
+        opened = await symbl.process(Text("We begin."))
+        server.inject("accept_then_drop", on=verb)
+        before = len(server.submissions)
+        with pytest.raises(AmbiguousSubmissionError):
+            await (symbl.submit(path) if verb == "POST" else opened.append(path))
+    sent = server.submissions[before:]
+    assert [(r.method, r.complete, r.size) for r in sent] == [(verb, True, 8 * 2**20)]
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT"])
 @pytest.mark.parametrize("kind", MEDIA)
 async def test_no_redirect_takes_a_submission_along(
     server: LocalSymbl, tmp_path: Path, kind: str, verb: str

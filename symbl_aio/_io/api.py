@@ -269,6 +269,11 @@ class Api:
             return {"x-api-key": token}
         return {"Authorization": f"Bearer {token}"}
 
+    def redacted(self, text: str) -> str:
+        """Return a text of the server without this client's secrets, and not too long."""
+        secrets = [self._tokens.held, self._secret, *self._transport.secrets]
+        return redact(text[:_LOOKED_THROUGH], secrets)[:_ERROR_BODY]
+
     def _error(self, call: Call, answer: Answer, token: str | None) -> APIError:
         """Return the error of an answer, without the secrets that it may repeat."""
         secrets = [token or "", self._secret, *self._transport.secrets]

@@ -44,6 +44,11 @@ class Tokens:
         self._ends_at = float("inf")
         self._making: asyncio.Task[AccessToken] | None = None
 
+    @property
+    def held(self) -> str:
+        """The token that was used last, without a look at its age; empty before the first."""
+        return "" if self._token is None else self._token.value
+
     async def current(self) -> str:
         """Return a token that has not expired. Waits for a new one only if there is none."""
         now = self._clock()

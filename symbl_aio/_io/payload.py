@@ -14,7 +14,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Final
 
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
 from symbl_aio._callback_checks import awaitable
+from symbl_aio._io.sendfile import SendFile
 from symbl_aio._media.upload_chunks import Chunk
 from symbl_aio.errors import ConfigurationError, SymblError, UploadError
 
@@ -29,7 +33,8 @@ class Body:
     """The body of one attempt: iterable once, of known size, and aware of how far it got.
 
     ``confirm`` is awaited before the last chunk is handed over. ``starved``: the source was
-    asked for a chunk and has not given it (yet).
+    asked for a chunk and has not given it (yet). ``kernel`` sends parts of a file between two
+    chunks, unless ``is_traced``: then the caller's session watches each chunk.
     """
 
     def __init__(
@@ -38,20 +43,39 @@ class Body:
         size: int,
         report: Callable[[int, int], None],
         confirm: Callable[[], Awaitable[None]] | None = None,
+        kernel: SendFile | None = None,
     ) -> None:
         self.size = size
         self.started = False
         self.complete = False
-        self.starved = False
+        self.is_traced = False
         self.error: SymblError | None = None
         self.touch: Callable[[bool], None] = lambda _complete: None
         self._chunks = chunks
         self._report = report
         self._confirm = confirm
+        self._kernel = kernel
+        self._asked = False
         self._taken = False
         self._stopped = False
         self._sent = 0
         self._reading = asyncio.Lock()
+
+    @property
+    def starved(self) -> bool:
+        return self._asked and not (self._kernel is not None and self._kernel.is_waiting)
+
+    def connected(self, transport: asyncio.Transport | None) -> None:
+        """Allow the kernel to send parts of a file on the connection of this attempt."""
+        if self._kernel is not None and not self.is_traced:
+            self._kernel.attach(transport, self._passed)
+
+    def _passed(self, sent: int) -> None:
+        if self._stopped:
+            raise ReplayRefusedError("this body was withdrawn")
+        self._sent += sent
+        self.touch(False)
+        self._report(self._sent, self.size)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         if self._taken:
@@ -61,7 +85,7 @@ class Body:
 
     async def __anext__(self) -> Chunk:
         async with self._reading:
-            self.started = self.starved = True
+            self.started = self._asked = True
             self._report(self._sent, self.size)
             try:
                 chunk = await self._next()
@@ -70,7 +94,7 @@ class Body:
             except SymblError as error:
                 self.error = error
                 raise
-            self.starved = False
+            self._asked = False
             if self._stopped:
                 raise ReplayRefusedError("this body was withdrawn")
             self._sent += len(chunk)
@@ -111,15 +135,39 @@ class Body:
     async def aclose(self) -> None:
         """Close the source, once no read is under way; nothing is handed over after that."""
         self._stopped = True
+        if self._kernel is not None:
+            self._kernel.detach()
         async with self._reading:
             await self._chunks.aclose()
+
+
+@aiohttp.payload_type(Body)
+class _BodyPayload(aiohttp.AsyncIterablePayload):
+    """What aiohttp makes of a ``Body``; it gives the body the connection of its attempt.
+
+    Made for each attempt of aiohttp, so that a body still refuses the second one.
+    """
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self._connect(writer)
+        await super().write(writer)
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._connect(writer)
+        await super().write_with_length(writer, content_length)
+
+    def _connect(self, writer: AbstractStreamWriter) -> None:
+        body: Body = self._value  # type: ignore[assignment]
+        body.connected(getattr(writer, "transport", None))
 
 
 class Payload:
     """The content of a submission: a fresh ``Body`` for each attempt, until it is revoked.
 
     ``chunks`` makes the pieces of an attempt, ``size`` bytes in all. ``report`` is called with
-    the bytes handed over and ``size``; ``confirm`` as by ``Body``.
+    the bytes handed over and ``size``; ``confirm`` and ``kernel`` as by ``Body``.
     """
 
     def __init__(
@@ -128,11 +176,13 @@ class Payload:
         size: int,
         report: Callable[[int, int], None],
         confirm: Callable[[], Awaitable[None]] | None = None,
+        kernel: SendFile | None = None,
     ) -> None:
         self._chunks = chunks
         self._size = size
         self._report = report
         self._confirm = confirm
+        self._kernel = kernel
         self._body: Body | None = None
         self._revoked = False
 
@@ -145,7 +195,7 @@ class Payload:
         """Make the body of the next attempt. Raises ``CancelledError`` once it was revoked."""
         if self._revoked:
             raise asyncio.CancelledError
-        self._body = Body(self._chunks(), self._size, self._report, self._confirm)
+        self._body = Body(self._chunks(), self._size, self._report, self._confirm, self._kernel)
         return self._body
 
     def revoke(self) -> bool:

@@ -66,6 +66,7 @@ class Poller:
         self._emit = events.emit
         self._jitter = jitter
         self._polling: dict[str, asyncio.Task[None]] = {}
+        self._reasons: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._warned: set[str] = set()
         self._rate = RateMeter()
@@ -131,6 +132,8 @@ class Poller:
         if not status.is_terminal:
             self._plan.unfinished(job.id, started_at)
             self.on_unfinished(job)
+        elif status is JobStatus.FAILED and (reason := answers.failure_reason(answer)):
+            self._reasons[job.id] = self._api.redacted(reason)
         self.record_status(job, status, raw_status, source)
 
     def record_status(
@@ -166,7 +169,11 @@ class Poller:
         if status is JobStatus.COMPLETED:
             self._end(job, None)
         elif status is JobStatus.FAILED:
-            self._end(job, JobFailedError(f"job {job.id} failed; the API gives no reason", job))
+            reason = self._reasons.pop(job.id, None)
+            why = "; the API gives no reason" if reason is None else f": {reason}"
+            failed = JobFailedError(f"job {job.id} failed{why}", job)
+            failed.reason = reason
+            self._end(job, failed)
         elif isinstance(error, NotFoundError) and self._plan.is_missing_too_long(job.id, now):
             self._lose(job, f"the server does not know job {job.id}", error)
         elif isinstance(error, AuthenticationError):

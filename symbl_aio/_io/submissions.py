@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 
@@ -30,6 +30,7 @@ from symbl_aio._io.queue import (
     without_conversation,
 )
 from symbl_aio._io.reconcile import AmbiguousSubmissions
+from symbl_aio._io.sendfile import SendFile
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Prepared
@@ -304,15 +305,14 @@ class Submissions:
         if conversation_id is not None:
             # From its first byte on, and not only once accepted, its words may be found there.
             self._ambiguous.sent.add(conversation_id, pending.key, pending.text)
-        chunks: Callable[[], AsyncGenerator[upload_chunks.Chunk, None]]
+        report, confirm = pending.submission._report, pending.before_last_byte
         if prepared.size is None:
             data = call.body or b""
-            chunks, size = partial(once, data), len(data)
+            payload = Payload(partial(once, data), len(data), report, confirm)
         else:
-            chunks = partial(upload_chunks.chunks, prepared, self._config.chunk_size)
-            size = prepared.size
-        report = pending.submission._report
-        payload = Payload(chunks, size, report, pending.before_last_byte)
+            kernel = SendFile()
+            chunks = partial(upload_chunks.chunks, prepared, self._config.chunk_size, kernel.send)
+            payload = Payload(chunks, prepared.size, report, confirm, kernel)
         pending.payload, pending.sent_at = payload, monotonic()
         one_shot = prepared.media.one_shot
         if one_shot:

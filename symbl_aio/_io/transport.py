@@ -5,7 +5,6 @@ A submission is a ``Body`` of ``payload``, sent once. Redirects are never follow
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import json
 import ssl
@@ -18,6 +17,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
+from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
 from symbl_aio._io.payload import Body, ReplayRefusedError, once
@@ -68,7 +68,7 @@ class Transport:
         Raises ``ConfigurationError`` for a session, a proxy or certificates that cannot be
         used.
         """
-        self._clock = asyncio.get_running_loop().time
+        self._deadlines = Deadlines()
         if self._borrowed is not None:
             if self._borrowed.closed:
                 raise ConfigurationError("session is closed; pass an open aiohttp.ClientSession")
@@ -121,6 +121,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close what this client owns, and wait until the connections are closed."""
+        self._deadlines.close()
         if self._borrowed is None:
             await self._reads.close()
             await self._submissions.close()
@@ -141,7 +142,7 @@ class Transport:
         if body is None and call.body is not None:
             body = Body(once(call.body), len(call.body), lambda _sent, _total: None)
         try:
-            async with self._deadline(None if asks else body):
+            with self._deadline(None if asks else body):
                 return await self._exchange(call, headers, body)
         except SymblError:
             raise
@@ -154,16 +155,15 @@ class Transport:
         # URL, whose query may hold a secret.
         raise failure
 
-    def _deadline(self, body: Body | None) -> asyncio.Timeout:
+    def _deadline(self, body: Body | None) -> Deadline:
         """Make the clock of an exchange: of a whole read, or from chunk to chunk of an upload."""
         times = self._config.timeouts
-        now = self._clock
         if body is None:
-            return asyncio.timeout_at(now() + times.connect + times.read)
-        deadline = asyncio.timeout_at(now() + times.connect + times.stall)
+            return self._deadlines.after(times.connect + times.read)
+        deadline = self._deadlines.after(times.connect + times.stall)
 
         def touch(complete: bool) -> None:
-            deadline.reschedule(now() + (times.answer if complete else times.stall))
+            deadline.postpone(times.answer if complete else times.stall)
 
         body.touch = touch
         return deadline
@@ -179,6 +179,7 @@ class Transport:
         sent_headers.update(call.headers)
         if body is not None:
             sent_headers["Content-Length"] = str(body.size)
+            body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
         proxy = self._proxies.get(origin)
         to_proxy: dict[str, str] = {}
@@ -210,7 +211,8 @@ class Transport:
             return Answer(
                 status=response.status,
                 headers=response.headers,
-                text=_text(raw, response.charset),
+                # The same in every charset that is read, so the header need not be.
+                text=raw.decode() if _is_plain(raw) else _text(raw, response.charset),
                 elapsed=perf_counter() - began,
             )
 
@@ -219,10 +221,12 @@ class Transport:
         # A refusal is one by its status: it may be cut off by the server's closing in the
         # middle of our body, or be longer than will be read.
         refused = response.status >= 300
+        content = response.content
         parts: list[bytes] = []
         size = 0
         try:
-            while part := await response.content.readany():
+            while not content.at_eof():
+                part = await content.readany()
                 parts.append(part)
                 size += len(part)
                 if size > most:
@@ -232,6 +236,8 @@ class Transport:
                         f"the answer is larger than Limits.answer_bytes ({most})",
                         _text(b"".join(parts)[:1000], None),
                     )
+            if (error := content.exception()) is not None:
+                raise error
         except (aiohttp.ClientError, OSError):
             if not refused:
                 raise
@@ -277,6 +283,10 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
     if body is None:
         return "maybe"
     return "maybe" if body.complete else "partial"
+
+
+def _is_plain(raw: bytes) -> bool:
+    return raw.isascii() and b"\0" not in raw[:4]
 
 
 def _text(raw: bytes, charset: str | None) -> str:

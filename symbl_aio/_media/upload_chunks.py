@@ -11,23 +11,18 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-import aiofiles
 from attrs import evolve
 
-from symbl_aio._core.local_faults import CALLERS, passes
+from symbl_aio._core.local_faults import CALLERS
 from symbl_aio._error_classes import (
     FileChangedError,
-    FileUnavailableError,
     MediaRejectedError,
     SymblError,
     UploadError,
-    UploadStalledError,
 )
 from symbl_aio._fields import type_name
 from symbl_aio._media.containers import MP4_HEAD_BYTES, sniff
@@ -39,7 +34,8 @@ from symbl_aio._media.inspect import (
     feed,
     require_mp4,
 )
-from symbl_aio._threads import GRACE, Stalled, Threads, Watch
+from symbl_aio._media.open_file import SUBMIT_AGAIN, opened, reason, translated, unreadable
+from symbl_aio._threads import Threads, Watch
 from symbl_aio.media import (
     Audio,
     AudioURL,
@@ -53,26 +49,22 @@ from symbl_aio.media import (
     describe,
 )
 
-if TYPE_CHECKING:
-    from aiofiles.threadpool.binary import AsyncFileIO
-
 try:
     import resource
 except ImportError:  # on Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
-T = TypeVar("T")
-P = ParamSpec("P")
-
 Chunk: TypeAlias = bytes | memoryview
 """Immutable bytes, or a view of them, cut without copying."""
+
+SendPart: TypeAlias = Callable[[Callable[[int], Awaitable[int]]], Awaitable[int]]
+"""Calls a function with the descriptor of a socket that has room, and returns its result: how
+many bytes the kernel sent there. 0 without a call where there is no such socket."""
 
 _HANDLES_PER_UPLOAD: Final = 4
 """Of the descriptors a process may open. An upload takes two, a file and a socket; half of all
 are left to the rest of the process."""
 _MAX_THREADS: Final = 8
-
-_AGAIN: Final = "nothing complete was sent: submit it again once nobody writes to it"
 
 
 def max_uploads() -> int:
@@ -117,7 +109,7 @@ async def prepare(media: Media | Recording, files: Watch) -> Prepared:
 async def _inspect(
     media: Audio | Video | Recording, path: str | os.PathLike[str], files: Watch
 ) -> Prepared:
-    with _translated(describe(media)):
+    with translated(describe(media)):
         return await files.run(partial(_inspect_file, media, path, files))
 
 
@@ -142,16 +134,20 @@ def _inspect_file(
     except OSError as error:
         if error.errno in CALLERS:
             raise MediaRejectedError(
-                f"{describe(media)} cannot be opened ({_reason(error)}); "
+                f"{describe(media)} cannot be opened ({reason(error)}); "
                 "check the path and its permissions"
             ) from error
-        raise _unreadable(describe(media), error) from error
+        raise unreadable(describe(media), error) from error
 
 
-def chunks(prepared: Prepared, chunk_size: int) -> AsyncGenerator[Chunk, None]:
+def chunks(
+    prepared: Prepared, chunk_size: int, send_part: SendPart | None = None
+) -> AsyncGenerator[Chunk, None]:
     """Return the body in pieces of at most ``chunk_size`` bytes, ``size`` bytes in all.
 
     A file is read ``chunk_size`` bytes at a time, one such chunk ahead of the yielded one.
+    With ``send_part``, parts between the first piece and the last one may go out without
+    being yielded.
     Every call starts afresh; only a stream can be read once, and raises ``UploadError``
     after that. No piece is ever reused. Before the last piece is yielded, everything is
     checked again: ``FileChangedError`` if the file is no longer what it was,
@@ -170,17 +166,8 @@ def chunks(prepared: Prepared, chunk_size: int) -> AsyncGenerator[Chunk, None]:
     identity, files = prepared.identity, prepared.files
     assert identity is not None
     assert files is not None
-    return _file_chunks(media.source, describe(media), identity, chunk_size, files)
-
-
-def _unreadable(shown: str, error: BaseException) -> UploadError:
-    why = error.strerror if isinstance(error, OSError) else str(error)
-    kind = FileUnavailableError if passes(error) else UploadError
-    return kind(f"{shown} cannot be read ({why or type(error).__name__})")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+    shown = describe(media)
+    return _file_chunks(media.source, shown, identity, chunk_size, files, send_part)
 
 
 def _cut(data: bytes, chunk_size: int) -> Iterator[Chunk]:
@@ -199,13 +186,31 @@ async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[Chunk, N
 
 
 async def _file_chunks(
-    path: str | os.PathLike[str], shown: str, seen: Identity, chunk_size: int, files: Watch
+    path: str | os.PathLike[str],
+    shown: str,
+    seen: Identity,
+    chunk_size: int,
+    files: Watch,
+    send_part: SendPart | None,
 ) -> AsyncGenerator[Chunk, None]:
-    async with _opened(path, shown, files) as file:
+    async with opened(path, shown, files) as file:
         await file.refuse_change(seen)
         left = seen.size
         sealed = path.sha256 if isinstance(path, SealedPath) else None
         digest = hashlib.sha256()
+        if send_part is not None and sealed is None and left > 2 * chunk_size:
+            # The head of the request goes out with the first chunk.
+            chunk = await file.wait(file.read(chunk_size))
+            left -= len(chunk)
+            yield memoryview(chunk)
+            del chunk
+            while left > chunk_size and (
+                sent := await send_part(
+                    partial(file.send, seen.size - left, left - chunk_size, chunk_size)
+                )
+            ):
+                left -= sent
+            await file.seek(seen.size - left)
         reading = file.read(min(chunk_size, left))
         try:
             while left:
@@ -214,7 +219,7 @@ async def _file_chunks(
                 if not left or not chunk:
                     await file.refuse_change(seen)
                 if not chunk:
-                    raise FileChangedError(f"{shown} ended {left} bytes early; {_AGAIN}")
+                    raise FileChangedError(f"{shown} ended {left} bytes early; {SUBMIT_AGAIN}")
                 if left:
                     reading = file.read(min(chunk_size, left))
                     # A task takes its first step at the next turn of the loop. Without one
@@ -223,128 +228,13 @@ async def _file_chunks(
                 if sealed is not None:  # beside the reading of the next chunk
                     await files.run(partial(digest.update, chunk))
                     if not left and digest.hexdigest() != sealed:
-                        raise FileChangedError(f"{shown} has another content (SHA-256); {_AGAIN}")
+                        raise FileChangedError(
+                            f"{shown} has another content (SHA-256); {SUBMIT_AGAIN}"
+                        )
                 # A view, so that the transport can drop the sent part without a copy.
                 yield memoryview(chunk)
         finally:
             await file.discard(reading)
-
-
-class _Calls(Executor):
-    """Executor for the calls of one file, one at a time; it keeps the last one."""
-
-    def __init__(self, threads: Executor) -> None:
-        self._threads = threads
-        self.last: Future[Any] | None = None
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future = self._threads.submit(fn, *args, **kwargs)
-        self.last = future
-        return future
-
-    def running(self) -> Future[Any] | None:
-        """Return the last call."""
-        return self.last
-
-
-class _OpenFile:
-    """An open file, never closed while a thread reads it.
-
-    Else its handle's number might already belong to another file. A thread that does not
-    answer closes the file itself, should it ever return.
-    """
-
-    def __init__(
-        self, file: AsyncFileIO, raw: IO[bytes], calls: _Calls, shown: str, files: Watch
-    ) -> None:
-        self._file = file
-        self._raw = raw
-        self._calls = calls
-        self._shown = shown
-        self._files = files
-
-    def read(self, size: int) -> asyncio.Task[bytes]:
-        """Start to read up to ``size`` bytes."""
-        return asyncio.ensure_future(self._file.read(size))
-
-    async def wait(self, work: asyncio.Future[T]) -> T:
-        """Wait for a call, with a time limit."""
-        with _translated(self._shown):
-            return await self._files.wait(work, self._calls.running)
-
-    async def refuse_change(self, seen: Identity) -> None:
-        """Raise ``FileChangedError`` if the file is no longer what it was."""
-        with _translated(self._shown):
-            future = self._calls.submit(os.fstat, self._raw.fileno())
-        now = Identity.of(await self.wait(asyncio.wrap_future(future)))
-        if change := seen.change(now):
-            raise FileChangedError(
-                f"{self._shown} changed after it was examined: {change}; {_AGAIN}"
-            )
-
-    async def discard(self, reading: asyncio.Task[bytes]) -> None:
-        """Wait a moment for a read ahead, since its file is about to be closed."""
-        if not reading.done():
-            with suppress(Exception):  # its bytes were not requested, so its error is not raised
-                await self._files.wait(reading, self._calls.running, GRACE)
-        elif not reading.cancelled():
-            reading.exception()
-
-    async def close(self) -> None:
-        """Close the file; if a thread still reads it, that thread closes it."""
-        last = self._calls.last
-        if last is not None and not last.done():
-            last.add_done_callback(lambda _: self._raw.close())
-            return
-        closing = asyncio.ensure_future(self._file.close())
-        try:
-            with suppress(Stalled):
-                await self._files.wait(closing, self._calls.running)
-        finally:
-            # At the end of a loop every task is cancelled, this one perhaps before its first step.
-            if (last := self._calls.last) is not None and not self._raw.closed:
-                last.add_done_callback(lambda _: self._raw.close())
-
-
-@asynccontextmanager
-async def _opened(
-    path: str | os.PathLike[str], shown: str, files: Watch
-) -> AsyncIterator[_OpenFile]:
-    """Open a file for the block, and close it even if cancelled while it is being opened."""
-    calls = _Calls(files.threads)
-    opening = asyncio.ensure_future(aiofiles.open(path, "rb", buffering=0, executor=calls))
-    try:
-        with _translated(shown):
-            file = await files.wait(opening, calls.running)
-    except BaseException:
-        if calls.last is not None:
-            calls.last.add_done_callback(_close_unwanted)
-        raise
-    assert calls.last is not None
-    opened = _OpenFile(file, calls.last.result(), calls, shown, files)
-    try:
-        yield opened
-    finally:
-        await opened.close()
-
-
-def _close_unwanted(opening: Future[IO[bytes]]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
-
-
-@contextmanager
-def _translated(shown: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileChangedError(f"{shown} is no longer there; {_AGAIN}") from error
-    except Stalled as error:
-        raise UploadStalledError(f"{shown} cannot be read (the disk gives {error})") from None
-    except (OSError, RuntimeError, MemoryError) as error:
-        if isinstance(error, SymblError) or not (isinstance(error, OSError) or passes(error)):
-            raise
-        raise _unreadable(shown, error) from error
 
 
 async def _stream_chunks(

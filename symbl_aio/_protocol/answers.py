@@ -92,6 +92,16 @@ def decode_job(answer: Answer) -> tuple[str | None, str]:
     return read_id(value.get("id")) or read_id(value.get("jobId")), status
 
 
+def failure_reason(answer: Answer) -> str | None:
+    """Return why a job failed, which the local server adds to the answer of the API; or None."""
+    value = answer.json()
+    reason = value.get("reason") if isinstance(value, Mapping) else None
+    if not isinstance(reason, str):
+        return None
+    # One printable line, whatever the server puts into it.
+    return " ".join("".join(c if c.isprintable() else " " for c in reason).split()) or None
+
+
 def decode_token(answer: Answer) -> tuple[str, float | None]:
     """Return a token and its remaining seconds, ``None`` if unknown (Authentication page).
 

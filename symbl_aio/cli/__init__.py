@@ -8,9 +8,9 @@ or blocks; ``runner`` and ``exit_codes`` turn the outcome into an exit code.
 
 from __future__ import annotations
 
-import shlex
-import signal
 import sys
+
+from symbl_aio import __version__
 
 __all__ = ["main"]
 
@@ -33,6 +33,11 @@ def main() -> None:
 
 
 def _run() -> int:
+    if sys.argv[1:] == ["--version"]:  # click and the commands take ten times as long to load
+        sys.stdout.write(f"symbl-aio, version {__version__}\n")
+        return 0
+    import signal
+
     # The imports below take a while: from here on a stop signal raises ``KeyboardInterrupt``.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -66,6 +71,8 @@ def _run() -> int:
 
 def _interrupted_early() -> int:
     """Print the command again, so that it can be repeated: nothing was sent."""
+    import shlex
+
     words = ["symbl-aio", *sys.argv[1:]]
     sys.stderr.write("Interrupted before anything was sent.\n")
     if not any("://" in word for word in words):  # a signed link is a secret

@@ -1,4 +1,4 @@
-"""The commands of the client and of the local server: their options and help.
+"""The commands of the client and of the demonstration: their options and help.
 
 A command imports its implementation when it runs: ``--help`` and ``--version`` load neither
 aiohttp nor the server.
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import click
 
+from symbl_aio import __version__
 from symbl_aio.cli import outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.serve_command import Recognition, recognition, serve
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 
 if TYPE_CHECKING:
@@ -26,21 +28,12 @@ if TYPE_CHECKING:
 
     Begin: TypeAlias = Callable[[SymblClient, Given, MediaOptions], Submission]
 
-Recognition: TypeAlias = Literal["auto", "off"]
-
 # "\b" keeps click from wrapping the lines of the list.
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:>3}  {text}" for code, text in MEANINGS.items())
 
 no_wait = click.option("--no-wait", is_flag=True, help="Return once accepted; print the tokens.")
 conversation_name = click.option("--name", metavar="TEXT", help="Name of the conversation.")
 language = click.option("--language", metavar="CODE", help="Language spoken, such as en-US.")
-recognition = click.option(
-    "--asr",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "off"]),
-    help="Recognise speech when the extra asr is installed, or never.",
-)
 kind = click.option(
     "--kind",
     type=click.Choice(["audio", "video"]),
@@ -73,6 +66,7 @@ _OUTBOX_OPTIONS: Final = (
     click.option(
         "--database",
         metavar="URL",
+        callback=outbox_commands.warn_of_password,
         help="Hand in to this outbox, for a worker to send, and return.",
     ),
     click.option("--schema", help="Of the outbox's tables, in PostgreSQL."),
@@ -90,7 +84,7 @@ _OUTBOX_OPTIONS: Final = (
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="symbl-aio")
+@click.version_option(__version__)
 def cli() -> None:
     """Recordings in, transcripts and insights out: a client of the Symbl.ai async API.
 
@@ -99,7 +93,7 @@ def cli() -> None:
     """
 
 
-for command in outbox_commands.COMMANDS:
+for command in (*outbox_commands.COMMANDS, serve):
     cli.add_command(command)
 
 
@@ -227,78 +221,6 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
         return OK if show.written else UNWRITTEN
 
     run(read, show)
-
-
-@cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
-)
-@click.option(
-    "--job-limit",
-    default=50,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Unfinished jobs at a time.",
-)
-@click.option(
-    "--job-seconds",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Least time that a job is in progress.",
-)
-@recognition
-@click.option(
-    "--directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where uploads are kept while they are needed.",
-)
-@click.option("--allow-host", multiple=True, metavar="HOST", help="A private host it may call.")
-@click.option("--app-id", envvar="SYMBL_APP_ID", show_envvar=True, default="app", show_default=True)
-@click.option(
-    "--app-secret",
-    envvar="SYMBL_APP_SECRET",
-    show_envvar=True,
-    default="secret",
-    show_default=True,
-)
-@outbox_commands.as_json
-def serve(
-    host: str,
-    port: int,
-    job_limit: int,
-    job_seconds: float,
-    asr: Recognition,
-    directory: Path | None,
-    allow_host: tuple[str, ...],
-    app_id: str,
-    app_secret: str,
-    as_json: bool,
-) -> None:
-    """Run the local server until Ctrl-C (exit code 0)."""
-    show = show_for(as_json)
-
-    async def main() -> int:
-        from symbl_aio.cli.serve import serve_until_stopped
-        from symbl_aio.server import LocalServer
-
-        server = LocalServer(
-            host=host,
-            port=port,
-            job_limit=job_limit,
-            app_id=app_id,
-            app_secret=app_secret,
-            asr=asr,
-            job_seconds=job_seconds,
-            directory=directory,
-            allowed_hosts=allow_host,
-        )
-        return await serve_until_stopped(
-            server, show, address=f"{host}:{port}", app_id=app_id, app_secret=app_secret
-        )
-
-    run(main, show, service=True)
 
 
 def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""Standard streams whose reader may fail or pause: neither stops the work nor delays it."""
+"""Standard streams whose reader may fail or pause: neither stops the work nor delays it.
+
+Imported first by every command, so asyncio and attrs are imported on use.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import errno
 import os
@@ -15,8 +17,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TextIO
-
-from symbl_aio._fields import CONTROLS
 
 GRACE: Final = 1.0
 """Seconds that a command waits for a paused reader after a stop signal, at most."""
@@ -133,6 +133,8 @@ def clean(text: str) -> str:
     """Return text without control characters, which would steer the terminal."""
     if text.isprintable():
         return text
+    from symbl_aio._fields import CONTROLS
+
     return CONTROLS.sub(" ", text)
 
 
@@ -195,6 +197,8 @@ class Output:
 
     async def read(self) -> None:
         """Wait until a paused reader has read all of it, without blocking the event loop."""
+        import asyncio
+
         while not self.drain(0) and self.broken is None:  # noqa: ASYNC110, a thread writes
             await asyncio.sleep(FLUSH_TIMEOUT)
 

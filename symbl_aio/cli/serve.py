@@ -5,28 +5,75 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
+import secrets
 import signal
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
+
+from attrs import frozen
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import stop_signals
+from symbl_aio.cli.self_signed import self_signed
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import LocalServer
+from symbl_aio.server import (
+    Hosting,
+    LocalServer,
+    RecognitionOptions,
+    ServerLimits,
+    TLSError,
+    is_loopback,
+    load_context,
+    own_names,
+)
 
 DEFAULT_SECRET = "secret"
+_GIB = 1024**3
 
 
-async def serve_until_stopped(
-    server: LocalServer, show: Show, *, address: str, app_id: str, app_secret: str
-) -> int:
+@frozen(kw_only=True)
+class ServeOptions:
+    """The options of the command, as the command line gives them."""
+
+    host: str
+    port: int
+    job_limit: int
+    job_seconds: float
+    asr: Literal["auto", "off"]
+    model: Path | None
+    device: str
+    compute_type: str
+    recognisers: int
+    recogniser_timeout: float
+    directory: Path | None
+    allow_host: Sequence[str]
+    allow_private: bool
+    app_id: str
+    app_secret: str | None
+    public_url: str | None
+    trusted_proxy: Sequence[str]
+    tls: str | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    access_log: bool
+    max_upload: float
+
+
+async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     """Serve until SIGINT, SIGTERM or SIGHUP. The log, one line a job, goes to stderr."""
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *stop_signals()):
         loop.add_signal_handler(number, stopped.set)
+    secret, is_shown = _secret(options)
+    server = _server(options, secret)
     try:
         await server.start()
     except (OSError, UnicodeError) as error:
@@ -37,16 +84,85 @@ async def serve_until_stopped(
             ) from error
         reason = getattr(error, "strerror", None) or "no name of a host"
         raise ConfigurationError(
-            f"cannot listen on {address} ({reason}); choose another --host or --port"
+            f"cannot listen on {options.host}:{options.port} ({reason}); "
+            "choose another --host or --port"
         ) from error
     try:
-        # A secret that the user chose is not printed.
-        shown = app_secret if app_secret == DEFAULT_SECRET else None
-        show.serving(reachable(server.base_url), app_id, shown)
+        address = options.public_url or reachable(server.base_url)
+        show.serving(address, options.app_id, secret if is_shown else None)
         await stopped.wait()
     finally:
         await server.aclose()
     return OK
+
+
+def _server(options: ServeOptions, secret: str) -> LocalServer:
+    try:
+        hosting = Hosting(
+            allow_private=options.allow_private,
+            public_url=options.public_url,
+            hosts=own_names(options.host),
+            proxies=options.trusted_proxy,
+            tls=_tls(options),
+            access_log=options.access_log,
+        )
+        return LocalServer(
+            host=options.host,
+            port=options.port,
+            job_limit=options.job_limit,
+            app_id=options.app_id,
+            app_secret=secret,
+            asr=options.asr,
+            recognition=RecognitionOptions(
+                model=options.model,
+                device=options.device,
+                compute_type=options.compute_type,
+                processes=options.recognisers,
+                timeout=options.recogniser_timeout,
+            ),
+            job_seconds=options.job_seconds,
+            directory=options.directory,
+            allowed_hosts=options.allow_host,
+            limits=ServerLimits(upload=int(options.max_upload * _GIB)),
+            hosting=hosting,
+            record_requests=False,
+        )
+    except (TLSError, ValueError) as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _secret(options: ServeOptions) -> tuple[str, bool]:
+    """Return the secret, and whether it is shown: one that the user chose is not.
+
+    Raises ConfigurationError for a server that others reach with the secret of the documents.
+    """
+    local = is_loopback(options.host) and options.public_url is None
+    if options.app_secret is None:
+        return (DEFAULT_SECRET if local else secrets.token_urlsafe(32)), True
+    if options.app_secret == DEFAULT_SECRET and not local:
+        raise ConfigurationError(
+            f'others reach this server, and know the secret "{DEFAULT_SECRET}"; choose another in '
+            "SYMBL_APP_SECRET, or leave it out: then one is made up and printed"
+        )
+    return options.app_secret, options.app_secret == DEFAULT_SECRET
+
+
+def _tls(options: ServeOptions) -> ssl.SSLContext | None:
+    if options.tls_cert is not None and options.tls is None:
+        return load_context(options.tls_cert, options.tls_key)
+    if options.tls_cert is not None or options.tls_key is not None:
+        raise ConfigurationError("give --tls-cert, with --tls-key or without, or --tls; not both")
+    if options.tls is None:
+        return None
+    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
+    if options.public_url and (host := urlsplit(options.public_url).hostname):
+        names.append(host)
+    certificate, key = self_signed(Path(home).expanduser() / "symbl-aio" / "tls", names)
+    logging.getLogger("symbl_aio.server").info(
+        "the certificate is self-signed; clients need it: SYMBL_CA_FILE=%s", certificate
+    )
+    return load_context(certificate, key)
 
 
 def reachable(base_url: str) -> str:

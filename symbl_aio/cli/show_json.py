@@ -134,7 +134,9 @@ class Lines:
             self._line(message.raw)
 
     def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
-        self._write("serving", base_url=base_url, app_id=app_id)
+        # The secret is shown once if the server has made it up.
+        shown = {} if app_secret is None else {"app_secret": app_secret}
+        self._write("serving", base_url=base_url, app_id=app_id, **shown)
 
     def working(self, worker: str, database: str) -> None:
         self._write("working", worker=worker, database=database)

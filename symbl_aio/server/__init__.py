@@ -17,8 +17,25 @@ The server never invents a result: it scores no call, redacts nothing, and build
 summary from sentences of the conversation.
 """
 
-from symbl_aio.server.local_server import LocalServer
+from symbl_aio.server.hosting import Hosting
+from symbl_aio.server.local_server import LocalServer, is_loopback
+from symbl_aio.server.origins import own_names
+from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
+from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.tls import TLSError, load_context
 from symbl_aio.server.transcript_registry import Line
 
-__all__ = ["LocalServer", "Line", "Received", "Seen"]
+__all__ = [
+    "Hosting",
+    "Line",
+    "LocalServer",
+    "Received",
+    "RecognitionOptions",
+    "Seen",
+    "ServerLimits",
+    "TLSError",
+    "is_loopback",
+    "load_context",
+    "own_names",
+]

@@ -1,11 +1,17 @@
-"""Routes and middlewares of the server: request log, faults, errors, authentication."""
+"""Routes and middlewares of the server: authentication, request log, faults, errors.
+
+A request shows its token first. Nothing of a request without one is kept or read, but for the
+small body of a token request.
+"""
 
 from __future__ import annotations
 
 import logging
+import traceback
 
 from aiohttp import web
 
+from symbl_aio.server.connections import Connections
 from symbl_aio.server.fault_injection import (
     TOKEN_PATH,
     ConnectionDroppedError,
@@ -14,16 +20,22 @@ from symbl_aio.server.fault_injection import (
     Handler,
 )
 from symbl_aio.server.html_pages import PAGE_PATH
-from symbl_aio.server.http_json import ApiError, json_response
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.metrics import Metrics
+from symbl_aio.server.operations import OPEN_PATHS
+from symbl_aio.server.origins import ORIGINS, Origins
+from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
 from symbl_aio.server.submission_parameters import Kind
-from symbl_aio.server.submissions import MAX_JSON_SIZE, SubmissionHandlers
+from symbl_aio.server.submissions import SubmissionHandlers
 from symbl_aio.server.tokens import TokenIssuer
 
 logger = logging.getLogger("symbl_aio.server")
 
 _REFRESH_PATH = "/oauth2/token:refresh"
+_OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, _REFRESH_PATH}
 _KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
 
@@ -39,6 +51,11 @@ class App:
         faults: FaultInjector,
         context: FaultContext,
         log: RequestLog,
+        limits: ServerLimits,
+        buffers: BufferBudget,
+        connections: Connections,
+        origins: Origins,
+        metrics: Metrics,
         routes: list[web.RouteDef],
     ) -> None:
         self._tokens = tokens
@@ -47,20 +64,26 @@ class App:
         self._faults = faults
         self._fault_context = context
         self._log = log
+        self._limits = limits
+        self._buffers = buffers
+        self._connections = connections
+        self._origins = origins
+        self._metrics = metrics
         self._routes = routes
 
     def build(self) -> web.Application:
-        """Return the application. ``client_max_size`` limits JSON only; media goes to disk."""
+        """Return the application."""
         app = web.Application(
+            # Outermost first: the log records what a fault or an error made of the response.
             middlewares=[
-                # Outermost first: the log records what a fault or an error made of the response.
                 self._log_request,
+                self._authenticate,
                 self._inject_fault,
                 self._errors_as_json,
-                self._authenticate,
             ],
-            client_max_size=MAX_JSON_SIZE,
+            client_max_size=self._limits.body,
         )
+        app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
         app.router.add_post(TOKEN_PATH, self._tokens.generate)
         app.router.add_post(_REFRESH_PATH, self._tokens.refresh)
         app.router.add_delete("/oauth2/token:revoke", self._tokens.revoke_current)
@@ -78,11 +101,14 @@ class App:
         job = self._jobs.by_id.get(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
-        return json_response({"id": job.id, "status": job.status.value})
+        # The API has no word for it: an extra key, and only for a job that has failed.
+        reason: dict[str, JSON] = {} if job.reason is None else {"reason": job.reason}
+        return json_response({"id": job.id, "status": job.status.value, **reason})
 
     @web.middleware
     async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Record the headers of a submission before, and the status of any request after it."""
+        """Record a submission before it is handled, and the status of any request after it."""
+        self._connections.begin(request)
         route = request.match_info.route.name or ""
         if route.startswith("submit."):
             _, _, kind = route.split(".", 2)
@@ -96,8 +122,26 @@ class App:
         except ConnectionDroppedError:
             return web.Response()  # the connection is closed: aiohttp cannot send it
         finally:
+            self._connections.end(request)
             self._log.record_response(request, status)
+            self._metrics.count_response(status)
             self._fault_context.changes.notify()
+
+    @web.middleware
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check the access token, except for token requests and signed links to pages."""
+        path = request.path
+        try:
+            self._origins.check_host(request)
+            # Pages are protected by the signature in their path.
+            if path not in _OPEN_PATHS and not path.startswith(PAGE_PATH):
+                self._tokens.authenticate(request)
+                self._connections.trust(request)
+                self._log.record_headers(request)
+            check_encoding(request)
+        except ApiError as error:
+            return error.response()
+        return await handler(request)
 
     @web.middleware
     async def _inject_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -110,7 +154,7 @@ class App:
         try:
             return await handler(request)
         except ApiError as error:
-            return json_response(error.body, error.status)
+            return error.response()
         except web.HTTPException as error:
             response = json_response({"message": f"{error.reason}."}, error.status)
             # RFC 9110 requires it with 405.
@@ -118,21 +162,20 @@ class App:
                 response.headers["Allow"] = error.headers["Allow"]
             return response
         except (ConnectionError, web.RequestPayloadError):
-            # The caller left: there is no one to respond to, and nothing to log.
-            raise ConnectionDroppedError from None
-        except Exception:
-            # The path only: a query may contain secrets.
-            logger.exception("%s %s", request.method, request.path)
+            transport = request.transport
+            if transport is None or transport.is_closing():
+                # The caller left: there is no one to respond to, and nothing to log.
+                raise ConnectionDroppedError from None
+            # The caller is there; its body is no HTTP.
+            response = json_response({"message": "The body is malformed."}, 400)
+            response.force_close()
+            return response
+        except Exception as error:
+            # The method and the place only: a path, or the text of an error, may have a secret.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename}:{place.lineno}"
+            logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
             return json_response({"message": "The server has made a mistake."}, 500)
-
-    @web.middleware
-    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check the access token, except for token requests and signed links to pages."""
-        path = request.path
-        # Pages are protected by the signature in their path.
-        if path not in (TOKEN_PATH, _REFRESH_PATH) and not path.startswith(PAGE_PATH):
-            self._tokens.authenticate(request)
-        return await handler(request)
 
 
 def _route_name(method: str, kind: Kind) -> str:

@@ -29,8 +29,9 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
+from symbl_aio.server.origins import ORIGINS
+from symbl_aio.server.request_body import read_json_object
 
 PAGE_PATH = "/pages/"
 
@@ -103,7 +104,7 @@ class PageHandlers:
         # A lifetime of 0 never expires.
         expires = str(int(self._clock()) + lifetime if lifetime else 0)
         path = f"{PAGE_PATH}{subject}/{expires}/{self._signature(subject, expires)}"
-        return str(request.url.origin()) + path
+        return request.app[ORIGINS].origin(request) + path
 
     def _signature(self, subject: str, expires: str) -> str:
         return hmac.new(self._key, f"{subject}/{expires}".encode(), sha256).hexdigest()
@@ -121,6 +122,7 @@ class PageHandlers:
         conversation = self._conversations.get(subject)
         if conversation is None:
             return _html_response("The conversation was deleted", "", 404)
+        await conversation.analyse()
         return _html_response(conversation.name, _conversation_html(conversation))
 
     def _list_html(self, request: web.Request) -> str:

@@ -1,8 +1,14 @@
-"""JSON requests, JSON responses, errors, booleans and times. API sections 0.2 and 5.2."""
+"""JSON in and out, errors, booleans and times. API sections 0.2 and 5.2.
+
+What enters here can leave again: a value that no response could carry (a lone surrogate, an
+infinite number, nesting without end, a time beyond the calendar) is refused before it is stored.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -12,49 +18,108 @@ from aiohttp import web
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 
+# Deeper than any body of the API, and far from the recursion limit of a JSON library.
+MAX_DEPTH = 32
+
+# Lists and objects in one body. Each costs memory beyond its two bytes of text.
+_MAX_CONTAINERS = 400_000
+
+# What may stand for a value that no response could carry: half of an escaped pair, a number out
+# of range. A text without them, which is nearly every one, is parsed once and not twice.
+_SUSPICIOUS = re.compile(r"\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{19}")
+
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
 class ApiError(Exception):
-    """A response other than 2xx, with the documented ``{"message"}`` body."""
+    """A response other than 2xx, with the documented ``{"message"}`` body.
+
+    ``retry_after``: seconds for the header of that name.
+    """
 
     def __init__(
-        self, status: int, message: str, *, extra: Mapping[str, JSON] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        extra: Mapping[str, JSON] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.body: dict[str, JSON] = {**(extra or {}), "message": message}
+        self.retry_after = retry_after
+
+    def response(self) -> web.Response:
+        response = json_response(self.body, self.status)
+        if self.retry_after is not None:
+            response.headers["Retry-After"] = str(self.retry_after)
+        return response
 
 
 def json_response(body: JSON, status: int = 200) -> web.Response:
     """Return a JSON response."""
     return web.Response(
-        # Compact, and UTF-8 instead of ASCII escapes.
-        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(),
+        # Compact, and UTF-8 instead of ASCII escapes. A character that has no UTF-8 becomes "?":
+        # one record must not break the response about all.
+        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(errors="replace"),
         status=status,
         content_type="application/json",
         charset="utf-8",
     )
 
 
-async def read_json(request: web.Request) -> JSON:
-    """Read the body of a request as JSON. Raises a 400 ``ApiError``."""
+def parse_json(body: bytes | str) -> JSON:
+    """Parse JSON text. Raises a 400 ``ApiError``, also for what no response could carry."""
     try:
-        body: JSON = await request.json()
-    except ValueError:
-        raise ApiError(400, "The body is not JSON.") from None
-    return body
-
-
-async def read_json_object(request: web.Request) -> dict[str, JSON]:
-    """Read the body of a request as a JSON object. Raises a 400 ``ApiError``."""
-    return require_object(await read_json(request))
-
-
-def parse_json(body: bytes) -> JSON:
-    """Parse a body that was read already. Raises a 400 ``ApiError``."""
-    try:
-        value: JSON = json.loads(body)
-    except ValueError:
-        raise ApiError(400, "The body is not JSON.") from None
+        # Bytes are decoded here: the library would accept UTF-16, and surrogates.
+        text = body if isinstance(body, str) else body.decode("utf-8-sig")
+        containers = text.count("[") + text.count("{")
+        if containers > _MAX_CONTAINERS:
+            raise ApiError(400, "The body has too many lists and objects.")
+        value: JSON = json.loads(text, parse_constant=_refuse_constant)
+        if containers > MAX_DEPTH:
+            check_depth(value)
+        if _SUSPICIOUS.search(text):
+            value = json.loads(text, parse_int=_bounded_int, parse_float=_finite_float)
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ApiError(400, "The body is not JSON in UTF-8, or has a value out of range.") from None
     return value
+
+
+def check_depth(value: JSON) -> None:
+    """Raise a 400 ``ApiError`` if lists and objects are nested deeper than ``MAX_DEPTH``."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise ApiError(400, f"Lists and objects may be nested {MAX_DEPTH} deep.")
+
+
+def _refuse_constant(name: str) -> JSON:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bounded_int(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 2**63:
+        raise ValueError("the number has more than 64 bits")
+    return number
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("the number is infinite")
+    return number
 
 
 def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
@@ -97,9 +162,18 @@ def format_instant(instant: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """Parse ISO 8601; a time without a zone is UTC. Raises ValueError."""
+    """Parse ISO 8601; a time without a zone is UTC. Raises ValueError.
+
+    Times before 1900 and after 2199 are refused: the end of a conversation must have a date too.
+    """
     instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    try:
+        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("the time is outside of the calendar") from None
+    if not _EARLIEST <= instant < _LATEST:
+        raise ValueError("the time is not between 1900 and 2199")
+    return instant
 
 
 def format_offset(start: datetime, seconds: float) -> str:

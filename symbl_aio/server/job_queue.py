@@ -25,6 +25,8 @@ logger = logging.getLogger("symbl_aio.server")
 
 Publish = Callable[[], None]
 
+UNEXPECTED = "the server has made a mistake; its log has more"
+
 
 class Status(StrEnum):
     """The four statuses of section 3."""
@@ -45,7 +47,8 @@ class Job:
 
     ``work`` processes the job with this id and returns a function that publishes the
     results. That function is called on completion, so the conversation shows no result
-    before. ``history`` records each status with its time. ``faults``: the faults of this job.
+    before. ``history`` records each status with its time. ``reason``: why the job failed.
+    ``faults``: the faults of this job.
     """
 
     conversation_id: str
@@ -54,6 +57,7 @@ class Job:
     faults: frozenset[str] = frozenset()
     id: str = field(factory=lambda: str(uuid.uuid4()))
     history: list[tuple[Status, datetime]] = field(factory=list)
+    reason: str | None = None
 
     @property
     def status(self) -> Status:
@@ -172,8 +176,10 @@ class Jobs:
             return await job.work(job.id)
         except ProcessingError as error:
             logger.info("job %s fails: %s", job.id, error)
+            job.reason = str(error)
         except Exception:
             logger.exception("job %s fails", job.id)
+            job.reason = UNEXPECTED
         return None
 
     def _set_status(self, job: Job, status: Status) -> None:
@@ -188,5 +194,6 @@ def _publish(job: Job, publish: Publish) -> bool:
         publish()
     except Exception:
         logger.exception("job %s fails", job.id)
+        job.reason = UNEXPECTED
         return False
     return True

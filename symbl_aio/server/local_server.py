@@ -16,31 +16,37 @@ from typing import Literal, Self
 
 from aiohttp import web
 
+from symbl_aio.server import access_log
 from symbl_aio.server.app import App
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
+from symbl_aio.server.connections import Connections
 from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.handlers import ConversationHandlers
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
+from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.job_hold import HoldPoint, JobGate
 from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.metrics import Gauge, Metrics
+from symbl_aio.server.operations import OperationsHandlers
+from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.request_log import Received, RequestLog, Seen
+from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.speech_recognition import Recognizer
 from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.tokens import TokenIssuer
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
+from symbl_aio.server.upload_space import UploadSpace
 from symbl_aio.server.webhooks import WebhookCall, WebhookDelivery
 
 logger = logging.getLogger("symbl_aio.server")
-
-_MAX_LINE_SIZE = 1024 * 1024
-_MAX_FIELD_SIZE = 64 * 1024
 
 
 class LocalServer:
@@ -57,14 +63,17 @@ class LocalServer:
     loopback may call any address.
 
     ``asr``: ``"auto"`` recognises speech if the extra ``asr`` is installed, ``"off"`` never
-    does. ``default_transcript`` is used for every upload without a transcript of its own.
-    ``probe_media=False`` accepts media that cannot be decoded. ``keep_bodies=False`` writes
-    no body to disk and ``hash_bodies=False`` computes no SHA-256: for tests that send
-    gigabytes. ``retain``: how many requests, submissions and finished jobs to keep at least,
-    so that a server which runs for long does not grow; None keeps all of them, for tests.
+    does; ``recognition``: by which model, and how. ``default_transcript`` is used for every
+    upload without a transcript of its own. ``probe_media=False`` accepts media that cannot be
+    decoded. ``keep_bodies=False`` writes no body to disk and ``hash_bodies=False`` computes no
+    SHA-256: for tests that send gigabytes. ``retain``: how many requests, submissions and
+    finished jobs to keep at least, so that a server which runs for long does not grow; None
+    keeps all of them, for tests. ``record_requests=False`` keeps no request, submission or
+    webhook call.
     ``newer_management``: serve trackers under the paths used since late 2022; by default
     under those of mid-2022, where the same paths have other meanings.
-    ``clock`` (seconds) decides when tokens and links to pages expire.
+    ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
+    reach. ``clock`` (seconds) decides when tokens and links to pages expire.
     """
 
     def __init__(
@@ -85,14 +94,19 @@ class LocalServer:
         keep_bodies: bool = True,
         hash_bodies: bool = True,
         retain: int | None = None,
+        record_requests: bool = True,
         newer_management: bool = False,
+        recognition: RecognitionOptions | None = None,
+        limits: ServerLimits | None = None,
+        hosting: Hosting | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
         check_types(int, "an int", port=port, job_limit=job_limit)
         check_types((int, float), "seconds", token_life=token_life, job_seconds=job_seconds)
         flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
-        check_types(bool, "True or False", newer_management=newer_management, **flags)
+        flags |= {"newer_management": newer_management, "record_requests": record_requests}
+        check_types(bool, "True or False", **flags)
         check_types((Path, str, NoneType), "a path", directory=directory)
         check_types((int, NoneType), "an int, or None for all", retain=retain)
         check_types((list, tuple, set, frozenset), "a list of names", allowed_hosts=allowed_hosts)
@@ -102,6 +116,7 @@ class LocalServer:
         check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
         if asr not in ("off", "auto"):
             raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
+        limits, hosting = limits or ServerLimits(), hosting or Hosting()
         self.app_id = app_id
         self.app_secret = app_secret
         self._host = host
@@ -113,27 +128,57 @@ class LocalServer:
         self._hash_bodies = hash_bodies
         self._changes = ChangeNotifier()
         self._gate = JobGate()
-        self._log = RequestLog(retain)
+        retain_requests = retain if record_requests else 0
+        self._log = RequestLog(retain_requests)
         self._faults = FaultInjector()
         self._tokens = TokenIssuer(app_id, app_secret, token_life, clock)
         self._conversations = Conversations()
         self._management = ManagementHandlers(self._conversations, newer=newer_management)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
-            allow_private=is_loopback(host), allowed_hosts=allowed_hosts
+            allow_private=(
+                is_loopback(host) if hosting.allow_private is None else hosting.allow_private
+            ),
+            allowed_hosts=allowed_hosts,
+            max_download_size=limits.upload,
         )
-        self._webhooks = WebhookDelivery(self._outbound, self._changes, retain)
+        self._webhooks = WebhookDelivery(self._outbound, self._changes, retain_requests)
         self._jobs = Jobs(
             limit=job_limit,
             min_seconds=job_seconds,
             gate=self._gate,
             changes=self._changes,
-            on_status_change=self._webhooks.schedule,
+            on_status_change=self._on_status_change,
             retain=retain,
+        )
+        self._origins = Origins(
+            public_url=hosting.public_url, hosts=hosting.hosts, proxies=hosting.proxies
+        )
+        self._metrics = Metrics()
+        self._tls = hosting.tls
+        self._limits = limits
+        self._buffers = BufferBudget(limits.buffered)
+        self._connections = Connections(
+            limits,
+            self._buffers,
+            tls=hosting.tls,
+            options={
+                "access_log": access_log.LOGGER if hosting.access_log else None,
+                "access_log_class": access_log.AccessLogger,
+                # The default of 64 KiB pauses and resumes the socket all the time under uploads.
+                "read_bufsize": 1024 * 1024,
+                # A small body may inflate to any size.
+                "auto_decompress": False,
+                "keepalive_timeout": limits.idle,
+                "max_line_size": limits.line,
+                "max_field_size": limits.field,
+            },
         )
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._recognizer = make_recognizer(asr)
+        self._recognizer = make_recognizer(
+            asr, recognition or RecognitionOptions(), self._metrics.count_speech
+        )
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
 
@@ -169,6 +214,12 @@ class LocalServer:
             recognizer=self._recognizer,
             management=self._management,
         )
+        space = UploadSpace(self._bodies, self._limits)
+        self._metrics.gauges += [
+            Gauge("connections", "Open connections.", lambda: len(self._connections)),
+            Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("disk_free_bytes", "Space for recordings.", space.free),
+        ]
         app = App(
             tokens=self._tokens,
             submissions=SubmissionHandlers(
@@ -178,6 +229,7 @@ class LocalServer:
                 management=self._management,
                 changes=self._changes,
                 bodies=SpoolSettings(self._bodies, self._keep_bodies, self._hash_bodies),
+                space=space,
                 log=self._log,
                 take_job_faults=self._faults.take_job_faults,
             ),
@@ -185,29 +237,33 @@ class LocalServer:
             faults=self._faults,
             context=fault_context,
             log=self._log,
+            limits=self._limits,
+            buffers=self._buffers,
+            connections=self._connections,
+            origins=self._origins,
+            metrics=self._metrics,
             routes=[
+                *OperationsHandlers(
+                    self._metrics,
+                    self._origins,
+                    obstacle=lambda: "the disk is full" if space.free() <= 0 else None,
+                    authenticate=self._tokens.authenticate,
+                ).routes(),
                 *BookmarkHandlers(self._conversations).routes(),
                 *PageHandlers(self._conversations, self._clock).routes(),
                 *self._management.routes(),
                 *ConversationHandlers(self._conversations, self._jobs).routes(),
             ],
         ).build()
-        # The default of 64 KiB pauses and resumes the socket all the time under large uploads.
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            # Waiting handlers end when _closing is set, so this needs no long time.
-            shutdown_timeout=0.1,
-            read_bufsize=1024 * 1024,
-            # A file's parameters, trackers included, are in the query (API section 2).
-            max_line_size=_MAX_LINE_SIZE,
-            max_field_size=_MAX_FIELD_SIZE,
-        )
+        # Waiting handlers end when _closing is set, so the shutdown needs no long time.
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
-        await site.start()
-        # Port 0 asks the system for a free port: read back which one it is.
-        self._port = self._runner.addresses[0][1]
+        assert self._runner.server is not None
+        self._port = await self._connections.listen(self._runner.server, self._host, self._port)
+
+    def _on_status_change(self, job: Job) -> None:
+        self._metrics.count_job(job)
+        self._webhooks.schedule(job)
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe."""
@@ -216,6 +272,7 @@ class LocalServer:
         # Wake handlers and waiting tests first; they would block the cleanup below.
         self._closing.set()
         self._changes.notify()
+        await self._connections.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._jobs.aclose()
@@ -245,7 +302,7 @@ class LocalServer:
         if self._runner is None:
             raise RuntimeError("the server was not started")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def submissions(self) -> list[Received]:
@@ -364,9 +421,16 @@ class LocalServer:
         self._tokens.revoke()
 
 
-def make_recognizer(asr: Literal["off", "auto"]) -> Recognizer | None:
-    """Return a speech recogniser, or None if it is switched off or the extra is not installed."""
-    return Recognizer() if asr == "auto" and Recognizer.available() else None
+def make_recognizer(
+    asr: Literal["off", "auto"],
+    options: RecognitionOptions,
+    on_recognised: Callable[[float, float], None],
+) -> RecognitionPool | None:
+    """Return speech recognisers, or None if they are off or the extra is not installed."""
+    if asr == "off" or not Recognizer.available(has_model=options.model is not None):
+        return None
+    options.check_model()
+    return RecognitionPool(options, on_recognised)
 
 
 def is_loopback(host: str) -> bool:

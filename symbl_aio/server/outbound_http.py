@@ -1,7 +1,7 @@
 """HTTP requests that the server makes for a caller: linked media and webhooks.
 
 Only http and https, no redirects, limited in size and time. An address that is not
-public is refused, unless the server is bound to loopback or the host name is allowed.
+public is refused, unless all of them, or the host's name, are allowed.
 The resolver checks the very address that is connected to, so a name that resolves to
 another address the second time gains nothing.
 """
@@ -9,6 +9,7 @@ another address the second time gains nothing.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import logging
@@ -24,6 +25,13 @@ from symbl_aio.server.spooled_body import SpooledBody
 logger = logging.getLogger("symbl_aio.server")
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+# Not public, and some versions of Python do not know it yet: NAT64 of one's own, the site-local
+# addresses of old, addresses of segment routing and of documents.
+_NOT_PUBLIC = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10", "5f00::/16", "3fff::/20"))
+)
 
 
 class OutboundError(Exception):
@@ -35,7 +43,9 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         # An address that embeds an IPv4 address is as public as that one.
-        if ip in _NAT64:
+        if any(ip in network for network in _NOT_PUBLIC):
+            return False
+        if ip in _NAT64 or ip in _IPV4_COMPATIBLE:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         else:
             tunnel = ip.teredo[1] if ip.teredo is not None else None
@@ -122,7 +132,11 @@ class OutboundClient:
             await body.finish()
         except TimeoutError:
             raise OutboundError(f"the link took more than {self._download_timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutboundError("the disk of the server is full") from error
+            raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
+        except (aiohttp.ClientError, ValueError) as error:
             raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
 
     async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:
@@ -166,7 +180,7 @@ class OutboundClient:
         # Some versions of aiohttp pass a host of digits and dots to no resolver.
         numeric = not host.strip("0123456789.")
         if (numeric and address is None) or (address is not None and not is_public(address)):
-            raise OutboundError(f"{host} is not a public address")
+            raise OutboundError(f"{host} is not a public address; the server can allow it")
         return target
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -21,8 +21,8 @@ class Received:
     ``size``: bytes of the body that have arrived. ``complete``: the announced body arrived
     whole. ``status``: the response status, None while there is none. ``job_id`` is set when
     the submission is accepted, even if no response reaches the caller; ``conversation_id``
-    of a POST is known from then on. ``order`` counts from 0. ``headers`` contain the access
-    token and are therefore left out of ``repr``.
+    of a POST is known from then on. ``order`` counts from 0. ``query`` and ``headers`` stay empty
+    if the access token is refused; the headers contain it, and are left out of ``repr``.
     """
 
     order: int
@@ -30,8 +30,8 @@ class Received:
     path: str
     kind: Kind
     conversation_id: str | None
-    query: Mapping[str, str]
-    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
     size: int = 0
     sha256: str | None = None
     body: JSON = field(default=None, repr=False)
@@ -57,7 +57,7 @@ class Seen:
 class RequestLog:
     """Submissions in the order of their headers, and requests in the order of their responses.
 
-    ``retain``: keep at least so many of each; None keeps all.
+    ``retain``: keep at least so many of each; None keeps all, and 0 none.
     """
 
     def __init__(self, retain: int | None = None) -> None:
@@ -69,21 +69,24 @@ class RequestLog:
         self._in_progress: dict[int, Received] = {}
 
     def record_submission(self, request: web.Request, kind: Kind) -> Received:
-        """Record the headers of a submission."""
+        """Record a submission, whose access token has not been checked yet."""
         received = Received(
             order=self._next_order,
             method=request.method,
             path=request.path,
             kind=kind,
             conversation_id=request.match_info.get("conversation_id"),
-            query=dict(request.query),
-            headers=request.headers.copy(),
         )
         self._next_order += 1
         self.submissions.append(received)
         trim_oldest(self.submissions, self._retain)
         self._in_progress[id(request)] = received
         return received
+
+    def record_headers(self, request: web.Request) -> None:
+        """Record the headers of a submission whose access token was accepted."""
+        if received := self.current(request):
+            received.query, received.headers = dict(request.query), request.headers.copy()
 
     def current(self, request: web.Request) -> Received | None:
         """Return the record of a submission that is being handled; None for other requests."""
@@ -102,4 +105,4 @@ def trim_oldest(records: list[T], retain: int | None) -> None:
     """Drop the oldest records when twice as many as ``retain`` are kept; None keeps all."""
     # Trimming at twice the number makes the cost per record constant.
     if retain is not None and len(records) > 2 * retain:
-        del records[:-retain]
+        del records[: len(records) - retain]

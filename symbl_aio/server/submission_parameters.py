@@ -6,7 +6,6 @@ value of the wrong type is refused with a message that names the field.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -23,7 +22,7 @@ from symbl_aio.server.field_rules import (
     is_whole_number,
     list_of,
 )
-from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool
+from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool, parse_json
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 
@@ -45,6 +44,8 @@ def _features(value: JSON) -> bool:
 def _channel(item: Mapping[str, JSON]) -> bool:
     return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
 
+
+MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
 
 _RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
@@ -74,7 +75,11 @@ _RULES: Mapping[str, FieldRule] = {
         "a whole number above 0",
         json_in_query=True,
     ),
-    "timezoneOffset": FieldRule(is_whole_number, "a whole number of minutes", json_in_query=True),
+    "timezoneOffset": FieldRule(
+        lambda value: is_whole_number(value) and abs(value) <= MAX_TIMEZONE_OFFSET,
+        f"a whole number of minutes from -{MAX_TIMEZONE_OFFSET} to {MAX_TIMEZONE_OFFSET}",
+        json_in_query=True,
+    ),
     "features": FieldRule(
         _features, "an object {featureList: a list of strings}", json_in_query=True
     ),
@@ -100,8 +105,8 @@ def from_query(request: web.Request) -> dict[str, JSON]:
                 raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.')
             continue
         try:
-            found[name] = json.loads(values[0]) if rule.json_in_query else values[0]
-        except ValueError:
+            found[name] = parse_json(values[0]) if rule.json_in_query else values[0]
+        except ApiError:
             raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.') from None
     return found
 

@@ -15,7 +15,7 @@ from attrs import define
 from symbl_aio.server import submission_parameters
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
-from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import (
@@ -24,13 +24,14 @@ from symbl_aio.server.processing import (
     earliest_instant,
     stored_tracker_ids,
 )
+from symbl_aio.server.request_body import body_chunks, read_json_object
 from symbl_aio.server.request_log import Received, RequestLog
+from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.upload_space import UploadSpace
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
-
-MAX_JSON_SIZE = 64 * 1024 * 1024
 
 
 @define
@@ -54,6 +55,7 @@ class SubmissionHandlers:
         management: ManagementHandlers,
         changes: ChangeNotifier,
         bodies: SpoolSettings,
+        space: UploadSpace,
         log: RequestLog,
         take_job_faults: Callable[[web.Request], frozenset[str]],
     ) -> None:
@@ -63,6 +65,7 @@ class SubmissionHandlers:
         self._management = management
         self._changes = changes
         self._bodies = bodies
+        self._space = space
         self._log = log
         self._take_job_faults = take_job_faults
 
@@ -74,7 +77,7 @@ class SubmissionHandlers:
         conversation = self._target_conversation(received)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
-        self._check_parameters(query)
+        self._check_parameters(received.kind, query)
         if not self._jobs.acquire_slot():
             raise ApiError(
                 429,
@@ -103,8 +106,10 @@ class SubmissionHandlers:
         if received.kind in ("audio", "video"):
             body = await self._read_file(request, received)
             return SubmissionPayload(received.kind, query, body)
-        fields = await self._read_json(request, received)
-        received.body = fields
+        limits = request.app[LIMITS]
+        largest = limits.text_body if received.kind == "text" else limits.body
+        fields = await read_json_object(request, largest)
+        received.complete, received.body = True, fields
         if received.kind == "text":
             submission_parameters.check_messages(fields.get("messages"))
             try:
@@ -113,40 +118,32 @@ class SubmissionHandlers:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
-        self._check_parameters(fields)
+        self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _check_parameters(self, parameters: dict[str, JSON]) -> None:
+    def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
+        if kind != "text":
+            self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
         if unknown:
             raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')
-
-    async def _read_json(self, request: web.Request, received: Received) -> dict[str, JSON]:
-        pieces = []
-        async for piece in request.content.iter_any():
-            pieces.append(piece)
-            received.size += len(piece)
-            # Content-Length is optional for JSON, so the bytes are counted.
-            if received.size > MAX_JSON_SIZE:
-                raise ApiError(413, "The body is larger than the server takes as JSON.")
-        received.complete = True
-        return require_object(parse_json(b"".join(pieces)))
 
     async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
         """Spool a media body to disk; refuse a video as soon as its first bytes are no mp4."""
         rules = self._bodies
         body = SpooledBody(rules.directory, keep=rules.keep, hashed=rules.hashed)
         try:
-            async for piece in request.content.iter_any():
-                await body.write(piece)
-                received.size = body.size
-                # The type of an mp4's first box ends at byte 8.
-                if body.size >= 8:
-                    _check_container(received.kind, body)
-                self._changes.notify()
-            _check_container(received.kind, body)
-            await body.finish()
+            with self._space.granted(body, request.content_length or 0):
+                async for piece in body_chunks(request):
+                    await body.write(piece)
+                    received.size = body.size
+                    # The type of an mp4's first box ends at byte 8.
+                    if body.size >= 8:
+                        _check_container(received.kind, body)
+                    self._changes.notify()
+                _check_container(received.kind, body)
+                await body.finish()
         except BaseException:
             # Cancelled or refused: no file may stay behind.
             body.close()

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from aiohttp import web
 from attrs import frozen
 
-from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json_object
+from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.server_limits import LIMITS
 
 
 @frozen
@@ -82,7 +84,7 @@ class TokenIssuer:
 
     async def generate(self, request: web.Request) -> web.Response:
         """Handle ``POST /oauth2/token:generate``."""
-        fields = await read_json_object(request)
+        fields = await _read_fields(request)
         if fields.get("type") != "application":
             raise ApiError(400, 'The field "type" must be "application".')
         token = self.issue(*_read_credentials(fields))
@@ -92,7 +94,7 @@ class TokenIssuer:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Handle ``POST /oauth2/token:refresh`` (1.2): issue a new token with a full lifetime."""
-        fields = await read_json_object(request)
+        fields = await _read_fields(request)
         if not self._credentials_match(*_read_credentials(fields)):
             raise ApiError(401, _WRONG_CREDENTIALS)
         refresh_token = fields.get("refreshToken")
@@ -104,7 +106,7 @@ class TokenIssuer:
 
     async def revoke_current(self, request: web.Request) -> web.Response:
         """Handle ``DELETE /oauth2/token:revoke`` (1.2): revoke the token of the request."""
-        if not self._credentials_match(*_read_credentials(await read_json_object(request))):
+        if not self._credentials_match(*_read_credentials(await _read_fields(request))):
             raise ApiError(401, _WRONG_CREDENTIALS)
         token = self._valid.pop(_token_of(request) or "", None)
         # The next token request must not return a revoked token.
@@ -120,6 +122,10 @@ class TokenIssuer:
 
 
 _WRONG_CREDENTIALS = "The application is unknown, or its secret is another."
+
+
+async def _read_fields(request: web.Request) -> dict[str, JSON]:
+    return await read_json_object(request, request.app[LIMITS].token_body)
 
 
 def _token_of(request: web.Request) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from symbl_aio import __version__
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
@@ -339,6 +340,23 @@ async def test_help_and_version_import_neither_the_server_nor_aiohttp(words):
     out, _ = await process.communicate()
 
     assert "FOUND []" in out.decode()
+
+
+async def test_version_loads_no_more_than_the_streams_that_print_it():
+    program = (
+        "import atexit, sys\n"
+        "heavy = ('click', 'asyncio', 'attrs', 'json', 'importlib.metadata')\n"
+        "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
+        "atexit.register(found)\n"
+        "sys.argv = ['symbl-aio', '--version']\n"
+        "from symbl_aio.cli import main\nmain()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+
+    assert out.decode().split("\n") == [f"symbl-aio, version {__version__}", "FOUND []", ""]
 
 
 # Foreseeable errors

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
+from symbl_aio._io.sendfile import SendFile
 from symbl_aio._io.transport import Transport
 from symbl_aio._media.upload_chunks import Chunk, chunks, file_threads, prepare
 from symbl_aio._protocol.answers import Answer
@@ -430,13 +431,15 @@ class Sources:
                 return None
             case "bytes":
                 media = Audio(self.data)
-            case "file":
+            case "file" | "file, sent by the kernel":
                 media = Video(self.path)
             case _:
                 media = Audio(stream(), size=len(self.data))
         prepared = await prepare(media, file_threads(60.0))
         assert prepared.size is not None
-        return Body(chunks(prepared, MIB), prepared.size, no_matter)
+        kernel = SendFile()
+        send_part = kernel.send if "kernel" in kind else None
+        return Body(chunks(prepared, MIB, send_part), prepared.size, no_matter, kernel=kernel)
 
 
 @pytest.fixture
@@ -449,7 +452,7 @@ JSON_PUT = Call("PUT", "/v1/process/text/42", (), (("Content-Type", "application
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
 @pytest.mark.parametrize("reused", [False, True], ids=["new connection", "reused connection"])
-@pytest.mark.parametrize("kind", ["json", "bytes", "file", "stream"])
+@pytest.mark.parametrize("kind", ["json", "bytes", "file", "file, sent by the kernel", "stream"])
 async def test_a_put_that_was_read_whole_and_then_dropped_is_never_sent_again(
     serve, connect, sources, kind, reused, ending
 ):

@@ -47,6 +47,7 @@ from symbl_aio._protocol import answers
 from symbl_aio._protocol import decode_models as decoders
 from symbl_aio._protocol.answers import Answer
 from symbl_aio.job import JobToken
+from tests.tables import table
 
 # The jobs of these conversations never end, and what is read of them is nonsense anyway.
 pytestmark = pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
@@ -570,3 +571,13 @@ def _bomb(encoding: str) -> bytes:
         _bombs[encoding] = b"".join(made.compress(b"[" * 2**20) for _ in range(BOMB // 2**20))
         _bombs[encoding] += made.flush()
     return _bombs[encoding]
+
+
+@table(
+    "reason,read",
+    [("no\x1b[31m sound\n\n", "no [31m sound"), ("", None), (None, None), (7, None), (["a"], None)],
+)
+def test_the_reason_of_a_failed_job_is_one_printable_line(reason, read):
+    body = json.dumps({"id": "1", "status": "failed", "reason": reason})
+
+    assert answers.failure_reason(Answer(200, {}, body)) == read

@@ -127,6 +127,11 @@ def test_public_addresses_are_public(address: str) -> None:
         "::ffff:127.0.0.1",
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
+        "64:ff9b:1::808:808",
+        "fec0::1",
+        "5f00::1",
+        "3fff::1",
+        "::127.0.0.1",
     ],
 )
 def test_private_addresses_are_not(address: str) -> None:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from symbl_aio.server.server_limits import ServerLimits
+
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 LINK = {"url": "https://media.test/talk.mp4"}
 SAID = {"messages": [{"payload": {"content": "Good morning."}}]}
@@ -317,7 +319,7 @@ async def test_refused_bodies_leave_no_file(start: Any, tmp_path: Path) -> None:
     assert sizes(tmp_path) == []
 
 
-async def test_json_has_a_largest_size(caller: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("symbl_aio.server.submissions.MAX_JSON_SIZE", 1000)
+async def test_json_has_a_largest_size(start: Any) -> None:
+    caller = await start(limits=ServerLimits(text_body=1000))
 
     assert (await caller.text("x" * 2000)).status == 413

@@ -11,11 +11,14 @@ from attrs import evolve
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
 from symbl_aio.server.field_rules import is_whole_number
-from symbl_aio.server.http_json import JSON, ApiError, json_response, read_json, read_json_object
+from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.summary import choose_summary
+from symbl_aio.server.request_body import read_json, read_json_object
 
 # A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
+
+_MAX_SECONDS = 10**9
 
 
 class BookmarkHandlers:
@@ -39,7 +42,7 @@ class BookmarkHandlers:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         return json_response(
             {
                 "bookmarks": [
@@ -50,13 +53,14 @@ class BookmarkHandlers:
         )
 
     async def _create(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
-        (bookmark,) = _add_all(conversation, [await read_json_object(request)])
+        fields = await read_json_object(request)
+        conversation = await self._conversations.analysed(request)
+        (bookmark,) = _add_all(conversation, [fields])
         return json_response(_serialize(conversation, bookmark), 201)
 
     async def _create_many(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
         body = await read_json(request)
+        conversation = await self._conversations.analysed(request)
         if isinstance(body, dict):
             body = body.get("bookmarks")
         if not isinstance(body, list) or not body:
@@ -71,28 +75,26 @@ class BookmarkHandlers:
         )
 
     async def _get(self, request: web.Request) -> web.Response:
-        return json_response(_serialize(*self._find(request)))
+        return json_response(_serialize(*await self._find(request)))
 
     async def _replace(self, request: web.Request) -> web.Response:
         """Replace a bookmark: fields that are not sent are erased, the position is required."""
-        conversation, old = self._find(request)
-        new = evolve(
-            _parse_bookmark(conversation, await read_json_object(request), require_texts=False),
-            id=old.id,
-        )
+        fields = await read_json_object(request)
+        conversation, old = await self._find(request)
+        new = evolve(_parse_bookmark(conversation, fields, require_texts=False), id=old.id)
         conversation.bookmarks[new.id] = new
         return json_response(_serialize(conversation, new))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        conversation, bookmark = self._find(request)
+        conversation, bookmark = await self._find(request)
         del conversation.bookmarks[bookmark.id]
         return json_response({"id": bookmark.id, "type": "bookmark", "deleted": True})
 
     async def _summary(self, request: web.Request) -> web.Response:
-        return json_response({"summary": _summarise(*self._find(request))})
+        return json_response({"summary": _summarise(*await self._find(request))})
 
     async def _summaries(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.analysed(request)
         return json_response(
             {
                 "bookmarksSummary": [
@@ -102,8 +104,8 @@ class BookmarkHandlers:
             }
         )
 
-    def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
-        conversation = self._conversations.from_request(request)
+    async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
+        conversation = await self._conversations.analysed(request)
         bookmark = conversation.bookmarks.get(request.match_info["bookmark_id"])
         if bookmark is None:
             raise ApiError(404, "The conversation has no bookmark with this id.")
@@ -217,4 +219,5 @@ def _as_list(value: JSON) -> Sequence[JSON]:
 
 
 def _is_seconds(value: JSON) -> TypeGuard[int]:
-    return is_whole_number(value) and value >= 0
+    # The end of the range must have a date too.
+    return is_whole_number(value) and 0 <= value <= _MAX_SECONDS

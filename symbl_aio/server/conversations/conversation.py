@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from aiohttp import web
 from attrs import define, evolve, field, frozen
@@ -12,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from symbl_aio.server.http_json import JSON, ApiError, now
 from symbl_aio.server.ids import derived_id, random_id
 from symbl_aio.server.job_queue import Job
-from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.values import (
     Analysis,
@@ -21,6 +23,15 @@ from symbl_aio.server.language.values import (
     Tracker,
     Utterance,
 )
+from symbl_aio.server.thread_pool import run_in_thread
+
+logger = logging.getLogger("symbl_aio.server")
+
+# A text of this length is analysed faster than a thread takes it over, and it is shorter
+# than what the event loop does at a time elsewhere.
+_MAX_INLINE_CHARACTERS = 2000
+
+_MAX_ANALYSIS_SECONDS = 60
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
@@ -78,6 +89,7 @@ class Conversation:
     features_job: Job | None = None
     media_url: str | None = None
     _analysis: Analysis | None = None
+    _analyser: ConversationAnalyser | None = None
     _aliases: dict[str, str] = field(factory=dict)
     _summary: tuple[int, ...] = ()
     _summarised_count: int = 0
@@ -88,11 +100,29 @@ class Conversation:
 
     @property
     def analysis(self) -> Analysis:
-        """The analysis of everything published so far, computed on first use."""
+        """The analysis of everything published so far, computed on first use.
+
+        Await ``analyse()`` before, where the event loop must not wait for a long text.
+        """
         if self._analysis is None:
+            self._analysis = self._update(self._current_analyser(), tuple(self.utterances))
+        return self._analysis
+
+    async def analyse(self) -> None:
+        """Compute the analysis, in a thread if there is much text."""
+        while self._analysis is None:
+            analyser, utterances = self._current_analyser(), tuple(self.utterances)
+            if analyser.characters_to_examine(utterances) <= _MAX_INLINE_CHARACTERS:
+                return
+            analysis = await run_in_thread(self._update, analyser, utterances)
+            # A job, or a caller, may have changed the utterances meanwhile.
+            if analyser is self._analyser and utterances == tuple(self.utterances):
+                self._analysis = analysis
+
+    def _current_analyser(self) -> ConversationAnalyser:
+        if self._analyser is None:
             settings = self.settings
-            analysis = analyse(
-                self.utterances,
+            self._analyser = ConversationAnalyser(
                 started_at=self.started_at,
                 custom_entities=settings.custom_entities,
                 trackers=settings.trackers,
@@ -100,8 +130,21 @@ class Conversation:
                 detect_entities=settings.detect_entities,
                 detect_phrases=settings.detect_phrases,
             )
-            self._analysis = _drop_notices(analysis, self.notices) if self.notices else analysis
-        return self._analysis
+        return self._analyser
+
+    def _update(
+        self, analyser: ConversationAnalyser, utterances: tuple[Utterance, ...]
+    ) -> Analysis:
+        deadline = time.monotonic() + _MAX_ANALYSIS_SECONDS
+        analysis = analyser.update(utterances, stop=lambda: time.monotonic() > deadline)
+        if time.monotonic() > deadline:
+            logger.warning(
+                "conversation %s: its last messages have no insights, since the analysis "
+                "was ended after %d s",
+                self.id,
+                _MAX_ANALYSIS_SECONDS,
+            )
+        return _drop_notices(analysis, self.notices) if self.notices else analysis
 
     def summary(self, *, refresh: bool | None) -> tuple[int, ...]:
         """Return the indexes of the messages that form the summary; none for a short conversation.
@@ -132,10 +175,17 @@ class Conversation:
             self.members[member_id] = Speaker(member_id, name or email, email)
         return self.members[member_id]
 
+    def set_zone(self, zone: tzinfo) -> None:
+        """Read "5 pm" and "tomorrow" as times of this zone; the instants stay."""
+        self.started_at = self.started_at.astimezone(zone)
+        self._analyser = self._analysis = None
+
     def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
         """Add the utterances of a completed job, which end by second ``duration``."""
         self.utterances.extend(utterances)
         self.duration = max(self.duration, duration, *(u.end for u in utterances))
+        if settings != self.settings:
+            self._analyser = None
         self.settings = settings
         self._analysis = None
         if settings.summary:
@@ -212,6 +262,13 @@ class Conversations:
 
     def get(self, conversation_id: str) -> Conversation | None:
         return self.by_id.get(conversation_id)
+
+    async def analysed(self, request: web.Request) -> Conversation:
+        """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
+        conversation = self.from_request(request)
+        await conversation.analyse()
+        # It may have been deleted meanwhile.
+        return self.from_request(request)
 
     def from_request(self, request: web.Request) -> Conversation:
         """Return the conversation in the request's path. Raises a 404 ``ApiError``."""

@@ -17,9 +17,13 @@ from symbl_aio.server.http_json import (
     is_http_url,
     json_response,
     query_flag,
-    read_json_object,
 )
 from symbl_aio.server.job_queue import Jobs, Status
+from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.thread_pool import run_in_thread
+
+# A longer answer is written in a thread, so that other callers need not wait for it.
+_MAX_INLINE_MESSAGES = 500
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -81,15 +85,16 @@ class ConversationHandlers:
         self, serialize: Callable[[Conversation, web.Request], JSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            return json_response(serialize(self._conversations.from_request(request), request))
+            conversation = await self._conversations.analysed(request)
+            if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
+                return json_response(serialize(conversation, request))
+            return await run_in_thread(lambda: json_response(serialize(conversation, request)))
 
         return handle
 
     async def _list(self, request: web.Request) -> web.Response:
         conversations = query_conversations(self._conversations.by_id.values(), request)
-        return json_response(
-            {"conversations": [serializers.conversation_item(c) for c in conversations]}
-        )
+        return json_response({"conversations": serializers.conversation_items(conversations)})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
@@ -147,8 +152,8 @@ class ConversationHandlers:
         return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
         fields = await read_json_object(request)
+        conversation = await self._conversations.analysed(request)
         phrases = fields.get("phrases")
         highlight = phrases if isinstance(phrases, dict) else {}
         options = TranscriptFormat(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
@@ -12,9 +12,10 @@ from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.http_json import ApiError, now, parse_instant
 
 _MAX_LIMIT = 65536
+_MAX_TERMS = 20
 
 _TERM = re.compile(
-    r"(?P<name>conversation\.[\w.-]+)\s*(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*"
+    r"(?P<name>conversation\.[\w.-]++)\s*+(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*+"
     r"(?P<quote>[\"']?)(?P<value>[^\"';,()]+?)(?P=quote)"
 )
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -61,7 +62,11 @@ def parse_filter(text: str, field: str = "filter") -> Callable[[Conversation], b
     """
     tests: list[Callable[[Conversation], bool]] = []
     names = set()
-    for part in re.split(r";|\s+and\s+", text) if text.strip() else []:
+    # "\s+" may begin at the first of many spaces only, or each of them would read the rest.
+    parts = re.split(r";|(?<!\s)\s+and\s+", text.strip()) if text.strip() else []
+    if len(parts) > _MAX_TERMS:
+        raise ApiError(400, f'"{field}" has more than {_MAX_TERMS} terms.')
+    for part in parts:
         term = _TERM.fullmatch(part.strip())
         if term is None:
             raise ApiError(400, f'"{field}" must be RSQL terms joined by "and" or ";".')
@@ -81,8 +86,8 @@ def _parse_term(name: str, op: str, value: str, field: str) -> Callable[[Convers
         except ValueError:
             raise ApiError(400, f'"{name}" is compared with an ISO 8601 time.') from None
         if key == "endTime":
-            return lambda c: compare(c.ended_at.isoformat(), instant)
-        return lambda c: compare(c.started_at.isoformat(), instant)
+            return lambda c: compare(c.ended_at.astimezone(UTC).isoformat(), instant)
+        return lambda c: compare(c.started_at.astimezone(UTC).isoformat(), instant)
     if key == "name":
         return lambda c: compare(c.name, value)
     if key.startswith("metadata."):

@@ -5,6 +5,7 @@ They contain published results only: nothing of a job that has not completed.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +13,8 @@ from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
+
+logger = logging.getLogger("symbl_aio.server")
 
 
 def conversation_item(conversation: Conversation) -> dict[str, JSON]:
@@ -29,9 +32,21 @@ def conversation_item(conversation: Conversation) -> dict[str, JSON]:
     return body
 
 
+def conversation_items(conversations: Iterable[Conversation]) -> list[JSON]:
+    """Return conversations as the list shows them; one that cannot be shown is left out."""
+    items: list[JSON] = []
+    for conversation in conversations:
+        # The callers of all others must not pay for one record.
+        try:
+            items.append(conversation_item(conversation))
+        except (ValueError, OverflowError, TypeError) as error:
+            logger.error("conversation %s is not listed: %s", conversation.id, type(error).__name__)
+    return items
+
+
 def members(conversation: Conversation) -> list[JSON]:
     """Return the members (6.13)."""
-    return [_person(member, "email") for member in conversation.members.values()]
+    return [_person(member, "email") for member in list(conversation.members.values())]
 
 
 def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
@@ -11,20 +13,38 @@ from symbl_aio.server.language.values import Speaker, Utterance
 
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
     """Return the utterances, each with the speaker of most of its time; others are unchanged."""
-    turns = _turns(conversation, events)
+    turns = sorted(_turns(conversation, events), key=lambda turn: turn[1])
+    in_order = sorted(range(len(conversation.utterances)), key=_start_of(conversation))
+    result = list(conversation.utterances)
+    # One pass over both: only the turns that may still overlap are compared.
+    active: list[tuple[Speaker, float, float]] = []
+    started = 0
+    for index in in_order:
+        utterance = result[index]
+        while started < len(turns) and turns[started][1] < utterance.end:
+            active.append(turns[started])
+            started += 1
+        active = [turn for turn in active if turn[2] > utterance.start]
+        result[index] = _with_main_speaker(utterance, active)
+    return result
 
-    def with_main_speaker(utterance: Utterance) -> Utterance:
-        seconds: dict[str, float] = {}
-        speakers: dict[str, Speaker] = {}
-        for speaker, start, end in turns:
-            if (shared := min(end, utterance.end) - max(start, utterance.start)) > 0:
-                seconds[speaker.id] = seconds.get(speaker.id, 0.0) + shared
-                speakers[speaker.id] = speaker
-        if not seconds:
-            return utterance
-        return evolve(utterance, speaker=speakers[max(seconds, key=seconds.__getitem__)])
 
-    return [with_main_speaker(utterance) for utterance in conversation.utterances]
+def _start_of(conversation: Conversation) -> Callable[[int], float]:
+    return lambda index: conversation.utterances[index].start
+
+
+def _with_main_speaker(
+    utterance: Utterance, turns: Iterable[tuple[Speaker, float, float]]
+) -> Utterance:
+    seconds: dict[str, float] = {}
+    speakers: dict[str, Speaker] = {}
+    for speaker, start, end in turns:
+        if (shared := min(end, utterance.end) - max(start, utterance.start)) > 0:
+            seconds[speaker.id] = seconds.get(speaker.id, 0.0) + shared
+            speakers[speaker.id] = speaker
+    if not seconds:
+        return utterance
+    return evolve(utterance, speaker=speakers[max(seconds, key=seconds.__getitem__)])
 
 
 def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, float, float]]:

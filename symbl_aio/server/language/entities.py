@@ -7,86 +7,100 @@ letter proves nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
+from itertools import islice
 
 from symbl_aio.server.language.dates import find_dates
+from symbl_aio.server.language.phrases import PhraseIndex
 from symbl_aio.server.language.values import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
+
+# Each entity and match repeats the text of its message in an answer: without a limit, a
+# message of nothing but numbers would make answers many times its own size.
+MAX_IN_MESSAGE = 50
 
 
 class EntityFinder:
     """Finds entities; ``speakers`` are those of the conversation."""
 
     def __init__(self, speakers: Iterable[Speaker], custom: Sequence[CustomEntity]) -> None:
-        self._people: dict[str, str] = {}
+        people: dict[str, str] = {}
         for speaker in speakers:
             if speaker.name and (parts := speaker.name.split()):
                 # First names too; of two speakers with the same one, the first.
-                self._people.setdefault(parts[0], speaker.name)
-                self._people[" ".join(parts)] = speaker.name
-        self._person = literal_pattern(self._people, ignore_case=False)
-        self._custom = [
-            (entity, literal_pattern([entity.text])) for entity in custom if entity.text.strip()
-        ]
+                people.setdefault(parts[0], speaker.name)
+                people[" ".join(parts)] = speaker.name
+        self._people = PhraseIndex(people.items(), ignore_case=False)
+        self._custom = _custom_entity_index(tuple(custom))
 
     def find(self, text: str, message: int, said_at: datetime) -> tuple[Entity, ...]:
         """Return the entities of a message in order. Of overlapping ones, the first and longest."""
-        found = [
-            Entity(
-                kind,
-                _normal_form(kind, match["value"]),
-                match["value"],
-                message,
-                match.start("value"),
-            )
-            for kind, pattern in _ENTITY_PATTERNS
-            for match in pattern.finditer(text)
-        ]
+        found = [*_find_forms(text, message)]
         found += [
             Entity(moment.kind, moment.value, moment.text, message, moment.offset)
             for moment in find_dates(text, said_at)
         ]
         found += [
-            Entity("person", self._people[match[0]], match[0], message, match.start())
-            for match in self._person.finditer(text)
+            Entity("person", person.value, text[person.start : person.end], message, person.start)
+            for person in self._people.find(text)
         ]
-        return _without_overlaps(found)
+        return _without_overlaps(found)[:MAX_IN_MESSAGE]
 
     def find_custom(self, text: str, message: int) -> tuple[Entity, ...]:
         """Return the custom entities of a message that match as whole words."""
         found = [
             Entity(
                 "custom",
-                entity.value or entity.text,
-                match[0],
+                match.value.value or match.value.text,
+                text[match.start : match.end],
                 message,
-                match.start(),
-                entity.custom_type,
+                match.start,
+                match.value.custom_type,
             )
-            for entity, pattern in self._custom
-            for match in pattern.finditer(text)
+            for match in islice(self._custom.find(text), MAX_IN_MESSAGE)
         ]
         return tuple(sorted(found, key=lambda entity: entity.offset))
 
 
-def find_tracker_phrases(
-    text: str, message: int, trackers: Sequence[Tracker]
-) -> tuple[TrackerMatch, ...]:
-    """Return the phrases of trackers in a message, without regard to case."""
-    return tuple(
-        TrackerMatch(tracker, phrase, message, match.start())
-        for tracker in trackers
-        for phrase in tracker.vocabulary
-        if phrase.strip()
-        for match in literal_pattern([phrase]).finditer(text)
+class TrackerFinder:
+    """Finds the phrases of trackers, without regard to case."""
+
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self._phrases = _tracker_index(tuple(trackers))
+
+    def find(self, text: str, message: int) -> tuple[TrackerMatch, ...]:
+        """Return the phrases in a message, in the order of the trackers and their vocabulary."""
+        found = sorted(self._phrases.find(text), key=lambda match: (match.value[0], match.start))
+        return tuple(
+            TrackerMatch(match.value[1], match.value[2], message, match.start)
+            for match in found[:MAX_IN_MESSAGE]
+        )
+
+
+# Conversations of one account share their trackers and entities: an index is built once.
+@lru_cache(maxsize=8)
+def _tracker_index(trackers: tuple[Tracker, ...]) -> PhraseIndex[tuple[int, Tracker, str]]:
+    phrases = [(tracker, phrase) for tracker in trackers for phrase in tracker.vocabulary]
+    return PhraseIndex(
+        (phrase, (number, tracker, phrase)) for number, (tracker, phrase) in enumerate(phrases)
     )
 
 
-def literal_pattern(texts: Iterable[str], *, ignore_case: bool = True) -> re.Pattern[str]:
-    """Return a pattern for any of the texts as whole words; a space matches any white space."""
-    patterns = [r"\s+".join(map(re.escape, text.split())) for text in sorted(texts, key=len)]
-    alternatives = "|".join(reversed(patterns)) or r"(?!)"
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE if ignore_case else 0)
+@lru_cache(maxsize=8)
+def _custom_entity_index(entities: tuple[CustomEntity, ...]) -> PhraseIndex[CustomEntity]:
+    return PhraseIndex((entity.text, entity) for entity in entities)
+
+
+def _find_forms(text: str, message: int) -> Iterator[Entity]:
+    for kind, pattern in _ENTITY_PATTERNS:
+        for match in pattern.finditer(text):
+            value = match["value"]
+            yield Entity(kind, _normal_form(kind, value), value, message, match.start("value"))
+    for match in _AMOUNT.finditer(text):
+        kind = "percentage" if match["percent"] else "number"
+        kind = "money" if match["sign"] or match["unit"] else kind
+        yield Entity(kind, _normal_form(kind, match[0]), match[0], message, match.start())
 
 
 def _normal_form(kind: str, text: str) -> str:
@@ -117,8 +131,16 @@ def _entity_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.@/])(?P<value>{pattern})(?![\w@])", re.IGNORECASE)
 
 
-_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-_SCALE = r"(?: (?:hundred|thousand|million|billion))?"
+_SCALE = r"hundred|thousand|million|billion"
+# One pattern for all amounts: with one each, a failing one would read a long number again
+# from each of its digits.
+_AMOUNT = re.compile(
+    r"(?<![\w.@/])(?P<sign>[$\u20ac\u00a3])?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d++(?:\.\d+)?)"
+    rf"(?: (?:{_SCALE})\b)?"
+    r"(?P<percent>%| percent| per cent)?"
+    r"(?P<unit> (?:dollars|euros|pounds|cents|usd|eur|gbp))?(?![\w@])",
+    re.IGNORECASE,
+)
 
 _ENTITY_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("email", _entity_pattern(r"(?<![+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
@@ -127,12 +149,5 @@ _ENTITY_PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "phone_number",
         _entity_pattern(r"(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?|\d{2,4}[ .-])\d{3}[ .-]\d{3,4}"),
     ),
-    ("money", _entity_pattern(rf"[$\u20ac\u00a3](?:{_NUMBER}){_SCALE}")),
-    (
-        "money",
-        _entity_pattern(rf"(?:{_NUMBER}){_SCALE} (?:dollars|euros|pounds|cents|usd|eur|gbp)"),
-    ),
-    ("percentage", _entity_pattern(rf"(?:{_NUMBER})(?:%| percent| per cent)")),
-    ("number", _entity_pattern(rf"(?:{_NUMBER}){_SCALE}")),
     ("person", re.compile(r"\b[Mm]y name is (?P<value>[A-Z][\w'-]+(?: [A-Z][\w'-]+)?)")),
 )

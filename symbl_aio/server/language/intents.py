@@ -28,29 +28,49 @@ def find_intents(messages: Iterable[Message]) -> tuple[Intent, ...]:
     return tuple(
         Intent(kind, index)
         for index, message in enumerate(messages)
-        for kind, pattern in _INTENT_PATTERNS
-        if pattern.search(message.text.replace("\u2019", "'"))
+        for kind, patterns in _INTENT_PATTERNS
+        if _any_group(patterns, message.text.replace("\u2019", "'"))
     )
 
 
 _SPEAKER_IS = r"\b(?:I'm|I am|we're|we are)"
 
-_INTENT_PATTERNS = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in (
+
+def _any_group(groups: Iterable[tuple[re.Pattern[str], ...]], text: str) -> bool:
+    """Return whether all patterns of at least one group occur in the text."""
+    return any(all(pattern.search(text) for pattern in group) for group in groups)
+
+
+def _group(*patterns: str) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+
+
+# For each kind the groups of patterns; the patterns of a group may occur in any order.
+_INTENT_PATTERNS = (
+    (
+        "answering_machine",
         (
-            "answering_machine",
-            r"\b(?:leave|record) (?:a|your|me a) message\b.*\b(?:tone|beep)\b"
-            r"|\b(?:tone|beep)\b.*\b(?:leave|record) (?:a|your|me a) message\b"
-            r"|\byou(?:'ve| have) reached the (?:voicemail|mailbox) of\b",
+            _group(
+                r"\b(?:leave|record) (?:a|your|me a) message\b",
+                r"\b(?:tone|beep)\b",
+            ),
+            _group(r"\byou(?:'ve| have) reached the (?:voicemail|mailbox) of\b"),
         ),
+    ),
+    (
+        "do_not_call",
         (
-            "do_not_call",
-            r"\b(?:don't|do not|never|stop|quit) call(?:ing)? (?:me|us|here|this number)\b"
-            r"|\b(?:take|remove) (?:me|us|my number|this number) (?:off|from) (?:your|the) .*list\b"
-            r"|\bdo[ -]not[ -]call list\b",
+            _group(r"\b(?:don't|do not|never|stop|quit) call(?:ing)? (?:me|us|here|this number)\b"),
+            _group(
+                r"\b(?:take|remove) (?:me|us|my number|this number) (?:off|from) "
+                r"(?:your|the) (?:[\w-]+ ){0,4}lists?\b"
+            ),
+            _group(r"\bdo[ -]not[ -]call list\b"),
         ),
-        ("not_interested", rf"{_SPEAKER_IS} (?:really |just )?not (?:at all )?interested\b"),
-        ("interested", rf"{_SPEAKER_IS} (?:really |very |definitely |quite |so )*interested\b"),
-    )
+    ),
+    ("not_interested", (_group(rf"{_SPEAKER_IS} (?:really |just )?not (?:at all )?interested\b"),)),
+    (
+        "interested",
+        (_group(rf"{_SPEAKER_IS} (?:really |very |definitely |quite |so )*interested\b"),),
+    ),
 )

@@ -1,4 +1,4 @@
-"""The analysis pipeline: utterances in, messages and insights out, without I/O or a clock.
+"""The analysis pipeline: utterances in, messages and insights out, without I/O.
 
 The same input always gives the same output. The messages of an utterance depend on it
 alone, so an append never changes earlier messages. Insights may change: a later speaker
@@ -7,21 +7,27 @@ may have a name that an earlier sentence mentions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from attrs import frozen
+
+from symbl_aio.server.language.actions import Action, ActionFinder
 from symbl_aio.server.language.dates import find_dates
-from symbl_aio.server.language.entities import EntityFinder, find_tracker_phrases
-from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
-from symbl_aio.server.language.sentences import TimedText, sentences, words
+from symbl_aio.server.language.entities import EntityFinder, TrackerFinder
+from symbl_aio.server.language.phrases import PhraseIndex
+from symbl_aio.server.language.questions import question_score
+from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.language.sentiment import sentiment_score
 from symbl_aio.server.language.talk_time import measure_talk_time
-from symbl_aio.server.language.topics import find_topics
+from symbl_aio.server.language.topics import TopicCounter
 from symbl_aio.server.language.values import (
     Analysis,
     CustomEntity,
     Entity,
     Insight,
+    InsightKind,
     Message,
     Speaker,
     Tracker,
@@ -42,52 +48,166 @@ def analyse(
 ) -> Analysis:
     """Find sentences, questions, action items, follow-ups, topics, entities and talk times.
 
+    The parameters are those of ``ConversationAnalyser``.
+    """
+    analyser = ConversationAnalyser(
+        started_at=started_at,
+        custom_entities=custom_entities,
+        trackers=trackers,
+        confidence_threshold=confidence_threshold,
+        detect_entities=detect_entities,
+        detect_phrases=detect_phrases,
+    )
+    return analyser.update(tuple(utterances))
+
+
+@frozen
+class _Findings:
+    """What the rules found in one message."""
+
+    message: Message
+    insights: tuple[Insight, ...] = ()
+    entities: tuple[Entity, ...] = ()
+    trackers: tuple[TrackerMatch, ...] = ()
+
+
+class ConversationAnalyser:
+    """Analyses a conversation that grows: an append costs what it adds.
+
     ``started_at`` is the timezone-aware time of second 0; "tomorrow" is relative to it, in
     its zone. Questions, action items, follow-ups and topics with a score below
     ``confidence_threshold`` are left out. Entities need ``detect_entities``, phrases of a
     message ``detect_phrases`` (API section 2.0); custom entities are always matched.
     """
-    utterances = tuple(utterances)
-    speakers = tuple(dict.fromkeys(u.speaker for u in utterances if u.speaker is not None))
-    actions, entities = ActionFinder(speakers), EntityFinder(speakers, custom_entities)
-    # The name of a speaker is no topic of the conversation.
-    names = [speaker.name for speaker in speakers if speaker.name]
-    messages: list[Message] = []
-    insights: list[Insight] = []
-    found: list[Entity] = []
-    matches: list[TrackerMatch] = []
-    for utterance in utterances:
-        for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
-            index, text, speaker = len(messages), piece.text, utterance.speaker
-            said_at = started_at + timedelta(seconds=piece.start)
-            entities_here = entities.find(text, index, said_at)
-            found += entities.find_custom(text, index)
-            found += entities_here if detect_entities else ()
-            matches += find_tracker_phrases(text, index, trackers)
-            if score := question_score(text):
-                insights.append(
-                    Insight("question", text, score, index, speaker, entities=entities_here)
-                )
-            action = actions.find(text, speaker)
-            if action is not None:
-                insights.append(_insight(action, text, index, speaker, entities_here, said_at))
-            phrases = (action.phrase,) if action is not None and detect_phrases else ()
-            polarity = sentiment_score(text)
-            messages.append(
-                Message(text, speaker, piece.start, piece.end, words(piece), polarity, phrases)
-            )
-    # Ids are derived from messages, so leaving insights out shifts none.
-    kept = [insight for insight in insights if insight.score >= confidence_threshold]
-    return Analysis(
-        messages=tuple(messages),
-        questions=tuple(i for i in kept if i.kind == "question"),
-        action_items=tuple(i for i in kept if i.kind == "action_item"),
-        follow_ups=tuple(i for i in kept if i.kind == "follow_up"),
-        topics=tuple(t for t in find_topics(messages, names) if t.score >= confidence_threshold),
-        entities=tuple(found),
-        trackers=tuple(matches),
-        analytics=measure_talk_time(utterances),
-    )
+
+    def __init__(
+        self,
+        *,
+        started_at: datetime,
+        custom_entities: Sequence[CustomEntity] = (),
+        trackers: Sequence[Tracker] = (),
+        confidence_threshold: float = 0.5,
+        detect_entities: bool = False,
+        detect_phrases: bool = False,
+    ) -> None:
+        self._started_at = started_at
+        self._custom_entities = tuple(custom_entities)
+        self._trackers = TrackerFinder(trackers)
+        self._threshold = confidence_threshold
+        self._detect_entities = detect_entities
+        self._detect_phrases = detect_phrases
+        # Two readers may ask at the same time, each in its thread.
+        self._lock = threading.Lock()
+        self._reset()
+
+    def update(
+        self, utterances: Sequence[Utterance], *, stop: Callable[[], bool] = lambda: False
+    ) -> Analysis:
+        """Return the analysis of all ``utterances``; only those of no earlier call are examined.
+
+        ``stop`` is called before each message: once it returns True, that message and all after
+        it are returned without findings.
+        """
+        with self._lock:
+            if not self._begin(utterances):
+                self._reset()
+            added = utterances[len(self._utterances) :]
+            self._add_speakers(u.speaker for u in added if u.speaker is not None)
+            stopped = False
+            for utterance in added:
+                self._utterances.append(utterance)
+                for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
+                    stopped = stopped or stop()
+                    message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
+                    self._found.append(
+                        _Findings(message) if stopped else self._examine(message, len(self._found))
+                    )
+                    self._topics.add("" if stopped else piece.text)
+            return self._analysis()
+
+    def characters_to_examine(self, utterances: Sequence[Utterance]) -> int:
+        """Return the length of the text that ``update()`` would examine."""
+        known = len(self._utterances) if self._begin(utterances) else 0
+        return sum(len(utterance.text) for utterance in utterances[known:])
+
+    def _begin(self, utterances: Sequence[Utterance]) -> bool:
+        """Return whether the utterances begin with those of earlier calls."""
+        return len(utterances) >= len(self._utterances) and all(
+            known is given for known, given in zip(self._utterances, utterances, strict=False)
+        )
+
+    def _reset(self) -> None:
+        self._speakers: dict[Speaker, None] = {}
+        self._utterances: list[Utterance] = []
+        self._found: list[_Findings] = []
+        self._topics = TopicCounter(())
+        self._set_speakers()
+
+    def _add_speakers(self, speakers: Iterable[Speaker]) -> None:
+        """Add speakers, and analyse again the earlier messages that mention a new name."""
+        new = [speaker for speaker in dict.fromkeys(speakers) if speaker not in self._speakers]
+        if not new:
+            return
+        self._speakers |= dict.fromkeys(new)
+        self._set_speakers()
+        names = [part for speaker in new for part in (speaker.name or "").split()]
+        mentioned = PhraseIndex((name, None) for name in names)
+        for index, findings in enumerate(self._found):
+            if any(mentioned.find(findings.message.text)):
+                self._found[index] = self._examine(findings.message, index)
+        # The name of a speaker is no topic of the conversation.
+        if self._topics.ignore(names):
+            self._topics = TopicCounter(s.name for s in self._speakers if s.name)
+            for findings in self._found:
+                self._topics.add(findings.message.text)
+
+    def _set_speakers(self) -> None:
+        self._actions = ActionFinder(self._speakers)
+        self._entities = EntityFinder(self._speakers, self._custom_entities)
+
+    def _examine(self, message: Message, index: int) -> _Findings:
+        """Apply the rules for single messages."""
+        text, speaker = message.text, message.speaker
+        said_at = self._started_at + timedelta(seconds=message.start)
+        score = question_score(text)
+        action = self._actions.find(text, speaker)
+        entities: tuple[Entity, ...] = ()
+        if score or action is not None or self._detect_entities:
+            entities = self._entities.find(text, index, said_at)
+        insights = []
+        if score:
+            insights.append(Insight("question", text, score, index, speaker, entities=entities))
+        if action is not None:
+            insights.append(_insight(action, text, index, speaker, entities, said_at))
+        phrases = (action.phrase,) if action is not None and self._detect_phrases else ()
+        return _Findings(
+            Message(text, speaker, message.start, message.end, sentiment_score(text), phrases),
+            tuple(insights),
+            self._entities.find_custom(text, index) + (entities if self._detect_entities else ()),
+            self._trackers.find(text, index),
+        )
+
+    def _analysis(self) -> Analysis:
+        messages = tuple(findings.message for findings in self._found)
+        # Ids are derived from messages, so leaving insights out shifts none.
+        kept: dict[InsightKind, list[Insight]] = {}
+        for insight in self._insights():
+            if insight.score >= self._threshold:
+                kept.setdefault(insight.kind, []).append(insight)
+        return Analysis(
+            messages=messages,
+            questions=tuple(kept.get("question", ())),
+            action_items=tuple(kept.get("action_item", ())),
+            follow_ups=tuple(kept.get("follow_up", ())),
+            topics=tuple(t for t in self._topics.topics(messages) if t.score >= self._threshold),
+            entities=tuple(e for findings in self._found for e in findings.entities),
+            trackers=tuple(t for findings in self._found for t in findings.trackers),
+            analytics=measure_talk_time(self._utterances),
+        )
+
+    def _insights(self) -> Iterator[Insight]:
+        for findings in self._found:
+            yield from findings.insights
 
 
 def _insight(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice, permutations
 
 from symbl_aio.server.language.values import Analytics, Overlap, Speaker, SpeakerTime, Utterance
 
 _Span = tuple[float, float]
 
 
+# Speakers at the same time for which each pair is measured: of a crowd all talk at once,
+# and the pairs of a crowd are its square.
+_MAX_TOGETHER = 16
+
+
 def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
-    """Measure a conversation. Speakers come in the order of their first utterance."""
+    """Measure a conversation. Speakers come in the order of their first utterance.
+
+    Seconds in which more than sixteen speakers talk count as overlap, but of no pair.
+    """
     spans: dict[Speaker | None, list[_Span]] = {}
     counts: dict[Speaker | None, int] = {}
     for utterance in utterances:
@@ -18,49 +27,80 @@ def measure_talk_time(utterances: Sequence[Utterance]) -> Analytics:
             (utterance.start, max(utterance.start, utterance.end))
         )
         counts[utterance.speaker] = counts.get(utterance.speaker, 0) + len(utterance.text.split())
-    spans_by_speaker = {speaker: _union(own) for speaker, own in spans.items()}
-    total = max((end for own in spans_by_speaker.values() for _, end in own), default=0.0)
-    talk = _length(_union(span for own in spans_by_speaker.values() for span in own))
+    turns = {speaker: _union(own) for speaker, own in spans.items()}
+    total = max((own[-1][1] for own in turns.values()), default=0.0)
+    talk = _length(_union(span for own in turns.values() for span in own))
+    shared = _Sweep(list(turns), list(turns.values()))
     speakers = []
-    for speaker, own in spans_by_speaker.items():
-        others = {
-            other: other_spans
-            for other, other_spans in spans_by_speaker.items()
-            if other != speaker
-        }
-        shared = {
-            other: _length(_common(own, other_spans)) for other, other_spans in others.items()
-        }
-        others_union = _union(span for other_spans in others.values() for span in other_spans)
+    for number, (speaker, own) in enumerate(turns.items()):
         length = _length(own)
         speakers.append(
             SpeakerTime(
                 speaker,
                 talk=_round(length),
-                listen=_round(_length(others_union) - _length(_common(own, others_union))),
+                # The speaker listens while only others talk.
+                listen=_round(talk - length),
                 pace=round(counts[speaker] * 60 / length, 1) if length else 0.0,
-                overlap=_round(_length(_common(own, others_union))),
-                overlaps=tuple(Overlap(other, _round(s)) for other, s in shared.items() if s),
+                overlap=_round(shared.overlap_of[number]),
+                overlaps=shared.overlaps(number),
             )
         )
     return Analytics(
         total=_round(total),
         talk=_round(talk),
         silence=_round(total - talk),
-        overlap=_round(_overlap(spans_by_speaker.values())),
+        overlap=_round(shared.overlap),
         speakers=tuple(speakers),
     )
 
 
-def _overlap(tracks: Iterable[Sequence[_Span]]) -> float:
-    """Return the seconds during which two or more speakers talk."""
-    # Sweep over the starts (+1) and ends (-1) of all spans.
-    edges = sorted(edge for track in tracks for a, b in track for edge in ((a, 1), (b, -1)))
-    seconds, talking, since = 0.0, 0, 0.0
-    for at, step in edges:
-        seconds += at - since if talking > 1 else 0.0
-        talking, since = talking + step, at
-    return seconds
+class _Sweep:
+    """Times at which two or more speakers talk, found in one pass over all starts and ends."""
+
+    def __init__(
+        self, speakers: Sequence[Speaker | None], turns: Sequence[Sequence[_Span]]
+    ) -> None:
+        self.overlap = 0.0
+        self.overlap_of = [0.0] * len(speakers)
+        self._speakers = speakers
+        self._pairs: dict[int, dict[int, float]] = {}
+        # At the same time ends (0) come before starts (1).
+        edges = sorted(
+            edge
+            for number, own in enumerate(turns)
+            for start, end in own
+            for edge in ((start, 1, number), (end, 0, number))
+            if end > start
+        )
+        talking: dict[int, float] = {}
+        since = 0.0
+        for at, is_start, number in edges:
+            if len(talking) > 1:
+                self.overlap += at - since
+                self._add_pairs(talking, at - since)
+            since = at
+            if is_start:
+                talking[number] = self.overlap
+            else:
+                # While a speaker talks, each second of overlap is also the speaker's own.
+                self.overlap_of[number] += self.overlap - talking.pop(number)
+
+    def overlaps(self, number: int) -> tuple[Overlap, ...]:
+        """Return the seconds that a speaker shares with each other one, in their order."""
+        shared = self._pairs.get(number, {})
+        return tuple(
+            Overlap(self._speakers[other], seconds)
+            for other in sorted(shared)
+            if (seconds := _round(shared[other]))
+        )
+
+    def _add_pairs(self, talking: Iterable[int], seconds: float) -> None:
+        numbers = list(islice(talking, _MAX_TOGETHER + 1))
+        if len(numbers) > _MAX_TOGETHER or not seconds:
+            return
+        for first, second in permutations(numbers, 2):
+            of_first = self._pairs.setdefault(first, {})
+            of_first[second] = of_first.get(second, 0.0) + seconds
 
 
 def _union(spans: Iterable[_Span]) -> list[_Span]:
@@ -72,21 +112,6 @@ def _union(spans: Iterable[_Span]) -> list[_Span]:
         else:
             joined.append((start, end))
     return joined
-
-
-def _common(first: Sequence[_Span], second: Sequence[_Span]) -> list[_Span]:
-    """Intersect two unions in one pass."""
-    common: list[_Span] = []
-    i = j = 0
-    while i < len(first) and j < len(second):
-        start, end = max(first[i][0], second[j][0]), min(first[i][1], second[j][1])
-        if start < end:
-            common.append((start, end))
-        if first[i][1] < second[j][1]:
-            i += 1
-        else:
-            j += 1
-    return common
 
 
 def _length(spans: Iterable[_Span]) -> float:

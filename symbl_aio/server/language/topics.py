@@ -6,9 +6,10 @@ messages count; two words score more than one.
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from attrs import define, field
 
@@ -17,57 +18,100 @@ from symbl_aio.server.language.word_lists import STOP_WORDS
 
 _MAX_TOPICS = 10
 _MAX_WORDS = 3
+# Messages of a conversation in which a phrase of several words is a topic even if it occurs once.
+_SHORT_CONVERSATION = 20
+
+_Key: TypeAlias = tuple[str, ...]
+
 _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[^\w\s]|\d\S*")
 
 
 @define
 class _Candidate:
-    forms: Counter[str] = field(factory=Counter)
+    count: int = 0
+    forms: dict[str, int] = field(factory=dict)
     messages: list[int] = field(factory=list)
+
+    def add(self, form: str, message: int) -> None:
+        self.count += 1
+        self.forms[form] = self.forms.get(form, 0) + 1
+        # Messages come in order, so an equal one can only be the last.
+        if self.messages[-1:] != [message]:
+            self.messages.append(message)
 
     @property
     def text(self) -> str:
         return max(self.forms, key=lambda form: (self.forms[form], form))
 
     def weight(self, length: int) -> float:
-        spread = len(set(self.messages))
-        return len(self.messages) * (1 + spread) * (1 + 0.6 * (length - 1))
+        return self.count * (1 + len(self.messages)) * (1 + 0.6 * (length - 1))
 
 
 def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple[Topic, ...]:
     """Return at most ten topics, best first; the ``names`` of speakers are no topics.
 
     A phrase that occurs only inside a longer one is not counted by itself, and a single word
-    must occur twice.
+    must occur twice; in a long conversation every topic must.
     """
-    ignored = STOP_WORDS.union(*(name.lower().split() for name in names))
-    candidates: dict[tuple[str, ...], _Candidate] = {}
-    counts_in_longer: Counter[tuple[str, ...]] = Counter()
-    for index, message in enumerate(messages):
-        for run in _phrase_runs(message.text, ignored):
-            for words in _sub_phrases(run):
-                key = tuple(map(_stem, words))
-                candidate = candidates.setdefault(key, _Candidate())
-                candidate.forms[" ".join(words)] += 1
-                candidate.messages.append(index)
-    for key, candidate in candidates.items():
-        # Each part remembers the most frequent phrase that contains it.
-        for part in {key[:-1], key[1:], *((word,) for word in key)} - {key}:
-            counts_in_longer[part] = max(counts_in_longer[part], len(candidate.messages))
-    ranked = sorted(
-        (
-            (candidate.weight(len(key)), key, candidate)
-            for key, candidate in candidates.items()
-            if len(candidate.messages) - counts_in_longer[key] >= (2 if len(key) == 1 else 1)
-        ),
-        key=lambda item: (-item[0], item[2].messages[0], item[1]),
-    )[: max(3, min(_MAX_TOPICS, len(messages)))]
-    best = ranked[0][0] if ranked else 1.0
-    texts = {key: candidate.text for _, key, candidate in ranked}
-    return tuple(
-        _topic(candidate, weight / best, messages, _parents(key, texts))
-        for weight, key, candidate in ranked
-    )
+    counter = TopicCounter(names)
+    for message in messages:
+        counter.add(message.text)
+    return counter.topics(messages)
+
+
+class TopicCounter:
+    """Counts the phrases of a conversation that grows; the words of ``names`` are no topics."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._ignored = STOP_WORDS.union(*(name.lower().split() for name in names))
+        self._count = 0
+        self._candidates: dict[_Key, _Candidate] = {}
+        self._repeated: dict[_Key, _Candidate] = {}
+        # For each phrase, how often the most frequent longer phrase around it occurs.
+        self._counts_in_longer: dict[_Key, int] = {}
+
+    def add(self, text: str) -> None:
+        """Count the phrases of the next message."""
+        for run in _phrase_runs(text, self._ignored):
+            stems = [_stem(word) for word in run]
+            for start, end in _sub_spans(len(run)):
+                key = tuple(stems[start:end])
+                candidate = self._candidates.get(key)
+                if candidate is None:
+                    candidate = self._candidates[key] = _Candidate()
+                else:
+                    self._repeated[key] = candidate
+                candidate.add(" ".join(run[start:end]), self._count)
+                for part in _parts(key):
+                    known = self._counts_in_longer.get(part, 0)
+                    self._counts_in_longer[part] = max(known, candidate.count)
+        self._count += 1
+
+    def ignore(self, names: Iterable[str]) -> bool:
+        """Ignore more names from now on; return whether a word of them was counted before."""
+        words = {word for name in names for word in name.lower().split()}
+        self._ignored |= words
+        return any((_stem(word),) in self._candidates for word in words)
+
+    def topics(self, messages: Sequence[Message]) -> tuple[Topic, ...]:
+        """Return the topics of the messages, which are those whose texts were added."""
+        once_is_enough = self._count <= _SHORT_CONVERSATION
+        ranked = heapq.nsmallest(
+            max(3, min(_MAX_TOPICS, self._count)),
+            (
+                (-candidate.weight(len(key)), candidate.messages[0], key)
+                for key, candidate in (
+                    self._candidates if once_is_enough else self._repeated
+                ).items()
+                if candidate.count - self._counts_in_longer.get(key, 0)
+                >= (1 if len(key) > 1 and once_is_enough else 2)
+            ),
+        )
+        texts = {key: self._candidates[key].text for _, _, key in ranked}
+        return tuple(
+            _topic(self._candidates[key], weight / ranked[0][0], messages, _parents(key, texts))
+            for weight, _, key in ranked
+        )
 
 
 def _topic(
@@ -76,13 +120,13 @@ def _topic(
     messages: Sequence[Message],
     parents: tuple[str, ...],
 ) -> Topic:
-    where = tuple(dict.fromkeys(candidate.messages))
+    where = tuple(candidate.messages)
     sentiment = sum(messages[index].sentiment for index in where) / len(where)
     score = round(0.5 + 0.5 * relative_weight, 3)
     return Topic(candidate.text, score, where, round(sentiment, 3), parents)
 
 
-def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
+def _parents(key: _Key, texts: Mapping[_Key, str]) -> tuple[str, ...]:
     """Return the topics contained in this one, the nearest only: "plan" for "basic plan"."""
     wider = [
         part
@@ -94,11 +138,16 @@ def _parents(key: tuple[str, ...], texts: Mapping[tuple[str, ...], str]) -> tupl
     return tuple(texts[part] for part in dict.fromkeys(nearest))
 
 
-def _sub_phrases(run: list[str]) -> Iterator[list[str]]:
-    """Yield every part of a run, of at most three words."""
-    for length in range(1, min(len(run), _MAX_WORDS) + 1):
-        for start in range(len(run) - length + 1):
-            yield run[start : start + length]
+def _parts(key: _Key) -> set[_Key]:
+    """Return the shorter phrases that a phrase begins or ends with, and its words."""
+    return {key[:-1], key[1:], *((word,) for word in key)} - {key, ()}
+
+
+def _sub_spans(length: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of every part of a run, of at most three words."""
+    for size in range(1, min(length, _MAX_WORDS) + 1):
+        for start in range(length - size + 1):
+            yield start, start + size
 
 
 def _phrase_runs(text: str, ignored: frozenset[str]) -> Iterator[list[str]]:

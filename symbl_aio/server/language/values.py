@@ -7,12 +7,15 @@ are timezone-aware.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Literal
 
 from attrs import frozen
 
 InsightKind = Literal["question", "action_item", "follow_up"]
+
+_NON_SPACE = re.compile(r"\S+")
 
 
 @frozen
@@ -70,9 +73,25 @@ class Message:
     speaker: Speaker | None
     start: float
     end: float
-    words: tuple[Word, ...]
     sentiment: float
     phrases: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words; time is assumed to pass evenly with the characters.
+
+        Punctuation stays with its word. Computed at each use: an hour of speech has ten
+        thousand words, and few callers read them.
+        """
+        per_character = (self.end - self.start) / max(len(self.text), 1)
+        return tuple(
+            Word(
+                match[0],
+                round(self.start + match.start() * per_character, 3),
+                round(self.start + match.end() * per_character, 3),
+            )
+            for match in _NON_SPACE.finditer(self.text)
+        )
 
 
 @frozen

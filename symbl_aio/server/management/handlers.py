@@ -6,6 +6,8 @@ in the documentation of 2022, and one tracker in the newer one. A server speaks 
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,13 +16,20 @@ from aiohttp import web
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
-from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
+from symbl_aio.server.http_json import (
+    JSON,
+    ApiError,
+    check_depth,
+    json_response,
+    require_object,
+)
 from symbl_aio.server.language.values import CustomEntity, Tracker
 from symbl_aio.server.management import validation
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore
+from symbl_aio.server.request_body import read_json
+from symbl_aio.server.server_limits import LIMITS
 
-_MAX_BODY_SIZE = 1024 * 1024
 _MAX_TRACKERS = 500
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -183,7 +192,7 @@ class ManagementHandlers:
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = parse_filter(str(criteria), "criteria")
         chosen = query_conversations(filter(matches, self._conversations.by_id.values()), request)
-        return json_response({"conversations": [serializers.conversation_item(c) for c in chosen]})
+        return json_response({"conversations": serializers.conversation_items(chosen)})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = request.query.get("subType")
@@ -202,8 +211,13 @@ class ManagementHandlers:
     async def _patch_settings(self, request: web.Request) -> web.Response:
         """Store and return settings; this server does not act on them."""
         async with self._exclusive_write(request) as body:
-            self._settings = apply_json_patch(self._settings, body, create_missing=True)
-            return json_response(self._settings)
+            settings = apply_json_patch(self._settings, body, create_missing=True)
+            # Patches add up: each may nest the values of the one before, or lengthen them.
+            check_depth(settings)
+            if len(json.dumps(settings)) > request.app[LIMITS].body:
+                raise ApiError(413, "The settings of an account have 1 MB at most.")
+            self._settings = settings
+            return json_response(settings)
 
     @asynccontextmanager
     async def _exclusive_write(self, request: web.Request) -> AsyncIterator[JSON]:
@@ -212,25 +226,15 @@ class ManagementHandlers:
             raise ApiError(429, "Another management call is in progress: one at a time.")
         self._writing = True
         try:
-            yield await _read_body(request)
+            try:
+                # A body that stops arriving keeps the others of the account waiting.
+                async with asyncio.timeout(request.app[LIMITS].exclusive):
+                    body = await read_json(request)
+            except TimeoutError:
+                raise ApiError(408, "The body did not arrive in time.") from None
+            yield body
         finally:
             self._writing = False
-
-
-async def _read_body(request: web.Request) -> JSON:
-    """Read a body of at most 1 MB. Raises a 413 or 400 ``ApiError``."""
-    pieces, size = [], request.content_length or 0
-    # An announced length above the limit is refused without reading.
-    if size <= _MAX_BODY_SIZE:
-        size = 0
-        async for piece in request.content.iter_any():
-            pieces.append(piece)
-            size += len(piece)
-            if size > _MAX_BODY_SIZE:
-                break
-    if size > _MAX_BODY_SIZE:
-        raise ApiError(413, "The body of a management call is 1 MB at most.")
-    return parse_json(b"".join(pieces))
 
 
 def _wrap(record: Record, wrapper_key: str | None) -> Record:

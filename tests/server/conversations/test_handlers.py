@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -406,3 +407,25 @@ async def test_a_score_that_was_not_requested_is_unknown(caller: Any) -> None:
         assert (await caller.get(f"{path}/{part}")).status == 404
     assert (await caller.get(f"{only_insights}/callscore")).status == 404
     assert (await caller.get(f"{only_insights}/lm-insights/status")).status == 200
+
+
+async def test_a_long_text_is_analysed_while_others_are_served(caller: Any) -> None:
+    path = await conversation(caller, "I will see if 1,234,567 of them can you see. " * 4000)
+    reading = asyncio.create_task(caller.get(f"{path}/insights"))
+    served = 0
+    while not reading.done():
+        assert (await caller.get("/v1/manage/trackers")).status == 200
+        served += 1
+    assert (await reading).status == 200
+    # On the event loop, the analysis would end before the second of them.
+    assert served >= 5
+
+
+async def test_a_text_without_a_full_stop_is_cut_into_messages(caller: Any) -> None:
+    text = ("so we went on, and on " * 500).strip()
+    path = await conversation(caller, text)
+    got = await caller.get(f"{path}/messages")
+    texts = [message["text"] for message in got.body["messages"]]
+    assert " ".join(texts) == text
+    assert max(map(len, texts)) <= 1000
+    assert all(text.endswith(",") for text in texts[:-1])

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
+from symbl_aio.server.conversations.list_query import parse_filter
+from symbl_aio.server.http_json import ApiError
+from tests.tables import table
 
 NOW = datetime.now(UTC)
 
@@ -102,3 +107,22 @@ async def test_a_wrong_query_is_refused(caller: Any, query: dict[str, str]) -> N
 
     assert answer.status == 400
     assert list(answer.body) == ["message"]
+
+
+@table(
+    "text",
+    [
+        "conversation.name==a" + " " * 200_000 + "(",
+        "conversation.name==" + " " * 200_000 + "(",
+        "conversation.name" + " " * 200_000 + "b",
+        "conversation." + "a" * 200_000,
+        "conversation.name==a;" * 20_000 + "conversation.name==a",
+    ],
+    ids=["end", "value", "operator", "name", "terms"],
+)
+def test_a_long_filter_is_refused_at_once(text: str) -> None:
+    start = time.thread_time()
+    with pytest.raises(ApiError):
+        parse_filter(text)
+    # The square of its length would be minutes.
+    assert time.thread_time() - start < 1.0

@@ -20,7 +20,6 @@ from symbl_aio.server.language.values import (
     Topic,
     Tracker,
     TrackerMatch,
-    Word,
 )
 
 ANN = Speaker("m-ann", "Ann", "ann@example.test")
@@ -31,11 +30,10 @@ MESSAGES = (
         ANN,
         1.0,
         3.5,
-        (Word("Please", 1.0, 1.5), Word("call", 1.5, 2.0)),
         0.5,
         ("call Bob",),
     ),
-    Message("Why?", None, 4.0, 4.5, (Word("Why?", 4.0, 4.5),), -0.31),
+    Message("Why?", None, 4.0, 4.5, -0.31),
 )
 DATE = Entity("date", "2026-03-03", "tomorrow", 0, 16)
 BOB = Entity("person", "Bob", "Bob", 0, 12)
@@ -121,10 +119,10 @@ def test_messages_have_words_and_sentiment_only_on_request(conversation: Convers
     full: Any = serializers.messages(conversation, verbose=True, sentiment=True)
     assert full[0]["words"][1] == {
         "word": "call",
-        "startTime": "2026-03-02T09:00:01.500Z",
-        "endTime": "2026-03-02T09:00:02.000Z",
-        "timeOffset": 1.5,
-        "duration": 0.5,
+        "startTime": "2026-03-02T09:00:01.700Z",
+        "endTime": "2026-03-02T09:00:02.100Z",
+        "timeOffset": 1.7,
+        "duration": 0.4,
     }
     assert [m["sentiment"]["suggested"] for m in full] == ["positive", "negative"]
     assert full[0]["sentiment"]["polarity"] == {"score": 0.5}

@@ -19,7 +19,7 @@ def conversation() -> Conversation:
         (ANN, "Later.", 60.0, 61.0, ()),
         (BOB, "Fine.", 3661.0, 3661.25, ()),
     ]
-    messages = tuple(Message(t, speaker, a, b, (), 0.0, p) for speaker, t, a, b, p in lines)
+    messages = tuple(Message(t, speaker, a, b, 0.0, p) for speaker, t, a, b, p in lines)
     action = Insight("action_item", messages[0].text, 0.9, 0, ANN, phrases=("will send it",))
     analysis = Analysis(messages, (), (action,), (), (), (), (), Analytics(0, 0, 0, 0, ()))
     return Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)

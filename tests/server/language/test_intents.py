@@ -6,7 +6,7 @@ from tests.tables import table
 
 
 def intents(text: str) -> list[str]:
-    message = Message(text, None, 0, 1, (), 0)
+    message = Message(text, None, 0, 1, 0)
     return [intent.kind for intent in find_intents([message])]
 
 
@@ -42,7 +42,7 @@ def test_an_indirect_statement_is_no_intent(text: str) -> None:
 
 
 def test_an_intent_knows_its_message() -> None:
-    messages = [Message(text, None, 0, 1, (), 0) for text in ("Hello.", "I'm interested.")]
+    messages = [Message(text, None, 0, 1, 0) for text in ("Hello.", "I'm interested.")]
 
     (intent,) = find_intents(messages)
     assert intent.message == 1

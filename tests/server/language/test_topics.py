@@ -6,7 +6,7 @@ from tests.server.language.lines import analyse_lines
 
 
 def topics(*texts: str) -> dict[str, tuple[str, ...]]:
-    messages = [Message(text, None, i, i + 1, (), 0) for i, text in enumerate(texts)]
+    messages = [Message(text, None, i, i + 1, 0) for i, text in enumerate(texts)]
     return {topic.text: topic.parents for topic in find_topics(messages)}
 
 

@@ -1,0 +1,118 @@
+"""The command ``symbl-aio serve``: its options and help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import click
+
+from symbl_aio.cli import outbox_commands
+from symbl_aio.cli.runner import run, show_for
+
+Recognition: TypeAlias = Literal["auto", "off"]
+
+recognition = click.option(
+    "--asr",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "off"]),
+    help="Recognise speech when the extra asr is installed, or never.",
+)
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
+)
+@click.option(
+    "--job-limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Unfinished jobs at a time, of each application.",
+)
+@click.option(
+    "--job-seconds",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Least time that a job is in progress.",
+)
+@recognition
+@click.option("--model", type=_DIRECTORY, help="A folder with a CTranslate2 Whisper model.")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where speech is recognised.",
+)
+@click.option(
+    "--compute-type", default="int8", show_default=True, help="Its numbers, such as float16."
+)
+@click.option(
+    "--recognisers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Recordings that are recognised at a time.",
+)
+@click.option(
+    "--recogniser-timeout",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Silence of a recogniser after which it is started again; it answers each five minutes "
+    "of sound.",
+)
+@click.option("--directory", type=_DIRECTORY, help="Where uploads are kept while they are needed.")
+@click.option("--allow-host", multiple=True, metavar="HOST", help="A private host it may call.")
+@click.option("--allow-private", is_flag=True, help="It may call every private address.")
+@click.option("--app-id", envvar="SYMBL_APP_ID", show_envvar=True, default="app", show_default=True)
+@click.option(
+    "--app-secret",
+    envvar="SYMBL_APP_SECRET",
+    show_envvar=True,
+    help="Other users of this machine can see it in ps; the variable hides it. "
+    'Without it "secret" on loopback, else one that is made up and printed once.',
+)
+@click.option(
+    "--public-url", metavar="URL", help="Its address for others, such as https://symbl.example.com."
+)
+@click.option(
+    "--trusted-proxy",
+    multiple=True,
+    metavar="NETWORK",
+    help="Believe X-Forwarded-For, -Proto and -Host from here, such as 127.0.0.1 or 10.0.0.0/8.",
+)
+@click.option(
+    "--tls", type=click.Choice(["self-signed"]), help="Serve HTTPS without a certificate."
+)
+@click.option("--tls-cert", type=_FILE, help="Serve HTTPS: the certificate and its chain, in PEM.")
+@click.option("--tls-key", type=_FILE, help="Its key, in PEM, if it is in a file of its own.")
+@click.option("--access-log", is_flag=True, help="Log each request, without its secrets.")
+@click.option(
+    "--max-upload",
+    default=4.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="GIB",
+    help="The largest recording.",
+)
+@outbox_commands.as_json
+def serve(as_json: bool, **options: Any) -> None:
+    """Run the local server until Ctrl-C (exit code 0)."""
+    show = show_for(as_json)
+
+    async def main() -> int:
+        from symbl_aio.cli.serve import ServeOptions, serve_until_stopped
+
+        return await serve_until_stopped(show, ServeOptions(**options))
+
+    run(main, show, service=True)

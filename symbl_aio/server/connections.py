@@ -1,0 +1,286 @@
+"""Connections: how many, how long, and how much of a request's head each may hold.
+
+aiohttp limits the fields of a head, and has a timer between requests. It has no limit on
+connections, and none on a head that stops arriving. Here the oldest connection that has shown
+no token makes room for a new one: who opens many loses them, and others are served.
+A connection counts from the moment it is accepted, before a TLS handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiohttp import web
+from attrs import define
+
+from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.http_json import ApiError
+from symbl_aio.server.server_limits import BufferBudget, ServerLimits
+
+logger = logging.getLogger("symbl_aio.server")
+
+_BACKLOG = 128
+_BURST = 16
+# More than this in the buffer of a transport means that its caller does not read.
+_UNREAD = 64 * 1024
+_HANDSHAKE_SECONDS = 10.0
+# No handles or no memory: accept() fails at once and again, until a connection ends.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class _Body(Protocol):
+    def is_eof(self) -> bool: ...
+
+
+@define(eq=False)
+class _Connection:
+    """One accepted socket. ``protocol`` is None during a TLS handshake.
+
+    ``waiting_since``: the loop's time at which the caller's turn began; None while a request is
+    handled. ``head``: bytes that have arrived of the next head; ``whole``: it has arrived, and
+    what follows is a body. ``trusted``: a request on it has shown a token. ``unsent``: bytes of
+    the last response that were not taken yet.
+    """
+
+    sock: socket.socket
+    waiting_since: float | None
+    protocol: ServerProtocol | None = None
+    body: _Body | None = None
+    head: int = 0
+    whole: bool = False
+    trusted: bool = False
+    unsent: int = 0
+
+    def abort(self) -> None:
+        if self.protocol is not None and self.protocol.transport is not None:
+            self.protocol.transport.abort()
+        else:
+            # The handshake fails with it.
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class ServerProtocol(web.RequestHandler):
+    """aiohttp's protocol of one connection, which also counts the bytes of a head."""
+
+    __slots__ = ("connection", "_owner")
+
+    def __init__(
+        self, owner: Connections, connection: _Connection, server: web.Server, **options: Any
+    ) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self.connection = connection
+        self._owner = owner
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connection.protocol = self
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._owner.closed(self.connection)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if data and not self._owner.accepts(self.connection, data):
+            self._owner.refused += 1
+            self.connection.abort()
+            return
+        super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Respond to a request that cannot be parsed; its bytes may contain a secret."""
+        logger.info("a request of %s was refused with %d: malformed", request.remote, status)
+        response = ApiError(status, "The request is malformed.").response()
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """Log the kind of an error only: its text may contain a part of the request."""
+        error = kw.get("exc_info")
+        logger.error("a connection broke with %s", type(error).__name__)
+
+
+class Connections:
+    """Accepts connections for an aiohttp server, and owns them.
+
+    ``options`` are those of ``web.RequestHandler``.
+    """
+
+    def __init__(
+        self,
+        limits: ServerLimits,
+        buffers: BufferBudget,
+        *,
+        tls: ssl.SSLContext | None = None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._limits = limits
+        self._buffers = buffers
+        self._tls = tls
+        self._options = options
+        # The oldest first.
+        self._open: dict[_Connection, None] = {}
+        self._listeners: list[socket.socket] = []
+        self._tasks = BackgroundTasks()
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def listen(self, server: web.Server, host: str, port: int) -> int:
+        """Listen on every address of a host, and return the port. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(infos):
+            # Port 0 is any free one, the same for all addresses of the host.
+            where = (address[0], port, *address[2:])
+            listener = socket.create_server(where, family=family, backlog=_BACKLOG)
+            listener.setblocking(False)
+            self._listeners.append(listener)
+            port = listener.getsockname()[1]
+        for listener in self._listeners:
+            self._tasks.spawn(self._accept(listener, server), name=f"listener on {port}")
+        self._tasks.spawn(self._close_silent(), name="silent connections")
+        return port
+
+    async def stop(self) -> None:
+        """Accept no more connections. Those that are open stay open."""
+        await self._tasks.aclose()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def begin(self, request: web.Request) -> None:
+        """Record that a head has arrived whole: from now on the server is at work."""
+        connection = _connection_of(request)
+        self._buffers.release(connection.head)
+        connection.head, connection.whole = 0, False
+        connection.waiting_since = None
+        connection.body = request.content
+
+    def trust(self, request: web.Request) -> None:
+        """Record that the request has shown a token: newer connections do not take its place."""
+        _connection_of(request).trusted = True
+
+    def end(self, request: web.Request) -> None:
+        """Record that the response is made, and that the caller's turn begins."""
+        _connection_of(request).waiting_since = asyncio.get_running_loop().time()
+
+    def accepts(self, connection: _Connection, data: bytes) -> bool:
+        """Count bytes that belong to no body; return False if there are too many of them."""
+        if connection.whole or (connection.body is not None and not connection.body.is_eof()):
+            return True
+        assert connection.protocol is not None
+        transport = connection.protocol.transport
+        # One more request, and the last responses were not read: they would pile up.
+        if transport is None or transport.get_write_buffer_size() > _UNREAD:
+            return False
+        size = len(data)
+        if connection.waiting_since is not None:
+            if not connection.head:
+                connection.waiting_since = asyncio.get_running_loop().time()
+            # An end in two pieces is not found; then a part of the body is counted, too.
+            if (end := data.find(b"\r\n\r\n")) >= 0:
+                connection.whole, size = True, end
+        if not self._buffers.allows(connection.head, size):
+            return False
+        connection.head += size
+        return True
+
+    def closed(self, connection: _Connection) -> None:
+        """Forget a connection. A second call is harmless."""
+        if self._open.pop(connection, connection) is None:
+            self._buffers.release(connection.head)
+            connection.head = 0
+
+    async def _accept(self, listener: socket.socket, server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        exhausted = False
+        for number in itertools.count(1):
+            # While more are waiting, sock_accept() returns without a turn for the others.
+            if number % _BURST == 0:
+                await asyncio.sleep(0)
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    continue  # the caller left before it was accepted
+                if not exhausted:
+                    logger.warning("no more connections can be accepted: %s", error.strerror)
+                exhausted = True
+                self._make_room()
+                await asyncio.sleep(0.05)
+                continue
+            exhausted = False
+            if len(self._open) >= self._limits.connections and not self._make_room():
+                self.refused += 1
+                sock.close()
+                continue
+            connection = _Connection(sock, loop.time())
+            self._open[connection] = None
+            self._tasks.spawn(self._connect(connection, server), name="new connection")
+
+    async def _connect(self, connection: _Connection, server: web.Server) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: ServerProtocol(self, connection, server, **self._options),
+                connection.sock,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._tls else None,
+            )
+        except (OSError, asyncio.CancelledError):
+            connection.sock.close()
+            self.closed(connection)
+
+    def _make_room(self) -> bool:
+        """Close the oldest connection that has shown no token, or else the oldest idle one."""
+        oldest = next((c for c in self._open if not c.trusted), None) or next(
+            (c for c in self._open if c.waiting_since is not None), None
+        )
+        if oldest is None:
+            return False
+        self.refused += 1
+        self.closed(oldest)
+        oldest.abort()
+        return True
+
+    async def _close_silent(self) -> None:
+        """Close, each second, the connections whose callers have taken too long."""
+        limits, loop = self._limits, asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(1.0, limits.head / 4, limits.idle / 4))
+            for connection in list(self._open):
+                if connection.waiting_since is None:
+                    continue
+                transport = connection.protocol and connection.protocol.transport
+                unsent = transport.get_write_buffer_size() if transport else 0
+                if 0 < unsent < connection.unsent:
+                    connection.waiting_since = loop.time()  # a slow reader, but it reads
+                connection.unsent = unsent
+                if connection.head:
+                    patience = limits.head
+                else:
+                    patience = limits.silence if unsent else limits.idle
+                if loop.time() - connection.waiting_since > patience:
+                    self.closed(connection)
+                    connection.abort()
+
+
+def _connection_of(request: web.Request) -> _Connection:
+    protocol = request.protocol
+    assert isinstance(protocol, ServerProtocol)
+    return protocol.connection

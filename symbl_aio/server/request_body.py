@@ -1,0 +1,71 @@
+"""Request bodies: read with limits of size, time and memory, never inflated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from symbl_aio.server.http_json import JSON, ApiError, parse_json, require_object
+from symbl_aio.server.server_limits import BUFFERS, LIMITS
+
+
+def check_encoding(request: web.Request) -> None:
+    """Raise a 415 ``ApiError`` for a compressed body: a small one may inflate without end."""
+    for encoding in request.headers.getall("Content-Encoding", ()):
+        if encoding.strip().lower() not in ("", "identity"):
+            raise ApiError(415, "A body with a Content-Encoding is not accepted; send it as it is.")
+
+
+async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives. Raises a 408 ``ApiError`` if it stops, or all but stops.
+
+    Only the time spent waiting for the caller counts: a slow disk is not the caller's fault.
+    """
+    limits, loop = request.app[LIMITS], asyncio.get_running_loop()
+    received, waited = 0, 0.0
+    while True:
+        began = loop.time()
+        patience = limits.silence + received / limits.min_rate - waited
+        try:
+            async with asyncio.timeout(min(limits.silence, patience)):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise ApiError(408, "The body did not arrive in time.") from None
+        if not chunk:
+            return
+        waited += loop.time() - began
+        received += len(chunk)
+        yield chunk
+
+
+async def read_json(request: web.Request, max_size: int | None = None) -> JSON:
+    """Read a body as JSON. Raises a 400, 408, 413, 415 or 503 ``ApiError``.
+
+    ``max_size``: bytes; by default the limit of an ordinary call.
+    """
+    limits, buffers = request.app[LIMITS], request.app[BUFFERS]
+    largest = limits.body if max_size is None else max_size
+    too_large = f"The body of this call has {largest} bytes at most."
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise ApiError(415, "JSON is accepted in UTF-8 only.")
+    # An announced length is refused without reading.
+    if (request.content_length or 0) > largest:
+        raise ApiError(413, too_large)
+    body = bytearray()
+    try:
+        async for chunk in body_chunks(request):
+            if len(body) + len(chunk) > largest:
+                raise ApiError(413, too_large)
+            if not buffers.allows(len(body), len(chunk)):
+                raise ApiError(503, "Too many large requests at a time.", retry_after=1)
+            body += chunk
+        return parse_json(bytes(body))
+    finally:
+        buffers.release(len(body))
+
+
+async def read_json_object(request: web.Request, max_size: int | None = None) -> dict[str, JSON]:
+    """Read a body as a JSON object. Raises as ``read_json`` does."""
+    return require_object(await read_json(request, max_size))

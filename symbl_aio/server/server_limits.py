@@ -1,0 +1,81 @@
+"""The limits that keep one caller from using up the server, and where handlers find them."""
+
+from __future__ import annotations
+
+import resource
+
+from aiohttp import web
+from attrs import define, field, frozen
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+
+def _default_connections() -> int:
+    # Files, downloads and webhooks need the other half of the descriptors.
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return min(2048, descriptors // 2)
+
+
+@frozen
+class ServerLimits:
+    """Sizes in bytes, times in seconds.
+
+    ``connections``: open at one time; one more closes the oldest that has shown no token.
+    ``idle``: how long a connection may wait between requests. ``head``: the longest time for a
+    request's head. ``silence``: the longest pause within a body or a response. ``min_rate``:
+    the lowest average rate of a body, in bytes a second, after a first ``silence``. ``exclusive``:
+    the longest time for the body of a management call, which keeps others of its account waiting.
+
+    ``line``: a request line, with a file's parameters (API section 2). ``field``: a header field.
+    ``token_body``, ``body`` and ``text_body``: JSON of a token request, of a text submission and
+    of any other call. ``buffered``: what heads and JSON bodies on their way may hold together.
+    ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
+    ``wrong_secrets``: wrong credentials that an address may try at once; each is forgotten after
+    ``wrong_secret_seconds``.
+    """
+
+    connections: int = field(factory=_default_connections)
+    idle: float = 75.0
+    head: float = 10.0
+    silence: float = 30.0
+    min_rate: int = KIB
+    exclusive: float = 5.0
+    line: int = MIB
+    field: int = 64 * KIB
+    token_body: int = 16 * KIB
+    body: int = MIB
+    text_body: int = 8 * MIB
+    buffered: int = 32 * MIB
+    upload: int = 4 * GIB
+    disk_reserve: int = 64 * MIB
+    wrong_secrets: int = 10
+    wrong_secret_seconds: float = 6.0
+
+
+# A head or a body up to this size is read however much the others hold.
+_ALWAYS = 16 * KIB
+
+
+@define(eq=False)
+class BufferBudget:
+    """Bytes of requests on their way that the server holds in memory, all callers together."""
+
+    limit: int
+    held: int = 0
+
+    def allows(self, owned: int, more: int) -> bool:
+        """Count ``more`` bytes for a holder of ``owned``; return False if that is too much.
+
+        A holder of a little is always allowed, so that large requests do not refuse small ones.
+        """
+        if owned + more > _ALWAYS and self.held + more > self.limit:
+            return False
+        self.held += more
+        return True
+
+    def release(self, owned: int) -> None:
+        self.held -= owned
+
+
+LIMITS = web.AppKey("limits", ServerLimits)
+BUFFERS = web.AppKey("buffers", BufferBudget)

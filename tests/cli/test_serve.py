@@ -1,0 +1,131 @@
+"""``symbl-aio serve`` is safe by default when others reach it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from symbl_aio import Config, Credentials, JobFailedError, SymblClient, Text
+from symbl_aio.media import Audio, AudioURL
+from tests.shell import Shell
+
+AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off")
+
+
+@asynccontextmanager
+async def serving(*options: str | Path, **environment: str) -> AsyncIterator[dict[str, Any]]:
+    shell = Shell(**environment)
+    process = await shell.start(*AS_JSON, *options)
+    assert process.stdout is not None
+    started = json.loads(await process.stdout.readline())
+    try:
+        yield started
+    finally:
+        process.send_signal(signal.SIGINT)
+        started["ended"] = await shell.end(process)
+
+
+def client_of(started: dict[str, Any], **config: Any) -> SymblClient:
+    credentials = Credentials(started["app_id"], started.get("app_secret", "secret"))
+    return SymblClient(credentials, config=Config(base_url=started["base_url"], **config))
+
+
+async def test_elsewhere_than_on_loopback_a_secret_is_made_up_and_printed_once() -> None:
+    secrets = []
+    for _ in range(2):
+        async with serving("--host", "0.0.0.0") as started:
+            assert len(started["app_secret"]) >= 32
+            secrets.append(started["app_secret"])
+            async with client_of(started, allow_http=True) as symbl:
+                await (await symbl.submit(Text("Yes.")))
+        assert started["app_secret"] not in started["ended"].err + started["ended"].out
+
+    assert len(set(secrets)) == 2
+
+
+@pytest.mark.parametrize("where", [("--host", "0.0.0.0"), ("--public-url", "https://a.example")])
+async def test_the_secret_of_the_documents_is_refused_where_others_know_it(where: Any) -> None:
+    shell = Shell(SYMBL_APP_SECRET="secret")
+    ended = await shell.end(await shell.start(*AS_JSON, *where))
+
+    assert ended.code == 2
+    assert "SYMBL_APP_SECRET" in ended.err
+
+
+async def test_on_loopback_links_to_private_addresses_are_refused_with_a_reason() -> None:
+    link = AudioURL("http://127.0.0.1:9/private.mp3")
+    async with serving() as started, client_of(started) as symbl:
+        with pytest.raises(JobFailedError, match=r"127\.0\.0\.1 is not a public address") as failed:
+            await (await symbl.submit(link))
+
+        assert failed.value.reason is not None
+    async with serving("--allow-private") as started, client_of(started) as symbl:
+        with pytest.raises(JobFailedError, match="cannot be read"):
+            await (await symbl.submit(link))
+
+
+async def test_a_foreign_name_is_refused_and_a_public_url_is_known() -> None:
+    async def status_of(started: dict[str, Any], name: str) -> int:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{started['at']}/healthz", headers={"Host": name}) as answer,
+        ):
+            return answer.status
+
+    async with serving() as started:
+        started["at"] = started["base_url"]
+        assert await status_of(started, "evil.example") == 421
+        assert await status_of(started, "localhost") == 200
+
+
+async def test_it_speaks_https_with_a_certificate_of_its_own(tmp_path: Path) -> None:
+    async with serving("--tls", "self-signed", XDG_DATA_HOME=str(tmp_path)) as started:
+        certificate = tmp_path / "symbl-aio" / "tls" / "certificate.pem"
+        async with client_of(started, ca_file=certificate) as symbl:
+            await (await symbl.submit(Text("Yes.")))
+
+    assert started["base_url"].startswith("https://")
+    assert f"SYMBL_CA_FILE={certificate}" in started["ended"].err
+
+
+async def test_files_that_are_no_certificate_are_exit_code_2(tmp_path: Path) -> None:
+    shell = Shell()
+    ended = await shell.end(await shell.start(*AS_JSON, "--tls-cert", tmp_path / "none.pem"))
+
+    assert ended.code == 2
+    assert "--tls-cert" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_the_log_has_dates_levels_and_no_secret(tmp_path: Path) -> None:
+    secret = "a-secret-of-the-user"
+    async with (
+        serving("--access-log", SYMBL_APP_SECRET=secret) as started,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.get(f"{started['base_url']}/v1/job/1") as answer:
+            assert answer.status == 401
+        wrong = {"type": "application", "appId": "app", "appSecret": "a-wrong-guess"}
+        async with session.post(f"{started['base_url']}/oauth2/token:generate", json=wrong) as no:
+            assert no.status == 401
+    log = started["ended"].err
+
+    for line in log.splitlines():
+        assert line[:2] == "20"
+        assert line.split()[2] in ("INFO", "WARNING")
+    assert 'INFO 127.0.0.1 "GET /v1/job/1" 401' in log
+    assert secret not in log
+    assert "a-wrong-guess" not in log
+
+
+async def test_a_recording_that_is_larger_than_allowed_is_refused() -> None:
+    async with serving("--max-upload", "0.001") as started, client_of(started) as symbl:
+        with pytest.raises(Exception, match="413"):
+            await symbl.submit(Audio(bytes(2_000_000)))

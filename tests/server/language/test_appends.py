@@ -1,0 +1,92 @@
+"""A conversation that grows is analysed as a whole one is, and an append costs what it adds."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from symbl_aio.server.language.pipeline import ConversationAnalyser, analyse
+from symbl_aio.server.language.values import Speaker, Tracker, Utterance
+from tests.server.language.lines import PRIYA, STARTED_AT, TOM
+from tests.server.language.test_pipeline import SPOKEN
+
+ANN = Speaker("9", "Ann Budget")
+UTTERANCES = st.lists(
+    st.builds(Utterance, SPOKEN, st.sampled_from([None, PRIYA, TOM, ANN]), st.just(0), st.just(9)),
+    max_size=8,
+)
+LINES = (
+    "So the marketing budget for the second quarter is what we have to look at today.",
+    "I'll send the numbers of the warehouse to Tom by Friday.",
+    "Can you check whether the supplier has answered, Priya?",
+    "Right, and the new scanners arrived on Tuesday at 5 pm for $4,500.",
+    "What do we do about the contract with the printing company?",
+)
+
+
+def meeting(count: int) -> list[Utterance]:
+    return [
+        Utterance(LINES[i % len(LINES)], (PRIYA, TOM)[i % 2], 7.0 * i, 7.0 * i + 7)
+        for i in range(count)
+    ]
+
+
+@given(UTTERANCES, st.lists(st.integers(0, 8), max_size=3))
+def test_appends_give_what_the_whole_gives(utterances: list[Utterance], cuts: list[int]) -> None:
+    growing = ConversationAnalyser(started_at=STARTED_AT, detect_entities=True)
+    for cut in sorted(cuts):
+        growing.update(utterances[:cut])
+    whole = analyse(utterances, started_at=STARTED_AT, detect_entities=True)
+    assert growing.update(utterances) == whole
+
+
+def test_other_utterances_are_analysed_from_the_start() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    analyser.update(meeting(10))
+    other = meeting(4)
+    assert analyser.update(other) == analyse(other, started_at=STARTED_AT)
+
+
+def test_findings_end_when_the_time_is_over_and_the_text_stays() -> None:
+    lines = meeting(10)
+    calls = iter(range(100))
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    found = analyser.update(lines, stop=lambda: next(calls) >= 4)
+    assert [message.text for message in found.messages] == [line.text for line in lines]
+    assert {question.message for question in found.questions} == {2}
+
+
+def test_append_40_costs_about_what_append_1_costs() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT, detect_entities=True)
+    lines, costs = meeting(40 * 25), []
+    for count in range(25, len(lines) + 1, 25):
+        start = time.thread_time()
+        analyser.update(lines[:count])
+        costs.append(time.thread_time() - start)
+    # The middle of five: another process may have slowed one.
+    assert sorted(costs[35:])[2] < 4 * sorted(costs[:5])[2]
+
+
+def test_an_hour_with_a_thousand_tracker_terms_costs_less_than_a_second() -> None:
+    terms = [[f"term{t}x{n}" if n % 2 else f"the {t} of {n}" for n in range(20)] for t in range(50)]
+    trackers = [Tracker(str(t), (*terms[t][1:], "warehouse")) for t in range(50)]
+    start = time.thread_time()
+    found = analyse(meeting(500), started_at=STARTED_AT, trackers=trackers, detect_entities=True)
+    assert time.thread_time() - start < 1.0
+    assert len(found.trackers) == 100 * 50
+
+
+def test_two_thousand_speakers_are_no_square() -> None:
+    def cost(count: int) -> float:
+        lines = [
+            Utterance(f"I'll ask Name{i - 1} now.", Speaker(str(i), f"Name{i} Other{i}"), 0.0, 9.0)
+            for i in range(count)
+        ]
+        start = time.thread_time()
+        found = analyse(lines, started_at=STARTED_AT)
+        assert len(found.analytics.speakers) == count
+        return time.thread_time() - start
+
+    assert cost(2000) < 10 * cost(500)

@@ -1,0 +1,182 @@
+"""Connections end when their callers are silent, and a crowd of them shuts out only itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from symbl_aio.server import LocalServer
+from symbl_aio.server.connections import Connections
+from symbl_aio.server.server_limits import BufferBudget, ServerLimits
+
+QUICK = ServerLimits(idle=0.2, head=0.2, silence=0.2)
+
+
+@asynccontextmanager
+async def connected(
+    server: LocalServer,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    url = urlsplit(server.base_url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=2**20)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def is_ended(reader: asyncio.StreamReader) -> bool:
+    """Wait until the server ends the connection; the timeout of the test is the other outcome."""
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/conv", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
+async def test_a_head_that_stops_arriving_ends_the_connection(start: Any, begun: bytes) -> None:
+    caller = await start(limits=QUICK)
+    async with connected(caller.server) as (reader, writer):
+        writer.write(begun)
+
+        assert await is_ended(reader)
+
+
+async def test_a_head_that_trickles_ends_the_connection(start: Any) -> None:
+    caller = await start(limits=QUICK)
+    async with connected(caller.server) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nX: ")
+        ended = asyncio.create_task(is_ended(reader))
+        while not ended.done():
+            writer.write(b"x")
+            await asyncio.wait([ended], timeout=0.02)
+
+        assert await ended
+
+
+async def test_a_second_head_is_timed_as_the_first_one_is(start: Any) -> None:
+    caller = await start(limits=QUICK)
+    async with connected(caller.server) as (reader, writer):
+        writer.write(b"GET /v1/job/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/job/1 HT")
+
+        assert b" 401 " in await reader.readuntil(b"}")
+        assert await is_ended(reader)
+
+
+async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
+    caller = await start(limits=QUICK)
+    accepted = (await caller.text(*["All is well. " * 1000] * 20)).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    request = (
+        f"GET /v1/conversations/{accepted['conversationId']}/messages HTTP/1.1\r\n"
+        f"Host: x\r\nAuthorization: Bearer {caller.token}\r\n\r\n"
+    ).encode()
+    url = urlsplit(caller.server.base_url)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (url.hostname, url.port))
+
+        with pytest.raises(ConnectionError):
+            while True:
+                await loop.sock_sendall(sock, request)
+
+
+async def test_a_crowd_without_a_token_shuts_out_only_itself(start: Any) -> None:
+    caller = await start(limits=ServerLimits(connections=4))
+    assert (await caller.get("/v1/conversations")).status == 200
+    async with connected(caller.server) as (first, writer):
+        writer.write(b"GET / HT")
+        url = urlsplit(caller.server.base_url)
+        crowd = [await asyncio.open_connection(url.hostname, url.port) for _ in range(20)]
+
+        assert await is_ended(first)
+        # The same connection as before: one with a token is not closed for a newer one.
+        assert (await caller.get("/v1/conversations")).status == 200
+    for _, writer in crowd:
+        writer.transport.abort()
+
+
+async def test_large_heads_on_their_way_share_a_limit_and_small_ones_pass(start: Any) -> None:
+    caller = await start(limits=ServerLimits(buffered=256 * 1024))
+    line = b"GET /?" + b"x" * 200_000
+    async with connected(caller.server) as (_, first), connected(caller.server) as (two, second):
+        first.write(line)
+        while caller.server._buffers.held < len(line):  # noqa: ASYNC110 - no event for a half head
+            await asyncio.sleep(0)
+        second.write(line)
+
+        assert await is_ended(two)
+        assert (await caller.get("/v1/conversations")).status == 200
+
+
+async def test_no_handles_are_one_line_in_the_log_and_room_is_made(
+    start: Any, caplog: pytest.LogCaptureFixture, few_handles: int
+) -> None:
+    caller = await start(limits=ServerLimits(connections=10_000))
+    await caller.get("/v1/conversations")
+    url = urlsplit(caller.server.base_url)
+    crowd = []
+    try:
+        with caplog.at_level(logging.INFO):
+            while True:
+                crowd.append(await asyncio.open_connection(url.hostname, url.port))
+    except OSError:
+        pass  # of this process, which is the server's too
+    for _, writer in crowd[-5:]:
+        writer.transport.abort()
+
+    assert (await caller.get("/v1/conversations")).status == 200
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) <= 5
+    for _, writer in crowd:
+        writer.transport.abort()
+
+
+@pytest.fixture
+def few_handles() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = 256
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    yield few
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_malformed_request_leaves_no_secret_in_the_log(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = await start()
+    for line in (b"Authorization Bearer s3cret", b"Authorization: Bearer s3cret\x00\x01", b"\xff"):
+        async with connected(caller.server) as (reader, writer):
+            with caplog.at_level(logging.DEBUG):
+                writer.write(b"POST /v1/process/text HTTP/1.1\r\nHost: x\r\n" + line + b"\r\n\r\n")
+
+                assert b" 400 " in await reader.readline()
+                assert b"s3cret" not in await reader.read()
+
+    assert "s3cret" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_tls_handshake_that_stops_counts_as_a_connection(start: Any) -> None:
+    caller = await start(limits=ServerLimits(connections=2))
+    server = caller.server._runner.server
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    guarded = Connections(ServerLimits(connections=2), BufferBudget(2**20), tls=context, options={})
+    port = await guarded.listen(server, "127.0.0.1", 0)
+    silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+
+    for reader, _ in silent[:4]:
+        assert await is_ended(reader)
+    assert len(guarded) == 2
+    await guarded.stop()
+    for _, writer in silent:
+        writer.transport.abort()

@@ -1,0 +1,74 @@
+"""The disk is looked at before a body, and a full disk is a refusal that says when to come back."""
+
+from __future__ import annotations
+
+import errno
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symbl_aio.server import spooled_body
+from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.spooled_body import SpooledBody
+from symbl_aio.server.upload_space import UploadSpace
+
+from .conftest import MP4
+
+Usage = namedtuple("Usage", "total used free")
+
+
+async def test_a_recording_has_a_largest_size(start: Any, tmp_path: Path) -> None:
+    caller = await start(
+        limits=ServerLimits(upload=1000), directory=tmp_path, default_transcript="Hello."
+    )
+
+    assert (await caller.video(MP4 + bytes(1000))).status == 413
+    assert (await caller.video()).status == 201
+
+
+async def test_too_little_space_is_a_refusal_before_the_body(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(directory=tmp_path, job_limit=1, default_transcript="Hello.")
+    await caller.get("/v1/conversations")
+    free = [0]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, free[0]))
+
+    refused = await caller.video(MP4 + bytes(9_000_000))
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "60")
+    assert caller.server.submissions[0].size == 0
+
+    free[0] = 2**30
+    assert (await caller.video()).status == 201
+
+
+async def test_a_disk_that_fills_up_under_a_body_is_a_refusal(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(directory=tmp_path, job_limit=1, default_transcript="Hello.")
+
+    def full(self: SpooledBody, batch: list[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(spooled_body.SpooledBody, "_write_batch", full)
+        refused = await caller.video(MP4 + bytes(5_000_000))
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "60")
+    assert (await caller.video()).status == 201
+
+
+def test_uploads_on_their_way_share_the_space(tmp_path: Path) -> None:
+    space = UploadSpace(tmp_path, ServerLimits())
+    first, second = (SpooledBody(tmp_path, keep=True, hashed=False) for _ in range(2))
+    half = space.free() // 2 + 2**20
+    limits = ServerLimits(upload=half)
+    space = UploadSpace(tmp_path, limits)
+    with space.granted(first, half):
+        with pytest.raises(Exception, match="full"), space.granted(second, half):
+            pass
+        first.size = half
+        with space.granted(second, half):
+            pass
