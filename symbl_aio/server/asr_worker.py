@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -77,8 +77,8 @@ def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> No
             duration = 0.0
             for start, samples in windows(json.loads(line)["path"]):
                 segments = recognise(samples) if len(samples) else []
-                answer(segments=[(start + a, start + b, text) for a, b, text in segments])
                 duration = start + len(samples) / SAMPLE_RATE
+                answer(segments=shift(segments, start, duration))
             answer(duration=round(duration, 3))
         except ReportableError as error:
             answer(error=str(error))
@@ -90,6 +90,15 @@ def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> No
         except Exception as error:
             # The text of another library's error may contain the path.
             answer(error=f"recognition broke with {type(error).__name__}")
+
+
+def shift(segments: Iterable[Segment], start: float, end: float) -> list[Segment]:
+    """Return the segments of a window from ``start`` to ``end`` with the recording's times.
+
+    Whisper pads sound to 30 seconds, and may end a segment in the padding.
+    """
+    shifted = [(min(start + a, end), min(start + b, end), text) for a, b, text in segments]
+    return [(a, b, text) for a, b, text in shifted if a < b]
 
 
 def load_model(options: Mapping[str, Any]) -> Recognise:

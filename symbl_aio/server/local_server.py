@@ -32,6 +32,7 @@ from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
+from symbl_aio.server.option_effects import OptionCheck
 from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
@@ -176,8 +177,10 @@ class LocalServer:
         )
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._recognizer = make_recognizer(
-            asr, recognition or RecognitionOptions(), self._metrics.count_speech
+        recognition = recognition or RecognitionOptions()
+        self._recognizer = make_recognizer(asr, recognition, self._metrics.count_speech)
+        self._options = OptionCheck(
+            recognises=self._recognizer is not None, english_only=recognition.is_packaged
         )
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
@@ -232,6 +235,7 @@ class LocalServer:
                 space=space,
                 log=self._log,
                 take_job_faults=self._faults.take_job_faults,
+                options=self._options,
             ),
             jobs=self._jobs,
             faults=self._faults,

@@ -46,6 +46,11 @@ class RecognitionOptions:
     timeout: float = TIMEOUT
 
     @property
+    def is_packaged(self) -> bool:
+        """Whether the model is that of the extra, which knows English only."""
+        return self.model is None and not os.environ.get("SYMBL_AIO_MODEL")
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command of a worker process."""
         threads = max(1, min(os.cpu_count() or 1, 4 * self.processes) // self.processes)

@@ -150,11 +150,12 @@ class Conversation:
         """Return the indexes of the messages that form the summary; none for a short conversation.
 
         ``refresh`` True recomputes it, False extends it by the messages since then, None
-        computes it only if there is none. API section 6.18.
+        computes it only if there is none, or extends it if a submission asked for a summary.
+        API section 6.18.
         """
         if refresh or not self._summary:
             self._summary, self._summarised_count = (), 0
-        elif refresh is None:
+        elif refresh is None and not self.settings.summary:
             return self._summary
         count = len(self.analysis.messages)
         if chosen := choose_summary(self.analysis, range(self._summarised_count, count)):
@@ -183,8 +184,6 @@ class Conversation:
             self._analyser = None
         self.settings = settings
         self._analysis = None
-        if settings.summary:
-            self.summary(refresh=False)
 
     def update_member(self, member_id: str, name: str, email: str | None) -> None:
         """Change a member everywhere; members with the same email become one."""

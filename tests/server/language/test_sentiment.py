@@ -1,5 +1,6 @@
 import pytest
 
+from symbl_aio.server.language.sentiment import sentiment_score
 from tests.server.language.lines import analyse_lines
 
 
@@ -16,3 +17,12 @@ from tests.server.language.lines import analyse_lines
 )
 def test_sentiment_is_the_sign_of_the_words(text, low, high):
     assert low <= analyse_lines(text).messages[0].sentiment <= high
+
+
+def test_what_follows_but_counts_more():
+    assert sentiment_score("It is slow but good.") > 0 > sentiment_score("It is good but slow.")
+
+
+@pytest.mark.parametrize("text", ["No problem.", "Not bad!", "I can't wait.", "Don\u2019t worry."])
+def test_set_phrases_with_bad_words_are_not_bad(text):
+    assert sentiment_score(text) > 0
