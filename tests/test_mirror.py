@@ -56,6 +56,7 @@ COVERED_BY = {
     "events.py": "tests/test_observers.py",
     "models/": "tests/test_models.py",
     "server/app.py": "tests/server/test_local_server.py",
+    "server/asr_worker.py": "tests/server/test_speech_recognition.py",
     "server/conversations/conversation.py": "tests/server/conversations/test_handlers.py",
     "server/field_rules.py": "tests/server/management/test_handlers.py",
     "server/language/values.py": "tests/server/language/test_pipeline.py",

@@ -32,7 +32,6 @@ from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
-from symbl_aio.server.option_effects import OptionCheck
 from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
@@ -177,10 +176,8 @@ class LocalServer:
         )
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        recognition = recognition or RecognitionOptions()
-        self._recognizer = make_recognizer(asr, recognition, self._metrics.count_speech)
-        self._options = OptionCheck(
-            recognises=self._recognizer is not None, english_only=recognition.is_packaged
+        self._recognizer = make_recognizer(
+            asr, recognition or RecognitionOptions(), self._metrics.count_speech
         )
         self._bodies: Path | None = None
         self._runner: web.AppRunner | None = None
@@ -235,7 +232,6 @@ class LocalServer:
                 space=space,
                 log=self._log,
                 take_job_faults=self._faults.take_job_faults,
-                options=self._options,
             ),
             jobs=self._jobs,
             faults=self._faults,

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from symbl_aio.server.http_json import JSON, ApiError
+from symbl_aio.server.http_json import JSON
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -40,6 +40,11 @@ _ACTED_ON = {
     "trackers": "their phrases are found",
     "enableAllTrackers": "all stored trackers are used",
     "enableSummary": "the summary grows with each append",
+    "timezoneOffset": "due times are read in this zone",
+    "languageCode": "recordings: passed to a multilingual model; other languages than English are "
+    "refused with the packaged one",
+    "enableSeparateRecognitionPerChannel": "recordings: each channel is recognised by itself",
+    "channelMetadata": "recordings: names the speakers of the channels",
     "features": "`callScore` is answered without a score and with the reason; `insights` are found",
 }
 _ACTED_ON_IN_READS = {
@@ -56,11 +61,7 @@ _ACTED_ON_IN_READS = {
     "subType": "entities of this kind are deleted",
 }
 _HARMLESS = {
-    "customVocabulary": "a hint; the words of the packaged model do not get better by hints",
     "mode": "every sampling rate is read",
-    "timezoneOffset": "due dates are in UTC, as without it",
-    "channelMetadata": "without a separate recognition of channels there is no speaker to name",
-    "diarizationSpeakerCount": "without diarization there is nothing to count",
     "conversationType": "the rules are the same for sales and for others",
     "metadata": "describes a call to be scored, and no call is scored",
 }
@@ -73,16 +74,16 @@ _REFUSED_IN_READS = {
     "redact": "the rules would overlook personal data",
     "exclude": "as `redact`",
 }
-# Refused only where speech is recognised: a transcript that a test registered has no channels.
-_REFUSED_BY_RECOGNITION = {
-    "enableSeparateRecognitionPerChannel": "channels are mixed before speech is recognised",
-    "enableSpeakerDiarization": "this server does not part speakers by their voices",
-    "languageCode": "the packaged model knows English only",
+# Refused only where speech is recognised: a transcript that a test registered needs none.
+_REFUSED = {
+    "customVocabulary": "with it, the speech model loses sentences",
+    "enableSpeakerDiarization": "this server does not distinguish voices",
+    "diarizationSpeakerCount": "as `enableSpeakerDiarization`",
 }
 
 SUBMISSIONS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON.items()},
-    **{name: OptionEffect("refused", note) for name, note in _REFUSED_BY_RECOGNITION.items()},
+    **{name: OptionEffect("refused", note) for name, note in _REFUSED.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS.items()},
 }
 READS: Mapping[str, OptionEffect] = {
@@ -92,39 +93,19 @@ READS: Mapping[str, OptionEffect] = {
 }
 
 
-class OptionCheck:
-    """Refuses options that recognition cannot meet, and names unknown ones in the log.
+class UnknownOptions:
+    """Names each unknown option of a submission in the log, once."""
 
-    ``recognises``: speech is recognised at all. ``english_only``: by the packaged model.
-    """
-
-    def __init__(self, *, recognises: bool, english_only: bool) -> None:
-        self._recognises = recognises
-        self._english_only = english_only
+    def __init__(self) -> None:
         self._named: set[str] = set()
 
-    def check(self, parameters: Mapping[str, JSON], *, media: bool) -> None:
-        """Raise a 400 ``ApiError`` for an option of ``media`` that cannot be met."""
+    def name(self, parameters: Mapping[str, JSON]) -> None:
+        """Log the options without an effect that were not logged before."""
         for name in parameters.keys() - SUBMISSIONS.keys() - self._named:
             # A caller that invents names must not fill the log, or the memory.
             if len(self._named) < _MAX_NAMED:
                 self._named.add(name)
-                logger.warning("the parameter %.60r is unknown here and has no effect", name)
-        if not (media and self._recognises):
-            return
-        for name, reason in _REFUSED_BY_RECOGNITION.items():
-            if self._is_beyond(name, parameters.get(name)):
-                raise ApiError(400, f'"{name}" is not offered with this value: {reason}.')
-
-    def _is_beyond(self, name: str, value: JSON) -> bool:
-        if name == "languageCode":
-            return (
-                self._english_only
-                and isinstance(value, str)
-                and value.strip() != ""
-                and value.lower().split("-")[0] != "en"
-            )
-        return value is True
+                logger.warning("the option %.60r is unknown here and has no effect", name)
 
 
 _MAX_NAMED = 100

@@ -18,7 +18,7 @@ from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, C
 from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job_queue import Job, Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
-from symbl_aio.server.option_effects import OptionCheck
+from symbl_aio.server.option_effects import UnknownOptions
 from symbl_aio.server.processing import (
     SubmissionPayload,
     SubmissionProcessor,
@@ -59,7 +59,6 @@ class SubmissionHandlers:
         space: UploadSpace,
         log: RequestLog,
         take_job_faults: Callable[[web.Request], frozenset[str]],
-        options: OptionCheck,
     ) -> None:
         self._jobs = jobs
         self._conversations = conversations
@@ -70,7 +69,7 @@ class SubmissionHandlers:
         self._space = space
         self._log = log
         self._take_job_faults = take_job_faults
-        self._options = options
+        self._unknown_options = UnknownOptions()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Handle one of the ten calls: respond with 201 and the ids of the job (section 2)."""
@@ -80,7 +79,7 @@ class SubmissionHandlers:
         conversation = self._target_conversation(received)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
-        self._check_parameters(query, received)
+        self._check_parameters(received.kind, query)
         if not self._jobs.acquire_slot():
             raise ApiError(
                 429,
@@ -121,12 +120,14 @@ class SubmissionHandlers:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
-        self._check_parameters(fields, received)
+        self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _check_parameters(self, parameters: dict[str, JSON], received: Received) -> None:
+    def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
-        self._options.check(parameters, media=received.kind != "text")
+        self._unknown_options.name(parameters)
+        if kind != "text":
+            self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
         if unknown:
             raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.option_effects import READS, SUBMISSIONS, OptionCheck
+from symbl_aio.server.option_effects import READS, SUBMISSIONS, UnknownOptions
+from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.submission_parameters import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,10 @@ SHOWN_ELSEWHERE = {
     "url": "tests/server/test_outbound_http.py",
     "webhookUrl": "tests/server/test_webhooks.py",
     "features": "tests/server/conversations/test_handlers.py",
+    "timezoneOffset": "tests/server/test_recognition_parameters.py",
+    "languageCode": "tests/server/test_recognition_parameters.py",
+    "enableSeparateRecognitionPerChannel": "tests/server/test_recognition_parameters.py",
+    "channelMetadata": "tests/server/test_recognition_parameters.py",
     "enableAllTrackers": "tests/server/management/test_handlers.py",
     "enableSummary": "tests/server/conversations/test_handlers.py",
 }
@@ -39,14 +44,11 @@ CHANGED = {
     "customEntities": ([{"customType": "part", "text": "pump"}], "/entities"),
     "trackers": ([{"name": "Parts", "vocabulary": ["pump"]}], "/trackers"),
 }
-IGNORED = {
+IGNORED = {"mode": "phone", "conversationType": "sales", "metadata": {"salesStage": "demo"}}
+REFUSED = {
     "customVocabulary": ["pump"],
-    "mode": "phone",
-    "timezoneOffset": 60,
-    "channelMetadata": [{"channel": 1, "speaker": {"name": "Ann"}}],
+    "enableSpeakerDiarization": True,
     "diarizationSpeakerCount": 2,
-    "conversationType": "sales",
-    "metadata": {"salesStage": "demo"},
 }
 
 
@@ -99,6 +101,7 @@ def test_every_option_is_shown() -> None:
     harmless = {name for name, option in SUBMISSIONS.items() if option.effect == "harmless"}
     assert acted_on == CHANGED.keys() | SHOWN_ELSEWHERE.keys()
     assert harmless == IGNORED.keys()
+    assert SUBMISSIONS.keys() - acted_on - harmless == REFUSED.keys()
     for name, path in SHOWN_ELSEWHERE.items():
         assert name in (ROOT / path).read_text()
 
@@ -114,36 +117,18 @@ async def test_options_that_are_harmless_change_nothing(caller: Any) -> None:
         assert await answer(caller, call, **IGNORED) == await answer(caller, call)
 
 
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("enableSeparateRecognitionPerChannel", True),
-        ("enableSpeakerDiarization", True),
-        ("languageCode", "es-ES"),
-    ],
-)
-def test_what_recognition_cannot_do_is_refused_by_name(name: str, value: object) -> None:
-    check = OptionCheck(recognises=True, english_only=True)
-    with pytest.raises(ApiError, match=f'"{name}" is not offered with this value') as caught:
-        check.check({name: value}, media=True)  # type: ignore[dict-item]
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_option_that_is_refused_is_so_where_speech_is_recognised(name: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        check_recognition({name: REFUSED[name]}, english_only=False)  # type: ignore[dict-item]
     assert caught.value.status == 400
-    assert SUBMISSIONS[name].effect == "refused"
-    check.check({name: value}, media=False)  # type: ignore[dict-item]
-    OptionCheck(recognises=False, english_only=True).check({name: value}, media=True)  # type: ignore[dict-item]
-
-
-def test_what_recognition_can_do_passes() -> None:
-    check = OptionCheck(recognises=True, english_only=True)
-    check.check({"languageCode": "en-GB", "enableSpeakerDiarization": False}, media=True)
-    check.check({"languageCode": "", "enableSpeakerDiarization": None}, media=True)
-    OptionCheck(recognises=True, english_only=False).check({"languageCode": "es"}, media=True)
 
 
 def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    check = OptionCheck(recognises=False, english_only=True)
+    unknown = UnknownOptions()
     with caplog.at_level(logging.WARNING, "symbl_aio.server"):
         for _ in range(2):
-            check.check({"enableMagic": True, "name": "Call"}, media=False)
+            unknown.name({"enableMagic": True, "name": "Call"})
     assert [record.getMessage() for record in caplog.records] == [
-        "the parameter 'enableMagic' is unknown here and has no effect"
+        "the option 'enableMagic' is unknown here and has no effect"
     ]

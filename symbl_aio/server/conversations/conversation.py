@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from aiohttp import web
 from attrs import define, evolve, field, frozen
@@ -175,6 +175,14 @@ class Conversation:
             self._aliases[key] = member_id
             self.members[member_id] = Speaker(member_id, name or email, email)
         return self.members[member_id]
+
+    def set_zone(self, zone: tzinfo) -> None:
+        """Read "5 pm" and "tomorrow" as times of this zone; the instants stay."""
+        moved = self.started_at.astimezone(zone)
+        # An append in the same zone must not cost the analysis of everything before it.
+        if moved.utcoffset() != self.started_at.utcoffset():
+            self._analyser = self._analysis = None
+        self.started_at = moved
 
     def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
         """Add the utterances of a completed job, which end by second ``duration``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
@@ -86,8 +86,8 @@ def _parse_term(name: str, op: str, value: str, field: str) -> Callable[[Convers
         except ValueError:
             raise ApiError(400, f'"{name}" is compared with an ISO 8601 time.') from None
         if key == "endTime":
-            return lambda c: compare(c.ended_at.isoformat(), instant)
-        return lambda c: compare(c.started_at.isoformat(), instant)
+            return lambda c: compare(c.ended_at.astimezone(UTC).isoformat(), instant)
+        return lambda c: compare(c.started_at.astimezone(UTC).isoformat(), instant)
     if key == "name":
         return lambda c: compare(c.name, value)
     if key.startswith("metadata."):

@@ -1,15 +1,14 @@
-"""The worker's limits, without its packages; ``tests/asr`` recognises real speech."""
+"""The limits of decoding, without its packages; ``tests/asr`` decodes real recordings."""
 
 from __future__ import annotations
 
 import pytest
 
-from symbl_aio.server.asr_worker import (
+from symbl_aio.server.asr_decoding import (
     LONGEST,
     ReportableError,
     check_not_longer,
     check_not_shorter,
-    shift,
 )
 
 
@@ -32,8 +31,3 @@ def test_less_sound_than_stated_is_a_recording_that_was_cut_off() -> None:
     check_not_shorter(0.5, None)
     with pytest.raises(ReportableError, match=r"cut off after 9\.9 of 11\.0 s"):
         check_not_shorter(9.9, 11.0)
-
-
-def test_no_segment_ends_after_the_sound() -> None:
-    found = [(0.0, 4.0, "One."), (10.0, 29.0, "Two."), (12.5, 30.0, "Padding.")]
-    assert shift(found, 300.0, 312.0) == [(300.0, 304.0, "One."), (310.0, 312.0, "Two.")]
