@@ -1,10 +1,9 @@
-import pytest
-
 from symbl_aio.server.language.sentiment import sentiment_score
 from tests.server.language.lines import analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text, low, high",
     [
         ("This is great, thank you so much!", 0.3, 1),
@@ -23,6 +22,6 @@ def test_what_follows_but_counts_more():
     assert sentiment_score("It is slow but good.") > 0 > sentiment_score("It is good but slow.")
 
 
-@pytest.mark.parametrize("text", ["No problem.", "Not bad!", "I can't wait.", "Don\u2019t worry."])
+@table("text", ["No problem.", "Not bad!", "I can't wait.", "Don\u2019t worry."])
 def test_set_phrases_with_bad_words_are_not_bad(text):
     assert sentiment_score(text) > 0
