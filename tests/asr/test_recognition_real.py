@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Recognizer
+from symbl_aio.server.speech_recognition import (
+    RecognisedSpeech,
+    RecognitionError,
+    Recognizer,
+    Wanted,
+)
 
 pytestmark = [
     pytest.mark.asr,
@@ -106,7 +111,7 @@ async def test_a_cut_recording_is_told_from_a_whole_one(recognizer: Recognizer, 
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RecognitionError, match="cut off"):
-        await recognizer.transcribe(cut)
+        await recognizer.transcribe(cut, Wanted(stated_seconds=11.0))
 
 
 @pytest.mark.parametrize(

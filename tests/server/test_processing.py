@@ -12,7 +12,7 @@ from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
 from symbl_aio.server.language.values import Utterance
 from symbl_aio.server.processing import merge_settings
-from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError
+from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Wanted
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 
@@ -166,14 +166,16 @@ class FakeRecognizer:
     """Stands in for the recognition process."""
 
     def __init__(self) -> None:
+        self.english_only = True
         self.sizes: list[int] = []
         self.closed = False
 
-    async def transcribe(self, path: Path) -> RecognisedSpeech:
+    async def transcribe(self, path: Path, wanted: Wanted, **options: object) -> RecognisedSpeech:
         self.sizes.append(size(path))
+        assert wanted == Wanted(None, False, 3.0)
         if len(self.sizes) > 1:
             raise RecognitionError("there is no audio track")
-        return RecognisedSpeech((Utterance("Fellow citizens.", None, 0.5, 1.5),), 3.0)
+        return RecognisedSpeech(((Utterance("Fellow citizens.", None, 0.5, 1.5),),), 3.0, "en")
 
     async def aclose(self) -> None:
         self.closed = True
@@ -181,7 +183,7 @@ class FakeRecognizer:
 
 async def test_available_recognition_is_used(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     recognizer = FakeRecognizer()
-    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda asr: recognizer)
+    monkeypatch.setattr("symbl_aio.server.local_server.make_recognizer", lambda *given: recognizer)
     caller = await start(asr="auto")
     sound = wav(3.0)
 

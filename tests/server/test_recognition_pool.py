@@ -23,7 +23,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as test:
         test.sendall(json.loads(line)["path"].rpartition("/")[2].encode() + b"\\n")
         lines.readline()
         print(json.dumps({"segments": []}), flush=True)
-        print(json.dumps({"duration": 10.0}), flush=True)
+        print(json.dumps({"duration": 10.0, "language": "en"}), flush=True)
 """
 
 
@@ -148,3 +148,18 @@ def test_a_folder_without_a_model_is_refused_at_the_start(tmp_path: Path) -> Non
         RecognitionOptions(model=tmp_path).check_model()
     (tmp_path / "model.bin").write_bytes(b"")
     RecognitionOptions(model=tmp_path).check_model()
+
+
+def test_the_vocabulary_of_a_model_shows_its_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SYMBL_AIO_MODEL", raising=False)
+    assert RecognitionOptions().english_only
+    model = RecognitionOptions(tmp_path)
+    assert not model.english_only
+    (tmp_path / "vocabulary.json").write_text(json.dumps(["word"] * 51_865))
+    assert not model.english_only
+    (tmp_path / "vocabulary.json").write_text(json.dumps(["word"] * 51_864))
+    assert model.english_only
+    (tmp_path / "vocabulary.txt").write_text("word\n" * 51_865)
+    assert not model.english_only

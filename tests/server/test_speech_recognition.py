@@ -32,10 +32,10 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as witness:
             threading.Event().wait()
         elif name == "die" or name == "die once" and not os.path.exists(folder + "/died"):
             open(folder + "/died", "w").close()
-            answer(segments=[[0.0, 1.0, "Lost words."]])
+            answer(segments=[[0.0, 1.0, "Lost words.", 0]])
             os._exit(3)
         elif name == "rest in peace":
-            answer(duration=1.0)
+            answer(duration=1.0, language="en")
             os._exit(0)
         elif name == "text":
             print("no JSON at all", flush=True)
@@ -45,11 +45,11 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as witness:
             answer(error="the media has no audio track")
         elif name == "nobody":
             answer(segments=[])
-            answer(duration=2.5)
+            answer(duration=2.5, language=None)
         else:
-            answer(segments=[[0.0, 4.0, "Ever tried. Ever"], [4.0, 6.0, "failed."]])
-            answer(segments=[[300.0, 304.0, name]])
-            answer(duration=305.0)
+            answer(segments=[[0.0, 4.0, "Ever tried. Ever", 0], [4.0, 6.0, "failed.", 0]])
+            answer(segments=[[300.0, 304.0, name, 0]])
+            answer(duration=305.0, language="en")
 """
 
 

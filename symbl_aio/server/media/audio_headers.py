@@ -1,7 +1,7 @@
 """Durations of formats whose header states them: wav, aiff, flac, ogg, wma.
 
-Each reader returns (has sound, seconds or ``None``) and raises ``ValueError``,
-``IndexError`` or ``struct.error`` if the header makes no sense.
+Each reader returns a ``Sound`` and raises ``ValueError``, ``IndexError`` or ``struct.error`` if
+the header makes no sense.
 """
 
 from __future__ import annotations
@@ -10,31 +10,54 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_LENGTH_UNKNOWN = 0xFFFFFFFF  # written by programs that stream and do not know the length yet
+from symbl_aio.server.media.sound import CUT_OFF, Sound
+
+# Formats whose blocks have a fixed number of samples: MS ADPCM, IMA ADPCM, GSM. The bytes a
+# second in their headers are rounded, or wrong.
+_BLOCK_FORMATS = (0x0002, 0x0011, 0x0031)
+
+# The samples of a packet of Opus last up to 120 ms; a page has up to 255 packets.
+_OGG_MAX_PAGE_SECONDS = 255 * 0.12
 _OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
 
 
-def read_wav(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+def read_wav(file: BinaryIO, size: int) -> Sound:
     """Read RIFF WAVE of any sample format; the ``wave`` module refuses floats."""
-    rate = 0
+    rate = 0.0
     for kind, start, length in _chunks(file, size, "<I"):
         if kind == b"fmt ":
             file.seek(start)
-            (rate,) = struct.unpack_from("<I", file.read(12), 8)
+            rate = _wav_bytes_per_second(file.read(20))
         elif kind == b"data":
-            if rate == 0:
+            if not rate:
                 raise ValueError("no sample format before the sound")
             available = size - start
-            # A stream's length is not known when its header is written.
-            if length in (0, _LENGTH_UNKNOWN):
+            if _is_placeholder(length):
                 length = available
             if length > available:
-                raise ValueError("the file is cut off")
-            return length > 0, length / rate
+                raise ValueError(CUT_OFF)
+            return Sound(length > 0, length / rate)
     raise ValueError("no sound in it")
 
 
-def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+def _wav_bytes_per_second(content: bytes) -> float:
+    kind, rate, bytes_per_second, block_size = struct.unpack_from("<H2xIIH", content)
+    if kind in _BLOCK_FORMATS and len(content) >= 20:
+        (samples,) = struct.unpack_from("<H", content, 18)
+        if samples:
+            return float(block_size * rate / samples)
+    return float(bytes_per_second)
+
+
+def _is_placeholder(length: int) -> bool:
+    """Return whether a program wrote this length because it did not know the true one.
+
+    Programs that write to a pipe put 0 there, or a number close to 2 or 4 GiB.
+    """
+    return length == 0 or 0x7FFF0000 <= length <= 0x8000FFFF or length >= 0xFFFF0000
+
+
+def read_aiff(file: BinaryIO, size: int) -> Sound:
     """Read the COMM chunk of AIFF or AIFC."""
     for kind, start, _ in _chunks(file, size, ">I"):
         if kind == b"COMM":
@@ -45,11 +68,11 @@ def read_aiff(file: BinaryIO, size: int) -> tuple[bool, float | None]:
             exponent, mantissa = struct.unpack_from(">HQ", content, 8)
             if not 0 <= exponent - 16383 < 32 or not mantissa:
                 raise ValueError("its sample rate is none")
-            return True, frames / (mantissa * 2.0 ** (exponent - 16383 - 63))
+            return Sound(True, frames / (mantissa * 2.0 ** (exponent - 16383 - 63)))
     raise ValueError("no COMM chunk")
 
 
-def read_flac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+def read_flac(file: BinaryIO, size: int) -> Sound:
     """Read the stream info block of FLAC."""
     file.seek(8)
     content = file.read(18)
@@ -58,10 +81,10 @@ def read_flac(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     rate, samples = packed >> 44, packed & (1 << 36) - 1
     if rate == 0:
         raise ValueError("its sample rate is 0")
-    return True, samples / rate if samples else None
+    return Sound(True, samples / rate if samples else None)
 
 
-def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+def read_ogg(file: BinaryIO, size: int) -> Sound:
     """Read Vorbis, Opus, Speex or FLAC in Ogg; the last page's position is the duration."""
     file.seek(0)
     head = file.read(4096)
@@ -79,17 +102,27 @@ def read_ogg(file: BinaryIO, size: int) -> tuple[bool, float | None]:
         (packed,) = struct.unpack_from(">Q", head, found + 27)
         rate = packed >> 44
     else:
-        return False, None
+        return Sound(False)
     file.seek(max(0, size - _OGG_TAIL_SIZE))
     tail = file.read()
     last = tail.rfind(b"OggS")
     if last < 0 or rate == 0:
-        return True, None
-    (position,) = struct.unpack_from("<q", tail, last + 6)
-    return True, (position - preskip) / rate if position > preskip else None
+        return Sound(True)
+    (end,) = struct.unpack_from("<q", tail, last + 6)
+    # What was cut from a stream begins in the middle of its clock.
+    first = next((at for at in _ogg_positions(head) if at > 0), 0)
+    start = first if first > rate * _OGG_MAX_PAGE_SECONDS else preskip
+    return Sound(True, (end - start) / rate if end > start else None)
 
 
-def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:
+def _ogg_positions(head: bytes) -> Iterator[int]:
+    at = head.find(b"OggS")
+    while 0 <= at <= len(head) - 14:
+        yield struct.unpack_from("<q", head, at + 6)[0]
+        at = head.find(b"OggS", at + 4)
+
+
+def read_wma(file: BinaryIO, size: int) -> Sound:
     """Read the file properties of ASF; a stream header of audio type means sound."""
     file.seek(0)
     head = file.read(64 * 1024)
@@ -100,7 +133,7 @@ def read_wma(file: BinaryIO, size: int) -> tuple[bool, float | None]:
     (preroll,) = struct.unpack_from("<Q", head, properties + 80)
     # The play duration includes the preroll.
     seconds = length / 1e7 - preroll / 1e3
-    return _ASF_AUDIO in head, seconds if seconds > 0 else None
+    return Sound(_ASF_AUDIO in head, seconds if seconds > 0 else None)
 
 
 _ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")

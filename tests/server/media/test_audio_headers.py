@@ -17,9 +17,22 @@ def test_a_wav_of_floats_behind_other_chunks_is_read(probe_bytes):
     )
 
 
-@pytest.mark.parametrize("unknown", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    "unknown",
+    # Of interrupted recorders, FFmpeg, espeak-ng, arecord and others that write to a pipe.
+    [0, 0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0x7FFFFFFF, 0xFFFFFFDB],
+)
 def test_a_wav_written_as_a_stream_is_as_long_as_the_file(probe_bytes, unknown):
     assert probe_bytes(riff(PCM, chunk(b"data", bytes(16_000), unknown))).duration == 1.0
+
+
+@pytest.mark.parametrize("kind, samples", [(0x11, 505), (0x02, 500), (0x31, 320)])
+def test_a_wav_of_blocks_counts_their_samples_whatever_rate_its_header_has(
+    probe_bytes, kind, samples
+):
+    fmt = struct.pack("<HHIIHHHH", kind, 1, 8000, 99_999, 256, 4, 2, samples)
+    found = probe_bytes(riff(chunk(b"fmt ", fmt), chunk(b"data", bytes(256 * 100))))
+    assert found.duration == pytest.approx(100 * samples / 8000)
 
 
 def test_a_wav_without_samples_has_no_audio(probe_bytes):
@@ -65,6 +78,13 @@ def test_a_flac_has_its_duration(probe_bytes):
 )
 def test_the_last_page_of_an_ogg_has_its_duration(probe_bytes, first, last, container, seconds):
     assert probe_bytes(ogg(first, 0) + ogg(bytes(255), last)) == MediaInfo(container, True, seconds)
+
+
+def test_an_ogg_that_was_cut_from_a_stream_counts_from_its_first_page(probe_bytes):
+    rate = 44_100
+    head = b"\x01vorbis" + struct.pack("<IBI", 0, 1, rate)
+    pages = [ogg(bytes(255), position * rate) for position in (36_000, 36_001, 36_010)]
+    assert probe_bytes(ogg(head, 0) + b"".join(pages)).duration == pytest.approx(10)
 
 
 def test_an_ogg_without_a_page_near_its_end_has_no_known_length(probe_bytes):

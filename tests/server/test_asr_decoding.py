@@ -1,10 +1,10 @@
-"""The worker's limits, without its packages; ``tests/asr`` recognises real speech."""
+"""The limits of decoding, without its packages; ``tests/asr`` decodes real recordings."""
 
 from __future__ import annotations
 
 import pytest
 
-from symbl_aio.server.asr_worker import (
+from symbl_aio.server.asr_decoding import (
     LONGEST,
     ReportableError,
     check_not_longer,
