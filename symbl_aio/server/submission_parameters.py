@@ -79,7 +79,7 @@ def _read_speaker_count(value: JSON) -> JSON:
 
 _BARE_LIST = re.compile(r"\[([^\"\[\]{}]*)\]")
 
-_RULES: Mapping[str, FieldRule] = {
+RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
     "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", read_number),
     "detectPhrases": _FLAG,
@@ -123,7 +123,7 @@ def from_query(request: web.Request) -> dict[str, JSON]:
         values = request.query.getall(name)
         if name == "customVocabulary":
             found[name] = list(values)
-        elif name in _RULES and len(values) > 1:
+        elif name in RULES and len(values) > 1:
             # The API takes lists as JSON text; a repeated parameter is a caller's mistake.
             raise ApiError(400, f'The query parameter "{name}" was given {len(values)} times.')
         else:
@@ -138,7 +138,7 @@ def read(parameters: Mapping[str, JSON], *, subject: str = '"{}"') -> dict[str, 
     """
     found: dict[str, JSON] = {}
     for name, value in parameters.items():
-        rule = _RULES.get(name)
+        rule = RULES.get(name)
         if rule is None:
             found[name] = value
             continue
