@@ -65,9 +65,7 @@ class Reader:
         return found
 
 
-def run(
-    parser: Generator[tuple[int, int], bytes, T], read: Callable[[int, int], bytes]
-) -> T:
+def run(parser: Generator[tuple[int, int], bytes, T], read: Callable[[int, int], bytes]) -> T:
     try:
         asked = next(parser)
         while True:
