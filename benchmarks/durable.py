@@ -582,7 +582,7 @@ def ask(settings: Settings) -> Answer:
         Figure("commits", "transactions an item, all of the database",
                min(one["commits"] for one in paces.values()), at_most=12),
         Figure("alone_cpu", "CPU of one worker, an item",
-               min(one["cpu"] for one in paces.values()), "ms"),
+               min(one["cpu"] for one in paces.values()), "ms", at_most=12),
         Figure("used", f"of the account's limit, used behind {backlogs[-1]:,} conversations",
                100 * full["used"], "%", at_least=settings.pick(95, 80)),
         Figure("woken", "webhook in one process to a waiter in another, median",

@@ -24,6 +24,7 @@ MODULES: Final = (
     "durable",
     "decoding",
     "footprint",
+    "insights",
 )
 
 

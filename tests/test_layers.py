@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_lazy",
         "_fields",
         "_callback_checks",
+        "_private_files",
         "_proxies",
         "_threads",
         "_shared_futures",
@@ -68,6 +69,7 @@ SHARED = {
     "contrib": (
         "_core.local_faults",
         "_fields",
+        "_private_files",
         "_threads",
         "_shared_futures",
         "models",
@@ -79,6 +81,7 @@ SHARED = {
         "_protocol",
         "_fields",
         "_lazy",
+        "_private_files",
         "_source_names",
         "_threads",
         "_shared_futures",

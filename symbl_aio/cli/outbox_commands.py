@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeAlias
 
 import click
+from click.core import ParameterSource
 
 from symbl_aio.cli.runner import run, show_for
 
@@ -23,12 +24,37 @@ STATES: Final = (
     *("refused", "ambiguous", "blocked", "discarded"),
 )
 
+
+def warn_of_password(
+    context: click.Context, option: click.Parameter, url: str | None
+) -> str | None:
+    """Warn of a password among the arguments, and return the URL."""
+    given = context.get_parameter_source(option.name or "")
+    if url is not None and given is ParameterSource.COMMANDLINE and _has_password(url):
+        click.echo(
+            "Warning: --database has a password, and ps shows it to all users of this machine; "
+            "set SYMBL_AIO_DATABASE instead, or leave the password to PGPASSFILE",
+            err=True,
+        )
+    return url
+
+
+def _has_password(url: str) -> bool:
+    _, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    user, at, _ = place.rpartition("@")
+    return bool(at and user.partition(":")[2]) or any(
+        part.startswith("password=") for part in query.split("&")
+    )
+
+
 database = click.option(
     "--database",
     envvar="SYMBL_AIO_DATABASE",
     show_envvar=True,
     required=True,
     metavar="URL",
+    callback=warn_of_password,
     help="sqlite:///outbox.db, or postgresql://user@host/name.",
 )
 schema = click.option(

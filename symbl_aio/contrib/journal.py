@@ -27,6 +27,7 @@ from symbl_aio import (
 )
 from symbl_aio._core.local_faults import passes
 from symbl_aio._fields import require
+from symbl_aio._private_files import make_file, make_folder
 from symbl_aio._threads import in_a_thread
 
 _LOG = logging.getLogger("symbl_aio.contrib")
@@ -49,7 +50,7 @@ class JobJournal:
     processes may share the directory, which must be on a local disk: locks on network file
     systems are not reliable. The journal survives any crash of the process; a crash of the
     whole machine may lose the last seconds. The file holds ids and times, but no secret and
-    no content.
+    no content. It is readable by this user alone, as is a directory that had to be made.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -110,9 +111,10 @@ class JobJournal:
 
     def _open(self) -> list[str]:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_folder(self._directory)
             path = self._directory / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
-            file = _locked(path, "rwc")
+            make_file(path)
+            file = _locked(path)
             file.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, token TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
@@ -131,7 +133,7 @@ def _take_over(path: Path, to: sqlite3.Connection) -> None:
     try:
         if not path.stat().st_size:
             return  # its process has created it, and locks it next
-        with closing(_locked(path, "rw")) as file:
+        with closing(_locked(path)) as file:
             rows = file.execute("SELECT id, token FROM jobs").fetchall()
             to.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
             # In this order: a crash in between leaves a job in two files, never in none.
@@ -151,13 +153,13 @@ def _take_over(path: Path, to: sqlite3.Connection) -> None:
                 part.rename(part.with_name(part.name + _BROKEN))
 
 
-def _locked(path: Path, mode: str) -> sqlite3.Connection:
+def _locked(path: Path) -> sqlite3.Connection:
     """Open a file with an exclusive lock, which lasts until it is closed or the process ends.
 
     Raises ``sqlite3.OperationalError`` for a file that is locked or does not exist.
     """
     file = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}",
+        f"{path.resolve().as_uri()}?mode=rw",
         uri=True,
         timeout=0,
         isolation_level=None,

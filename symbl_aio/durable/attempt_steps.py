@@ -91,19 +91,26 @@ class ItemSteps:
         self._reconciler = Reconciler(database, self._records, client)
         self._sender = Sender(database, self._records, client, heartbeat, worker)
         self._heartbeat = heartbeat
+        self._rows: dict[Attempt, Row] = {}
+        """Rows of attempts that were dispatched here, until they are used."""
         self._jobs: dict[Attempt, Job] = {}
-        """Jobs of attempts that were accepted here; a job yields its end once."""
+        """Jobs of attempts that were accepted here, until they are used."""
         self._on_ambiguous: OnAmbiguous = on_ambiguous
         self._ambiguity_timeout = ambiguity_timeout
 
+    def expect(self, attempt: Attempt, row: Row) -> None:
+        """Use a row that was just read, when the attempt is sent."""
+        self._rows[attempt] = row
+
     def forget(self, attempt: Attempt) -> None:
-        """Forget the job of an attempt that ended here."""
+        """Forget what is known about an attempt that ended here."""
+        self._rows.pop(attempt, None)
         self._jobs.pop(attempt, None)
 
     async def _run(
         self,
         attempt: Attempt,
-        step: Callable[[Row], Awaitable[StepResult]],
+        step: Callable[[], Awaitable[StepResult]],
         *,
         on_fault: str = "postponed",
     ) -> StepResult:
@@ -112,12 +119,9 @@ class ItemSteps:
         ``on_fault``: the state to return for a local fault, which passes.
         """
         try:
-            row = await self._heartbeat.call(partial(self._records.read, attempt))
-            if row is None:
-                return StepResult(SUPERSEDED)
-            if ItemState(row.state).is_ending:
-                return StepResult(row.state)
-            return await step(row)
+            return await step()
+        except _HasEndedError as ended:
+            return StepResult(ended.state)
         except Exception as error:
             if passes(error):
                 _LOG.warning("item %s waits: %s", attempt.key, error)
@@ -125,10 +129,19 @@ class ItemSteps:
             _LOG.exception("item %s failed in an unforeseen way", attempt.key)
             return await self._abandon(attempt, f"{type(error).__name__}, which was not foreseen")
 
+    async def _read(self, attempt: Attempt) -> Row:
+        """Return an item as it is now. Raises ``_HasEndedError``."""
+        row = await self._heartbeat.call(partial(self._records.read, attempt))
+        if row is None:
+            raise _HasEndedError(SUPERSEDED)
+        if ItemState(row.state).is_ending:
+            raise _HasEndedError(row.state)
+        return row
+
     async def _run_with_retries(
         self,
         attempt: Attempt,
-        step: Callable[[Row], Awaitable[StepResult]],
+        step: Callable[[], Awaitable[StepResult]],
         *,
         sends: bool = False,
     ) -> StepResult:
@@ -151,7 +164,8 @@ class ItemSteps:
         """Send an item, unless it may have been sent before or must not be."""
         return await self._run_with_retries(attempt, partial(self._send, attempt), sends=True)
 
-    async def _send(self, attempt: Attempt, row: Row) -> StepResult:
+    async def _send(self, attempt: Attempt) -> StepResult:
+        row = self._rows.pop(attempt, None) or await self._read(attempt)
         content = Content(row.content)
         has_webhook = self._sender.has_webhook(content)
         if row.job_id is not None:
@@ -199,7 +213,8 @@ class ItemSteps:
         step = partial(self._reconcile, attempt, resent)
         return await self._run(attempt, step, on_fault="in_doubt")
 
-    async def _reconcile(self, attempt: Attempt, resent: int, row: Row) -> StepResult:
+    async def _reconcile(self, attempt: Attempt, resent: int) -> StepResult:
+        row = await self._read(attempt)
         content = Content(row.content)
         has_webhook = self._sender.has_webhook(content)
         if row.job_id is not None:
@@ -253,15 +268,18 @@ class ItemSteps:
         """Follow a job to its end; with a webhook, poll it once."""
         return await self._run_with_retries(attempt, partial(self._follow, attempt, has_webhook))
 
-    async def _follow(self, attempt: Attempt, has_webhook: bool, row: Row) -> StepResult:
-        self._sender.checkpoint("following")
-        # Used once: after an error another handle polls anew.
+    async def _follow(self, attempt: Attempt, has_webhook: bool) -> StepResult:
+        # Used once: after an error another handle polls anew. The item of a job that is known
+        # here is not read: its end is recorded only if it has not ended by other means.
         job = self._jobs.pop(attempt, None)
-        if job is None or job.id != row.job_id:
+        if job is None:
+            row = await self._read(attempt)
             job = self._sender.client.job(row.job_id, row.conversation_id)
+        self._sender.checkpoint("following")
         try:
             # With a webhook one poll is enough: the call wakes the workflow.
             if has_webhook and not await _has_ended(job):
+                await self._read(attempt)  # an operator may have ended the item
                 self._jobs[attempt] = job
                 return StepResult("accepted", has_webhook)
             await job
@@ -270,9 +288,8 @@ class ItemSteps:
         except (JobLostError, NotFoundError) as error:
             if isinstance(error.__cause__, AuthenticationError):  # of this worker's credentials
                 return StepResult("postponed")
-            grace = self._sender.client.config.polls.not_found_grace
             # A server may take a moment until it knows a job that it has just accepted.
-            if isinstance(error, NotFoundError) and row.age < grace:
+            if isinstance(error, NotFoundError) and await self._is_new(attempt):
                 return StepResult("accepted", has_webhook)
             result = await self._end(attempt, ItemState.LOST, str(error))
         except ClientClosedError:
@@ -284,6 +301,11 @@ class ItemSteps:
             result = await self._end(attempt, ItemState.COMPLETED, None)
         self._sender.checkpoint("ended")
         return result
+
+    async def _is_new(self, attempt: Attempt) -> bool:
+        grace = self._sender.client.config.polls.not_found_grace
+        age: float = (await self._read(attempt)).age
+        return age < grace
 
     # Records
 
@@ -325,6 +347,14 @@ class ItemSteps:
             why = f"it may have been accepted: {why}"
             return await self._end(attempt, ItemState.AMBIGUOUS, why)
         return await self._end(attempt, ItemState.REFUSED, f"nothing of it was accepted: {why}")
+
+
+class _HasEndedError(Exception):
+    """The item has ended in this state, or the attempt is superseded: there is nothing to do."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
 
 
 async def _has_ended(job: Job) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cached_property, partial
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -22,6 +22,8 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._database.schema import mark_heads
 from symbl_aio.durable.items import Attempt
+
+Row: TypeAlias = sa.Row[Any]
 
 _LOG = logging.getLogger("symbl_aio.durable")
 
@@ -40,15 +42,15 @@ class _Overview(NamedTuple):
 class Dispatcher:
     """Dispatches slots: each worker takes its share, one worker at a time, by a row's lock.
 
-    ``start`` starts an attempt in this process. ``running``: returns the number of attempts
-    that run here; the share of a worker is the limit divided by the number of live workers.
-    ``poll_interval``: seconds between two dispatches without a wake-up.
+    ``start`` starts an attempt in this process, with the item's row. ``running``: returns the
+    number of attempts that run here; the share of a worker is the limit divided by the number
+    of live workers. ``poll_interval``: seconds between two dispatches without a wake-up.
     """
 
     def __init__(
         self,
         database: Database,
-        start: Callable[[Attempt], Awaitable[None]],
+        start: Callable[[Attempt, Row], Awaitable[None]],
         *,
         running: Callable[[], int],
         poll_interval: float,
@@ -57,17 +59,14 @@ class Dispatcher:
         self._start = start
         self._running = running
         self._poll_interval = poll_interval
-        self._woken = asyncio.Event()
+        self.woken = asyncio.Event()
+        """Set it to dispatch soon, when an item may be ready: on the loop of ``run``."""
         self._has_freed = False
-
-    def wake(self) -> None:
-        """Dispatch soon: an item may be ready. Call it on the loop of ``run``."""
-        self._woken.set()
 
     def slot_freed(self) -> None:
         """Dispatch soon: a slot is free. Other workers are notified if it exceeds our share."""
         self._has_freed = True
-        self.wake()
+        self.woken.set()
 
     async def run(
         self,
@@ -79,7 +78,7 @@ class Dispatcher:
         ``on_error`` gets each database error, and does not return for a permanent one.
         """
         while True:
-            self._woken.clear()
+            self.woken.clear()
             if may_send():
                 try:
                     await self.dispatch()
@@ -88,7 +87,7 @@ class Dispatcher:
                     await on_error(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
-                    await self._woken.wait()
+                    await self.woken.wait()
 
     async def dispatch(self) -> None:
         """Fill free slots, and start the attempts of all items that got one.
@@ -98,12 +97,13 @@ class Dispatcher:
         """
         # Read here, and not in the thread: there another slot could be freed in between.
         has_freed, self._has_freed = self._has_freed, False
-        attempts = await self._database.call(partial(self.fill, self._running(), has_freed))
-        await asyncio.gather(*map(self._start, attempts))
+        given = await self._database.call(partial(self.fill, self._running(), has_freed))
+        await asyncio.gather(*(self._start(attempt, row) for attempt, row in given.items()))
 
-    def fill(self, running: int = 0, has_freed: bool = False) -> list[Attempt]:
+    def fill(self, running: int = 0, has_freed: bool = False) -> dict[Attempt, Row]:
         """Fill free slots in one transaction; return the attempts that got one. Blocks.
 
+        Each comes with its item, as ``AttemptRecords.read`` returns it, but for the times.
         ``running``: attempts that run here. ``has_freed``: some ended since the last time.
         """
         seen = self._look()
@@ -112,25 +112,23 @@ class Dispatcher:
             with self._database.begin() as connection:
                 notify_ready(self._database, connection)
         if not (seen.unmarked or seen.under_way or (is_free and is_ours)):
-            return []
+            return {}
         with self._database.begin() as connection:
             # Locked by each worker that gives slots, so that the count of used ones stays true.
+            # Not part of the next statement, which has to count after the wait for the lock.
             cap: int = connection.execute(self._lock_cap).scalar_one()
             if seen.unmarked:
                 marked = mark_heads(self._database, connection)
                 _LOG.info("%d items of an older release are taken on", marked)
             # Sent and accepted items come first, and beyond the limit: their jobs run already.
-            chosen: list[Attempt] = []
+            given: list[Row] = []
             if seen.unmarked or seen.under_way:
-                chosen += _attempts(connection.execute(self._give_under_way))
-            used: int = connection.execute(self._used).scalar_one()
-            if (free := min(cap - used, seen.share - running - len(chosen))) > 0:
-                # By a statement of its own: as part of the update PostgreSQL may evaluate it
-                # again for each row, and give more slots than there are.
-                ids = connection.execute(self._first, {"free": free}).scalars().all()
-                if ids:
-                    chosen += _attempts(connection.execute(self._give, {"ids": ids}))
-        return chosen
+                given += connection.execute(self._give_under_way)
+            room = seen.share - running - len(given)
+            if room > 0:
+                given += connection.execute(self._give, {"cap": cap, "room": room})
+        given.sort(key=lambda row: (-row.priority, row.id))
+        return {Attempt(row.key, row.attempt): row for row in given}
 
     def _look(self) -> _Overview:
         """Return whether a slot can be given. One statement without locks: most end here."""
@@ -170,32 +168,41 @@ class Dispatcher:
         return sa.select(sa.func.count()).select_from(items).where(self._database.holds_slot())
 
     @cached_property
-    def _first(self) -> sa.Select[Any]:
+    def _give(self) -> ReturningUpdate[*tuple[Any, ...]]:
         table = self._database.items
-        return (
+        least, most = ("min", "max") if self._database.is_sqlite else ("least", "greatest")
+        free = sa.bindparam("cap", type_=sa.Integer) - self._used.scalar_subquery()
+        room = sa.bindparam("room", type_=sa.Integer)
+        first = (
             sa.select(table.c.id)
             .where(self._waits())
             .order_by(table.c.priority.desc(), table.c.id)
-            .limit(sa.bindparam("free", type_=sa.Integer))
+            .limit(getattr(sa.func, most)(0, getattr(sa.func, least)(free, room)))
+            # The lock also makes PostgreSQL evaluate it once, and not again for each row, which
+            # would give more slots than there are.
             .with_for_update(skip_locked=True)
+            .cte("first")
         )
-
-    @cached_property
-    def _give(self) -> ReturningUpdate[*tuple[Any, ...]]:
-        ids: sa.BindParameter[int] = sa.bindparam("ids", expanding=True)
-        return self._give_slots(self._database.items.c.id.in_(ids))
+        return self._give_slots(table.c.id.in_(sa.select(first.c.id)))
 
     @cached_property
     def _give_under_way(self) -> ReturningUpdate[*tuple[Any, ...]]:
         return self._give_slots(self._database.is_under_way(self._database.items))
 
     def _give_slots(self, which: sa.ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
-        table = self._database.items
+        table, conversations = self._database.items, self._database.conversations
+        of_item = conversations.c.name == table.c.conversation
+        target = sa.select(conversations.c.conversation_id).where(of_item)
+        halted_by = sa.select(conversations.c.halted_by).where(of_item)
         return (
             sa.update(table)
             .where(self._waits(), which)
             .values(slot_at=self._database.now)
-            .returning(table.c.id, table.c.key, table.c.attempt, table.c.priority)
+            .returning(
+                table,
+                target.scalar_subquery().label("target"),
+                halted_by.scalar_subquery().label("halted_by"),
+            )
         )
 
     def _waits(self) -> sa.ColumnElement[bool]:
@@ -207,9 +214,3 @@ class Dispatcher:
         queue = self._database.queue
         cap = sa.case((queue.c.paused, 0), else_=queue.c.cap)
         return sa.select(cap).where(queue.c.name == self._database.queue_name)
-
-
-def _attempts(given: sa.CursorResult[*tuple[Any, ...]]) -> list[Attempt]:
-    """Return the attempts of items that got a slot, in the order of the queue."""
-    ordered = sorted(given, key=lambda row: (-row.priority, row.id))
-    return [Attempt(row.key, row.attempt) for row in ordered]

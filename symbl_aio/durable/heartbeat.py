@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
+from symbl_aio._private_files import make_file
 from symbl_aio.durable._database import schema
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.dbos import Workflows
@@ -356,6 +357,7 @@ class WorkerLock:
 
     def __init__(self, file: Path) -> None:
         path = file.with_name(file.name + ".worker")
+        make_file(path)
         self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
             self._lock.execute("pragma locking_mode = exclusive")

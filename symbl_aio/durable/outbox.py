@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 from types import TracebackType
@@ -25,10 +25,9 @@ from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.attempts import record_webhook
-from symbl_aio.durable._store.reads import PAGE, Row, read_changed, read_item, read_page
+from symbl_aio.durable._store.reads import PAGE, Watcher, read_item, read_page
 from symbl_aio.durable._store.submit import submit
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
-from symbl_aio.durable._store.watcher import Known, Watcher
 from symbl_aio.durable.content import Options, encode
 from symbl_aio.durable.decisions import Resolution
 from symbl_aio.durable.items import (
@@ -87,7 +86,7 @@ class Outbox(Resolution):
         self._database = Database(database, schema, queue=queue)
         self._is_open = False
         self._started = False
-        self._watcher = Watcher(self._read_changed)
+        self._watcher = Watcher(self._database)
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
@@ -279,9 +278,6 @@ class Outbox(Resolution):
             if item.state.is_ending:
                 return
             known = (item.state,)
-
-    async def _read_changed(self, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
-        return await self._call(partial(read_changed, self._database, groups))
 
     async def jobs(
         self, *, state: ItemState | None = None, conversation: str | None = None

@@ -7,11 +7,12 @@ that proves that nothing was accepted; after it only evidence can show it (``rec
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, evolve
+from attrs import Factory, define, evolve
 
 from symbl_aio import (
     AmbiguousSubmissionError,
@@ -66,16 +67,12 @@ class _Intent:
 
     token: str
     """Stored in the database: it names the try."""
-    heartbeat: Heartbeat
-    """Of the worker: without a fresh one it must not send."""
     failed: bool = False
     """Whether it could not be recorded."""
     abandoned: bool = False
     """Whether the try has ended."""
-
-    def is_current(self) -> bool:
-        """Return whether the last byte may still be sent."""
-        return not self.abandoned and self.heartbeat.is_fresh()
+    changing: threading.Lock = Factory(threading.Lock)
+    """Held while a statement about it runs, in whichever thread."""
 
 
 class Sender:
@@ -115,7 +112,7 @@ class Sender:
         """
         self.checkpoint("sending")
         token = f"{self._worker}/{next(self._tries)}"
-        intent = _Intent(token, self._heartbeat)
+        intent = _Intent(token)
         try:
             return await self._send(row, content, partial(self._record_intent, attempt, intent))
         except AmbiguousSubmissionError:  # the intent stays: it is the reason to reconcile
@@ -143,37 +140,48 @@ class Sender:
             row.target, media, options, before_last_byte=before_last_byte
         )
 
-    def _options(self, row: Row, content: Content) -> Options:
+    def _options(self, row: Row, content: Content) -> Options | None:
         """Return the caller's options, with the item's webhook URL and name if they are not set."""
-        is_text = isinstance(content.media, Text)
-        given = content.options or (TextOptions() if is_text else MediaOptions())
-        config = self.client.config
+        given, config = content.options, self.client.config
+        missing: dict[str, Any] = {}
         if self.has_webhook(content):
             assert config.webhook_base_url is not None
             assert config.webhook_secret is not None
-            url = webhook_url(config.webhook_base_url, config.webhook_secret, row.nonce)
-            given = evolve(given, webhook_url=url)
+            missing["webhook_url"] = webhook_url(
+                config.webhook_base_url, config.webhook_secret, row.nonce
+            )
         # The key as name is evidence that only this item opened the conversation.
-        if row.opens and not given.is_given("name"):
-            given = evolve(given, name=row.key)
-        return given
+        if row.opens and (given is None or not given.is_given("name")):
+            missing["name"] = row.key
+        if given is not None:
+            return evolve(given, **missing) if missing else given
+        # Made with all of it at once, since each making validates all fields.
+        make = TextOptions if isinstance(content.media, Text) else MediaOptions
+        return make(**missing) if missing else None
 
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
         # Until proven otherwise: an exception of the database leaves it so.
         intent.failed = True
-        record = partial(self._records.record_intent, attempt, intent.token, intent.is_current)
-        recorded = await self._database.call(record)
+        recorded = await self._database.call(partial(self._record, attempt, intent))
         # A worker that was paused since then, for however long, must not send the last byte.
-        if not recorded or not intent.is_current():
+        if not recorded or intent.abandoned or not self._heartbeat.is_fresh():
             raise _IntentRefusedError
         intent.failed = False
         self.checkpoint("intent")
 
+    def _record(self, attempt: Attempt, intent: _Intent) -> bool:
+        with intent.changing:
+            return not intent.abandoned and self._records.record_intent(attempt, intent.token)
+
     async def _clear_intent(self, attempt: Attempt, intent: _Intent) -> None:
         """Clear the intent: it is certain that nothing was accepted."""
-        # First, so that a record that still runs in its thread is rolled back.
+        # First, so that a record that waits for its thread is not made after all.
         intent.abandoned = True
-        await self._heartbeat.call(partial(self._records.clear_intent, attempt, intent.token))
+        await self._heartbeat.call(partial(self._clear, attempt, intent))
+
+    def _clear(self, attempt: Attempt, intent: _Intent) -> None:
+        with intent.changing:  # a record that still runs comes before it
+            self._records.clear_intent(attempt, intent.token)
 
 
 class _IntentRefusedError(Exception):

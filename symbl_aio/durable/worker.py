@@ -23,6 +23,7 @@ from symbl_aio import (
     SymblClient,
 )
 from symbl_aio._fields import require, require_count, require_number
+from symbl_aio._private_files import make_folder
 from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
@@ -181,7 +182,7 @@ class Worker:
         try:
             if (file := self._database.file) is not None:
                 with self._database.translate_errors():
-                    file.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(file.parent)
                     self._file_lock = WorkerLock(file)
         except BaseException:
             dbos.release_process_slot()
@@ -304,13 +305,13 @@ class Worker:
         self._workflows = here = ItemWorkflows(steps)
         dispatcher = Dispatcher(
             self._database,
-            dbos.start,
+            here.start,
             running=partial(len, here.active),
             poll_interval=self._poll_interval,
         )
         notifications = Notifications(
             self._database,
-            on_ready=dispatcher.wake,
+            ready=dispatcher.woken,
             on_webhook=here.wake,
             poll_interval=self._poll_interval,
         )

@@ -132,6 +132,48 @@ async def test_webhooks_need_a_secret_which_only_the_environment_may_hold(server
     assert "SYMBL_WEBHOOK_SECRET" in ended.err
 
 
+# passwords
+
+WITH_PASSWORD = [
+    "postgresql://me:p4ssw0rd@127.0.0.1:1/name",
+    "postgresql://127.0.0.1:1/name?user=me&password=p4ssw0rd",
+    "postgresql://me:p4ss@w0rd@127.0.0.1:1/name",  # wrong: it is to be escaped
+]
+WITHOUT = ["postgresql://me@127.0.0.1:1/name", "postgresql://127.0.0.1:1/name?user=me:you"]
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["submit", str(INAUGURAL)]], ids=" ".join)
+@pytest.mark.parametrize("address", WITH_PASSWORD)
+async def test_a_password_among_the_arguments_is_warned_of_and_not_repeated(
+    shell, command, address
+):
+    ended = await shell.run(*command, "--database", address)
+
+    warning, *others = ended.err.splitlines()
+    assert warning.startswith("Warning: --database has a password, and ps shows it")
+    assert "SYMBL_AIO_DATABASE" in warning
+    assert ended.code == (2 if "@w0rd" in address else 3)
+    assert others
+    assert "w0rd" not in ended.err + ended.out
+
+
+@pytest.mark.parametrize("address", WITHOUT)
+async def test_an_address_without_a_password_is_not_warned_of(shell, address):
+    ended = await shell.run("jobs", "--database", address)
+
+    assert ended.code == 3
+    assert "Warning" not in ended.err
+
+
+async def test_nor_is_one_of_the_environment(server):
+    shell = Shell(SYMBL_AIO_DATABASE=WITH_PASSWORD[0])
+
+    ended = await shell.run("jobs")
+
+    assert ended.code == 3
+    assert "Warning" not in ended.err
+
+
 # jobs
 
 

@@ -19,6 +19,7 @@ from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store import queue_control
 from symbl_aio.durable.dispatch import Dispatcher
+from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
@@ -108,7 +109,11 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
-    dispatcher = Dispatcher(database, dbos.start, running=lambda: 0, poll_interval=1.0)
+
+    async def start(attempt: Attempt, _row: object) -> None:
+        await dbos.start(attempt)
+
+    dispatcher = Dispatcher(database, start, running=lambda: 0, poll_interval=1.0)
     queue_control.set_cap(database, cap)
     turns = dispatcher.fill()
     client = dbos._client(database)

@@ -154,6 +154,26 @@ async def test_what_is_taken_back_before_the_last_byte_is_not_sent(two: Two) -> 
     assert said(two.server) == []
 
 
+async def test_an_item_that_is_discarded_after_its_dispatch_is_not_sent(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    attempt = Attempt("one", 1)
+    row = two.a.steps._records.read(attempt)
+    assert row is not None
+    two.a.steps.expect(attempt, row)
+    await two.outbox.discard("one")
+    assert (await two.a.steps.send(attempt)).state == "superseded"
+    assert said(two.server) == []
+
+
+async def test_the_end_of_a_job_changes_no_item_that_has_ended_by_other_means(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    attempt = Attempt("one", 1)
+    assert (await two.a.steps.send(attempt)).state == "accepted"
+    await two.change("one", state=ItemState.LOST.value, error="of another worker")
+    assert (await two.a.steps.follow(attempt, False)).state == "lost"
+    assert (await two.item("one")).error == "of another worker"
+
+
 async def test_what_may_be_sent_already_is_not_taken_back(two: Two) -> None:
     two.server.inject("slow:60", on="POST")
     await two.outbox.submit(Text("One."), key="one")
@@ -238,6 +258,47 @@ async def test_who_was_declared_dead_does_not_send(two: Two) -> None:
         await two.a.steps.send(Attempt("one", 1))
     assert said(two.server) == []
     assert (await two.item("one")).state is ItemState.QUEUED
+
+
+async def test_an_intent_waits_for_an_eviction_and_is_refused_by_it(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    record = two.a.steps._records.record_intent
+    workers = two.database.workers
+    with two.database.begin() as evicting:
+        evicting.execute(sa.delete(workers).where(workers.c.id == "a"))
+        recording = asyncio.ensure_future(
+            two.database.call(lambda: record(Attempt("one", 1), "a/1"))
+        )
+        done, _ = await asyncio.wait([recording], timeout=0.2)  # the length of the fault itself
+        assert not done
+    assert await recording is False
+    assert await two.intent_of("one") is None
+
+
+async def test_an_intent_that_is_recorded_late_is_cleared_after_that(two: Two) -> None:
+    await two.outbox.submit(Text("One."), key="one")
+    there, woken = held(two.a)
+    sender, loop = two.a.steps._sender, asyncio.get_running_loop()
+    clear, begun, cleared = sender._clear, asyncio.Event(), asyncio.Event()
+
+    def observed(*given: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        clear(*given)
+        loop.call_soon_threadsafe(cleared.set)
+
+    sender._clear = observed  # type: ignore[method-assign, assignment]
+    sending = asyncio.create_task(two.a.steps.send(Attempt("one", 1)))
+    await reached(there)
+    closing = asyncio.create_task(sender.client.aclose(drain="none"))  # it abandons the try
+    async with asyncio.timeout(10):
+        await begun.wait()
+        with pytest.raises(TimeoutError):  # the length of the fault itself
+            await asyncio.wait_for(cleared.wait(), 0.2)
+        woken.set()
+        await cleared.wait()
+    assert await two.intent_of("one") is None
+    sending.cancel()
+    await asyncio.wait([sending, closing])
 
 
 # Steps that were done already

@@ -131,6 +131,7 @@ async def text(vendor: Vendor, **named: Any) -> str:
         ("Bob", "I will send you the report tomorrow."),
         ("Ann", "Great, I am interested in the pension plan."),
         ("Bob", "I will fix the pension plan on Monday."),
+        ("Ann", "I'll call you on Tuesday."),
     )
     body = symbl_rest.AsyncTextParameters(messages=messages, **in_body())
     accepted = await vendor.submit("add_text", body=body, **named)
@@ -265,11 +266,12 @@ async def test_it_reads_messages_with_sentiment_and_words(vendor: Vendor) -> Non
 async def test_it_reads_insights_of_every_kind(vendor: Vendor) -> None:
     identity = await text(vendor)
     (question,) = (await vendor.read("get_questions_by_conversation_id", identity)).questions
-    (action,) = (await vendor.read("get_action_items_by_conversation_id", identity)).action_items
-    (follow_up, _) = (await vendor.read("get_follow_ups_by_conversation_id", identity)).follow_ups
+    actions = (await vendor.read("get_action_items_by_conversation_id", identity)).action_items
+    (follow_up,) = (await vendor.read("get_follow_ups_by_conversation_id", identity)).follow_ups
     insights = (await vendor.read("get_insights_by_conversation_id", identity)).insights
 
     assert question.text == "Can you send me the report?"
+    action = actions[-1]
     assert action.text == "I will fix the pension plan on Monday."
     assert action.assignee.name == "Bob"
     assert action.due_by == datetime(2026, 3, 9, tzinfo=UTC)

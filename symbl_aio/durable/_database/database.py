@@ -155,6 +155,13 @@ class Database(Tables):
                 connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
+    @contextmanager
+    def single(self) -> Iterator[sa.Connection]:
+        """Yield a connection for one statement that may write, in a transaction of its own."""
+        # PostgreSQL commits a statement by itself, which spares two round trips.
+        with self.begin() if self.is_sqlite else self.read() as connection:
+            yield connection
+
     async def call(self, work: Callable[[], T]) -> T:
         """Run blocking work in a thread of this database's own, and return its result."""
         # Not in the loop's default executor: in a worker that belongs to DBOS, and ends with it.
@@ -227,13 +234,14 @@ def _parse_url(url: object) -> sa.URL:
         if isinstance(password := found.query.get("password"), str):
             # As a parameter SQLAlchemy would not know it for a password, and log it.
             found = found.difference_update_query(["password"]).set(password=password)
-        if found.drivername == "postgresql" and found.database:
+        # With "@" it is the end of a password that was not escaped, and would be in messages.
+        if found.drivername == "postgresql" and found.database and "@" not in (found.host or ""):
             return found
         if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
             return found
     raise ConfigurationError(  # without the value, which may hold a password
         "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
-        "or postgresql://user@host/name"
+        "or postgresql://user@host/name (in a password write %40 for @)"
     )
 
 

@@ -13,13 +13,15 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowStatus
 from dbos._migration import get_migration_versions
+from dbos._serialization import DefaultSerializer
 
 from symbl_aio import ConfigurationError
 from symbl_aio._fields import require_word
+from symbl_aio._private_files import make_file, make_folder
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import schema as versions
 from symbl_aio.durable._database.database import SCHEMA, Database
@@ -88,7 +90,8 @@ def create_tables(database: Database, role: str | None = None) -> None:
             "itself"
         )
     if database.file is not None:
-        database.file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(database.file.parent)
+        make_file(database.file)
     DBOS.migrate(database.url, schema=database.schema, application_role=role)
     versions.migrate(database)
 
@@ -134,10 +137,14 @@ async def launch(
 
     ``interval``: seconds between two polls for workflows that another worker handed over.
 
-    DBOS replaces the default executor of the running loop, and exists once in a process.
+    DBOS replaces the default executor of the running loop, and exists once in a process. Until
+    ``shut_down`` it unpickles nothing there.
     """
     global _run
     _run = run
+    # DBOS unpickles a row that is marked so, with any serializer: who can write to the database
+    # would run code here. We write JSON alone.
+    DefaultSerializer.deserialize = _refuse  # type: ignore[method-assign, assignment]
     DBOS(
         config={
             "name": _APPLICATION,
@@ -168,6 +175,17 @@ async def launch(
         on_conflict="always_update",
     )
     database.retry_connecting()
+
+
+class PickleRefusedError(Exception):
+    """A row of DBOS holds a pickle, which may run any code: it is not read."""
+
+
+_unpickle: Final = DefaultSerializer.deserialize
+
+
+def _refuse(_serializer: object, _pickled: str) -> NoReturn:
+    raise PickleRefusedError("no row of an outbox is pickled; this one is not read")
 
 
 async def start(attempt: Attempt) -> None:
@@ -249,6 +267,7 @@ async def shut_down(timeout: float) -> None:
 
     def destroy() -> None:
         DBOS.destroy()
+        DefaultSerializer.deserialize = _unpickle  # type: ignore[method-assign]
         with suppress(RuntimeError):  # the loop was closed after the timeout
             loop.call_soon_threadsafe(ended.set)
 

@@ -48,21 +48,21 @@ def _notify(database: Database, connection: sa.Connection, payload: str) -> None
 class Notifications:
     """The notifications for one worker.
 
-    ``on_ready``: called when an item may be ready. ``on_webhook``: called with an attempt
-    for whose item a webhook call may have come. Both run on the loop of ``run``, and either
-    may be called without a reason. ``poll_interval``: seconds between two polls without one.
+    ``ready``: set when an item may be ready. ``on_webhook``: called with an attempt for whose
+    item a webhook call may have come, on the loop of ``run``. Either may come without a
+    reason. ``poll_interval``: seconds between two polls without one.
     """
 
     def __init__(
         self,
         database: Database,
         *,
-        on_ready: Callable[[], None],
+        ready: asyncio.Event,
         on_webhook: Callable[[Attempt], None],
         poll_interval: float,
     ) -> None:
         self._database = database
-        self._on_ready = on_ready
+        self._ready = ready
         self._on_webhook = on_webhook
         self._poll_interval = poll_interval
         self._last_told_at = 0.0
@@ -89,7 +89,7 @@ class Notifications:
     async def _poll_often(self) -> None:
         """Poll where LISTEN does not work: behind a pooler."""
         while True:
-            self._on_ready()
+            self._ready.set()
             await self._poll_webhooks()
             await asyncio.sleep(min(_POOLER_INTERVAL, self._poll_interval))
 
@@ -117,7 +117,7 @@ class Notifications:
             while True:
                 seen, before = await self._database.call(lambda: _data_version(connection)), seen
                 if seen != before:
-                    self._on_ready()
+                    self._ready.set()
                     await self._poll_webhooks()
                 await asyncio.sleep(interval)
         finally:
@@ -133,7 +133,7 @@ class Notifications:
         loop.add_reader(connection.fileno(), self._receive, connection, lost)
         began = monotonic()
         try:
-            self._on_ready()
+            self._ready.set()
             await self._poll_webhooks()  # those that came while no connection listened
             # A listening connection notices that it was closed, but no silence.
             while not lost.done() and not self._database.was_silent(began):
@@ -162,7 +162,7 @@ class Notifications:
         while (notification := connection.pgconn.notifies()) is not None:
             payload = notification.extra.decode()
             if payload == _READY:
-                self._on_ready()
+                self._ready.set()
             else:
                 self._on_webhook(Attempt.parse(payload))
 

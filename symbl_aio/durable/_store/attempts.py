@@ -6,8 +6,6 @@ was paused, and resumes after others have continued the item, changes nothing. A
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from typing import Any, Final, TypeAlias
 
@@ -69,42 +67,34 @@ class AttemptRecords:
 
     # Before it is accepted
 
-    def record_intent(self, attempt: Attempt, token: str, is_current: Callable[[], bool]) -> bool:
+    def record_intent(self, attempt: Attempt, token: str) -> bool:
         """Record that ``token`` is about to send an item's last byte; false if it must not.
 
-        A token is one try of one worker. ``is_current`` is called last, before the commit: a
-        try that was abandoned meanwhile leaves no intent behind.
+        A token is one try of one worker.
         """
-        with suppress(_AbandonedError), self._database.begin() as connection:
-            # Locked to the end of the transaction: no other worker evicts this one meanwhile.
-            if connection.execute(self._lock_worker).first() is None:
-                return False
+        with self._database.single() as connection:
             # Matches only the latest attempt: a superseded one must not send.
             recorded = connection.execute(
                 self._record_intent, _parameters(attempt) | {"token": token}
             )
-            if recorded.rowcount == 1 and not is_current():
-                raise _AbandonedError
             return recorded.rowcount == 1
-        return False
-
-    @cached_property
-    def _lock_worker(self) -> sa.Select[*tuple[Any, ...]]:
-        workers = self._database.workers
-        return (
-            sa.select(workers.c.id)
-            .where(workers.c.id == self._worker)
-            .where(workers.c.beat > 0.0)
-            .with_for_update(read=True, key_share=True)
-        )
 
     @cached_property
     def _record_intent(self) -> sa.Update:
         table = self._database.items
         token: sa.BindParameter[str] = sa.bindparam("token")
+        workers = self._database.workers
+        is_registered = (
+            sa.select(workers.c.id)
+            .where(workers.c.id == self._worker)
+            .where(workers.c.beat > 0.0)
+            # Locked to the end of the statement: no other worker evicts this one meanwhile.
+            .with_for_update(read=True, key_share=True)
+            .exists()
+        )
         return (
             sa.update(table)
-            .where(self._is_it, self._is_unaccepted)
+            .where(self._is_it, self._is_unaccepted, is_registered)
             .where(sa.or_(table.c.sent_by.is_(None), table.c.sent_by == token))
             .values(sent_by=token, sent_at=self._database.now)
         )
@@ -135,7 +125,7 @@ class AttemptRecords:
         """Mark an item in doubt: webhook calls wake its worker. Return the job id they reported."""
         table = self._database.items
         change = sa.update(table).where(self._is_it).values(in_doubt=True)
-        with self._database.begin() as connection:
+        with self._database.single() as connection:
             reported: str | None = connection.execute(
                 change.returning(table.c.heard), _parameters(attempt)
             ).scalar()
@@ -215,16 +205,16 @@ class AttemptRecords:
             ended = connection.execute(self._end, _parameters(attempt) | final)
             if conversation is None or ended.rowcount == 0:
                 return self._state(connection, attempt)
-            name, halted_by = conversation.name, conversation.halted_by
+            halted_by = conversation.halted_by
             # The server may still process it: later items must wait for the operator.
             if state is ItemState.AMBIGUOUS:
                 halted_by = attempt.key
                 connection.execute(
                     sa.update(conversations)
-                    .where(conversations.c.name == name)
+                    .where(conversations.c.name == conversation.name)
                     .values(halted_by=halted_by)
                 )
-            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
+            self._heads.advance(connection, conversation, halted_by)
             return state.value
 
     @cached_property
@@ -260,8 +250,7 @@ class AttemptRecords:
                 sa.update(table).where(self._is_it).values(ended_at=self._database.now, **values),
                 _parameters(attempt),
             )
-            name, halted_by = conversation.name, conversation.halted_by
-            self._heads.advance(connection, name, conversation.conversation_id, halted_by)
+            self._heads.advance(connection, conversation, conversation.halted_by)
             return ItemState.BLOCKED.value
 
     # Evidence
@@ -326,7 +315,7 @@ class AttemptRecords:
         return sa.and_(table.c.state == ItemState.QUEUED.value, table.c.job_id.is_(None))
 
     def _execute(self, change: sa.Update, attempt: Attempt) -> None:
-        with self._database.begin() as connection:
+        with self._database.single() as connection:
             connection.execute(change, _parameters(attempt))
 
     def _state(self, connection: sa.Connection, attempt: Attempt) -> str:
@@ -338,10 +327,6 @@ class AttemptRecords:
 
 def _parameters(attempt: Attempt) -> dict[str, Any]:
     return {"of_key": attempt.key, "of_attempt": attempt.number}
-
-
-class _AbandonedError(Exception):
-    """Roll back: the try to send was abandoned."""
 
 
 def record_webhook(database: Database, nonce: str, job_id: str, *, ended: bool) -> None:

@@ -55,26 +55,23 @@ class Heads:
         name = sa.select(items.c.conversation).where(items.c.key == sa.bindparam("of_key"))
         return sa.select(table).where(table.c.name == name.scalar_subquery()).with_for_update()
 
-    def advance(
-        self,
-        connection: sa.Connection,
-        conversation: str,
-        conversation_id: str | None,
-        halted_by: str | None,
-    ) -> None:
+    def advance(self, connection: sa.Connection, conversation: Row, halted_by: str | None) -> None:
         """Make the next item of a locked conversation its head, or block all that wait.
 
         One statement each, for any number of items. An item that is being sent stays the head.
         """
-        why = block_reason(False, conversation_id, halted_by)
+        if conversation.last == 1:
+            return  # nothing waits behind its only item
+        name = conversation.name
+        why = block_reason(False, conversation.conversation_id, halted_by)
         # Blocked before the head is chosen, so that no blocked item becomes the head.
         if why is not None:
-            waiting = _waiting(self._database, [conversation])
+            waiting = _waiting(self._database, [name])
             if halted_by is None:  # the item that opens the conversation is not blocked by itself
-                waiting &= ~_is_opening(self._database, sa.literal(conversation))
+                waiting &= ~_is_opening(self._database, sa.literal(name))
             connection.execute(_block(self._database, why).where(waiting))
         if halted_by is None:
-            connection.execute(self._advance, {"of_name": conversation})
+            connection.execute(self._advance, {"of_name": name})
 
     @cached_property
     def _advance(self) -> sa.Update:

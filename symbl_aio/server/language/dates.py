@@ -87,6 +87,11 @@ def find_dates(text: str, now: datetime) -> tuple[DatePhrase, ...]:
     return tuple(found)
 
 
+def mentions_date(text: str) -> bool:
+    """Return whether a day or a time is mentioned, even an impossible one."""
+    return any(pattern.search(text) for pattern, _ in _RULES)
+
+
 def _phrases(text: str, now: datetime) -> Iterator[_Phrase]:
     for pattern, rule in _RULES:
         for match in pattern.finditer(text):

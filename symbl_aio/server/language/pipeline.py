@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
+from symbl_aio.server.language.actions import Action, ActionFinder
 from symbl_aio.server.language.dates import find_dates
 from symbl_aio.server.language.entities import EntityFinder, TrackerFinder
 from symbl_aio.server.language.phrases import PhraseIndex
-from symbl_aio.server.language.questions_and_actions import Action, ActionFinder, question_score
+from symbl_aio.server.language.questions import question_score
 from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.language.sentiment import sentiment_score
 from symbl_aio.server.language.talk_time import measure_talk_time

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from symbl_aio.server.language.word_lists import word_set
+from symbl_aio.server.language.word_lists import (
+    CLAUSE_OPENERS,
+    FILLER_WORDS,
+    PRONOUNS,
+    word_set,
+)
 
 # A pause longer than this ends a sentence even without a full stop; shorter pauses are
 # rhetoric.
@@ -25,11 +30,26 @@ _NON_SPACE = re.compile(r"\S+")
 _SPACE = re.compile(r"\s+")
 _BREAK = re.compile(r"[,;:]\s+")
 
-# Words whose full stop ends no sentence: always, before a number, and before a small
-# letter.
+# Words whose full stop ends no sentence: always, before a number, and unless the next word
+# is one that begins sentences: "the U.S. market", but "in the U.S. We grew".
 _NEVER_ENDS = word_set("mr mrs ms dr prof sr jr mt vs approx e.g i.e cf")
 _BEFORE_NUMBER = word_set("no fig p pp vol")
-_BEFORE_LOWER_CASE = word_set("a.m p.m etc inc ltd co corp u.s u.k st al")
+_SELDOM_ENDS = word_set("a.m p.m etc inc ltd co corp u.s u.k e.u u.n st al")
+_SENTENCE_OPENERS = (
+    PRONOUNS
+    | FILLER_WORDS
+    | CLAUSE_OPENERS
+    | word_set("""
+    a an the my your our his her their these those some any all both each every many most please
+    let's let can could would will shall do does did is are was were have has had in on at by for
+    from with after before during since until another one two three not however therefore meanwhile
+    finally first second third last next thank hi dear welcome otherwise everyone everybody nobody
+""")
+)
+
+# A line shorter than this was ended by its writer; a longer one may have been wrapped.
+_WRAPPED_LINE = 50
+_LIST_MARK = re.compile(r"(?:[-*\u2022\u2013>]+|\d{1,2}[.)]|\[[ x]?\])(?=\s|$)|>")
 
 
 @frozen
@@ -92,14 +112,31 @@ def _split_at_pauses(pieces: Iterable[TimedText]) -> list[list[TimedText]]:
 def _sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return the ranges of the sentences; every word is in one of them."""
     spans: list[tuple[int, int]] = []
-    start = begin = end = -1
+    start = begin = end = line_start = -1
     for word in _NON_SPACE.finditer(text):
-        if start >= 0 and _is_sentence_end(text[begin:end], word[0]):
-            spans.append((start, end))
-            start = -1
+        if start >= 0:
+            between = text[end : word.start()]
+            line_ends = "\n" in between and _is_line_end(
+                text[line_start:end], between, word[0], text[word.start() : word.start() + 4]
+            )
+            # The mark of a list is no sentence: "1." belongs to the text after it.
+            marked = begin == start and _LIST_MARK.fullmatch(text[begin:end]) is not None
+            if line_ends or (not marked and _is_sentence_end(text[begin:end], word[0])):
+                spans.append((start, end))
+                start = -1
+            line_start = word.start() if "\n" in between else line_start
+        else:
+            line_start = word.start()
         begin, end = word.span()
         start = begin if start < 0 else start
     return [*spans, (start, end)] if start >= 0 else spans
+
+
+def _is_line_end(line: str, between: str, word: str, following: str) -> bool:
+    """Return whether a line break ends a sentence: in lists, quotes, greetings, after blanks."""
+    if between.count("\n") > 1 or _LIST_MARK.match(following):
+        return True
+    return len(line) < _WRAPPED_LINE and not word[0].islower()
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -125,12 +162,12 @@ def _is_sentence_end(word: str, following: str) -> bool:
     end_mark = unquoted[len(core) :]
     if not end_mark or "!" in end_mark or "?" in end_mark:
         return bool(end_mark)
-    lower_case = following[0].islower()
     if end_mark != ".":
-        return not lower_case
+        return not following[0].islower()
     core = core.lstrip(_OPENING).lower()
-    # "F." is an initial and ends no sentence; "I." may end one.
-    initial = len(core) == 1 and core.isalpha() and core != "i"
-    if core in _NEVER_ENDS or initial or (core in _BEFORE_NUMBER and following[0].isdigit()):
+    opens = following[0].isupper() and following.lower().rstrip(",") in _SENTENCE_OPENERS
+    if core in _NEVER_ENDS or (core in _BEFORE_NUMBER and following[0].isdigit()):
         return False
-    return not (core in _BEFORE_LOWER_CASE and lower_case)
+    # "F." is an initial; "I." may end a sentence.
+    initial = len(core) == 1 and core.isalpha() and core != "i"
+    return opens if initial or core in _SELDOM_ENDS else True

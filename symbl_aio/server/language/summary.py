@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symbl_aio.server.language.questions_and_actions import question_score
+from symbl_aio.server.language.questions import question_score
 from symbl_aio.server.language.values import Analysis
 
 # A conversation of fewer messages has no summary.

@@ -39,14 +39,59 @@ STOP_WORDS = word_set("""
     leave listen move moved open pay phone pick prepare propose read remind reminder review run
     running schedule scheduled share shared spend stop submit suggest supposed test tested update
     updated wrote write writing mention mentioned mister mr mrs ms dr
+    agenda meeting item items slide slides regards sincerely dear cheers lol haha thx pls
+    ah aha eh er erm ha hm hmm huh mhm mm mmm mm-hmm mm-hm uh-huh uh-oh yup nah nope oops wow
+    basically actually obviously exactly absolutely totally literally honestly simple kindly guy
 """)
 
 # Filler words at the start of a sentence.
 FILLER_WORDS = word_set("""
-    ah alright also and anyway actually basically because but fine good great hello hey hi hmm
-    listen look maybe no now oh ok okay perfect perhaps really right so sorry sure thanks then uh
-    um well yeah yep yes
+    ah alas alright also and anyway actually basically because but fine good great hello hey hi hmm
+    honestly instead listen look maybe meanwhile morning no now oh oho ok okay oops or perfect
+    perhaps plus really right so sorry still sure thanks then though uh um wait well wow yeah yep
+    yes yup
 """)
+FILLER_PHRASES = frozenset(
+    {"i mean", "you know", "i guess", "i think", "i suppose", "i believe", "of course", "all right"}
+)
+
+# Sounds that are left out of a sentence before it is examined.
+HESITATIONS = word_set("uh um er erm hm hmm mm mhm ah eh uh-huh mm-hmm mm-hm")
+
+# Spoken and chat forms, written out.
+SHORT_FORMS = {
+    "gonna": "going to",
+    "gotta": "got to",
+    "wanna": "want to",
+    "lemme": "let me",
+    "cuz": "because",
+    "cause": "because",
+    "pls": "please",
+    "plz": "please",
+    "u": "you",
+    "ur": "you are",
+    "im": "i am",
+    "ill": "i will",
+    "can't": "can not",
+    "cannot": "can not",
+    "won't": "will not",
+    "shan't": "shall not",
+    "let's": "let us",
+    "lets": "let us",
+    "kindly": "please",
+}
+
+PRONOUNS = word_set("i we you he she they it there that this")
+
+# Words that begin a clause. What follows a condition is no promise; those of the second
+# line open a clause only before its subject: "before Monday" is a time.
+CONDITIONS = word_set("""
+    if when whenever what whatever how where which whether who whose why unless than wish
+    until till once while since as after before
+""")
+CLAUSE_OPENERS = (
+    CONDITIONS - word_set("until till once while since as after before than")
+) | word_set("but so because although though")
 
 NEGATIONS = word_set("""
     not no never nothing none nobody hardly without cannot isn't aren't wasn't weren't don't doesn't
@@ -86,55 +131,95 @@ INTENSIFIERS = word_set("absolutely completely extremely incredibly really so su
 
 # Verbs after "I will" that promise no task.
 NON_TASK_VERBS = word_set("""
-    admit agree appreciate assume be become believe bet care consider die disagree don't doubt
-    enjoy expect explain feel fear forget guess hate have hear hope imagine interrupt keep know
-    leave let like listen live lose love mean mention miss need not never notice pass prefer pretend
-    prove realize recall recognize remember repeat say see seem sound stand stay stick stop suggest
-    suppose tell thank think trust understand wait want wish wonder worry
+    admit agree apologise apologize appreciate argue assume be become begin believe belong bet
+    care cease come consider continue cost cry deserve die disagree discuss doubt enjoy exist
+    expect explain fall feel fight forget go grow guess happen hate have hear hold hope hurt
+    imagine interrupt introduce jump keep kick know laugh learn leave let like listen live look
+    lose love mean mention miss move must need notice pass prefer pretend prove rain realise
+    realize recall recognize remain repeat rest retire say see seem show sit sleep sound spare
+    speak stand start stay stick stop suffer suggest suppose talk tell think trust try
+    understand vary vote wait walk want win wish wonder worry
 """)
-
-# Verbs after "let me" and "let's" that only open the next subject.
-TRANSITION_VERBS = word_set("""
-    begin call change continue discuss dive do get go introduce jump kick look move open put read
-    show start switch take talk try turn use walk work wrap
-""")
-
-# Verbs that need at least two more words to describe a task.
-VAGUE_VERBS = word_set(
-    "come do get go look make move put run start take talk try turn use walk work"
-)
 
 # Verbs after "can you" that ask for an answer, not for a task.
 ANSWER_VERBS = word_set("""
-    believe confirm describe elaborate explain guess hear hold imagine know not remember repeat say
-    see speak spell tell think understand wait
+    afford believe change confirm describe elaborate explain give guess handle help imagine
+    manage name pass reach show spell swallow take use
 """)
 
-# Verbs that form a request after the name of a speaker.
+# Verbs of work: what follows them can be ticked off.
 TASK_VERBS = word_set("""
-    add arrange ask book bring build call cancel change check clean close collect compare complete
-    confirm contact copy create deliver deploy document download draft email file fill find finish
-    fix forward get install invite investigate look mail make merge message move order organise
-    organize pay phone pick ping plan prepare print publish put read record remind remove repair
-    replace reply report reschedule research resend reset respond restart return review rewrite run
-    schedule send set share ship sign submit take test text translate update upload verify write
+    add adjust analyse analyze announce apply approve archive arrange ask assemble assign attach
+    back block book bring build buy calculate cancel charge check circulate clean clear close
+    collect compare compile complete configure confirm contribute convert copy correct count
+    create credit deliver deploy design distribute document double-check download draft draw
+    edit email enter estimate evaluate export extend fetch file fill finalise finalize finish
+    fix forward gather generate get hand hire implement import include inform inspect install
+    investigate invoice issue label list log mail make measure merge migrate monitor note notify
+    obtain open order organise organize pack paint pay pick plan polish post prepare print
+    process produce proofread provide publish pull purchase push put read record refactor refund
+    register remove rename renew rent repair replace reply report request research resend
+    reserve reset resolve respond restart return review revise rewrite run save scan schedule
+    search sell send separate set share ship sign solve sort specify store study submit
+    summarise summarize supply swap switch tag take test tidy track train transfer translate
+    trim turn type update upgrade upload validate verify wash work write
 """)
 
-# Verbs and phrases that make an action a follow-up: they contact a person.
-CONTACT_VERBS = word_set("""
-    arrange book call connect contact email invite mail message meet phone ping remind reschedule
-    resend ring schedule send text
+# Those that also describe how a thing works, or what is done in the meeting itself.
+EVERYDAY_VERBS = word_set("""
+    add back block bring build charge clean clear close collect compare count cut design get
+    hand include label list make mark measure open pay pick process produce pull push put read
+    record remove repair replace report run save search sell separate set share ship solve sort
+    specify store switch tag take test track train turn type validate wash work write
 """)
-CONTACT_PHRASES = (
-    "check in with",
-    "circle back",
-    "come back to",
-    "follow up",
-    "follow-up",
-    "get back to",
-    "get in touch",
-    "reach out",
-    "set up a call",
-    "set up a meeting",
-    "touch base",
+
+# Verbs of work that need the word after them.
+PARTICLE_VERBS = frozenset({
+    "back up", "call off", "clean up", "clear up", "cut down", "deal with", "dig into",
+    "draw up", "figure out", "fill in", "fill out", "find out", "follow through", "get rid",
+    "go over", "hand in", "hand out", "hand over", "jot down", "lay out", "look after", "look for",
+    "look into", "look up", "make up", "note down", "pick up", "print out", "put together",
+    "read through", "report back", "set up", "sign off", "sign up", "sort out", "switch off",
+    "take care", "take over", "think through", "try out", "turn off", "turn on", "work on",
+    "work out", "wrap up", "write down", "write up", "send out", "send over", "send back",
+})  # fmt: skip
+
+TASK_ADVERBS = word_set("""
+    actually all already also always both certainly definitely first go-ahead just kindly maybe
+    now only perhaps personally please probably quickly really still then to
+""")
+
+DETERMINERS = word_set("""
+    a all an another any both each eight every five four half her his its many more my nine no
+    one our seven several six some ten the their these those three two your
+""")
+OBJECT_PRONOUNS = word_set("me us you him her them everyone everybody")
+
+# Words with which no object begins.
+NO_OBJECTS = word_set("""
+    able about across after again against ahead along already also always and anyway around as
+    at away back before behind below better between both but by careful down early either else
+    enough even fine first for from further glad good great happy hard here how if in inside
+    interesting into it just later less like long longer more most much near next nice not now
+    of off often on once one only onto or out outside over past probably quickly quite rather
+    ready really right same so soon still sure than that then there this through till to today
+    together tomorrow tonight too toward towards under until up upon very well what when where
+    whether which while who why with within without worse yet
+""")
+
+# Words that begin a sentence with a capital letter and are no names.
+NO_NAMES = (
+    STOP_WORDS | PRONOUNS | CLAUSE_OPENERS | DETERMINERS | TASK_VERBS | FILLER_WORDS
+) | word_set("everything nothing nobody someone something let dear hi hello plus")
+
+# Verbs that contact a person.
+CONTACT_VERBS = word_set(
+    "chase contact email e-mail invite mail message phone ping remind ring text"
 )
+MEETING_NOUNS = word_set("""
+    appointment call catch-up chat conversation demo discussion follow-up interview meeting
+    review-call room session slot sync time visit workshop
+""")
+MESSAGE_NOUNS = word_set("""
+    email e-mail mail message invite invites invitation invitations reminder text line note word
+""")

@@ -8,7 +8,7 @@ from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
 
 
 def test_results_below_the_threshold_are_left_out():
-    lines = ("I'll fix the login.", "Is it late?", "We need to cut the budget.")
+    lines = ("I'll fix the login.", "Is it late?", "We need to update the budget.")
     everything = analyse_lines(*lines, confidence_threshold=0)
     assert {i.score for i in everything.action_items} == {0.9, 0.75}
     above_threshold = analyse_lines(*lines, confidence_threshold=0.9)

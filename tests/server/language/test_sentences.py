@@ -23,6 +23,10 @@ def test_each_sentence_is_a_message_with_its_share_of_the_time():
         "See example.com for more",
         "no end mark at all",
         "Take No. 7 (see fig. 2).",
+        "J. R. R. Tolkien and H. G. Wells wrote it.",
+        "We meet at 9 a.m. Monday in the hall.",
+        "The U.S. Senate and the U.S. Army agreed.",
+        "I will send the report, which is long enough for a wrapped line, to\nGrace by Friday",
     ],
 )
 def test_not_every_full_stop_ends_a_sentence(text):
@@ -52,3 +56,25 @@ def test_words_have_times_in_order():
     assert message.words[0].start == message.start
     assert message.words[-1].end == message.end
     assert all(a.end <= b.start for a, b in pairwise(message.words))
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("We met at 9 a.m. Then we left.", ["We met at 9 a.m.", "Then we left."]),
+        ("He lives in the U.S. We do not.", ["He lives in the U.S.", "We do not."]),
+        ("Take plan B. It is cheap.", ["Take plan B.", "It is cheap."]),
+        ("Hi Tom,\nthanks for\nthe mail", ["Hi Tom,\nthanks for\nthe mail"]),
+        ("Hi Tom,\nI am late", ["Hi Tom,", "I am late"]),
+        ("one\n\ntwo", ["one", "two"]),
+        (
+            "Can you\n- call Ann\n- 2 more\n1. print it\nBest regards",
+            ["Can you", "- call Ann", "- 2 more", "1. print it", "Best regards"],
+        ),
+        ("> are you there?\n> yes\nI am", ["> are you there?", "> yes", "I am"]),
+    ],
+)
+def test_lines_and_abbreviations_end_sentences_where_the_next_word_begins_one(
+    text: str, parts: list[str]
+) -> None:
+    assert [message.text for message in analyse_lines(text).messages] == parts
