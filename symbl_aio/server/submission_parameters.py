@@ -87,6 +87,10 @@ _RULES: Mapping[str, FieldRule] = {
 }
 
 
+PARAMETERS = frozenset(_RULES)
+"""The names of all parameters; the body of a submission has ``messages`` or ``url``, too."""
+
+
 def from_query(request: web.Request) -> dict[str, JSON]:
     """Parse the query of a call; a list or an object is one parameter of JSON text (2.0.3)."""
     found: dict[str, JSON] = {}
