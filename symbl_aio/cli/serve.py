@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
-import secrets
 import signal
 import ssl
 from collections.abc import Sequence
@@ -20,19 +18,23 @@ from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import stop_signals
 from symbl_aio.cli.self_signed import self_signed
+from symbl_aio.cli.serve_apps import Applications, applications
 from symbl_aio.cli.show_json import Show
 from symbl_aio.server import (
     Hosting,
     LocalServer,
     RecognitionOptions,
     ServerLimits,
+    StorageError,
     TLSError,
+    default_directory,
     is_loopback,
     load_context,
     own_names,
 )
 
-DEFAULT_SECRET = "secret"
+logger = logging.getLogger("symbl_aio.server")
+
 _GIB = 1024**3
 
 
@@ -45,16 +47,20 @@ class ServeOptions:
     job_limit: int
     job_seconds: float
     asr: Literal["auto", "off"]
+    data: Path | None
+    memory: bool
+    keep_days: float | None
     model: Path | None
     device: str
     compute_type: str
     recognisers: int
     recogniser_timeout: float
-    directory: Path | None
     allow_host: Sequence[str]
     allow_private: bool
     app_id: str
     app_secret: str | None
+    app_pairs: Sequence[str]
+    apps: Path | None
     public_url: str | None
     trusted_proxy: Sequence[str]
     tls: str | None
@@ -63,25 +69,31 @@ class ServeOptions:
     access_log: bool
     max_upload: float
 
+    @property
+    def directory(self) -> Path | None:
+        """The data directory: the one given, or that of this user; None in memory."""
+        return None if self.memory else (self.data or default_directory()).expanduser().absolute()
+
 
 async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP. The log, one line a job, goes to stderr."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. The log, one line a job, goes to stderr.
+
+    The first signal lets running uploads end, where there is a directory to keep them in. The
+    second ends them.
+    """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
-    stopped = asyncio.Event()
+    stopped, ended = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *stop_signals()):
-        loop.add_signal_handler(number, stopped.set)
-    secret, is_shown = _secret(options)
-    server = _server(options, secret)
+        loop.add_signal_handler(number, lambda: (ended if stopped.is_set() else stopped).set())
+    apps, data = _applications(options), options.directory
+    server = _server(options, apps)
     try:
         await server.start()
+    except StorageError as error:
+        raise ConfigurationError(f"{error} (--data, or --memory to store nothing)") from error
     except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise ConfigurationError(
-                f"cannot keep uploads in {error.filename} ({error.strerror}); "
-                "choose another --directory"
-            ) from error
         reason = getattr(error, "strerror", None) or "no name of a host"
         raise ConfigurationError(
             f"cannot listen on {options.host}:{options.port} ({reason}); "
@@ -89,16 +101,37 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
         ) from error
     try:
         address = options.public_url or reachable(server.base_url)
-        show.serving(address, options.app_id, secret if is_shown else None)
+        show.serving(address, apps.first, apps.shown, data)
         await stopped.wait()
+        if data is not None:
+            await _drain(server, ended)
+        if server.unfinished:
+            logger.warning("%d unfinished jobs %s", server.unfinished, _fate(data))
     finally:
         await server.aclose()
     return OK
 
 
-def _server(options: ServeOptions, secret: str) -> LocalServer:
+async def _drain(server: LocalServer, ended: asyncio.Event) -> None:
+    """Wait until running uploads are accepted, or until the second signal."""
+    logger.info("stopping: new submissions are refused; %d uploads run", server.uploading)
+    tasks = [asyncio.ensure_future(work) for work in (server.drain(), ended.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fate(data: Path | None) -> str:
+    if data is None:
+        return "are lost: the server stores nothing (--memory)"
+    return f"are kept in {data}; the next start continues with them"
+
+
+def _server(options: ServeOptions, apps: Applications) -> LocalServer:
     try:
         hosting = Hosting(
+            apps=apps.secrets,
             allow_private=options.allow_private,
             public_url=options.public_url,
             hosts=own_names(options.host),
@@ -110,8 +143,6 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
             host=options.host,
             port=options.port,
             job_limit=options.job_limit,
-            app_id=options.app_id,
-            app_secret=secret,
             asr=options.asr,
             recognition=RecognitionOptions(
                 model=options.model,
@@ -121,7 +152,9 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
                 timeout=options.recogniser_timeout,
             ),
             job_seconds=options.job_seconds,
-            directory=options.directory,
+            data=options.directory,
+            keep_days=options.keep_days,
+            retain=1000,
             allowed_hosts=options.allow_host,
             limits=ServerLimits(upload=int(options.max_upload * _GIB)),
             hosting=hosting,
@@ -131,20 +164,18 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
         raise ConfigurationError(str(error)) from error
 
 
-def _secret(options: ServeOptions) -> tuple[str, bool]:
-    """Return the secret, and whether it is shown: one that the user chose is not.
-
-    Raises ConfigurationError for a server that others reach with the secret of the documents.
-    """
-    local = is_loopback(options.host) and options.public_url is None
-    if options.app_secret is None:
-        return (DEFAULT_SECRET if local else secrets.token_urlsafe(32)), True
-    if options.app_secret == DEFAULT_SECRET and not local:
-        raise ConfigurationError(
-            f'others reach this server, and know the secret "{DEFAULT_SECRET}"; choose another in '
-            "SYMBL_APP_SECRET, or leave it out: then one is made up and printed"
+def _applications(options: ServeOptions) -> Applications:
+    try:
+        return applications(
+            app_id=options.app_id,
+            app_secret=options.app_secret,
+            pairs=options.app_pairs,
+            file=options.apps,
+            data=options.directory,
+            is_local=is_loopback(options.host) and options.public_url is None,
         )
-    return options.app_secret, options.app_secret == DEFAULT_SECRET
+    except ValueError as error:  # of a line in the file
+        raise ConfigurationError(str(error)) from error
 
 
 def _tls(options: ServeOptions) -> ssl.SSLContext | None:
@@ -154,11 +185,10 @@ def _tls(options: ServeOptions) -> ssl.SSLContext | None:
         raise ConfigurationError("give --tls-cert, with --tls-key or without, or --tls; not both")
     if options.tls is None:
         return None
-    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
-    certificate, key = self_signed(Path(home).expanduser() / "symbl-aio" / "tls", names)
+    certificate, key = self_signed(default_directory() / "tls", names)
     logging.getLogger("symbl_aio.server").info(
         "the certificate is self-signed; clients need it: SYMBL_CA_FILE=%s", certificate
     )

@@ -9,7 +9,8 @@ utterances: typed text, a transcript from ``transcript_registry``, or the output
 ``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
 action items in them, ``html_pages`` renders them for people. ``management`` serves the
-trackers, groups and entities of the account. Four modules exist for tests: ``fault_injection``
+trackers, groups and entities of the account. ``storage`` keeps all of it, in memory or in a
+data directory. Four modules exist for tests: ``fault_injection``
 injects failures, ``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and
 ``request_log`` records every request.
 
@@ -17,12 +18,15 @@ The server never invents a result: it scores no call, redacts nothing, and build
 summary from sentences of the conversation.
 """
 
+from symbl_aio.server.app_secrets import add_secret, read_secrets
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.local_server import LocalServer, is_loopback
 from symbl_aio.server.origins import own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.storage.data_directory import default_directory
+from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.tls import TLSError, load_context
 from symbl_aio.server.transcript_registry import Line
 
@@ -34,8 +38,12 @@ __all__ = [
     "RecognitionOptions",
     "Seen",
     "ServerLimits",
+    "StorageError",
     "TLSError",
+    "add_secret",
+    "default_directory",
     "is_loopback",
     "load_context",
     "own_names",
+    "read_secrets",
 ]
