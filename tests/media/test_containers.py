@@ -1,6 +1,7 @@
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
