@@ -6,7 +6,6 @@ the job limit included: a caller with gigabytes to send receives a refusal at on
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.option_effects import UnknownOptions
 from symbl_aio.server.processing import (
     SubmissionProcessor,
     earliest_instant,
@@ -34,11 +34,6 @@ from symbl_aio.server.storage.changes import JobAccepted
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.upload_space import UploadSpace
-
-logger = logging.getLogger("symbl_aio.server")
-
-# Enough for every misspelling; a caller cannot fill the log or the memory.
-_MAX_UNKNOWN_NAMES = 100
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 
@@ -84,7 +79,7 @@ class SubmissionHandlers:
         self._space = space
         self._log = log
         self._take_job_faults = take_job_faults
-        self._unknown_names: set[str] = set()
+        self._unknown_options = UnknownOptions()
         self._draining = False
 
     def drain(self) -> None:
@@ -145,17 +140,9 @@ class SubmissionHandlers:
         self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
-    def _log_unknown(self, parameters: dict[str, JSON]) -> None:
-        """Log each name once that the server does nothing with."""
-        known = submission_parameters.PARAMETERS | {"messages", "url"}
-        for name in parameters.keys() - known - self._unknown_names:
-            if len(self._unknown_names) < _MAX_UNKNOWN_NAMES:
-                self._unknown_names.add(name)
-                logger.warning("the parameter %.80r is unknown; nothing is done with it", name)
-
     def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
-        self._log_unknown(parameters)
+        self._unknown_options.name(parameters)
         if kind != "text":
             self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)

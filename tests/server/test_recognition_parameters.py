@@ -7,7 +7,6 @@ parameters reach it.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.speech_recognition import Recognizer
-from symbl_aio.server.submission_parameters import PARAMETERS
 from tests.server.test_processing import done, wav
 
 ECHO = """
@@ -135,34 +133,3 @@ async def test_a_due_time_is_that_of_the_callers_zone(
     path = f"/v1/conversations/{answer.body['conversationId']}/insights"
     (item,) = (await caller.get(path)).body["insights"]
     assert item["dueBy"] == f"2026-03-02T{due}:00.000Z"
-
-
-def test_the_table_of_the_documents_has_every_parameter() -> None:
-    page = Path(__file__).parents[2] / "docs" / "parameters.md"
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([a-z ]+) \|", page.read_text("utf-8"), re.MULTILINE))
-    assert rows.keys() == PARAMETERS
-    assert set(rows.values()) == {"acted on", "refused", "harmless"}
-    refused = {name for name, verdict in rows.items() if verdict == "refused"}
-    assert refused == {"customVocabulary", "diarizationSpeakerCount", "enableSpeakerDiarization"}
-
-
-async def test_an_unknown_parameter_is_logged_once(
-    start: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    caller = await start()
-    for _ in range(2):
-        await caller.text("Hello.", enableSumary=True)
-        await caller.audio(wav(1.0), langaugeCode="en-US", name="known")
-    found = [record.getMessage() for record in caplog.records if "unknown" in record.getMessage()]
-    assert len(found) == 2
-    assert "'enableSumary'" in found[0]
-    assert "'langaugeCode'" in found[1]
-
-
-async def test_a_flood_of_unknown_parameters_does_not_fill_the_log(
-    start: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    caller = await start()
-    await caller.text("Hello.", **{f"unknown{number}": 1 for number in range(300)})
-    found = [record for record in caplog.records if "nothing is done" in record.getMessage()]
-    assert len(found) == 100
