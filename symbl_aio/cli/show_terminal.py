@@ -150,6 +150,10 @@ class Screen:
         way = f"{data} to {file}" if event == "backup" else f"{file} to {data}"
         self._print(f"{event}: {way} ({size} bytes)")
 
+    def application(self, app_id: str, app_secret: str) -> None:
+        self._print(f"Application {app_id}. Its secret is kept nowhere but here:")
+        self._console.print(app_secret, markup=False, highlight=False, soft_wrap=True)
+
     def working(self, worker: str, database: str) -> None:
         self._print(f"Worker {worker} works on {database}; Ctrl-C stops it.")
 

@@ -23,7 +23,7 @@ from symbl_aio.media import Audio, AudioURL
 from symbl_aio.testing import LocalSymbl
 from tests.shell import Shell
 
-AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off")
+AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off", "--memory")
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from symbl_aio._core.polls import Budget, PollPlan
+from symbl_aio._core.polls import Budget, CompletionTimes, PollPlan
 from symbl_aio.config import Polls
+from tests.tables import table
 
 PATIENT = Polls(
     age_factor=0.1, floor=1, ceiling=10, jitter=0.5, per_second=1000, hinted_per_second=1000
@@ -47,7 +48,7 @@ def test_a_job_is_asked_first_after_the_shortest_interval():
     assert plan.due(1, 10) == ordinary("job")
 
 
-@pytest.mark.parametrize(
+@table(
     "age, interval",
     [(5, 1), (10, 1), (50, 5), (100, 10), (3600, 10)],
     ids=["floor", "share at the floor", "share", "share at the ceiling", "ceiling"],
@@ -60,7 +61,7 @@ def test_a_job_is_asked_less_often_as_it_ages(age, interval):
     assert plan.next_at() == age + interval
 
 
-@pytest.mark.parametrize("jitter, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
+@table("jitter, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
 def test_intervals_are_spread_by_a_share_of_themselves(jitter, interval):
     plan = plan_of("job")
     plan.due(50, 10)
@@ -69,7 +70,7 @@ def test_intervals_are_spread_by_a_share_of_themselves(jitter, interval):
     assert plan.next_at() == 50 + interval
 
 
-@pytest.mark.parametrize("duration, first", [(None, 1), (2, 1), (50, 5), (14_400, 10)])
+@table("duration, first", [(None, 1), (2, 1), (50, 5), (14_400, 10)])
 def test_a_long_recording_is_asked_for_later(duration, first):
     plan = PollPlan(PATIENT)
     plan.watch("job", 0, duration=duration)
@@ -171,10 +172,16 @@ def test_unknown_jobs_do_no_harm():
 
 
 def live(
-    plan: PollPlan, job_id: str, born: float, age: float, *, told: bool = False
+    plan: PollPlan,
+    job_id: str,
+    born: float,
+    age: float,
+    *,
+    told: bool = False,
+    duration: float | None = None,
 ) -> list[float]:
     """Let a job end at an age, and give the ages at which it was asked."""
-    plan.watch(job_id, born)
+    plan.watch(job_id, born, duration=duration)
     asked: list[float] = []
     while True:
         at = plan.next_at()
@@ -206,6 +213,30 @@ def test_jobs_that_always_take_long_are_not_asked_for_early():
     assert len(later) < len(at_first) / 2
     assert later[0] > 30
     assert later[-1] < 60 + PATIENT.ceiling
+
+
+def test_a_job_is_polled_by_the_times_of_recordings_that_are_about_as_long():
+    plan = PollPlan(PATIENT)
+    for number in range(40):
+        live(plan, f"short {number}", 1e4 * number, 20, duration=100)
+        live(plan, f"long {number}", 1e4 * number + 5000, 400, duration=2000)
+
+    assert 10 < live(plan, "short", 1e6, 20, duration=90)[0] < 30
+    assert live(plan, "long", 2e6, 400, duration=1800)[0] > 200
+    # Of an unknown length, or one that is new here: all that is known counts.
+    assert 10 < live(plan, "unknown", 3e6, 20)[0] < 30
+    assert 10 < live(plan, "new", 4e6, 20, duration=30)[0] < 30
+
+
+def test_the_first_jobs_to_end_do_not_stand_for_those_that_still_run():
+    alone, crowd = CompletionTimes(0.1), CompletionTimes(0.1)
+    for age in range(1, 17):
+        alone.add(age)
+        crowd.add(age, lambda: [16.0] * 200)
+
+    assert (alone.median, crowd.median) == (8, 15)  # when they learned last, at the 15th
+    assert crowd.last_interval > 3 * alone.last_interval
+    assert (alone.next_age(8) or 0) < (crowd.next_age(8) or 0)
 
 
 def test_intervals_stay_within_floor_and_ceiling_once_a_job_may_have_ended():
@@ -265,7 +296,7 @@ def test_a_webhook_that_was_wrong_proves_nothing():
     assert plan.next_at() == 1e6 + PATIENT.floor
 
 
-@pytest.mark.parametrize("answered", [True, False], ids=["not ended yet", "no answer"])
+@table("answered", [True, False], ids=["not ended yet", "no answer"])
 def test_an_end_that_was_told_and_not_confirmed_is_looked_for_though_webhooks_tell_every_end(
     answered,
 ):
@@ -417,7 +448,7 @@ def test_a_budget_does_not_add_up_while_it_is_unused():
     assert sum(budget.take(1000) for _ in range(100)) == 5
 
 
-@pytest.mark.parametrize("rate", [0.2, 1, 10, 50])
+@table("rate", [0.2, 1, 10, 50])
 def test_ten_thousand_jobs_stay_within_the_budget_and_none_starves(rate):
     count = 10_000
     plan = PollPlan(Polls(per_second=rate, floor=1, ceiling=10))
