@@ -48,12 +48,12 @@ class Control:
             case "quiet":
                 await server.until(lambda: server.unfinished == 0)
             case "collect":
-                return self.collect(arguments[0])
+                return await self.collect(arguments[0])
             case _:
                 raise ValueError(command)
         return None
 
-    def collect(self, finished: list[str]) -> dict[str, Any]:
+    async def collect(self, finished: list[str]) -> dict[str, Any]:
         """Return mark, conversation and id of each new job, in order of acceptance."""
         marks = {r.job_id: int(r.query["mark"]) for r in self.server.submissions if r.accepted}
         new = [job for job in self.server.jobs.values() if job.id not in self.collected]
@@ -61,8 +61,8 @@ class Control:
         # A server in production deletes conversations by the API; here they are deleted at once.
         known = self.server._conversations
         for conversation_id in finished:
-            if known.get(conversation_id) is not None:
-                known.delete(conversation_id)
+            if conversation_id in known.by_id:
+                await known.delete(conversation_id)
         times = self.process.cpu_times()
         return {
             "accepted": [(marks[job.id], job.conversation_id, job.id) for job in new],

@@ -13,7 +13,7 @@ import os
 import runpy
 import sys
 import warnings
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.reduction import DupFd
@@ -103,7 +103,7 @@ class Program:
     ) -> Self:
         """Run a module, in this directory. A stream that is ``None`` is closed.
 
-        Any other is a ``PIPE``, ``DEVNULL`` or a file descriptor.
+        Any other is a ``PIPE``, ``DEVNULL`` or a file descriptor; stderr may be ``STDOUT``.
         """
         ours: dict[int, int] = {}
         theirs: dict[int, _Descriptor] = {}
@@ -112,6 +112,8 @@ class Program:
                 reading, writing = os.pipe()
                 ours[number], end = (reading, writing) if number else (writing, reading)
                 theirs[number] = _Descriptor(end, closes=True)
+            elif given == STDOUT:
+                theirs[number] = _Descriptor(theirs[1].number)
             elif given == DEVNULL:
                 theirs[number] = _Descriptor(os.open(os.devnull, os.O_RDWR), closes=True)
             elif given is not None:

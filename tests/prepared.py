@@ -15,6 +15,7 @@ import symbl_aio.cli.show_json
 import symbl_aio.cli.show_terminal
 import symbl_aio.durable.worker  # noqa: F401
 import tests.contrib.journal_process
+import tests.contrib.site
 import tests.durable.server
 import tests.durable.work  # noqa: F401
 

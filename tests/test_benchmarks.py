@@ -6,6 +6,7 @@ from benchmarks.check import check
 from benchmarks.harness import ROOT, Figure, Spread, alone
 from benchmarks.registry import MODULES
 from benchmarks.tracking import slope
+from tests.tables import table
 
 
 def results(*figures: Figure, skipped: bool = False) -> dict[str, object]:
@@ -16,7 +17,7 @@ def results(*figures: Figure, skipped: bool = False) -> dict[str, object]:
     return {"questions": {"uploads": asked}}
 
 
-@pytest.mark.parametrize("value, kept", [(0.9, True), (1, True), (2.01, False), (0.49, False)])
+@table("value, kept", [(0.9, True), (1, True), (2.01, False), (0.49, False)])
 def test_a_figure_outside_of_its_bounds_is_named(value, kept):
     broken = check(results(Figure("ratio", "ours", value)), {"uploads": {"ratio": [0.5, 2]}})
 

@@ -157,7 +157,7 @@ async def test_a_callback_object_that_is_not_async_fails_its_submission_with_the
     assert not [s for s in server.submissions if s.complete]
 
 
-@pytest.mark.parametrize("bad", [7, a_generator, PlainCall])
+@table("bad", [7, a_generator, PlainCall])
 def test_credentials_that_cannot_be_awaited_are_refused(bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^credentials is .*async") as refused:
         SymblClient(bad)

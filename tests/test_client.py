@@ -40,6 +40,7 @@ from symbl_aio import (
 from symbl_aio.testing import LocalSymbl
 from tests.names import CONTROLS, FILE_NAMES
 from tests.support import QUICK, mp4_bytes
+from tests.tables import table
 
 # Bad input: refused before anything is sent
 
@@ -78,7 +79,7 @@ async def test_wrong_credentials_are_refused_and_no_media_is_sent(server: LocalS
     assert not any(received.accepted for received in server.submissions)
 
 
-@pytest.mark.parametrize("credentials", ["a-token", ("app", "secret"), 5])
+@table("credentials", ["a-token", ("app", "secret"), 5])
 def test_credentials_of_the_wrong_type_are_refused(credentials: Any) -> None:
     with pytest.raises(ConfigurationError, match="credentials is a") as refused:
         SymblClient(credentials)

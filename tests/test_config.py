@@ -58,12 +58,12 @@ def test_limits_that_are_not_known_are_none():
     assert Limits() == Limits(jobs=None, wait_for_slot=None)
 
 
-@pytest.mark.parametrize("jitter", [0, 0.5, 0.999])
+@table("jitter", [0, 0.5, 0.999])
 def test_a_jitter_is_a_share(jitter):
     assert Polls(jitter=jitter).jitter == jitter
 
 
-@pytest.mark.parametrize("jitter", [-0.1, 1, 1.5, float("nan")])
+@table("jitter", [-0.1, 1, 1.5, float("nan")])
 def test_a_jitter_that_is_no_share_is_refused(jitter):
     with pytest.raises(ConfigurationError, match=r"Polls\.jitter"):
         Polls(jitter=jitter)
@@ -85,7 +85,7 @@ def test_chunks_are_not_tiny():
 # Choices
 
 
-@pytest.mark.parametrize(
+@table(
     "cls, name, choices",
     [
         (Lanes, "advance_on", ["completed", "accepted"]),
@@ -105,7 +105,7 @@ def test_a_choice_is_one_of_those_that_are_told(cls, name, choices):
 # Hosts
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "https://api.example.com",
@@ -123,12 +123,12 @@ def test_an_origin_is_taken_as_it_is(url):
     assert Config(base_url=url).base_url == url
 
 
-@pytest.mark.parametrize("url", ["https://api.example.com/", "https://api.example.com//"])
+@table("url", ["https://api.example.com/", "https://api.example.com//"])
 def test_a_slash_at_the_end_is_dropped(url):
     assert Config(base_url=url).base_url == "https://api.example.com"
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     ["", "api.example.com", "ftp://example.com", "https://", "https://:80", "/v1", "file:///x"],
 )
@@ -137,30 +137,26 @@ def test_what_is_no_http_url_is_refused(url):
         Config(base_url=url)
 
 
-@pytest.mark.parametrize("url", ["https://h:99999", "https://h:port", "https://[::1", 5, None])
+@table("url", ["https://h:99999", "https://h:port", "https://[::1", 5, None])
 def test_what_is_no_url_at_all_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"Config\.base_url is not a"):
         Config(base_url=url)
 
 
-@pytest.mark.parametrize(
-    "rest", ["/v1", "/v1/", "?a=b", "#part"], ids=["path", "path/", "query", "fragment"]
-)
+@table("rest", ["/v1", "/v1/", "?a=b", "#part"], ids=["path", "path/", "query", "fragment"])
 def test_more_than_an_origin_is_refused(rest):
     with pytest.raises(ConfigurationError, match="more than an origin"):
         Config(base_url="https://api.example.com" + rest)
 
 
-@pytest.mark.parametrize("url", ["https://me:hush@example.com", "https://:hush@example.com"])
+@table("url", ["https://me:hush@example.com", "https://:hush@example.com"])
 def test_a_password_in_the_url_is_refused_and_not_shown(url):
     with pytest.raises(ConfigurationError, match="more than an origin") as refused:
         Config(base_url=url)
     assert "hush" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "host", ["api.example.com", "0.0.0.0", "10.0.0.1", "notlocalhost", "127.0.0.1.example.com"]
-)
+@table("host", ["api.example.com", "0.0.0.0", "10.0.0.1", "notlocalhost", "127.0.0.1.example.com"])
 def test_plain_http_leaves_this_machine_only_when_asked_to(host):
     with pytest.raises(ConfigurationError, match=r"plain http to .*allow_http=True"):
         Config(base_url=f"http://{host}")
@@ -202,8 +198,8 @@ def test_settings_are_frozen():
 # Credentials
 
 
-@pytest.mark.parametrize("bad", ["", "   ", None, 5])
-@pytest.mark.parametrize("name", ["app_id", "app_secret"])
+@table("bad", ["", "   ", None, 5])
+@table("name", ["app_id", "app_secret"])
 def test_empty_credentials_are_refused_by_name(name, bad):
     given = {"app_id": "id", "app_secret": "hush"} | {name: bad}
 
@@ -211,7 +207,7 @@ def test_empty_credentials_are_refused_by_name(name, bad):
         Credentials(**given)
 
 
-@pytest.mark.parametrize(
+@table(
     "bad", ["", "two words", "line\nbreak", "hush\r\nX-Other: 1", "tab\t", "nul\0", "é", None, b"x"]
 )
 def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_shown(bad):
@@ -263,7 +259,7 @@ def test_missing_credentials_are_named(monkeypatch, there, missing):
 # The words
 
 
-@pytest.mark.parametrize("cls", [Timeouts, Polls, Retries, Limits, Lanes, Config])
+@table("cls", [Timeouts, Polls, Retries, Limits, Lanes, Config])
 def test_every_setting_is_explained(cls):
     (source,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(source, ast.ClassDef)
@@ -310,8 +306,8 @@ def test_the_family_of_tracker_paths_is_one_of_two():
 HOOKS = "https://us.example/hooks"
 
 
-@pytest.mark.parametrize("secret", ["", "\ud800", b"hush", 5])
-@pytest.mark.parametrize("url", [None, HOOKS])
+@table("secret", ["", "\ud800", b"hush", 5])
+@table("url", [None, HOOKS])
 def test_a_webhook_secret_is_a_text(url, secret):
     with pytest.raises(ConfigurationError, match=r"Config\.webhook_secret is not"):
         Config(base_url=LOCAL, webhook_base_url=url, webhook_secret=secret)

@@ -11,6 +11,7 @@ from symbl_aio.errors import ConfigurationError, DecodeError, NotFoundError
 from symbl_aio.job import Job, Submission
 from symbl_aio.models import Page
 from symbl_aio.options import TextOptions
+from tests.tables import table
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -187,7 +188,7 @@ async def test_nothing_is_asked_about_a_conversation_of_unknown_id():
     assert (desk.calls, desk.appended, desk.resumed) == ([], [], [])
 
 
-@pytest.mark.parametrize("wrong", ["", "12/messages", "..", "1\n2"])
+@table("wrong", ["", "12/messages", "..", "1\n2"])
 def test_what_cannot_be_an_id_is_refused_at_once(wrong):
     with pytest.raises(ConfigurationError, match="conversation_id"):
         Conversation(wrong, backend=Desk())

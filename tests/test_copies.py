@@ -23,7 +23,6 @@ from symbl_aio import (
     AmbiguousSubmissionError,
     APIError,
     AppendBlockedError,
-    ClientClosedError,
     Completed,
     ConfigurationError,
     DecodeError,
@@ -44,6 +43,7 @@ from symbl_aio.contrib.service import Embedded
 from symbl_aio.durable import Item, ItemEvent, Outbox, Worker
 from symbl_aio.job import Acceptance, JobEvent, UploadProgress
 from symbl_aio.testing import LocalSymbl
+from tests.raising import Unreadable, raise_not_found, raise_unreadable
 from tests.support import QUICK
 
 WAYS: dict[str, Callable[[Any], Any]] = {
@@ -67,13 +67,6 @@ def a_job() -> Job:
     made = Job("job-1", "conversation-1", backend=Desk(), since=5)  # type: ignore[arg-type]
     made._advance(JobStatus.FAILED, "failed", "poll")
     return made
-
-
-class Unreadable(Exception):
-    """As of many libraries: pickled well, and then it cannot be read."""
-
-    def __init__(self, one: str, two: str) -> None:
-        super().__init__(f"{one} {two}")
 
 
 def everywhere(base: type[Any]) -> Iterator[type[Any]]:
@@ -301,29 +294,21 @@ async def test_what_cannot_be_copied_says_what_can(server: LocalSymbl) -> None:
         await submission
 
 
-def fails(number: int) -> None:
-    raise NotFoundError(404, f"no such job {number}", "<body>", where="GET /v1/job/1")
-
-
-def loses() -> None:
-    error = ClientClosedError("closed")
-    error.__cause__ = Unreadable("one", "two")
-    raise AppendBlockedError("blocked", error)
-
-
 def test_a_pool_of_processes_hands_errors_on() -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         for number in range(2):
-            error = executor.submit(fails, number).exception(timeout=40)
+            error = executor.submit(raise_not_found, number).exception(timeout=40)
             assert isinstance(error, APIError)
             assert (error.status, error.message) == (404, f"no such job {number}")
-        assert isinstance(executor.submit(loses).exception(timeout=40), AppendBlockedError)
+        assert isinstance(
+            executor.submit(raise_unreadable).exception(timeout=40), AppendBlockedError
+        )
     with context.Pool(1) as pool:
         with pytest.raises(NotFoundError, match="no such job 7"):
-            pool.apply_async(fails, (7,)).get(timeout=40)
+            pool.apply_async(raise_not_found, (7,)).get(timeout=40)
         with pytest.raises(AppendBlockedError):
-            pool.apply_async(loses).get(timeout=40)
+            pool.apply_async(raise_unreadable).get(timeout=40)
 
 
 def test_what_was_not_understood_is_still_there() -> None:

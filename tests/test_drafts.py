@@ -20,7 +20,7 @@ from tests.tables import table
 INES = User(name="Ines")
 
 
-@pytest.mark.parametrize(
+@table(
     "metadata,rsql",
     [
         ({"agentId": "johndoe"}, "conversation.metadata.agentId==johndoe"),
@@ -43,7 +43,7 @@ def test_the_server_reads_what_criteria_wrote():
     list_query.parse_filter(criteria({"pier": "Pier 4", "agentId": "johndoe"}))
 
 
-@pytest.mark.parametrize("metadata", [{}, {"a": "1", "b": "2", "c": "3"}, {"a b": "1"}, {"": "1"}])
+@table("metadata", [{}, {"a": "1", "b": "2", "c": "3"}, {"a b": "1"}, {"": "1"}])
 def test_criteria_that_the_api_does_not_take_are_refused(metadata):
     with pytest.raises(ConfigurationError, match="metadata"):
         criteria(metadata)

@@ -10,6 +10,7 @@ from attrs import fields, has
 from symbl_aio import Lanes, Limits, Polls, Retries, Timeouts, _environment
 from symbl_aio.config import Config
 from symbl_aio.errors import ConfigurationError
+from tests.tables import table
 
 TABLE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -48,7 +49,7 @@ def test_a_bad_value_is_refused_by_its_variable(monkeypatch, name, bad):
         Config()
 
 
-@pytest.mark.parametrize("cls", [Config, Timeouts, Polls, Retries, Limits, Lanes])
+@table("cls", [Config, Timeouts, Polls, Retries, Limits, Lanes])
 def test_a_class_whose_types_were_resolved_reads_its_variables_the_same(cls):
     types = get_type_hints(cls)
     for field in fields(cls):

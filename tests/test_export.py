@@ -24,6 +24,7 @@ from symbl_aio.export import InsightPart
 from symbl_aio.testing import LocalSymbl
 from tests.host import Host, open_host, sample
 from tests.support import QUICK
+from tests.tables import table
 
 TALK = Text(
     [
@@ -170,7 +171,7 @@ async def test_a_gathering_that_is_cancelled_leaves_no_task_behind(library: Libr
 KEPT = json.dumps({"symbl_aio": 1, "info": {"id": "1"}, "parts": {}, "missing": []})
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     ["", "[]", "{}", '{"symbl_aio": 2}', '{"symbl_aio": 1}', "[" * 100_000,
      KEPT.replace('{"id": "1"}', "5"), KEPT.replace('"parts": {}', '"parts": {"messages": []}')],

@@ -51,13 +51,13 @@ def test_messages_keep_their_order():
     assert Text(("One.",)) == Text("One.")
 
 
-@pytest.mark.parametrize("messages", ["", "  \n", [], ["Hello.", " "], ()])
+@table("messages", ["", "  \n", [], ["Hello.", " "], ()])
 def test_a_text_without_words_is_refused(messages: Any):
     with pytest.raises(ConfigurationError, match=r"Text\.messages(\[\d\])? is empty; give"):
         Text(messages)
 
 
-@pytest.mark.parametrize("messages", [None, 3, b"Hello.", {"text": "Hello."}, {"Hello."}, [3]])
+@table("messages", [None, 3, b"Hello.", {"text": "Hello."}, {"Hello."}, [3]])
 def test_a_text_of_something_else_is_refused(messages: Any):
     with pytest.raises(
         ConfigurationError, match=r"Text\.messages(\[0\])? is (an? )?\w+; give a str"
@@ -65,8 +65,8 @@ def test_a_text_of_something_else_is_refused(messages: Any):
         Text(messages)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
+@table(
+    "changes,words",
     [
         ({"text": " "}, "Utterance.text is empty"),
         ({"text": None}, "Utterance.text is None"),
@@ -103,7 +103,7 @@ def test_what_was_said_and_by_whom_is_not_shown():
 # Files, bytes and streams
 
 
-@pytest.mark.parametrize("cls", FILES)
+@table("cls", FILES)
 def test_a_path_is_kept_as_given_and_not_looked_at(cls: type[Audio | Video]):
     for path in ("no/such/file", Path("no/such/file")):
         media = cls(path)
@@ -113,7 +113,7 @@ def test_a_path_is_kept_as_given_and_not_looked_at(cls: type[Audio | Video]):
         assert repr(media) == f"{cls.__name__}('no/such/file')"
 
 
-@pytest.mark.parametrize("cls", FILES)
+@table("cls", FILES)
 def test_bytes_are_taken_without_a_copy_and_buffers_are_copied(cls: type[Audio | Video]):
     data = b"some bytes"
     buffer = bytearray(data)
@@ -126,14 +126,14 @@ def test_bytes_are_taken_without_a_copy_and_buffers_are_copied(cls: type[Audio |
     assert repr(taken) == f"{cls.__name__}(<10 bytes>)"
 
 
-@pytest.mark.parametrize("cls", FILES)
-@pytest.mark.parametrize("empty", [b"", bytearray(), memoryview(b"")])
+@table("cls", FILES)
+@table("empty", [b"", bytearray(), memoryview(b"")])
 def test_empty_bytes_are_refused(cls: type[Audio | Video], empty: bytes):
     with pytest.raises(MediaRejectedError, match=r"\.source is empty"):
         cls(empty)
 
 
-@pytest.mark.parametrize("cls", FILES)
+@table("cls", FILES)
 def test_a_stream_has_a_size_and_is_one_shot(cls: type[Audio | Video]):
     media = cls(stream(), size=3)
 
@@ -142,13 +142,13 @@ def test_a_stream_has_a_size_and_is_one_shot(cls: type[Audio | Video]):
     assert repr(media) == f"{cls.__name__}(<stream of 3 bytes>)"
 
 
-@pytest.mark.parametrize("size", [None, 0, -1, 2.0, "3", True])
+@table("size", [None, 0, -1, 2.0, "3", True])
 def test_a_stream_without_its_size_is_refused(size: Any):
     with pytest.raises(ConfigurationError, match=r"Audio\.size is .* exact length in bytes"):
         Audio(stream(), size=size)
 
 
-@pytest.mark.parametrize("source", ["a.wav", Path("a.wav"), b"abc"])
+@table("source", ["a.wav", Path("a.wav"), b"abc"])
 def test_a_size_for_what_has_one_is_refused(source: Any):
     with pytest.raises(ConfigurationError, match=r"Video\.size is only for streams; leave it out"):
         Video(source, size=3)
@@ -162,7 +162,7 @@ async def test_a_stream_can_be_read_once():
         aiter(once)
 
 
-@pytest.mark.parametrize("source", [None, 3, ["a.wav"], io.BytesIO(b"abc"), iter([b"abc"])])
+@table("source", [None, 3, ["a.wav"], io.BytesIO(b"abc"), iter([b"abc"])])
 def test_other_sources_are_refused(source: Any):
     with pytest.raises(
         ConfigurationError, match=r"source is (an? )?\w+; give a path, bytes, or an as"
@@ -175,8 +175,8 @@ class BytesPath:
         return b"a.wav"
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
+@table(
+    "path,words",
     [
         ("", "empty"),
         ("a\0b", "holds a NUL"),
@@ -192,12 +192,12 @@ def test_what_cannot_be_a_path_is_refused(path: Any, words: str):
         assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content_type", AUDIO_CONTENT_TYPES)
+@table("content_type", AUDIO_CONTENT_TYPES)
 def test_the_content_types_of_the_api_are_taken(content_type: str):
     assert Audio("a", content_type=content_type).content_type == content_type
 
 
-@pytest.mark.parametrize("content_type", ["", "audio/ogg", "AUDIO/WAV", "audio/wav; x=1", 3])
+@table("content_type", ["", "audio/ogg", "AUDIO/WAV", "audio/wav; x=1", 3])
 def test_other_content_types_are_refused(content_type: Any):
     with pytest.raises(ConfigurationError, match=r"Audio\.content_type is .* leave it out"):
         Audio("a", content_type=content_type)
@@ -234,9 +234,9 @@ def test_a_direct_link_is_taken_as_it_is(cls: type[AudioURL | VideoURL], url: st
     assert not cls(url).one_shot
 
 
-@pytest.mark.parametrize("cls", LINKS)
-@pytest.mark.parametrize(
-    ("url", "words"),
+@table("cls", LINKS)
+@table(
+    "url,words",
     [
         ("", "is not an http"),
         ("example.com/s3cret.mp3", "is not an http"),
@@ -285,7 +285,7 @@ def test_platforms_and_short_links_are_refused_unless_allowed(
     assert cls(url, allow_platforms=True).url == url
 
 
-@pytest.mark.parametrize("cls", LINKS)
+@table("cls", LINKS)
 def test_a_signed_link_is_shown_without_its_secrets(cls: type[AudioURL | VideoURL]):
     media = cls("https://anna:word@example.com:8443/talks/a.mp3?signature=s3cret#s3cret")
 
@@ -296,7 +296,7 @@ def test_a_signed_link_is_shown_without_its_secrets(cls: type[AudioURL | VideoUR
 # What the client is given
 
 
-@pytest.mark.parametrize(
+@table(
     "media", [Text("Hi."), Audio("a"), Video("a"), AudioURL("http://a/b"), VideoURL("http://a/b")]
 )
 def test_media_are_taken_as_they_are(media: Media):
@@ -309,14 +309,14 @@ def test_the_kinds_are_those_of_the_endpoints():
     assert kinds == ["text", "audio", "video", "audio/url", "video/url"]
 
 
-@pytest.mark.parametrize("path", ["talk.mp4", Path("talk.mp4")])
+@table("path", ["talk.mp4", Path("talk.mp4")])
 def test_a_bare_path_is_a_recording_whose_kind_is_not_known_yet(path: str | os.PathLike[str]):
     assert coerce(path) == Recording(path)
     assert describe(coerce(path)) == "'talk.mp4'"
 
 
-@pytest.mark.parametrize(
-    ("media", "hint"),
+@table(
+    "media,hint",
     [
         (b"abc", r"Audio\(\.\.\.\) or Video"),
         (bytearray(b"abc"), r"Audio\(\.\.\.\) or Video"),
@@ -353,7 +353,7 @@ RECORDINGS = [
 ]
 
 
-@pytest.mark.parametrize("media", RECORDINGS)
+@table("media", RECORDINGS)
 def test_recordings_take_media_options(media: Any):
     check_options(media, None)
     check_options(media, MediaOptions(language_code="en-US"))
@@ -380,7 +380,7 @@ def test_media_options_that_text_would_take_are_refused_by_their_class_alone():
     assert str(caught.value) == "options is MediaOptions; for Text give TextOptions(...)"
 
 
-@pytest.mark.parametrize("options", [{}, "name", TextOptions])
+@table("options", [{}, "name", TextOptions])
 def test_options_of_another_type_are_refused(options: Any):
     with pytest.raises(
         ConfigurationError, match=r"options is (an? )?\w+; give MediaOptions\(\.\.\.\)"

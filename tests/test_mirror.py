@@ -57,6 +57,7 @@ COVERED_BY = {
     "server/app.py": "tests/server/test_local_server.py",
     "server/asr_worker.py": "tests/server/test_speech_recognition.py",
     "server/conversations/conversation.py": "tests/server/conversations/test_handlers.py",
+    "server/conversations/registry.py": "tests/server/storage/test_sqlite_store.py",
     "server/field_rules.py": "tests/server/management/test_handlers.py",
     "server/language/values.py": "tests/server/language/test_pipeline.py",
     "server/language/word_lists.py": "tests/server/language/test_topics.py",
@@ -65,6 +66,10 @@ COVERED_BY = {
     "server/request_log.py": "tests/server/test_local_server.py",
     "server/metrics.py": "tests/server/test_operations.py",
     "server/server_limits.py": "tests/server/test_request_body.py",
+    "server/storage/changes.py": "tests/server/storage/test_sqlite_store.py",
+    "server/storage/memory_store.py": "tests/server/test_local_server.py",
+    "server/storage/rows.py": "tests/server/storage/test_sqlite_store.py",
+    "server/storage/store.py": "tests/server/storage/test_sqlite_store.py",
     "server/submission_parameters.py": "tests/server/test_submissions.py",
 }
 

@@ -26,14 +26,15 @@ from symbl_aio.models import (
     User,
     Word,
 )
+from tests.tables import table
 
 
-@pytest.mark.parametrize("word", ["scheduled", "Scheduled", "SCHEDULED"])
+@table("word", ["scheduled", "Scheduled", "SCHEDULED"])
 def test_a_status_is_read_in_any_case(word):
     assert JobStatus.parse(word) is JobStatus.SCHEDULED
 
 
-@pytest.mark.parametrize("word", ["", "paused", "in progress", "\ud800"])
+@table("word", ["", "paused", "in progress", "\ud800"])
 def test_a_status_not_documented_is_unknown_and_not_final(word):
     assert JobStatus.parse(word) is JobStatus.UNKNOWN
     assert not JobStatus.parse(word).is_terminal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 
 import pytest
 from hypothesis import given
@@ -16,10 +15,13 @@ from symbl_aio.durable.items import check_key as check_outbox_key
 from tests.names import is_control
 from tests.tables import table
 
-CATEGORIES = sorted({unicodedata.category(chr(c)) for c in range(0x110000)})
+# All thirty of Unicode's.
+CATEGORIES = (
+    "Cc Cf Cn Co Cs Ll Lm Lo Lt Lu Mc Me Mn Nd Nl No Pc Pd Pe Pf Pi Po Ps Sc Sk Sm So Zl Zp Zs"
+)
 
 
-@table("category", CATEGORIES)
+@table("category", CATEGORIES.split())
 def test_a_name_of_any_category_is_taken_unless_it_steers_or_has_no_utf_8(category: str) -> None:
     @given(st.characters(categories=[category]))  # type: ignore[list-item]
     def try_one(character: str) -> None:

@@ -174,7 +174,7 @@ def test_a_wrong_part_is_refused_by_the_name_of_its_field(make: Callable[[], obj
         make()
 
 
-@pytest.mark.parametrize(
+@table(
     "options",
     [
         {"confidence_threshold": 0},
@@ -192,7 +192,7 @@ def test_what_the_server_may_know_better_is_not_refused(options: dict[str, Any])
     assert isinstance(MediaOptions(**options), MediaOptions)
 
 
-@pytest.mark.parametrize("extra", ["extra_body", "extra_query"])
+@table("extra", ["extra_body", "extra_query"])
 def test_a_parameter_is_not_given_twice(extra: str):
     with pytest.raises(ConfigurationError, match=f"{extra}.*'webhookUrl'.*webhook_url.*in_query"):
         TextOptions(webhook_url="https://example.com/", **{extra: {"webhookUrl": "x"}})  # type: ignore[arg-type]
@@ -203,7 +203,7 @@ def test_an_extra_may_carry_a_named_parameter_that_is_not_set():
     assert options.given() == {}
 
 
-@pytest.mark.parametrize("extra", ["extra_body", "extra_query"])
+@table("extra", ["extra_body", "extra_query"])
 def test_a_parameter_is_given_by_whatever_name(extra: str):
     assert not TextOptions(name="Standup").is_given("webhook_url")
     assert TextOptions(webhook_url="").is_given("webhook_url")

@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
 FIRST = re.compile(r"(?:Give|Say|Tell|Note|Let|Take)s?\b")
@@ -63,7 +63,7 @@ def faults(sources: dict[str, str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ["symbl_aio", "benchmarks", "examples"])
+@table("room", ["symbl_aio", "benchmarks", "examples"])
 def test_docstrings_and_comments_use_the_words_of_the_field(room: str):
     modules = sorted((ROOT / room).rglob("*.py"))
     assert modules
@@ -84,7 +84,7 @@ OLD = [
 ]
 
 
-@pytest.mark.parametrize(("old", "words"), OLD)
+@table("old,words", OLD)
 def test_one_old_sentence_is_found_with_its_module_line_and_words(old: str, words: str):
     new = '"""Return the due jobs: ``NOBODY``, ``told``."""  # Names in code are free.\n'
     assert not faults({"new.py": new})

@@ -65,13 +65,13 @@ def test_the_exit_codes_are_those_of_the_program():
     assert rows == {str(code): meaning for code, meaning in MEANINGS.items()}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@table("name", PAGES)
 def test_every_picture_and_page_it_links_to_is_there(name):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[name]):
         assert ((ROOT / name).parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+@table("name", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
 def test_every_heading_it_links_to_is_there(name):
     here = ROOT / name
     for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", here.read_text("utf-8")):

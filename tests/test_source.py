@@ -27,6 +27,7 @@ from symbl_aio._source_names import source_name, source_of
 from symbl_aio.media import Media, Recording
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
+from tests.tables import table
 
 
 def _source_of(event: Event) -> str | None:
@@ -139,7 +140,7 @@ async def test_a_job_attached_by_its_token_has_no_source(server: LocalSymbl, wav
         assert later.job(token).source is None
 
 
-@pytest.mark.parametrize(
+@table(
     "url",
     [
         "https://user:hush@cdn.example.com:8443/a/hush/call.mp3?X-Signature=hush&hush#hush",

@@ -3,7 +3,6 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from symbl_aio.models import User
 from symbl_aio.testing import LocalSymbl
 from tests.names import is_control
 from tests.support import QUICK
+from tests.tables import table
 
 BEGAN = datetime(2024, 3, 5, 8, 0, tzinfo=UTC)
 INES, OMAR = User(id="a", name="Ines"), User(email="omar@harbour.example")
@@ -70,7 +70,7 @@ def test_markdown_has_a_paragraph_for_each_turn():
     assert to_markdown([message("Hm.", User())], times=False) == "Hm.\n"
 
 
-@pytest.mark.parametrize(
+@table(
     "text,written",
     [
         ("# 1 *b* _c_", "\\# 1 \\*b\\* \\_c\\_"),
@@ -180,7 +180,7 @@ def test_of_all_characters_only_spaces_and_line_breaks_are_made_one_space(charac
     assert f"a{character}b".replace(character, kept) in unescape(to_webvtt([said]))
 
 
-@pytest.mark.parametrize("space", "\u00a0\u202f\u3000\u2009\u200d\u200c")
+@table("space", "\u00a0\u202f\u3000\u2009\u200d\u200c")
 def test_spaces_of_other_scripts_are_kept(space: str) -> None:
     said = message(f"10{space}000", User(name=f"Mme{space}Durand"))
     for write in (to_text, to_srt, to_webvtt, to_markdown):

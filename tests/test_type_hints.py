@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import attrs
-import pytest
 
 import symbl_aio
+from tests.tables import table
 
 
 def public_modules() -> list[ModuleType]:
@@ -94,8 +94,8 @@ def test_the_hints_of_everything_public_can_be_read() -> None:
     assert looked_at > 500
 
 
-@pytest.mark.parametrize(
-    ("imported", "read"),
+@table(
+    "imported,read",
     [
         ("from symbl_aio import Job", "Job.wait"),
         ("from symbl_aio import JobFailedError", "JobFailedError.__init__"),
@@ -113,8 +113,8 @@ def test_they_can_be_read_when_nothing_else_was_imported(imported: str, read: st
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("module", "not_loaded"),
+@table(
+    "module,not_loaded",
     [
         ("_error_classes", ("_fields", "job", "models", "conversations")),
         ("job", ("conversations", "bookmarks", "export", "client")),

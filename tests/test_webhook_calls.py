@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode, urlsplit
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +44,7 @@ def test_a_url_that_a_holder_of_the_secret_made_is_genuine(secret: str, nonce: s
     assert urlsplit(webhook_url("https://us.example", "s", "n")).hostname == "us.example"
 
 
-@pytest.mark.parametrize("shown", ["", "0" * 64, "ü", mark("other", "nonce"), mark("s", "nonc")])
+@table("shown", ["", "0" * 64, "ü", mark("other", "nonce"), mark("s", "nonc")])
 def test_any_other_mark_is_not_genuine_whatever_it_is(shown: str):
     assert not is_genuine("s", "nonce", shown)
 
@@ -160,7 +159,7 @@ def test_no_bytes_are_an_exception(body: bytes):
     read_call(body)
 
 
-@pytest.mark.parametrize(
+@table(
     "shown,body,found",
     [
         (mark("s", "n"), b"id=j1&status=completed", WebhookCall("j1", "completed")),

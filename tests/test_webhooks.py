@@ -34,6 +34,7 @@ from symbl_aio.config import Config
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import WebhookReceiver, mark
 from tests.support import QUICK, mp4_bytes
+from tests.tables import table
 
 SECRET = "shared by all workers"
 NEVER = Polls(floor=3600, ceiling=3600)
@@ -677,8 +678,8 @@ def test_nothing_that_it_is_given_raises(nonce: Any, shown: Any, body: Any) -> N
 # Who may call
 
 
-@pytest.mark.parametrize(
-    ("networks", "peer", "allowed"),
+@table(
+    "networks,peer,allowed",
     [
         ((), "203.0.113.9", True),
         ((), None, True),

@@ -227,6 +227,9 @@ class Api:
             raise AuthenticationError(
                 401, error.message, error.body, where="the app id or secret was refused"
             ) from None
+        except DecodeError as error:  # larger than Limits.answer_bytes
+            error.raw = ""  # the text may hold a token
+            raise
         except UntrustedServerError:
             raise
         except TransportError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import secrets
 import signal
 import ssl
@@ -26,11 +25,15 @@ from symbl_aio.server import (
     LocalServer,
     RecognitionOptions,
     ServerLimits,
+    StorageError,
     TLSError,
+    default_directory,
     is_loopback,
     load_context,
     own_names,
 )
+
+logger = logging.getLogger("symbl_aio.server")
 
 DEFAULT_SECRET = "secret"
 _GIB = 1024**3
@@ -45,12 +48,14 @@ class ServeOptions:
     job_limit: int
     job_seconds: float
     asr: Literal["auto", "off"]
+    data: Path | None
+    memory: bool
+    keep_days: float | None
     model: Path | None
     device: str
     compute_type: str
     recognisers: int
     recogniser_timeout: float
-    directory: Path | None
     allow_host: Sequence[str]
     allow_private: bool
     app_id: str
@@ -63,25 +68,31 @@ class ServeOptions:
     access_log: bool
     max_upload: float
 
+    @property
+    def directory(self) -> Path | None:
+        """The data directory: the one given, or that of this user; None in memory."""
+        return None if self.memory else (self.data or default_directory()).expanduser().absolute()
+
 
 async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
-    """Serve until SIGINT, SIGTERM or SIGHUP. The log, one line a job, goes to stderr."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. The log, one line a job, goes to stderr.
+
+    The first signal lets running uploads end, where there is a directory to keep them in. The
+    second ends them.
+    """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
-    stopped = asyncio.Event()
+    stopped, ended = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *stop_signals()):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, lambda: (ended if stopped.is_set() else stopped).set())
     secret, is_shown = _secret(options)
-    server = _server(options, secret)
+    server, data = _server(options, secret), options.directory
     try:
         await server.start()
+    except StorageError as error:
+        raise ConfigurationError(f"{error} (--data, or --memory to store nothing)") from error
     except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise ConfigurationError(
-                f"cannot keep uploads in {error.filename} ({error.strerror}); "
-                "choose another --directory"
-            ) from error
         reason = getattr(error, "strerror", None) or "no name of a host"
         raise ConfigurationError(
             f"cannot listen on {options.host}:{options.port} ({reason}); "
@@ -89,11 +100,31 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
         ) from error
     try:
         address = options.public_url or reachable(server.base_url)
-        show.serving(address, options.app_id, secret if is_shown else None)
+        show.serving(address, options.app_id, secret if is_shown else None, data)
         await stopped.wait()
+        if data is not None:
+            await _drain(server, ended)
+        if server.unfinished:
+            logger.warning("%d unfinished jobs %s", server.unfinished, _fate(data))
     finally:
         await server.aclose()
     return OK
+
+
+async def _drain(server: LocalServer, ended: asyncio.Event) -> None:
+    """Wait until running uploads are accepted, or until the second signal."""
+    logger.info("stopping: new submissions are refused; %d uploads run", server.uploading)
+    tasks = [asyncio.ensure_future(work) for work in (server.drain(), ended.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fate(data: Path | None) -> str:
+    if data is None:
+        return "are lost: the server stores nothing (--memory)"
+    return f"are kept in {data}; the next start continues with them"
 
 
 def _server(options: ServeOptions, secret: str) -> LocalServer:
@@ -121,7 +152,9 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
                 timeout=options.recogniser_timeout,
             ),
             job_seconds=options.job_seconds,
-            directory=options.directory,
+            data=options.directory,
+            keep_days=options.keep_days,
+            retain=1000,
             allowed_hosts=options.allow_host,
             limits=ServerLimits(upload=int(options.max_upload * _GIB)),
             hosting=hosting,
@@ -154,11 +187,10 @@ def _tls(options: ServeOptions) -> ssl.SSLContext | None:
         raise ConfigurationError("give --tls-cert, with --tls-key or without, or --tls; not both")
     if options.tls is None:
         return None
-    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
-    certificate, key = self_signed(Path(home).expanduser() / "symbl-aio" / "tls", names)
+    certificate, key = self_signed(default_directory() / "tls", names)
     logging.getLogger("symbl_aio.server").info(
         "the certificate is self-signed; clients need it: SYMBL_CA_FILE=%s", certificate
     )

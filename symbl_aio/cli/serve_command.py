@@ -20,8 +20,8 @@ recognition = click.option(
     help="Recognise speech when the extra asr is installed, or never.",
 )
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -71,7 +71,24 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Silence of a recogniser after which it is started again; it answers each five minutes "
     "of sound.",
 )
-@click.option("--directory", type=_DIRECTORY, help="Where uploads are kept while they are needed.")
+@click.option(
+    "--data",
+    "--directory",
+    "data",
+    envvar="SYMBL_AIO_DATA",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Data directory; by default symbl-aio in ~/.local/share (XDG_DATA_HOME).",
+)
+@click.option("--memory", is_flag=True, help="Store nothing: everything ends with the server.")
+@click.option(
+    "--keep",
+    "keep_days",
+    metavar="DAYS",
+    type=click.FloatRange(0, min_open=True),
+    help="Delete recordings and unchanged conversations after so many days. By default "
+    "conversations stay until they are deleted, and recordings until their job has ended.",
+)
 @click.option("--allow-host", multiple=True, metavar="HOST", help="A private host it may call.")
 @click.option("--allow-private", is_flag=True, help="It may call every private address.")
 @click.option("--app-id", envvar="SYMBL_APP_ID", show_envvar=True, default="app", show_default=True)
@@ -107,7 +124,13 @@ _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @outbox_commands.as_json
 def serve(as_json: bool, **options: Any) -> None:
-    """Run the local server until Ctrl-C (exit code 0)."""
+    """Run the local server until Ctrl-C (exit code 0).
+
+    It stores everything in its data directory, and continues with it at the next start. The
+    first Ctrl-C, or SIGTERM, waits for running uploads; a second one does not.
+    """
+    if options["memory"] and options["keep_days"] is not None:
+        raise click.UsageError("--memory keeps nothing: it goes without --keep.")
     show = show_for(as_json)
 
     async def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -36,7 +37,9 @@ class Show(Protocol):
         self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None: ...
     def messages(self, messages: Sequence[Message]) -> None: ...
-    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None: ...
+    def serving(
+        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+    ) -> None: ...
     def working(self, worker: str, database: str) -> None: ...
     def item(self, item: Item) -> None: ...
     def decided(self, decided: Decided) -> None: ...
@@ -133,10 +136,13 @@ class Lines:
         for message in messages:
             self._line(message.raw)
 
-    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
+    def serving(
+        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+    ) -> None:
         # The secret is shown once if the server has made it up.
         shown = {} if app_secret is None else {"app_secret": app_secret}
-        self._write("serving", base_url=base_url, app_id=app_id, **shown)
+        directory = None if data is None else str(data)
+        self._write("serving", base_url=base_url, app_id=app_id, data=directory, **shown)
 
     def working(self, worker: str, database: str) -> None:
         self._write("working", worker=worker, database=database)

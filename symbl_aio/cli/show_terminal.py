@@ -6,6 +6,7 @@ import asyncio
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from rich.console import Console, RenderableType
@@ -127,7 +128,9 @@ class Screen:
         if not messages:
             self._print_error("The conversation has no messages.")
 
-    def serving(self, base_url: str, app_id: str, app_secret: str | None) -> None:
+    def serving(
+        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+    ) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
         self._console.print("To use it from another terminal:", highlight=False)
         allowed = [] if loopback(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
@@ -140,6 +143,8 @@ class Screen:
             self._console.print(
                 f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True
             )
+        kept = "Nothing is stored." if data is None else f"Everything is stored in {data}."
+        self._console.print(kept, markup=False, highlight=False, soft_wrap=True)
 
     def working(self, worker: str, database: str) -> None:
         self._print(f"Worker {worker} works on {database}; Ctrl-C stops it.")

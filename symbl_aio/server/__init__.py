@@ -9,7 +9,8 @@ utterances: typed text, a transcript from ``transcript_registry``, or the output
 ``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
 action items in them, ``html_pages`` renders them for people. ``management`` serves the
-trackers, groups and entities of the account. Four modules exist for tests: ``fault_injection``
+trackers, groups and entities of the account. ``storage`` keeps all of it, in memory or in a
+data directory. Four modules exist for tests: ``fault_injection``
 injects failures, ``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and
 ``request_log`` records every request.
 
@@ -23,6 +24,8 @@ from symbl_aio.server.origins import own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.storage.data_directory import default_directory
+from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.tls import TLSError, load_context
 from symbl_aio.server.transcript_registry import Line
 
@@ -34,7 +37,9 @@ __all__ = [
     "RecognitionOptions",
     "Seen",
     "ServerLimits",
+    "StorageError",
     "TLSError",
+    "default_directory",
     "is_loopback",
     "load_context",
     "own_names",

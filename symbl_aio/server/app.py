@@ -28,6 +28,7 @@ from symbl_aio.server.origins import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
+from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.submissions import SubmissionHandlers
 from symbl_aio.server.tokens import TokenIssuer
@@ -98,7 +99,7 @@ class App:
 
     async def _get_job(self, request: web.Request) -> web.Response:
         """Handle ``GET /v1/job/{jobId}`` (section 3)."""
-        job = self._jobs.by_id.get(request.match_info["job_id"])
+        job = await self._jobs.find(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
         # The API has no word for it: an extra key, and only for a job that has failed.
@@ -155,6 +156,9 @@ class App:
             return await handler(request)
         except ApiError as error:
             return error.response()
+        except StorageError as error:
+            logger.error("%s %s: %s", request.method, request.path, error)
+            return ApiError(503, "The server cannot store it now.", retry_after=10).response()
         except web.HTTPException as error:
             response = json_response({"message": f"{error.reason}."}, error.status)
             # RFC 9110 requires it with 405.

@@ -1,21 +1,21 @@
 """HTML pages in place of the vendor's pre-built UI. API sections 6.20 and 8.
 
 A signed link gives access to its page without a token until the link expires. Links are
-not stored, so they use no memory. The page shows the results of the API in plain HTML;
+not stored, only the key that signs them. The page shows the results of the API in plain HTML;
 colours and logos are accepted and ignored.
 """
 
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from html import escape
 
 from aiohttp import web
 
-from symbl_aio.server.conversations.conversation import Conversation, Conversations
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import (
     FieldRule,
     check_fields,
@@ -32,6 +32,7 @@ from symbl_aio.server.http_json import (
 )
 from symbl_aio.server.origins import ORIGINS
 from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.storage.store import ListQuery
 
 PAGE_PATH = "/pages/"
 
@@ -59,12 +60,17 @@ _REQUIRED_URL = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
 
 
 class PageHandlers:
-    """Issues links to pages and serves the pages. ``clock`` (seconds) decides their expiry."""
+    """Issues links to pages and serves the pages. ``clock`` (seconds) decides their expiry.
 
-    def __init__(self, conversations: Conversations, clock: Callable[[], float]) -> None:
+    ``key`` signs the links.
+    """
+
+    def __init__(
+        self, conversations: Conversations, clock: Callable[[], float], key: bytes
+    ) -> None:
         self._conversations = conversations
         self._clock = clock
-        self._key = secrets.token_bytes(32)
+        self._key = key
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -78,7 +84,7 @@ class PageHandlers:
         ]
 
     async def _experience(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.from_request(request)
         fields = await read_json_object(request)
         check_fields(_RULES, fields)
         kind = fields.get("name")
@@ -97,7 +103,7 @@ class PageHandlers:
 
     async def _insights_details(self, request: web.Request) -> web.Response:
         query_flag(request, "includeCallScore")
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.from_request(request)
         return json_response({"url": self._page_url(request, conversation.id, _THIRTY_DAYS)})
 
     def _page_url(self, request: web.Request, subject: str, lifetime: int) -> str:
@@ -118,18 +124,18 @@ class PageHandlers:
         if expires != "0" and self._clock() >= int(expires):
             return _html_response("This link has expired", "", 410)
         if subject == _LIST_PAGE:
-            return _html_response("Conversations", self._list_html(request))
-        conversation = self._conversations.get(subject)
+            return _html_response("Conversations", await self._list_html(request))
+        conversation = await self._conversations.get(subject)
         if conversation is None:
             return _html_response("The conversation was deleted", "", 404)
         await conversation.analyse()
         return _html_response(conversation.name, _conversation_html(conversation))
 
-    def _list_html(self, request: web.Request) -> str:
+    async def _list_html(self, request: web.Request) -> str:
         rows = [
             f'<li><a href="{escape(self._page_url(request, conversation.id, _THIRTY_DAYS))}">'
             f"{escape(conversation.name)}</a>, {format_instant(conversation.started_at)}</li>"
-            for conversation in self._conversations.by_id.values()
+            for conversation in await self._conversations.heads(ListQuery())
         ]
         return f"<ul>{''.join(rows)}</ul>"
 

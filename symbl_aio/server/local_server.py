@@ -6,8 +6,7 @@ import asyncio
 import inspect
 import ipaddress
 import logging
-import shutil
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -22,13 +21,15 @@ from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
-from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.handlers import ConversationHandlers
+from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.html_pages import PageHandlers
+from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import HoldPoint, JobGate
-from symbl_aio.server.job_queue import Job, Jobs
+from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
@@ -39,8 +40,11 @@ from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPoo
 from symbl_aio.server.request_log import Received, RequestLog, Seen
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.storage.changes import PageKeySaved
+from symbl_aio.server.storage.data_directory import DataDirectory
+from symbl_aio.server.storage.memory_store import TemporaryStorage
+from symbl_aio.server.storage.store import Storage
 from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
-from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.tokens import TokenIssuer
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
@@ -57,8 +61,11 @@ class LocalServer:
 
     ``job_limit``: the greatest number of unfinished jobs. ``token_life``: lifetime of a token
     in seconds. ``job_seconds``: the shortest time that a job stays in progress.
-    ``directory``: where request bodies are stored while a job needs them; by default the
-    system's directory for temporary files. ``allowed_hosts``: host names that may be
+    ``data``: the data directory, in which everything survives a restart; None keeps everything
+    in memory. ``keep_days``: how long recordings and unchanged conversations are kept there; by
+    default conversations until they are deleted, and recordings until their job has ended.
+    ``directory``: where request bodies are stored while a job needs them, without ``data``; by
+    default the system's directory for temporary files. ``allowed_hosts``: host names that may be
     downloaded from and called although their addresses are not public. A server bound to
     loopback may call any address.
 
@@ -73,7 +80,7 @@ class LocalServer:
     ``newer_management``: serve trackers under the paths used since late 2022; by default
     under those of mid-2022, where the same paths have other meanings.
     ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
-    reach. ``clock`` (seconds) decides when tokens and links to pages expire.
+    reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
 
     def __init__(
@@ -87,6 +94,8 @@ class LocalServer:
         token_life: float = 86400,
         asr: Literal["off", "auto"] = "off",
         job_seconds: float = 0.0,
+        data: Path | str | None = None,
+        keep_days: float | None = None,
         directory: Path | str | None = None,
         allowed_hosts: Collection[str] = (),
         default_transcript: Transcript | None = None,
@@ -99,7 +108,7 @@ class LocalServer:
         recognition: RecognitionOptions | None = None,
         limits: ServerLimits | None = None,
         hosting: Hosting | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         check_types(str, "a string", host=host, app_id=app_id, app_secret=app_secret)
         check_types(int, "an int", port=port, job_limit=job_limit)
@@ -107,7 +116,8 @@ class LocalServer:
         flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
         flags |= {"newer_management": newer_management, "record_requests": record_requests}
         check_types(bool, "True or False", **flags)
-        check_types((Path, str, NoneType), "a path", directory=directory)
+        check_types((Path, str, NoneType), "a path", data=data, directory=directory)
+        check_types((int, float, NoneType), "days", keep_days=keep_days)
         check_types((int, NoneType), "an int, or None for all", retain=retain)
         check_types((list, tuple, set, frozenset), "a list of names", allowed_hosts=allowed_hosts)
         for index, name in enumerate(allowed_hosts):
@@ -121,19 +131,28 @@ class LocalServer:
         self.app_secret = app_secret
         self._host = host
         self._port = port
-        self._directory = directory
         self._probe_media = probe_media
         self._keep_bodies = keep_bodies
         self._clock = clock
         self._hash_bodies = hash_bodies
         self._changes = ChangeNotifier()
         self._gate = JobGate()
-        retain_requests = retain if record_requests else 0
+        # A log of requests has texts that a caller may have deleted from the data directory.
+        retain_requests = retain if record_requests and data is None else 0
         self._log = RequestLog(retain_requests)
         self._faults = FaultInjector()
-        self._tokens = TokenIssuer(app_id, app_secret, token_life, clock)
-        self._conversations = Conversations()
-        self._management = ManagementHandlers(self._conversations, newer=newer_management)
+        self._storage: Storage = (
+            TemporaryStorage(directory)
+            if data is None
+            else DataDirectory(Path(data), keeps_bodies=keep_days is not None)
+        )
+        self._store = self._storage.store(app_id)
+        self._tokens = TokenIssuer(app_id, app_secret, token_life, clock, self._store)
+        self._conversations = Conversations(self._store)
+        self._management = ManagementHandlers(
+            self._conversations, self._store, newer=newer_management
+        )
+        self._retention = Retention(self._conversations, self._store, keep_days)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
             allow_private=(
@@ -142,8 +161,13 @@ class LocalServer:
             allowed_hosts=allowed_hosts,
             max_download_size=limits.upload,
         )
-        self._webhooks = WebhookDelivery(self._outbound, self._changes, retain_requests)
+        self._webhooks = WebhookDelivery(
+            self._outbound, self._changes, self._store, retain_requests
+        )
         self._jobs = Jobs(
+            store=self._store,
+            process=lambda job, payload: self._processing.process(job, payload),
+            keep_bodies=self._storage.keeps_bodies,
             limit=job_limit,
             min_seconds=job_seconds,
             gate=self._gate,
@@ -179,7 +203,8 @@ class LocalServer:
         self._recognizer = make_recognizer(
             asr, recognition or RecognitionOptions(), self._metrics.count_speech
         )
-        self._bodies: Path | None = None
+        self._processing: SubmissionProcessor
+        self._submissions: SubmissionHandlers
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
@@ -202,37 +227,51 @@ class LocalServer:
         return self
 
     async def _listen(self) -> None:
-        self._bodies = Path(tempfile.mkdtemp(prefix="symbl-aio-", dir=self._directory))
+        await self._storage.open()
+        state = await self._store.state()
+        page_key = state.page_key or secrets.token_bytes(32)
+        if state.page_key is None:
+            await self._store.commit(PageKeySaved(page_key))
+        self._tokens.restore(state)
+        self._management.restore(state)
         fault_context = FaultContext(
             self._jobs, self._webhooks, self._changes, self._log, self._closing
         )
-        processing = SubmissionProcessor(
+        bodies = SpoolSettings(
+            self._storage.bodies,
+            self._keep_bodies,
+            self._hash_bodies,
+            synced=self._storage.survives,
+        )
+        self._processing = SubmissionProcessor(
+            conversations=self._conversations,
             transcripts=self._transcripts,
             outbound=self._outbound,
-            directory=self._bodies,
+            directory=bodies.directory,
             probe_media=self._probe_media,
             recognizer=self._recognizer,
             management=self._management,
         )
-        space = UploadSpace(self._bodies, self._limits)
+        space = UploadSpace(bodies.directory, self._limits)
         self._metrics.gauges += [
             Gauge("connections", "Open connections.", lambda: len(self._connections)),
             Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
+        self._submissions = SubmissionHandlers(
+            jobs=self._jobs,
+            conversations=self._conversations,
+            processing=self._processing,
+            management=self._management,
+            changes=self._changes,
+            bodies=bodies,
+            space=space,
+            log=self._log,
+            take_job_faults=self._faults.take_job_faults,
+        )
         app = App(
             tokens=self._tokens,
-            submissions=SubmissionHandlers(
-                jobs=self._jobs,
-                conversations=self._conversations,
-                processing=processing,
-                management=self._management,
-                changes=self._changes,
-                bodies=SpoolSettings(self._bodies, self._keep_bodies, self._hash_bodies),
-                space=space,
-                log=self._log,
-                take_job_faults=self._faults.take_job_faults,
-            ),
+            submissions=self._submissions,
             jobs=self._jobs,
             faults=self._faults,
             context=fault_context,
@@ -250,7 +289,7 @@ class LocalServer:
                     authenticate=self._tokens.authenticate,
                 ).routes(),
                 *BookmarkHandlers(self._conversations).routes(),
-                *PageHandlers(self._conversations, self._clock).routes(),
+                *PageHandlers(self._conversations, self._clock, page_key).routes(),
                 *self._management.routes(),
                 *ConversationHandlers(self._conversations, self._jobs).routes(),
             ],
@@ -258,15 +297,32 @@ class LocalServer:
         # Waiting handlers end when _closing is set, so the shutdown needs no long time.
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
+        # Before the first request: an append comes after the jobs of its conversation.
+        for job, statuses in state.webhooks:
+            self._webhooks.resume(job, statuses)
+        self._jobs.resume(state.jobs)
+        if self._storage.survives:
+            self._retention.start()
         assert self._runner.server is not None
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
+
+    async def drain(self) -> None:
+        """Refuse new submissions, and wait until those that are uploaded now are accepted.
+
+        Other requests are answered as before. Jobs are not waited for.
+        """
+        self._submissions.drain()
+        await self._changes.wait_until(lambda: not self._jobs.uploading)
 
     def _on_status_change(self, job: Job) -> None:
         self._metrics.count_job(job)
         self._webhooks.schedule(job)
 
     async def aclose(self) -> None:
-        """Stop at once and leave no task, connection or file. Closing twice is safe."""
+        """Stop at once and leave no task, connection or file. Closing twice is safe.
+
+        With a data directory, unfinished jobs stay there for the next server.
+        """
         self._check_loop()
         self._loop = None
         # Wake handlers and waiting tests first; they would block the cleanup below.
@@ -275,13 +331,13 @@ class LocalServer:
         await self._connections.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._retention.aclose()
         await self._jobs.aclose()
         if self._recognizer is not None:
             await self._recognizer.aclose()
         await self._webhooks.aclose()
         await self._outbound.aclose()
-        if self._bodies is not None:
-            await run_in_thread(shutil.rmtree, self._bodies, ignore_errors=True)
+        await self._storage.aclose()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -331,6 +387,11 @@ class LocalServer:
     def unfinished(self) -> int:
         """The number of jobs that have not finished."""
         return self._jobs.unfinished
+
+    @property
+    def uploading(self) -> int:
+        """The number of submissions whose bodies are on their way."""
+        return self._jobs.uploading
 
     @property
     def max_unfinished(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from symbl_aio.server.job_queue import Job, Status
+from symbl_aio.server.job import Job, Status
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 

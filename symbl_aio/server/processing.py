@@ -13,10 +13,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, parse_instant
+from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import ProcessingError, Publish
 from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.management.handlers import ManagementHandlers
@@ -30,7 +32,8 @@ from symbl_aio.server.recognition_parameters import (
 from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.speech_recognition import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
-from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.storage.changes import JobEnded
+from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
 
@@ -49,27 +52,6 @@ _PLACEHOLDER = (
     "if it is started with recognition on and has the extra, "
     "pip install '.[asr]' in a checkout of symbl-aio]"
 )
-
-
-@define(eq=False)
-class SubmissionPayload:
-    """The parameters of an accepted submission, and its body of bytes or JSON."""
-
-    kind: Kind
-    parameters: dict[str, JSON] = field(repr=False)
-    body: SpooledBody | None = None
-    media_info: MediaInfo | None = None
-
-    @property
-    def url(self) -> str | None:
-        url = self.parameters.get("url")
-        return url if isinstance(url, str) and self.kind.endswith("/url") else None
-
-    def __str__(self) -> str:
-        if self.media_info is not None and self.media_info.duration is not None:
-            return f"{self.media_info.duration:.1f} s of {self.media_info.container}"
-        form = self.media_info.container if self.media_info else self.kind.partition("/")[0]
-        return form if self.body is None else f"{self.body.size} bytes of {form}"
 
 
 @frozen
@@ -96,6 +78,7 @@ class SubmissionProcessor:
     def __init__(
         self,
         *,
+        conversations: Conversations,
         transcripts: TranscriptRegistry,
         outbound: OutboundClient,
         directory: Path,
@@ -103,6 +86,7 @@ class SubmissionProcessor:
         recognizer: RecognitionPool | None,
         management: ManagementHandlers,
     ) -> None:
+        self._conversations = conversations
         self._transcripts = transcripts
         self._outbound = outbound
         self._directory = directory
@@ -116,47 +100,44 @@ class SubmissionProcessor:
         if self._recognizer is not None:
             check_recognition(parameters, english_only=self._recognizer.english_only)
 
-    async def process(
-        self, conversation: Conversation, payload: SubmissionPayload, job_id: str
-    ) -> Publish:
+    async def process(self, job: Job, payload: SubmissionPayload) -> Publish:
         """Process a submission and return the function that publishes the result.
 
-        Raises ProcessingError. The body's file is removed even if the caller is cancelled.
+        Raises ProcessingError.
         """
-        try:
-            transcription = (
-                None if payload.kind == "text" else await self._transcribe(payload, job_id)
-            )
-        finally:
-            # The job is the last user of the file.
-            if payload.body is not None:
-                payload.body.close()
+        transcription = None if payload.kind == "text" else await self._transcribe(payload, job.id)
 
-        def publish() -> None:
-            # Read at publication: an earlier job may have extended the conversation.
-            start = conversation.duration
-            if transcription is None:
-                utterances = text_utterances(conversation, payload.parameters.get("messages"))
-            else:
-                utterances = [
-                    Utterance(
-                        line.text,
-                        conversation.get_or_add_speaker(line.speaker, line.email),
-                        begin,
-                        end,
-                    )
-                    for line, begin, end in assign_times(transcription.lines, start)
-                ]
-            if transcription is not None and transcription.notice:
-                # The server's own words must not become topics or insights.
-                conversation.notices.update(line.text for line in transcription.lines)
-            end = start + (transcription.duration if transcription else 0.0)
-            if (zone := callers_zone(payload.parameters)) is not None:
-                conversation.set_zone(zone)
-            settings = merge_settings(conversation.settings, payload.parameters)
-            conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
+        async def publish(end: JobEnded) -> None:
+            async with self._conversations.change(job.conversation_id, end) as conversation:
+                self._publish(conversation, payload, transcription)
 
         return publish
+
+    def _publish(
+        self,
+        conversation: Conversation,
+        payload: SubmissionPayload,
+        transcription: _Transcription | None,
+    ) -> None:
+        # Read at publication: an earlier job may have extended the conversation.
+        start = conversation.duration
+        if transcription is None:
+            utterances = text_utterances(conversation, payload.parameters.get("messages"))
+        else:
+            utterances = [
+                Utterance(
+                    line.text, conversation.get_or_add_speaker(line.speaker, line.email), begin, end
+                )
+                for line, begin, end in assign_times(transcription.lines, start)
+            ]
+        if transcription is not None and transcription.notice:
+            # The server's own words must not become topics or insights.
+            conversation.notices.update(line.text for line in transcription.lines)
+        end = start + (transcription.duration if transcription else 0.0)
+        if (zone := callers_zone(payload.parameters)) is not None:
+            conversation.set_zone(zone)
+        settings = merge_settings(conversation.settings, payload.parameters)
+        conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
 
     def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
         """Add the trackers and entities stored now; later changes have no effect on this job."""

@@ -19,18 +19,27 @@ class SpooledBody:
     """A body that is being received. ``size`` and ``head`` (its first 16 bytes) grow with it.
 
     ``path`` is the file, or None if the bytes are not kept. ``close()`` removes the file.
+    ``synced``: a finished body is on the disk, so that a power failure does not take it.
     """
 
-    def __init__(self, directory: Path, *, keep: bool, hashed: bool) -> None:
+    def __init__(self, directory: Path, *, keep: bool, hashed: bool, synced: bool = False) -> None:
         self.size = 0
         self.head = b""
         self.sha256: str | None = None
         self.path: Path | None = None
         self._directory = directory
         self._keep = keep
+        self._synced = synced
         self._digest = hashlib.sha256() if hashed else None
         self._batch: list[bytes] = []
         self._batch_size = 0
+
+    @classmethod
+    def stored(cls, path: Path, size: int, sha256: str | None) -> SpooledBody:
+        """Return a body that was received whole by an earlier process."""
+        body = cls(path.parent, keep=True, hashed=False)
+        body.path, body.size, body.sha256 = path, size, sha256
+        return body
 
     async def write(self, chunk: bytes) -> None:
         """Append a chunk; the disk is written in batches, in a thread. Raises OSError."""
@@ -48,6 +57,8 @@ class SpooledBody:
     async def finish(self) -> None:
         """Flush the last batch and set ``sha256``. Raises OSError."""
         await self._flush()
+        if self._synced and self.path is not None:
+            await run_in_thread(_sync, self.path)
         if self._digest is not None:
             self.sha256 = self._digest.hexdigest()
 
@@ -79,6 +90,17 @@ class SpooledBody:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
             self.path = None
+
+
+def _sync(path: Path) -> None:
+    """Flush a file and its directory entry to the disk."""
+    # Windows cannot open a directory, and writes its entries at once.
+    for each in (path,) if os.name == "nt" else (path, path.parent):
+        descriptor = os.open(each, os.O_RDWR if each is path else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 async def _finish_in_thread(work: Callable[[], None]) -> None:

@@ -14,12 +14,13 @@ from attrs import define
 
 from symbl_aio.server import submission_parameters
 from symbl_aio.server.change_notifier import ChangeNotifier
-from symbl_aio.server.conversations.conversation import UNKNOWN, Conversation, Conversations
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.registry import Conversations, new_conversation
 from symbl_aio.server.http_json import JSON, ApiError, json_response
-from symbl_aio.server.job_queue import Job, Jobs
+from symbl_aio.server.job import Job
+from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import (
-    SubmissionPayload,
     SubmissionProcessor,
     earliest_instant,
     stored_tracker_ids,
@@ -28,19 +29,28 @@ from symbl_aio.server.request_body import body_chunks, read_json_object
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.spooled_body import SpooledBody
+from symbl_aio.server.storage.changes import JobAccepted
 from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.upload_space import UploadSpace
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 
+# Seconds until another server may have replaced one that stops.
+_RETRY_AFTER = 5
+
 
 @define
 class SpoolSettings:
-    """How media bodies are stored: ``keep`` them on disk, ``hashed`` with SHA-256."""
+    """How media bodies are stored: ``keep`` them on disk, ``hashed`` with SHA-256.
+
+    ``synced``: they are flushed to the disk before their submission is accepted.
+    """
 
     directory: Path
     keep: bool
     hashed: bool
+    synced: bool = False
 
 
 class SubmissionHandlers:
@@ -68,13 +78,21 @@ class SubmissionHandlers:
         self._space = space
         self._log = log
         self._take_job_faults = take_job_faults
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuse new submissions with 503; those that are uploaded now are still accepted."""
+        self._draining = True
 
     async def handle(self, request: web.Request) -> web.Response:
         """Handle one of the ten calls: respond with 201 and the ids of the job (section 2)."""
         received = self._log.current(request)
         assert received is not None
+        if self._draining:
+            raise ApiError(503, "The server is stopping.", retry_after=_RETRY_AFTER)
         # From here to acquire_slot() no byte of the body is read.
-        conversation = self._target_conversation(received)
+        if received.conversation_id is not None:
+            await self._conversations.require(received.conversation_id)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
         self._check_parameters(received.kind, query)
@@ -86,18 +104,17 @@ class SubmissionHandlers:
             )
         try:
             payload = await self._read_payload(request, received, query)
+            try:
+                job = await self._store(request, received, payload)
+            except Exception:
+                # Not after a cancellation, which may be too late: its job has the file then.
+                payload.close()
+                raise
         finally:
             # add() counts the job itself from now on; there is no await between the two.
             self._jobs.release_slot()
-        return self._accept(request, received, conversation, payload)
-
-    def _target_conversation(self, received: Received) -> Conversation | None:
-        if received.conversation_id is None:
-            return None
-        conversation = self._conversations.get(received.conversation_id)
-        if conversation is None:
-            raise ApiError(404, UNKNOWN)
-        return conversation
+        self._jobs.add(job)
+        return json_response({"conversationId": job.conversation_id, "jobId": job.id}, 201)
 
     async def _read_payload(
         self, request: web.Request, received: Received, query: dict[str, JSON]
@@ -132,7 +149,9 @@ class SubmissionHandlers:
     async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
         """Spool a media body to disk; refuse a video as soon as its first bytes are no mp4."""
         rules = self._bodies
-        body = SpooledBody(rules.directory, keep=rules.keep, hashed=rules.hashed)
+        body = SpooledBody(
+            rules.directory, keep=rules.keep, hashed=rules.hashed, synced=rules.synced
+        )
         try:
             with self._space.granted(body, request.content_length or 0):
                 async for piece in body_chunks(request):
@@ -152,40 +171,43 @@ class SubmissionHandlers:
         received.sha256 = body.sha256
         return body
 
-    def _accept(
-        self,
-        request: web.Request,
-        received: Received,
-        conversation: Conversation | None,
-        payload: SubmissionPayload,
-    ) -> web.Response:
-        """Create the job, and the conversation of a POST, and return the 201 response."""
-        if conversation is None:
-            conversation = self._create_conversation(payload)
-            received.conversation_id = conversation.id
+    async def _store(
+        self, request: web.Request, received: Received, payload: SubmissionPayload
+    ) -> Job:
+        """Store the job, and the conversation of a POST; return the job once it is stored.
+
+        Raises a 404 ``ApiError`` if the conversation was deleted meanwhile.
+        """
         received.parameters = payload.parameters
+        opened = _open_conversation(payload) if received.conversation_id is None else None
         webhook_url = payload.parameters.get("webhookUrl")
-        # The closure below needs a name that is never None.
-        target = conversation
         job = Job(
-            conversation_id=conversation.id,
-            work=lambda job_id: self._processing.process(target, payload, job_id),
+            conversation_id=str(received.conversation_id if opened is None else opened.id),
+            payload=payload,
             webhook_url=webhook_url if isinstance(webhook_url, str) and webhook_url else None,
             faults=self._take_job_faults(request),
         )
-        received.job_id = job.id
-        if features := _requested_features(payload):
-            conversation.features, conversation.features_job = features, job
-        self._jobs.add(job)
-        return json_response({"conversationId": conversation.id, "jobId": job.id}, 201)
+        accepted, features = JobAccepted(job), _requested_features(payload)
+        if opened is not None:
+            if features:
+                opened.features, opened.features_job = features, job.id
+            await self._conversations.create(opened, accepted)
+        elif features:
+            async with self._conversations.change(job.conversation_id, accepted) as changed:
+                changed.features, changed.features_job = features, job.id
+        else:
+            await self._conversations.commit(job.conversation_id, accepted)
+        received.conversation_id, received.job_id = job.conversation_id, job.id
+        return job
 
-    def _create_conversation(self, payload: SubmissionPayload) -> Conversation:
-        name = payload.parameters.get("name")
-        conversation = self._conversations.create(name if isinstance(name, str) else None)
-        if payload.kind == "text":
-            start = earliest_instant(payload.parameters.get("messages"))
-            conversation.started_at = start or conversation.started_at
-        return conversation
+
+def _open_conversation(payload: SubmissionPayload) -> Conversation:
+    name = payload.parameters.get("name")
+    conversation = new_conversation(name if isinstance(name, str) else None)
+    if payload.kind == "text":
+        start = earliest_instant(payload.parameters.get("messages"))
+        conversation.started_at = start or conversation.started_at
+    return conversation
 
 
 def _requested_features(payload: SubmissionPayload) -> tuple[str, ...]:

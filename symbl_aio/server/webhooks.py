@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
-from symbl_aio.server.job_queue import Job, Status
+from symbl_aio.server.job import Job, Status
 from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.request_log import trim_oldest
+from symbl_aio.server.storage.changes import WebhookCalled
+from symbl_aio.server.storage.store import Store
 
 
 @define
@@ -24,14 +27,22 @@ class WebhookCall:
 
 
 class WebhookDelivery:
-    """Makes the calls of each job one after another. A failed call is not retried."""
+    """Makes the calls of each job one after another. A failed call is not retried.
+
+    Calls that the server does not make before its end are made by the next one.
+    """
 
     def __init__(
-        self, outbound: OutboundClient, changes: ChangeNotifier, retain: int | None = None
+        self,
+        outbound: OutboundClient,
+        changes: ChangeNotifier,
+        store: Store,
+        retain: int | None = None,
     ) -> None:
         self.calls: list[WebhookCall] = []
         self._outbound = outbound
         self._changes = changes
+        self._store = store
         self._retain = retain
         self._pending: dict[str, deque[Status]] = {}
         self._tasks = BackgroundTasks()
@@ -39,16 +50,19 @@ class WebhookDelivery:
 
     def schedule(self, job: Job) -> None:
         """Schedule the call for the current status of a job."""
-        if job.webhook_url is None or "no_webhook" in job.faults:
+        if not job.calls_webhook:
             return
         # A webhook may arrive twice in practice; the fault reproduces it.
-        times = 2 if "duplicate_webhook" in job.faults else 1
+        self.resume(job, [job.status] * (2 if "duplicate_webhook" in job.faults else 1))
+
+    def resume(self, job: Job, statuses: Sequence[Status]) -> None:
+        """Schedule calls for these statuses, after those that are scheduled."""
         pending = self._pending.get(job.id)
         if pending is not None:
             # The task of this job is running: it makes these calls in order.
-            pending.extend([job.status] * times)
+            pending.extend(statuses)
             return
-        pending = self._pending[job.id] = deque([job.status] * times)
+        pending = self._pending[job.id] = deque(statuses)
         self._tasks.spawn(self._deliver(job, pending), name=f"webhooks of {job.id}")
 
     def is_delivered(self, job: Job) -> bool:
@@ -61,7 +75,7 @@ class WebhookDelivery:
         self._late_released = asyncio.Event()
 
     async def aclose(self) -> None:
-        """Cancel the calls that were not made yet."""
+        """Cancel the calls that were not made yet; they stay in the store."""
         await self._tasks.aclose()
 
     async def _deliver(self, job: Job, pending: deque[Status]) -> None:
@@ -73,6 +87,8 @@ class WebhookDelivery:
             status = pending.popleft()
             payload = {"jobId": job.id, "status": status.value}
             acknowledged = await self._outbound.post_webhook(job.webhook_url, payload)
+            # A server that is killed before this commit makes the call again.
+            self._store.post(WebhookCalled(job.id, status))
             self.calls.append(WebhookCall(job.id, status, acknowledged))
             trim_oldest(self.calls, self._retain)
             self._changes.notify()

@@ -6,9 +6,9 @@ import asyncio
 import inspect
 import os
 import signal
-import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
@@ -16,12 +16,12 @@ from attrs import frozen
 
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import Address, listening
+from tests.forks import Program
 
-ROOT = Path(__file__).parents[2]
-# Of several workers uvicorn kills each that does not answer it within five seconds, which one
-# that is still importing, on a machine with other work, does not.
+# Of several workers uvicorn kills each that does not answer it within five seconds, which is too
+# soon on a machine with other work. It notices one that was killed meanwhile only after that time.
 PATIENT = (
-    ("--timeout-worker-healthcheck", "120")
+    ("--timeout-worker-healthcheck", "15")
     if "timeout_worker_healthcheck" in inspect.signature(uvicorn.Config).parameters
     else ()
 )
@@ -31,7 +31,7 @@ PATIENT = (
 class WebProcess(Address):
     """A running service: ``tests.contrib.web_process`` under uvicorn."""
 
-    process: asyncio.subprocess.Process
+    process: Program
 
     @classmethod
     @asynccontextmanager
@@ -48,14 +48,12 @@ class WebProcess(Address):
             "JOURNAL": str(journal),
             "JOBS": str(jobs),
         }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "uvicorn", "tests.contrib.web_process:app"),
+        process = await Program.start(
+            *("tests.contrib.web_workers", "tests.contrib.web_process:app"),
             *("--port", str(port), "--workers", str(workers), "--ws", "none"),
             *PATIENT,
-            cwd=ROOT,
             env=os.environ | settings,
-            stderr=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=DEVNULL,
         )
         assert process.stderr is not None
         started, listens = 0, False
@@ -69,8 +67,7 @@ class WebProcess(Address):
         try:
             yield cls(url, process)
         finally:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             await process.wait()
             await reading
 

@@ -19,6 +19,7 @@ from symbl_aio.contrib.service_outbox import Durable
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import get, settings, site_of
+from tests.durable.processes import running
 
 KINDS = pytest.mark.parametrize("kind", ["h11", "aiohttp"])
 PATIENT = 20.0
@@ -171,37 +172,13 @@ async def test_a_service_may_leave_the_sending_to_others(server, url):
 
 
 async def test_the_second_process_on_a_file_does_not_start_and_leaves_nothing_open(server, url):
-    other = _process(url)
-    try:
-        assert other.stdout is not None
-        assert await asyncio.to_thread(other.stdout.readline) == "started\n"
+    alone = {"server": server.base_url, "hooks": None, "secret": None, "crash": None}
+    async with running("work", database=url, **alone):
         service = embedded(server, url)
         with pytest.raises(ConfigurationError, match="PostgreSQL"):
             await service.__aenter__()
         with pytest.raises(ClientClosedError):
             _ = service.outbox
-    finally:
-        other.communicate("\n")
-
-
-def _process(url: str) -> subprocess.Popen[str]:
-    program = (
-        "import asyncio, sys\n"
-        "from symbl_aio import Credentials\n"
-        "from symbl_aio.durable import Worker\n"
-        "async def main():\n"
-        f"    async with Worker({url!r}, Credentials('app', 'secret')):\n"
-        "        print('started', flush=True)\n"
-        "        await asyncio.to_thread(sys.stdin.readline)\n"
-        "asyncio.run(main())\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
 
 
 async def test_an_outbox_is_there_while_the_service_runs_and_if_it_was_asked_for(server, url):

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations, product
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio._core.acceptance_evidence import SentTexts, only_one_named, words
 from symbl_aio.models import ConversationInfo
+from tests.tables import table
 
 SENT = datetime(2024, 3, 5, 8, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def opened(*texts: str) -> SentTexts:
     return written
 
 
-@pytest.mark.parametrize(
+@table(
     "texts",
     [
         ["The budget is fine. We ship."],
@@ -47,7 +47,7 @@ def test_a_text_that_is_found_once_proves_itself():
     assert written.proves("c", "k", "We ship.", ["We begin.", "We ship."])
 
 
-@pytest.mark.parametrize(
+@table(
     "found",
     [
         [],
@@ -67,12 +67,12 @@ def test_a_text_of_one_word_twice_proves_nothing():
     assert not opened("We begin.").proves("c", "k", "Yes, yes.", ["Yes, yes, yes."])
 
 
-@pytest.mark.parametrize("text", ["", "…", "?!", "\n"])
+@table("text", ["", "…", "?!", "\n"])
 def test_a_text_without_a_word_proves_nothing(text: str):
     assert not opened("We begin.").proves("c", "k", text, ["We begin.", text])
 
 
-@pytest.mark.parametrize("earlier", [["We ship."], ["So we", "ship"], ["Do we ship? Yes."]])
+@table("earlier", [["We ship."], ["So we", "ship"], ["Do we ship? Yes."]])
 def test_a_text_that_another_one_holds_proves_nothing(earlier: list[str]):
     assert not opened(*earlier).proves("c", "k", "We ship.", ["We ship."])
 
@@ -182,7 +182,7 @@ def test_whatever_was_written_a_proof_is_one_place_and_no_other_reason(
         assert proof == (places(wanted, spelled(found)) == 1)
 
 
-@pytest.mark.parametrize(
+@table(
     "others",
     [
         ["We", "Yes.", "Ship."],
@@ -261,8 +261,8 @@ def test_a_conversation_that_was_there_before_or_tells_no_time_does_not_count():
     assert only_one_named(among[:2], "Standup", SENT) is None
 
 
-@pytest.mark.parametrize(
-    ("began", "counts"),
+@table(
+    "began,counts",
     [(-0.0005, True), (-0.0011, False), (-1.0, False), (-0.999, False), (0.0, True)],
 )
 def test_a_conversation_may_have_begun_as_long_after_its_instant_as_was_cut_off(

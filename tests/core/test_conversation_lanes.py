@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from symbl_aio._core.conversation_lanes import Lanes
+from tests.tables import table
 
 
 def lanes_with(**waiting: str) -> Lanes:
@@ -134,7 +135,7 @@ def test_a_key_is_in_one_lane_only():
         lanes.add("y", "a")
 
 
-@pytest.mark.parametrize("key", ["b", "c"])
+@table("key", ["b", "c"])
 def test_one_that_is_not_ready_cannot_start(key):
     lanes = lanes_with(x="ab", y="c")
     lanes.hold("y", "elsewhere")

@@ -3,9 +3,8 @@
 import errno
 import io
 
-import pytest
-
 from symbl_aio._core.local_faults import passes
+from tests.tables import table
 
 PASSING = (
     "EMFILE ENFILE ENOMEM EIO ESTALE EAGAIN ENOBUFS EBUSY EINTR ENOTCONN EHOSTDOWN ETIMEDOUT "
@@ -22,7 +21,7 @@ def test_faults_of_the_file_stay():
     assert [n for n in STAYING if passes(OSError(getattr(errno, n), "so"))] == []
 
 
-@pytest.mark.parametrize(
+@table(
     "error, expected",
     [
         (RuntimeError("can't start new thread"), True),

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from symbl_aio._core.polls import Budget, PollPlan
 from symbl_aio.config import Polls
+from tests.tables import table
 
 PATIENT = Polls(
     age_factor=0.1, floor=1, ceiling=10, jitter=0.5, per_second=1000, hinted_per_second=1000
@@ -47,7 +48,7 @@ def test_a_job_is_asked_first_after_the_shortest_interval():
     assert plan.due(1, 10) == ordinary("job")
 
 
-@pytest.mark.parametrize(
+@table(
     "age, interval",
     [(5, 1), (10, 1), (50, 5), (100, 10), (3600, 10)],
     ids=["floor", "share at the floor", "share", "share at the ceiling", "ceiling"],
@@ -60,7 +61,7 @@ def test_a_job_is_asked_less_often_as_it_ages(age, interval):
     assert plan.next_at() == age + interval
 
 
-@pytest.mark.parametrize("jitter, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
+@table("jitter, interval", [(-1, 2.5), (0, 5), (1, 7.5)])
 def test_intervals_are_spread_by_a_share_of_themselves(jitter, interval):
     plan = plan_of("job")
     plan.due(50, 10)
@@ -69,7 +70,7 @@ def test_intervals_are_spread_by_a_share_of_themselves(jitter, interval):
     assert plan.next_at() == 50 + interval
 
 
-@pytest.mark.parametrize("duration, first", [(None, 1), (2, 1), (50, 5), (14_400, 10)])
+@table("duration, first", [(None, 1), (2, 1), (50, 5), (14_400, 10)])
 def test_a_long_recording_is_asked_for_later(duration, first):
     plan = PollPlan(PATIENT)
     plan.watch("job", 0, duration=duration)
@@ -265,7 +266,7 @@ def test_a_webhook_that_was_wrong_proves_nothing():
     assert plan.next_at() == 1e6 + PATIENT.floor
 
 
-@pytest.mark.parametrize("answered", [True, False], ids=["not ended yet", "no answer"])
+@table("answered", [True, False], ids=["not ended yet", "no answer"])
 def test_an_end_that_was_told_and_not_confirmed_is_looked_for_though_webhooks_tell_every_end(
     answered,
 ):
@@ -417,7 +418,7 @@ def test_a_budget_does_not_add_up_while_it_is_unused():
     assert sum(budget.take(1000) for _ in range(100)) == 5
 
 
-@pytest.mark.parametrize("rate", [0.2, 1, 10, 50])
+@table("rate", [0.2, 1, 10, 50])
 def test_ten_thousand_jobs_stay_within_the_budget_and_none_starves(rate):
     count = 10_000
     plan = PollPlan(Polls(per_second=rate, floor=1, ceiling=10))

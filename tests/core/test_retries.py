@@ -104,8 +104,8 @@ FAULTS: dict[tuple[Purpose, Sent], Verdict] = {
 }
 
 
-@pytest.mark.parametrize("sent", get_args(Sent))
-@pytest.mark.parametrize("purpose", get_args(Purpose))
+@table("sent", get_args(Sent))
+@table("purpose", get_args(Purpose))
 def test_a_fault_leads_to_what_can_have_arrived(sent, purpose):
     assert on_fault(sent, purpose) is FAULTS[purpose, sent]
 
@@ -198,7 +198,7 @@ def test_attempts_and_pauses_keep_their_bounds(policy, jitter, told):
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 
 
-@pytest.mark.parametrize(
+@table(
     "text, seconds",
     [
         ("0", 0),
@@ -219,7 +219,7 @@ def test_what_is_no_number_of_seconds_counts_as_not_told(text):
     assert retry_after({}) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "text, seconds",
     [
         ("Wed, 21 Oct 2026 07:29:30 GMT", 90),
@@ -233,7 +233,7 @@ def test_a_date_is_read_by_the_clock_of_the_server(text, seconds):
     assert retry_after({"retry-after": text, "date": DATE}) == seconds
 
 
-@pytest.mark.parametrize("date", [None, "", "today", "Wed, 21 Oct 2026 07:28:00 -0000"])
+@table("date", [None, "", "today", "Wed, 21 Oct 2026 07:28:00 -0000"])
 def test_a_date_tells_nothing_when_the_server_does_not_tell_its_own(date):
     headers = {"retry-after": DATE} | ({} if date is None else {"date": date})
 

@@ -1,7 +1,6 @@
 import heapq
 from collections.abc import Iterator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,6 +12,7 @@ from hypothesis.stateful import (
 )
 
 from symbl_aio._core.slots import FIRST_PAUSE, LONGEST_PAUSE, JobSlots, Permission
+from tests.tables import table
 
 NO, YES, PROBE = Permission.NO, Permission.YES, Permission.PROBE
 
@@ -127,7 +127,7 @@ def test_a_first_limit_above_the_ceiling_raises_the_ceiling():
     assert governor.limit == 5
 
 
-@pytest.mark.parametrize("jobs, limit", [(0, 1), (1, 1), (2, 2), (7, 7)])
+@table("jobs, limit", [(0, 1), (1, 1), (2, 2), (7, 7)])
 def test_a_refusal_lowers_the_limit_to_our_own_unfinished_jobs_but_to_one_at_least(jobs, limit):
     governor = full_governor(jobs=jobs)
 
@@ -543,7 +543,7 @@ def test_all_work_is_done_whatever_the_limit_and_whoever_uses_it_too(limit, live
     assert last <= sum(others) + sum(life + LONGEST_PAUSE + 2 for life in lives)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 5, 20, 50])
+@table("limit", [1, 2, 5, 20, 50])
 def test_an_account_of_its_own_is_soon_filled_with_few_refusals(limit):
     account = Account(limit, lives=[100.0] * (limit * 4), others=[])
     rounds = max(account.run()) / 101

@@ -24,7 +24,7 @@ from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
 SECRET = "the workers' webhook secret"
-POLL_INTERVAL = 0.02
+POLL_INTERVAL = 0.1
 """Seconds after which a worker looks for work again."""
 
 NAMELESS = TextOptions(name="")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
-import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
+from asyncio.subprocess import STDOUT
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +15,17 @@ import psutil
 import pytest
 from attrs import define
 
+from tests.forks import Program
+
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "examples" / "media" / "inaugural.mp4"
 
 
-async def started(port: str) -> Process:
+async def started(port: str) -> Program:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SYMBL_")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "examples.fastapi_app"),
-        cwd=ROOT,
+    return await Program.start(
+        "examples.fastapi_app",
         env=inherited | {"PORT": port, "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"},
-        stdout=PIPE,
         stderr=STDOUT,
     )
 
@@ -36,7 +34,7 @@ async def started(port: str) -> Process:
 class Example:
     """A running example."""
 
-    process: Process
+    process: Program
     url: str = ""
 
     async def line(self, wanted: str) -> re.Match[str]:

@@ -21,6 +21,7 @@ from symbl_aio import (
 from symbl_aio._protocol import answers, encode
 from symbl_aio._protocol.answers import Answer
 from tests.io.test_transport import POST, body_of
+from tests.tables import table
 
 IDS = '{"conversationId": "42", "jobId": "j1"}'
 
@@ -50,8 +51,8 @@ async def test_a_harmless_deviation_is_no_doubt(serve, connect, body, headers):
     assert answers.decode_accepted(answer) == ("42", "j1")
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
+@table(
+    "text,told",
     [
         ("Got more than 8190 bytes\x1b[31m\n", "Got more than 8190 bytes [31m"),
         ("<html><head><title>Bad &amp; long</title></head><p>x</html>", "Bad & long"),

@@ -93,15 +93,13 @@ def test_no_proxy_names_the_host(bypass):
     assert is_bypassed("api.example.com", 443, bypass)
 
 
-@pytest.mark.parametrize(
-    "bypass", ["", "ple.com", "api.example.org", "api.example.com:8443", "10.0.0.0/8", ",", "."]
-)
+@table("bypass", ["", "ple.com", "api.example.org", "api.example.com:8443", "10.0.0.0/8", ",", "."])
 def test_no_proxy_names_another_host(bypass):
     assert not is_bypassed("api.example.com", 443, bypass)
 
 
-@pytest.mark.parametrize(
-    ("host", "bypass"),
+@table(
+    "host,bypass",
     [("10.1.2.3", "10.0.0.0/8"), ("10.1.2.3", "10.1.2.3:80"), ("fd00::1", "fd00::/8"),
      ("fd00::1", "[fd00::1]"), ("fd00::1", "[fd00::1]:80"), ("fd00::1", "fd00::1")],
 )  # fmt: skip

@@ -1,6 +1,5 @@
 from collections.abc import Callable, Generator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,8 +92,8 @@ MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(60)
 AAC_FRAME = b"\xff\xf1\x50\x80" + bytes(60)
 
 
-@pytest.mark.parametrize(
-    ("head", "name", "kind", "content_type"),
+@table(
+    "head,name,kind,content_type",
     [
         (ftyp(b"isom"), "mp4", "video", None),
         (ftyp(b"mp42", b"isom", b"mp42"), "mp4", "video", None),
@@ -178,8 +177,8 @@ def test_sniffing_never_fails(head: bytes):
         wav_duration(prefix + head, 300)
 
 
-@pytest.mark.parametrize("version", [0, 1])
-@pytest.mark.parametrize("wide", [False, True])
+@table("version", [0, 1])
+@table("wide", [False, True])
 def test_the_movie_header_tells_the_duration(version: int, wide: bool):
     data = ftyp() + moov(mvhd(90_500, version=version), wide=wide) + box(b"mdat", bytes(500))
 
@@ -303,7 +302,7 @@ def test_other_chunks_of_a_wav_are_stepped_over():
     assert wav_duration(data[:HEAD_BYTES], len(data)) == 2.0
 
 
-@pytest.mark.parametrize("written", [0, 2**32 - 1])
+@table("written", [0, 2**32 - 1])
 def test_a_wav_whose_recorder_was_cut_off_is_as_long_as_the_file(written: int):
     data = bytearray(wav(2.0))
     at = data.index(b"data") + 4
@@ -312,7 +311,7 @@ def test_a_wav_whose_recorder_was_cut_off_is_as_long_as_the_file(written: int):
     assert wav_duration(bytes(data[:HEAD_BYTES]), len(data)) == 2.0
 
 
-@pytest.mark.parametrize(
+@table(
     "head",
     [
         b"",

@@ -14,6 +14,7 @@ from symbl_aio._media.inspect import (
 )
 from symbl_aio.errors import ConfigurationError, MediaRejectedError
 from symbl_aio.media import Audio, Recording, Video
+from tests.tables import table
 
 
 def mp4(seconds: int, *, brand: bytes = b"isom") -> bytes:
@@ -36,8 +37,8 @@ def judge(media: Audio | Video | Recording, data: bytes) -> Prepared:
     return feed(examine(media, len(data)), lambda at, count: data[at : at + count])
 
 
-@pytest.mark.parametrize(
-    ("data", "media", "header"),
+@table(
+    "data,media,header",
     [
         (mp4(10), Video("x"), "video/mp4"),
         (mp4(10, brand=b"M4A "), Audio("x"), None),
@@ -55,7 +56,7 @@ def test_a_recording_without_a_kind_is_told_by_its_bytes(
     assert verdict.content_type == header
 
 
-@pytest.mark.parametrize("data", [b"just text", b"\x1a\x45\xdf\xa3webm", bytes(50)])
+@table("data", [b"just text", b"\x1a\x45\xdf\xa3webm", bytes(50)])
 def test_a_recording_of_no_accepted_format_is_refused_with_the_list_of_them(data: bytes):
     with pytest.raises(MediaRejectedError, match=r"'talk\.bin' is of .* mp4 .*mp3, wav, amr.*m4a"):
         judge(Recording("talk.bin"), data)
@@ -71,7 +72,7 @@ def test_text_in_a_file_called_mp4_is_refused():
         judge(Video("notes.mp4"), b"Dear all, these are the notes.")
 
 
-@pytest.mark.parametrize("media", [Audio("a.mp3"), Video("a.mp3"), Recording("a.mp3")])
+@table("media", [Audio("a.mp3"), Video("a.mp3"), Recording("a.mp3")])
 def test_an_empty_recording_is_refused(media: Audio | Video | Recording):
     with pytest.raises(MediaRejectedError, match=r"'a\.mp3' is empty; submit it once"):
         judge(media, b"")
@@ -105,7 +106,7 @@ def test_the_callers_content_type_wins():
     assert content_type(Audio("a")) is None
 
 
-@pytest.mark.parametrize("make", [mp4, wav])
+@table("make", [mp4, wav])
 def test_four_hours_are_taken_and_a_second_more_is_refused(make):
     longest = int(MAX_SECONDS)
 
@@ -128,8 +129,8 @@ async def stream() -> AsyncIterator[bytes]:
     yield b""
 
 
-@pytest.mark.parametrize(
-    ("data", "kind", "header"),
+@table(
+    "data,kind,header",
     [(mp4(10), Video, None), (wav(10), Audio, "audio/wav"), (b"fLaC" + bytes(9), Audio, None)],
 )
 def test_a_stream_is_told_by_its_first_bytes(data: bytes, kind: type, header: str | None):

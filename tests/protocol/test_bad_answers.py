@@ -47,6 +47,7 @@ from symbl_aio._protocol import answers
 from symbl_aio._protocol import decode_models as decoders
 from symbl_aio._protocol.answers import Answer
 from symbl_aio.job import JobToken
+from tests.tables import table
 
 # The jobs of these conversations never end, and what is read of them is nonsense anyway.
 pytestmark = pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
@@ -439,6 +440,15 @@ def test_a_mutated_token_answer_is_an_error_that_does_not_show_it(
         assert token not in f"{got} {got!r} {vars(got)} {got.__cause__!r} {got.__context__!r}"
 
 
+def test_a_token_answer_that_is_too_large_is_an_error_that_does_not_show_it(liar: Liar) -> None:
+    token = "t0ken-5c1e"
+    body = json.dumps({"accessToken": token, "scope": "x" * 100_000}).encode()
+    got = liar.ask_for_token(http(body, 200, b"Content-Length: %d" % len(body)))
+    assert isinstance(got, DecodeError)
+    assert "answer_bytes" in str(got)
+    assert token not in f"{got} {got!r} {vars(got)} {got.__cause__!r} {got.__context__!r}"
+
+
 def chunked(body: bytes) -> bytes:
     half = len(body) // 2
     parts = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:]) if part]
@@ -563,7 +573,7 @@ def _bomb(encoding: str) -> bytes:
     return _bombs[encoding]
 
 
-@pytest.mark.parametrize(
+@table(
     "reason,read",
     [("no\x1b[31m sound\n\n", "no [31m sound"), ("", None), (None, None), (7, None), (["a"], None)],
 )

@@ -5,6 +5,7 @@ from symbl_aio._protocol import bodies
 from symbl_aio.drafts import Patch, SpeakerEvent
 from symbl_aio.errors import ConfigurationError
 from symbl_aio.models import User
+from tests.tables import table
 
 
 def test_only_what_is_set_is_written_under_the_names_of_the_wire():
@@ -14,7 +15,7 @@ def test_only_what_is_set_is_written_under_the_names_of_the_wire():
     }
 
 
-@pytest.mark.parametrize(
+@table(
     "offset,seconds,nanos",
     [(0, 0, 0), (1.5, 1, 500_000_000), (0.1, 0, 100_000_000), (59.9999999999, 60, 0)],
 )
@@ -47,7 +48,7 @@ def test_metadata_that_the_api_would_refuse_is_refused_by_its_name():
             bodies.metadata({"berth": wrong})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize(
+@table(
     "write,named",
     [
         (lambda: bodies.speaker_events([]), "events"),

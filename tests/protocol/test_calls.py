@@ -105,7 +105,7 @@ def test_the_labs_parts_of_a_conversation_are_for_their_own_host():
     assert not conversation("12").labs
 
 
-@pytest.mark.parametrize(
+@table(
     "call,named",
     [
         (lambda: member("12", "../13"), "member_id"),
@@ -142,7 +142,7 @@ def test_a_list_of_conversations_sends_what_is_asked_for():
     }
 
 
-@pytest.mark.parametrize(
+@table(
     "call,named",
     [
         (lambda: conversations(limit=65_537), "limit"),
@@ -223,13 +223,13 @@ def test_values_are_plain_and_structures_are_json_text(value: object, text: str)
     assert query_text(value) == text  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")], "\udfff", {1, 2}])
+@table("value", [float("nan"), float("inf"), [float("-inf")], "\udfff", {1, 2}])
 def test_what_neither_json_nor_utf8_can_say_is_refused(value: object):
     with pytest.raises(ConfigurationError, match="cannot be written"):
         query_text(value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@table(
     "value,text",
     [
         (datetime(2020, 7, 21, 16, 4, 19, 990_000, UTC), "2020-07-21T16:04:19.990Z"),

@@ -240,7 +240,7 @@ def message(**fields: JSON) -> Message:
     return decode(Message, {"id": "1", **fields})
 
 
-@pytest.mark.parametrize(
+@table(
     "wire,seconds",
     [(1, 1.0), (0, 0.0), (1.5, 1.5), (True, None), ("1.5", None), (10**400, None), ({}, None)],
 )
@@ -301,7 +301,7 @@ def test_a_value_of_the_wrong_type_is_absent_and_still_visible():
     assert odd.raw["words"] == [None, {"word": "quay"}, 7]
 
 
-@pytest.mark.parametrize(
+@table(
     "wire,offset,definitive",
     [(7, 7, None), (True, None, True), (7.5, None, None), ("7", None, None)],
 )
@@ -361,7 +361,7 @@ def test_a_list_that_cannot_be_understood_says_where_and_keeps_the_text(answer, 
     assert caught.value.raw == text
 
 
-@pytest.mark.parametrize(
+@table(
     "answer,complaint",
     [
         ([], "the answer is not an object, or an empty one"),

@@ -119,7 +119,7 @@ def test_analytics_are_read_to_their_last_field():
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "name,start",
     [("transcript_markdown", "Ines: The bridge"), ("transcript_srt", "1\n00:00:00,000")],
 )
@@ -196,13 +196,13 @@ def test_mixed_insights_are_of_their_own_classes_and_unknown_ones_stay_insights(
             decode_insights(wrong)
 
 
-@pytest.mark.parametrize("word", ["completed", "COMPLETED"])
+@table("word", ["completed", "COMPLETED"])
 def test_a_status_is_read_in_any_case(word):
     assert decode(Progress, {"status": word}).status is JobStatus.COMPLETED
     assert decode(Progress, {"status": 5}).status is JobStatus.UNKNOWN
 
 
-@pytest.mark.parametrize(
+@table(
     "answer",
     [
         {"group": {"id": 6002, "name": "Pier 4"}},
@@ -216,7 +216,7 @@ def test_one_group_is_found_wrapped_bare_or_alone_in_a_list(answer):
     assert found == ConversationGroup(id="6002", name="Pier 4")
 
 
-@pytest.mark.parametrize(
+@table(
     "answer",
     [
         {"trackers": [{"id": "1"}]},
@@ -229,7 +229,7 @@ def test_a_list_of_trackers_is_found_in_each_shape(answer):
     assert decode_any_list(StoredTracker, answer, "trackers", "tracker") == (StoredTracker(id="1"),)
 
 
-@pytest.mark.parametrize("answer", [{}, {"trackers": 5}, None, "trackers", [5], [{}]])
+@table("answer", [{}, {"trackers": 5}, None, "trackers", [5], [{}]])
 def test_what_holds_no_list_is_an_error(answer):
     with pytest.raises(DecodeError) as caught:
         decode_any_list(StoredTracker, answer, "trackers", "tracker", text="as received")

@@ -109,7 +109,7 @@ def test_moving_a_field_that_is_not_set_adds_nothing():
     assert call.query == ()
 
 
-@pytest.mark.parametrize(
+@table(
     "media,content_type",
     [
         (TEXT, "application/json"),
@@ -139,7 +139,7 @@ def test_an_empty_list_is_left_out_of_the_query_and_kept_in_a_body(media: Media)
         assert body_of(call) == CONTENT[media.kind] | {"trackers": [], "name": ""}
 
 
-@pytest.mark.parametrize("given", ["general", ["sales", "general"]])
+@table("given", ["general", ["sales", "general"]])
 def test_a_conversation_type_is_sent_as_given(given: str | list[str]):
     text = encode_submission(TEXT, TextOptions(conversation_type=given))
     assert body_of(text)["conversationType"] == given
@@ -166,7 +166,7 @@ def test_extras_go_where_they_are_told(media: Media):
         assert body_of(call) == CONTENT[media.kind] | extra
 
 
-@pytest.mark.parametrize("media,name", [(TEXT, "messages"), (AUDIO_URL, "url"), (VIDEO_URL, "url")])
+@table("media,name", [(TEXT, "messages"), (AUDIO_URL, "url"), (VIDEO_URL, "url")])
 def test_an_extra_cannot_replace_the_media(media: Media, name: str):
     with pytest.raises(ConfigurationError, match=f"extra_body.*'{name}'"):
         encode_submission(media, options_for(media, extra_body={name: "x"}))
@@ -345,7 +345,7 @@ def test_any_json_is_decoded_or_a_decode_error(value: dict[str, object]):
     assert isinstance(error_message(answer(json.dumps(value))), str)
 
 
-@pytest.mark.parametrize(
+@table(
     "text,status",
     [
         ('{"id": "j", "status": "in_progress"}', "in_progress"),
@@ -359,7 +359,7 @@ def test_a_status_is_read_with_the_servers_own_word(text: str, status: str):
     assert decode_status(answer(text)) == status
 
 
-@pytest.mark.parametrize("text", ['{"id": "j"}', '{"status": null}', '{"status": 3}'])
+@table("text", ['{"id": "j"}', '{"status": null}', '{"status": 3}'])
 def test_a_job_without_a_status_is_a_decode_error(text: str):
     with pytest.raises(DecodeError, match="status"):
         decode_status(answer(text))
@@ -389,15 +389,13 @@ def test_a_token_may_come_without_its_life():
     assert decode_token(answer('{"accessToken": "abc"}')) == ("abc", None)
 
 
-@pytest.mark.parametrize("token", ["", "a b", "a\r\nX: y", "ä", None, 5])
+@table("token", ["", "a b", "a\r\nX: y", "ä", None, 5])
 def test_a_token_that_no_header_can_hold_is_a_decode_error(token: object):
     with pytest.raises(DecodeError, match="accessToken"):
         decode_token(answer(json.dumps({"accessToken": token})))
 
 
-@pytest.mark.parametrize(
-    "text", ['{"accessToken": "s3cret tok', '["s3cret"]', '{"accessToken": "s3cret tok"}']
-)
+@table("text", ['{"accessToken": "s3cret tok', '["s3cret"]', '{"accessToken": "s3cret tok"}'])
 def test_a_token_that_cannot_be_read_is_not_kept_in_the_error(text: str):
     with pytest.raises(DecodeError) as caught:
         decode_token(answer(text))
@@ -407,7 +405,7 @@ def test_a_token_that_cannot_be_read_is_not_kept_in_the_error(text: str):
         error = error.__cause__ or error.__context__
 
 
-@pytest.mark.parametrize(
+@table(
     "text,message",
     [
         ('{"message": "No such thing."}', "No such thing."),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from urllib.parse import quote, urlencode
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from symbl_aio._protocol.redact import redact, secrets_of
 from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "url, secret",
     [
         ("https://store.example/a.mp4?sig=abc%2Bdef%3D%3D&e=1", "abc%2Bdef%3D%3D"),

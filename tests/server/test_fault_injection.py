@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from symbl_aio.server.job_queue import Status
+from symbl_aio.server.job import Status
 
 DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 

@@ -8,6 +8,7 @@ import pytest
 
 from symbl_aio.server import LocalServer
 from symbl_aio.server.local_server import is_loopback
+from tests.tables import table
 
 
 async def test_a_server_is_a_context_on_a_free_port() -> None:
@@ -50,7 +51,7 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing(
     assert list(tmp_path.glob("*")) == []
 
 
-@pytest.mark.parametrize(
+@table(
     "host,loopback",
     [("localhost", True), ("127.0.0.9", True), ("::1", True), ("0.0.0.0", False), ("box", False)],
 )

@@ -10,6 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.origins import Origins
+from tests.tables import table
 
 PROXY = {
     "Host": "inside:8080",
@@ -28,7 +29,7 @@ def request(headers: dict[str, str]) -> Any:
     return make_mocked_request("GET", "/", headers=headers, transport=Transport())
 
 
-@pytest.mark.parametrize(
+@table(
     "proxies,client,origin",
     [
         ([], "10.0.0.1", "http://inside:8080"),
@@ -45,21 +46,21 @@ def test_only_a_trusted_proxy_is_believed(proxies: list[str], client: str, origi
     assert origins.origin(request(PROXY)) == origin
 
 
-@pytest.mark.parametrize("forwarded", ["", "unknown", "unknown, ", "'; drop", "::1, _hidden"])
+@table("forwarded", ["", "unknown", "unknown, ", "'; drop", "::1, _hidden"])
 def test_a_forwarded_text_that_is_no_address_is_not_a_client(forwarded: str) -> None:
     origins = Origins(proxies=["10.0.0.0/8"])
 
     assert origins.client(request({"Host": "x", "X-Forwarded-For": forwarded})) == "10.0.0.1"
 
 
-@pytest.mark.parametrize("headers", [PROXY, {"Host": "evil.example"}])
+@table("headers", [PROXY, {"Host": "evil.example"}])
 def test_links_lead_to_the_public_url(headers: dict[str, str]) -> None:
     origins = Origins(public_url="https://symbl.example.com/", proxies=["10.0.0.0/8"])
 
     assert origins.origin(request(headers)) == "https://symbl.example.com"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]:8080", "localhost", "LOCALHOST:1", "me"])
+@table("host", ["127.0.0.1:8080", "[::1]:8080", "localhost", "LOCALHOST:1", "me"])
 def test_its_own_names_and_addresses_are_accepted(host: str) -> None:
     Origins(hosts=["me"]).check_host(request({"Host": host}))
     Origins(hosts=["me"], public_url="https://symbl.example.com").check_host(
@@ -67,7 +68,7 @@ def test_its_own_names_and_addresses_are_accepted(host: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "host",
     ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil", "", "@"],
 )
@@ -82,7 +83,7 @@ def test_a_test_double_has_any_name() -> None:
     Origins().check_host(request({"Host": "evil.example"}))
 
 
-@pytest.mark.parametrize("url", ["symbl.example.com", "ftp://a", "https://a/path", "https://"])
+@table("url", ["symbl.example.com", "ftp://a", "https://a/path", "https://"])
 def test_a_public_url_is_an_origin(url: str) -> None:
     with pytest.raises(ValueError, match="origin"):
         Origins(public_url=url)

@@ -98,7 +98,7 @@ def body(tmp_path: Path) -> SpooledBody:
     return SpooledBody(tmp_path, keep=True, hashed=True)
 
 
-@pytest.mark.parametrize(
+@table(
     "address",
     ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )

@@ -9,7 +9,8 @@ from aiohttp import web
 from attrs import evolve
 
 from symbl_aio.server.conversations import serializers
-from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Conversations
+from symbl_aio.server.conversations.conversation import Bookmark, Conversation
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import is_whole_number
 from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.summary import choose_summary
@@ -55,8 +56,9 @@ class BookmarkHandlers:
     async def _create(self, request: web.Request) -> web.Response:
         fields = await read_json_object(request)
         conversation = await self._conversations.analysed(request)
-        (bookmark,) = _add_all(conversation, [fields])
-        return json_response(_serialize(conversation, bookmark), 201)
+        async with self._conversations.change(conversation.id) as changed:
+            (bookmark,) = _add_all(changed, [fields])
+        return json_response(_serialize(changed, bookmark), 201)
 
     async def _create_many(self, request: web.Request) -> web.Response:
         body = await read_json(request)
@@ -65,14 +67,9 @@ class BookmarkHandlers:
             body = body.get("bookmarks")
         if not isinstance(body, list) or not body:
             raise ApiError(400, "The body must be a list with at least one bookmark.")
-        return json_response(
-            {
-                "bookmarks": [
-                    _serialize(conversation, bookmark) for bookmark in _add_all(conversation, body)
-                ]
-            },
-            201,
-        )
+        async with self._conversations.change(conversation.id) as changed:
+            created = _add_all(changed, body)
+        return json_response({"bookmarks": [_serialize(changed, mark) for mark in created]}, 201)
 
     async def _get(self, request: web.Request) -> web.Response:
         return json_response(_serialize(*await self._find(request)))
@@ -81,13 +78,16 @@ class BookmarkHandlers:
         """Replace a bookmark: fields that are not sent are erased, the position is required."""
         fields = await read_json_object(request)
         conversation, old = await self._find(request)
-        new = evolve(_parse_bookmark(conversation, fields, require_texts=False), id=old.id)
-        conversation.bookmarks[new.id] = new
-        return json_response(_serialize(conversation, new))
+        async with self._conversations.change(conversation.id) as changed:
+            new = evolve(_parse_bookmark(changed, fields, require_texts=False), id=old.id)
+            _require(changed, new.id)
+            changed.bookmarks[new.id] = new
+        return json_response(_serialize(changed, new))
 
     async def _delete(self, request: web.Request) -> web.Response:
         conversation, bookmark = await self._find(request)
-        del conversation.bookmarks[bookmark.id]
+        async with self._conversations.change(conversation.id) as changed:
+            del changed.bookmarks[_require(changed, bookmark.id).id]
         return json_response({"id": bookmark.id, "type": "bookmark", "deleted": True})
 
     async def _summary(self, request: web.Request) -> web.Response:
@@ -106,10 +106,14 @@ class BookmarkHandlers:
 
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
         conversation = await self._conversations.analysed(request)
-        bookmark = conversation.bookmarks.get(request.match_info["bookmark_id"])
-        if bookmark is None:
-            raise ApiError(404, "The conversation has no bookmark with this id.")
-        return conversation, bookmark
+        return conversation, _require(conversation, request.match_info["bookmark_id"])
+
+
+def _require(conversation: Conversation, bookmark_id: str) -> Bookmark:
+    bookmark = conversation.bookmarks.get(bookmark_id)
+    if bookmark is None:
+        raise ApiError(404, "The conversation has no bookmark with this id.")
+    return bookmark
 
 
 def _serialize(conversation: Conversation, bookmark: Bookmark) -> dict[str, JSON]:

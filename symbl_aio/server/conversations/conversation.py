@@ -1,4 +1,4 @@
-"""Conversations in memory: utterances, members, settings, analysis, bookmarks. API section 6."""
+"""A conversation: utterances, members, settings, analysis, bookmarks. API section 6."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from typing import Protocol
 
-from aiohttp import web
 from attrs import define, evolve, field, frozen
 
-from symbl_aio.server.http_json import JSON, ApiError, now
-from symbl_aio.server.ids import derived_id, random_id
-from symbl_aio.server.job_queue import Job
+from symbl_aio.server.http_json import JSON
+from symbl_aio.server.ids import derived_id
 from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.values import (
@@ -32,8 +31,6 @@ logger = logging.getLogger("symbl_aio.server")
 _MAX_INLINE_CHARACTERS = 2000
 
 _MAX_ANALYSIS_SECONDS = 60
-
-UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
 
 @define
@@ -65,13 +62,33 @@ class Bookmark:
     user: dict[str, JSON] | None
 
 
+class ConversationHead(Protocol):
+    """The fields that a list of conversations shows, filters and orders by."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def ended_at(self) -> datetime: ...
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+    @property
+    def members(self) -> Mapping[str, Speaker]: ...
+
+
 @define(eq=False)
 class Conversation:
     """A conversation. ``started_at`` is second 0 of every utterance in it.
 
     ``notices``: messages of the server itself, which are not analysed. ``features``: those
-    of the last submission that requested any; ``features_job`` is its job. ``media_url``:
-    the URL of the recording, as set by the caller.
+    of the last submission that requested any; ``features_job`` is the id of its job.
+    ``media_url``: the URL of the recording, as set by the caller.
+
+    A conversation that readers may see is never changed: a writer changes its ``draft()``,
+    which replaces it once it is stored.
     """
 
     id: str
@@ -86,13 +103,26 @@ class Conversation:
     bookmarks: dict[str, Bookmark] = field(factory=dict)
     bookmarks_made: int = 0
     features: tuple[str, ...] = ()
-    features_job: Job | None = None
+    features_job: str | None = None
     media_url: str | None = None
+    aliases: dict[str, str] = field(factory=dict)
+    summarised: tuple[int, ...] = ()
+    summarised_count: int = 0
     _analysis: Analysis | None = None
+    # Shared by the drafts of a conversation: it examines only the utterances that are new.
     _analyser: ConversationAnalyser | None = None
-    _aliases: dict[str, str] = field(factory=dict)
-    _summary: tuple[int, ...] = ()
-    _summarised_count: int = 0
+
+    def draft(self) -> Conversation:
+        """Return a copy that can be changed without effect on this one."""
+        return evolve(
+            self,
+            metadata=dict(self.metadata),
+            utterances=list(self.utterances),
+            members=dict(self.members),
+            notices=set(self.notices),
+            bookmarks=dict(self.bookmarks),
+            aliases=dict(self.aliases),
+        )
 
     @property
     def ended_at(self) -> datetime:
@@ -110,14 +140,10 @@ class Conversation:
 
     async def analyse(self) -> None:
         """Compute the analysis, in a thread if there is much text."""
-        while self._analysis is None:
+        if self._analysis is None:
             analyser, utterances = self._current_analyser(), tuple(self.utterances)
-            if analyser.characters_to_examine(utterances) <= _MAX_INLINE_CHARACTERS:
-                return
-            analysis = await run_in_thread(self._update, analyser, utterances)
-            # A job, or a caller, may have changed the utterances meanwhile.
-            if analyser is self._analyser and utterances == tuple(self.utterances):
-                self._analysis = analysis
+            if analyser.characters_to_examine(utterances) > _MAX_INLINE_CHARACTERS:
+                self._analysis = await run_in_thread(self._update, analyser, utterances)
 
     def _current_analyser(self) -> ConversationAnalyser:
         if self._analyser is None:
@@ -152,15 +178,15 @@ class Conversation:
         ``refresh`` True recomputes it, False extends it by the messages since then, None
         computes it only if there is none. API section 6.18.
         """
-        if refresh or not self._summary:
-            self._summary, self._summarised_count = (), 0
+        if refresh or not self.summarised:
+            self.summarised, self.summarised_count = (), 0
         elif refresh is None:
-            return self._summary
+            return self.summarised
         count = len(self.analysis.messages)
-        if chosen := choose_summary(self.analysis, range(self._summarised_count, count)):
-            self._summary += chosen
-            self._summarised_count = count
-        return self._summary
+        if chosen := choose_summary(self.analysis, range(self.summarised_count, count)):
+            self.summarised += chosen
+            self.summarised_count = count
+        return self.summarised
 
     def get_or_add_speaker(self, name: str | None, email: str | None) -> Speaker | None:
         """Return the member with this email or else this name; add one if there is none."""
@@ -168,10 +194,10 @@ class Conversation:
         key = (email or name or "").casefold()
         if not key:
             return None
-        member_id = self._aliases.get(key)
+        member_id = self.aliases.get(key)
         if member_id is None:
             member_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.id}/{key}"))
-            self._aliases[key] = member_id
+            self.aliases[key] = member_id
             self.members[member_id] = Speaker(member_id, name or email, email)
         return self.members[member_id]
 
@@ -195,16 +221,16 @@ class Conversation:
         """Change a member everywhere; members with the same email become one."""
         member = evolve(self.members[member_id], name=name, email=email)
         key = (email or name).casefold()
-        existing_id = self._aliases.get(key, member_id)
+        existing_id = self.aliases.get(key, member_id)
         if existing_id != member_id:
             member = evolve(member, id=existing_id)
             del self.members[member_id]
         self.members[existing_id] = member
-        self._aliases = {
+        self.aliases = {
             alias: existing_id if target == member_id else target
-            for alias, target in self._aliases.items()
+            for alias, target in self.aliases.items()
         }
-        self._aliases[key] = existing_id
+        self.aliases[key] = existing_id
         self.replace_utterances(
             [
                 evolve(utterance, speaker=member)
@@ -239,40 +265,3 @@ def _drop_notices(analysis: Analysis, notices: Collection[str]) -> Analysis:
         entities=tuple(e for e in analysis.entities if e.message not in own),
         trackers=tuple(t for t in analysis.trackers if t.message not in own),
     )
-
-
-class Conversations:
-    """All conversations by id, in order of creation."""
-
-    def __init__(self) -> None:
-        self.by_id: dict[str, Conversation] = {}
-
-    def create(self, name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
-        """Create a conversation with a new id, which is also its name if it has none."""
-        conversation_id = random_id()
-        created = Conversation(
-            conversation_id, name or conversation_id, now(), dict(metadata or {})
-        )
-        self.by_id[conversation_id] = created
-        return created
-
-    def delete(self, conversation_id: str) -> None:
-        """Delete a conversation; the results of its running jobs are lost."""
-        del self.by_id[conversation_id]
-
-    def get(self, conversation_id: str) -> Conversation | None:
-        return self.by_id.get(conversation_id)
-
-    async def analysed(self, request: web.Request) -> Conversation:
-        """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
-        conversation = self.from_request(request)
-        await conversation.analyse()
-        # It may have been deleted meanwhile.
-        return self.from_request(request)
-
-    def from_request(self, request: web.Request) -> Conversation:
-        """Return the conversation in the request's path. Raises a 404 ``ApiError``."""
-        conversation = self.by_id.get(request.match_info["conversation_id"])
-        if conversation is None:
-            raise ApiError(404, UNKNOWN)
-        return conversation

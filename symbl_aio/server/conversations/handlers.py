@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from symbl_aio.server.conversations import serializers
-from symbl_aio.server.conversations.conversation import Conversation, Conversations
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.list_query import query_conversations
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.speaker_events import apply_speaker_events
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
 from symbl_aio.server.http_json import (
@@ -18,7 +19,8 @@ from symbl_aio.server.http_json import (
     json_response,
     query_flag,
 )
-from symbl_aio.server.job_queue import Jobs, Status
+from symbl_aio.server.job import Status
+from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.thread_pool import run_in_thread
 
@@ -59,12 +61,8 @@ class ConversationHandlers:
             "analytics": lambda c, _: serializers.analytics(c),
             "trackers-detected": lambda c, _: serializers.trackers(c),
             "trackers": lambda c, _: serializers.trackers(c),
-            "summary": self._summary,
             "abstract-topics": lambda c, _: {"abstractTopics": serializers.abstract_topics(c)},
             "intents": lambda c, _: {"intents": serializers.intents(c)},
-            "callscore": self._call_score,
-            "callscore/status": self._call_score_status,
-            "lm-insights/status": self._features_status,
         }
         return [
             web.get("/v1/conversations", self._list),
@@ -74,6 +72,10 @@ class ConversationHandlers:
             web.put(f"{base}/speakers", self._update_speakers),
             web.post(f"{base}/transcript", self._transcript),
             web.put(f"{base}/experiences/url", self._update_media_url),
+            web.get(f"{base}/summary", self._summary),
+            web.get(f"{base}/callscore", self._call_score),
+            web.get(f"{base}/callscore/status", self._call_score_status),
+            web.get(f"{base}/lm-insights/status", self._features_status),
             web.get(base, self._part_handler(lambda c, _: serializers.conversation_item(c))),
             *(
                 web.get(f"{base}/{name}", self._part_handler(serialize))
@@ -93,12 +95,12 @@ class ConversationHandlers:
         return handle
 
     async def _list(self, request: web.Request) -> web.Response:
-        conversations = query_conversations(self._conversations.by_id.values(), request)
-        return json_response({"conversations": serializers.conversation_items(conversations)})
+        heads = await query_conversations(self._conversations, request)
+        return json_response({"conversations": serializers.conversation_items(heads)})
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.from_request(request)
         metadata = (await read_json_object(request)).get("metadata")
         if not isinstance(metadata, dict):
             raise ApiError(400, '"metadata" is required and must be an object.')
@@ -107,15 +109,18 @@ class ConversationHandlers:
             if not isinstance(value, str) or len(value) > 128:
                 raise ApiError(400, f'"metadata.{key}" must be a string of at most 128 characters.')
             texts[key] = value
-        conversation.metadata.update(texts)
-        return json_response({"id": conversation.id, "metadata": dict(conversation.metadata)})
+        async with self._conversations.change(conversation.id) as changed:
+            changed.metadata.update(texts)
+        return json_response({"id": changed.id, "metadata": dict(changed.metadata)})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self._conversations.delete(self._conversations.from_request(request).id)
+        conversation_id = request.match_info["conversation_id"]
+        await self._conversations.delete(conversation_id)
+        self._jobs.forget_conversation(conversation_id)
         return json_response({"message": "The conversation was deleted."})
 
     async def _update_member(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.from_request(request)
         member_id = request.match_info["member_id"]
         if member_id not in conversation.members:
             raise ApiError(404, "The conversation has no member with this id.")
@@ -127,28 +132,30 @@ class ConversationHandlers:
             raise ApiError(400, '"name" is required and must be text.')
         if not isinstance(email, str | None):
             raise ApiError(400, '"email" must be a string.')
-        conversation.update_member(member_id, name, email or None)
+        async with self._conversations.change(conversation.id) as changed:
+            # Another change may have merged this member meanwhile.
+            if member_id in changed.members:
+                changed.update_member(member_id, name, email or None)
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )
 
     async def _update_speakers(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
-        conversation.replace_utterances(
-            apply_speaker_events(
-                conversation, (await read_json_object(request)).get("speakerEvents")
-            )
-        )
+        conversation = await self._conversations.from_request(request)
+        events = (await read_json_object(request)).get("speakerEvents")
+        async with self._conversations.change(conversation.id) as changed:
+            changed.replace_utterances(apply_speaker_events(changed, events))
         return json_response(
             {"message": f"The speakers of conversation {conversation.id} were updated."}
         )
 
     async def _update_media_url(self, request: web.Request) -> web.Response:
-        conversation = self._conversations.from_request(request)
+        conversation = await self._conversations.from_request(request)
         url = (await read_json_object(request)).get("url")
         if not isinstance(url, str) or not is_http_url(url):
             raise ApiError(400, '"url" is required and must be an http or https link.')
-        conversation.media_url = url
+        async with self._conversations.change(conversation.id) as changed:
+            changed.media_url = url
         return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
@@ -203,28 +210,41 @@ class ConversationHandlers:
             "insights": serializers.insights(conversation, sorted(mixed, key=lambda i: i.message))
         }
 
-    def _summary(self, conversation: Conversation, request: web.Request) -> JSON:
+    async def _summary(self, request: web.Request) -> web.Response:
+        conversation = await self._conversations.analysed(request)
         refresh = query_flag(request, "refresh")
         # A summary before the running job completes would miss its messages.
         if self._jobs.busy(conversation.id):
             raise ApiError(404, "There is no summary yet: the conversation is in progress.")
-        return {"summary": serializers.summary(conversation, conversation.summary(refresh=refresh))}
+        # A summary grows with the calls for it, so it is stored where it does.
+        if conversation.draft().summary(refresh=refresh) != conversation.summarised:
+            async with self._conversations.change(conversation.id) as conversation:
+                conversation.summary(refresh=refresh)
+        chosen = conversation.summarised
+        return json_response({"summary": serializers.summary(conversation, chosen)})
 
-    def _call_score(self, conversation: Conversation, request: web.Request) -> JSON:
+    async def _call_score(self, request: web.Request) -> web.Response:
         """Respond without a score, and with the reason as the summary (6.20): none is invented."""
-        if self._call_score_status(conversation, request)["status"] != Status.COMPLETED:
+        if (await self._scored_features(request))["status"] != Status.COMPLETED:
             raise ApiError(404, "There is no call score (yet).")
-        return {"summary": _NOT_SCORED, "criteria": []}
+        return json_response({"summary": _NOT_SCORED, "criteria": []})
 
-    def _call_score_status(
-        self, conversation: Conversation, request: web.Request
-    ) -> dict[str, JSON]:
+    async def _call_score_status(self, request: web.Request) -> web.Response:
+        return json_response(await self._scored_features(request))
+
+    async def _features_status(self, request: web.Request) -> web.Response:
+        return json_response(
+            await self._features_of(await self._conversations.from_request(request))
+        )
+
+    async def _scored_features(self, request: web.Request) -> dict[str, JSON]:
+        conversation = await self._conversations.from_request(request)
         if "callScore" not in conversation.features:
             raise ApiError(404, 'No call score was asked for: "features" had no "callScore" in it.')
-        return self._features_status(conversation, request)
+        return await self._features_of(conversation)
 
-    def _features_status(self, conversation: Conversation, request: web.Request) -> dict[str, JSON]:
-        job = conversation.features_job
-        if job is None:
+    async def _features_of(self, conversation: Conversation) -> dict[str, JSON]:
+        job = conversation.features_job and await self._jobs.find(conversation.features_job)
+        if not job:
             raise ApiError(404, 'No submission of this conversation asked for "features".')
         return {"jobId": job.id, "status": job.status.value}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from aiohttp import web
 
-from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.conversation import ConversationHead
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import ApiError, now, parse_instant
+from symbl_aio.server.storage.store import ListQuery
 
 _MAX_LIMIT = 65536
 _MAX_TERMS = 20
+
+Predicate: TypeAlias = Callable[[ConversationHead], bool]
 
 _TERM = re.compile(
     r"(?P<name>conversation\.[\w.-]++)\s*+(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*+"
@@ -31,13 +36,18 @@ _OPERATORS |= {"<": _OPERATORS["=lt="], "<=": _OPERATORS["=le="]}
 _OPERATORS |= {">": _OPERATORS["=gt="], ">=": _OPERATORS["=ge="]}
 
 
-def query_conversations(
-    conversations: Iterable[Conversation], request: web.Request
-) -> list[Conversation]:
+async def query_conversations(
+    conversations: Conversations, request: web.Request, criteria: Predicate | None = None
+) -> list[ConversationHead]:
     """Return the conversations that a query selects; by default 20 of the last 7 days.
 
-    Raises a 400 ``ApiError`` that names a wrong parameter.
+    ``criteria``: all that are selected meet them, too. Raises a 400 ``ApiError`` that names a
+    wrong parameter.
     """
+    return await conversations.heads(_parse_list_query(request, criteria))
+
+
+def _parse_list_query(request: web.Request, criteria: Predicate | None) -> ListQuery:
     limit = _query_int(request, "limit", 20, _MAX_LIMIT)
     offset = _query_int(request, "offset", 0, None)
     order = request.query.get("order", "asc")
@@ -50,17 +60,26 @@ def query_conversations(
     if start >= end or end > now():
         raise ApiError(400, '"startTime" must be before "endTime", and both before now.')
     matches = parse_filter(request.query.get("filter", ""))
-    selected = [c for c in conversations if start <= c.started_at <= end and matches(c)]
-    selected.sort(key=lambda c: c.started_at, reverse=order == "desc")
-    return selected[offset : offset + limit]
+    if matches is not None and criteria is not None:
+        both = (matches, criteria)
+        matches = lambda head: all(test(head) for test in both)  # noqa: E731
+    return ListQuery(
+        start=start,
+        end=end,
+        matches=matches or criteria,
+        descending=order == "desc",
+        offset=offset,
+        limit=limit,
+    )
 
 
-def parse_filter(text: str, field: str = "filter") -> Callable[[Conversation], bool]:
+def parse_filter(text: str, field: str = "filter") -> Predicate | None:
     """Parse RSQL terms joined by ``;`` or ``and``, about two parameters at most.
 
-    Returns a predicate. A 400 ``ApiError`` names the ``field`` of the text.
+    Returns a predicate, None for a text without a term. A 400 ``ApiError`` names the ``field``
+    of the text.
     """
-    tests: list[Callable[[Conversation], bool]] = []
+    tests: list[Predicate] = []
     names = set()
     # "\s+" may begin at the first of many spaces only, or each of them would read the rest.
     parts = re.split(r";|(?<!\s)\s+and\s+", text.strip()) if text.strip() else []
@@ -74,10 +93,10 @@ def parse_filter(text: str, field: str = "filter") -> Callable[[Conversation], b
         tests.append(_parse_term(term["name"], term["op"], term["value"], field))
     if len(names) > 2:
         raise ApiError(400, f'"{field}" takes two different parameters at most.')
-    return lambda conversation: all(test(conversation) for test in tests)
+    return (lambda head: all(test(head) for test in tests)) if tests else None
 
 
-def _parse_term(name: str, op: str, value: str, field: str) -> Callable[[Conversation], bool]:
+def _parse_term(name: str, op: str, value: str, field: str) -> Predicate:
     compare = _OPERATORS[op]
     key = name.removeprefix("conversation.")
     if key in ("startTime", "startDate", "endTime"):

@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from symbl_aio.server.conversations.conversation import Bookmark, Conversation
+from symbl_aio.server.conversations.conversation import Bookmark, Conversation, ConversationHead
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
 from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
@@ -17,7 +17,7 @@ from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, 
 logger = logging.getLogger("symbl_aio.server")
 
 
-def conversation_item(conversation: Conversation) -> dict[str, JSON]:
+def conversation_item(conversation: ConversationHead) -> dict[str, JSON]:
     """Return a conversation as the list and section 6.2 show it."""
     body: dict[str, JSON] = {
         "id": conversation.id,
@@ -32,7 +32,7 @@ def conversation_item(conversation: Conversation) -> dict[str, JSON]:
     return body
 
 
-def conversation_items(conversations: Iterable[Conversation]) -> list[JSON]:
+def conversation_items(conversations: Iterable[ConversationHead]) -> list[JSON]:
     """Return conversations as the list shows them; one that cannot be shown is left out."""
     items: list[JSON] = []
     for conversation in conversations:
@@ -44,7 +44,7 @@ def conversation_items(conversations: Iterable[Conversation]) -> list[JSON]:
     return items
 
 
-def members(conversation: Conversation) -> list[JSON]:
+def members(conversation: ConversationHead) -> list[JSON]:
     """Return the members (6.13)."""
     return [_person(member, "email") for member in list(conversation.members.values())]
 

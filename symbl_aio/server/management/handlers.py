@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from symbl_aio.server.conversations import serializers
-from symbl_aio.server.conversations.conversation import Conversations
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
+from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
@@ -29,8 +29,12 @@ from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore
 from symbl_aio.server.request_body import read_json
 from symbl_aio.server.server_limits import LIMITS
+from symbl_aio.server.storage.changes import RecordSaved
+from symbl_aio.server.storage.store import Store, StoredState
 
 _MAX_TRACKERS = 500
+# The kind, and the id, of the one record of settings.
+_SETTINGS = "settings"
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -42,23 +46,32 @@ class ManagementHandlers:
     documented, one writing call runs at a time; another is refused with 429 meanwhile.
     """
 
-    def __init__(self, conversations: Conversations, *, newer: bool) -> None:
+    def __init__(self, conversations: Conversations, store: Store, *, newer: bool) -> None:
         self._conversations = conversations
+        self._store = store
         self._newer = newer
         self._writing = False
         self._trackers = RecordStore(
             "tracker",
+            store,
             validation.newer_tracker_record if newer else validation.tracker_record,
             key=lambda record: str(record["name"]),
             max_records=_MAX_TRACKERS,
         )
-        self._groups = RecordStore("group", validation.group_record)
+        self._groups = RecordStore("group", store, validation.group_record)
         self._entities = RecordStore(
             "entity",
+            store,
             validation.entity_record,
             key=lambda record: f"{record['type']}/{record['subType']}",
         )
         self._settings: Record = {"intelligence": {"bookmarks": {}}}
+
+    def restore(self, state: StoredState) -> None:
+        """Continue with the records of the last server."""
+        for records in (self._trackers, self._groups, self._entities):
+            records.by_id.update(state.records.get(records.kind, {}))
+        self._settings = state.records.get(_SETTINGS, {}).get(_SETTINGS, self._settings)
 
     # Records that submissions refer to
 
@@ -131,14 +144,14 @@ class ManagementHandlers:
             return json_response(_wrap(records.get(request.match_info["id"]), wrapper_key))
 
         async def delete(request: web.Request) -> web.Response:
-            return json_response(records.delete(request.match_info["id"]))
+            return json_response(await records.delete(request.match_info["id"]))
 
         return [web.get(path, get), web.delete(path, delete)]
 
     def _create_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
-                (record,) = records.create([require_object(body)])
+                (record,) = await records.create([require_object(body)])
                 return json_response(_wrap(record, wrapper_key), 201)
 
         return handle
@@ -148,7 +161,7 @@ class ManagementHandlers:
             async with self._exclusive_write(request) as body:
                 if not isinstance(body, list) or not body:
                     raise ApiError(400, f"The body must be a list of {key}.")
-                return json_response({key: list(records.create(body))}, 201)
+                return json_response({key: list(await records.create(body))}, 201)
 
         return handle
 
@@ -161,7 +174,7 @@ class ManagementHandlers:
     def _replace_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
-                record = records.replace(request.match_info["id"], require_object(body))
+                record = await records.replace(request.match_info["id"], require_object(body))
                 return json_response(_wrap(record, wrapper_key))
 
         return handle
@@ -179,20 +192,20 @@ class ManagementHandlers:
             old = _texts(self._trackers.get(identity)["vocabulary"])
             checked = validation.tracker_record(fields)
             terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
-            record = self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
+            record = await self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
             return json_response({"tracker": record})
 
     async def _patch_tracker(self, request: web.Request) -> web.Response:
         async with self._exclusive_write(request) as body:
-            record = self._trackers.patch(request.match_info["id"], body)
+            record = await self._trackers.patch(request.match_info["id"], body)
             return json_response({"tracker": record})
 
     async def _list_group_conversations(self, request: web.Request) -> web.Response:
         """Respond with the conversations that meet the criteria and the list query."""
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = parse_filter(str(criteria), "criteria")
-        chosen = query_conversations(filter(matches, self._conversations.by_id.values()), request)
-        return json_response({"conversations": serializers.conversation_items(chosen)})
+        heads = await query_conversations(self._conversations, request, matches)
+        return json_response({"conversations": serializers.conversation_items(heads)})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = request.query.get("subType")
@@ -201,8 +214,7 @@ class ManagementHandlers:
         ids = [i for i, e in self._entities.by_id.items() if e["subType"] == kind]
         if not ids:
             raise ApiError(404, "There is no entity of this subType.")
-        for identity in ids:
-            self._entities.delete(identity)
+        await self._entities.delete(*ids)
         return json_response({"subType": kind, "type": "entity", "deleted": True})
 
     async def _get_settings(self, request: web.Request) -> web.Response:
@@ -216,6 +228,7 @@ class ManagementHandlers:
             check_depth(settings)
             if len(json.dumps(settings)) > request.app[LIMITS].body:
                 raise ApiError(413, "The settings of an account have 1 MB at most.")
+            await self._store.commit(RecordSaved(_SETTINGS, _SETTINGS, settings))
             self._settings = settings
             return json_response(settings)
 

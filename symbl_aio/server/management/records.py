@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from symbl_aio.server.http_json import JSON, ApiError, require_object
 from symbl_aio.server.ids import random_id
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
+from symbl_aio.server.storage.changes import RecordDeleted, RecordSaved
+from symbl_aio.server.storage.store import Store
 
 
 class RecordStore:
@@ -19,6 +22,7 @@ class RecordStore:
     def __init__(
         self,
         kind: str,
+        store: Store,
         check: Callable[[Mapping[str, JSON]], Record],
         *,
         key: Callable[[Record], str | None] = lambda record: None,
@@ -26,25 +30,30 @@ class RecordStore:
     ) -> None:
         self.kind = kind
         self.by_id: dict[str, Record] = {}
+        self._store = store
         self._check = check
+        # Checks against the other records hold until the change is stored.
+        self._lock = asyncio.Lock()
         self._unique_key = key
         self._max_records = max_records
 
-    def create(self, items: Sequence[JSON]) -> list[Record]:
+    async def create(self, items: Sequence[JSON]) -> list[Record]:
         """Create all records, or none if one is wrong (400) or exists already (409)."""
         # All are checked before the first is stored.
         checked = [self._check(require_object(item, "What is sent")) for item in items]
-        used_keys = {self._unique_key(record) for record in self.by_id.values()} - {None}
-        for record in checked:
-            key = self._unique_key(record)
-            if key in used_keys:
-                raise self._conflict(key)
-            used_keys |= {key} - {None}
-        if self._max_records is not None and len(self.by_id) + len(checked) > self._max_records:
-            raise ApiError(400, f"An account has {self._max_records} {self.kind}s at most.")
-        created = [{"id": random_id(), **record} for record in checked]
-        self.by_id.update((str(record["id"]), record) for record in created)
-        return created
+        async with self._lock:
+            used_keys = {self._unique_key(record) for record in self.by_id.values()} - {None}
+            for record in checked:
+                key = self._unique_key(record)
+                if key in used_keys:
+                    raise self._conflict(key)
+                used_keys |= {key} - {None}
+            if self._max_records is not None and len(self.by_id) + len(checked) > self._max_records:
+                raise ApiError(400, f"An account has {self._max_records} {self.kind}s at most.")
+            created = {new_id: {"id": new_id, **record} for new_id, record in _with_ids(checked)}
+            await self._store.commit(*(RecordSaved(self.kind, *item) for item in created.items()))
+            self.by_id.update(created)
+        return list(created.values())
 
     def get(self, record_id: str) -> Record:
         """Return the record. Raises a 404 ``ApiError``."""
@@ -52,8 +61,28 @@ class RecordStore:
             raise ApiError(404, f"There is no {self.kind} with this id.")
         return self.by_id[record_id]
 
-    def replace(self, record_id: str, body: Mapping[str, JSON]) -> Record:
+    async def replace(self, record_id: str, body: Mapping[str, JSON]) -> Record:
         """Replace the fields of a record; the body may repeat its id."""
+        async with self._lock:
+            return await self._replace(record_id, body)
+
+    async def patch(self, record_id: str, operations: JSON) -> Record:
+        """Change a record by a JSON Patch."""
+        async with self._lock:
+            changed = apply_json_patch(self.get(record_id), operations)
+            return await self._replace(record_id, changed)
+
+    async def delete(self, *record_ids: str) -> Record:
+        """Delete records and return the documented response body of the last."""
+        async with self._lock:
+            for record_id in record_ids:
+                self.get(record_id)
+            await self._store.commit(*(RecordDeleted(self.kind, each) for each in record_ids))
+            for record_id in record_ids:
+                del self.by_id[record_id]
+        return {"id": record_ids[-1], "type": self.kind, "deleted": True}
+
+    async def _replace(self, record_id: str, body: Mapping[str, JSON]) -> Record:
         self.get(record_id)
         if body.get("id", record_id) != record_id:
             raise ApiError(400, '"id" must be the id in the path.')
@@ -65,19 +94,14 @@ class RecordStore:
             if other["id"] != record_id
         ):
             raise self._conflict(key)
-        self.by_id[record_id] = {"id": record_id, **record}
-        return self.by_id[record_id]
-
-    def patch(self, record_id: str, operations: JSON) -> Record:
-        """Change a record by a JSON Patch."""
-        changed = apply_json_patch(self.get(record_id), operations)
-        return self.replace(record_id, changed)
-
-    def delete(self, record_id: str) -> Record:
-        """Delete a record and return the documented response body."""
-        self.get(record_id)
-        del self.by_id[record_id]
-        return {"id": record_id, "type": self.kind, "deleted": True}
+        replaced = {"id": record_id, **record}
+        await self._store.commit(RecordSaved(self.kind, record_id, replaced))
+        self.by_id[record_id] = replaced
+        return replaced
 
     def _conflict(self, key: str | None) -> ApiError:
         return ApiError(409, f'There is a {self.kind} called "{key}" already.')
+
+
+def _with_ids(records: Sequence[Record]) -> list[tuple[str, Record]]:
+    return [(random_id(), record) for record in records]

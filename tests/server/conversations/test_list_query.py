@@ -8,6 +8,7 @@ import pytest
 
 from symbl_aio.server.conversations.list_query import parse_filter
 from symbl_aio.server.http_json import ApiError
+from tests.tables import table
 
 NOW = datetime.now(UTC)
 
@@ -108,7 +109,7 @@ async def test_a_wrong_query_is_refused(caller: Any, query: dict[str, str]) -> N
     assert list(answer.body) == ["message"]
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "conversation.name==a" + " " * 200_000 + "(",

@@ -1,10 +1,9 @@
-import pytest
-
 from symbl_aio.server.language.values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text, phrase, assignee",
     [
         ("Okay, I'll fix the login by Friday.", "fix the login by Friday", PRIYA),
@@ -41,7 +40,7 @@ def test_an_action_item_is_found(text, phrase, assignee):
     assert 0.65 <= found.score <= 1
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I will send you an email.",
@@ -63,7 +62,7 @@ def test_contacting_a_person_is_a_follow_up(text):
     assert found.kind == "follow_up"
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I won't fix that old thing.",

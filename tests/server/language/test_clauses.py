@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
-
 from symbl_aio.server.language.clauses import clauses
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "sentence, parts",
     [
         ("I'll, uh, send it", [("i will", ""), ("send it", "")]),

@@ -1,13 +1,12 @@
 from datetime import datetime, timedelta
 
-import pytest
-
 from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.values import Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, action
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "phrase, due",
     [
         ("today", (3, 4)),
@@ -57,9 +56,7 @@ def test_a_day_of_the_year_that_is_over_means_the_next_one():
     assert found.due == datetime(2027, 3, 3, tzinfo=STARTED_AT.tzinfo)
 
 
-@pytest.mark.parametrize(
-    "phrase", ["we had last Friday", "of yesterday", "on February 30", "at 13 pm", "soon"]
-)
+@table("phrase", ["we had last Friday", "of yesterday", "on February 30", "at 13 pm", "soon"])
 def test_without_a_time_to_come_an_action_is_indefinite(phrase):
     found = action(f"I will write the report {phrase}.")
     assert found is not None

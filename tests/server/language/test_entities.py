@@ -1,10 +1,9 @@
-import pytest
-
 from symbl_aio.server.language.values import CustomEntity, Entity, Tracker
 from tests.server.language.lines import PRIYA, TOM, analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text, kind, value",
     [
         ("Write to Bob.Smith@Example.com.", "email", "bob.smith@example.com"),

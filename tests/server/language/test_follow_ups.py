@@ -1,9 +1,8 @@
-import pytest
-
 from symbl_aio.server.language.follow_ups import is_follow_up
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "task",
     [
         "call ann on monday",
@@ -21,7 +20,7 @@ def test_contacting_a_person_is_a_follow_up(task: str) -> None:
     assert is_follow_up(task)
 
 
-@pytest.mark.parametrize(
+@table(
     "task",
     [
         "send the report to grace",

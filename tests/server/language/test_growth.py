@@ -31,6 +31,7 @@ from symbl_aio.server.language.values import (
 )
 from tests.server.language.hostile_texts import KNOWN_UNITS, modules, text_of, units
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
+from tests.tables import table
 
 Rule = Callable[[str], object]
 
@@ -168,7 +169,7 @@ def test_every_rule_is_called() -> None:
     assert len(units()) > 200
 
 
-@pytest.mark.parametrize("name", RULES)
+@table("name", RULES)
 def test_no_rule_grows_with_the_square_of_a_text(name: str) -> None:
     rule = RULES[name]
     # What other rules are made of is tested with them.

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import pytest
-
 from symbl_aio.server.language.intents import find_intents
 from symbl_aio.server.language.values import Message
+from tests.tables import table
 
 
 def intents(text: str) -> list[str]:
@@ -11,7 +10,7 @@ def intents(text: str) -> list[str]:
     return [intent.kind for intent in find_intents([message])]
 
 
-@pytest.mark.parametrize(
+@table(
     "text,kind",
     [
         ("Please leave a message after the tone.", "answering_machine"),
@@ -28,7 +27,7 @@ def test_a_plain_statement_is_an_intent(text: str, kind: str) -> None:
     assert intents(text) == [kind]
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "I will leave a note on your desk.",

@@ -1,9 +1,8 @@
-import pytest
-
 from tests.server.language.lines import analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Is this a real question?",
@@ -22,7 +21,7 @@ def test_a_question_is_found(text):
     assert (question.kind, question.text, question.message) == ("question", text, 0)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Right?",

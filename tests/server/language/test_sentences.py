@@ -1,9 +1,8 @@
 from itertools import pairwise
 
-import pytest
-
 from symbl_aio.server.language.pipeline import analyse
 from tests.server.language.lines import PRIYA, STARTED_AT, analyse_lines
+from tests.tables import table
 
 
 def test_each_sentence_is_a_message_with_its_share_of_the_time():
@@ -13,7 +12,7 @@ def test_each_sentence_is_a_message_with_its_share_of_the_time():
     assert first.speaker is PRIYA
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "Mr. Smith met Dr. Jones at 5 p.m. on the boat.",
@@ -58,7 +57,7 @@ def test_words_have_times_in_order():
     assert all(a.end <= b.start for a, b in pairwise(message.words))
 
 
-@pytest.mark.parametrize(
+@table(
     "text, parts",
     [
         ("We met at 9 a.m. Then we left.", ["We met at 9 a.m.", "Then we left."]),

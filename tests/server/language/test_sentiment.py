@@ -1,9 +1,8 @@
-import pytest
-
 from tests.server.language.lines import analyse_lines
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text, low, high",
     [
         ("This is great, thank you so much!", 0.3, 1),

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import pytest
-
 from symbl_aio.server.language.tasks import Demand, task_at
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     "text, demand, task",
     [
         ("make a list", Demand.OBJECT, "make a list"),
@@ -27,7 +26,7 @@ def test_a_task_is_found_at_its_verb(text: str, demand: Demand, task: str) -> No
     assert text[offset:] == task
 
 
-@pytest.mark.parametrize(
+@table(
     "text, demand",
     [
         ("be fine", Demand.OBJECT),

@@ -11,7 +11,7 @@ from tests.tables import table
 DOCUMENT: Any = {"name": "A", "terms": ["x", "y"], "in": {"a/b": 1}}
 
 
-@pytest.mark.parametrize(
+@table(
     "operation,changed",
     [
         ({"op": "replace", "path": "/name", "value": "B"}, {"name": "B"}),

@@ -19,6 +19,7 @@ from tests.server.media.containers import (
     ogg,
     riff,
 )
+from tests.tables import table
 
 
 @pytest.mark.parametrize("brand, container", [(b"M4A ", "m4a"), (b"qt  ", "mov"), (b"avc1", "mp4")])
@@ -27,7 +28,7 @@ def test_the_brand_names_the_container(probe_bytes, brand, container):
     assert probe_bytes(ftyp + box(b"moov", mvhd(60), SOUND)).container == container
 
 
-@pytest.mark.parametrize(
+@table(
     "name, seconds, limit", [("inaugural.mp4", 11.0, 150_000), ("sensibility.m4a", 7.1, 100_000)]
 )
 def test_the_recordings_of_the_demo_are_as_described(name: str, seconds: float, limit: int):

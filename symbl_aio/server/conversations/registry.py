@@ -1,0 +1,105 @@
+"""The conversations of an application: create, find, change and delete them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from aiohttp import web
+
+from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
+from symbl_aio.server.http_json import ApiError, now
+from symbl_aio.server.ids import random_id
+from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
+from symbl_aio.server.storage.store import ListQuery, Store
+
+UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
+
+
+class Conversations:
+    """All conversations by id, in order of creation.
+
+    The conversations that it returns are for reading. ``change()`` yields a copy to write to.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # A lock lives as long as a caller holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def by_id(self) -> Mapping[str, Conversation]:
+        """The conversations in memory: all of them if the server keeps none on disk."""
+        return self._store.loaded
+
+    async def get(self, conversation_id: str) -> Conversation | None:
+        """Return a conversation, or None."""
+        return await self._store.conversation(conversation_id)
+
+    async def require(self, conversation_id: str) -> Conversation:
+        """Return a conversation. Raises a 404 ``ApiError``."""
+        conversation = await self._store.conversation(conversation_id)
+        if conversation is None:
+            raise ApiError(404, UNKNOWN)
+        return conversation
+
+    async def from_request(self, request: web.Request) -> Conversation:
+        """Return the conversation in the request's path. Raises a 404 ``ApiError``."""
+        return await self.require(request.match_info["conversation_id"])
+
+    async def analysed(self, request: web.Request) -> Conversation:
+        """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
+        conversation = await self.from_request(request)
+        await conversation.analyse()
+        return conversation
+
+    async def heads(self, query: ListQuery) -> list[ConversationHead]:
+        """Return the conversations that a query selects, as a list shows them."""
+        return await self._store.heads(query)
+
+    async def create(self, conversation: Conversation, *also: Change) -> None:
+        """Store a new conversation, and other changes with it."""
+        await self._store.commit(ConversationSaved(None, conversation), *also)
+
+    @asynccontextmanager
+    async def change(self, conversation_id: str, *also: Change) -> AsyncIterator[Conversation]:
+        """Yield a copy to write to; store it at the end, and show it to readers from then on.
+
+        One change of a conversation at a time. ``also`` is committed with it. An exception in the
+        block changes nothing. Raises a 404 ``ApiError`` if the conversation was deleted.
+        """
+        async with self._lock(conversation_id):
+            before = await self.require(conversation_id)
+            after = before.draft()
+            yield after
+            await self._store.commit(ConversationSaved(before, after), *also)
+
+    async def commit(self, conversation_id: str, *changes: Change) -> None:
+        """Commit changes that need the conversation. Raises a 404 ``ApiError`` without it."""
+        async with self._lock(conversation_id):
+            await self.require(conversation_id)
+            await self._store.commit(*changes)
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete a conversation with all its copies. Raises a 404 ``ApiError``."""
+        await self.commit(conversation_id, ConversationDeleted(conversation_id))
+
+    async def expire(self, conversation_id: str, cutoff: float) -> None:
+        """Delete a conversation, unless it was changed since ``cutoff``."""
+        async with self._lock(conversation_id):
+            if await self._store.expired(cutoff, conversation_id):
+                await self._store.commit(ConversationDeleted(conversation_id))
+
+    def _lock(self, conversation_id: str) -> asyncio.Lock:
+        lock = self._locks.get(conversation_id)
+        if lock is None:
+            lock = self._locks[conversation_id] = asyncio.Lock()
+        return lock
+
+
+def new_conversation(name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
+    """Return a conversation with a new id, which is also its name if it has none."""
+    conversation_id = random_id()
+    return Conversation(conversation_id, name or conversation_id, now(), dict(metadata or {}))

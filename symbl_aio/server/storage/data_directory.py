@@ -1,0 +1,190 @@
+"""The data directory: its default place, its lock, its permissions, and the rest of a crash."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from symbl_aio.server.storage.database import Database
+from symbl_aio.server.storage.schema import SchemaError
+from symbl_aio.server.storage.sqlite_store import SQLiteStore
+from symbl_aio.server.storage.store import StorageError
+from symbl_aio.server.thread_pool import run_in_thread
+
+logger = logging.getLogger("symbl_aio.server")
+
+DATABASE: Final = "symbl.sqlite3"
+BODIES: Final = "bodies"
+_LOCK: Final = "lock"
+_OURS: Final = frozenset(
+    # tls: certificates that the server signs itself
+    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK, "tls")
+)
+# mkfs creates it in a file system, such as a volume of the directory's own.
+_IGNORED: Final = frozenset(("lost+found",))
+
+# A service manager may start a server while the one before it still stops.
+_LOCK_PATIENCE: Final = 5.0
+_LOCK_PAUSE: Final = 0.05
+
+
+class DataDirectoryError(StorageError):
+    """The directory cannot be used: another server uses it, or it belongs to something else."""
+
+
+def default_directory() -> Path:
+    """Return the directory of this user, such as ``~/.local/share/symbl-aio``."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        # The specification ignores a relative path.
+        given = os.environ.get("XDG_DATA_HOME", "")
+        base = given if given.startswith("/") else "~/.local/share"
+    return Path(base).expanduser() / "symbl-aio"
+
+
+class DataDirectory:
+    """A directory with the database and the bodies of one server.
+
+    ``keeps_bodies``: recordings outlive their jobs, until they are forgotten.
+    """
+
+    def __init__(self, path: Path, *, keeps_bodies: bool = False) -> None:
+        self.path = path
+        self.bodies = path / BODIES
+        self.survives = True
+        self.keeps_bodies = keeps_bodies
+        self._database = Database(path / DATABASE)
+        self._lock: BinaryIO | None = None
+
+    async def open(self) -> None:
+        """Create or lock the directory, and open its database.
+
+        Waits up to five seconds for a server that is stopping. Raises ``DataDirectoryError``,
+        or ``StorageError`` if the disk fails.
+        """
+        try:
+            self._lock = await run_in_thread(_prepare, self.path)
+            await self._database.open()
+            referenced = await self._database.submit(
+                lambda connection: {
+                    str(name)
+                    for (name,) in connection.execute(
+                        "SELECT body FROM jobs WHERE body IS NOT NULL"
+                    )
+                }
+            )
+            await run_in_thread(self._remove_orphans, referenced)
+        except SchemaError as error:
+            raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
+        except OSError as error:
+            raise DataDirectoryError(
+                f"{self.path} cannot be used as the data directory: {error.strerror or error}"
+            ) from error
+
+    def store(self, application: str) -> SQLiteStore:
+        """Return the store of one application."""
+        return SQLiteStore(self._database, application, self.bodies, keep_bodies=self.keeps_bodies)
+
+    async def aclose(self) -> None:
+        """Close the database, and unlock the directory. Closing twice is safe."""
+        await self._database.aclose()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _remove_orphans(self, referenced: set[str]) -> None:
+        """Remove the bodies that no job refers to: uploads that a kill cut off."""
+        count = size = 0
+        for path in self.bodies.iterdir():
+            if path.name not in referenced:
+                count, size = count + 1, size + path.stat().st_size
+                path.unlink()
+        if count:
+            logger.info("removed %d unfinished uploads (%d bytes) of the last run", count, size)
+
+
+def lock_directory(path: Path, patience: float) -> BinaryIO:
+    """Lock a directory until the file is closed or the process ends.
+
+    Blocks for ``patience`` seconds while another process has the lock, then raises
+    DataDirectoryError.
+    """
+    file = open_private(path / _LOCK)
+    deadline = time.monotonic() + patience
+    while not _try_lock(file):
+        if time.monotonic() >= deadline:
+            owner = file.read().decode(errors="replace").strip() or "unknown"
+            file.close()
+            raise DataDirectoryError(
+                f"{path} is in use by another server (process {owner}); "
+                "stop it, or choose another data directory"
+            )
+        time.sleep(_LOCK_PAUSE)
+    # For the message above only: the lock itself ends with the process.
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n".encode())
+    return file
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file of this user alone, unbuffered, and create it if there is none."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def create_private(path: Path) -> None:
+    """Create a directory of this user alone, with its parents, or make an existing one private."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.stat().st_mode & 0o077 and sys.platform != "win32":
+        path.chmod(0o700)
+
+
+def _prepare(path: Path) -> BinaryIO:
+    if path.is_dir():
+        others = {entry.name for entry in path.iterdir()} - _OURS - _IGNORED
+        if others:
+            # Its permissions are about to change, and it may be a home directory.
+            raise DataDirectoryError(
+                f"{path} is no data directory: it contains {sorted(others)[0]}; "
+                "choose another one, or a new one"
+            )
+    create_private(path)
+    lock = lock_directory(path, _LOCK_PATIENCE)
+    try:
+        create_private(path / BODIES)
+        # SQLite gives its other files the permissions of this one.
+        open_private(path / DATABASE).close()
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: BinaryIO) -> bool:
+        # Far behind the text, which others may read meanwhile.
+        file.seek(1 << 30)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            file.seek(0)
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
