@@ -132,8 +132,9 @@ class Polls:
     A job of age *a* is polled again after ``age_factor`` x *a* seconds, within ``floor`` and
     ``ceiling``. Once eight jobs of the client have finished, their ages at that time show
     when a poll is worth it: first about the age of the youngest, then more often where many
-    ended, about ``age_factor`` of the usual age apart and within the same bounds. While webhooks
-    report every end, the other polls only look for a lost one, at long intervals.
+    ended, about ``age_factor`` of the usual age apart and within the same bounds. Of a recording
+    of known length, jobs of about that length count. While webhooks report every end, the other
+    polls only look for a lost one, at long intervals.
     """
 
     age_factor: float = field(default=0.1, validator=positive_setting)

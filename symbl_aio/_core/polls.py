@@ -12,8 +12,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush
-from math import sqrt
+from itertools import pairwise
+from math import frexp, isqrt, sqrt
 from typing import Final
 
 from attrs import define
@@ -27,9 +30,11 @@ _TRUSTED: Final = 3
 """After this many ends in a row that a webhook reported, the next report is waited for."""
 _BACKSTOP: Final = 20
 """Ceilings between two polls that only catch a lost webhook."""
-_REMEMBERED: Final = 256
+_REMEMBERED: Final = 512
 _FEWEST: Final = 8
 """Completion times of fewer jobs than these are not used."""
+_LEARNING_COST: Final = 100
+"""Running jobs, for each new end, from which it is worth its CPU to learn."""
 RATE_WINDOW: Final = 10
 """Seconds over which the rate of polls is measured."""
 
@@ -58,6 +63,8 @@ class Budget:
 class _Watch:
     born: float
     at: float
+    times: CompletionTimes
+    """Of the jobs whose recordings are about as long; of all jobs, if its length is unknown."""
     is_polled: bool = False
     hinted: bool = False
     hint_at: float = float("-inf")
@@ -86,6 +93,8 @@ class PollPlan:
         self._ordinary = Budget(policy.per_second)
         self._hinted = Budget(policy.hinted_per_second)
         self._times = CompletionTimes(policy.age_factor)
+        self._times_by_length: dict[int, CompletionTimes] = {}
+        """By the power of two that a recording's seconds are below: about 15 at most."""
         self._reported_in_a_row = 0
 
     def __len__(self) -> int:
@@ -98,14 +107,19 @@ class PollPlan:
 
         ``age``: seconds since it was submitted, when that was earlier; such a job may have
         ended long ago, so it is polled soon. ``duration``: seconds of recording, since a
-        long one is not done at once.
+        long one is not done at once, and ends when others as long did.
         """
         watch = self._watches.get(job_id)
         if watch is None:
+            times = self._times
+            if duration is not None:
+                times = self._times_by_length.setdefault(
+                    frexp(max(1.0, duration))[1], CompletionTimes(self._policy.age_factor)
+                )
             first = self._by_rule((duration or 0.0) - age)
             if not age:
-                first = max(first, self._next_age(0.0))
-            watch = self._watches[job_id] = _Watch(born=now - age, at=now + first)
+                first = max(first, self._next_age(0.0, times))
+            watch = self._watches[job_id] = _Watch(now - age, now + first, times)
             watch.running_at = None if age else now
             heappush(self._heap, (watch.at, job_id))
         return watch.at
@@ -126,9 +140,19 @@ class PollPlan:
             return
         self._reported_in_a_row = self._reported_in_a_row + 1 if watch.is_reported else 0
         if watch.is_reported:
-            self._times.add(now - watch.born)
+            age = now - watch.born
         elif watch.running_at is not None:
-            self._times.add(watch.running_at - watch.born + jitter * (now - watch.running_at))
+            age = watch.running_at - watch.born + jitter * (now - watch.running_at)
+        else:
+            return
+        for times in {self._times, watch.times}:
+            times.add(age, partial(self._running, times))
+
+    def _running(self, times: CompletionTimes) -> Iterator[float]:
+        """Yield the ages at which jobs were last seen unfinished."""
+        for watch in self._watches.values():
+            if watch.running_at is not None and times in (self._times, watch.times):
+                yield watch.running_at - watch.born
 
     def hint(self, job_id: str, now: float) -> None:
         """Bring a job's poll forward. No-op for a job not watched, or hinted already.
@@ -173,7 +197,7 @@ class PollPlan:
             return
         watch.is_polled = False
         age = now - watch.born
-        interval = self._next_age(age, had_hint=watch.had_hint) - age
+        interval = self._next_age(age, watch.times, had_hint=watch.had_hint) - age
         watch.at = now + interval * (1 + self._policy.jitter * jitter)
         heappush(self._heap, (watch.at, job_id))
         if watch.hinted:  # during the poll: the answer may be older than the hint
@@ -209,19 +233,21 @@ class PollPlan:
         watch.hint_at = max(now, watch.hint_used_at + HINT_GAP)
         heappush(self._hints, (watch.hint_at, job_id))
 
-    def _next_age(self, age: float, *, had_hint: bool = False) -> float:
+    def _next_age(self, age: float, times: CompletionTimes, *, had_hint: bool = False) -> float:
         """Return the age at which to poll a job next. ``had_hint``: its webhook came already."""
-        policy, times = self._policy, self._times
+        policy = self._policy
+        if not times.known:
+            times = self._times
         if had_hint:
             return age + self._by_rule(age)
         if self._reported_in_a_row >= _TRUSTED:
             late = 1.5 * times.median if times.known else policy.ceiling
             wait = min(max(2 * age, late - age), _BACKSTOP * policy.ceiling)
             return age + max(policy.floor, wait)
-        learned = times.next_age(age)
-        if learned is None:
+        if not times.known:
             return age + self._by_rule(age)
         latest = max(age, times.youngest) + policy.ceiling
+        learned = times.next_age(age) or age + times.last_interval
         return max(age + policy.floor, min(learned, latest))
 
     def _by_rule(self, age: float) -> float:
@@ -267,9 +293,10 @@ class CompletionTimes:
 
     A poll that comes too early is wasted, one that comes too late lets a caller wait. Where
     jobs end at a rate of ``h`` a second, and a saved poll is worth ``w`` seconds of waiting,
-    both together cost least when polls are ``sqrt(2 * w / h)`` seconds apart. The rate at each
-    age follows from the ages at which the last jobs ended. The worth of a poll grows with
-    them: half a minute is nothing after an hour and long after ten seconds.
+    both together cost least when polls are ``sqrt(2 * w / h)`` seconds apart. The rate at an
+    age is the number of jobs that ended about there, for each second that a job was seen
+    running there. The worth of a poll grows with the ages: half a minute is nothing after an
+    hour and long after ten seconds.
 
     ``age_factor``: the interval between two polls, as a part of a job's age.
     """
@@ -285,6 +312,11 @@ class CompletionTimes:
         self._sorted = array("d")
         self._polls = array("d")
         """How many polls are due up to each of the sorted ages."""
+        self._others = 0
+        self.last_interval = 0.0
+        """The interval at the last of the ages, and beyond it."""
+        self.median = 0.0
+        """The age at which half of all had ended."""
 
     @property
     def known(self) -> bool:
@@ -296,21 +328,21 @@ class CompletionTimes:
         """The age of the job that ended youngest."""
         return self._sorted[0]
 
-    @property
-    def median(self) -> float:
-        """The age at which half of them had ended."""
-        return self._sorted[len(self._sorted) // 2]
+    def add(self, age: float, running: Callable[[], Iterable[float]] = tuple) -> None:
+        """Record the age at which a job ended, and learn from it now and then.
 
-    def add(self, age: float) -> None:
-        """Record the age at which a job ended."""
+        ``running`` returns the ages at which other jobs had not ended. Without them the first
+        jobs to end, which are the quickest, would stand for all.
+        """
         if len(self._ages) < _REMEMBERED:
             self._ages.append(age)
         else:
             self._ages[self._count % _REMEMBERED] = age
         self._count += 1
         self._unused += 1
-        if len(self._ages) >= _FEWEST and self._unused * 4 >= len(self._ages):
-            self._learn()
+        enough = len(self._ages) >= _FEWEST and self._unused * 4 >= len(self._ages)
+        if enough and self._unused * _LEARNING_COST >= self._others:
+            self._learn(running())
 
     def next_age(self, age: float) -> float | None:
         """Return the age of the next poll; ``None`` if hardly any job grew older than ``age``."""
@@ -327,18 +359,57 @@ class CompletionTimes:
         before, polled = (ages[at - 1], polls[at - 1]) if at else (0.0, 0.0)
         return before + (ages[at] - before) * (wanted - polled) / (polls[at] - polled)
 
-    def _learn(self) -> None:
+    def _learn(self, running: Iterable[float]) -> None:
         self._unused = 0
-        self._sorted = array("d", sorted(self._ages))
-        self._polls = array("d")
+        ages, others = sorted(self._ages), sorted(running)
+        self._others = len(others)
+        # How many were seen at each of the ages.
+        seen = [
+            left + len(others) - bisect_left(others, age)
+            for left, age in zip(range(len(ages), 0, -1), ages, strict=True)
+        ]
+        self.median = _median(ages, seen)
         # At a rate of one end per median age, intervals are then that part of the age.
         worth = max(1e-9, self._age_factor**2 / 2 * self.median)
-        before = due = 0.0
-        for left, age in zip(range(len(self._sorted), 0, -1), self._sorted, strict=True):
-            # One of ``left`` ended within this gap, so the rate there is 1 / (left * gap).
-            due += sqrt((age - before) / (2 * worth * left))
-            self._polls.append(due)
-            before = age
+        self._sorted, self._polls = array("d", ages), array("d")
+        due = 0.0
+        for part in _neighbours(ages):
+            gaps = [ages[at] - (ages[at - 1] if at else 0.0) for at in part]
+            seconds = sum(gap * seen[at] for gap, at in zip(gaps, part, strict=True))
+            if part.stop == len(ages):
+                seconds += sum(age - ages[-1] for age in others if age > ages[-1])
+            self.last_interval = sqrt(2 * worth * max(1e-9, seconds) / len(part))
+            for gap in gaps:
+                due += gap / self.last_interval
+                self._polls.append(due)
+
+
+def _neighbours(ages: Sequence[float]) -> Iterator[range]:
+    """Yield ranges of ages at which jobs end at one rate: that of a single age is mostly chance.
+
+    A long time without an end is a range of its own.
+    """
+    size, start = isqrt(len(ages)), 0
+    for at, (before, age) in enumerate(pairwise([0.0, *ages])):
+        is_long = age - before > age / 2
+        if is_long and start < at:
+            yield range(start, at)
+            start = at
+        if is_long or at + 1 - start == size:
+            yield range(start, at + 1)
+            start = at + 1
+    if start < len(ages):
+        yield range(start, len(ages))
+
+
+def _median(ages: Sequence[float], seen: Sequence[int]) -> float:
+    """Return the age that half outlive; ``seen``: of how many one ended at each age."""
+    outlive = 1.0
+    for age, count in zip(ages, seen, strict=True):
+        outlive *= 1 - 1 / count
+        if outlive < 0.5 - 1e-9:
+            return age
+    return ages[-1]
 
 
 class RateMeter:

@@ -65,6 +65,9 @@ _HANDLES_PER_UPLOAD: Final = 4
 """Of the descriptors a process may open. An upload takes two, a file and a socket; half of all
 are left to the rest of the process."""
 _MAX_THREADS: Final = 8
+_PIECE: Final = 3 * 2**17
+"""Bytes at most that are handed over at once. asyncio encrypts them in one go, in memory of twice
+their size, and lets a writer wait from 512 KiB on."""
 
 
 def max_uploads() -> int:
@@ -170,14 +173,15 @@ def chunks(
     return _file_chunks(media.source, shown, identity, chunk_size, files, send_part)
 
 
-def _cut(data: bytes, chunk_size: int) -> Iterator[Chunk]:
-    if len(data) <= chunk_size:
+def _cut(data: Chunk, chunk_size: int) -> Iterator[Chunk]:
+    size = min(chunk_size, _PIECE)
+    if len(data) <= size:
         if data:
             yield data
         return
     view = memoryview(data)
-    for at in range(0, len(data), chunk_size):
-        yield view[at : at + chunk_size]
+    for at in range(0, len(data), size):
+        yield view[at : at + size]
 
 
 async def _bytes_chunks(data: bytes, chunk_size: int) -> AsyncGenerator[Chunk, None]:
@@ -232,7 +236,8 @@ async def _file_chunks(
                             f"{shown} has another content (SHA-256); {SUBMIT_AGAIN}"
                         )
                 # A view, so that the transport can drop the sent part without a copy.
-                yield memoryview(chunk)
+                for piece in _cut(memoryview(chunk), chunk_size):
+                    yield piece
         finally:
             await file.discard(reading)
 

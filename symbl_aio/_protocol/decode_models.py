@@ -198,8 +198,11 @@ def _field_reader(kind: Any, name: str, default: Any) -> Reader:
     read = _reader(kind)
     if default is None:
         return read
+    usual = str if kind is str else None
 
     def read_or_default(value: Any, _: object = None) -> Any:
+        if type(value) is usual:  # spares the call for most of these fields
+            return value
         if (found := read(value)) is not None:
             return found
         if default is NOTHING:

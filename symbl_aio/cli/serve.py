@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import secrets
 import signal
 import ssl
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.runner import stop_signals
 from symbl_aio.cli.self_signed import self_signed
+from symbl_aio.cli.serve_apps import Applications, applications
 from symbl_aio.cli.show_json import Show
 from symbl_aio.server import (
     Hosting,
@@ -35,7 +35,6 @@ from symbl_aio.server import (
 
 logger = logging.getLogger("symbl_aio.server")
 
-DEFAULT_SECRET = "secret"
 _GIB = 1024**3
 
 
@@ -60,6 +59,8 @@ class ServeOptions:
     allow_private: bool
     app_id: str
     app_secret: str | None
+    app_pairs: Sequence[str]
+    apps: Path | None
     public_url: str | None
     trusted_proxy: Sequence[str]
     tls: str | None
@@ -86,8 +87,8 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, *stop_signals()):
         loop.add_signal_handler(number, lambda: (ended if stopped.is_set() else stopped).set())
-    secret, is_shown = _secret(options)
-    server, data = _server(options, secret), options.directory
+    apps, data = _applications(options), options.directory
+    server = _server(options, apps)
     try:
         await server.start()
     except StorageError as error:
@@ -100,7 +101,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
         ) from error
     try:
         address = options.public_url or reachable(server.base_url)
-        show.serving(address, options.app_id, secret if is_shown else None, data)
+        show.serving(address, apps.first, apps.shown, data)
         await stopped.wait()
         if data is not None:
             await _drain(server, ended)
@@ -127,9 +128,10 @@ def _fate(data: Path | None) -> str:
     return f"are kept in {data}; the next start continues with them"
 
 
-def _server(options: ServeOptions, secret: str) -> LocalServer:
+def _server(options: ServeOptions, apps: Applications) -> LocalServer:
     try:
         hosting = Hosting(
+            apps=apps.secrets,
             allow_private=options.allow_private,
             public_url=options.public_url,
             hosts=own_names(options.host),
@@ -141,8 +143,6 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
             host=options.host,
             port=options.port,
             job_limit=options.job_limit,
-            app_id=options.app_id,
-            app_secret=secret,
             asr=options.asr,
             recognition=RecognitionOptions(
                 model=options.model,
@@ -164,20 +164,18 @@ def _server(options: ServeOptions, secret: str) -> LocalServer:
         raise ConfigurationError(str(error)) from error
 
 
-def _secret(options: ServeOptions) -> tuple[str, bool]:
-    """Return the secret, and whether it is shown: one that the user chose is not.
-
-    Raises ConfigurationError for a server that others reach with the secret of the documents.
-    """
-    local = is_loopback(options.host) and options.public_url is None
-    if options.app_secret is None:
-        return (DEFAULT_SECRET if local else secrets.token_urlsafe(32)), True
-    if options.app_secret == DEFAULT_SECRET and not local:
-        raise ConfigurationError(
-            f'others reach this server, and know the secret "{DEFAULT_SECRET}"; choose another in '
-            "SYMBL_APP_SECRET, or leave it out: then one is made up and printed"
+def _applications(options: ServeOptions) -> Applications:
+    try:
+        return applications(
+            app_id=options.app_id,
+            app_secret=options.app_secret,
+            pairs=options.app_pairs,
+            file=options.apps,
+            data=options.directory,
+            is_local=is_loopback(options.host) and options.public_url is None,
         )
-    return options.app_secret, options.app_secret == DEFAULT_SECRET
+    except ValueError as error:  # of a line in the file
+        raise ConfigurationError(str(error)) from error
 
 
 def _tls(options: ServeOptions) -> ssl.SSLContext | None:

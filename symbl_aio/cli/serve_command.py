@@ -96,8 +96,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--app-secret",
     envvar="SYMBL_APP_SECRET",
     show_envvar=True,
-    help="Other users of this machine can see it in ps; the variable hides it. "
+    help="Other users of this machine can see it in ps; the variable, or --apps, hides it. "
     'Without it "secret" on loopback, else one that is made up and printed once.',
+)
+@click.option(
+    "--app",
+    "app_pairs",
+    multiple=True,
+    metavar="ID:SECRET",
+    help="An application with conversations and limits of its own; visible in ps, so better "
+    "in --apps.",
+)
+@click.option("--apps", type=_FILE, help="A file with a line ID:HASH, or ID:SECRET, for each.")
+@click.option(
+    "--new-app", metavar="ID", help="Make a secret up, print it, add its hash to --apps, and end."
 )
 @click.option(
     "--public-url", metavar="URL", help="Its address for others, such as https://symbl.example.com."
@@ -123,7 +135,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="The largest recording.",
 )
 @outbox_commands.as_json
-def serve(as_json: bool, **options: Any) -> None:
+def serve(as_json: bool, new_app: str | None, **options: Any) -> None:
     """Run the local server until Ctrl-C (exit code 0).
 
     It stores everything in its data directory, and continues with it at the next start. The
@@ -135,7 +147,10 @@ def serve(as_json: bool, **options: Any) -> None:
 
     async def main() -> int:
         from symbl_aio.cli.serve import ServeOptions, serve_until_stopped
+        from symbl_aio.cli.serve_apps import add_application
 
+        if new_app is not None:
+            return add_application(options["apps"], new_app, show)
         return await serve_until_stopped(show, ServeOptions(**options))
 
     run(main, show, service=True)

@@ -40,6 +40,7 @@ class Show(Protocol):
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
     ) -> None: ...
+    def application(self, app_id: str, app_secret: str) -> None: ...
     def working(self, worker: str, database: str) -> None: ...
     def item(self, item: Item) -> None: ...
     def decided(self, decided: Decided) -> None: ...
@@ -143,6 +144,9 @@ class Lines:
         shown = {} if app_secret is None else {"app_secret": app_secret}
         directory = None if data is None else str(data)
         self._write("serving", base_url=base_url, app_id=app_id, data=directory, **shown)
+
+    def application(self, app_id: str, app_secret: str) -> None:
+        self._write("application", app_id=app_id, app_secret=app_secret)
 
     def working(self, worker: str, database: str) -> None:
         self._write("working", worker=worker, database=database)

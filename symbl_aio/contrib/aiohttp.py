@@ -138,7 +138,9 @@ async def read_upload(request: web.Request) -> Incoming:
     For a form whose fields decide how it is handled; then ``await incoming.pass_on(client)``.
     Raises as ``passthrough.read_incoming``.
     """
-    return await read_incoming(_chunks(request), request.headers)
+    client = request.config_dict.get(CLIENT)
+    stall = None if client is None else client.config.timeouts.stall
+    return await read_incoming(_chunks(request), request.headers, stall=stall)
 
 
 async def upload_through(

@@ -174,13 +174,18 @@ async def current_client(request: Request) -> SymblClient:
 
     Raises ``ConfigurationError`` if the application does not run in ``Symbl.lifespan``.
     """
-    found = getattr(request.state, _NAME, None) or getattr(request.app.state, _NAME, None)
-    if not isinstance(found, Symbl):
+    found = _running(request)
+    if found is None:
         raise ConfigurationError(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
             "symbl.lifespan(app) in a lifespan of your own"
         )
     return found.client
+
+
+def _running(request: Request) -> Symbl | None:
+    found = getattr(request.state, _NAME, None) or getattr(request.app.state, _NAME, None)
+    return found if isinstance(found, Symbl) else None
 
 
 Client = Annotated[SymblClient, Depends(current_client)]
@@ -193,7 +198,9 @@ async def read_upload(request: Request) -> Incoming:
     For a form whose fields decide how it is handled; then ``await incoming.pass_on(symbl)``.
     Raises as ``passthrough.read_incoming``.
     """
-    return await read_incoming(_chunks(request), request.headers)
+    found = _running(request)
+    stall = None if found is None else found.client.config.timeouts.stall
+    return await read_incoming(_chunks(request), request.headers, stall=stall)
 
 
 async def upload_through(

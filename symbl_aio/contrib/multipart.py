@@ -26,7 +26,10 @@ def boundary_of(content_type: str) -> bytes | None:
 
     Raises ``BadUploadError`` for a form without one, and for other multipart types.
     """
-    kind, options = parse_options_header(content_type)
+    try:
+        kind, options = parse_options_header(content_type)
+    except UnicodeEncodeError:
+        raise BadUploadError(400, "the Content-Type has characters beyond Latin-1") from None
     kind = kind.lower()
     if not kind.startswith(b"multipart/"):
         return None

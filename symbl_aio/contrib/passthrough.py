@@ -34,6 +34,8 @@ from symbl_aio.contrib.multipart import SHAPE, Form, boundary_of
 _HEAD_BYTES: Final = 4096
 """Bytes of a recording from which its format is detected."""
 
+STALLED: Final = "the visitor sent no more of the recording"
+
 
 class RecordingStream:
     """The recording inside a visitor's body, which can be read once.
@@ -53,10 +55,10 @@ class RecordingStream:
         self._head = b"" if form is None else form.take()
         self._received = len(self._head)
 
-    async def peek(self) -> bytes:
-        """Return the first bytes; iteration yields them again."""
+    async def peek(self, stall: float | None) -> bytes:
+        """Return the first bytes, each chunk within ``stall`` seconds; iteration repeats them."""
         while len(self._head) < min(_HEAD_BYTES, self.size):
-            self._head += await self._next()
+            self._head += await self._next(stall)
         return self._head
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
@@ -74,12 +76,12 @@ class RecordingStream:
         if not self.is_read:
             await self._chunks.aclose()
 
-    async def _next(self) -> bytes:
+    async def _next(self, stall: float | None = None) -> bytes:
         """Return the next bytes of the recording, or ``b""`` at its end; raise at a wrong end."""
         data = b""
         while not data:
             self.is_waiting = True
-            chunk = await anext(self._chunks, None)
+            chunk = await _next_chunk(self._chunks, stall)
             self.is_waiting = False
             if chunk is None:
                 self._check(whole=True)
@@ -161,45 +163,50 @@ class Incoming:
         except UploadStalledError:
             # The upload stalled because the visitor did.
             if self._stream.is_waiting:
-                raise BadUploadError(408, "the visitor sent no more of the recording") from None
+                raise BadUploadError(408, STALLED) from None
             raise
         finally:
             await self._stream.aclose()
 
 
 async def read_incoming(
-    chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]
+    chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str], *, stall: float | None = None
 ) -> Incoming:
     """Read a request body up to the first bytes of the recording in it.
 
     ``chunks`` ends with the body, and raises ``BadUploadError`` if the visitor leaves before
     its end; it is closed when it is no longer needed. ``headers`` has names in lower case.
+    ``stall``: seconds without a byte after which the visitor counts as gone, as
+    ``Timeouts.stall`` for the rest of the recording; None: no limit.
 
-    Raises ``BadUploadError``: 411 without a ``Content-Length``, 413 for more than 64 KiB
-    before the file, 415 for a compressed body, 400 for an empty or broken one. Raises
-    ``MediaRejectedError`` for a recording in a format that the API does not take.
+    Raises ``BadUploadError``: 408 for a visitor who stalls, 411 without a ``Content-Length``,
+    413 for more than 64 KiB before the file, 415 for a compressed body, 400 for an empty or
+    broken one. Raises ``MediaRejectedError`` for a recording in a format that the API does not
+    take.
     """
     try:
-        return await _read(chunks, headers)
+        return await _read(chunks, headers, stall)
     except BaseException:
         await chunks.aclose()
         raise
 
 
-async def _read(chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> Incoming:
+async def _read(
+    chunks: AsyncGenerator[bytes, None], headers: Mapping[str, str], stall: float | None
+) -> Incoming:
     length = _content_length(headers)
     boundary = boundary_of(headers.get("content-type", ""))
     if boundary is None:
         stream = RecordingStream(chunks, length)
-        return Incoming(await _media(stream), {}, None, stream=stream)
+        return Incoming(await _media(stream, stall), {}, None, stream=stream)
     form = Form(boundary)
     while not form.at_file:
-        chunk = None if form.ended else await anext(chunks, None)
+        chunk = None if form.ended else await _next_chunk(chunks, stall)
         if chunk is None:
             raise BadUploadError(400, f"the form holds no file; {SHAPE}")
         form.feed(chunk)
     stream = RecordingStream(chunks, form.size_of_file(length), form)
-    return Incoming(await _media(stream), form.fields, form.filename, stream=stream)
+    return Incoming(await _media(stream, stall), form.fields, form.filename, stream=stream)
 
 
 def _content_length(headers: Mapping[str, str]) -> int:
@@ -215,7 +222,15 @@ def _content_length(headers: Mapping[str, str]) -> int:
     return int(text)
 
 
-async def _media(stream: RecordingStream) -> Audio | Video:
+async def _media(stream: RecordingStream, stall: float | None) -> Audio | Video:
     if not stream.size:
         raise BadUploadError(400, "the recording is empty")
-    return recording_of(await stream.peek(), stream, size=stream.size)
+    return recording_of(await stream.peek(stall), stream, size=stream.size)
+
+
+async def _next_chunk(chunks: AsyncGenerator[bytes, None], stall: float | None) -> bytes | None:
+    try:
+        async with asyncio.timeout(stall):
+            return await anext(chunks, None)
+    except TimeoutError:
+        raise BadUploadError(408, STALLED) from None

@@ -18,6 +18,7 @@ The server never invents a result: it scores no call, redacts nothing, and build
 summary from sentences of the conversation.
 """
 
+from symbl_aio.server.app_secrets import add_secret, read_secrets
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.local_server import LocalServer, is_loopback
 from symbl_aio.server.origins import own_names
@@ -39,8 +40,10 @@ __all__ = [
     "ServerLimits",
     "StorageError",
     "TLSError",
+    "add_secret",
     "default_directory",
     "is_loopback",
     "load_context",
     "own_names",
+    "read_secrets",
 ]

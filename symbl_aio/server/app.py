@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from aiohttp import web
+from attrs import evolve
 
+from symbl_aio.server.account import Account, kind_of_route
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.fault_injection import (
-    TOKEN_PATH,
     ConnectionDroppedError,
     FaultContext,
     FaultInjector,
     Handler,
 )
 from symbl_aio.server.html_pages import PAGE_PATH
-from symbl_aio.server.http_json import JSON, ApiError, json_response
-from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
 from symbl_aio.server.origins import ORIGINS, Origins
@@ -29,15 +31,11 @@ from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
 from symbl_aio.server.storage.store import StorageError
-from symbl_aio.server.submission_parameters import Kind
-from symbl_aio.server.submissions import SubmissionHandlers
-from symbl_aio.server.tokens import TokenIssuer
+from symbl_aio.server.token_handlers import REFRESH_PATH, TOKEN_PATH, TokenHandlers
 
 logger = logging.getLogger("symbl_aio.server")
 
-_REFRESH_PATH = "/oauth2/token:refresh"
-_OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, _REFRESH_PATH}
-_KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
+_OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, REFRESH_PATH}
 
 
 class App:
@@ -46,9 +44,8 @@ class App:
     def __init__(
         self,
         *,
-        tokens: TokenIssuer,
-        submissions: SubmissionHandlers,
-        jobs: Jobs,
+        accounts: Sequence[Account],
+        tokens: TokenHandlers,
         faults: FaultInjector,
         context: FaultContext,
         log: RequestLog,
@@ -57,11 +54,10 @@ class App:
         connections: Connections,
         origins: Origins,
         metrics: Metrics,
-        routes: list[web.RouteDef],
+        routes: Sequence[web.RouteDef],
     ) -> None:
+        self._accounts = accounts
         self._tokens = tokens
-        self._submissions = submissions
-        self._jobs = jobs
         self._faults = faults
         self._fault_context = context
         self._log = log
@@ -71,6 +67,8 @@ class App:
         self._origins = origins
         self._metrics = metrics
         self._routes = routes
+        # By the id of the request object, which lives until _log_request() has ended.
+        self._account_of: dict[int, Account] = {}
 
     def build(self) -> web.Application:
         """Return the application."""
@@ -85,35 +83,35 @@ class App:
             client_max_size=self._limits.body,
         )
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        app.router.add_post(TOKEN_PATH, self._tokens.generate)
-        app.router.add_post(_REFRESH_PATH, self._tokens.refresh)
-        app.router.add_delete("/oauth2/token:revoke", self._tokens.revoke_current)
-        for kind in _KINDS:
-            path = f"/v1/process/{kind}"
-            handle = self._submissions.handle
-            app.router.add_post(path, handle, name=_route_name("post", kind))
-            app.router.add_put(path + "/{conversation_id}", handle, name=_route_name("put", kind))
-        app.router.add_get("/v1/job/{job_id}", self._get_job)
-        app.router.add_routes(self._routes)
+        app.router.add_routes([*self._tokens.routes(), *self._routes, *self._account_routes()])
         return app
 
-    async def _get_job(self, request: web.Request) -> web.Response:
-        """Handle ``GET /v1/job/{jobId}`` (section 3)."""
-        job = await self._jobs.find(request.match_info["job_id"])
-        if job is None:
-            raise ApiError(404, "The job is unknown.")
-        # The API has no word for it: an extra key, and only for a job that has failed.
-        reason: dict[str, JSON] = {} if job.reason is None else {"reason": job.reason}
-        return json_response({"id": job.id, "status": job.status.value, **reason})
+    def _account_routes(self) -> Iterator[web.RouteDef]:
+        """Yield each route of an account once, with a handler that finds the account's own."""
+        routes = [account.routes() for account in self._accounts]
+        if len(routes) == 1:
+            yield from routes[0]
+            return
+        for same in zip(*routes, strict=True):
+            handlers = {
+                account: cast("Handler", route.handler)
+                for account, route in zip(self._accounts, same, strict=True)
+            }
+
+            async def handle(
+                request: web.Request, handlers: Mapping[Account, Handler] = handlers
+            ) -> web.StreamResponse:
+                return await handlers[self._account_of[id(request)]](request)
+
+            yield evolve(same[0], handler=handle)
 
     @web.middleware
     async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Record a submission before it is handled, and the status of any request after it."""
         self._connections.begin(request)
-        route = request.match_info.route.name or ""
-        if route.startswith("submit."):
-            _, _, kind = route.split(".", 2)
-            self._log.record_submission(request, _kind_of_route(kind))
+        kind = kind_of_route(request.match_info.route.name or "")
+        if kind is not None:
+            self._log.record_submission(request, kind)
             self._fault_context.changes.notify()
         status: int | None = None
         try:
@@ -124,6 +122,7 @@ class App:
             return web.Response()  # the connection is closed: aiohttp cannot send it
         finally:
             self._connections.end(request)
+            self._account_of.pop(id(request), None)
             self._log.record_response(request, status)
             self._metrics.count_response(status)
             self._fault_context.changes.notify()
@@ -134,9 +133,12 @@ class App:
         path = request.path
         try:
             self._origins.check_host(request)
-            # Pages are protected by the signature in their path.
-            if path not in _OPEN_PATHS and not path.startswith(PAGE_PATH):
-                self._tokens.authenticate(request)
+            if path.startswith(PAGE_PATH):
+                # Pages are protected by the signature in their path.
+                signed = (account for account in self._accounts if account.signed(request))
+                self._account_of[id(request)] = next(signed, self._accounts[0])
+            elif path not in _OPEN_PATHS:
+                self._account_of[id(request)] = self._tokens.authenticate(request)
                 self._connections.trust(request)
                 self._log.record_headers(request)
             check_encoding(request)
@@ -180,11 +182,3 @@ class App:
             where = f"{place.filename}:{place.lineno}"
             logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
             return json_response({"message": "The server has made a mistake."}, 500)
-
-
-def _route_name(method: str, kind: Kind) -> str:
-    return f"submit.{method}.{kind.replace('/', '_')}"
-
-
-def _kind_of_route(name: str) -> Kind:
-    return next(kind for kind in _KINDS if kind.replace("/", "_") == name)

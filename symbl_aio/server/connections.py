@@ -15,6 +15,7 @@ import itertools
 import logging
 import socket
 import ssl
+import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -102,16 +103,25 @@ class ServerProtocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Respond to a request that cannot be parsed; its bytes may contain a secret."""
-        logger.info("a request of %s was refused with %d: malformed", request.remote, status)
-        response = ApiError(status, "The request is malformed.").response()
+        """Respond to a request that cannot be parsed, or that broke the server.
+
+        Neither its bytes nor the text of an error are logged: they may contain a secret.
+        """
+        if status < 500:
+            logger.info("a request of %s was refused with %d: malformed", request.remote, status)
+            response = ApiError(status, "The request is malformed.").response()
+        else:
+            self.log_exception(exc_info=exc)
+            response = ApiError(status, "The server has made a mistake.").response()
         response.force_close()
         return response
 
     def log_exception(self, *args: object, **kw: object) -> None:
         """Log the kind of an error only: its text may contain a part of the request."""
         error = kw.get("exc_info")
-        logger.error("a connection broke with %s", type(error).__name__)
+        places = error.__traceback__ if isinstance(error, BaseException) else None
+        where = traceback.format_tb(places)[-1:] or ["?"]
+        logger.error("a request broke with %s: %s", type(error).__name__, where[0].strip())
 
 
 class Connections:

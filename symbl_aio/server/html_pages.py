@@ -115,11 +115,20 @@ class PageHandlers:
     def _signature(self, subject: str, expires: str) -> str:
         return hmac.new(self._key, f"{subject}/{expires}".encode(), sha256).hexdigest()
 
+    def signed(self, request: web.Request) -> bool:
+        """Return whether the link of a request has a signature of these pages."""
+        parts = request.match_info
+        if "signature" not in parts:
+            return False
+        signature = self._signature(parts["subject"], parts["expires"])
+        # Constant time: the signature cannot be guessed byte by byte.
+        return hmac.compare_digest(
+            signature.encode(), parts["signature"].encode(errors="surrogateescape")
+        )
+
     async def _serve_page(self, request: web.Request) -> web.Response:
         subject, expires = request.match_info["subject"], request.match_info["expires"]
-        signature = self._signature(subject, expires)
-        # Constant time: the signature cannot be guessed byte by byte.
-        if not hmac.compare_digest(signature.encode(), request.match_info["signature"].encode()):
+        if not self.signed(request):
             return _html_response("There is no such page", "", 404)
         if expires != "0" and self._clock() >= int(expires):
             return _html_response("This link has expired", "", 410)

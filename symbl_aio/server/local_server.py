@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import ipaddress
 import logging
-import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,45 +15,41 @@ from typing import Literal, Self
 from aiohttp import web
 
 from symbl_aio.server import access_log
+from symbl_aio.server.account import Account, Shared
 from symbl_aio.server.app import App
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.check_arguments import check_types
 from symbl_aio.server.connections import Connections
-from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
-from symbl_aio.server.conversations.handlers import ConversationHandlers
-from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.conversations.retention import Retention
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
+from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.hosting import Hosting
-from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import HoldPoint, JobGate
-from symbl_aio.server.job_queue import Jobs
-from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.origins import Origins
 from symbl_aio.server.outbound_http import OutboundClient
-from symbl_aio.server.processing import SubmissionProcessor
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.request_log import Received, RequestLog, Seen
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.speech_recognition import Recognizer
-from symbl_aio.server.storage.changes import PageKeySaved
 from symbl_aio.server.storage.data_directory import DataDirectory
 from symbl_aio.server.storage.memory_store import TemporaryStorage
 from symbl_aio.server.storage.store import Storage
-from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
-from symbl_aio.server.tokens import TokenIssuer
+from symbl_aio.server.submissions import SpoolSettings
+from symbl_aio.server.token_handlers import TokenHandlers
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
-from symbl_aio.server.webhooks import WebhookCall, WebhookDelivery
+from symbl_aio.server.webhooks import WebhookCall
 
 logger = logging.getLogger("symbl_aio.server")
 
 
 class LocalServer:
     """A server that speaks the Symbl API, for one application (``app_id``, ``app_secret``).
+
+    ``Hosting.apps`` names others instead, each with conversations, jobs and limits of its own;
+    what this object shows is then that of the first one.
 
     Use it as an async context manager, or call ``start()`` and ``aclose()``. It listens on
     ``host`` and ``port`` (0: any free port).
@@ -131,7 +126,6 @@ class LocalServer:
         self.app_secret = app_secret
         self._host = host
         self._port = port
-        self._probe_media = probe_media
         self._keep_bodies = keep_bodies
         self._clock = clock
         self._hash_bodies = hash_bodies
@@ -146,13 +140,6 @@ class LocalServer:
             if data is None
             else DataDirectory(Path(data), keeps_bodies=keep_days is not None)
         )
-        self._store = self._storage.store(app_id)
-        self._tokens = TokenIssuer(app_id, app_secret, token_life, clock, self._store)
-        self._conversations = Conversations(self._store)
-        self._management = ManagementHandlers(
-            self._conversations, self._store, newer=newer_management
-        )
-        self._retention = Retention(self._conversations, self._store, keep_days)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
             allow_private=(
@@ -160,20 +147,6 @@ class LocalServer:
             ),
             allowed_hosts=allowed_hosts,
             max_download_size=limits.upload,
-        )
-        self._webhooks = WebhookDelivery(
-            self._outbound, self._changes, self._store, retain_requests
-        )
-        self._jobs = Jobs(
-            store=self._store,
-            process=lambda job, payload: self._processing.process(job, payload),
-            keep_bodies=self._storage.keeps_bodies,
-            limit=job_limit,
-            min_seconds=job_seconds,
-            gate=self._gate,
-            changes=self._changes,
-            on_status_change=self._on_status_change,
-            retain=retain,
         )
         self._origins = Origins(
             public_url=hosting.public_url, hosts=hosting.hosts, proxies=hosting.proxies
@@ -198,13 +171,38 @@ class LocalServer:
                 "max_field_size": limits.field,
             },
         )
+        self._is_draining = False
         self._closing = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recognizer = make_recognizer(
             asr, recognition or RecognitionOptions(), self._metrics.count_speech
         )
-        self._processing: SubmissionProcessor
-        self._submissions: SubmissionHandlers
+        shared = Shared(
+            storage=self._storage,
+            changes=self._changes,
+            gate=self._gate,
+            log=self._log,
+            faults=self._faults,
+            metrics=self._metrics,
+            transcripts=self._transcripts,
+            outbound=self._outbound,
+            recognizer=self._recognizer,
+            clock=clock,
+            token_life=token_life,
+            job_limit=job_limit,
+            job_seconds=job_seconds,
+            keep_days=keep_days,
+            retain=retain,
+            retain_requests=retain_requests,
+            newer_management=newer_management,
+            probe_media=probe_media,
+        )
+        apps = {app_id: app_secret} if hosting.apps is None else hosting.apps
+        self._accounts = [Account(name, secret, shared) for name, secret in apps.items()]
+        # What this object shows, and what tests control, is that of the first.
+        first = self._accounts[0]
+        self._tokens, self._conversations = first.tokens, first.conversations
+        self._jobs, self._webhooks = first.jobs, first.webhooks
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> Self:
@@ -228,12 +226,6 @@ class LocalServer:
 
     async def _listen(self) -> None:
         await self._storage.open()
-        state = await self._store.state()
-        page_key = state.page_key or secrets.token_bytes(32)
-        if state.page_key is None:
-            await self._store.commit(PageKeySaved(page_key))
-        self._tokens.restore(state)
-        self._management.restore(state)
         fault_context = FaultContext(
             self._jobs, self._webhooks, self._changes, self._log, self._closing
         )
@@ -243,36 +235,22 @@ class LocalServer:
             self._hash_bodies,
             synced=self._storage.survives,
         )
-        self._processing = SubmissionProcessor(
-            conversations=self._conversations,
-            transcripts=self._transcripts,
-            outbound=self._outbound,
-            directory=bodies.directory,
-            probe_media=self._probe_media,
-            recognizer=self._recognizer,
-            management=self._management,
-        )
         space = UploadSpace(bodies.directory, self._limits)
         self._metrics.gauges += [
             Gauge("connections", "Open connections.", lambda: len(self._connections)),
             Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
-        self._submissions = SubmissionHandlers(
-            jobs=self._jobs,
-            conversations=self._conversations,
-            processing=self._processing,
-            management=self._management,
-            changes=self._changes,
-            bodies=bodies,
-            space=space,
-            log=self._log,
-            take_job_faults=self._faults.take_job_faults,
+        for account in self._accounts:
+            await account.open(bodies, space)
+        tokens = TokenHandlers(
+            self._accounts,
+            GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds, self._clock),
+            self._origins,
         )
         app = App(
-            tokens=self._tokens,
-            submissions=self._submissions,
-            jobs=self._jobs,
+            accounts=self._accounts,
+            tokens=tokens,
             faults=self._faults,
             context=fault_context,
             log=self._log,
@@ -281,28 +259,16 @@ class LocalServer:
             connections=self._connections,
             origins=self._origins,
             metrics=self._metrics,
-            routes=[
-                *OperationsHandlers(
-                    self._metrics,
-                    self._origins,
-                    obstacle=lambda: "the disk is full" if space.free() <= 0 else None,
-                    authenticate=self._tokens.authenticate,
-                ).routes(),
-                *BookmarkHandlers(self._conversations).routes(),
-                *PageHandlers(self._conversations, self._clock, page_key).routes(),
-                *self._management.routes(),
-                *ConversationHandlers(self._conversations, self._jobs).routes(),
-            ],
+            routes=OperationsHandlers(
+                self._metrics,
+                self._origins,
+                obstacle=lambda: self._obstacle(space),
+                authenticate=tokens.authenticate,
+            ).routes(),
         ).build()
         # Waiting handlers end when _closing is set, so the shutdown needs no long time.
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        # Before the first request: an append comes after the jobs of its conversation.
-        for job, statuses in state.webhooks:
-            self._webhooks.resume(job, statuses)
-        self._jobs.resume(state.jobs)
-        if self._storage.survives:
-            self._retention.start()
         assert self._runner.server is not None
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
 
@@ -311,12 +277,15 @@ class LocalServer:
 
         Other requests are answered as before. Jobs are not waited for.
         """
-        self._submissions.drain()
-        await self._changes.wait_until(lambda: not self._jobs.uploading)
+        self._is_draining = True
+        for account in self._accounts:
+            account.submissions.drain()
+        await self._changes.wait_until(lambda: not self.uploading)
 
-    def _on_status_change(self, job: Job) -> None:
-        self._metrics.count_job(job)
-        self._webhooks.schedule(job)
+    def _obstacle(self, space: UploadSpace) -> str | None:
+        if self._is_draining:
+            return "the server stops"
+        return "the disk is full" if space.free() <= 0 else None
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
@@ -331,11 +300,10 @@ class LocalServer:
         await self._connections.stop()
         if self._runner is not None:
             await self._runner.cleanup()
-        await self._retention.aclose()
-        await self._jobs.aclose()
+        for account in self._accounts:
+            await account.aclose()
         if self._recognizer is not None:
             await self._recognizer.aclose()
-        await self._webhooks.aclose()
         await self._outbound.aclose()
         await self._storage.aclose()
 
@@ -386,12 +354,12 @@ class LocalServer:
     @property
     def unfinished(self) -> int:
         """The number of jobs that have not finished."""
-        return self._jobs.unfinished
+        return sum(account.jobs.unfinished for account in self._accounts)
 
     @property
     def uploading(self) -> int:
         """The number of submissions whose bodies are on their way."""
-        return self._jobs.uploading
+        return sum(account.jobs.uploading for account in self._accounts)
 
     @property
     def max_unfinished(self) -> int:

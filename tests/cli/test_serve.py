@@ -16,7 +16,7 @@ from symbl_aio import Config, Credentials, JobFailedError, SymblClient, Text
 from symbl_aio.media import Audio, AudioURL
 from tests.shell import Shell
 
-AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off")
+AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off", "--memory")
 
 
 @asynccontextmanager

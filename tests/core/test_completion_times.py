@@ -49,7 +49,7 @@ def test_an_age_at_which_none_ended_is_passed_over():
 
 
 def test_what_was_long_ago_is_forgotten():
-    habits = habits_of(*[900.0] * 1000, *[5.0] * 400)
+    habits = habits_of(*[900.0] * 1000, *[5.0] * 600)
 
     assert habits.median == 5
     assert habits.next_age(6) is None
@@ -67,6 +67,6 @@ def test_the_next_question_is_later_and_before_all_have_ended(ages, age):
     answer = habits.next_age(age)
 
     if answer is None:
-        assert age >= sorted(ages[-256:])[0]
+        assert age >= sorted(ages[-512:])[0]
     else:
         assert age <= answer <= max(ages)

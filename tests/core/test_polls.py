@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from symbl_aio._core.polls import Budget, PollPlan
+from symbl_aio._core.polls import Budget, CompletionTimes, PollPlan
 from symbl_aio.config import Polls
 from tests.tables import table
 
@@ -172,10 +172,16 @@ def test_unknown_jobs_do_no_harm():
 
 
 def live(
-    plan: PollPlan, job_id: str, born: float, age: float, *, told: bool = False
+    plan: PollPlan,
+    job_id: str,
+    born: float,
+    age: float,
+    *,
+    told: bool = False,
+    duration: float | None = None,
 ) -> list[float]:
     """Let a job end at an age, and give the ages at which it was asked."""
-    plan.watch(job_id, born)
+    plan.watch(job_id, born, duration=duration)
     asked: list[float] = []
     while True:
         at = plan.next_at()
@@ -207,6 +213,30 @@ def test_jobs_that_always_take_long_are_not_asked_for_early():
     assert len(later) < len(at_first) / 2
     assert later[0] > 30
     assert later[-1] < 60 + PATIENT.ceiling
+
+
+def test_a_job_is_polled_by_the_times_of_recordings_that_are_about_as_long():
+    plan = PollPlan(PATIENT)
+    for number in range(40):
+        live(plan, f"short {number}", 1e4 * number, 20, duration=100)
+        live(plan, f"long {number}", 1e4 * number + 5000, 400, duration=2000)
+
+    assert 10 < live(plan, "short", 1e6, 20, duration=90)[0] < 30
+    assert live(plan, "long", 2e6, 400, duration=1800)[0] > 200
+    # Of an unknown length, or one that is new here: all that is known counts.
+    assert 10 < live(plan, "unknown", 3e6, 20)[0] < 30
+    assert 10 < live(plan, "new", 4e6, 20, duration=30)[0] < 30
+
+
+def test_the_first_jobs_to_end_do_not_stand_for_those_that_still_run():
+    alone, crowd = CompletionTimes(0.1), CompletionTimes(0.1)
+    for age in range(1, 17):
+        alone.add(age)
+        crowd.add(age, lambda: [16.0] * 200)
+
+    assert (alone.median, crowd.median) == (8, 15)  # when they learned last, at the 15th
+    assert crowd.last_interval > 3 * alone.last_interval
+    assert (alone.next_age(8) or 0) < (crowd.next_age(8) or 0)
 
 
 def test_intervals_stay_within_floor_and_ceiling_once_a_job_may_have_ended():

@@ -24,6 +24,7 @@ from symbl_aio.errors import (
     UploadError,
 )
 from symbl_aio.media import Audio, AudioURL, Recording, Text, Video, VideoURL
+from tests.support import mp4_bytes
 
 CHUNK = 1000
 MP4_HEAD = b"\0\0\0\x10ftypisom\0\0\0\0"
@@ -318,6 +319,23 @@ async def test_a_file_is_given_whole_in_pieces(tmp_path: Path, size: int):
     assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
     assert 1 <= len(chunks[-1]) <= CHUNK
     assert not is_open(path)
+
+
+@pytest.mark.parametrize("source", ["file", "bytes", "stream"])
+async def test_pieces_stay_below_the_size_from_which_tls_lets_a_writer_wait(
+    tmp_path: Path, source: str
+):
+    data = mp4_bytes(2 * 2**20)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield data
+
+    path = tmp_path / "talk.mp4"
+    path.write_bytes(data)
+    video = {"file": Video(path), "bytes": Video(data), "stream": Video(stream(), size=len(data))}
+    pieces: list[Chunk] = []
+    assert await drain(upload_chunks.chunks(await prepare(video[source]), 2**20), pieces) == data
+    assert max(map(len, pieces)) < 512 * 1024
 
 
 async def test_every_reading_starts_afresh_even_beside_another(talk: Path):

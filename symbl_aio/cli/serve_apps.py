@@ -1,0 +1,90 @@
+"""The applications of ``symbl-aio serve``, and how their secrets get to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from symbl_aio import ConfigurationError
+from symbl_aio.cli.exit_codes import OK
+from symbl_aio.cli.show_json import Show
+from symbl_aio.server import add_secret, read_secrets
+
+DEFAULT_SECRET = "secret"
+
+MADE_UP = "applications"
+"""Name of the file in a data directory that has the hash of a secret made up for it."""
+
+
+@frozen
+class Applications:
+    """Secrets, or their hashes, by application; ``shown`` is printed at the start."""
+
+    secrets: dict[str, str]
+    shown: str | None = None
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.secrets))
+
+
+def applications(
+    *,
+    app_id: str,
+    app_secret: str | None,
+    pairs: Sequence[str],
+    file: Path | None,
+    data: Path | None,
+    is_local: bool,
+) -> Applications:
+    """Return the applications of the command line. Raises ConfigurationError, OSError.
+
+    ``is_local``: nothing but this machine reaches the server. Elsewhere the secret of the
+    documents is refused, and without one a secret is made up; the hash is kept in the directory
+    ``data``, so that the secret is the same after a restart.
+    """
+    known = {} if file is None else read_secrets(file)
+    for pair in pairs:
+        name, colon, secret = pair.partition(":")
+        if not (name and colon and secret) or name in known:
+            raise ConfigurationError("--app is ID:SECRET, and each ID is there once")
+        known[name] = secret
+    if known:
+        return Applications(known)
+    if app_secret is None and not is_local:
+        return _made_up(app_id, data)
+    if app_secret == DEFAULT_SECRET and not is_local:
+        raise ConfigurationError(
+            f'others reach this server, and know the secret "{DEFAULT_SECRET}"; choose another in '
+            "SYMBL_APP_SECRET, or leave it out: then one is made up and printed"
+        )
+    secret = app_secret or DEFAULT_SECRET
+    # A secret that the user chose is not printed.
+    return Applications({app_id: secret}, secret if secret == DEFAULT_SECRET else None)
+
+
+def add_application(file: Path | None, app_id: str, show: Show) -> int:
+    """Make up the secret of a new application, and print it. Raises ConfigurationError, OSError."""
+    if file is None:
+        raise ConfigurationError("--new-app needs --apps, the file to add its hash to")
+    if ":" in app_id or not app_id.strip():
+        raise ConfigurationError("the id of an application has no colon, and is not empty")
+    if file.exists() and app_id in read_secrets(file):
+        raise ConfigurationError(f"{file} has an application {app_id} already")
+    show.application(app_id, add_secret(file, app_id))
+    return OK
+
+
+def _made_up(app_id: str, data: Path | None) -> Applications:
+    if data is None:
+        secret = secrets.token_urlsafe(32)
+        return Applications({app_id: secret}, secret)
+    file = data / MADE_UP
+    known = read_secrets(file) if file.exists() else {}
+    if app_id in known:
+        return Applications({app_id: known[app_id]})
+    secret = add_secret(file, app_id)
+    return Applications({app_id: secret}, secret)

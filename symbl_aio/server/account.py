@@ -1,0 +1,191 @@
+"""One application of the server: its tokens, conversations, jobs, limits, trackers and settings.
+
+Accounts share the machine (recognisers, connections, disk), and nothing else: the handlers of
+one have no reference to the objects of another.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from attrs import frozen
+
+from symbl_aio.server.change_notifier import ChangeNotifier
+from symbl_aio.server.conversations.bookmarks import BookmarkHandlers
+from symbl_aio.server.conversations.handlers import ConversationHandlers
+from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.conversations.retention import Retention
+from symbl_aio.server.fault_injection import FaultInjector
+from symbl_aio.server.html_pages import PageHandlers
+from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.job import Job
+from symbl_aio.server.job_hold import JobGate
+from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.metrics import Metrics
+from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.processing import SubmissionProcessor
+from symbl_aio.server.recognition_pool import RecognitionPool
+from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.storage.changes import PageKeySaved
+from symbl_aio.server.storage.store import Storage
+from symbl_aio.server.submission_parameters import Kind
+from symbl_aio.server.submissions import SpoolSettings, SubmissionHandlers
+from symbl_aio.server.tokens import TokenIssuer
+from symbl_aio.server.transcript_registry import TranscriptRegistry
+from symbl_aio.server.upload_space import UploadSpace
+from symbl_aio.server.webhooks import WebhookDelivery
+
+KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
+
+
+@frozen
+class Shared:
+    """What the accounts of a server have in common; the fields are those of ``LocalServer``."""
+
+    storage: Storage
+    changes: ChangeNotifier
+    gate: JobGate
+    log: RequestLog
+    faults: FaultInjector
+    metrics: Metrics
+    transcripts: TranscriptRegistry
+    outbound: OutboundClient
+    recognizer: RecognitionPool | None
+    clock: Callable[[], float]
+    token_life: float
+    job_limit: int
+    job_seconds: float
+    keep_days: float | None
+    retain: int | None
+    retain_requests: int | None
+    newer_management: bool
+    probe_media: bool
+
+
+class Account:
+    """The state of one application, and the handlers of its requests."""
+
+    def __init__(self, app_id: str, app_secret: str, shared: Shared) -> None:
+        self.app_id = app_id
+        self._shared = shared
+        self._store = store = shared.storage.store(app_id)
+        self.tokens = TokenIssuer(app_id, app_secret, shared.token_life, shared.clock, store)
+        self.conversations = Conversations(store)
+        self._management = ManagementHandlers(
+            self.conversations, store, newer=shared.newer_management
+        )
+        self._retention = Retention(self.conversations, store, shared.keep_days)
+        self.webhooks = WebhookDelivery(
+            shared.outbound, shared.changes, store, shared.retain_requests
+        )
+        self.jobs = Jobs(
+            store=store,
+            process=lambda job, payload: self._processing.process(job, payload),
+            keep_bodies=shared.storage.keeps_bodies,
+            limit=shared.job_limit,
+            min_seconds=shared.job_seconds,
+            gate=shared.gate,
+            changes=shared.changes,
+            on_status_change=self._on_status_change,
+            retain=shared.retain,
+        )
+        self._processing: SubmissionProcessor
+        self.submissions: SubmissionHandlers
+        self._pages: PageHandlers
+
+    async def open(self, bodies: SpoolSettings, space: UploadSpace) -> None:
+        """Read the stored state, and continue with its jobs. Raises StorageError."""
+        shared = self._shared
+        state = await self._store.state()
+        page_key = state.page_key or secrets.token_bytes(32)
+        if state.page_key is None:
+            await self._store.commit(PageKeySaved(page_key))
+        self.tokens.restore(state)
+        self._management.restore(state)
+        self._processing = SubmissionProcessor(
+            conversations=self.conversations,
+            transcripts=shared.transcripts,
+            outbound=shared.outbound,
+            directory=bodies.directory,
+            probe_media=shared.probe_media,
+            recognizer=shared.recognizer,
+            management=self._management,
+        )
+        self.submissions = SubmissionHandlers(
+            jobs=self.jobs,
+            conversations=self.conversations,
+            processing=self._processing,
+            management=self._management,
+            changes=shared.changes,
+            bodies=bodies,
+            space=space,
+            log=shared.log,
+            take_job_faults=shared.faults.take_job_faults,
+        )
+        self._pages = PageHandlers(self.conversations, shared.clock, page_key)
+        # Before the first request: an append comes after the jobs of its conversation.
+        for job, statuses in state.webhooks:
+            self.webhooks.resume(job, statuses)
+        self.jobs.resume(state.jobs)
+        if shared.storage.survives:
+            self._retention.start()
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return the routes of an account: for each one the same paths, in the same order."""
+        handle = self.submissions.handle
+        submit = [
+            route
+            for kind in KINDS
+            for route in (
+                web.post(f"/v1/process/{kind}", handle, name=route_name("post", kind)),
+                web.put(
+                    f"/v1/process/{kind}/{{conversation_id}}", handle, name=route_name("put", kind)
+                ),
+            )
+        ]
+        return [
+            *submit,
+            web.get("/v1/job/{job_id}", self._get_job),
+            *BookmarkHandlers(self.conversations).routes(),
+            *self._pages.routes(),
+            *self._management.routes(),
+            *ConversationHandlers(self.conversations, self.jobs).routes(),
+        ]
+
+    def signed(self, request: web.Request) -> bool:
+        """Return whether a link to a page has the signature of this account."""
+        return self._pages.signed(request)
+
+    async def aclose(self) -> None:
+        """Cancel what runs for the account."""
+        await self._retention.aclose()
+        await self.jobs.aclose()
+        await self.webhooks.aclose()
+
+    async def _get_job(self, request: web.Request) -> web.Response:
+        """Handle ``GET /v1/job/{jobId}`` (section 3)."""
+        job = await self.jobs.find(request.match_info["job_id"])
+        if job is None:
+            raise ApiError(404, "The job is unknown.")
+        # The API has no word for it: an extra key, and only for a job that has failed.
+        reason: dict[str, JSON] = {} if job.reason is None else {"reason": job.reason}
+        return json_response({"id": job.id, "status": job.status.value, **reason})
+
+    def _on_status_change(self, job: Job) -> None:
+        self._shared.metrics.count_job(job)
+        self.webhooks.schedule(job)
+
+
+def route_name(method: str, kind: Kind) -> str:
+    return f"submit.{method}.{kind.replace('/', '_')}"
+
+
+def kind_of_route(name: str) -> Kind | None:
+    """Return the kind of submission that a route is for; None for other routes."""
+    if not name.startswith("submit."):
+        return None
+    _, _, text = name.split(".", 2)
+    return next(kind for kind in KINDS if kind.replace("/", "_") == text)

@@ -1,0 +1,65 @@
+"""Applications come from the command line or a file, and secrets are printed once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import ConfigurationError, Text
+from symbl_aio.cli.serve_apps import MADE_UP, applications
+from tests.cli.test_serve import client_of, serving
+from tests.shell import Shell
+
+
+def of(**options: object) -> object:
+    given = {
+        "app_id": "app", "app_secret": None, "pairs": (), "file": None, "data": None,
+        "is_local": True,
+    }  # fmt: skip
+    return applications(**{**given, **options})  # type: ignore[arg-type]
+
+
+def test_a_secret_that_is_made_up_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    first = of(is_local=False, data=tmp_path)
+    again = of(is_local=False, data=tmp_path)
+
+    assert first.shown is not None  # type: ignore[attr-defined]
+    assert again.shown is None  # type: ignore[attr-defined]
+    assert first.shown not in (tmp_path / MADE_UP).read_text()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("pairs", [["one"], ["one:"], [":x"], ["one:x", "one:y"]])
+def test_a_pair_that_is_none_is_refused(pairs: list[str]) -> None:
+    with pytest.raises(ConfigurationError, match="ID:SECRET"):
+        of(pairs=pairs)
+
+
+async def test_a_new_application_is_added_to_a_file_and_served_from_it(tmp_path: Path) -> None:
+    file = tmp_path / "apps"
+    made = {}
+    for name in ("one", "two"):
+        ended = await Shell().run("serve", "--apps", file, "--new-app", name, "--json")
+        made[name] = json.loads(ended.out)["app_secret"]
+    twice = await Shell().run("serve", "--apps", file, "--new-app", "one", "--json")
+
+    async with serving("--apps", file) as started:
+        for name, secret in made.items():
+            one = {**started, "app_id": name, "app_secret": secret}
+            async with client_of(one) as symbl:
+                await symbl.process(Text("Hello."))
+                assert len([found async for found in symbl.conversations()]) == 1
+
+    assert twice.code == 2
+    assert not any(secret in file.read_text() for secret in made.values())
+
+
+async def test_applications_of_the_command_line_are_served_apart() -> None:
+    async with serving("--app", "one:first-secret", "--app", "two:second-secret") as at:
+        for name, secret in (("one", "first-secret"), ("two", "second-secret")):
+            async with client_of({**at, "app_id": name, "app_secret": secret}) as symbl:
+                await symbl.process(Text("Hello."))
+                assert len([found async for found in symbl.conversations()]) == 1
+
+    assert "app_secret" not in at

@@ -1,0 +1,150 @@
+"""Several applications on one server share the machine and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from symbl_aio.server import Hosting, ServerLimits
+from symbl_aio.server.app_secrets import hash_secret
+
+from .conftest import Caller
+
+Tenants = Callable[..., Awaitable[tuple[Caller, Caller]]]
+
+
+class Tenant(Caller):
+    """A caller of another application on the same server."""
+
+    def __init__(self, first: Caller, app_id: str, secret: str) -> None:
+        super().__init__(first.server)
+        self.fields = {"type": "application", "appId": app_id, "appSecret": secret}
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        if self.token is None:
+            got = await self.anonymous("POST", "/oauth2/token:generate", json=self.fields)
+            self.token = got.body["accessToken"]
+        return await super().request(method, path, **options)
+
+
+@pytest.fixture
+async def tenants(start: Any) -> AsyncIterator[Tenants]:
+    callers: list[Caller] = []
+
+    async def begin(**settings: Any) -> tuple[Caller, Caller]:
+        apps = {"one": "secret-of-one", "two": hash_secret("secret-of-two")}
+        first = await start(hosting=Hosting(apps=apps), **settings)
+        callers.extend(
+            [Tenant(first, "one", "secret-of-one"), Tenant(first, "two", "secret-of-two")]
+        )
+        return callers[-2], callers[-1]
+
+    yield begin
+    for caller in callers:
+        await caller.aclose()
+
+
+async def test_each_application_sees_only_its_own(tenants: Tenants) -> None:
+    one, two = await tenants()
+    made = (await one.text("Ann: Hello.")).body
+    await one.server.until(lambda: not one.server.unfinished)
+    tracker = {"name": "Price", "vocabulary": ["how much"]}
+    group = {"name": "a", "criteria": "conversation.name==a"}
+    entity = {"type": "a", "subType": "b", "values": ["c"]}
+    for path, body in (("tracker", tracker), ("group", group), ("entity", entity)):
+        assert (await one.request("POST", f"/v1/manage/{path}", json=body)).status == 201
+    patch = [{"op": "add", "path": "/mine", "value": 1}]
+    assert (await one.request("PATCH", "/v1/manage/settings", json=patch)).status == 200
+
+    own = f"/v1/conversations/{made['conversationId']}"
+    for path in (own, f"{own}/messages", f"{own}/members", f"/v1/job/{made['jobId']}"):
+        assert (await one.get(path)).status == 200
+        assert (await two.get(path)).status == 404
+    assert (await two.get("/v1/conversations")).body == {"conversations": []}
+    for kind in ("trackers", "groups", "entities"):
+        assert (await two.get(f"/v1/manage/{kind}")).body == {kind: []}
+    assert "mine" not in (await two.get("/v1/manage/settings")).body
+    assert (await two.text("More.", into=made["conversationId"])).status == 404
+    assert (await two.request("DELETE", own)).status == 404
+    assert (await one.get(own)).status == 200
+
+
+async def test_each_application_has_a_job_limit_of_its_own(tenants: Tenants) -> None:
+    one, two = await tenants(job_limit=1)
+    one.server.hold_jobs()
+
+    assert (await one.text("One.")).status == 201
+    assert (await one.text("One more.")).status == 429
+    assert (await two.text("Two.")).status == 201
+    assert one.server.unfinished == 2
+
+
+async def test_a_link_leads_to_a_page_of_the_application_that_made_it(tenants: Tenants) -> None:
+    one, two = await tenants()
+    await two.text("Ann: A private word.", name="of two")
+    await two.server.until(lambda: not two.server.unfinished)
+    path = "/v1/conversations/experiences/insights/list"
+
+    pages = []
+    for tenant in (one, two):
+        url = (await tenant.get(path)).body["url"]
+        pages.append((await tenant.anonymous("GET", url.removeprefix(tenant.server.base_url))).body)
+
+    assert "of two" not in pages[0]
+    assert "of two" in pages[1]
+    assert (await one.anonymous("GET", "/pages/all/0/guess")).status == 404
+
+
+@pytest.mark.parametrize(
+    "app,secret", [("one", "secret-of-two"), ("two", "secret-of-one"), ("three", "x")]
+)
+async def test_a_secret_is_that_of_its_application(tenants: Tenants, app: str, secret: str) -> None:
+    one, _ = await tenants()
+    fields = {"type": "application", "appId": app, "appSecret": secret}
+
+    assert (await one.anonymous("POST", "/oauth2/token:generate", json=fields)).status == 401
+
+
+async def test_an_application_survives_with_its_own_data(tenants: Tenants, tmp_path: Any) -> None:
+    one, two = await tenants(data=tmp_path)
+    await one.text("Of one.", name="of one")
+    await two.text("Of two.", name="of two")
+    await one.server.until(lambda: not one.server.unfinished)
+    await one.server.aclose()
+
+    one, two = await tenants(data=tmp_path)
+    for tenant, name in ((one, "of one"), (two, "of two")):
+        listed = (await tenant.get("/v1/conversations")).body["conversations"]
+        assert [item["name"] for item in listed] == [name]
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert b"secret-of-" not in path.read_bytes()
+
+
+async def test_wrong_secrets_have_a_rate_and_the_right_one_is_not_tried_meanwhile(
+    start: Any,
+) -> None:
+    now = [1e9]
+    caller = await start(
+        limits=ServerLimits(wrong_secrets=3, wrong_secret_seconds=6.0), clock=lambda: now[0]
+    )
+    fields = {"type": "application", "appId": "app"}
+
+    async def guess(secret: str, path: str = "token:generate") -> Any:
+        return await caller.anonymous(
+            "POST", f"/oauth2/{path}", json={**fields, "appSecret": secret}
+        )
+
+    for path in ("token:generate", "token:refresh", "token:generate"):
+        assert (await guess("wrong", path)).status == 401
+    refused = await guess("secret")
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "6")
+    now[0] += 6
+    assert (await guess("secret")).status == 200
+
+
+def test_hashes_are_not_those_of_a_plain_digest() -> None:
+    assert hashlib.sha256(b"s").hexdigest() not in hash_secret("s")
