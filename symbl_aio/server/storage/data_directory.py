@@ -24,9 +24,9 @@ _LOCK: Final = "lock"
 # Directories in which a backup is made.
 WORK_PREFIX: Final = "backup-"
 _OURS: Final = frozenset(
-    # tls: certificates that the server signs itself
-    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK, "tls")
-)
+    # tls: certificates that the server signs itself; applications: hashes of made-up secrets
+    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
+) | {"tls", "applications"}
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
 
