@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import click
+from click.core import ParameterSource
 
 from symbl_aio.cli import outbox_commands
 from symbl_aio.cli.runner import run, show_for
@@ -22,6 +23,20 @@ recognition = click.option(
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _warn_of_secret(
+    context: click.Context, option: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Warn of a secret among the arguments, and return it."""
+    given = context.get_parameter_source(option.name or "")
+    if value and given is ParameterSource.COMMANDLINE:
+        click.echo(
+            f"Warning: {option.opts[0]} has a secret, and ps shows it to all users of this "
+            "machine; set SYMBL_APP_SECRET, or name a file in --apps",
+            err=True,
+        )
+    return value
 
 
 @click.command()
@@ -96,6 +111,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--app-secret",
     envvar="SYMBL_APP_SECRET",
     show_envvar=True,
+    callback=_warn_of_secret,
     help="Other users of this machine can see it in ps; the variable, or --apps, hides it. "
     'Without it "secret" on loopback, else one that is made up and printed once.',
 )
@@ -104,6 +120,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "app_pairs",
     multiple=True,
     metavar="ID:SECRET",
+    callback=_warn_of_secret,
     help="An application with conversations and limits of its own; visible in ps, so better "
     "in --apps.",
 )

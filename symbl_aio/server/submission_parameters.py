@@ -47,7 +47,7 @@ def _channel(item: Mapping[str, JSON]) -> bool:
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
 
-_RULES: Mapping[str, FieldRule] = {
+RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
     "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", json_in_query=True),
     "detectPhrases": FieldRule(is_flag, "true or false", json_in_query=True),
@@ -91,7 +91,7 @@ def from_query(request: web.Request) -> dict[str, JSON]:
     """Parse the query of a call; a list or an object is one parameter of JSON text (2.0.3)."""
     found: dict[str, JSON] = {}
     for name in request.query:
-        rule = _RULES.get(name)
+        rule = RULES.get(name)
         values = request.query.getall(name)
         if rule is None:
             found[name] = values[-1]
@@ -113,7 +113,7 @@ def from_query(request: web.Request) -> dict[str, JSON]:
 
 def check(parameters: Mapping[str, JSON]) -> None:
     """Raise a 400 ``ApiError`` for a wrong type or range; null counts as absent."""
-    check_fields(_RULES, parameters)
+    check_fields(RULES, parameters)
 
 
 def check_messages(messages: JSON) -> None:

@@ -20,6 +20,7 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.option_effects import UnknownOptions
 from symbl_aio.server.processing import (
     SubmissionProcessor,
     earliest_instant,
@@ -78,6 +79,7 @@ class SubmissionHandlers:
         self._space = space
         self._log = log
         self._take_job_faults = take_job_faults
+        self._unknown_options = UnknownOptions()
         self._draining = False
 
     def drain(self) -> None:
@@ -140,6 +142,7 @@ class SubmissionHandlers:
 
     def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         submission_parameters.check(parameters)
+        self._unknown_options.name(parameters)
         if kind != "text":
             self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)

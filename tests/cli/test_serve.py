@@ -20,9 +20,11 @@ AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off", "--memory")
 
 
 @asynccontextmanager
-async def serving(*options: str | Path, **environment: str) -> AsyncIterator[dict[str, Any]]:
+async def serving(
+    *options: str | Path, stores: bool = False, **environment: str
+) -> AsyncIterator[dict[str, Any]]:
     shell = Shell(**environment)
-    process = await shell.start(*AS_JSON, *options)
+    process = await shell.start(*(AS_JSON[:-1] if stores else AS_JSON), *options)
     assert process.stdout is not None
     started = json.loads(await process.stdout.readline())
     try:

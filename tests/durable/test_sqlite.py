@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from symbl_aio import ConfigurationError, Credentials, Text
+from symbl_aio import ConfigurationError, Credentials, OutboxUnavailableError, Text
 from symbl_aio.durable import Outbox, Worker, migrate
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.sqlite import check_version
@@ -40,6 +40,18 @@ def test_the_clock_is_no_part_of_a_name(sqlite_database: str):
     assert f"sqlite:///{database.file}" == sqlite_database
     assert "plugin" not in repr(database)
     database.close()
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".db", "a" * 300 + "/outbox.db", ".", "file/a.db"])
+async def test_a_file_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    database = f"sqlite:///{tmp_path}/{name}"
+    worker = Worker(database, Credentials("app", "secret"))
+    for one in (Outbox(database), worker):
+        with pytest.raises(OutboxUnavailableError, match="cannot be used"):
+            await one.start()
+    with pytest.raises(OutboxUnavailableError, match="cannot be used"):
+        await migrate(database)
 
 
 # A file whose tables were made under Python 3.12 or newer, and so ask for ``subsec`` themselves.

@@ -427,7 +427,8 @@ async def test_an_upload_that_fails_on_the_server_before_its_end_starts_again(
 
 @pytest.mark.parametrize("status", [401, 413, 429])
 async def test_an_early_answer_means_what_a_late_one_means(server, client, large, status):
-    await client.submit(Text("This gets the first token."))
+    # To its end: a poll would bring a new token first.
+    await client.process(Text("This gets the first token."))
     server.submissions.clear()
     if status == 401:
         server.revoke_tokens()

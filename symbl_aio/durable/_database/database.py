@@ -31,7 +31,6 @@ _CLOSE_TIMEOUT: Final = 5.0
 """Seconds that running calls have when the database is closed."""
 _DEADLOCK: Final = "40P01"
 """SQLSTATE of a transaction that PostgreSQL ended to break a deadlock."""
-_FILE_ERRORS: Final = (PermissionError, NotADirectoryError, FileExistsError)
 _SHORT: Final = 5
 """Passwords of at most so many characters are not replaced in messages."""
 
@@ -178,7 +177,7 @@ class Database(Tables):
         """
         try:
             yield
-        except (exc.SQLAlchemyError, sqlite3.Error, *_FILE_ERRORS) as error:
+        except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:  # of a file, the last
             message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             password = self.engine.url.password or ""
             if len(password) > _SHORT:  # of a short one the gaps would show where it was

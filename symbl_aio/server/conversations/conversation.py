@@ -176,11 +176,12 @@ class Conversation:
         """Return the indexes of the messages that form the summary; none for a short conversation.
 
         ``refresh`` True recomputes it, False extends it by the messages since then, None
-        computes it only if there is none. API section 6.18.
+        computes it only if there is none, or extends it if a submission asked for a summary.
+        API section 6.18.
         """
         if refresh or not self.summarised:
             self.summarised, self.summarised_count = (), 0
-        elif refresh is None:
+        elif refresh is None and not self.settings.summary:
             return self.summarised
         count = len(self.analysis.messages)
         if chosen := choose_summary(self.analysis, range(self.summarised_count, count)):
@@ -203,8 +204,11 @@ class Conversation:
 
     def set_zone(self, zone: tzinfo) -> None:
         """Read "5 pm" and "tomorrow" as times of this zone; the instants stay."""
-        self.started_at = self.started_at.astimezone(zone)
-        self._analyser = self._analysis = None
+        moved = self.started_at.astimezone(zone)
+        # An append in the same zone must not cost the analysis of everything before it.
+        if moved.utcoffset() != self.started_at.utcoffset():
+            self._analyser = self._analysis = None
+        self.started_at = moved
 
     def publish(self, utterances: Sequence[Utterance], duration: float, settings: Settings) -> None:
         """Add the utterances of a completed job, which end by second ``duration``."""
@@ -214,8 +218,6 @@ class Conversation:
             self._analyser = None
         self.settings = settings
         self._analysis = None
-        if settings.summary:
-            self.summary(refresh=False)
 
     def update_member(self, member_id: str, name: str, email: str | None) -> None:
         """Change a member everywhere; members with the same email become one."""

@@ -1,4 +1,8 @@
-"""Sentiment of a sentence by counting words; irony is not detected."""
+"""Sentiment of a sentence by counting good and bad words.
+
+No model is behind it: irony, comparisons and what happened are not understood. What follows
+"but" counts more than what it restricts.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,23 @@ from symbl_aio.server.language.word_lists import (
     STRONG_WORDS,
 )
 
+_BEFORE_BUT = 0.5
+# Bad words that are not meant badly.
+_SET_PHRASES = re.compile(
+    r"\b(?:no (?:problem|issue|worries|trouble)|not a problem|can't wait|can't complain"
+    r"|not bad|never mind|don't worry)\b"
+)
 _NEGATION_DISTANCE = 3  # number of words after "not" that it negates
 
 
 def sentiment_score(text: str) -> float:
     """Return a score from -1 (bad) to 1 (good), 0 if no word counts."""
     total = 0.0
-    words = re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower().replace("\u2019", "'"))
+    plain = _SET_PHRASES.sub(" fine ", text.lower().replace("\u2019", "'"))
+    words = re.findall(r"[a-z]+(?:'[a-z]+)?", plain)
     for index, word in enumerate(words):
+        if word == "but":
+            total *= _BEFORE_BUT
         weight = float((word in GOOD_WORDS) - (word in BAD_WORDS))
         if not weight:
             continue

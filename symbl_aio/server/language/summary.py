@@ -13,6 +13,8 @@ MIN_MESSAGES = 10
 _MESSAGES_PER_SENTENCE = 8  # one message in so many
 _MAX_SENTENCES = 10
 _MIN_WORDS = 5
+# What remains of a topic's score once a chosen message covers it.
+_COVERED = 0.3
 
 
 def choose_summary(
@@ -20,29 +22,40 @@ def choose_summary(
 ) -> tuple[int, ...]:
     """Return the indexes of the best messages in order; none if there are too few messages.
 
-    A message scores by the topics it mentions and the actions it contains. Questions and
-    repetitions are left out.
+    The best message covers the most important topics and contains an action. A topic that
+    is covered counts for little in the next choice, so that the summary covers many.
+    Questions and repetitions are left out.
     """
     if len(indexes) < min_messages:
         return ()
-    weights = dict.fromkeys(indexes, 0.0)
-    for topic in analysis.topics:
-        for index in weights.keys() & topic.messages:
-            weights[index] += topic.score
-    for insight in (*analysis.action_items, *analysis.follow_ups):
-        if insight.message in weights:
-            weights[insight.message] += insight.score
+    topics_of: dict[int, list[int]] = {index: [] for index in indexes}
+    for number, topic in enumerate(analysis.topics):
+        for index in topic.messages:
+            if index in topics_of:
+                topics_of[index].append(number)
+    actions = {
+        insight.message: insight.score for insight in (*analysis.action_items, *analysis.follow_ups)
+    }
+    values = [topic.score for topic in analysis.topics]
+
+    def weight(index: int) -> float:
+        return sum(values[number] for number in topics_of[index]) + actions.get(index, 0.0)
+
+    # The first of equal texts.
+    texts = {analysis.messages[index].text.casefold(): index for index in reversed(indexes)}
+    candidates = {
+        index
+        for text, index in texts.items()
+        if weight(index) > 0 and len(text.split()) >= _MIN_WORDS and not question_score(text)
+    }
     chosen: list[int] = []
-    used_texts: set[str] = set()
-    # Ties go to the earlier message.
-    for index in sorted(weights, key=lambda index: (-weights[index], index)):
-        text = analysis.messages[index].text
-        if weights[index] <= 0 or len(chosen) == min(
-            _MAX_SENTENCES, -(-len(indexes) // _MESSAGES_PER_SENTENCE)
-        ):
-            break
-        long_enough = len(text.split()) >= _MIN_WORDS
-        if long_enough and not question_score(text) and text.casefold() not in used_texts:
-            chosen.append(index)
-            used_texts.add(text.casefold())
+    while candidates and len(chosen) < min(
+        _MAX_SENTENCES, -(-len(indexes) // _MESSAGES_PER_SENTENCE)
+    ):
+        # Ties go to the earlier message.
+        best = max(candidates, key=lambda index: (weight(index), -index))
+        candidates.remove(best)
+        chosen.append(best)
+        for number in topics_of[best]:
+            values[number] *= _COVERED
     return tuple(sorted(chosen))

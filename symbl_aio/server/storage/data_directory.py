@@ -21,9 +21,9 @@ DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
 _LOCK: Final = "lock"
 _OURS: Final = frozenset(
-    # tls: certificates that the server signs itself
-    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK, "tls")
-)
+    # tls: certificates that the server signs itself; applications: hashes of made-up secrets
+    (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
+) | {"tls", "applications"}
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
 

@@ -186,10 +186,10 @@ def test_no_rule_grows_with_the_square_of_a_text(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_grows_with_the_length_of_a_text(name: str) -> None:
     rule = RULES[name]
-    slowest = sorted(units(), key=lambda unit: -seconds(rule, text_of(unit, 10_000)))[:12]
+    slowest = sorted(units(), key=lambda unit: -seconds(rule, text_of(unit, 10_000)))[:6]
     for unit in slowest:
         sizes = (10_000, 100_000, 1_000_000)
-        found = exponent(rule, unit, sizes)
+        found = exponent(rule, unit, sizes, repeats=1)
         # A machine with other work in it is slow now and then: a second measure decides.
         found = found if found <= 1.1 else min(found, exponent(rule, unit, sizes, repeats=3))
         assert found <= 1.1, f"{name} on {unit!r}: {found:.2f}"

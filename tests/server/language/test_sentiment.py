@@ -1,3 +1,4 @@
+from symbl_aio.server.language.sentiment import sentiment_score
 from tests.server.language.lines import analyse_lines
 from tests.tables import table
 
@@ -15,3 +16,12 @@ from tests.tables import table
 )
 def test_sentiment_is_the_sign_of_the_words(text, low, high):
     assert low <= analyse_lines(text).messages[0].sentiment <= high
+
+
+def test_what_follows_but_counts_more():
+    assert sentiment_score("It is slow but good.") > 0 > sentiment_score("It is good but slow.")
+
+
+@table("text", ["No problem.", "Not bad!", "I can't wait.", "Don\u2019t worry."])
+def test_set_phrases_with_bad_words_are_not_bad(text):
+    assert sentiment_score(text) > 0

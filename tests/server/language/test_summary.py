@@ -65,3 +65,14 @@ def test_small_talk_has_no_summary() -> None:
 
 def test_only_messages_at_the_given_indexes_are_chosen() -> None:
     assert set(choose_summary(analysed(*TEXTS), range(4, 8), min_messages=1)) <= {4, 5, 7}
+
+
+def test_a_summary_covers_several_topics() -> None:
+    pump = "The fuel pump of the rocket engine lost its pressure again {}."
+    texts = [pump.format(day) for day in ("today", "on Monday", "in May", "at noon")]
+    texts += ["The catering contract ends with the summer party.", "Yes."] * 2
+    texts += ["Our catering contract is not cheap at all.", "Hm.", "No.", "Fine."]
+    chosen = choose_summary(analysed(*texts), range(len(texts)))
+    assert len(chosen) == 2
+    assert any("pump" in texts[index] for index in chosen)
+    assert any("catering" in texts[index] for index in chosen)

@@ -1,0 +1,111 @@
+"""The effect of each parameter of a call: the server acts on it, refuses it, or may ignore it.
+
+A parameter that is taken without an effect would be a lie: each has a row in
+``docs/server-options.md``, with the reason why ignoring it does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from symbl_aio.server.http_json import JSON
+
+logger = logging.getLogger("symbl_aio.server")
+
+Effect: TypeAlias = Literal["acted on", "refused", "harmless"]
+
+
+@frozen
+class OptionEffect:
+    """``note`` completes the row of the document: the effect, or the reason."""
+
+    effect: Effect
+    note: str
+
+
+_ACTED_ON = {
+    "name": "the name of the conversation",
+    "messages": "the text of the conversation",
+    "url": "the recording is downloaded, after the address is checked",
+    "webhookUrl": "is called with each status of the job",
+    "confidenceThreshold": "insights and topics with a lower score are left out",
+    "detectPhrases": "messages have the phrases of their tasks",
+    "detectEntities": "entities are found",
+    "entities": "custom entities are found",
+    "customEntities": "as `entities`",
+    "trackers": "their phrases are found",
+    "enableAllTrackers": "all stored trackers are used",
+    "enableSummary": "the summary grows with each append",
+    "timezoneOffset": "due times are read in this zone",
+    "languageCode": "recordings: passed to a multilingual model; other languages than English are "
+    "refused with the packaged one",
+    "enableSeparateRecognitionPerChannel": "recordings: each channel is recognised by itself",
+    "channelMetadata": "recordings: names the speakers of the channels",
+    "features": "`callScore` is answered without a score and with the reason; `insights` are found",
+}
+_ACTED_ON_IN_READS = {
+    "verbose": "messages have their words",
+    "sentiment": "messages and topics have a sentiment: good and bad words are counted",
+    "parentRefs": "topics have their wider topics",
+    "refresh": "the summary is chosen anew, or extended; topics always cover everything",
+    "limit": "the length of a page",
+    "offset": "the beginning of a page",
+    "order": "by start, up or down",
+    "startTime": "earlier conversations are left out",
+    "endTime": "later conversations are left out",
+    "filter": "conversations are chosen by RSQL",
+    "subType": "entities of this kind are deleted",
+}
+_HARMLESS = {
+    "mode": "every sampling rate is read",
+    "conversationType": "the rules are the same for sales and for others",
+    "metadata": "describes a call to be scored, and no call is scored",
+}
+_HARMLESS_IN_READS = {
+    "sort": "there is one order, by start, and another value is refused",
+    "customTopicVocabulary": "topics are words of the conversation",
+    "includeCallScore": "no call is scored",
+}
+_REFUSED_IN_READS = {
+    "redact": "the rules would overlook personal data",
+    "exclude": "as `redact`",
+}
+# Refused only where speech is recognised: a transcript that a test registered needs none.
+_REFUSED = {
+    "customVocabulary": "with it, the speech model loses sentences",
+    "enableSpeakerDiarization": "this server does not distinguish voices",
+    "diarizationSpeakerCount": "as `enableSpeakerDiarization`",
+}
+
+SUBMISSIONS: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON.items()},
+    **{name: OptionEffect("refused", note) for name, note in _REFUSED.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS.items()},
+}
+READS: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_READS.items()},
+    **{name: OptionEffect("refused", note) for name, note in _REFUSED_IN_READS.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_READS.items()},
+}
+
+
+class UnknownOptions:
+    """Names each unknown option of a submission in the log, once."""
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
+
+    def name(self, parameters: Mapping[str, JSON]) -> None:
+        """Log the options without an effect that were not logged before."""
+        for name in parameters.keys() - SUBMISSIONS.keys() - self._named:
+            # A caller that invents names must not fill the log, or the memory.
+            if len(self._named) < _MAX_NAMED:
+                self._named.add(name)
+                logger.warning("the option %.60r is unknown here and has no effect", name)
+
+
+_MAX_NAMED = 100
