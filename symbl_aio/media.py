@@ -263,8 +263,8 @@ class Audio(_File):
 class Video(_File):
     """An mp4, the only container that the Video API accepts. ``source`` as for ``Audio``.
 
-    A source that does not begin as an mp4 is refused before anything is sent; so is one
-    longer than four hours, if its header has the duration.
+    A source that does not begin as an mp4 is refused before anything is sent; so is one that is
+    cut off, and one longer than four hours, if its header has the duration.
     """
 
     kind: ClassVar[Kind] = "video"
