@@ -223,8 +223,11 @@ async def test_a_reset_in_the_middle_leaves_it_provably_incomplete(serve, connec
 
 
 async def test_a_withdrawn_body_sends_no_more(serve, connect, talk, sent):
+    withdrawn = asyncio.Event()
+
     async def script(exchange):
         await exchange.head()
+        await withdrawn.wait()  # until then the kernel sends what its buffers hold, and no more
         await exchange.reader.read()
 
     server = await serve(script)
@@ -232,6 +235,7 @@ async def test_a_withdrawn_body_sends_no_more(serve, connect, talk, sent):
     def withdraw(done: int, _size: int) -> None:
         if done > CHUNK:
             body.revoke()
+            withdrawn.set()
 
     body = await body_of(talk, withdraw)
     with pytest.raises(TransportError) as raised:
