@@ -25,7 +25,7 @@ from symbl_aio.media import Video
 
 CHUNK = 2**16
 MIB = 2**20
-SIZE = 24 * MIB  # more than the buffers of both sockets
+SIZE = 64 * MIB  # more than the buffers of both sockets, which Linux lets grow
 POST = Call("POST", "/v1/process/video")
 
 
