@@ -63,3 +63,22 @@ async def test_applications_of_the_command_line_are_served_apart() -> None:
                 assert len([found async for found in symbl.conversations()]) == 1
 
     assert "app_secret" not in at
+
+
+async def test_a_secret_that_is_made_up_is_printed_at_the_first_start_only(tmp_path: Path) -> None:
+    where = ("--host", "0.0.0.0", "--data", tmp_path / "data")
+    async with serving(*where, stores=True) as first:
+        secret = first["app_secret"]
+    async with serving(*where, stores=True) as again:
+        assert "app_secret" not in again
+        async with client_of({**again, "app_secret": secret}, allow_http=True) as symbl:
+            await symbl.process(Text("Hello."))
+
+
+@pytest.mark.parametrize("option", [("--app-secret", "shown-in-ps"), ("--app", "a:shown-in-ps")])
+async def test_a_secret_among_the_arguments_is_a_warning(option: tuple[str, str]) -> None:
+    async with serving(*option) as started:
+        pass
+
+    assert f"Warning: {option[0]}" in started["ended"].err
+    assert "shown-in-ps" not in started["ended"].err
