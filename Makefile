@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo demo-durable example test test-asr test-durable test-browser test-oldest test-newest test-pythons check fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-asr test-durable test-browser test-interop test-oldest test-newest test-pythons check fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -42,6 +42,7 @@ help:
 	@echo "make test-asr  the tests that recognise real speech"
 	@echo "make test-durable  workers that die, pause and lose their database (about nine minutes)"
 	@echo "make test-browser  the tests that open the example's page in Chromium"
+	@echo "make test-interop  the vendors' own clients against the local server"
 	@echo "make check     format, lint and types"
 	@echo "make fmt       format, and fix what ruff can fix"
 	@echo "make cov       the tests, with branch coverage"
@@ -75,6 +76,10 @@ test-durable: .venv/.dev
 # Two at a time, since a page mostly waits. The Chromium is your own: none is downloaded.
 test-browser: .venv/.dev .venv/.browser
 	@$(BIN)/python -m pytest -q -rs -m browser -n 2 --dist worksteal $(ARGS)
+
+# The vendors' clients, of Python and of node if it is there.
+test-interop: .venv/.dev .venv-interop/.made
+	@$(BIN)/python -m pytest -q -rs -m "interop or not interop" tests/interop $(ARGS)
 
 # What is promised of the wire must not hang on a version: on the oldest dependencies allowed,
 # in a .venv of their own, and on the newest.
@@ -185,6 +190,20 @@ FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==
 	@rm -rf .venv-oldest
 	@$(BIN)/python -m venv .venv-oldest
 	@.venv-oldest/bin/python -m pip install -qq --disable-pip-version-check -e '.[dev]' $(FLOORS)
+	@touch $@
+
+# Its microphone needs a library of the system, and is not tried.
+.venv-interop/.made: pyproject.toml | .venv/.made
+	@echo "Setting up .venv-interop with the vendors' clients"
+	@rm -rf .venv-interop
+	@$(BIN)/python -m venv .venv-interop
+	@.venv-interop/bin/python -m pip install -qq --disable-pip-version-check \
+		symbl-rest==1.0.14 websocket-client numpy
+	@.venv-interop/bin/python -m pip install -qq --disable-pip-version-check --no-deps symbl==2.0.6
+	@if command -v npm >/dev/null 2>&1; then \
+		npm install --silent --no-audit --no-fund --no-save --prefix .venv-interop \
+			@symblai/api-client@1.0.17 @symblai/symbl-js@1.4.10; \
+	fi
 	@touch $@
 
 # On PATH, or pyenv's; a name on PATH may be a shim that runs nothing. Sets found, for $$version.

@@ -13,7 +13,8 @@ from typing import Final
 
 MIB: Final = 2**20
 GIB: Final = 2**30
-HEAD: Final = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 0, b"isom")
+# With an index, though an empty one: without it the client takes it for an interrupted recording.
+HEAD: Final = struct.pack(">I4s4sI4sI4s", 20, b"ftyp", b"isom", 0, b"isom", 8, b"moov")
 
 
 @contextmanager

@@ -38,7 +38,9 @@ Written by `make bench`; every figure, with the data of the plots, is in `result
 Contenders take turns within one run and each is used as its own documentation recommends.
 A ratio is the median of the ratios of neighbouring turns, with the lowest and the highest in
 brackets. All servers are stubs on the same machine, in processes of their own, so the network
-costs nothing and only the work of the clients remains. `make bench-check` repeats a short run
+costs nothing and only the work of the clients remains. A rate still depends on the machine, so
+small jobs are judged by a ratio of rates and by a count as well: the instructions of the client's
+process (callgrind), which are the same on a busy machine. `make bench-check` repeats a short run
 and compares it with the generous bounds in `bounds.json`.
 """
 

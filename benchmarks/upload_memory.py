@@ -47,7 +47,7 @@ def ask(settings: Settings) -> Answer:
     one, four = (max(growth[count][largest]) for count in ("1", "4"))
     figures = [
         Figure("one", f"one file of {largest} GiB, peak", one, "MiB", at_most=16),
-        Figure("four", f"four of {largest} GiB at once, peak", four, "MiB", at_most=48),
+        Figure("four", f"four of {largest} GiB at once, peak", four, "MiB", at_most=18),
         *(Figure(f"{count}x{size}", f"{count} of {size} GiB", median(values), "MiB",
                  min(values), max(values))
           for count, by_size in growth.items() for size, values in by_size.items()),

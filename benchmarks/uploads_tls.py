@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.harness import Answer, Question, Settings
 from benchmarks.recordings import GIB, certificate, recordings, tool
 from benchmarks.senders import senders_found
-from benchmarks.uploads import answer, draw_rates, measure, ratio
+from benchmarks.uploads import answer, cpu_ratio, draw_rates, measure, ratio
 
 
 def ask(settings: Settings) -> Answer:
@@ -18,7 +18,7 @@ def ask(settings: Settings) -> Answer:
     found, skipped = senders_found()
     with certificate() as pem, recordings(int(gib * GIB)) as (path,):
         runs = measure(["ceiling", *found], path, gib, rounds, pem)
-    return answer([ratio("curl -T", runs)], runs, found, skipped)
+    return answer([ratio("curl -T", runs), cpu_ratio("curl -T", runs)], runs, found, skipped)
 
 
 def draw(axes: Any, data: Mapping[str, Any]) -> None:

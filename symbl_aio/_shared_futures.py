@@ -1,10 +1,11 @@
-"""Futures with many waiters, each bound to its own event loop."""
+"""Outcomes with many waiters, each bound to its own event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TypeVar
+from enum import Enum
+from typing import Final, Generic, TypeVar
 
 from symbl_aio._error_classes import ConfigurationError, SymblError
 
@@ -30,10 +31,10 @@ def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
 
 
 async def result_of(shared: asyncio.Future[T]) -> T:
-    """Return the result of a shared future. Cancelling this wait does not cancel the future.
+    """Return the result of a task with many waiters. Cancelling this wait does not cancel it.
 
-    The result of a done future is read on any loop; else raises ``ConfigurationError`` on
-    another loop than the future's.
+    The result of a done task is read on any loop; else raises ``ConfigurationError`` on
+    another loop than the task's.
 
     Not ``asyncio.shield``: from Python 3.14 on, once a waiter was cancelled, that logs the
     future's later exception as an error, though other waiters handle it.
@@ -44,42 +45,126 @@ async def result_of(shared: asyncio.Future[T]) -> T:
     return shared.result()
 
 
-class Shared(asyncio.Future[T]):
-    """The outcome of a piece of work, for any number of waiters.
+class _State(Enum):
+    PENDING = "pending"
+    CANCELLED = "cancelled"
 
-    A failure that was not retrieved when the future is collected is logged, once, with the
-    name of the work, instead of asyncio's own line, which has no name.
+
+_PENDING: Final = _State.PENDING
+_CANCELLED: Final = _State.CANCELLED
+
+
+class _Failure:
+    """An error, which is logged when it is collected and was not retrieved.
+
+    Once, and with the name of the work, instead of asyncio's own line, which has no name.
     """
 
-    __slots__ = ("_unretrieved",)
-    _unretrieved: str | None
+    __slots__ = ("error", "traceback", "unretrieved")
+
+    def __init__(self, error: BaseException, unretrieved: str | None) -> None:
+        self.error = error
+        # With each raising it would grow, and keep the variables of every waiter.
+        self.traceback = error.__traceback__
+        self.unretrieved = unretrieved
+
+    def __del__(self) -> None:
+        if self.unretrieved is not None:
+            _LOG.error("%s", self.unretrieved)
+
+
+class Shared(Generic[T]):
+    """The outcome of a piece of work, for any number of waiters on the loop that makes it.
+
+    A future is made for each task that waits, and none before: of a hundred thousand handles
+    few are waited for at a time.
+    """
+
+    __slots__ = ("_loop", "_outcome", "_waiters")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._outcome: T | _Failure | _State = _PENDING
+        self._waiters: dict[asyncio.Future[None], None] | None = None
+
+    def check_loop(self) -> None:
+        """Raise ``ConfigurationError`` on another loop than that of the work."""
+        check_loop(self._loop)
+
+    async def wait(self) -> T:
+        """Return the result, or raise the error. Cancelling this wait changes nothing else.
+
+        The result of work that is done is read on any loop; else raises
+        ``ConfigurationError`` on another loop.
+        """
+        if self._outcome is _PENDING:
+            check_loop(self._loop)
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            if self._waiters is None:
+                self._waiters = {}
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                if self._waiters is not None:  # this wait was cancelled
+                    del self._waiters[waiter]
+                    self._waiters = self._waiters or None
+        return self.result()
+
+    def set_result(self, result: T) -> None:
+        """End the work with a result."""
+        self._settle(result)
+
+    def cancel(self) -> None:
+        """End the work as cancelled: ``result`` raises ``asyncio.CancelledError``."""
+        self._settle(_CANCELLED)
 
     def fail(self, error: BaseException, work: str, *, expected: bool) -> None:
-        """Set the error; ``expected``: it is not logged."""
-        self.set_exception(error)
-        super().exception()  # marks it as retrieved for asyncio
+        """End the work with an error; ``expected``: it is not logged."""
+        unretrieved = None
         if not expected:
             # Of a foreign error only its type: its message may hold a secret.
             detail = f": {error}" if isinstance(error, SymblError) else ""
             kind = type(error).__name__
-            self._unretrieved = f"{work} ended with {kind}, and nobody awaited it{detail}"
+            unretrieved = f"{work} ended with {kind}, and nobody awaited it{detail}"
+        self._settle(_Failure(error, unretrieved))
+
+    def _settle(self, outcome: T | _Failure | _State) -> None:
+        self._outcome = outcome
+        if self._waiters is not None:
+            waiters, self._waiters = self._waiters, None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def mark_retrieved(self) -> None:
         """Mark the outcome as retrieved, so that it is not logged."""
-        self._unretrieved = None
+        if isinstance(self._outcome, _Failure):
+            self._outcome.unretrieved = None
+
+    def done(self) -> bool:
+        return self._outcome is not _PENDING
+
+    def cancelled(self) -> bool:
+        return self._outcome is _CANCELLED
 
     def failed(self) -> bool:
         """Return whether the outcome is an error, without marking it as retrieved."""
-        return self.done() and (self.cancelled() or super().exception() is not None)
+        return self._outcome is _CANCELLED or isinstance(self._outcome, _Failure)
 
     def result(self) -> T:
-        self._unretrieved = None
-        return super().result()
+        """Return the result, or raise the error, once the work is done."""
+        outcome = self._outcome
+        if isinstance(outcome, _Failure):
+            outcome.unretrieved = None
+            raise outcome.error.with_traceback(outcome.traceback)
+        if isinstance(outcome, _State):
+            raise asyncio.CancelledError if outcome is _CANCELLED else asyncio.InvalidStateError
+        return outcome
 
     def exception(self) -> BaseException | None:
-        self.mark_retrieved()
-        return super().exception()
-
-    def __del__(self) -> None:
-        if (message := getattr(self, "_unretrieved", None)) is not None:
-            _LOG.error("%s", message)
+        """Return the error, or ``None`` if there is none."""
+        if isinstance(self._outcome, _Failure):
+            self._outcome.unretrieved = None
+            return self._outcome.error
+        return None

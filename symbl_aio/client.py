@@ -291,7 +291,7 @@ class SymblClient:
         server does not know, else as ``Conversation`` does.
         """
         answer = await self._engine.call(calls.job(job_id))
-        return models.JobStatus.parse(answers.decode_job(answer)[1])
+        return models.JobStatus.parse(answers.decode_status(answer))
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return a handle on a conversation by its id. No I/O."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NoReturn, Protocol
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -21,7 +21,7 @@ from symbl_aio._error_classes import ConfigurationError, Sent, SymblError, Trans
 from symbl_aio._fields import require_seconds
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
-from symbl_aio._shared_futures import Shared, check_loop, result_of
+from symbl_aio._shared_futures import Shared
 from symbl_aio._source_names import labelled as labelled
 from symbl_aio.events import JobEvent as JobEvent
 from symbl_aio.events import StatusSource as StatusSource
@@ -106,10 +106,9 @@ class JobError(SymblError):
 
 
 class JobFailedError(JobError):
-    """The server reports that the job failed.
+    """The server reports that the job failed. ``reason``: its sentence about it, or ``None``.
 
-    ``reason``: the server's sentence about it; None if it gives none. The API has no place for
-    one (Job API page), the local server adds it.
+    The API has no place for a reason (Job API page); the local server adds it.
     """
 
     reason: str | None = None
@@ -142,6 +141,9 @@ class HandleBackend(Protocol):
     async def poll(self, job: Job) -> None: ...
     def withdraw(self, submission: Submission) -> bool: ...
     def conversation(self, conversation_id: str | None) -> symbl_aio.Conversation: ...
+
+
+_Transitions: TypeAlias = tuple[tuple[JobStatus, str, float, StatusSource], ...]  # Unix seconds
 
 
 class Job:
@@ -177,12 +179,10 @@ class Job:
         """Id of the job's conversation; ``None`` as long as only the job id is known."""
         self._backend = backend
         self._since = time.time() if since is None else since
-        self._events: list[JobEvent] = []
+        self._events: _Transitions = ()
         # No poller follows a detached job, so its end is never learned.
         detached = isinstance(backend, DetachedBackend)
-        self._outcome: Shared[None] | None = (
-            None if detached else Shared(loop=asyncio.get_running_loop())
-        )
+        self._outcome: Shared[None] | None = None if detached else Shared()
         self._changed: asyncio.Future[None] | None = None
         self._is_followed = False
 
@@ -190,13 +190,13 @@ class Job:
         return f"<Job {self.id} {self.status.value} conversation={self.conversation_id}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        ids = (self.id, self.conversation_id)
-        return _detached, (*ids, self._backend.origin, self._since, tuple(self._events))
+        origin, since = self._backend.origin, self._since
+        return _detached, (self.id, self.conversation_id, origin, since, self._events)
 
     @property
     def status(self) -> JobStatus:
         """The last status learned; no I/O. ``UNKNOWN`` before the first."""
-        return self._events[-1].status if self._events else JobStatus.UNKNOWN
+        return self._events[-1][0] if self._events else JobStatus.UNKNOWN
 
     @property
     def conversation(self) -> symbl_aio.Conversation:
@@ -229,12 +229,12 @@ class Job:
         self._follow()
         assert self._outcome is not None
         if timeout is None:
-            await result_of(self._outcome)
+            await self._outcome.wait()
             return self.conversation
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                await result_of(self._outcome)
+                await self._outcome.wait()
         except TimeoutError:
             if limit.expired():
                 raise JobTimeoutError(
@@ -264,15 +264,16 @@ class Job:
         given = 0
         while True:
             while given < len(self._events):
+                status, raw_status, at, source = self._events[given]
                 given += 1
-                yield self._events[given - 1]
+                yield JobEvent(status, raw_status, datetime.fromtimestamp(at, UTC), source)
             if self._outcome.done():
                 if self.status.is_terminal:
                     self._outcome.exception()  # the caller saw FAILED: mark it as retrieved
                 else:
                     self._outcome.result()
                 return
-            check_loop(self._outcome.get_loop())
+            self._outcome.check_loop()
             if self._changed is None:
                 self._changed = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._changed)
@@ -285,10 +286,11 @@ class Job:
 
     def _advance(self, status: JobStatus, raw_status: str, source: StatusSource) -> bool:
         """Record a status; return whether it was a transition."""
-        last = self._events[-1] if self._events else None
-        if last is not None and (last.raw_status == raw_status or last.status.is_terminal):
-            return False
-        self._events.append(JobEvent(status, raw_status, datetime.now(UTC), source))
+        if self._events:
+            last, last_raw, _, _ = self._events[-1]
+            if last_raw == raw_status or last.is_terminal:
+                return False
+        self._events += ((status, raw_status, time.time(), source),)
         if self._changed is not None:
             self._wake()
         return True
@@ -304,11 +306,6 @@ class Job:
         if self._changed is not None:
             self._wake()
 
-    def _mark_retrieved(self) -> None:
-        """Mark the outcome as observed, so that it is not logged."""
-        if self._outcome is not None:
-            self._outcome.mark_retrieved()
-
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
         assert changed is not None
@@ -316,12 +313,11 @@ class Job:
 
 
 def _detached(
-    id: str, conversation_id: str | None, origin: str, since: float, events: Iterable[JobEvent]
+    id: str, conversation_id: str | None, origin: str, since: float, events: _Transitions
 ) -> Job:
-    remedy = "client.job(job.token) gives one that does"
-    backend = DetachedBackend("job", remedy, origin)
+    backend = DetachedBackend("job", "client.job(job.token) gives one that does", origin)
     job = Job(id, conversation_id, backend=backend, since=since)
-    job._events.extend(events)
+    job._events = events
     return job
 
 
@@ -361,7 +357,7 @@ class Submission:
         """Name of the media, as in events; ``None`` for a text."""
         self.conversation_id: Final = conversation_id
         self._backend = backend
-        self._job: Shared[Job] = Shared(loop=asyncio.get_running_loop())
+        self._job: Shared[Job] = Shared()
         self._progress: tuple[int, int] | None = None
         self._moved: asyncio.Future[None] | None = None
 
@@ -383,7 +379,7 @@ class Submission:
         return self._job.done()
 
     def __await__(self) -> Generator[Any, None, Job]:
-        return result_of(self._job).__await__()
+        return self._job.wait().__await__()
 
     def cancel(self) -> bool:
         """Withdraw the submission; true only while surely nothing was accepted.
@@ -408,7 +404,7 @@ class Submission:
             elif self._job.done():
                 return
             else:
-                check_loop(self._job.get_loop())
+                self._job.check_loop()
                 if self._moved is None:
                     self._moved = asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._moved)

@@ -103,10 +103,14 @@ class Utterance:
         return f"Utterance(<{len(self.text)} characters>)"
 
 
+# Tuples, since ``isinstance(x, A | B)`` makes the union each time, which costs more than the test.
+_MESSAGE: Final = (str, Utterance)
+
+
 def _to_utterances(messages: str | Utterance | Sequence[str | Utterance]) -> tuple[Utterance, ...]:
     remedy = "give a str, or a list of str and Utterance"
-    given: object = (messages,) if isinstance(messages, str | Utterance) else messages
-    if not isinstance(given, Sequence) or isinstance(given, bytes | bytearray | memoryview):
+    given: object = (messages,) if isinstance(messages, _MESSAGE) else messages
+    if not isinstance(given, Sequence) or isinstance(given, (bytes, bytearray, memoryview)):
         raise ConfigurationError(f"Text.messages is {type_name(messages)}; {remedy}")
     if not given:
         raise ConfigurationError(f"Text.messages is empty; {remedy}")
@@ -259,8 +263,8 @@ class Audio(_File):
 class Video(_File):
     """An mp4, the only container that the Video API accepts. ``source`` as for ``Audio``.
 
-    A source that does not begin as an mp4 is refused before anything is sent; so is one
-    longer than four hours, if its header has the duration.
+    A source that does not begin as an mp4 is refused before anything is sent; so is one that is
+    cut off, and one longer than four hours, if its header has the duration.
     """
 
     kind: ClassVar[Kind] = "video"
@@ -370,12 +374,15 @@ MediaLike: TypeAlias = Media | str | os.PathLike[str]
 """The media of ``submit``. A bare ``str`` or path is a *file*; its bytes determine its kind."""
 
 
+_MEDIA: Final = (Text, Audio, Video, AudioURL, VideoURL)
+
+
 def coerce(media: MediaLike) -> Media | Recording:
     """Return the media itself, or a ``Recording`` for a bare path. No I/O.
 
     Raises ``ConfigurationError`` for anything else.
     """
-    if isinstance(media, Text | Audio | Video | AudioURL | VideoURL):
+    if isinstance(media, _MEDIA):
         return media
     if isinstance(media, str | os.PathLike):
         return Recording(media)

@@ -63,7 +63,7 @@ async def test_a_tracker_lives_on_the_paths_of_2022(server: LocalSymbl):
 
 async def test_a_tracker_lives_on_the_paths_of_2024():
     settings = QUICK | NEWER
-    async with LocalSymbl(newer_management=True) as server, server.client(**settings) as symbl:
+    async with LocalSymbl() as server, server.client(**settings) as symbl:
         draft = TrackerDraft(
             "Delay", TERMS, description="Lateness", categories=["Service"], languages=["en"]
         )

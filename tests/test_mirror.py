@@ -33,7 +33,6 @@ COVERED_BY = {
     "_source_names.py": "tests/test_source.py",
     "_protocol/answers.py": "tests/protocol/test_bad_answers.py",
     "_proxies.py": "tests/io/test_proxies.py",
-    "_shared_futures.py": "tests/test_other_loops.py",
     "cli/__init__.py": "tests/cli/test_safe_streams.py",
     "cli/demo.py": "tests/cli/test_commands.py",
     "cli/follow_jobs.py": "tests/cli/test_commands.py",

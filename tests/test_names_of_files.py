@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio import ConfigurationError, MediaOptions
-from symbl_aio._io.submissions import _check_key as check_key
+from symbl_aio._io.queue import check_key as check_key
 from symbl_aio._source_names import source_name
 from symbl_aio.durable.items import check_key as check_outbox_key
 from tests.names import is_control

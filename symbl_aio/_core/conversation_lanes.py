@@ -10,17 +10,36 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from attrs import define, field
+from attrs import define
 
 
-@define
+@define(eq=False, weakref_slot=False)
 class _Lane:
+    """Small, since a hundred thousand may be held by the jobs that are followed."""
+
     name: str
-    waiting: OrderedDict[str, None] = field(factory=OrderedDict)
-    holders: set[str] = field(factory=set)
+    waiting: OrderedDict[str, None] | None = None
+    """``None`` instead of an empty one."""
+    holders: int = 0
     halted: BaseException | None = None
     announced: str | None = None
     """The submission that was last added to ``newly_ready``."""
+
+    def head(self) -> str | None:
+        return next(iter(self.waiting)) if self.waiting else None
+
+    def append(self, key: str) -> None:
+        if self.waiting is None:
+            self.waiting = OrderedDict()
+        self.waiting[key] = None
+
+    def remove(self, key: str) -> bool:
+        """Remove a submission; false if it does not wait."""
+        if self.waiting is None or key not in self.waiting:
+            return False
+        del self.waiting[key]
+        self.waiting = self.waiting or None
+        return True
 
 
 class Lanes:
@@ -53,10 +72,10 @@ class Lanes:
         """Put a submission at the end of a lane."""
         if key in self._lane_of:
             raise ValueError(f"{key} is in a lane already")
-        lane = self._lanes.setdefault(name, _Lane(name))
+        lane = self._named(name)
         if lane.halted is not None:
             raise ValueError(f"lane {name} is halted")
-        lane.waiting[key] = None
+        lane.append(key)
         self._lane_of[key] = lane
         self.waiting += 1
         self._settle(lane)
@@ -64,31 +83,33 @@ class Lanes:
     def hold(self, name: str, key: str) -> None:
         """Keep a lane from moving until ``release(key)``: its job was accepted elsewhere."""
         if key not in self._lane_of:
-            lane = self._lanes.setdefault(name, _Lane(name))
-            lane.holders.add(key)
+            lane = self._named(name)
+            lane.holders += 1
             self._lane_of[key] = lane
             self._settle(lane)
 
     def ready(self) -> Iterator[str]:
         """Yield the submissions that may start, the next one first. Changes nothing."""
         for lane in self._turns.values():
-            yield next(iter(lane.waiting))
+            if (head := lane.head()) is not None:
+                yield head
 
     def start(self, key: str) -> None:
         """Start a ready submission, which then holds its lane."""
         lane = self._lane_of[key]
-        if lane.holders or next(iter(lane.waiting), None) != key:
+        if lane.holders or lane.head() != key:
             raise ValueError(f"{key} is not ready")
-        del lane.waiting[key]
-        lane.holders.add(key)
+        lane.remove(key)
+        lane.holders += 1
         self.waiting -= 1
         self._settle(lane)
 
     def put_back(self, key: str) -> None:
         """Undo ``start``: the same one is the next of its lane, and its turn is the next of all."""
         lane = self._lane_of[key]
-        lane.holders.remove(key)
-        lane.waiting[key] = None
+        lane.holders -= 1
+        lane.append(key)
+        assert lane.waiting is not None
         lane.waiting.move_to_end(key, last=False)
         self.waiting += 1
         self._settle(lane)
@@ -98,17 +119,17 @@ class Lanes:
     def release(self, key: str) -> None:
         """Release the lane of a started submission. No-op if it holds none."""
         lane = self._lane_of.get(key)
-        if lane is not None and key in lane.holders:
-            lane.holders.remove(key)
+        # A key that has a lane, and does not wait in it, holds it.
+        if lane is not None and (lane.waiting is None or key not in lane.waiting):
+            lane.holders -= 1
             del self._lane_of[key]
             self._settle(lane)
 
     def discard(self, key: str) -> bool:
         """Remove a waiting submission from its lane; false if it does not wait."""
         lane = self._lane_of.get(key)
-        if lane is None or key not in lane.waiting:
+        if lane is None or not lane.remove(key):
             return False
-        del lane.waiting[key]
         del self._lane_of[key]
         self.waiting -= 1
         self._settle(lane)
@@ -119,17 +140,17 @@ class Lanes:
         lane = self._lanes.get(name)
         if lane is None:
             return []
-        keys = list(lane.waiting)
+        keys = list(lane.waiting or ())
         for key in keys:
             del self._lane_of[key]
-        lane.waiting.clear()
+        lane.waiting = None
         self.waiting -= len(keys)
         self._settle(lane)
         return keys
 
     def halt(self, name: str, cause: BaseException) -> list[str]:
         """Halt a lane until ``resume``. Returns those that waited. The first cause stays."""
-        lane = self._lanes.setdefault(name, _Lane(name))
+        lane = self._named(name)
         lane.halted = lane.halted or cause
         return self.clear(name)
 
@@ -149,20 +170,34 @@ class Lanes:
         """
         lane = self._lanes.pop(old)
         self._turns.pop(old, None)
-        target = self._lanes.setdefault(new, _Lane(new))
-        target.holders |= lane.holders
-        target.waiting.update(lane.waiting)
-        target.halted = target.halted or lane.halted
-        for key in (*lane.holders, *lane.waiting):
-            self._lane_of[key] = target
+        lane.name = new
+        target = self._lanes.setdefault(new, lane)
+        if target is not lane:
+            self._merge(lane, target)
         self._settle(target)
+
+    def _merge(self, lane: _Lane, target: _Lane) -> None:
+        target.holders += lane.holders
+        target.halted = target.halted or lane.halted
+        for key in lane.waiting or ():
+            target.append(key)
+        for key, of in self._lane_of.items():
+            if of is lane:
+                self._lane_of[key] = target
+
+    def _named(self, name: str) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = _Lane(name)
+        return lane
 
     def _settle(self, lane: _Lane) -> None:
         """Bring the turns, and the list of lanes, in line with one lane's state."""
         if lane.waiting and not lane.holders:
             self._turns.setdefault(lane.name, lane)
-            head = next(iter(lane.waiting))
-            if head != lane.announced:  # also when the one before it was discarded
+            head = lane.head()
+            # Also another one than before, when that was discarded.
+            if head is not None and head != lane.announced:
                 lane.announced = head
                 self.newly_ready.append(head)
         else:

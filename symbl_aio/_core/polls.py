@@ -59,7 +59,7 @@ class Budget:
         return self._free_at - self._burst
 
 
-@define(slots=True)
+@define(eq=False, weakref_slot=False)
 class _Watch:
     born: float
     at: float
@@ -102,14 +102,15 @@ class PollPlan:
 
     def watch(
         self, job_id: str, now: float, *, age: float = 0.0, duration: float | None = None
-    ) -> None:
-        """Plan a job's first poll.
+    ) -> float:
+        """Plan a job's first poll, and return its time.
 
         ``age``: seconds since it was submitted, when that was earlier; such a job may have
         ended long ago, so it is polled soon. ``duration``: seconds of recording, since a
         long one is not done at once, and ends when others as long did.
         """
-        if job_id not in self._watches:
+        watch = self._watches.get(job_id)
+        if watch is None:
             times = self._times
             if duration is not None:
                 times = self._times_by_length.setdefault(
@@ -121,6 +122,7 @@ class PollPlan:
             watch = self._watches[job_id] = _Watch(now - age, now + first, times)
             watch.running_at = None if age else now
             heappush(self._heap, (watch.at, job_id))
+        return watch.at
 
     def forget(self, job_id: str) -> None:
         """Remove a job from the plan; no-op if it is not on it."""

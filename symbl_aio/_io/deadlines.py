@@ -7,6 +7,7 @@ Here the timer is moved only when an earlier deadline is added: most exchanges t
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from types import TracebackType
 
 
@@ -15,44 +16,36 @@ class Deadlines:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._open: set[Deadline] = set()
+        self.open: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
 
     def after(self, seconds: float) -> Deadline:
         """Return a deadline for a block of the current task, to be used with ``with``."""
         return Deadline(self, self.loop.time() + seconds)
 
-    def add(self, deadline: Deadline) -> None:
-        """Watch a deadline."""
-        self._open.add(deadline)
-        self._watch_until(deadline.at)
-
-    def remove(self, deadline: Deadline) -> None:
-        """Forget a deadline. The timer stays, for the next one."""
-        self._open.discard(deadline)
+    def watch(self, deadline: Deadline) -> None:
+        """Watch a deadline, which is open or has changed."""
+        if deadline.at < self._timer_at:
+            self.close()
+            self._timer_at = deadline.at
+            self._timer = self.loop.call_at(deadline.at, self._check)
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _watch_until(self, at: float) -> None:
-        if self._timer is None or at < self._timer.when():
-            self.close()
-            self._timer = self.loop.call_at(at, self._check)
-
     def _check(self) -> None:
-        assert self._timer is not None
         # The loop runs a timer early, by the resolution of its clock.
-        now = max(self.loop.time(), self._timer.when())
-        self._timer = None
-        for deadline in sorted(self._open, key=lambda deadline: deadline.at):
+        now = max(self.loop.time(), self._timer_at)
+        self._timer, self._timer_at = None, inf
+        for deadline in sorted(self.open, key=lambda deadline: deadline.at):
             if deadline.at > now:
-                break
-            self._open.discard(deadline)
+                self.watch(deadline)
+                return
+            self.open.discard(deadline)
             deadline.expire()
-        if self._open:
-            self._watch_until(min(deadline.at for deadline in self._open))
 
 
 class Deadline:
@@ -72,14 +65,15 @@ class Deadline:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
-        self._all.add(self)
+        self._all.open.add(self)
+        self._all.watch(self)
         return self
 
     def postpone(self, seconds: float) -> None:
         """Move the deadline to ``seconds`` from now, which may be sooner than before."""
         self.at = self._all.loop.time() + seconds
         if not self._is_expired:
-            self._all.add(self)
+            self._all.watch(self)
 
     def expire(self) -> None:
         """Cancel the block."""
@@ -92,7 +86,8 @@ class Deadline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._all.remove(self)
+        # The timer stays, for the next one.
+        self._all.open.discard(self)
         if (
             self._is_expired
             and self._task.uncancel() <= self._cancelling

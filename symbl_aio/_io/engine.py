@@ -95,7 +95,6 @@ class Engine:
             raise ClientClosedError(f"the client is {self._state} already; make a new one")
         self._tasks.open()
         self._transport.open()
-        self._tasks.start(self._jobs.poller.run(), "poller")
         self._state = "open"
 
     async def aclose(self, drain: Drain, timeout: float) -> None:
@@ -146,6 +145,7 @@ class Engine:
     async def _shut(self) -> None:
         try:
             await self._submissions.cancel_started()
+            self._jobs.poller.close()
             await self._tasks.cancel_all()
         finally:
             self._left = self.unfinished

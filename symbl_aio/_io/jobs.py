@@ -84,6 +84,7 @@ class Jobs:
         self._queue.adopt(job.id, job.conversation_id)
         job._is_followed = True
         self.poller.follow(job, age=max(0.0, time.time() - job._since))
+        self._attached.pop(job.id, None)  # the poller has it now
 
     def abandon(self) -> tuple[str, ...]:
         """End the waiters of all followed jobs as the client closes. Returns the jobs' tokens."""

@@ -36,6 +36,9 @@ _LOG = logging.getLogger("symbl_aio")
 _MAX_AT_ONCE: Final = 64
 """Polls under way at a time, so that a server that does not answer costs few connections."""
 _MAX_WARNINGS: Final = 100
+_COMPLETED: Final = JobStatus.COMPLETED
+_FAILED: Final = JobStatus.FAILED
+_UNKNOWN: Final = JobStatus.UNKNOWN
 _OUTAGE: Final = 60.0
 """Seconds of failing polls after which a warning is logged."""
 
@@ -66,8 +69,10 @@ class Poller:
         self._emit = events.emit
         self._jitter = jitter
         self._polling: dict[str, asyncio.Task[None]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._is_closed = False
         self._reasons: dict[str, str] = {}
-        self._wake = asyncio.Event()
         self._warned: set[str] = set()
         self._rate = RateMeter()
         self._failing_since: float | None = None
@@ -88,36 +93,50 @@ class Poller:
     def follow(self, job: Job, *, age: float = 0.0, duration: float | None = None) -> None:
         """Poll a job from now on, until it ends."""
         self.jobs[job.id] = job
-        self._plan.watch(job.id, monotonic(), age=age, duration=duration)
-        self._wake.set()
+        self._wake_at(self._plan.watch(job.id, monotonic(), age=age, duration=duration))
 
     def hint(self, job_id: str) -> None:
         """Poll early: a webhook reported the job finished. No-op for an unknown job."""
         self._plan.hint(job_id, monotonic())
-        self._wake.set()
+        self._wake_at(self._plan.next_at())
 
-    async def run(self) -> None:
-        """Poll each job when it is due, for ever."""
-        while True:
-            self._wake.clear()
-            free = _MAX_AT_ONCE - len(self._polling)
-            for job_id, hinted in self._plan.due(monotonic(), free):
-                if job_id not in self._polling:
-                    self._start(self.jobs[job_id], "webhook" if hinted else "poll")
-                elif hinted:  # polled now by ``poll``, whose answer may be older than the hint
-                    self._plan.hint(job_id, monotonic())
-            # With no free place, the end of a poll wakes this task.
-            full = len(self._polling) >= _MAX_AT_ONCE
-            await self._sleep_until(None if full else self._plan.next_at())
+    def close(self) -> None:
+        """Start no poll any more."""
+        self._is_closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _wake_at(self, at: float | None) -> None:
+        """Wake up at a time, unless it is set for an earlier one."""
+        if at is None or self._is_closed:
+            return
+        if self._alarm is not None:
+            if self._alarm_at <= at:
+                return
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self._tasks.loop.call_later(max(0.0, at - monotonic()), self._poll_due)
+
+    def _poll_due(self) -> None:
+        self._alarm = None
+        now = monotonic()
+        for job_id, hinted in self._plan.due(now, _MAX_AT_ONCE - len(self._polling)):
+            if job_id not in self._polling:
+                self._start(self.jobs[job_id], "webhook" if hinted else "poll")
+            elif hinted:  # polled now by ``poll``, whose answer may be older than the hint
+                self._plan.hint(job_id, now)
+        if len(self._polling) < _MAX_AT_ONCE:  # else the end of a poll wakes
+            self._wake_at(self._plan.next_at())
 
     async def poll(self, job: Job) -> None:
         """Poll one job now, or join the poll under way. Raises its error."""
         await result_of(self._polling.get(job.id) or self._start(job, "poll"))
 
     def _start(self, job: Job, source: StatusSource) -> asyncio.Task[None]:
-        polling = self._tasks.start(self._poll(job, source), f"poll of job {job.id}")
+        polling = self._tasks.start(
+            self._poll(job, source), f"poll of job {job.id}", on_end=partial(self._polled, job)
+        )
         self._polling[job.id] = polling
-        polling.add_done_callback(partial(self._polled, job))
         return polling
 
     async def _poll(self, job: Job, source: StatusSource) -> None:
@@ -125,14 +144,14 @@ class Poller:
         started_at = monotonic()
         self._rate.count(started_at)
         answer = await self._api.ask_once(calls.job(job.id))
-        _, raw_status = answers.decode_job(answer)
+        raw_status = answers.decode_status(answer)
         status = JobStatus.parse(raw_status)
-        if status is JobStatus.UNKNOWN:
+        if status is _UNKNOWN:
             self._warn(raw_status)
         if not status.is_terminal:
             self._plan.unfinished(job.id, started_at)
             self.on_unfinished(job)
-        elif status is JobStatus.FAILED and (reason := answers.failure_reason(answer)):
+        elif status is _FAILED and (reason := answers.failure_reason(answer)):
             self._reasons[job.id] = self._api.redacted(reason)
         self.record_status(job, status, raw_status, source)
 
@@ -152,23 +171,23 @@ class Poller:
             )
 
     def _polled(self, job: Job, polling: asyncio.Task[None]) -> None:
-        if len(self._polling) >= _MAX_AT_ONCE:
-            self._wake.set()
-        del self._polling[job.id]
         now = monotonic()
+        if len(self._polling) >= _MAX_AT_ONCE:
+            self._wake_at(now)
+        del self._polling[job.id]
         if polling.cancelled():  # by the closing, or by other code: the job must not be lost
             self._plan.again(job.id, now, jitter=0.0)
-            self._wake.set()
+            self._wake_at(self._plan.next_at())
             return
         error = polling.exception()
         if error is not None or self._failing_since is not None:
             self._record_health(error)
         status = job.status
-        if status is JobStatus.COMPLETED or status is JobStatus.FAILED:
+        if status.is_terminal:
             self._plan.ended(job.id, now, jitter=self._jitter())
-        if status is JobStatus.COMPLETED:
+        if status is _COMPLETED:
             self._end(job, None)
-        elif status is JobStatus.FAILED:
+        elif status is _FAILED:
             reason = self._reasons.pop(job.id, None)
             why = "; the API gives no reason" if reason is None else f": {reason}"
             failed = JobFailedError(f"job {job.id} failed{why}", job)
@@ -193,7 +212,7 @@ class Poller:
             if error is not None:
                 self._emit(PollFailed, job.id, error, job.source)
             self._plan.again(job.id, now, jitter=2 * self._jitter() - 1)
-            self._wake.set()
+            self._wake_at(self._plan.next_at())
 
     def _record_health(self, error: BaseException | None) -> None:
         """Warn once when no poll has been answered for ``_OUTAGE`` seconds, and when one is."""
@@ -231,12 +250,3 @@ class Poller:
                 "unknown job status %.80r: taken as not finished; is symbl-aio up to date?",
                 raw_status,
             )
-
-    async def _sleep_until(self, when: float | None) -> None:
-        alarm = None
-        if when is not None:
-            delay = max(0.0, when - monotonic())
-            alarm = self._tasks.loop.call_later(delay, self._wake.set)
-        await self._wake.wait()
-        if alarm is not None:
-            alarm.cancel()

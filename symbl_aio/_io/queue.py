@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, copy_context
 from itertools import islice
+from secrets import token_hex
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -18,12 +19,14 @@ from attrs import Factory, define, field
 
 from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
+from symbl_aio._fields import is_word
 from symbl_aio._io.payload import Payload
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AppendBlockedError,
     ClientClosedError,
     ConcurrencyLimitError,
+    ConfigurationError,
     JobFailedError,
     QueueFullError,
     SymblError,
@@ -123,7 +126,14 @@ class SubmissionQueue:
         self._policy = config.lanes
         self._most = limits.queued
         self._by_key: dict[str, Submission] = {}
-        self._holders: dict[str, list[str]] = {}
+        self._key_stem = token_hex(12)
+        self._keys_made = 0
+        self._holders: dict[str, tuple[str, ...]] = {}
+
+    def new_key(self) -> str:
+        """Return a key that no other client makes."""
+        self._keys_made += 1
+        return f"{self._key_stem}{self._keys_made:08x}"
 
     def known(self, key: str) -> Submission | None:
         """Return the submission of a key, until its job has ended."""
@@ -250,7 +260,8 @@ class SubmissionQueue:
             self._lanes.rename(provisional_lane(key), conversation_id)
         if self._policy.advance_on == "accepted":
             self._lanes.release(key)
-        self._holders.setdefault(job_id, []).append(key)
+        # A server that repeats a job id has one job for several submissions.
+        self._holders[job_id] = (*self._holders.get(job_id, ()), key)
         self._remove(pending, accepted=True)
 
     def refuse(self, pending: PendingSubmission, retry_after: float | None) -> None:
@@ -300,13 +311,12 @@ class SubmissionQueue:
     def hold(self, job_id: str, conversation_id: str) -> None:
         """Hold the appends of a conversation until an attached job has ended."""
         if self._policy.advance_on == "completed":
-            holder = f"\n{job_id}"  # no caller's key has a line break
-            self._lanes.hold(conversation_id, holder)
-            self._holders.setdefault(job_id, []).append(holder)
+            self._lanes.hold(conversation_id, _holder(job_id))
 
     def end_job(self, job_id: str, conversation_id: str | None, error: SymblError | None) -> Ended:
         """Free the slot of a job, and let its lane move on or halt."""
         self.slots.end(job_id)
+        self._lanes.release(_holder(job_id))
         for key in self._holders.pop(job_id, ()):
             self._by_key.pop(key, None)
             self._lanes.release(key)
@@ -361,14 +371,28 @@ def _known_size(media: Media | Recording) -> int | None:
     """Return about how many bytes will be sent, as far as that is known without a disk."""
     if isinstance(media, Text):
         return sum(len(message.text) for message in media.messages)
-    if isinstance(media, Audio | Video):
+    if isinstance(media, (Audio, Video)):
         return len(media.source) if isinstance(media.source, bytes) else media.size
     return None if isinstance(media, Recording) else 0
+
+
+def check_key(key: object) -> str:
+    """Return a caller's key. Raises ``ConfigurationError`` if it cannot be one."""
+    if not is_word(key):
+        raise ConfigurationError(
+            f"key is {key!r}; give a non-empty string without control characters or line breaks"
+        )
+    return key
 
 
 def provisional_lane(key: str) -> str:
     """Return the lane of a submission whose conversation has no id yet."""
     return f"\n{key}"  # no id has a line break, so none is equal to it
+
+
+def _holder(job_id: str) -> str:
+    """Return the key under which an attached job holds its lane."""
+    return f"\n{job_id}"  # no caller's key has a line break
 
 
 def blocked(cause: BaseException) -> AppendBlockedError:

@@ -17,7 +17,6 @@ from time import monotonic
 from attrs import evolve
 
 from symbl_aio._callback_checks import check_async
-from symbl_aio._fields import is_word
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
@@ -26,6 +25,7 @@ from symbl_aio._io.queue import (
     Ended,
     PendingSubmission,
     SubmissionQueue,
+    check_key,
     provisional_lane,
     without_conversation,
 )
@@ -112,7 +112,7 @@ class Submissions:
             check_async("before_last_byte", before_last_byte)
         conversation_id, lane = (None, None) if to is None else self._destination(to)
         given = key if options is None or options.name is None else options.name
-        key = secrets.token_hex(16) if key is None else _check_key(key)
+        key = self._queue.new_key() if key is None else check_key(key)
         if (known := self._queue.known(key)) is not None:
             return known
         if lane is None:
@@ -140,7 +140,7 @@ class Submissions:
 
     def _destination(self, to: str | Submission | Job) -> tuple[str | None, str | None]:
         """Return conversation id and lane, as far as they are known yet."""
-        if isinstance(to, Submission | Job) and to._backend is not self._backend:
+        if isinstance(to, (Submission, Job)) and to._backend is not self._backend:
             raise ConfigurationError(
                 "conversation_id is a handle of another client; give the conversation's id"
             )
@@ -228,9 +228,11 @@ class Submissions:
             self._end(ended)
         while queue.waiting and (pending := queue.start_next(now)) is not None:
             pending.task = self._tasks.start(
-                self._run(pending), f"submission {pending.key}", pending.context
+                self._run(pending),
+                f"submission {pending.key}",
+                pending.context,
+                on_end=partial(self._never_ran, pending),
             )
-            pending.task.add_done_callback(partial(self._never_ran, pending))
         if queue.waiting and (at := queue.wakes_at()) is not None:
             self._cancel_alarm()  # of a submission that an observer made meanwhile
             delay = max(0.0, at - monotonic())
@@ -408,8 +410,9 @@ class Submissions:
         """Settle the handle of a job that ended, and use its slot for the next submission."""
         halted = self._queue.end_job(job.id, job.conversation_id, error)
         job._settle(error)
-        if self._emit(JobEnded, job.id, job.conversation_id, error, job.source):
-            job._mark_retrieved()
+        taken = self._emit(JobEnded, job.id, job.conversation_id, error, job.source)
+        if taken and job._outcome is not None:
+            job._outcome.mark_retrieved()
         if halted:
             self._end(halted)
         self.dispatch()
@@ -429,11 +432,3 @@ def _add_source(error: UploadError, source: str | None) -> None:
     # Of uploads alone: an error about the token is shared by all that waited for it.
     if source is not None and source not in str(error):
         error.args = (f"{source}: {error}", *error.args[1:])
-
-
-def _check_key(key: object) -> str:
-    if not is_word(key):
-        raise ConfigurationError(
-            f"key is {key!r}; give a non-empty string without control characters or line breaks"
-        )
-    return key

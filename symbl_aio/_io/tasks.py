@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from symbl_aio.errors import ClientClosedError
@@ -26,10 +27,16 @@ class Tasks:
         self._context = copy_context()
 
     def start(
-        self, work: Coroutine[Any, Any, T], name: str, context: Context | None = None
+        self,
+        work: Coroutine[Any, Any, T],
+        name: str,
+        context: Context | None = None,
+        *,
+        on_end: Callable[[asyncio.Task[T]], None] | None = None,
     ) -> asyncio.Task[T]:
         """Start a task in ``context``, by default that of the client's start.
 
+        ``on_end`` is called with the ended task, also if it was cancelled before its first step.
         Never in the context of the current caller: a trace or a log line would name the
         request of another one.
         """
@@ -40,8 +47,15 @@ class Tasks:
         # are submissions waiting.
         task = asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # One callback, since each is an event of the loop of its own.
+        task.add_done_callback(
+            self._tasks.discard if on_end is None else partial(self._end, on_end)
+        )
         return task
+
+    def _end(self, on_end: Callable[[asyncio.Task[T]], None], task: asyncio.Task[T]) -> None:
+        self._tasks.discard(task)
+        on_end(task)
 
     def start_unowned(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task, in the context of the caller, that ``cancel_all`` leaves alone."""

@@ -1,12 +1,12 @@
-"""Container of a recording by its first bytes, and the duration of an mp4 or wav.
+"""Container of a recording by its first bytes, its duration, and whether it is cut off.
 
 Pure functions on bytes that never raise: bytes that cannot be parsed are an unknown
-container, or have a duration of ``None``.
+container, or have a duration of ``None`` and no fault.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
@@ -135,17 +135,46 @@ def wav_duration(head: bytes, size: int) -> float | None:
     """Return the seconds of a wav of ``size`` bytes by its first ones; ``None`` if unknown."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
-    rate, at = 0, 12
-    while at + 8 <= len(head):
-        name, length = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+    rate = 0
+    for name, at, length in _wav_chunks(head):
         if name == b"fmt ":
-            rate = int.from_bytes(head[at + 16 : at + 20], "little")
+            rate = int.from_bytes(head[at + 8 : at + 12], "little")
         elif name == b"data":
             # An interrupted recorder leaves 0 or the largest number here.
-            length = min(length or size, size - at - 8)
+            length = min(length or size, size - at)
             return length / rate if rate and length > 0 else None
-        at += 8 + length + length % 2
     return None
+
+
+def wav_fault(head: bytes, size: int) -> str | None:
+    """Return why a wav of ``size`` bytes is not whole; ``None`` if it seems so."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    for name, at, length in _wav_chunks(head):
+        # Programs that write to a pipe put a number close to 2 or 4 GiB here.
+        stated = not (0x7FFF0000 <= length <= 0x8000FFFF or length >= 0xFFFF0000)
+        if name == b"data" and stated and length > size - at:
+            return f"is cut off: {at + length - size} bytes of its sound are missing"
+    return None
+
+
+def _wav_chunks(head: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, offset and length of the chunks that begin in the head of a wav."""
+    at = 12
+    while at + 8 <= len(head):
+        length = int.from_bytes(head[at + 4 : at + 8], "little")
+        yield head[at : at + 4], at + 8, length
+        at += 8 + length + length % 2
+
+
+def flac_duration(head: bytes) -> float | None:
+    """Return the seconds of a flac by its first bytes; ``None`` if it does not state them."""
+    if head[:4] != b"fLaC" or len(head) < 26:
+        return None
+    # 20 bits of sample rate, 8 of channels and sample size, 36 of sample count.
+    packed = int.from_bytes(head[18:26], "big")
+    rate, samples = packed >> 44, packed & (1 << 36) - 1
+    return samples / rate if rate and samples else None
 
 
 Reads: TypeAlias = Generator[tuple[int, int], bytes, float | None]
@@ -173,6 +202,32 @@ def mp4_duration(size: int) -> Reads:
     duration = int.from_bytes(body[at + 4 : at + 4 + width], "big")
     unknown = (1 << 8 * width) - 1
     return duration / scale if scale and 0 < duration < unknown else None
+
+
+def mp4_fault(size: int) -> Generator[tuple[int, int], bytes, str | None]:
+    """Find out why an mp4 of ``size`` bytes is not whole: ``None`` if it seems so.
+
+    Reads headers of boxes like ``mp4_duration``.
+    """
+    at, names = 0, set[bytes]()
+    for _ in range(_MAX_BOXES):
+        if at + 8 > size:
+            # Without sound or pictures it is none of a recorder that was interrupted.
+            lost = b"mdat" in names and b"moov" not in names
+            return "has no index (moov box), so its recorder did not finish it" if lost else None
+        header = yield (at, min(_HEADER, size - at))
+        name, length = header[4:8], int.from_bytes(header[:4], "big")
+        if length == 1 and len(header) == _HEADER:
+            length = int.from_bytes(header[8:16], "big")
+        elif length == 0:
+            length = size - at
+        if length < 8 or not name.isalnum():
+            return None  # junk at the end, which players ignore
+        if at + length > size and name in (b"mdat", b"moov", b"moof"):
+            return f"is cut off: its last {at + length - size} bytes are missing"
+        names.add(name)
+        at += length
+    return None
 
 
 def _find(

@@ -16,9 +16,12 @@ from symbl_aio._media.containers import (
     HEAD_BYTES,
     UNKNOWN,
     Container,
+    flac_duration,
     mp4_duration,
+    mp4_fault,
     sniff,
     wav_duration,
+    wav_fault,
 )
 from symbl_aio._threads import Watch
 from symbl_aio.media import Audio, Media, Recording, Video, describe
@@ -102,7 +105,7 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
     """Yield ranges as ``(offset, length)``, receive their bytes, return the inspected media.
 
     Needs a few kilobytes, independent of the ``size``. Raises ``MediaRejectedError`` for a
-    recording that is empty, of the wrong kind or longer than four hours.
+    recording that is empty, of the wrong kind, cut off or longer than four hours.
     """
     if size == 0:
         raise MediaRejectedError(
@@ -114,9 +117,15 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
     if isinstance(settled, Video):
         require_mp4(settled, container)
     if container.is_mp4:
+        fault = yield from mp4_fault(size)
         duration = yield from mp4_duration(size)
     else:
-        duration = wav_duration(head, size)
+        fault = wav_fault(head, size)
+        duration = wav_duration(head, size) or flac_duration(head)
+    if fault is not None:
+        raise MediaRejectedError(
+            f"{describe(media)} {fault}; copy it once more from its recorder, or repair it"
+        )
     if duration is not None and duration > MAX_SECONDS:
         raise MediaRejectedError(
             f"{describe(media)} lasts {duration / 3600:.2f} hours and the API takes at most "

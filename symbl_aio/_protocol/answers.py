@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 from html import unescape
+from sys import intern
+from typing import Final
 
 from attrs import field, frozen
 
@@ -15,6 +17,7 @@ from symbl_aio._protocol.calls import check_id
 from symbl_aio.models import JSON
 
 _PADDING = "\ufeff\0 \t\r\n"
+_decode: Final = json.JSONDecoder(strict=False).decode
 _MESSAGES = ("message", "error", "detail", "error_description", "title")
 
 
@@ -34,7 +37,7 @@ class Answer:
         within one of its strings.
         """
         try:
-            value: JSON = json.loads(self.text.strip(_PADDING), strict=False)
+            value: JSON = _decode(self.text.strip(_PADDING))
         except (ValueError, RecursionError) as error:
             raise DecodeError(f"the answer is not JSON: {error}", self.text) from None
         return value
@@ -49,12 +52,12 @@ def _object(answer: Answer, what: str) -> Mapping[str, JSON]:
 
 def read_id(value: object) -> str | None:
     """Return an id, which is a number in some answers; ``None`` if it is unusable."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    try:
-        return check_id("id", value) if isinstance(value, str) else None
-    except ConfigurationError:
-        return None
+    if isinstance(value, str):
+        try:
+            return check_id("id", value)
+        except ConfigurationError:
+            return None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _seconds(value: JSON) -> float | None:
@@ -80,8 +83,8 @@ def decode_accepted(answer: Answer) -> tuple[str, str]:
     return conversation_id, job_id
 
 
-def decode_job(answer: Answer) -> tuple[str | None, str]:
-    """Return a job's id, if present, and its status in the server's own word (Job API page).
+def decode_status(answer: Answer) -> str:
+    """Return the status of a job in the server's own word (Job API page).
 
     Raises ``DecodeError`` when there is no status.
     """
@@ -89,7 +92,7 @@ def decode_job(answer: Answer) -> tuple[str | None, str]:
     status = value.get("status")
     if not isinstance(status, str):
         raise DecodeError("the answer about a job has no status", answer.text)
-    return read_id(value.get("id")) or read_id(value.get("jobId")), status
+    return intern(status)  # of a hundred thousand jobs it is the same few words
 
 
 def failure_reason(answer: Answer) -> str | None:

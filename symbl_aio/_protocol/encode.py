@@ -8,7 +8,7 @@ query, lists and objects there as JSON text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from attrs import evolve
@@ -28,6 +28,9 @@ from symbl_aio.models import JSON
 from symbl_aio.options import MediaOptions, Options, wire_name
 
 _NO_OPTIONS = MediaOptions()
+# Tuples: ``isinstance(x, A | B)`` makes the union each time.
+_FILES: Final = (Audio, Video)
+_WITHOUT_URL: Final = (Text, Audio, Video)
 _JSON_HEADERS = (("Content-Type", "application/json"),)
 
 
@@ -49,31 +52,35 @@ def encode_submission(
     call = submission(media.kind, conversation_id)
     given = {} if options is None else options.given()
     options = _NO_OPTIONS if options is None else options
-    urls = () if isinstance(media, Text | Audio | Video) else (media.url,)
+    urls = () if isinstance(media, _WITHOUT_URL) else (media.url,)
     if options.webhook_url:
         urls = (*urls, options.webhook_url)
     named = {wire_name(name): plain(value) for name, value in given.items()}
-    if isinstance(media, Audio | Video):
+    if isinstance(media, _FILES):
         if options.extra_body:
             raise ConfigurationError(
                 f"extra_body is set for {media.kind}, whose body is the file; give extra_query"
             )
         sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
         headers = (("Content-Type", sent_type),) if sent_type else ()
-        query = _query(named, options)
-        return Call(call.method, call.path, query=query, headers=headers, urls=urls)
+        pairs = _query(named, options)
+        return Call(call.method, call.path, query=pairs, headers=headers, urls=urls)
 
     body: dict[str, JSON]
     if isinstance(media, Text):
         body = {"messages": [_message(utterance) for utterance in media.messages]}
     else:
         body = {"url": media.url}
-    if twice := body.keys() & options.extra_body.keys():
-        raise ConfigurationError(f"extra_body[{min(twice)!r}] is the media itself; leave it out")
-    moved = {wire_name(name) for name in options.in_query} & named.keys()
-    body |= {name: value for name, value in named.items() if name not in moved}
-    body.update(options.extra_body)
-    query = _query({name: named[name] for name in named if name in moved}, options)
+    query: tuple[tuple[str, str], ...] = ()
+    if options is not _NO_OPTIONS:
+        if twice := body.keys() & options.extra_body.keys():
+            raise ConfigurationError(
+                f"extra_body[{min(twice)!r}] is the media itself; leave it out"
+            )
+        moved = {wire_name(name) for name in options.in_query} & named.keys()
+        body |= {name: value for name, value in named.items() if name not in moved}
+        body.update(options.extra_body)
+        query = _query({name: named[name] for name in named if name in moved}, options)
     return Call(
         call.method,
         call.path,

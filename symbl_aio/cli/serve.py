@@ -31,6 +31,8 @@ from symbl_aio.server import (
     is_loopback,
     load_context,
     own_names,
+    restore_backup,
+    write_backup,
 )
 
 logger = logging.getLogger("symbl_aio.server")
@@ -109,6 +111,28 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
             logger.warning("%d unfinished jobs %s", server.unfinished, _fate(data))
     finally:
         await server.aclose()
+    return OK
+
+
+def back_up(show: Show, data: Path | None, file: Path) -> int:
+    """Write a backup of a data directory to a new file."""
+    assert data is not None
+    try:
+        size = write_backup(data, file)
+    except StorageError as error:
+        raise ConfigurationError(str(error)) from error
+    show.archived("backup", str(data), str(file), size)
+    return OK
+
+
+def restore_from(show: Show, data: Path | None, file: Path) -> int:
+    """Restore a backup into a data directory that is empty or does not exist."""
+    assert data is not None
+    try:
+        restore_backup(file, data)
+    except StorageError as error:
+        raise ConfigurationError(str(error)) from error
+    show.archived("restored", str(data), str(file), file.stat().st_size)
     return OK
 
 

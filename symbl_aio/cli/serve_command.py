@@ -95,6 +95,12 @@ def _warn_of_secret(
     type=click.Path(file_okay=False, path_type=Path),
     help="Data directory; by default symbl-aio in ~/.local/share (XDG_DATA_HOME).",
 )
+@click.option(
+    "--backup",
+    type=_FILE,
+    help="Back up the data directory to a new file, also while a server uses it, and end.",
+)
+@click.option("--restore", type=_FILE, help="Restore a backup into a new data directory, and end.")
 @click.option("--memory", is_flag=True, help="Store nothing: everything ends with the server.")
 @click.option(
     "--keep",
@@ -152,7 +158,13 @@ def _warn_of_secret(
     help="The largest recording.",
 )
 @outbox_commands.as_json
-def serve(as_json: bool, new_app: str | None, **options: Any) -> None:
+def serve(
+    as_json: bool,
+    new_app: str | None,
+    backup: Path | None,
+    restore: Path | None,
+    **options: Any,
+) -> None:
     """Run the local server until Ctrl-C (exit code 0).
 
     It stores everything in its data directory, and continues with it at the next start. The
@@ -160,14 +172,22 @@ def serve(as_json: bool, new_app: str | None, **options: Any) -> None:
     """
     if options["memory"] and options["keep_days"] is not None:
         raise click.UsageError("--memory keeps nothing: it goes without --keep.")
+    if options["memory"] and (backup or restore):
+        raise click.UsageError("--memory has no data directory to back up or restore.")
+    if backup and restore:
+        raise click.UsageError("Give --backup or --restore, not both.")
     show = show_for(as_json)
 
     async def main() -> int:
-        from symbl_aio.cli.serve import ServeOptions, serve_until_stopped
+        from symbl_aio.cli.serve import ServeOptions, back_up, restore_from, serve_until_stopped
         from symbl_aio.cli.serve_apps import add_application
 
         if new_app is not None:
             return add_application(options["apps"], new_app, show)
+        if backup is not None:
+            return back_up(show, ServeOptions(**options).directory, backup)
+        if restore is not None:
+            return restore_from(show, ServeOptions(**options).directory, restore)
         return await serve_until_stopped(show, ServeOptions(**options))
 
     run(main, show, service=True)

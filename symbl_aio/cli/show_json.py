@@ -40,6 +40,7 @@ class Show(Protocol):
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
     ) -> None: ...
+    def archived(self, event: str, data: str, file: str, size: int) -> None: ...
     def application(self, app_id: str, app_secret: str) -> None: ...
     def working(self, worker: str, database: str) -> None: ...
     def item(self, item: Item) -> None: ...
@@ -144,6 +145,9 @@ class Lines:
         shown = {} if app_secret is None else {"app_secret": app_secret}
         directory = None if data is None else str(data)
         self._write("serving", base_url=base_url, app_id=app_id, data=directory, **shown)
+
+    def archived(self, event: str, data: str, file: str, size: int) -> None:
+        self._write(event, data=data, file=file, size=size)
 
     def application(self, app_id: str, app_secret: str) -> None:
         self._write("application", app_id=app_id, app_secret=app_secret)

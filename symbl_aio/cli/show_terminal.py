@@ -146,6 +146,10 @@ class Screen:
         kept = "Nothing is stored." if data is None else f"Everything is stored in {data}."
         self._console.print(kept, markup=False, highlight=False, soft_wrap=True)
 
+    def archived(self, event: str, data: str, file: str, size: int) -> None:
+        way = f"{data} to {file}" if event == "backup" else f"{file} to {data}"
+        self._print(f"{event}: {way} ({size} bytes)")
+
     def application(self, app_id: str, app_secret: str) -> None:
         self._print(f"Application {app_id}. Its secret is kept nowhere but here:")
         self._console.print(app_secret, markup=False, highlight=False, soft_wrap=True)

@@ -130,15 +130,18 @@ class JobStatus(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Return whether the status is final: completed or failed."""
-        return self in (JobStatus.COMPLETED, JobStatus.FAILED)
+        return self is _COMPLETED or self is _FAILED
 
     @classmethod
     def parse(cls, text: str) -> JobStatus:
         """Parse the server's text, in any case; return ``UNKNOWN`` for an undocumented one."""
-        try:
-            return cls(text.lower())
-        except ValueError:
-            return cls.UNKNOWN
+        return _BY_WORD.get(text) or _BY_WORD.get(text.lower(), cls.UNKNOWN)
+
+
+# Every answer about a job is compared with these, and an enumeration looks a member up slowly.
+_COMPLETED: Final = JobStatus.COMPLETED
+_FAILED: Final = JobStatus.FAILED
+_BY_WORD: Final = {status.value: status for status in JobStatus}
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:

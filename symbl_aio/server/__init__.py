@@ -25,6 +25,7 @@ from symbl_aio.server.origins import own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.storage.archive import restore_backup, write_backup
 from symbl_aio.server.storage.data_directory import default_directory
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.tls import TLSError, load_context
@@ -46,4 +47,6 @@ __all__ = [
     "load_context",
     "own_names",
     "read_secrets",
+    "restore_backup",
+    "write_backup",
 ]

@@ -61,7 +61,6 @@ class Shared:
     keep_days: float | None
     retain: int | None
     retain_requests: int | None
-    newer_management: bool
     probe_media: bool
 
 
@@ -74,9 +73,7 @@ class Account:
         self._store = store = shared.storage.store(app_id)
         self.tokens = TokenIssuer(app_id, app_secret, shared.token_life, shared.clock, store)
         self.conversations = Conversations(store)
-        self._management = ManagementHandlers(
-            self.conversations, store, newer=shared.newer_management
-        )
+        self._management = ManagementHandlers(self.conversations, store)
         self._retention = Retention(self.conversations, store, shared.keep_days)
         self.webhooks = WebhookDelivery(
             shared.outbound, shared.changes, store, shared.retain_requests
@@ -152,7 +149,7 @@ class Account:
             *BookmarkHandlers(self.conversations).routes(),
             *self._pages.routes(),
             *self._management.routes(),
-            *ConversationHandlers(self.conversations, self.jobs).routes(),
+            *ConversationHandlers(self.conversations, self.jobs, self._pages).routes(),
         ]
 
     def signed(self, request: web.Request) -> bool:
@@ -187,5 +184,5 @@ def kind_of_route(name: str) -> Kind | None:
     """Return the kind of submission that a route is for; None for other routes."""
     if not name.startswith("submit."):
         return None
-    _, _, text = name.split(".", 2)
+    text = name.split(".")[2]
     return next(kind for kind in KINDS if kind.replace("/", "_") == text)

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from symbl_aio.server.account import Account, kind_of_route
 from symbl_aio.server.connections import Connections
+from symbl_aio.server.cross_origin import allow_every_origin, answer_preflight
 from symbl_aio.server.fault_injection import (
     ConnectionDroppedError,
     FaultContext,
@@ -75,6 +76,7 @@ class App:
         app = web.Application(
             # Outermost first: the log records what a fault or an error made of the response.
             middlewares=[
+                answer_preflight,
                 self._log_request,
                 self._authenticate,
                 self._inject_fault,
@@ -82,8 +84,10 @@ class App:
             ],
             client_max_size=self._limits.body,
         )
+        app.on_response_prepare.append(allow_every_origin)
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        app.router.add_routes([*self._tokens.routes(), *self._routes, *self._account_routes()])
+        routes = [*self._tokens.routes(), *self._routes, *self._account_routes()]
+        app.router.add_routes([*routes, *map(_with_slash, routes)])
         return app
 
     def _account_routes(self) -> Iterator[web.RouteDef]:
@@ -130,7 +134,7 @@ class App:
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the access token, except for token requests and signed links to pages."""
-        path = request.path
+        path = request.path.removesuffix("/")
         try:
             self._origins.check_host(request)
             if path.startswith(PAGE_PATH):
@@ -186,3 +190,10 @@ class App:
             where = f"{place.filename}:{place.lineno}"
             logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
             return json_response({"message": "The server has made a mistake."}, 500)
+
+
+def _with_slash(route: web.RouteDef) -> web.RouteDef:
+    """Return the same route for its path with a slash at the end, as some clients write it."""
+    name = route.kwargs.get("name")
+    options = {**route.kwargs, "name": name and f"{name}.slash"}
+    return web.route(route.method, f"{route.path}/", route.handler, **options)

@@ -52,6 +52,9 @@ PROBABLE = -0.4
 # Measured by the word: English -0.2 to -0.8, with noise too; other languages below -1.0.
 MIN_LOG_PROBABILITY_OF_WORD = -1.0
 _FIRST_SPECIAL_TOKEN = 50_256
+# So many seconds, or words, show of what language speech is.
+_MIN_DROPPED = 3.0
+_MIN_WORDS = 4
 
 # Samples of a lower amplitude are silence: it needs no search for voices.
 _SILENCE = 8
@@ -202,13 +205,17 @@ class Recognition:
 
     def require_certainty(self) -> None:
         """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
-        dropped = self.dropped > max(1.0, self.kept)
+        # A cough or a chord that passed for a word is no speech.
+        dropped = self.dropped > max(_MIN_DROPPED, self.kept)
+        foreign = self._words >= _MIN_WORDS and (
+            self._log_probability < MIN_LOG_PROBABILITY_OF_WORD * self._words
+        )
         if self._model.multilingual:
             if dropped:
                 raise decoding.ReportableError(
                     f"the speech is not clear enough, or not in the language {self.language}"
                 )
-        elif dropped or self._log_probability < MIN_LOG_PROBABILITY_OF_WORD * self._words:
+        elif dropped or foreign:
             raise decoding.ReportableError(
                 "the speech is of another language or not clear enough; "
                 "the model recognises English only"

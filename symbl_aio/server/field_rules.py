@@ -1,4 +1,8 @@
-"""Rules for the fields of a request: a check, and how a refusal describes the right value."""
+"""Rules for the fields of a request: a reader, a check, and how a refusal describes the value.
+
+A reader turns the spellings that other clients send into the documented one; the check sees
+only that.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,40 @@ from typing import TypeGuard
 
 from attrs import frozen
 
-from symbl_aio.server.http_json import JSON, ApiError
+from symbl_aio.server.http_json import JSON, ApiError, parse_bool, parse_json
+
+
+def as_it_is(value: JSON) -> JSON:
+    return value
+
+
+def read_flag(value: JSON) -> JSON:
+    """Read ``"true"`` and ``"false"`` in any case as booleans."""
+    flag = parse_bool(value) if isinstance(value, str) else None
+    return value if flag is None else flag
+
+
+def read_number(value: JSON) -> JSON:
+    """Read the digits of a text as a number."""
+    number = _read_json(value) if isinstance(value, str) else value
+    return number if isinstance(number, int | float) else value
+
+
+def read_json_text(value: JSON) -> JSON:
+    """Read JSON text; other text stays as it is."""
+    return _read_json(value) if isinstance(value, str) else value
 
 
 @frozen
 class FieldRule:
     """A check of one field; ``expected`` completes the sentence "the field must be ...".
 
-    ``json_in_query``: a query carries the value as JSON text (API section 2.0.3).
+    ``read`` is called before the check.
     """
 
     check: Callable[[JSON], bool]
     expected: str
-    json_in_query: bool = False
+    read: Callable[[JSON], JSON] = as_it_is
 
 
 def check_fields(rules: Mapping[str, FieldRule], fields: Mapping[str, JSON]) -> None:
@@ -54,7 +79,7 @@ def is_object(value: JSON) -> bool:
     return isinstance(value, dict)
 
 
-def is_text_list(value: JSON) -> bool:
+def is_text_list(value: JSON) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -62,3 +87,10 @@ def list_of(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], boo
     return lambda value: (
         isinstance(value, list) and all(isinstance(item, dict) and check(item) for item in value)
     )
+
+
+def _read_json(text: str) -> JSON:
+    try:
+        return parse_json(text)
+    except ApiError:
+        return text

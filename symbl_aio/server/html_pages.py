@@ -24,6 +24,7 @@ from symbl_aio.server.field_rules import (
     is_whole_number,
 )
 from symbl_aio.server.http_json import (
+    JSON,
     ApiError,
     format_instant,
     is_http_url,
@@ -85,7 +86,12 @@ class PageHandlers:
 
     async def _experience(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.from_request(request)
-        fields = await read_json_object(request)
+        return self.create_link(request, conversation, await read_json_object(request))
+
+    def create_link(
+        self, request: web.Request, conversation: Conversation, fields: Mapping[str, JSON]
+    ) -> web.Response:
+        """Respond with the link to a page of the conversation, as ``fields`` describe it."""
         check_fields(_RULES, fields)
         kind = fields.get("name")
         if not isinstance(kind, str):
@@ -96,7 +102,7 @@ class PageHandlers:
         url = self._page_url(
             request, conversation.id, lifetime if isinstance(lifetime, int) else _THIRTY_DAYS
         )
-        return json_response({"name": kind, "url": url}, 201)
+        return json_response({"name": kind, "url": url})
 
     async def _insights_list(self, request: web.Request) -> web.Response:
         return json_response({"url": self._page_url(request, _LIST_PAGE, _THIRTY_DAYS)})

@@ -72,8 +72,6 @@ class LocalServer:
     finished jobs to keep at least, so that a server which runs for long does not grow; None
     keeps all of them, for tests. ``record_requests=False`` keeps no request, submission or
     webhook call.
-    ``newer_management``: serve trackers under the paths used since late 2022; by default
-    under those of mid-2022, where the same paths have other meanings.
     ``limits``: of connections, bodies and disk space. ``hosting``: for a server that others
     reach. ``clock`` (seconds since 1970) decides when tokens and links to pages expire.
     """
@@ -99,7 +97,6 @@ class LocalServer:
         hash_bodies: bool = True,
         retain: int | None = None,
         record_requests: bool = True,
-        newer_management: bool = False,
         recognition: RecognitionOptions | None = None,
         limits: ServerLimits | None = None,
         hosting: Hosting | None = None,
@@ -109,7 +106,7 @@ class LocalServer:
         check_types(int, "an int", port=port, job_limit=job_limit)
         check_types((int, float), "seconds", token_life=token_life, job_seconds=job_seconds)
         flags = {"probe_media": probe_media, "keep_bodies": keep_bodies, "hash_bodies": hash_bodies}
-        flags |= {"newer_management": newer_management, "record_requests": record_requests}
+        flags["record_requests"] = record_requests
         check_types(bool, "True or False", **flags)
         check_types((Path, str, NoneType), "a path", data=data, directory=directory)
         check_types((int, float, NoneType), "days", keep_days=keep_days)
@@ -194,7 +191,6 @@ class LocalServer:
             keep_days=keep_days,
             retain=retain,
             retain_requests=retain_requests,
-            newer_management=newer_management,
             probe_media=probe_media,
         )
         apps = {app_id: app_secret} if hosting.apps is None else hosting.apps

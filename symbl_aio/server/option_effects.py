@@ -59,6 +59,8 @@ _ACTED_ON_IN_READS = {
     "endTime": "later conversations are left out",
     "filter": "conversations are chosen by RSQL",
     "subType": "entities of this kind are deleted",
+    "redact": "what has a form, and names of speakers, is masked; a header says that this is partial",
+    "exclude": "with `redact`: these categories stay",
 }
 _HARMLESS = {
     "mode": "every sampling rate is read",
@@ -69,10 +71,6 @@ _HARMLESS_IN_READS = {
     "sort": "there is one order, by start, and another value is refused",
     "customTopicVocabulary": "topics are words of the conversation",
     "includeCallScore": "no call is scored",
-}
-_REFUSED_IN_READS = {
-    "redact": "the rules would overlook personal data",
-    "exclude": "as `redact`",
 }
 # Refused only where speech is recognised: a transcript that a test registered needs none.
 _REFUSED = {
@@ -88,7 +86,6 @@ SUBMISSIONS: Mapping[str, OptionEffect] = {
 }
 READS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_READS.items()},
-    **{name: OptionEffect("refused", note) for name, note in _REFUSED_IN_READS.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_READS.items()},
 }
 

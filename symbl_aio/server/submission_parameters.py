@@ -1,11 +1,13 @@
 """The parameters of the ten submission calls and the rules for their values. API section 2.0.
 
-Unknown parameters pass: the API grew, and callers may send more than is listed here. A
-value of the wrong type is refused with a message that names the field.
+Unknown parameters pass: the API grew, and callers may send more than is listed here. Clients
+send booleans and numbers as text, empty parameters, and five spellings of a vocabulary: they are
+read as what they mean. Another value of the wrong type is refused with a message that names it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,7 +15,6 @@ from aiohttp import web
 
 from symbl_aio.server.field_rules import (
     FieldRule,
-    check_fields,
     is_flag,
     is_object,
     is_score,
@@ -21,8 +22,11 @@ from symbl_aio.server.field_rules import (
     is_text_list,
     is_whole_number,
     list_of,
+    read_flag,
+    read_json_text,
+    read_number,
 )
-from symbl_aio.server.http_json import JSON, ApiError, is_http_url, parse_bool, parse_json
+from symbl_aio.server.http_json import JSON, ApiError, is_http_url
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
 
@@ -47,73 +51,104 @@ def _channel(item: Mapping[str, JSON]) -> bool:
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
 
+_FLAG = FieldRule(is_flag, "true or false", read_flag)
+_ENTITIES = FieldRule(list_of(_entity), "a list of {customType, text}", read_json_text)
+
+
+def _read_vocabulary(value: JSON) -> JSON:
+    """Read every spelling of a list of words that clients send.
+
+    A list as JSON text, a list without quotes (``[a,b]``), one plain word, one parameter for
+    each word, and one parameter for each *character* of the JSON text.
+    """
+    words: JSON = [value] if isinstance(value, str) else value
+    if not is_text_list(words):
+        return value
+    joined = read_json_text("".join(words))
+    if isinstance(joined, list | dict):
+        return joined
+    if len(words) == 1 and (bare := _BARE_LIST.fullmatch(words[0])):
+        words = [word.strip() for word in bare[1].split(",")]
+    return [word for word in words if word] or None
+
+
+def _read_speaker_count(value: JSON) -> JSON:
+    """Read a count; clients that have no such setting send 0."""
+    return read_number(value) or None
+
+
+_BARE_LIST = re.compile(r"\[([^\"\[\]{}]*)\]")
+
 RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
-    "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", json_in_query=True),
-    "detectPhrases": FieldRule(is_flag, "true or false", json_in_query=True),
-    "entities": FieldRule(list_of(_entity), "a list of {customType, text}", json_in_query=True),
-    "customEntities": FieldRule(
-        list_of(_entity), "a list of {customType, text}", json_in_query=True
-    ),
-    "detectEntities": FieldRule(is_flag, "true or false", json_in_query=True),
+    "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", read_number),
+    "detectPhrases": _FLAG,
+    "entities": _ENTITIES,
+    "customEntities": _ENTITIES,
+    "detectEntities": _FLAG,
     "trackers": FieldRule(
-        list_of(_tracker), "a list of {name, vocabulary} or {id}", json_in_query=True
+        list_of(_tracker), "a list of {name, vocabulary} or {id}", read_json_text
     ),
-    "enableAllTrackers": FieldRule(is_flag, "true or false", json_in_query=True),
-    "enableSummary": FieldRule(is_flag, "true or false", json_in_query=True),
+    "enableAllTrackers": _FLAG,
+    "enableSummary": _FLAG,
     "webhookUrl": FieldRule(is_text, "a string"),
-    "customVocabulary": FieldRule(is_text_list, "a list of strings", json_in_query=True),
+    "customVocabulary": FieldRule(is_text_list, "a list of strings", _read_vocabulary),
     "languageCode": FieldRule(is_text, "a string"),
     "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),
-    "enableSeparateRecognitionPerChannel": FieldRule(is_flag, "true or false", json_in_query=True),
-    "channelMetadata": FieldRule(
-        list_of(_channel), "a list of {channel, speaker}", json_in_query=True
-    ),
-    "enableSpeakerDiarization": FieldRule(is_flag, "true or false", json_in_query=True),
+    "enableSeparateRecognitionPerChannel": _FLAG,
+    "channelMetadata": FieldRule(list_of(_channel), "a list of {channel, speaker}", read_json_text),
+    "enableSpeakerDiarization": _FLAG,
     "diarizationSpeakerCount": FieldRule(
         lambda value: is_whole_number(value) and value >= 1,
         "a whole number above 0",
-        json_in_query=True,
+        _read_speaker_count,
     ),
     "timezoneOffset": FieldRule(
         lambda value: is_whole_number(value) and abs(value) <= MAX_TIMEZONE_OFFSET,
         f"a whole number of minutes from -{MAX_TIMEZONE_OFFSET} to {MAX_TIMEZONE_OFFSET}",
-        json_in_query=True,
+        read_number,
     ),
-    "features": FieldRule(
-        _features, "an object {featureList: a list of strings}", json_in_query=True
-    ),
-    "metadata": FieldRule(is_object, "an object", json_in_query=True),
+    "features": FieldRule(_features, "an object {featureList: a list of strings}", read_json_text),
+    "metadata": FieldRule(is_object, "an object", read_json_text),
 }
 
 
 def from_query(request: web.Request) -> dict[str, JSON]:
-    """Parse the query of a call; a list or an object is one parameter of JSON text (2.0.3)."""
+    """Read the query of a call; a list or an object is one parameter of JSON text (2.0.3).
+
+    Raises a 400 ``ApiError`` that names a wrong parameter.
+    """
     found: dict[str, JSON] = {}
     for name in request.query:
-        rule = RULES.get(name)
         values = request.query.getall(name)
-        if rule is None:
-            found[name] = values[-1]
-            continue
-        # The API takes lists as JSON text; a repeated parameter is a caller's mistake.
-        if len(values) > 1:
+        if name == "customVocabulary":
+            found[name] = list(values)
+        elif name in RULES and len(values) > 1:
+            # The API takes lists as JSON text; a repeated parameter is a caller's mistake.
             raise ApiError(400, f'The query parameter "{name}" was given {len(values)} times.')
-        if rule.check is is_flag:
-            found[name] = parse_bool(values[0])
-            if found[name] is None:
-                raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.')
+        else:
+            found[name] = values[-1]
+    return read(found, subject='The query parameter "{}"')
+
+
+def read(parameters: Mapping[str, JSON], *, subject: str = '"{}"') -> dict[str, JSON]:
+    """Return the parameters as the API documents them; null and "" count as absent.
+
+    A 400 ``ApiError`` names the ``subject`` with a wrong type or range.
+    """
+    found: dict[str, JSON] = {}
+    for name, value in parameters.items():
+        rule = RULES.get(name)
+        if rule is None:
+            found[name] = value
             continue
-        try:
-            found[name] = parse_json(values[0]) if rule.json_in_query else values[0]
-        except ApiError:
-            raise ApiError(400, f'The query parameter "{name}" must be {rule.expected}.') from None
+        known = rule.read(value)
+        if known is None or known == "":
+            continue
+        if not rule.check(known):
+            raise ApiError(400, f"{subject.format(name)} must be {rule.expected}.")
+        found[name] = known
     return found
-
-
-def check(parameters: Mapping[str, JSON]) -> None:
-    """Raise a 400 ``ApiError`` for a wrong type or range; null counts as absent."""
-    check_fields(RULES, parameters)
 
 
 def check_messages(messages: JSON) -> None:

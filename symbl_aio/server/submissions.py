@@ -37,6 +37,11 @@ from symbl_aio.server.upload_space import UploadSpace
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 
+# A client that does not know the type of its file sends none, an empty one, or one of these.
+_UNKNOWN_TYPES = frozenset(
+    {"", "application/octet-stream", "application/x-www-form-urlencoded", "multipart/form-data"}
+)
+
 # Seconds until another server may have replaced one that stops.
 _RETRY_AFTER = 5
 
@@ -137,11 +142,11 @@ class SubmissionHandlers:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
+        fields = submission_parameters.read(fields)
         self._check_parameters(received.kind, fields)
         return SubmissionPayload(received.kind, {**query, **fields})
 
     def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
-        submission_parameters.check(parameters)
         self._unknown_options.name(parameters)
         if kind != "text":
             self._processing.check_recognition(parameters)
@@ -156,14 +161,17 @@ class SubmissionHandlers:
             rules.directory, keep=rules.keep, hashed=rules.hashed, synced=rules.synced
         )
         try:
-            with self._space.granted(body, request.content_length or 0):
+            with self._space.granted(body, request.content_length):
                 async for piece in body_chunks(request):
                     await body.write(piece)
+                    self._space.extend(body)
                     received.size = body.size
                     # The type of an mp4's first box ends at byte 8.
                     if body.size >= 8:
                         _check_container(received.kind, body)
                     self._changes.notify()
+                if body.size == 0:
+                    raise ApiError(400, "The body is empty.")
                 _check_container(received.kind, body)
                 await body.finish()
         except BaseException:
@@ -220,25 +228,30 @@ def _requested_features(payload: SubmissionPayload) -> tuple[str, ...]:
 
 
 def _check_headers(received: Received, request: web.Request) -> None:
-    content_type = request.headers.get("Content-Type")
     kind: Kind = received.kind
-    if kind == "audio":
-        if content_type is not None and request.content_type not in AUDIO_TYPES:
+    content_type = _content_type(request)
+    if kind not in ("audio", "video"):
+        if content_type != "application/json":
+            raise ApiError(400, '"Content-Type" must be application/json.')
+        return
+    if content_type not in _UNKNOWN_TYPES:
+        if kind == "audio" and content_type not in AUDIO_TYPES:
             raise ApiError(
                 400,
                 f'"Content-Type" must be one of {", ".join(sorted(AUDIO_TYPES))}, '
                 "or be left out for any other format.",
             )
-    elif kind == "video":
-        if content_type is None or request.content_type != "video/mp4":
-            raise ApiError(400, '"Content-Type" must be video/mp4.')
-    elif content_type is None or request.content_type != "application/json":
-        raise ApiError(400, '"Content-Type" must be application/json.')
-    if kind in ("audio", "video"):
-        if request.content_length is None:
-            raise ApiError(411, '"Content-Length" is required.')
-        if request.content_length == 0:
-            raise ApiError(400, "The body is empty.")
+        if kind == "video" and content_type != "video/mp4":
+            raise ApiError(400, '"Content-Type" must be video/mp4, or be left out.')
+    # A chunked body has no announced length; it is counted as it arrives.
+    if request.content_length == 0:
+        raise ApiError(400, "The body is empty.")
+
+
+def _content_type(request: web.Request) -> str:
+    """Return the media type without its parameters; "" if there is none."""
+    # aiohttp reports a default for an absent type and for an empty one.
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _check_container(kind: Kind, body: SpooledBody) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
+import json
 import secrets
 from collections.abc import Callable
 from hashlib import sha256
@@ -47,6 +49,7 @@ class TokenIssuer:
         self._store = store
         self._valid: dict[str, _Token] = {}
         self._current: _Token | None = None
+        self._signing_key = secrets.token_bytes(32)
         self._refresh_token = secrets.token_urlsafe(32)
         self._refresh_is_stored = False
         # Tokens of an earlier server on this store, by their SHA-256.
@@ -75,11 +78,28 @@ class TokenIssuer:
 
     def _issue_new(self) -> _Token:
         now = self._clock()
-        token = _Token(secrets.token_urlsafe(32), now + self._lifetime)
+        token = _Token(self._jwt(), now + self._lifetime)
         # Expired tokens are dropped here, so that the table does not grow.
         self._valid = {t.value: t for t in self._valid.values() if t.expires_at > now}
         self._valid[token.value] = self._current = token
         return token
+
+    def _jwt(self) -> str:
+        """Return a new JSON Web Token (HS256).
+
+        Clients read when it expires from it. The server itself looks a token up, so that it can
+        be revoked; the key of the signature is not needed later.
+        """
+        issued = int(self._clock())
+        claims = {
+            "sub": self._app_id,
+            "iat": issued,
+            "exp": issued + int(self._lifetime),
+            "jti": secrets.token_urlsafe(16),
+        }
+        signed = ".".join(_base64url(json.dumps(part).encode()) for part in (_JWT_HEADER, claims))
+        signature = hmac.digest(self._signing_key, signed.encode(), "sha256")
+        return f"{signed}.{_base64url(signature)}"
 
     def is_valid(self, token: str) -> bool:
         """Return whether this server issued the token and it has not expired."""
@@ -137,6 +157,13 @@ class TokenIssuer:
         return json_response(
             {"accessToken": token, "expiresIn": expires_in, "refershToken": self._refresh_token}
         )
+
+
+_JWT_HEADER = {"alg": "HS256", "typ": "JWT"}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _digest(token: str) -> bytes:

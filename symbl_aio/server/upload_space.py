@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.server_limits import ServerLimits
+from symbl_aio.server.server_limits import MIB, ServerLimits
 from symbl_aio.server.spooled_body import SpooledBody
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_AFTER = 60
+
+# What a body of unknown length is granted at a time.
+_STEP = 16 * MIB
 
 
 class UploadSpace:
@@ -25,14 +28,12 @@ class UploadSpace:
         self._arriving: dict[SpooledBody, int] = {}
 
     @contextmanager
-    def granted(self, body: SpooledBody, size: int) -> Iterator[None]:
-        """Grant ``size`` bytes to a body. A 413 or 503 ``ApiError``, also if a write fails."""
-        if size > self._limits.upload:
-            raise ApiError(413, f"A recording has {self._limits.upload} bytes at most.")
-        missing = sum(max(0, total - b.size) for b, total in self._arriving.items())
-        if size + missing > self.free():
-            raise _full()
-        self._arriving[body] = size
+    def granted(self, body: SpooledBody, size: int | None) -> Iterator[None]:
+        """Grant ``size`` bytes to a body. A 413 or 503 ``ApiError``, also if a write fails.
+
+        None is a body of unknown length: call ``extend()`` as it arrives.
+        """
+        self._grant(body, size or 0)
         try:
             yield
         except OSError as error:
@@ -41,6 +42,21 @@ class UploadSpace:
             raise
         finally:
             del self._arriving[body]
+
+    def extend(self, body: SpooledBody) -> None:
+        """Grant more to a body that has arrived beyond its grant. A 413 or 503 ``ApiError``."""
+        if body.size > self._arriving[body]:
+            limit = self._limits.upload
+            self._grant(body, body.size if body.size > limit else min(body.size + _STEP, limit))
+
+    def _grant(self, body: SpooledBody, size: int) -> None:
+        if size > self._limits.upload:
+            raise ApiError(413, f"A recording has {self._limits.upload} bytes at most.")
+        arriving = {**self._arriving, body: size}
+        missing = sum(max(0, total - b.size) for b, total in arriving.items())
+        if missing > self.free():
+            raise _full()
+        self._arriving = arriving
 
     def free(self) -> int:
         """Return the bytes that uploads may still use."""

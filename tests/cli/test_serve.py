@@ -12,8 +12,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from symbl_aio import Config, Credentials, JobFailedError, SymblClient, Text
+from symbl_aio import (
+    Config,
+    Credentials,
+    JobFailedError,
+    SymblClient,
+    Text,
+)
 from symbl_aio.media import Audio, AudioURL
+from symbl_aio.testing import LocalSymbl
 from tests.shell import Shell
 
 AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off", "--memory")
@@ -131,3 +138,33 @@ async def test_a_recording_that_is_larger_than_allowed_is_refused() -> None:
     async with serving("--max-upload", "0.001") as started, client_of(started) as symbl:
         with pytest.raises(Exception, match="413"):
             await symbl.submit(Audio(bytes(2_000_000)))
+
+
+async def test_a_backup_is_written_while_the_server_runs_and_restored(tmp_path):
+    data, file, again = tmp_path / "data", tmp_path / "backup.tar", tmp_path / "again"
+    async with LocalSymbl(data=data) as server, server.client() as client:
+        conversation = await client.process(Text("Hello there."))
+        backup = await Shell().run("serve", "--backup", file, "--data", data, "--json")
+        refused = await Shell().run("serve", "--backup", file, "--data", data)
+    restored = await Shell().run("serve", "--restore", file, "--data", again, "--json")
+    async with LocalSymbl(data=again) as server, server.client() as client:
+        messages = await client.conversation(conversation.id).messages()
+
+    assert (backup.code, backup.events()) == (0, ["backup"])
+    assert backup.lines[0]["size"] == file.stat().st_size
+    assert (refused.code, restored.code, restored.events()) == (2, 0, ["restored"])
+    assert str(file) in refused.err
+    assert [message.text for message in messages] == ["Hello there."]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--memory", "--keep", "1"],
+        ["--memory", "--backup", "x"],
+        ["--backup", "x", "--restore", "y"],
+        ["--keep", "0"],
+    ],
+)
+async def test_options_that_contradict_each_other_are_wrong_usage(words):
+    assert (await Shell().run("serve", *words)).code == 2

@@ -1,17 +1,23 @@
 from collections.abc import Callable, Generator
+from typing import TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio._media.containers import (
     HEAD_BYTES,
     Container,
+    flac_duration,
     mp4_duration,
+    mp4_fault,
     sniff,
     wav_duration,
+    wav_fault,
 )
 from tests.tables import table
 
+T = TypeVar("T")
 GIB = 2**30
 
 
@@ -59,15 +65,13 @@ class Reader:
         return found
 
 
-def run(
-    parser: Generator[tuple[int, int], bytes, float | None], read: Callable[[int, int], bytes]
-) -> float | None:
+def run(parser: Generator[tuple[int, int], bytes, T], read: Callable[[int, int], bytes]) -> T:
     try:
         asked = next(parser)
         while True:
             asked = parser.send(read(*asked))
     except StopIteration as end:
-        value: float | None = end.value
+        value: T = end.value
         return value
 
 
@@ -325,3 +329,57 @@ def test_a_wav_whose_recorder_was_cut_off_is_as_long_as_the_file(written: int):
 )
 def test_a_wav_that_does_not_tell_has_no_duration(head: bytes):
     assert wav_duration(head, len(head)) is None
+
+
+@pytest.mark.parametrize("written", [0, 0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFDB])
+def test_a_wav_written_to_a_pipe_is_whole(written: int):
+    data = bytearray(wav(2.0))
+    data[40:44] = written.to_bytes(4, "little")
+    assert wav_fault(bytes(data[:HEAD_BYTES]), len(data)) is None
+
+
+def test_a_wav_with_less_sound_than_it_states_is_cut_off():
+    data = wav(2.0)
+    assert wav_fault(data[:HEAD_BYTES], len(data)) is None
+    assert wav_fault(data[:HEAD_BYTES], len(data) - 9) == (
+        "is cut off: 9 bytes of its sound are missing"
+    )
+    assert wav_fault(b"RIFF", 4) is None
+
+
+def fault(data: bytes) -> str | None:
+    return run(mp4_fault(len(data)), Reader(data))
+
+
+def test_an_mp4_that_ends_too_early_is_cut_off():
+    for wide in (False, True):
+        data = ftyp() + moov(mvhd(1000)) + box(b"mdat", bytes(500), wide=wide)
+        assert fault(data) is None
+        assert fault(data[:-7]) == "is cut off: its last 7 bytes are missing"
+    index = ftyp() + box(b"mdat", bytes(500)) + moov(mvhd(1000))
+    assert fault(index) is None
+    assert fault(index[:-7]) == "is cut off: its last 7 bytes are missing"
+
+
+def test_an_mp4_of_an_interrupted_recorder_has_no_index():
+    assert "no index" in str(fault(ftyp() + box(b"mdat", bytes(500))))
+    assert "no index" in str(fault(ftyp() + bytes(4) + b"mdat" + bytes(500)))
+
+
+@pytest.mark.parametrize(
+    "end", [b"", bytes(64), b"TAG" + bytes(125), box(b"free", bytes(9))[:-3], b"\0\0\0\3mdat!"]
+)
+def test_junk_at_the_end_of_an_mp4_is_no_fault(end: bytes):
+    assert fault(ftyp() + moov(mvhd(1000)) + box(b"mdat", bytes(50)) + end) is None
+    assert fault(ftyp() + end) is None
+
+
+def test_a_flac_states_its_duration():
+    def flac(rate: int, samples: int) -> bytes:
+        packed = rate << 44 | 15 << 36 | samples
+        return b"fLaC\x80\0\0\x22" + bytes(10) + packed.to_bytes(8, "big") + bytes(16)
+
+    assert flac_duration(flac(48_000, 48_000 * 14_460)) == 14_460
+    assert flac_duration(flac(48_000, 0)) is None
+    assert flac_duration(flac(0, 9)) is None
+    assert flac_duration(b"fLaC") is None

@@ -115,6 +115,31 @@ def test_four_hours_are_taken_and_a_second_more_is_refused(make):
         judge(Recording("long"), make(longest + 1))
 
 
+def flac(seconds: int) -> bytes:
+    packed = 8000 << 44 | 15 << 36 | 8000 * seconds
+    return b"fLaC\x80\0\0\x22" + bytes(10) + packed.to_bytes(8, "big") + bytes(16)
+
+
+def test_four_hours_and_a_minute_of_flac_are_refused():
+    assert judge(Recording("talk.flac"), flac(4 * 3600)).duration == 4 * 3600
+    with pytest.raises(MediaRejectedError, match=r"'talk\.flac' lasts 4\.02 hours"):
+        judge(Recording("talk.flac"), flac(4 * 3600 + 60))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("cut.wav", wav(1000)[:-1]),
+        ("cut.mp4", mp4(10) + b"\0\0\1\0mdat" + bytes(200)),
+        ("cut.m4a", mp4(10, brand=b"M4A ")[:-1]),
+        ("lost.mp4", b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x10mdat" + bytes(8)),
+    ],
+)
+def test_a_recording_that_is_not_whole_is_refused(name: str, data: bytes):
+    with pytest.raises(MediaRejectedError, match=f"'{name}' .*(cut off|no index).*once more"):
+        judge(Recording(name), data)
+
+
 def test_bytes_are_named_by_their_size_alone():
     secret = b"my name is Anna" * 3
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from symbl_aio._protocol.answers import (
     Answer,
     decode_accepted,
-    decode_job,
+    decode_status,
     decode_token,
     error_message,
 )
@@ -321,7 +321,7 @@ UNREADABLE = [
     "[" * 200_000,
     '{"a":' * 200_000,
 ]
-DECODERS: list[Callable[[Answer], object]] = [decode_accepted, decode_job, decode_token]
+DECODERS: list[Callable[[Answer], object]] = [decode_accepted, decode_status, decode_token]
 
 
 @table("decode", DECODERS)
@@ -346,23 +346,23 @@ def test_any_json_is_decoded_or_a_decode_error(value: dict[str, object]):
 
 
 @table(
-    "text,job",
+    "text,status",
     [
-        ('{"id": "j", "status": "in_progress"}', ("j", "in_progress")),
-        ('{"jobId": "j", "status": "COMPLETED"}', ("j", "COMPLETED")),
-        ('{"id": null, "jobId": 5, "status": "odd one"}', ("5", "odd one")),
-        ('{"status": "failed"}', (None, "failed")),
-        ('{"status": "failed", "status": "completed"}', (None, "completed")),
+        ('{"id": "j", "status": "in_progress"}', "in_progress"),
+        ('{"jobId": "j", "status": "COMPLETED"}', "COMPLETED"),
+        ('{"id": null, "jobId": 5, "status": "odd one"}', "odd one"),
+        ('{"status": "failed"}', "failed"),
+        ('{"status": "failed", "status": "completed"}', "completed"),
     ],
 )
-def test_a_job_is_read_with_the_servers_own_word(text: str, job: tuple[str | None, str]):
-    assert decode_job(answer(text)) == job
+def test_a_status_is_read_with_the_servers_own_word(text: str, status: str):
+    assert decode_status(answer(text)) == status
 
 
 @table("text", ['{"id": "j"}', '{"status": null}', '{"status": 3}'])
 def test_a_job_without_a_status_is_a_decode_error(text: str):
     with pytest.raises(DecodeError, match="status"):
-        decode_job(answer(text))
+        decode_status(answer(text))
 
 
 @table(

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import json
+import re
+import time
 from typing import Any
 
 import pytest
@@ -145,3 +149,29 @@ async def test_a_token_can_be_revoked_with_the_credentials(caller: Any) -> None:
     assert (await caller.get("/v1/conversations")).status == 401
     caller.token = None
     assert (await caller.get("/v1/conversations")).status == 200
+
+
+async def test_a_token_is_a_json_web_token_that_states_when_it_expires(start: Any) -> None:
+    caller = await start(token_life=1000)
+    before = int(time.time())
+
+    answer = await caller.anonymous("POST", PATH, json=PAIR)
+
+    header, payload, signature = answer.body["accessToken"].split(".")
+    decoded = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in (header, payload)]
+    assert decoded[0] == {"alg": "HS256", "typ": "JWT"}
+    assert isinstance(decoded[1]["exp"], int)
+    assert before + 1000 <= decoded[1]["exp"] <= int(time.time()) + 1000
+    assert decoded[1]["exp"] - decoded[1]["iat"] == 1000
+    assert len(base64.urlsafe_b64decode(signature + "==")) == 32
+    # It also travels in a header that allows few characters.
+    assert re.fullmatch(r"[\w.-]+", answer.body["accessToken"], re.ASCII)
+
+
+async def test_a_token_with_other_claims_is_refused(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+    header, _, signature = caller.token.split(".")
+    claims = base64.urlsafe_b64encode(b'{"sub":"app","iat":1,"exp":99999999999}').decode()
+    caller.token = f"{header}.{claims.rstrip('=')}.{signature}"
+
+    assert (await caller.get("/v1/conversations")).status == 401

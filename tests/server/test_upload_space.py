@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections import namedtuple
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,28 @@ def test_uploads_on_their_way_share_the_space(tmp_path: Path) -> None:
         first.size = half
         with space.granted(second, half):
             pass
+
+
+async def _without_length(size: int) -> AsyncIterator[bytes]:
+    yield MP4
+    while size > 0:
+        yield bytes(min(size, 2**20))
+        size -= 2**20
+
+
+async def test_a_body_without_a_length_meets_the_same_limits(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(
+        limits=ServerLimits(upload=30 * 2**20), directory=tmp_path, default_transcript="Hello."
+    )
+    path = "/v1/process/video"
+
+    too_large = await caller.request("POST", path, data=_without_length(40 * 2**20))
+    assert too_large.status == 413
+
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, 2**26 + 10 * 2**20))
+    full = await caller.request("POST", path, data=_without_length(20 * 2**20))
+    assert (full.status, full.headers["Retry-After"]) == (503, "60")
+    left = await asyncio.to_thread(lambda: list(tmp_path.rglob("tmp*")))
+    assert not left

@@ -12,15 +12,19 @@ from symbl_aio.server.conversations.list_query import query_conversations
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.speaker_events import apply_speaker_events
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
+from symbl_aio.server.field_rules import is_text_list
+from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
     is_http_url,
     json_response,
+    parse_json,
     query_flag,
 )
 from symbl_aio.server.job import Status
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.language.redaction import Redactor
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.thread_pool import run_in_thread
 
@@ -36,14 +40,14 @@ class ConversationHandlers:
     Two calls that the vendor serves on another host (6.9, 6.21) have the same paths here.
     """
 
-    def __init__(self, conversations: Conversations, jobs: Jobs) -> None:
+    def __init__(self, conversations: Conversations, jobs: Jobs, pages: PageHandlers) -> None:
         self._conversations = conversations
         self._jobs = jobs
+        self._pages = pages
 
     def routes(self) -> list[web.RouteDef]:
         base = "/v1/conversations/{conversation_id}"
         parts: dict[str, Callable[[Conversation, web.Request], JSON]] = {
-            "messages": self._messages,
             "topics": self._topics,
             "questions": lambda c, _: {"questions": serializers.insights(c, c.analysis.questions)},
             "action-items": lambda c, _: {
@@ -66,6 +70,7 @@ class ConversationHandlers:
         }
         return [
             web.get("/v1/conversations", self._list),
+            web.get(f"{base}/messages", self._get_messages),
             web.put(base, self._update),
             web.delete(base, self._delete),
             web.put(f"{base}/members/{{member_id}}", self._update_member),
@@ -73,6 +78,7 @@ class ConversationHandlers:
             web.post(f"{base}/transcript", self._transcript),
             web.put(f"{base}/experiences/url", self._update_media_url),
             web.get(f"{base}/summary", self._summary),
+            web.post(f"{base}/summary", self._post_summary),
             web.get(f"{base}/callscore", self._call_score),
             web.get(f"{base}/callscore/status", self._call_score_status),
             web.get(f"{base}/lm-insights/status", self._features_status),
@@ -170,26 +176,29 @@ class ConversationHandlers:
             insight_phrases=highlight.get("highlightOnlyInsightKeyPhrases") is True,
         )
         kind = fields.get("contentType")
-        payload: JSON
         if kind == "text/markdown":
             payload = markdown(conversation, options)
         elif kind == "text/srt":
-            payload = {"content": srt(conversation, options), "contentType": "text/srt"}
+            payload = srt(conversation, options)
         else:
             raise ApiError(400, '"contentType" must be text/markdown or text/srt.')
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
+    async def _get_messages(self, request: web.Request) -> web.Response:
+        response = await self._part_handler(self._messages)(request)
+        if query_flag(request, "redact"):
+            # The rules find what has a form; a caller must not take that for all of it.
+            response.headers["X-Redaction"] = "partial"
+        return response
+
     def _messages(self, conversation: Conversation, request: web.Request) -> JSON:
-        if query_flag(request, "redact") or "exclude" in request.query:
-            # The rules know the names of speakers only; partial redaction would leak data.
-            raise ApiError(
-                400,
-                '"redact" and "exclude" are not offered: this server would overlook personal data.',
-            )
         verbose, sentiment = query_flag(request, "verbose"), query_flag(request, "sentiment")
         return {
             "messages": serializers.messages(
-                conversation, verbose=bool(verbose), sentiment=bool(sentiment)
+                conversation,
+                verbose=bool(verbose),
+                sentiment=bool(sentiment),
+                redactor=_redactor(conversation, request),
             )
         }
 
@@ -209,6 +218,17 @@ class ConversationHandlers:
         return {
             "insights": serializers.insights(conversation, sorted(mixed, key=lambda i: i.message))
         }
+
+    async def _post_summary(self, request: web.Request) -> web.Response:
+        """Create the link to a page if the body names one, else respond with the summary.
+
+        The documentation has both: the first as ``experiences``, the second as a refresh.
+        """
+        fields = await read_json_object(request) if request.body_exists else {}
+        if "name" not in fields:
+            return await self._summary(request)
+        conversation = await self._conversations.from_request(request)
+        return self._pages.create_link(request, conversation, fields)
 
     async def _summary(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)
@@ -248,3 +268,18 @@ class ConversationHandlers:
         if not job:
             raise ApiError(404, 'No submission of this conversation asked for "features".')
         return {"jobId": job.id, "status": job.status.value}
+
+
+def _redactor(conversation: Conversation, request: web.Request) -> Redactor | None:
+    """Return what masks personal data, if the query asks for it; a 400 for an unknown category."""
+    text = request.query.get("exclude") or "[]"
+    try:
+        exclude = parse_json(text)
+    except ApiError:
+        exclude = None
+    if not is_text_list(exclude):
+        raise ApiError(400, '"exclude" must be a list of categories, such as ["PERSON_NAME"].')
+    if not query_flag(request, "redact"):
+        return None
+    speakers = {message.speaker for message in conversation.analysis.messages if message.speaker}
+    return Redactor(speakers, frozenset(exclude))

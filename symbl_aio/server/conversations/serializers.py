@@ -9,9 +9,12 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from attrs import evolve
+
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, ConversationHead
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
 from symbl_aio.server.language.intents import SCORE, find_intents
+from symbl_aio.server.language.redaction import Redactor
 from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
 
 logger = logging.getLogger("symbl_aio.server")
@@ -49,10 +52,21 @@ def members(conversation: ConversationHead) -> list[JSON]:
     return [_person(member, "email") for member in list(conversation.members.values())]
 
 
-def messages(conversation: Conversation, *, verbose: bool, sentiment: bool) -> list[JSON]:
-    """Return the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment."""
+def messages(
+    conversation: Conversation,
+    *,
+    verbose: bool,
+    sentiment: bool,
+    redactor: Redactor | None = None,
+) -> list[JSON]:
+    """Return the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment.
+
+    ``redactor`` masks the texts, and what repeats a part of them.
+    """
     found: list[JSON] = []
     for index, message in enumerate(conversation.analysis.messages):
+        if redactor is not None:
+            message = _redacted(message, redactor)
         item: dict[str, JSON] = {
             "id": conversation.message_id(index),
             "text": message.text,
@@ -344,6 +358,12 @@ def _person(speaker: Speaker | None, address: str) -> dict[str, JSON]:
         address: speaker.email,
     }
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def _redacted(message: Message, redactor: Redactor) -> Message:
+    """Return the message without personal data; its words are those of its text."""
+    redact = redactor.redact
+    return evolve(message, text=redact(message.text), phrases=tuple(map(redact, message.phrases)))
 
 
 def _phrases(phrases: Iterable[str]) -> list[JSON]:

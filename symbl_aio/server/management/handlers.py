@@ -1,7 +1,7 @@
 """Handlers of the Management API. API section 7.
 
-Two generations of tracker paths conflict: a POST to ``/manage/trackers`` carries a list
-in the documentation of 2022, and one tracker in the newer one. A server speaks one.
+Two generations of paths are served beside each other. They meet in one place: a POST to
+``/manage/trackers`` carries a list in the documentation of 2022, and one tracker in the newer one.
 """
 
 from __future__ import annotations
@@ -42,19 +42,17 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 class ManagementHandlers:
     """Handles the calls below ``/v1/manage`` and stores the records that submissions refer to.
 
-    ``newer``: the paths since late 2022, with JSON Patch, instead of those of mid-2022. As
-    documented, one writing call runs at a time; another is refused with 429 meanwhile.
+    As documented, one writing call runs at a time; another is refused with 429 meanwhile.
     """
 
-    def __init__(self, conversations: Conversations, store: Store, *, newer: bool) -> None:
+    def __init__(self, conversations: Conversations, store: Store) -> None:
         self._conversations = conversations
         self._store = store
-        self._newer = newer
         self._writing = False
         self._trackers = RecordStore(
             "tracker",
             store,
-            validation.newer_tracker_record if newer else validation.tracker_record,
+            validation.tracker_record,
             key=lambda record: str(record["name"]),
             max_records=_MAX_TRACKERS,
         )
@@ -98,13 +96,15 @@ class ManagementHandlers:
         groups, entities = self._groups, self._entities
         manage = "/v1/manage"
         return [
-            *(self._newer_tracker_routes() if self._newer else self._tracker_routes()),
+            *self._tracker_routes(),
+            *self._newer_tracker_routes(),
             web.get(f"{manage}/trackers", self._list_trackers),
+            web.post(f"{manage}/trackers", self._create_trackers),
             web.post(f"{manage}/group", self._create_handler(groups, wrapper_key="group")),
             web.post(f"{manage}/groups", self._create_many_handler(groups, "groups")),
             web.get(f"{manage}/groups", self._list_handler(groups, "groups")),
             *self._get_and_delete_routes(f"{manage}/group/{{id}}", groups, wrapper_key="group"),
-            web.put(f"{manage}/group/{{id}}", self._replace_handler(groups, wrapper_key="group")),
+            web.put(f"{manage}/group/{{id}}", self._replace_handler(groups, "group")),
             web.get("/v1/groups/{id}/conversations", self._list_group_conversations),
             web.post(f"{manage}/entities", self._create_handler(entities)),
             web.post(f"{manage}/entity", self._create_handler(entities)),
@@ -112,26 +112,31 @@ class ManagementHandlers:
             web.get(f"{manage}/entities", self._list_handler(entities, "entities")),
             web.delete(f"{manage}/entities", self._delete_entities),
             *self._get_and_delete_routes(f"{manage}/entities/{{id}}", entities),
-            web.put(f"{manage}/entities/{{id}}", self._replace_handler(entities)),
+            *self._get_and_delete_routes(f"{manage}/entity/{{id}}", entities),
+            # Reading an entity gives it bare, and replacing it wrapped.
+            *(
+                web.put(f"{manage}/{path}/{{id}}", self._replace_handler(entities, "entity"))
+                for path in ("entities", "entity")
+            ),
             web.get(f"{manage}/settings", self._get_settings),
             web.patch(f"{manage}/settings", self._patch_settings),
         ]
 
     def _tracker_routes(self) -> list[web.RouteDef]:
+        """The paths of 2022."""
         trackers = self._trackers
         item_path = "/v1/manage/tracker/{id}"
         return [
             web.post("/v1/manage/tracker", self._create_handler(trackers, wrapper_key="tracker")),
-            web.post("/v1/manage/trackers", self._create_many_handler(trackers, "trackers")),
             *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
             web.put(item_path, self._update_tracker),
         ]
 
     def _newer_tracker_routes(self) -> list[web.RouteDef]:
+        """The paths since late 2022, with JSON Patch."""
         trackers = self._trackers
         item_path = "/v1/manage/trackers/{id}"
         return [
-            web.post("/v1/manage/trackers", self._create_handler(trackers, wrapper_key="tracker")),
             web.post("/v1/manage/trackers/bulk", self._create_many_handler(trackers, "trackers")),
             *self._get_and_delete_routes(item_path, trackers, wrapper_key="tracker"),
             web.patch(item_path, self._patch_tracker),
@@ -159,11 +164,18 @@ class ManagementHandlers:
     def _create_many_handler(self, records: RecordStore, key: str) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
-                if not isinstance(body, list) or not body:
-                    raise ApiError(400, f"The body must be a list of {key}.")
-                return json_response({key: list(await records.create(body))}, 201)
+                return json_response({key: await _create_many(records, key, body)}, 201)
 
         return handle
+
+    async def _create_trackers(self, request: web.Request) -> web.Response:
+        """Create a list of trackers (2022), or one (newer); clients of both expect a 200."""
+        async with self._exclusive_write(request) as body:
+            if isinstance(body, list):
+                made = await _create_many(self._trackers, "trackers", body)
+                return json_response({"trackers": made})
+            (tracker,) = await self._trackers.create([require_object(body)])
+            return json_response({"tracker": tracker})
 
     def _list_handler(self, records: RecordStore, key: str) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
@@ -171,7 +183,7 @@ class ManagementHandlers:
 
         return handle
 
-    def _replace_handler(self, records: RecordStore, *, wrapper_key: str | None = None) -> _Handler:
+    def _replace_handler(self, records: RecordStore, wrapper_key: str) -> _Handler:
         async def handle(request: web.Request) -> web.Response:
             async with self._exclusive_write(request) as body:
                 record = await records.replace(request.match_info["id"], require_object(body))
@@ -189,11 +201,11 @@ class ManagementHandlers:
         """Add terms to the stored ones, as in the documentation's own example (C24)."""
         async with self._exclusive_write(request) as body:
             identity, fields = request.match_info["id"], require_object(body)
-            old = _texts(self._trackers.get(identity)["vocabulary"])
-            checked = validation.tracker_record(fields)
-            terms = dict.fromkeys([*_texts(checked["vocabulary"]), *old])
-            record = await self._trackers.replace(identity, {**fields, "vocabulary": list(terms)})
-            return json_response({"tracker": record})
+            old = self._trackers.get(identity)
+            new = validation.tracker_record(fields)["vocabulary"]
+            terms = dict.fromkeys([*_texts(new), *_texts(old["vocabulary"])])
+            body = {**old, **fields, "vocabulary": list(terms)}
+            return json_response({"tracker": await self._trackers.replace(identity, body)})
 
     async def _patch_tracker(self, request: web.Request) -> web.Response:
         async with self._exclusive_write(request) as body:
@@ -252,6 +264,12 @@ class ManagementHandlers:
 
 def _wrap(record: Record, wrapper_key: str | None) -> Record:
     return record if wrapper_key is None else {wrapper_key: record}
+
+
+async def _create_many(records: RecordStore, key: str, body: JSON) -> list[JSON]:
+    if not isinstance(body, list) or not body:
+        raise ApiError(400, f"The body must be a list of {key}.")
+    return list(await records.create(body))
 
 
 def _texts(value: JSON) -> list[str]:

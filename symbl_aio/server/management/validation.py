@@ -19,19 +19,15 @@ _GROUP_NAME = re.compile(r"[\w\s\"-]{1,128}")
 
 
 def tracker_record(fields: Mapping[str, JSON]) -> Record:
-    """Return a tracker of the 2022 form: a name and a vocabulary."""
-    return {"name": _name(fields), "vocabulary": _terms(fields, "vocabulary", required=True)}
-
-
-def newer_tracker_record(fields: Mapping[str, JSON]) -> Record:
-    """Return a tracker of the newer form, with more fields and its times."""
+    """Return a tracker; that of 2022 has a name and a vocabulary only."""
     at = format_instant(now())
     created = fields.get("createdOn")
     description = fields.get("description", "")
     if not isinstance(description, str):
         raise ApiError(400, '"description" must be a string.')
     return {
-        **tracker_record(fields),
+        "name": _name(fields),
+        "vocabulary": _terms(fields, "vocabulary", required=True),
         "description": description,
         "categories": _texts(fields, "categories"),
         "languages": _texts(fields, "languages"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ logger = logging.getLogger("symbl_aio.server")
 DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
 _LOCK: Final = "lock"
+# Directories in which a backup is made.
+WORK_PREFIX: Final = "backup-"
 _OURS: Final = frozenset(
     # tls: certificates that the server signs itself; applications: hashes of made-up secrets
     (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
@@ -144,9 +147,15 @@ def create_private(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _prepare(path: Path) -> BinaryIO:
+def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
+    """Create a data directory, or check an existing one, and lock it; the file is the lock.
+
+    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
+    DataDirectoryError.
+    """
     if path.is_dir():
         others = {entry.name for entry in path.iterdir()} - _OURS - _IGNORED
+        others = {name for name in others if not name.startswith(WORK_PREFIX)}
         if others:
             # Its permissions are about to change, and it may be a home directory.
             raise DataDirectoryError(
@@ -154,8 +163,15 @@ def _prepare(path: Path) -> BinaryIO:
                 "choose another one, or a new one"
             )
     create_private(path)
-    lock = lock_directory(path, _LOCK_PATIENCE)
+    return lock_directory(path, patience)
+
+
+def _prepare(path: Path) -> BinaryIO:
+    lock = claim(path)
     try:
+        for entry in path.iterdir():
+            if entry.name.startswith(WORK_PREFIX):
+                shutil.rmtree(entry)  # of a backup that was killed
         create_private(path / BODIES)
         # SQLite gives its other files the permissions of this one.
         open_private(path / DATABASE).close()

@@ -260,9 +260,8 @@ async def test_a_transcript_is_formatted(caller: Any) -> None:
             "contentType": "text/markdown",
         }
     }
-    payload = subtitles.body["transcript"]["payload"]
-    assert payload["contentType"] == subtitles.body["transcript"]["contentType"] == "text/srt"
-    assert payload["content"].startswith("1\n00:00:00,000 --> ")
+    assert subtitles.body["transcript"]["contentType"] == "text/srt"
+    assert subtitles.body["transcript"]["payload"].startswith("1\n00:00:00,000 --> ")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"contentType":"text/plain"}'])
@@ -272,14 +271,61 @@ async def test_a_transcript_needs_its_form(caller: Any, body: bytes) -> None:
     assert (await caller.request("POST", f"{path}/transcript", data=body)).status == 400
 
 
-async def test_redaction_is_refused(caller: Any) -> None:
+async def test_redaction_masks_personal_data_and_says_that_it_is_partial(caller: Any) -> None:
+    path = await conversation(caller, "Ann Lee: I am Ann, write to ann.lee@example.test.")
+
+    plain = await caller.get(f"{path}/messages", redact="false", exclude="")
+    masked = await caller.get(f"{path}/messages", redact="true", verbose="true", exclude="")
+    named = await caller.get(f"{path}/messages", redact="true", exclude='["PERSON_NAME"]')
+
+    assert "Ann" in plain.body["messages"][0]["text"]
+    assert "X-Redaction" not in plain.headers
+    (message,) = masked.body["messages"]
+    assert message["text"] == "I am [PERSON_NAME], write to [EMAIL_ADDRESS]."
+    assert not {"Ann", "ann.lee@example.test."} & {word["word"] for word in message["words"]}
+    assert masked.headers["X-Redaction"] == "partial"
+    assert named.body["messages"][0]["text"] == "I am Ann, write to [EMAIL_ADDRESS]."
+
+
+@pytest.mark.parametrize("exclude", ["PERSON_NAME", '{"a":1}', "[1]"])
+async def test_categories_to_keep_are_a_list(caller: Any, exclude: str) -> None:
     path = await conversation(caller)
 
-    for query in ({"redact": "true"}, {"redact": "true", "exclude": "[]"}, {"exclude": "[]"}):
-        answer = await caller.get(f"{path}/messages", **query)
-        assert answer.status == 400
-        assert '"redact"' in answer.body["message"]
-    assert (await caller.get(f"{path}/messages", redact="false")).status == 200
+    answer = await caller.get(f"{path}/messages", redact="true", exclude=exclude)
+
+    assert answer.status == 400
+    assert '"exclude"' in answer.body["message"]
+
+
+async def test_a_summary_is_refreshed_or_linked_by_a_post(caller: Any) -> None:
+    path = await conversation(caller, *LONG)
+    summary = await caller.get(f"{path}/summary")
+
+    refreshed = await caller.request("POST", f"{path}/summary", params={"refresh": "true"})
+    empty = await caller.request("POST", f"{path}/summary", json={})
+    page = await caller.request("POST", f"{path}/summary", json={"name": "verbose-text-summary"})
+
+    assert refreshed.status == empty.status == page.status == 200
+    assert refreshed.body == empty.body == summary.body
+    assert page.body["name"] == "verbose-text-summary"
+    assert page.body["url"].startswith("http")
+
+
+async def test_a_slash_at_the_end_of_a_path_changes_nothing(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Hello.")
+
+    plain, slashed = await caller.get(f"{path}/messages"), await caller.get(f"{path}/messages/")
+    speakers = await caller.put(f"{path}/speakers/", {"speakerEvents": []})
+    token = await caller.anonymous(
+        "POST",
+        "/oauth2/token:generate/",
+        json={"type": "application", "appId": "app", "appSecret": "secret"},
+    )
+
+    assert slashed.status == 200
+    assert slashed.body == plain.body
+    assert speakers.status != 404
+    assert token.status == 200
 
 
 async def test_a_summary_consists_of_messages(caller: Any) -> None:

@@ -358,6 +358,46 @@ async def test_an_append_is_refused_if_its_conversation_is_deleted_meanwhile(
     assert stored.server.unfinished == 0
 
 
+# Stopping
+
+
+async def test_a_stopping_server_refuses_submissions_and_accepts_those_that_are_uploaded(
+    stored: Caller, restart: Restart
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def body() -> Any:
+        yield b"\x00\x00\x00\x18ftypmp42"
+        begun.set()
+        await go_on.wait()
+        yield bytes(64)
+
+    headers = {"Content-Type": "video/mp4", "Content-Length": "76"}
+    upload = asyncio.ensure_future(
+        stored.request("POST", "/v1/process/video", data=body(), headers=headers)
+    )
+    await begun.wait()
+    await stored.server.until(lambda: stored.server.uploading == 1)
+    stored.server.hold_jobs()
+    draining = asyncio.ensure_future(stored.server.drain())
+    await asyncio.sleep(0)
+
+    refused = await stored.text("Too late.")
+    assert refused.status == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (await stored.get("/v1/conversations")).status == 200
+    assert not draining.done()
+    go_on.set()
+    accepted = await upload
+    await draining
+    assert accepted.status == 201
+
+    after = await restart(stored)
+    await rest(after)
+    job = await after.get(f"/v1/job/{accepted.body['jobId']}")
+    assert job.body["status"] == "completed"
+
+
 # Lists, and memory
 
 

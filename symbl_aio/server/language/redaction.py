@@ -1,0 +1,57 @@
+"""Mask personal data in a text: addresses, links, numbers, and the names of the speakers.
+
+That is a part of the personal data that a text may have: another person's name, or a place,
+is not found by its form. A response says that its redaction is partial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+from symbl_aio.server.language.phrases import PhraseIndex
+from symbl_aio.server.language.values import Speaker
+
+# In this order: a number in an address is a part of the address.
+_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++(?:\.[\w-]++)*+")),
+    ("URL", re.compile(r"(?:https?://|www\.)[^\s<>\"']++", re.IGNORECASE)),
+    (
+        "DATE",
+        re.compile(r"(?<!\d)(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})(?!\d)"),
+    ),
+    (
+        "PHONE_NUMBER",
+        re.compile(r"(?<![\d.,])(?:\+|\()?\d(?:[ ./()-]{0,2}\d){6,14}(?![\d.,]\d|\d)"),
+    ),
+    ("NUMBER", re.compile(r"\d++(?:[.,:/-]\d++)*+")),
+)
+_PERSON = "PERSON_NAME"
+
+CATEGORIES = (_PERSON, *(name for name, _ in _FORMS))
+
+
+class Redactor:
+    """Replaces personal data by its category, such as ``[PERSON_NAME]``.
+
+    ``speakers``: those of the conversation; each part of a name is masked. ``exclude``:
+    categories that stay.
+    """
+
+    def __init__(self, speakers: Iterable[Speaker], exclude: Collection[str] = ()) -> None:
+        names = [speaker.name for speaker in speakers if speaker.name]
+        parts = {part for name in names for part in (name, *name.split()) if len(part) > 1}
+        hidden = () if _PERSON in exclude else sorted(parts)
+        self._names = PhraseIndex(((part, None) for part in hidden), ignore_case=False)
+        self._forms = [(name, pattern) for name, pattern in _FORMS if name not in exclude]
+
+    def redact(self, text: str) -> str:
+        """Return the text with masks. Its other characters stay as they are."""
+        for category, pattern in self._forms:
+            text = pattern.sub(f"[{category}]", text)
+        pieces, end = [], 0
+        for match in sorted(self._names.find(text), key=lambda m: (m.start, -m.end)):
+            if match.start >= end:
+                pieces += [text[end : match.start], f"[{_PERSON}]"]
+                end = match.end
+        return "".join([*pieces, text[end:]])

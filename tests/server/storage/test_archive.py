@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tarfile
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from symbl_aio.server import StorageError, restore_backup, write_backup
+from tests.server.conftest import MP4, Caller, Start
+
+
+async def texts(caller: Caller, conversation: str) -> list[str]:
+    answer = await caller.get(f"/v1/conversations/{conversation}/messages")
+    return [message["text"] for message in answer.body["messages"]]
+
+
+async def restored(start: Start, file: Path, data: Path, before: Caller) -> Caller:
+    await asyncio.to_thread(restore_backup, file, data)
+    after = await start(data=data, default_transcript="Ann: Hello.")
+    after.token = before.token
+    await after.server.until(lambda: not after.server.unfinished)
+    return after
+
+
+async def test_a_backup_of_a_running_server_has_its_jobs_and_their_recordings(
+    stored: Caller, start: Start, data: Path, tmp_path: Path
+) -> None:
+    opened = (await stored.text("One.")).body["conversationId"]
+    await stored.server.until(lambda: not stored.server.unfinished)
+    stored.server.hold_jobs()
+    queued = [await stored.video(into=opened), await stored.text("Three.", into=opened)]
+
+    size = await asyncio.to_thread(write_backup, data, tmp_path / "backup.tar")
+    stored.server.release()
+    await stored.server.until(lambda: not stored.server.unfinished)
+    await stored.request("DELETE", f"/v1/conversations/{opened}")
+    after = await restored(start, tmp_path / "backup.tar", tmp_path / "again", stored)
+
+    assert size == (tmp_path / "backup.tar").stat().st_size
+    assert (tmp_path / "backup.tar").stat().st_mode & 0o777 == 0o600
+    assert await texts(after, opened) == ["One.", "Hello.", "Three."]
+    for answer in queued:
+        job = await after.get(f"/v1/job/{answer.body['jobId']}")
+        assert job.body["status"] == "completed"
+    assert not [name for name in os.listdir(data) if name.startswith("backup-")]
+
+
+async def test_a_backup_under_load_has_every_job_that_was_accepted_before(
+    stored: Caller, start: Start, data: Path, tmp_path: Path
+) -> None:
+    accepted: list[str] = []
+    finished = asyncio.Event()
+
+    async def upload() -> None:
+        while not finished.is_set():
+            answer = await stored.video(MP4 + bytes(len(accepted)))
+            if answer.status == 201:
+                accepted.append(answer.body["jobId"])
+
+    uploads = [asyncio.create_task(upload()) for _ in range(4)]
+    backups = []
+    for number in range(3):
+        await stored.server.until(partial(has_more_than, accepted, 20 * number))
+        before = list(accepted)
+        file = tmp_path / f"{number}.tar"
+        await asyncio.to_thread(write_backup, data, file)
+        backups.append((file, before))
+    finished.set()
+    await asyncio.gather(*uploads)
+
+    for file, before in backups:
+        after = await restored(start, file, tmp_path / f"of {file.stem}", stored)
+        for job in before:
+            assert (await after.get(f"/v1/job/{job}")).body["status"] == "completed"
+
+
+def test_a_directory_without_data_is_not_backed_up(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=f"{tmp_path} has no data"):
+        write_backup(tmp_path, tmp_path / "backup.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_no_file_and_no_data_is_overwritten(
+    stored: Caller, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup.tar"
+    await asyncio.to_thread(write_backup, data, file)
+
+    with pytest.raises(FileExistsError):
+        await asyncio.to_thread(write_backup, data, file)
+    with pytest.raises(StorageError, match=f"{data} is in use"):
+        await asyncio.to_thread(restore_backup, file, data)
+    await stored.server.aclose()
+    with pytest.raises(StorageError, match=f"{data} has data already"):
+        await asyncio.to_thread(restore_backup, file, data)
+
+
+def has_more_than(items: list[str], count: int) -> bool:
+    return len(items) > count
+
+
+def tar_of(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in names:
+            tar.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no tar" * 1000,
+        tar_of("../outside"),
+        tar_of("/etc/passwd"),
+        tar_of("bodies/../../outside"),
+        tar_of("bodies/.."),
+        tar_of("symbl.sqlite3", "other"),
+        tar_of("bodies/a"),
+    ],
+)
+def test_a_file_that_is_no_backup_is_refused(tmp_path: Path, content: bytes) -> None:
+    file, data = tmp_path / "x.tar", tmp_path / "data"
+    file.write_bytes(content)
+
+    with pytest.raises(StorageError, match=f"{file} is no backup"):
+        restore_backup(file, data)
+
+    assert [path.name for path in data.iterdir()] == ["lock"]
+    assert {path.name for path in tmp_path.iterdir()} == {"x.tar", "data"}
+
+
+async def test_a_backup_without_one_of_its_bodies_is_refused(
+    stored: Caller, data: Path, tmp_path: Path
+) -> None:
+    stored.server.hold_jobs()
+    await stored.video()
+    file, cut = tmp_path / "whole.tar", tmp_path / "cut.tar"
+    await asyncio.to_thread(write_backup, data, file)
+    with tarfile.open(file) as whole, tarfile.open(cut, "w") as part:
+        member = whole.getmember("symbl.sqlite3")
+        part.addfile(member, whole.extractfile(member))
+
+    with pytest.raises(StorageError, match="lacks 1 bodies"):
+        await asyncio.to_thread(restore_backup, cut, tmp_path / "again")
