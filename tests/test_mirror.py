@@ -71,7 +71,6 @@ COVERED_BY = {
     "server/storage/memory_store.py": "tests/server/test_local_server.py",
     "server/storage/rows.py": "tests/server/storage/test_sqlite_store.py",
     "server/storage/store.py": "tests/server/storage/test_sqlite_store.py",
-    "server/submission_parameters.py": "tests/server/test_submissions.py",
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any, TypeVar
 
 from symbl_aio.errors import ClientClosedError
@@ -47,15 +46,10 @@ class Tasks:
         # are submissions waiting.
         task = asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context)
         self._tasks.add(task)
-        # One callback, since each is an event of the loop of its own.
-        task.add_done_callback(
-            self._tasks.discard if on_end is None else partial(self._end, on_end)
-        )
+        task.add_done_callback(self._tasks.discard)
+        if on_end is not None:
+            task.add_done_callback(on_end)
         return task
-
-    def _end(self, on_end: Callable[[asyncio.Task[T]], None], task: asyncio.Task[T]) -> None:
-        self._tasks.discard(task)
-        on_end(task)
 
     def start_unowned(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task, in the context of the caller, that ``cancel_all`` leaves alone."""

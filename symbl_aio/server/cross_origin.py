@@ -29,6 +29,6 @@ async def answer_preflight(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def allow_every_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """Let the page read the response, an error too: a signal before a response is sent."""
+    """Allow the page to read the response, an error too: a signal before a response is sent."""
     response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
     response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"

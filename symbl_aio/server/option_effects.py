@@ -59,7 +59,7 @@ _ACTED_ON_IN_READS = {
     "endTime": "later conversations are left out",
     "filter": "conversations are chosen by RSQL",
     "subType": "entities of this kind are deleted",
-    "redact": "what has a form, and names of speakers, is masked; a header says that this is partial",
+    "redact": "what has a form, and names of speakers, is masked; a header says it is partial",
     "exclude": "with `redact`: these categories stay",
 }
 _HARMLESS = {
