@@ -147,7 +147,11 @@ class App:
                 self._log.record_headers(request)
             check_encoding(request)
         except ApiError as error:
-            return error.response()
+            response = error.response()
+            # Thousands of requests may wait behind this one on its connection.
+            if not self._connections.is_trusted(request):
+                response.force_close()
+            return response
         return await handler(request)
 
     @web.middleware

@@ -186,6 +186,10 @@ class Connections:
         """Record that the request has shown a token: newer connections do not take its place."""
         _connection_of(request).trusted = True
 
+    def is_trusted(self, request: web.Request) -> bool:
+        """Return whether a request on the same connection has shown a token."""
+        return _connection_of(request).trusted
+
     def end(self, request: web.Request) -> None:
         """Record that the response is made, and that the caller's turn begins."""
         _connection_of(request).waiting_since = asyncio.get_running_loop().time()

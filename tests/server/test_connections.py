@@ -65,10 +65,24 @@ async def test_a_head_that_trickles_ends_the_connection(start: Any) -> None:
 async def test_a_second_head_is_timed_as_the_first_one_is(start: Any) -> None:
     caller = await start(limits=QUICK)
     async with connected(caller.server) as (reader, writer):
-        writer.write(b"GET /v1/job/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/job/1 HT")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/job/1 HT")
 
-        assert b" 401 " in await reader.readuntil(b"}")
+        assert b" 200 " in await reader.readuntil(b"}")
         assert await is_ended(reader)
+
+
+async def test_requests_behind_one_without_a_token_are_not_answered(start: Any) -> None:
+    caller = await start()
+    async with connected(caller.server) as (reader, writer):
+        writer.write(b"GET /v1/job/1 HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+        try:
+            answers = await reader.read(2**20)
+        except ConnectionError:
+            answers = b""
+
+        assert answers.count(b"HTTP/1.1 ") <= 1
+        assert await is_ended(reader)
+    assert len(caller.server.requests) == 1
 
 
 async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:

@@ -23,6 +23,7 @@ KNOWN_UNITS = (
     *" \t\n0aA",
     "1,234",
     "1,234,",
+    "234,",
     "1.5",
     "a@",
     "a.b@",
@@ -65,10 +66,12 @@ def modules() -> list[ModuleType]:
     return [importlib.import_module(f"{package.__name__}.{name}") for name in names]
 
 
-def units() -> list[str]:
-    """Return all units, without repetition."""
+def units(only: str = "") -> list[str]:
+    """Return all units, or the known ones and those of one module, without repetition."""
     found = dict.fromkeys(KNOWN_UNITS)
     for module in modules():
+        if only and not module.__name__.endswith(f".{only}"):
+            continue
         tables = [value for name, value in vars(module).items() if not name.startswith("__")]
         for table in tables:
             for leaf in _leaves(table):

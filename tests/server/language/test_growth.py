@@ -169,15 +169,17 @@ def test_every_rule_is_called() -> None:
     assert len(units()) > 200
 
 
+@pytest.mark.timeout(300)
 @table("name", RULES)
 def test_no_rule_grows_with_the_square_of_a_text(name: str) -> None:
     rule = RULES[name]
+    module = name.partition(".")[0]
     # What other rules are made of is tested with them.
-    combined = name.startswith(("pipeline.", "summary."))
-    for unit in KNOWN_UNITS if combined else units():
-        short, long = (seconds(rule, text_of(unit, size)) for size in (125, 1_000))
+    combined = module in ("pipeline", "summary")
+    for unit in KNOWN_UNITS[::4] if combined else units(module):
+        short, long = (seconds(rule, text_of(unit, size)) for size in (500, 4_000))
         # Eight times the text: linear rules take about 8 times as long, others 64 times.
-        if long > max(24 * short, 0.0007):
+        if long > max(12 * short, 0.0003):
             assert exponent(rule, unit, (4_000, 16_000, 64_000)) <= 1.3, f"{name} on {unit!r}"
 
 
