@@ -235,11 +235,16 @@ async def _file_chunks(
                         raise FileChangedError(
                             f"{shown} has another content (SHA-256); {SUBMIT_AGAIN}"
                         )
-                # A view, so that the transport can drop the sent part without a copy.
-                for piece in _cut(memoryview(chunk), chunk_size):
-                    yield piece
+                if left:
+                    # A view, so that the transport can drop the sent part without a copy.
+                    for piece in _cut(memoryview(chunk), chunk_size):
+                        yield piece
         finally:
             await file.discard(reading)
+    # After the file is closed, which takes a thread: a fast server's answer would come before, and
+    # aiohttp closes the connection of a body that is not at its end.
+    for piece in _cut(memoryview(chunk), chunk_size):
+        yield piece
 
 
 async def _stream_chunks(
