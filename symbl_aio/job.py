@@ -290,7 +290,8 @@ class Job:
             last, last_raw, _, _ = self._events[-1]
             if last_raw == raw_status or last.is_terminal:
                 return False
-        self._events += ((status, raw_status, time.time(), source),)
+        event = (status, raw_status, time.time(), source)
+        self._events = (*self._events, event)
         if self._changed is not None:
             self._wake()
         return True

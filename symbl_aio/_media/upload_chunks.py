@@ -197,6 +197,7 @@ async def _file_chunks(
     files: Watch,
     send_part: SendPart | None,
 ) -> AsyncGenerator[Chunk, None]:
+    chunk = b""
     async with opened(path, shown, files) as file:
         await file.refuse_change(seen)
         left = seen.size
@@ -207,7 +208,7 @@ async def _file_chunks(
             chunk = await file.wait(file.read(chunk_size))
             left -= len(chunk)
             yield memoryview(chunk)
-            del chunk
+            chunk = b""  # it is sent, and need not stay in memory
             while left > chunk_size and (
                 sent := await send_part(
                     partial(file.send, seen.size - left, left - chunk_size, chunk_size)
