@@ -519,7 +519,7 @@ class World:
         accepted: dict[int, list[Received]] = {}
         for received in self.server.submissions:
             if received.accepted:
-                accepted.setdefault(mark_of(received), []).append(received)
+                accepted.setdefault(int(received.query["mark"]), []).append(received)
         return accepted
 
 
@@ -532,8 +532,10 @@ def job_of(submission: Submission) -> Job | None:
     return came if isinstance(came, Job) else None
 
 
-def mark_of(received: Received) -> int:
-    return int(received.query["mark"])
+def mark_of(received: Received) -> int | None:
+    # The server keeps no query of a request that shows no valid token.
+    mark = received.query.get("mark")
+    return None if mark is None else int(mark)
 
 
 async def _stream(what: str) -> AsyncIterator[bytes]:

@@ -29,8 +29,8 @@ def self_signed(directory: Path, hosts: Iterable[str]) -> tuple[Path, Path]:
         from cryptography import x509
     except ImportError as error:
         raise ConfigurationError(
-            "a self-signed certificate needs the extra server: pip install '.[server]' in a "
-            "checkout of symbl-aio; or give --tls-cert and --tls-key"
+            "a self-signed certificate needs the extra server: "
+            "pip install '.[server]' in a checkout of symbl-aio; or give --tls-cert and --tls-key"
         ) from error
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     names = [_general_name(host) for host in sorted(set(hosts))]

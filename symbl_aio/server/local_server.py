@@ -116,6 +116,9 @@ class LocalServer:
             check_types(str, "the name of a host", **{f"allowed_hosts[{index}]": name})
         lines = (str, Sequence, NoneType)
         check_types(lines, "a text or a list of lines", default_transcript=default_transcript)
+        check_types((ServerLimits, NoneType), "ServerLimits", limits=limits)
+        check_types((Hosting, NoneType), "Hosting", hosting=hosting)
+        check_types((RecognitionOptions, NoneType), "RecognitionOptions", recognition=recognition)
         if asr not in ("off", "auto"):
             raise ValueError(f'asr is {asr!r}; give "off" or "auto"')
         limits, hosting = limits or ServerLimits(), hosting or Hosting()
@@ -273,6 +276,7 @@ class LocalServer:
 
         Other requests are answered as before. Jobs are not waited for.
         """
+        self._check_loop()
         self._is_draining = True
         for account in self._accounts:
             account.submissions.drain()

@@ -40,8 +40,13 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def read_json(request: web.Request, max_size: int | None = None) -> JSON:
-    """Read a body as JSON. Raises a 400, 408, 413, 415 or 503 ``ApiError``.
+async def read_json(request: web.Request) -> JSON:
+    """Read a body as JSON. Raises a 400, 408, 413, 415 or 503 ``ApiError``."""
+    return parse_json(await read_body(request))
+
+
+async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
+    """Read the text of a JSON body. Raises a 408, 413, 415 or 503 ``ApiError``.
 
     ``max_size``: bytes; by default the limit of an ordinary call.
     """
@@ -61,11 +66,11 @@ async def read_json(request: web.Request, max_size: int | None = None) -> JSON:
             if not buffers.allows(len(body), len(chunk)):
                 raise ApiError(503, "Too many large requests at a time.", retry_after=1)
             body += chunk
-        return parse_json(bytes(body))
+        return bytes(body)
     finally:
         buffers.release(len(body))
 
 
 async def read_json_object(request: web.Request, max_size: int | None = None) -> dict[str, JSON]:
     """Read a body as a JSON object. Raises as ``read_json`` does."""
-    return require_object(await read_json(request, max_size))
+    return require_object(parse_json(await read_body(request, max_size)))

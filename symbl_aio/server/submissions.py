@@ -16,7 +16,7 @@ from symbl_aio.server import submission_parameters
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations, new_conversation
-from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
@@ -26,7 +26,7 @@ from symbl_aio.server.processing import (
     earliest_instant,
     stored_tracker_ids,
 )
-from symbl_aio.server.request_body import body_chunks, read_json_object
+from symbl_aio.server.request_body import body_chunks, read_body
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.spooled_body import SpooledBody
@@ -132,8 +132,9 @@ class SubmissionHandlers:
             return SubmissionPayload(received.kind, query, body)
         limits = request.app[LIMITS]
         largest = limits.text_body if received.kind == "text" else limits.body
-        fields = await read_json_object(request, largest)
-        received.complete, received.body = True, fields
+        text = await read_body(request, largest)
+        fields = require_object(parse_json(text))
+        received.size, received.complete, received.body = len(text), True, fields
         if received.kind == "text":
             submission_parameters.check_messages(fields.get("messages"))
             try:
