@@ -184,5 +184,5 @@ def kind_of_route(name: str) -> Kind | None:
     """Return the kind of submission that a route is for; None for other routes."""
     if not name.startswith("submit."):
         return None
-    text = name.split(".")[2]
+    _, _, text = name.split(".", 2)
     return next(kind for kind in KINDS if kind.replace("/", "_") == text)

@@ -86,8 +86,7 @@ class App:
         )
         app.on_response_prepare.append(allow_every_origin)
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        routes = [*self._tokens.routes(), *self._routes, *self._account_routes()]
-        app.router.add_routes([*routes, *map(_with_slash, routes)])
+        app.router.add_routes([*self._tokens.routes(), *self._routes, *self._account_routes()])
         return app
 
     def _account_routes(self) -> Iterator[web.RouteDef]:
@@ -134,7 +133,7 @@ class App:
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the access token, except for token requests and signed links to pages."""
-        path = request.path.removesuffix("/")
+        path = request.path
         try:
             self._origins.check_host(request)
             if path.startswith(PAGE_PATH):
@@ -190,10 +189,3 @@ class App:
             where = f"{place.filename}:{place.lineno}"
             logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
             return json_response({"message": "The server has made a mistake."}, 500)
-
-
-def _with_slash(route: web.RouteDef) -> web.RouteDef:
-    """Return the same route for its path with a slash at the end, as some clients write it."""
-    name = route.kwargs.get("name")
-    options = {**route.kwargs, "name": name and f"{name}.slash"}
-    return web.route(route.method, f"{route.path}/", route.handler, **options)

@@ -38,6 +38,7 @@ from symbl_aio.server.storage.memory_store import TemporaryStorage
 from symbl_aio.server.storage.store import Storage
 from symbl_aio.server.submissions import SpoolSettings
 from symbl_aio.server.token_handlers import TokenHandlers
+from symbl_aio.server.trailing_slash import ignore_trailing_slash
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
 from symbl_aio.server.webhooks import WebhookCall
@@ -269,6 +270,7 @@ class LocalServer:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         assert self._runner.server is not None
+        ignore_trailing_slash(self._runner.server)
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
 
     async def drain(self) -> None:
