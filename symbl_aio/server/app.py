@@ -68,7 +68,8 @@ class App:
         self._origins = origins
         self._metrics = metrics
         self._routes = routes
-        # By the id of the request object, which lives until _log_request() has ended.
+        # By the id of the request object, which lives until _log_request() has ended. Not in the
+        # request itself: newer versions of aiohttp warn of a key that the oldest one needs.
         self._account_of: dict[int, Account] = {}
 
     def build(self) -> web.Application:
