@@ -63,9 +63,10 @@ CIRCLE = ("symbl_aio.job", "symbl_aio.conversations")
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
-# and shown; how a value becomes JSON is one for both web frameworks.
+# and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
+# recordings that an upload would refuse.
 SHARED = {
-    "cli": ("_fields",),
+    "cli": ("_fields", "_media", "_private_files", "_threads", "media"),
     "contrib": (
         "_core.local_faults",
         "_fields",
