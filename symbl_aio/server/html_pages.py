@@ -125,7 +125,11 @@ class PageHandlers:
     async def _insights_details(self, request: web.Request) -> web.Response:
         query_flag(request, "includeCallScore")
         conversation = await self._conversations.from_request(request)
-        return json_response({"url": self._page_url(request, conversation.id, _THIRTY_DAYS)})
+        return json_response({"url": self.page_url(request, conversation.id)})
+
+    def page_url(self, request: web.Request, conversation_id: str) -> str:
+        """Return the link to the page of a conversation, for thirty days."""
+        return self._page_url(request, conversation_id, _THIRTY_DAYS)
 
     def _page_url(
         self, request: web.Request, subject: str, lifetime: int, *, read_only: bool = False
