@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -70,14 +71,13 @@ async def opened(browser: Browser, tmp_path: Path) -> AsyncIterator[Open]:
     faults: list[str] = []
     contexts = []
 
-    async def open_page(source: str, **settings: object) -> Page:
+    async def open_page(source: str, **settings: Any) -> Page:
         if not source.startswith("http"):
             file = tmp_path / "report.html"
             file.write_text(source, "utf-8")
             source = file.as_uri()
-        context = await browser.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **settings}  # type: ignore[arg-type]
-        )
+        given: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
+        context = await browser.new_context(**given | settings)
         contexts.append(context)
         page = await context.new_page()
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
