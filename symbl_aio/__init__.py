@@ -61,6 +61,7 @@ _HOMES = {
     "webhooks": "WebhookReceiver",
     # Packages of their own, for annotations that name their contents.
     "durable": "",
+    "report": "",
     "testing": "",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shlex
@@ -140,7 +141,7 @@ async def _send(
         ),
         files,
     )
-    outcomes, began, interrupted = run.outcomes, time.monotonic(), True
+    outcomes, began = run.outcomes, time.monotonic()
     _note_left_out(listing, grouped, outcomes, show)
     meetings = (
         watched(request.paths, request.group, request.quiet_for, lambda: run.active)
@@ -150,12 +151,12 @@ async def _send(
     try:
         async with SymblClient(config=settings, observers=[run.observe]) as client:
             await run.all(client, meetings)
-        interrupted = False
+    except asyncio.CancelledError:
+        show.interrupted(outcomes, list(interruption(outcomes, ledger)))
+        raise
     finally:
         if request.report is not None:
             write_report(request.report, outcomes.ended)
-        if interrupted:
-            show.interrupted(outcomes, list(interruption(outcomes, ledger)))
     show.summary(outcomes, time.monotonic() - began, list(remedies(outcomes)))
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
 
@@ -277,7 +278,11 @@ def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
 
 
 def remedies(outcomes: Outcomes) -> Iterator[str]:
-    """Yield what a person can do about recordings that did not end well."""
+    """Yield what went wrong, in one line, and what a person can do about it."""
+    wrong = [outcome for outcome in outcomes.ended if outcome.exit_code]
+    if wrong:
+        first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
+        yield f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
     ambiguous = outcomes.of(Result.AMBIGUOUS)
     if ambiguous:
         yield "Look at the server whether these arrived, and then settle them:"
