@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import aiohttp
 
@@ -20,6 +20,7 @@ from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.submissions import Submissions
@@ -36,9 +37,6 @@ from symbl_aio.job import Job, JobToken, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 from symbl_aio.options import MediaOptions, TextOptions
-
-if TYPE_CHECKING:
-    from symbl_aio._io.live_backend import LiveBackend
 
 _LOG = logging.getLogger("symbl_aio")
 
@@ -305,9 +303,6 @@ class Engine:
     @cached_property
     def live(self) -> LiveBackend:
         """The client as its live handles use it."""
-        # Few programs have any, and its modules are as many as those of the engine.
-        from symbl_aio._io.live_backend import LiveBackend
-
         return LiveBackend(
             self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._rng.random
         )

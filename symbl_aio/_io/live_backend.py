@@ -1,4 +1,4 @@
-"""The client as its live handles use it: links, tasks of its own, and calls that are sent once."""
+"""The client as its live handles use it: connections, tasks, and calls that are sent once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._io.api import Api, UnsettledError
-from symbl_aio._io.live_link import Link, Port
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._protocol.answers import Answer
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 
 class LiveBackend:
-    """Live connections and calls of one client. Its tasks end with the client."""
+    """One client, for its streams, subscriptions and calls. Its tasks end with it."""
 
     def __init__(
         self,
@@ -36,12 +35,13 @@ class LiveBackend:
         *,
         jitter: Callable[[], float],
     ) -> None:
+        self.tasks = tasks
+        self.config = config
+        self.jitter = jitter
+        self.connect = api.websocket
         self._handles = handles
         self._api = api
-        self._tasks = tasks
-        self._config = config
         self._ambiguous = ambiguous
-        self._jitter = jitter
 
     def check_open(self) -> None:
         """Raise unless the client is open, and on this event loop."""
@@ -55,21 +55,9 @@ class LiveBackend:
         """Send a call, again if need be."""
         return await self._handles.call(call, repeatable=repeatable)
 
-    def link(self, path: str, window: float, port: Port) -> Link:
-        """Return a live connection, which is not open yet."""
-        return Link(
-            self._api.websocket,
-            self._tasks,
-            self._config,
-            jitter=self._jitter,
-            path=path,
-            window=window,
-            port=port,
-        )
-
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task of the client, which goes on if its caller is cancelled."""
-        return self._tasks.start(work, name)
+        return self.tasks.start(work, name)
 
     async def start_once(
         self, call: Call, read: Callable[[Answer], T], *, what: str, name: str | None

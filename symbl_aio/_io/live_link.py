@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-import aiohttp
 from attrs import evolve, frozen
 
 from symbl_aio._core.live_audio import PING_AFTER, Audio, AudioAccount
 from symbl_aio._core.live_states import LiveStates, Loss, OtherConversationError, Phase
 from symbl_aio._core.retries import Attempts, Verdict, on_status
-from symbl_aio._io.tasks import Tasks, cancel_and_wait
+from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._io.tasks import cancel_and_wait
 from symbl_aio._io.websocket import BROKEN, Socket
 from symbl_aio._protocol.decode_live import decode_frame
-from symbl_aio.config import Config
 from symbl_aio.errors import (
     APIError,
     ClientClosedError,
@@ -60,24 +60,14 @@ class Port:
 class Link:
     """One logical connection. ``window``: seconds in which a lost one may be replaced."""
 
-    def __init__(
-        self,
-        connect: Callable[[str], Awaitable[aiohttp.ClientWebSocketResponse]],
-        tasks: Tasks,
-        config: Config,
-        *,
-        jitter: Callable[[], float],
-        path: str,
-        window: float,
-        port: Port,
-    ) -> None:
-        self._connect = connect
-        self._tasks = tasks
-        self._config = config
-        self._jitter = jitter
+    def __init__(self, backend: LiveBackend, path: str, window: float, port: Port) -> None:
+        self._connect = backend.connect
+        self._tasks = backend.tasks
+        self._config = backend.config
+        self._jitter = backend.jitter
         self._path = path
         self._port = port
-        self._clock = tasks.loop.time
+        self._clock = backend.tasks.loop.time
         self._window = window
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -156,9 +146,10 @@ class Link:
                         await socket.ping(account.handed_over)
                     except BROKEN:
                         self._failed_on(socket)
-                    await self.until(
-                        lambda asked=socket: not account.open or self.socket is not asked
-                    )
+                    await self.until(partial(self._is_settled_or_not, socket))
+
+    def _is_settled_or_not(self, asked: Socket) -> bool:
+        return not self.account.open or self.socket is not asked
 
     async def request(self, text: str) -> None:
         """Send one request on the connection, once. Raises ``TransportError`` if it breaks."""
@@ -315,11 +306,10 @@ class Link:
                     self.states.conversation_id,
                 )
                 break
-            if asked_at is not None and not self.account.is_confirmed:
-                # It sends events, and no pongs: nothing can wait for them.
-                if socket.last_frame_at > asked_at + times.stall / 3:
-                    self.account.expects_pongs = False
-                    self.pulse()
+            if asked_at is not None and socket.last_frame_at > asked_at + times.stall / 3:
+                # It sends events. Without any pong, nothing can wait for them.
+                self.account.expects_pongs = self.account.is_confirmed
+                self.pulse()
             # A silent server is asked even if there is nothing to be confirmed.
             if self.account.open or now - socket.last_frame_at > times.stall / 3:
                 asked_at = asked_at or now

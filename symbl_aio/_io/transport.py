@@ -43,8 +43,8 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
-_CLOSE_WITHIN: Final = 1.0
-"""Seconds that a WebSocket waits for the server's part of its closing."""
+_WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(ws_close=1.0)  # pyright: ignore[reportCallIssue]
+"""Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 
 _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
@@ -183,7 +183,7 @@ class Transport:
                     proxy_headers=to_proxy,
                     # Pings are the caller's: a pong shows how much the server has received.
                     autoping=False,
-                    timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=_CLOSE_WITHIN),
+                    timeout=_WEBSOCKET_TIMES,
                 )
         except aiohttp.WSServerHandshakeError as error:
             refusal = error.status if error.status >= 300 else 0

@@ -10,6 +10,7 @@ import symbl_aio  # for annotations alone: their names are imported when evaluat
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.live_link import Link, Port
+from symbl_aio._shared_futures import check_loop
 from symbl_aio.errors import ClientClosedError
 from symbl_aio.live.event_buffer import EventBuffer
 from symbl_aio.live.events import Gap, LiveEvent, StateEvent
@@ -48,7 +49,7 @@ class LiveHandle:
         if self._link is not None:
             raise ConfigurationError("it was opened already; make one for each block")
         self._backend.check_open()
-        link = self._link = self._backend.link(self._path, self._window, self._port())
+        link = self._link = Link(self._backend, self._path, self._window, self._port())
         link.start()
         try:
             # Not ``listening``: the whole conversation may have come and gone by now.
@@ -64,19 +65,21 @@ class LiveHandle:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._opened.aclose()
+        await self._opened().aclose()
 
     def __aiter__(self) -> AsyncIterator[LiveEvent]:
-        self._opened  # noqa: B018  # raises outside of the block
+        self._opened()
         return self
 
     async def __anext__(self) -> LiveEvent:
+        self._opened()
         return await self._events.next()
 
-    @property
     def _opened(self) -> Link:
+        """Return the link. Raises outside of the block, and on another event loop."""
         if self._link is None:
             raise ClientClosedError("it is not open; use it in `async with`")
+        check_loop(self._backend.tasks.loop)
         return self._link
 
     def _port(self) -> Port:

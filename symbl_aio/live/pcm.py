@@ -78,6 +78,7 @@ def _mixed(samples: bytes, channels: int) -> bytes:
 def _by_av(path: str | os.PathLike[str], seconds: float) -> Samples:
     try:
         import av  # an extra
+        from av.error import FFmpegError
     except ModuleNotFoundError:
         raise ConfigurationError(
             f"{os.fspath(path)} is no wav of 16-bit samples, and PyAV, which decodes all else, is "
@@ -85,7 +86,7 @@ def _by_av(path: str | os.PathLike[str], seconds: float) -> Samples:
         ) from None
     try:
         container = av.open(os.fspath(path))
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
         raise MediaRejectedError(f"{os.fspath(path)} cannot be decoded") from None
@@ -100,7 +101,7 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
     with container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE)
         waiting = bytearray()
-        for frame in _decoded(av, container):
+        for frame in _decoded(container):
             for part in resampler.resample(frame):
                 waiting += bytes(part.planes[0])[: part.samples * 2]
             while len(waiting) >= size:
@@ -110,9 +111,11 @@ def _of_container(av: Any, container: Any, size: int) -> Generator[bytes, None, 
             yield bytes(waiting)
 
 
-def _decoded(av: Any, container: Any) -> Iterator[Any]:
+def _decoded(container: Any) -> Iterator[Any]:
+    from av.error import FFmpegError
+
     try:
         yield from container.decode(audio=0)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise MediaRejectedError("the recording cannot be decoded to its end") from error
     yield None  # which flushes the resampler

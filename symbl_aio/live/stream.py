@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, Unpack
+from typing import Final, NoReturn, Unpack
 
 from attrs import evolve
 
@@ -16,9 +16,9 @@ from symbl_aio._core.live_states import Phase
 from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, TransportError
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
-from symbl_aio._io.live_link import Port
+from symbl_aio._io.live_link import Link, Port
 from symbl_aio._protocol import live
-from symbl_aio._protocol.calls import json_text
+from symbl_aio._protocol.calls import check_id, json_text
 from symbl_aio.drafts import BookmarkDraft
 from symbl_aio.live.events import Gap
 from symbl_aio.live.handle import LiveHandle
@@ -50,7 +50,7 @@ class Stream(LiveHandle):
     def __init__(
         self, backend: LiveBackend, id: str | None = None, **settings: Unpack[StreamSettings]
     ) -> None:
-        self.id: Final = str(uuid.uuid4()) if id is None else id
+        self.id: Final = str(uuid.uuid4()) if id is None else check_id("id", id)
         """The id of the connection: other speakers join with it, ``subscribe`` listens to it."""
         self._settings = settings
         self._request = live.start_request(self.id, settings)
@@ -78,10 +78,10 @@ class Stream(LiveHandle):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if kind is None and not self._opened.has_ended and not self._stopped:
+            if kind is None and not self._opened().has_ended and not self._stopped:
                 await self.stop()
         finally:
-            await self._opened.aclose()
+            await self._opened().aclose()
 
     @property
     def position(self) -> int:
@@ -96,10 +96,9 @@ class Stream(LiveHandle):
         ``ConfigurationError`` after ``stop``. Cancelling it leaves out the frames that were not
         handed over yet, never half a frame. The buffer may be used again afterwards.
         """
-        link = self._link
-        if link is None or self._stopped or link.error is not None:
-            await self._check_sending()
-            link = self._opened
+        link = self._opened()
+        if self._stopped or link.error is not None:
+            self._refuse(link)
         if len(audio) <= MAX_FRAME and type(audio) is bytes:
             if audio:
                 await link.send(audio)
@@ -113,11 +112,11 @@ class Stream(LiveHandle):
         for frame in frames(audio):
             await link.send(frame)
 
-    async def _check_sending(self) -> None:
-        if self._opened.error is not None:
-            raise self._opened.error.with_traceback(None)
-        if self._stopped:
-            raise ConfigurationError("the stream was stopped; make another one, or start it again")
+    @staticmethod
+    def _refuse(link: Link) -> NoReturn:
+        if link.error is not None:
+            raise link.error.with_traceback(None)
+        raise ConfigurationError("the stream was stopped; make another one, or start it again")
 
     async def modify(self, *, encoding: Encoding = "LINEAR16", sample_rate: int) -> None:
         """Announce that the audio after this call is of another encoding or rate.
@@ -126,17 +125,14 @@ class Stream(LiveHandle):
         starts with the new encoding, so that the call need not be repeated.
         """
         encoding, sample_rate = live.check_encoding(encoding, sample_rate)
-        link = self._opened
+        link = self._opened()
         self._use(encoding, sample_rate)
         await link.request(live.modify_request(encoding, sample_rate))
 
     def _use(self, encoding: Encoding, sample_rate: int) -> None:
         """Name another encoding in the start requests from now on."""
-        changed: StreamSettings = {
-            **self._settings,
-            "encoding": encoding,
-            "sample_rate": sample_rate,
-        }
+        changed = self._settings.copy()
+        changed["encoding"], changed["sample_rate"] = encoding, sample_rate
         self._request = live.start_request(self.id, changed)
         self._settings, self._encoding, self._sample_rate = changed, encoding, sample_rate
 
@@ -148,7 +144,7 @@ class Stream(LiveHandle):
         Newer hosts only; the server sends no answer. Raises ``TransportError`` if the
         connection breaks under it: it may have been made, and is not sent again.
         """
-        await self._opened.request(live.bookmark_request(draft, bookmark_id))
+        await self._opened().request(live.bookmark_request(draft, bookmark_id))
 
     async def stop(self, *, timeout: float | None = _STOP_WITHIN) -> symbl_aio.Conversation:
         """End the audio, wait for the last results, and return the conversation.
@@ -160,7 +156,7 @@ class Stream(LiveHandle):
         ``error.conversation_id`` names it. Cancelling it leaves the stream stopping.
         """
         require_seconds("timeout", timeout, or_none=True)
-        link = self._opened
+        link = self._opened()
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
@@ -184,7 +180,7 @@ class Stream(LiveHandle):
         return self.conversation
 
     def _is_complete(self) -> bool:
-        link = self._opened
+        link = self._opened()
         return link.states.phase is Phase.COMPLETED or (link.has_ended and link.error is None)
 
     async def start(self) -> None:
@@ -193,7 +189,7 @@ class Stream(LiveHandle):
         Returns once the server listens; ``conversation`` is then the one that it names, which
         may be another one. Raises ``StreamLostError`` if the connection has ended meanwhile.
         """
-        link = self._opened
+        link = self._opened()
         if link.states.phase is not Phase.COMPLETED or not self._stopped:
             raise ConfigurationError("the stream is not stopped; call stop() first")
         self._events.reopen()

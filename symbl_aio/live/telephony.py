@@ -144,6 +144,8 @@ class Call:
     ) -> None:
         self.id = check_id("connection_id", connection_id)
         """The call's connection id."""
+        if conversation_id is not None:
+            check_id("conversation_id", conversation_id)
         self._conversation_id = conversation_id
         self._backend = backend
         self._began = time.time()

@@ -37,9 +37,10 @@ def test_a_loss_has_the_consequence_of_its_phase_and_code(phase, code, loss):
 def test_a_stream_listens_on_each_connection_anew():
     state = LiveStates(is_resumable=True)
     state.on_listening()
-    assert state.phase is Phase.LISTENING
+    phases = [state.phase]
     state.opened()
-    assert state.phase is Phase.OPENING
+    phases.append(state.phase)
+    assert phases == [Phase.LISTENING, Phase.OPENING]
 
 
 def test_a_stop_is_not_forgotten_by_what_comes_after_it():
@@ -47,10 +48,11 @@ def test_a_stop_is_not_forgotten_by_what_comes_after_it():
     state.on_listening()
     state.on_stop_sent()
     state.on_listening()
-    assert state.phase is Phase.STOPPING
+    phases = [state.phase]
     state.on_completed()
     state.on_stop_sent()
-    assert state.phase is Phase.COMPLETED
+    phases.append(state.phase)
+    assert phases == [Phase.STOPPING, Phase.COMPLETED]
 
 
 def test_a_second_conversation_is_refused_unless_the_stream_starts_again():

@@ -81,9 +81,9 @@ class Session:
 
     def break_off(self) -> None:
         """Cut the connection, without the closing of a WebSocket."""
-        transport = self.ws._req.transport  # type: ignore[union-attr]
-        assert transport is not None
-        transport.abort()
+        transport = None if self.ws._req is None else self.ws._req.transport
+        if transport is not None:
+            transport.abort()
 
 
 async def usual(session: Session, request: dict[str, Any]) -> None:
@@ -228,7 +228,7 @@ async def open_peer() -> AsyncIterator[Peer]:
     finally:
         for session in (*peer.sessions, *peer.subscribers):
             session.reading.set()
-            session.ws._req and session.ws._req.transport and session.ws._req.transport.abort()
+            session.break_off()
         await runner.cleanup()
 
 

@@ -11,7 +11,7 @@ from symbl_aio.live.event_buffer import MAX_EVENTS, EventBuffer
 
 
 async def taken(buffer: EventBuffer) -> list[object]:
-    found = []
+    found: list[object] = []
     with pytest.raises(StopAsyncIteration):
         while True:
             found.append(await buffer.next())

@@ -13,6 +13,7 @@ from symbl_aio import (
     StateEvent,
     StreamRefusedError,
     StreamTimeoutError,
+    SymblClient,
     Timeouts,
     User,
 )
@@ -222,7 +223,7 @@ async def test_two_streams_share_neither_audio_nor_events_nor_across_clients_a_t
 
     peer.on_request = answer
 
-    async def speak(client, name):
+    async def speak(client: SymblClient, name: str) -> list[str]:
         async with client.stream(name) as stream:
             for _ in range(50):
                 await stream.send(name.encode() * 100)
@@ -233,7 +234,7 @@ async def test_two_streams_share_neither_audio_nor_events_nor_across_clients_a_t
         found = await asyncio.gather(
             speak(one, "stream-a"), speak(one, "stream-b"), speak(other, "stream-c")
         )
-    assert found == [["stream-a"], ["stream-b"], ["stream-c"]]
+    assert [*found] == [["stream-a"], ["stream-b"], ["stream-c"]]
     by_id = {session.id: session for session in peer.sessions}
     for name, session in by_id.items():
         assert bytes(session.audio) == name.encode() * 100 * 50
