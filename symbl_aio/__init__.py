@@ -67,6 +67,7 @@ _HOMES = {
     "webhooks": "WebhookReceiver",
     # Packages of their own, for annotations that name their contents.
     "durable": "",
+    "report": "",
     "testing": "",
 }
 

@@ -37,6 +37,12 @@ WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
         (['{"v":9}'], CREDENTIALS, 2),
     ],
     "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
+    "report": [
+        (["123", "-o", "/proc/report.html"], UNRESOLVED, 3),
+        (["/no/such/file.json", "-o", "/proc/report.html"], {}, 2),
+        (["123", "-o", "/proc/report.html", "--media", "/no/such/file.mp3"], CREDENTIALS, 2),
+        (["a/b", "-o", "/proc/report.html"], UNRESOLVED, 2),
+    ],
     "worker": [([], NO_DATABASE, 3), ([], NONSENSE, 2), (["--base-url", "x"], NO_DATABASE, 2)],
     "jobs": [([], NO_DATABASE, 2), ([], NONSENSE, 2)],
     "retry": [(["key"], NO_DATABASE, 2), (["key"], NONSENSE, 2)],
