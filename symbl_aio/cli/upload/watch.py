@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -30,7 +30,7 @@ class Settled:
     _taken: dict[str, Stamp | None] = field(factory=dict)
 
     def ready(
-        self, found: Sequence[Found], stamps: dict[str, Stamp | None], now: float
+        self, found: Sequence[Found], stamps: Mapping[str, Stamp | None], now: float
     ) -> tuple[list[Found], set[str]]:
         """Return the recordings that stand still, and the identities of those that are new."""
         still: list[Found] = []
