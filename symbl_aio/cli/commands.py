@@ -17,6 +17,7 @@ import click
 from symbl_aio import __version__
 from symbl_aio.cli import outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.listen_command import listen
 from symbl_aio.cli.report_command import report
 from symbl_aio.cli.runner import config, run, show_for
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
@@ -97,7 +98,7 @@ def cli() -> None:
     """
 
 
-for command in (*outbox_commands.COMMANDS, report, serve, upload, settle):
+for command in (*outbox_commands.COMMANDS, report, serve, upload, settle, listen):
     cli.add_command(command)
 
 

@@ -14,10 +14,12 @@ from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
+from symbl_aio.cli.captions import Captions
 from symbl_aio.cli.safe_streams import Output, clean
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:
+    from symbl_aio import LiveEvent
     from symbl_aio.durable import Decided, Item, OutboxStats
 
 STYLES: Final = {
@@ -76,6 +78,7 @@ class Screen:
         self._errors = errors
         self._resumption = resumption
         self._bars = Bars(console, shown=bars and console.is_terminal)
+        self._captions = Captions(console, errors)
         self._name_width = 0
         self._sizes: dict[str, int] = {}
         self._accepted_at: dict[str, datetime] = {}
@@ -127,6 +130,13 @@ class Screen:
             self._console.print(spoken(message), soft_wrap=True)
         if not messages:
             self._print_error("The conversation has no messages.")
+
+    def caption(self, event: LiveEvent) -> None:
+        self._captions.show(event)
+
+    def listened(self, conversation: str) -> None:
+        self._captions.clear()
+        self._print_error(f"Conversation {conversation}")
 
     def report(self, file: str, conversations: Sequence[str], size: int) -> None:
         self._print(f"Report: {file} ({size} bytes)")
