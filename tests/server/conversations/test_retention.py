@@ -10,6 +10,7 @@ from typing import Any
 from symbl_aio.server.conversations import retention
 from symbl_aio.server.conversations.retention import Retention
 from tests.server.conftest import Caller, Start
+from tests.server.storage.test_sqlite_store import files_with
 
 DAY = 86400.0
 
@@ -46,8 +47,7 @@ async def test_a_conversation_is_deleted_when_it_was_not_changed_for_so_many_day
 
     assert await ids(caller) == []
     assert await is_stored(caller, old["jobId"]) is False
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path.name for path in files if b"Xanadu" in path.read_bytes()] == []
+    assert files_with(tmp_path, "Xanadu") == []
 
 
 async def test_more_conversations_than_one_query_returns_are_deleted(
