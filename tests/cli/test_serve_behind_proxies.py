@@ -54,7 +54,7 @@ def caddy(folder: Path, certificate: Path, key: Path, port: int, server: int) ->
     text = block("caddy").replace("symbl.example.com {", f"https://localhost:{port} {{")
     text = text.replace("{\n", f"{{\n    tls {certificate} {key}\n", 1)
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server}")
-    quiet = "{\n    admin off\n    log {\n        level ERROR\n    }\n    auto_https disable_redirects\n}\n"
+    quiet = "{\nadmin off\nlog {\nlevel ERROR\n}\nauto_https disable_redirects\n}\n"
     (folder / "Caddyfile").write_text(quiet + text)
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
