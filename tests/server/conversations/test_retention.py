@@ -131,7 +131,7 @@ async def test_a_server_sweeps_when_it_starts_and_again_later(
     await caller.text("One.")
     await rest(caller)
     await caller.server.aclose()
-    monkeypatch.setattr(retention.time, "time", lambda: far)
+    monkeypatch.setattr(time, "time", lambda: far)
 
     after = await start(data=data, keep_days=1)
     swept = asyncio.Event()
