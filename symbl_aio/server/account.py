@@ -6,6 +6,7 @@ one have no reference to the objects of another.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,8 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.live.handlers import LiveHandlers
+from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.outbound_http import OutboundClient
@@ -62,6 +65,8 @@ class Shared:
     retain: int | None
     retain_requests: int | None
     probe_media: bool
+    most_sockets: int
+    closing: asyncio.Event
 
 
 class Account:
@@ -88,6 +93,12 @@ class Account:
             changes=shared.changes,
             on_status_change=self._on_status_change,
             retain=shared.retain,
+        )
+        self.live = LiveSessions(
+            self.conversations,
+            self._management,
+            most_sockets=shared.most_sockets,
+            changed=shared.changes.notify,
         )
         self._processing: SubmissionProcessor
         self.submissions: SubmissionHandlers
@@ -146,6 +157,13 @@ class Account:
         return [
             *submit,
             web.get("/v1/job/{job_id}", self._get_job),
+            *LiveHandlers(
+                self.live,
+                self._shared.transcripts,
+                page_url=self._pages.page_url,
+                take_faults=self._shared.faults.take_carried_faults,
+                closing=self._shared.closing,
+            ).routes(),
             *BookmarkHandlers(self.conversations).routes(),
             *self._pages.routes(),
             *self._management.routes(),
@@ -158,6 +176,7 @@ class Account:
 
     async def aclose(self) -> None:
         """Cancel what runs for the account."""
+        await self.live.aclose()
         await self._retention.aclose()
         await self.jobs.aclose()
         await self.webhooks.aclose()

@@ -12,12 +12,13 @@ class BackgroundTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[object, object, None], *, name: str) -> None:
-        """Start a task and own it until it ends."""
+    def spawn(self, work: Coroutine[object, object, None], *, name: str) -> asyncio.Task[None]:
+        """Start a task, own it until it ends, and return it."""
         # The event loop keeps only weak references to tasks.
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self) -> None:
         """Cancel every task and wait until each has ended. Closing twice is safe."""

@@ -294,6 +294,11 @@ class Connections:
                     connection.abort()
 
 
+def hand_over(request: web.Request) -> None:
+    """Count no more bytes of a connection: after an upgrade they belong to no HTTP head."""
+    _connection_of(request).whole = True
+
+
 def _connection_of(request: web.Request) -> _Connection:
     protocol = request.protocol
     assert isinstance(protocol, ServerProtocol)

@@ -1,7 +1,7 @@
 """Fault injection: the table of faults, and the requests to which each applies.
 
-The other modules know nothing of faults, except for those of a job, which the job
-carries as names.
+The other modules know nothing of faults, except for those that a job or a WebSocket carries
+as names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from attrs import define, frozen
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import json_response
 from symbl_aio.server.job_queue import Jobs
+from symbl_aio.server.live.live_socket import wants_websocket
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.webhooks import WebhookDelivery
 
@@ -257,12 +258,22 @@ def _is_ordinary(request: web.Request) -> bool:
 class _FaultType:
     """The effect of a fault, and the requests it applies to when ``on`` is not given.
 
-    ``run`` is None for a fault of a job. ``argument`` checks the argument; None forbids one.
+    ``run`` is None for a fault that a job or a WebSocket carries. ``argument`` checks the
+    argument; None forbids one.
     """
 
     run: Callable[[_FaultedRequest], Awaitable[web.StreamResponse]] | None
     applies_to: Callable[[web.Request], bool] = _is_ordinary
     argument: Callable[[str], object] | None = None
+
+
+def _is_live(request: web.Request) -> bool:
+    return wants_websocket(request)
+
+
+def _check_count(argument: str) -> None:
+    if argument and int(argument) < 0:
+        raise ValueError("give a number of frames, such as drop_after_frames:3")
 
 
 def _check_seconds(argument: str) -> None:
@@ -307,6 +318,12 @@ _FAULTS: Mapping[str, _FaultType] = {
     "late_webhook": _FaultType(None, _is_submission),
     "duplicate_webhook": _FaultType(None, _is_submission),
     "no_webhook": _FaultType(None, _is_submission),
+    # Faults that a WebSocket carries from its handshake on:
+    "drop_after_frames": _FaultType(None, _is_live, _check_count),
+    "freeze_after_frames": _FaultType(None, _is_live, _check_count),
+    "no_pong": _FaultType(None, _is_live),
+    "error_frame": _FaultType(None, _is_live),
+    "late_completed": _FaultType(None, _is_live, _check_seconds),
 }
 
 
@@ -372,13 +389,20 @@ class FaultInjector:
 
     def take_job_faults(self, request: web.Request) -> frozenset[str]:
         """Consume and return the names of the faults for the job accepted with this request."""
-        names = set()
-        # Each name at most once per job; a second injection is for the next job.
+        return frozenset(self.take_carried_faults(request))
+
+    def take_carried_faults(self, request: web.Request) -> dict[str, str]:
+        """Consume and return the faults for the job, or the socket, that this request opens.
+
+        Each name comes with the text after its colon.
+        """
+        found: dict[str, str] = {}
+        # Each name at most once; a second injection is for the next job.
         while fault := self._consume(
-            request, lambda fault_type: fault_type.run is None, exclude=lambda name: name in names
+            request, lambda fault_type: fault_type.run is None, exclude=lambda name: name in found
         ):
-            names.add(fault.name)
-        return frozenset(names)
+            found[fault.name] = fault.argument
+        return found
 
     def _consume(
         self,

@@ -17,7 +17,7 @@ _SETTINGS: Final = {
 
 
 def return_freed_memory() -> None:
-    """Let this process give large freed blocks back at once. Does nothing without glibc."""
+    """Return large freed blocks to the system at once. Does nothing without glibc."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -196,6 +196,8 @@ class LocalServer:
             retain=retain,
             retain_requests=retain_requests,
             probe_media=probe_media,
+            most_sockets=limits.live_sockets,
+            closing=self._closing,
         )
         apps = {app_id: app_secret} if hosting.apps is None else hosting.apps
         self._accounts = [Account(name, secret, shared) for name, secret in apps.items()]
@@ -300,6 +302,8 @@ class LocalServer:
         self._closing.set()
         self._changes.notify()
         await self._connections.stop()
+        for account in self._accounts:
+            await account.live.close_sockets()
         if self._runner is not None:
             await self._runner.cleanup()
         for account in self._accounts:
@@ -364,6 +368,11 @@ class LocalServer:
         return sum(account.jobs.uploading for account in self._accounts)
 
     @property
+    def live(self) -> int:
+        """The number of live conversations: streams and calls that have not ended."""
+        return sum(len(account.live) for account in self._accounts)
+
+    @property
     def max_unfinished(self) -> int:
         """The greatest number of unfinished jobs at any one time."""
         return self._jobs.max_unfinished
@@ -402,16 +411,30 @@ class LocalServer:
     # Control the behaviour
 
     def register_transcript(
-        self, transcript: Transcript, *, sha256: str | None = None, name: str | None = None
+        self,
+        transcript: Transcript,
+        *,
+        sha256: str | None = None,
+        name: str | None = None,
+        stream: str | None = None,
+        number: str | None = None,
+        paced: bool = True,
     ) -> None:
-        """Register the transcript of an upload, chosen by its content or by its name.
+        """Register the transcript of an upload, a stream or a call.
 
-        ``name`` is the ``name`` parameter of the submission, or the last part of a linked URL.
-        In text, each line is one turn, with ``Speaker: `` before it if the speaker is known.
-        Without ``sha256`` and ``name`` the transcript is used for every upload that has none of
-        its own.
+        ``sha256`` is that of an upload's content; ``name`` the ``name`` parameter of the
+        submission, or the last part of a linked URL. ``stream`` is a connection id, and
+        ``number`` a phone number or SIP URI that is called. Without any of them the transcript is
+        used for every upload that has none of its own.
+
+        In text, each line is one turn, with ``Speaker: `` before it if the speaker is known. In a
+        stream a line comes when audio of its length has arrived, in a call when the time has
+        passed, and the rest at the end; with ``paced=False`` all lines come at the start.
         """
-        self._transcripts.register(transcript, sha256=sha256, name=name)
+        check_types(bool, "True or False", paced=paced)
+        self._transcripts.register(
+            transcript, sha256=sha256, name=name, stream=stream, number=number, paced=paced
+        )
 
     def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
         """Make the next ``times`` matching requests fail; ``faults.py`` lists the names.

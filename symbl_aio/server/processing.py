@@ -137,21 +137,8 @@ class SubmissionProcessor:
         if (zone := callers_zone(payload.parameters)) is not None:
             conversation.set_zone(zone)
         settings = merge_settings(conversation.settings, payload.parameters)
-        conversation.publish(utterances, end, self._add_stored(settings, payload.parameters))
-
-    def _add_stored(self, settings: Settings, parameters: dict[str, JSON]) -> Settings:
-        """Add the trackers and entities stored now; later changes have no effect on this job."""
-        stored = self._management.trackers
-        all_stored = stored.keys() if parameters.get("enableAllTrackers") is True else ()
-        named = [
-            tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored
-        ]
-        trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
-        entities = self._management.entities if settings.detect_entities else ()
-        return evolve(
-            settings,
-            trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
-            custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
+        conversation.publish(
+            utterances, end, add_stored(settings, payload.parameters, self._management)
         )
 
     async def _transcribe(self, payload: SubmissionPayload, job_id: str) -> _Transcription:
@@ -297,7 +284,7 @@ def callers_zone(parameters: Mapping[str, JSON]) -> timezone | None:
     return timezone(timedelta(minutes=offset)) if isinstance(offset, int) else None
 
 
-def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
+def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings:
     """Return the settings of the conversation with the parameters of one more submission."""
     threshold = parameters.get("confidenceThreshold")
     entities = [
@@ -319,6 +306,22 @@ def merge_settings(before: Settings, parameters: dict[str, JSON]) -> Settings:
         summary=before.summary or parameters.get("enableSummary") is True,
         custom_entities=tuple(dict.fromkeys((*before.custom_entities, *entities))),
         trackers=tuple(dict.fromkeys((*before.trackers, *trackers))),
+    )
+
+
+def add_stored(
+    settings: Settings, parameters: Mapping[str, JSON], management: ManagementHandlers
+) -> Settings:
+    """Add the trackers and entities stored now; later changes have no effect on the result."""
+    stored = management.trackers
+    all_stored = stored.keys() if parameters.get("enableAllTrackers") is True else ()
+    named = [tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored]
+    trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
+    entities = management.entities if settings.detect_entities else ()
+    return evolve(
+        settings,
+        trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
+        custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
     )
 
 

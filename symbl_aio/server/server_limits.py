@@ -30,6 +30,10 @@ class ServerLimits:
     ``token_body``, ``body`` and ``text_body``: JSON of a token request, of a text submission and
     of any other call. ``buffered``: what heads and JSON bodies on their way may hold together.
     ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
+    ``live_sockets``: open WebSockets of an application. ``live_frame``: a frame of one.
+    ``live_idle``: how long a speaker may send nothing. ``live_unread``: frames that a client may
+    leave unread; one more ends its connection. ``live_audio``: audio of a speaker that waits for
+    its recognition; the speaker's connection is not read meanwhile.
     ``wrong_secrets``: wrong credentials that an address may try at once; each is forgotten after
     ``wrong_secret_seconds``.
     """
@@ -48,6 +52,11 @@ class ServerLimits:
     buffered: int = 32 * MIB
     upload: int = 4 * GIB
     disk_reserve: int = 64 * MIB
+    live_sockets: int = 1000
+    live_frame: int = 64 * KIB
+    live_idle: float = 1800.0
+    live_unread: int = MIB
+    live_audio: int = MIB
     wrong_secrets: int = 10
     wrong_secret_seconds: float = 6.0
 

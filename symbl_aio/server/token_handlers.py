@@ -9,6 +9,7 @@ from aiohttp import web
 from symbl_aio.server.account import Account
 from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.live.live_socket import wanted_protocols, wants_websocket
 from symbl_aio.server.origins import Origins
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.server_limits import LIMITS
@@ -39,11 +40,11 @@ class TokenHandlers:
 
     def authenticate(self, request: web.Request) -> Account:
         """Return the account of a request's token. Raises a 401 ``ApiError``."""
-        token = _token_of(request)
-        if not token:
+        tokens = _tokens_of(request)
+        if not tokens:
             raise ApiError(401, "The request carries no token.")
         for account in self._accounts:
-            if account.tokens.is_valid(token):
+            if any(account.tokens.is_valid(token) for token in tokens):
                 return account
         raise ApiError(401, "Token validation failed: it is unknown or has expired.")
 
@@ -95,6 +96,18 @@ class TokenHandlers:
 
 async def _read_fields(request: web.Request) -> dict[str, JSON]:
     return await read_json_object(request, request.app[LIMITS].token_body)
+
+
+def _tokens_of(request: web.Request) -> list[str]:
+    """Return the tokens that a request shows.
+
+    A browser cannot set a header of a WebSocket: the token is then in the query, or is the name
+    of a subprotocol.
+    """
+    found = [_token_of(request)]
+    if wants_websocket(request):
+        found += [request.query.get("access_token"), *wanted_protocols(request)]
+    return [token for token in found if token]
 
 
 def _token_of(request: web.Request) -> str | None:

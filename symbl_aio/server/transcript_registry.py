@@ -1,4 +1,4 @@
-"""Transcripts registered for later uploads: instant and exact, without speech recognition."""
+"""Transcripts registered for later uploads, streams and calls: exact, without recognition."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ class Line:
 Transcript: TypeAlias = str | Sequence[str | Line]
 
 
+@frozen
+class RegisteredStream:
+    """The transcript of a stream or a call; ``paced``: each line comes when it would be spoken."""
+
+    lines: tuple[Line, ...]
+    paced: bool = True
+
+
 def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
     """Return the turns of a transcript. In text, each line is one turn, perhaps ``Name: text``."""
     turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
@@ -51,21 +59,39 @@ def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float,
 
 
 class TranscriptRegistry:
-    """Transcripts by the SHA-256 of an upload, by a name, and one default."""
+    """Transcripts by the SHA-256 of an upload, by a name, by a stream or number; one default.
+
+    The default is for uploads.
+    """
 
     def __init__(self, default: Transcript | None) -> None:
         self.default = None if default is None else parse_transcript(default)
         self._by_hash: dict[str, tuple[Line, ...]] = {}
         self._by_name: dict[str, tuple[Line, ...]] = {}
+        self._by_stream: dict[str, RegisteredStream] = {}
+        self._by_number: dict[str, RegisteredStream] = {}
 
-    def register(self, transcript: Transcript, *, sha256: str | None, name: str | None) -> None:
-        """Register a transcript by hash, by name or by both; without either it is the default."""
+    def register(
+        self,
+        transcript: Transcript,
+        *,
+        sha256: str | None = None,
+        name: str | None = None,
+        stream: str | None = None,
+        number: str | None = None,
+        paced: bool = True,
+    ) -> None:
+        """Register a transcript by each key that is given; without one it is the default."""
         lines = parse_transcript(transcript)
         if sha256 is not None:
             self._by_hash[sha256.lower()] = lines
         if name is not None:
             self._by_name[name] = lines
-        if sha256 is None and name is None:
+        if stream is not None:
+            self._by_stream[stream] = RegisteredStream(lines, paced)
+        if number is not None:
+            self._by_number[_normal_number(number)] = RegisteredStream(lines, paced)
+        if sha256 is name is stream is number is None:
             self.default = lines
 
     def by_name(self, *names: str | None) -> tuple[Line, ...] | None:
@@ -73,9 +99,23 @@ class TranscriptRegistry:
         found = (self._by_name[name] for name in names if name in self._by_name)
         return next(found, None)
 
+    def by_stream(self, connection_id: str) -> RegisteredStream | None:
+        """Return the transcript of a connection id, or None."""
+        return self._by_stream.get(connection_id)
+
+    def by_number(self, number: str) -> RegisteredStream | None:
+        """Return the transcript of a phone number or a SIP URI, or None."""
+        return self._by_number.get(_normal_number(number))
+
     def by_hash(self, sha256: str | None) -> tuple[Line, ...] | None:
         """Return the transcript registered for this content, or None."""
         return self._by_hash.get(sha256) if sha256 else None
+
+
+def _normal_number(number: str) -> str:
+    """Return the digits of a phone number, or a SIP URI in small letters."""
+    text = number.strip().lower()
+    return text if text.startswith("sip") else re.sub(r"\D", "", text)
 
 
 def _parse_line(turn: str | Line) -> Line:

@@ -49,7 +49,7 @@ def conversation_items(conversations: Iterable[ConversationHead]) -> list[JSON]:
 
 def members(conversation: ConversationHead) -> list[JSON]:
     """Return the members (6.13)."""
-    return [_person(member, "email") for member in list(conversation.members.values())]
+    return [person(member, "email") for member in list(conversation.members.values())]
 
 
 def messages(
@@ -70,7 +70,7 @@ def messages(
         item: dict[str, JSON] = {
             "id": conversation.message_id(index),
             "text": message.text,
-            "from": _person(message.speaker, "email"),
+            "from": person(message.speaker, "email"),
             "startTime": format_offset(conversation.started_at, message.start),
             "endTime": format_offset(conversation.started_at, message.end),
             "timeOffset": round(message.start, 3),
@@ -79,7 +79,7 @@ def messages(
             "phrases": _phrases(message.phrases),
         }
         if sentiment:
-            item["sentiment"] = _sentiment(message.sentiment)
+            item["sentiment"] = sentiment_item(message.sentiment)
         if verbose:
             item["words"] = _words(conversation, message)
         found.append(item)
@@ -98,7 +98,7 @@ def topics(conversation: Conversation, *, sentiment: bool, parents: bool) -> lis
             "messageIds": [conversation.message_id(index) for index in topic.messages],
         }
         if sentiment:
-            body["sentiment"] = _sentiment(topic.sentiment)
+            body["sentiment"] = sentiment_item(topic.sentiment)
         if parents or sentiment:
             wider = topic.parents if parents else ()
             body["parentRefs"] = [{"type": "topic", "text": text} for text in wider]
@@ -210,7 +210,7 @@ def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
         "type": insight.kind,
         "score": round(insight.score, 3),
         "messageIds": [conversation.message_id(insight.message)],
-        "from": _person(insight.speaker, "userId"),
+        "from": person(insight.speaker, "userId"),
     }
     # A question has none of the fields below.
     if insight.kind == "question":
@@ -218,7 +218,7 @@ def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
     body["entities"] = [_insight_entity(entity) for entity in insight.entities]
     body["phrases"] = _phrases(insight.phrases)
     body["definitive"] = insight.definitive
-    body["assignee"] = _person(insight.assignee, "email")
+    body["assignee"] = person(insight.assignee, "email")
     if insight.due is not None:
         body["dueBy"] = format_instant(insight.due)
     return body
@@ -346,10 +346,11 @@ def analytics(conversation: Conversation) -> dict[str, JSON]:
 def _member(conversation: Conversation, speaker: Speaker | None) -> dict[str, JSON]:
     if speaker is None:
         return {"id": conversation.item_id("member", "unknown"), "name": "Unknown"}
-    return _person(speaker, "userId")
+    return person(speaker, "userId")
 
 
-def _person(speaker: Speaker | None, address: str) -> dict[str, JSON]:
+def person(speaker: Speaker | None, address: str) -> dict[str, JSON]:
+    """Return a member, with the email under the key ``address``; ``{}`` for an unknown one."""
     if speaker is None:
         return {}
     fields: Mapping[str, JSON] = {
@@ -370,7 +371,8 @@ def _phrases(phrases: Iterable[str]) -> list[JSON]:
     return [{"type": "action_phrase", "text": phrase} for phrase in phrases]
 
 
-def _sentiment(score: float) -> dict[str, JSON]:
+def sentiment_item(score: float) -> dict[str, JSON]:
+    """Return a sentiment from -1 to 1 with its word."""
     suggested = "negative" if score < -0.3 else "positive" if score > 0.3 else "neutral"
     return {"polarity": {"score": round(score, 3)}, "suggested": suggested}
 

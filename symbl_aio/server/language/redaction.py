@@ -27,6 +27,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("NUMBER", re.compile(r"\d++(?:[.,:/-]\d++)*+")),
 )
 _PERSON = "PERSON_NAME"
+# Stands for the caller's mask meanwhile: a mask may have digits, which would be masked again.
+_PLACEHOLDER = "\ue000"
 
 CATEGORIES = (_PERSON, *(name for name, _ in _FORMS))
 
@@ -35,10 +37,17 @@ class Redactor:
     """Replaces personal data by its category, such as ``[PERSON_NAME]``.
 
     ``speakers``: those of the conversation; each part of a name is masked. ``exclude``:
-    categories that stay.
+    categories that stay. ``mask``: stands for every category.
     """
 
-    def __init__(self, speakers: Iterable[Speaker], exclude: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        speakers: Iterable[Speaker],
+        exclude: Collection[str] = (),
+        *,
+        mask: str | None = None,
+    ) -> None:
+        self._mask = mask
         names = [speaker.name for speaker in speakers if speaker.name]
         parts = {part for name in names for part in (name, *name.split()) if len(part) > 1}
         hidden = () if _PERSON in exclude else sorted(parts)
@@ -48,10 +57,14 @@ class Redactor:
     def redact(self, text: str) -> str:
         """Return the text with masks. Its other characters stay as they are."""
         for category, pattern in self._forms:
-            text = pattern.sub(f"[{category}]", text)
+            text = pattern.sub(self._mask_of(category), text)
         pieces, end = [], 0
         for match in sorted(self._names.find(text), key=lambda m: (m.start, -m.end)):
             if match.start >= end:
-                pieces += [text[end : match.start], f"[{_PERSON}]"]
+                pieces += [text[end : match.start], self._mask_of(_PERSON)]
                 end = match.end
-        return "".join([*pieces, text[end:]])
+        redacted = "".join([*pieces, text[end:]])
+        return redacted if self._mask is None else redacted.replace(_PLACEHOLDER, self._mask)
+
+    def _mask_of(self, category: str) -> str:
+        return f"[{category}]" if self._mask is None else _PLACEHOLDER

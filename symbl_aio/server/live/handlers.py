@@ -1,0 +1,115 @@
+"""The handlers of the live addresses: the sockets of speakers and of listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from symbl_aio.server.live.client_frames import StartRequest
+from symbl_aio.server.live.live_faults import SocketFaults
+from symbl_aio.server.live.live_socket import LiveSocket
+from symbl_aio.server.live.playback import PlaybackStream
+from symbl_aio.server.live.session import LiveSession, Turn
+from symbl_aio.server.live.sessions import LiveSessions
+from symbl_aio.server.live.speaker import SpeakerSocket
+from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
+from symbl_aio.server.transcript_registry import TranscriptRegistry
+
+# The prefixes of the addresses; the rest of the path is the connection id.
+SPEAKER_PATHS = ("/v1/streaming/", "/v1/realtime/insights/")
+LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/")
+
+
+class LiveHandlers:
+    """Handles the sockets of one application.
+
+    ``page_url`` returns the link to the page of a conversation. ``take_faults`` returns the
+    faults of the next socket. ``closing`` is set when the server closes.
+    """
+
+    def __init__(
+        self,
+        sessions: LiveSessions,
+        transcripts: TranscriptRegistry,
+        *,
+        page_url: Callable[[web.Request, str], str],
+        take_faults: Callable[[web.Request], Mapping[str, str]],
+        closing: asyncio.Event,
+    ) -> None:
+        self._sessions = sessions
+        self._transcripts = transcripts
+        self._page_url = page_url
+        self._take_faults = take_faults
+        self._closing = closing
+
+    def routes(self) -> list[web.RouteDef]:
+        # An id is any text: clients choose base64, with slashes in it.
+        return [
+            *(web.get(path + "{connection_id:.+}", self._speak) for path in SPEAKER_PATHS),
+            *(web.get(path + "{connection_id:.+}", self._listen) for path in LISTENER_PATHS),
+        ]
+
+    async def _speak(self, request: web.Request) -> web.StreamResponse:
+        """Serve a speaker's socket (section 10)."""
+        connection_id = request.match_info["connection_id"]
+        faults = SocketFaults(self._take_faults(request), self._closing)
+        async with self._opened(request) as socket:
+            await SpeakerSocket(
+                connection_id,
+                socket,
+                sessions=self._sessions,
+                transcripts=self._transcripts,
+                open_stream=self._open_stream,
+                check=self._check,
+                summary_url=functools.partial(self._page_url, request),
+                faults=faults,
+            ).serve()
+        return socket.response
+
+    async def _listen(self, request: web.Request) -> web.StreamResponse:
+        """Serve a listener's socket (section 11)."""
+        connection_id = request.match_info["connection_id"]
+        faults = SocketFaults(self._take_faults(request), self._closing)
+        async with self._opened(request, listens=True) as socket:
+            self._sessions.join(connection_id, socket)
+            try:
+                if not await faults.apply(socket):
+                    async for frame in socket.frames():
+                        if frame == "__PING__" and not faults.no_pong:
+                            socket.send("__PONG__")
+            finally:
+                self._sessions.leave(connection_id, socket)
+        return socket.response
+
+    @asynccontextmanager
+    async def _opened(
+        self, request: web.Request, *, listens: bool = False
+    ) -> AsyncIterator[LiveSocket]:
+        """Open a socket; write its frames until the block ends and they are written."""
+        self._sessions.check_room()
+        socket = await LiveSocket.open(request, listens=listens)
+        self._sessions.opened(socket)
+        writer = asyncio.create_task(socket.run(), name="live socket")
+        try:
+            yield socket
+            socket.close()
+            await writer
+        finally:
+            self._sessions.closed(socket)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    def _check(self, request: StartRequest) -> None:
+        """Raise a 400 ``ApiError`` for settings that the recognition of this server lacks."""
+
+    def _open_stream(self, session: LiveSession, turn: Turn) -> SpeechStream:
+        audio = turn.request.audio
+        if session.playback is not None:
+            return PlaybackStream(session.playback, audio, turn.offset)
+        return UntranscribedStream(audio, turn.offset)

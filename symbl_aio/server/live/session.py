@@ -1,0 +1,233 @@
+"""The live conversation of a connection id: its results, its listeners, and its end.
+
+Results are stored in a conversation of the API, one at a time and in order, and sent to each
+socket of the connection id: speakers and subscribers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import define, evolve, field, frozen
+
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.http_json import JSON
+from symbl_aio.server.language.redaction import Redactor
+from symbl_aio.server.language.values import Utterance
+from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.client_frames import StartRequest
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
+from symbl_aio.server.live.playback import Playback
+from symbl_aio.server.live.speech_stream import Heard
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.processing import add_stored, callers_zone, merge_settings
+
+
+@define(eq=False)
+class Audience:
+    """The sockets of a connection id, and the frames that they receive."""
+
+    sockets: dict[LiveSocket, None] = field(factory=dict)
+
+    def send(self, frame: dict[str, JSON]) -> None:
+        """Send a frame to every socket."""
+        if self.sockets:
+            text = encode_frame(frame)
+            for socket in list(self.sockets):
+                socket.send(text)
+
+    async def settle(self) -> None:
+        """Wait, for a second at most, until the sockets have read most of their frames."""
+        slow = [asyncio.ensure_future(s.roomy.wait()) for s in self.sockets if not s.roomy.is_set()]
+        if slow:
+            _, waiting = await asyncio.wait(slow, timeout=1.0)
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """Close every socket after its last frame."""
+        for socket in list(self.sockets):
+            socket.close()
+
+
+@frozen
+class Turn:
+    """One speaker's part of a session, from a start request to the end of its audio.
+
+    ``user``: the speaker as the frames show it. ``offset``: the second of the conversation at
+    which the audio begins.
+    """
+
+    request: StartRequest
+    user: dict[str, JSON]
+    offset: float
+
+    @property
+    def name(self) -> str | None:
+        return _text(self.request.speaker.get("name"))
+
+    @property
+    def email(self) -> str | None:
+        # The API has one field for what identifies a person, which is an email as a rule.
+        return _text(self.request.speaker.get("userId")) or _text(self.request.speaker.get("email"))
+
+
+class LiveSession:
+    """One live conversation.
+
+    ``is_call``: it is a phone call, whose words have a frame of their own, and ``intents`` are
+    found in it. ``clock`` returns seconds, ``changed`` is called after each result.
+    ``playback``: the registered transcript of this session.
+    """
+
+    def __init__(
+        self,
+        connection_id: str,
+        conversation_id: str,
+        audience: Audience,
+        *,
+        conversations: Conversations,
+        management: ManagementHandlers,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+        playback: Playback | None = None,
+        is_call: bool = False,
+        intents: bool = False,
+    ) -> None:
+        self.connection_id = connection_id
+        self.conversation_id = conversation_id
+        self.audience = audience
+        self.playback = playback
+        self.turns = 0
+        self.ends_at: asyncio.TimerHandle | None = None
+        self.current_user: dict[str, JSON] = {}
+        self._conversations = conversations
+        self._management = management
+        self._clock = clock
+        self._changed = changed
+        self._is_call = is_call
+        self._intents = intents
+        self._began: float | None = None
+        # All speakers without a name are one, as far as the server knows.
+        self._unknown_id = str(uuid.uuid4())
+        self._publishing = asyncio.Lock()
+        self._sequence: Counter[str] = Counter()
+        # The last second of audio of each speaker.
+        self._heard_until: dict[str, float] = {}
+
+    async def begin(self, request: StartRequest) -> Turn:
+        """Begin a speaker's turn. Raises ``ApiError`` if the conversation was deleted."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        async with self._conversations.change(self.conversation_id) as draft:
+            turn = Turn(request, dict(request.speaker), 0.0)
+            speaker = draft.get_or_add_speaker(turn.name, turn.email)
+            if (zone := callers_zone(request.parameters)) is not None:
+                draft.set_zone(zone)
+            settings = merge_settings(draft.settings, request.parameters)
+            draft.publish((), 0.0, add_stored(settings, request.parameters, self._management))
+        identity = speaker.id if speaker is not None else self._unknown_id
+        # Audio may be faster than real time: a speaker's second turn follows the first.
+        offset = max(now - self._began, self._heard_until.get(identity, 0.0))
+        self.turns += 1
+        return Turn(request, {**request.speaker, "id": identity}, offset)
+
+    def record_audio(self, turn: Turn, until: float) -> None:
+        """Record the second of the conversation until which a speaker's audio has arrived."""
+        self._heard_until[str(turn.user["id"])] = until
+
+    def end(self, turn: Turn) -> None:
+        """End a turn; its results were published."""
+        self.turns -= 1
+
+    async def publish(self, turn: Turn, heard: Heard) -> None:
+        """Send words to every socket; store complete ones first, and send what is found in them.
+
+        Raises ``ApiError`` if the conversation was deleted, or ``StorageError``.
+        """
+        async with self._publishing:
+            conversation = await self._conversations.require(self.conversation_id)
+            if heard.speaker is None:
+                user = self.current_user or turn.user
+            else:
+                user = _named_user(conversation, heard)
+            heard = _redacted(conversation, turn.request.mask, heard)
+            if not heard.is_final:
+                if turn.request.interim_results:
+                    self._send_words(conversation, heard, user)
+                return
+            first = len(conversation.analysis.messages)
+            conversation = await self._store(turn, heard, user)
+            if heard.speaker is not None:
+                user = _named_user(conversation, heard)
+            self._send_words(conversation, heard, user)
+            count = len(conversation.analysis.messages) - first
+            self._send_results(turn, conversation, first, [user] * count)
+            self._changed()
+            # A transcript that comes at once must not outrun those who read it.
+            await self.audience.settle()
+
+    def send(self, frame: dict[str, JSON]) -> None:
+        """Send a frame to every socket of the connection id."""
+        self.audience.send(frame)
+
+    async def _store(self, turn: Turn, heard: Heard, user: dict[str, JSON]) -> Conversation:
+        name, email = heard.speaker, heard.email
+        if name is None:
+            name, email = _text(user.get("name")), _text(user.get("userId")) or turn.email
+        async with self._conversations.change(self.conversation_id) as draft:
+            if heard.notice:
+                draft.notices.add(heard.text)
+            speaker = None if heard.notice else draft.get_or_add_speaker(name, email)
+            utterance = Utterance(heard.text, speaker, heard.start, heard.end)
+            draft.publish((utterance,), heard.end, draft.settings)
+        stored = await self._conversations.require(self.conversation_id)
+        await stored.analyse()
+        return stored
+
+    def _send_words(self, conversation: Conversation, heard: Heard, user: dict[str, JSON]) -> None:
+        if self._is_call:
+            self.send(server_frames.transcript_response(heard, user))
+        else:
+            self.send(server_frames.recognition_result(conversation, heard, user))
+
+    def _send_results(
+        self, turn: Turn, conversation: Conversation, first: int, senders: Sequence[dict[str, JSON]]
+    ) -> None:
+        frames: Iterable[dict[str, JSON]] = server_frames.results(
+            conversation,
+            first,
+            senders,
+            insight_types=turn.request.insight_types,
+            sentiment=turn.request.sentiment,
+            intents=self._intents,
+        )
+        for frame in frames:
+            kind = str(frame["type"])
+            self.send({**frame, "sequenceNumber": self._sequence[kind]})
+            self._sequence[kind] += 1
+
+
+def _named_user(conversation: Conversation, heard: Heard) -> dict[str, JSON]:
+    """Return the speaker of a registered line, as a member if it is one already."""
+    member_id = conversation.aliases.get((heard.email or heard.speaker or "").casefold())
+    if member_id is not None:
+        return server_frames.person(conversation.members[member_id])
+    user: dict[str, JSON] = {"name": heard.speaker}
+    return user | ({"userId": heard.email} if heard.email else {})
+
+
+def _redacted(conversation: Conversation, mask: str | None, heard: Heard) -> Heard:
+    if mask is None or heard.notice:
+        return heard
+    redactor = Redactor(conversation.members.values(), mask=mask)
+    return evolve(heard, text=redactor.redact(heard.text))
+
+
+def _text(value: JSON) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,155 @@
+"""The live sessions of an application, by connection id: find, start and end them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.conversations.registry import Conversations, new_conversation
+from symbl_aio.server.http_json import ApiError
+from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
+from symbl_aio.server.live.playback import Playback
+from symbl_aio.server.live.session import Audience, LiveSession
+from symbl_aio.server.management.handlers import ManagementHandlers
+from symbl_aio.server.transcript_registry import RegisteredStream
+
+# How long the close frames of a closing server may take.
+_CLOSE_SECONDS = 0.2
+
+
+class LiveSessions:
+    """All sessions of one application.
+
+    ``most_sockets``: WebSockets open at one time. ``changed`` is called after each change.
+    """
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        management: ManagementHandlers,
+        *,
+        most_sockets: int,
+        changed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tasks = BackgroundTasks()
+        self._conversations = conversations
+        self._management = management
+        self._most_sockets = most_sockets
+        self._clock = clock
+        self._changed = changed
+        self._sessions: dict[str, LiveSession] = {}
+        self._audiences: dict[str, Audience] = {}
+        self.sockets: set[LiveSocket] = set()
+        self._opening = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def check_room(self) -> None:
+        """Raise a 429 ``ApiError`` if there are as many sockets as allowed."""
+        if len(self.sockets) >= self._most_sockets:
+            raise ApiError(429, f"The application may have {self._most_sockets} sockets open.")
+
+    def opened(self, socket: LiveSocket) -> None:
+        """Count a socket until ``closed()``."""
+        self.sockets.add(socket)
+        self._changed()
+
+    def closed(self, socket: LiveSocket) -> None:
+        self.sockets.discard(socket)
+        self._changed()
+
+    def find(self, connection_id: str) -> LiveSession | None:
+        """Return the session of a connection id, or None."""
+        return self._sessions.get(connection_id)
+
+    def join(self, connection_id: str, socket: LiveSocket) -> None:
+        """Send the frames of a connection id to a socket from now on, before a session too."""
+        self._audiences.setdefault(connection_id, Audience()).sockets[socket] = None
+
+    def leave(self, connection_id: str, socket: LiveSocket) -> None:
+        """Send no more frames to a socket. A second call is harmless."""
+        audience = self._audiences.get(connection_id)
+        if audience is not None:
+            audience.sockets.pop(socket, None)
+            if not audience.sockets and connection_id not in self._sessions:
+                del self._audiences[connection_id]
+
+    async def start(
+        self,
+        connection_id: str,
+        title: str | None,
+        registered: RegisteredStream | None,
+        *,
+        is_call: bool = False,
+        intents: bool = False,
+    ) -> LiveSession:
+        """Return the session of a connection id, or start one with a new conversation."""
+        # Two speakers of one id may start at the same moment.
+        async with self._opening:
+            session = self._sessions.get(connection_id)
+            if session is None:
+                conversation = new_conversation(title)
+                await self._conversations.create(conversation)
+                session = self._sessions[connection_id] = LiveSession(
+                    connection_id,
+                    conversation.id,
+                    self._audiences.setdefault(connection_id, Audience()),
+                    conversations=self._conversations,
+                    management=self._management,
+                    clock=self._clock,
+                    changed=self._changed,
+                    playback=None if registered is None else Playback(registered),
+                    is_call=is_call,
+                    intents=intents,
+                )
+        if session.ends_at is not None:
+            session.ends_at.cancel()
+            session.ends_at = None
+        return session
+
+    def hold(self, session: LiveSession, seconds: float, summary_url: str) -> None:
+        """Complete a session without a speaker after some seconds, unless one starts before."""
+        if session.turns:
+            return
+        if session.ends_at is not None:
+            session.ends_at.cancel()
+        loop = asyncio.get_running_loop()
+        session.ends_at = loop.call_later(seconds, self.complete, session, summary_url)
+
+    def complete(self, session: LiveSession, summary_url: str) -> None:
+        """End a session: its sockets get the last frame, and are closed."""
+        if self._sessions.get(session.connection_id) is not session:
+            return
+        if session.ends_at is not None:
+            session.ends_at.cancel()
+        del self._sessions[session.connection_id]
+        del self._audiences[session.connection_id]
+        last = encode_frame(
+            server_frames.conversation_completed(session.conversation_id, summary_url)
+        )
+        for socket in session.audience.sockets:
+            socket.send(last)
+        session.audience.close()
+        self._changed()
+
+    async def close_sockets(self) -> None:
+        """Close every socket, since the server goes away; wait shortly for the clients."""
+        for socket in self.sockets:
+            socket.close(1001)
+        if self.sockets:
+            closed = [asyncio.ensure_future(socket.closed.wait()) for socket in self.sockets]
+            _, waiting = await asyncio.wait(closed, timeout=_CLOSE_SECONDS)
+            for future in waiting:
+                future.cancel()
+
+    async def aclose(self) -> None:
+        """End every session at once. What was published stays stored."""
+        for session in list(self._sessions.values()):
+            if session.ends_at is not None:
+                session.ends_at.cancel()
+        await self.tasks.aclose()
