@@ -69,6 +69,8 @@ COVERED_BY = {
     "live/settings.py": "tests/protocol/test_live.py",
     "models/": "tests/test_models.py",
     "report/content.py": "tests/report/test_article.py",
+    "sync/management.py": "tests/sync/test_handles.py",
+    "sync/outcomes.py": "tests/sync/test_client.py",
     "server/app.py": "tests/server/test_local_server.py",
     "server/asr_worker.py": "tests/server/test_speech_recognition.py",
     "server/conversation_report.py": "tests/server/test_html_pages.py",
