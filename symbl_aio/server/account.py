@@ -25,6 +25,7 @@ from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.live.handlers import LiveHandlers
+from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Metrics
@@ -57,6 +58,7 @@ class Shared:
     transcripts: TranscriptRegistry
     outbound: OutboundClient
     recognizer: RecognitionPool | None
+    live_recognizer: LiveRecognizer | None
     clock: Callable[[], float]
     token_life: float
     job_limit: int
@@ -160,6 +162,7 @@ class Account:
             *LiveHandlers(
                 self.live,
                 self._shared.transcripts,
+                self._shared.live_recognizer,
                 page_url=self._pages.page_url,
                 take_faults=self._shared.faults.take_carried_faults,
                 closing=self._shared.closing,

@@ -57,7 +57,7 @@ _MIN_DROPPED = 3.0
 _MIN_WORDS = 4
 
 # Samples of a lower amplitude are silence: it needs no search for voices.
-_SILENCE = 8
+SILENCE = 8
 
 Answer: TypeAlias = Callable[..., None]
 
@@ -169,10 +169,14 @@ class Recognition:
         self._words = 0
         self._model = model
 
+    @property
+    def whisper(self) -> Any:
+        return self._model.whisper
+
     def recognise(self, samples: decoding.Samples) -> list[tuple[float, float, str]]:
         """Return (start, end, text) in seconds of the speech in one row of samples."""
         length = len(samples) / decoding.SAMPLE_RATE
-        if not len(samples) or max(-int(samples.min()), int(samples.max())) < _SILENCE:
+        if not len(samples) or max(-int(samples.min()), int(samples.max())) < SILENCE:
             return []
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
@@ -194,7 +198,7 @@ class Recognition:
             tokens = sum(token < _FIRST_SPECIAL_TOKEN for token in segment.tokens)
             self._log_probability += segment.avg_logprob * tokens
             self._words += len(segment.text.split())
-            if start < end and _is_certain(segment):
+            if start < end and is_certain(segment):
                 kept += end - start
                 found.append((start, end, segment.text.strip()))
         if info.duration_after_vad:
@@ -222,7 +226,8 @@ class Recognition:
             )
 
 
-def _is_certain(segment: Any) -> bool:
+def is_certain(segment: Any) -> bool:
+    """Return whether the words of a segment were spoken, as far as the model can know."""
     repeats = segment.compression_ratio > MAX_COMPRESSION_RATIO
     return bool(segment.avg_logprob >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
 

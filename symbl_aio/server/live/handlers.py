@@ -12,12 +12,14 @@ from aiohttp import web
 
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
+from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.live.live_socket import LiveSocket
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speaker import SpeakerSocket
 from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
+from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.transcript_registry import TranscriptRegistry
 
 # The prefixes of the addresses; the rest of the path is the connection id.
@@ -26,7 +28,7 @@ LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/")
 
 
 class LiveHandlers:
-    """Handles the sockets of one application.
+    """Handles the sockets of one application. ``recognizer`` None: no speech is recognised.
 
     ``page_url`` returns the link to the page of a conversation. ``take_faults`` returns the
     faults of the next socket. ``closing`` is set when the server closes.
@@ -36,6 +38,7 @@ class LiveHandlers:
         self,
         sessions: LiveSessions,
         transcripts: TranscriptRegistry,
+        recognizer: LiveRecognizer | None,
         *,
         page_url: Callable[[web.Request, str], str],
         take_faults: Callable[[web.Request], Mapping[str, str]],
@@ -43,6 +46,7 @@ class LiveHandlers:
     ) -> None:
         self._sessions = sessions
         self._transcripts = transcripts
+        self._recognizer = recognizer
         self._page_url = page_url
         self._take_faults = take_faults
         self._closing = closing
@@ -106,10 +110,20 @@ class LiveHandlers:
                 await writer
 
     def _check(self, request: StartRequest) -> None:
-        """Raise a 400 ``ApiError`` for settings that the recognition of this server lacks."""
+        """Raise a 400 ``ApiError`` for a language that the model of this server does not know."""
+        if self._recognizer is not None:
+            language = {"languageCode": request.parameters.get("languageCode")}
+            check_recognition(language, english_only=self._recognizer.english_only)
 
-    def _open_stream(self, session: LiveSession, turn: Turn) -> SpeechStream:
+    async def _open_stream(self, session: LiveSession, turn: Turn) -> SpeechStream:
         audio = turn.request.audio
         if session.playback is not None:
             return PlaybackStream(session.playback, audio, turn.offset)
+        if self._recognizer is not None:
+            language = turn.request.parameters.get("languageCode")
+            return await self._recognizer.open(
+                audio,
+                language=language if isinstance(language, str) else None,
+                offset=turn.offset,
+            )
         return UntranscribedStream(audio, turn.offset)
