@@ -10,21 +10,24 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from symbl_aio.server.http_json import ApiError, parse_json, require_object
+from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
 from symbl_aio.server.live.live_recognizer import LiveRecognizer
-from symbl_aio.server.live.live_socket import LiveSocket
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speaker import SpeakerSocket
 from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
+from symbl_aio.server.live.telephony import EVENTS_PATH, CallHandlers
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.transcript_registry import TranscriptRegistry
 
 # The prefixes of the addresses; the rest of the path is the connection id.
 SPEAKER_PATHS = ("/v1/streaming/", "/v1/realtime/insights/")
-LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/")
+LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/", EVENTS_PATH)
 
 
 class LiveHandlers:
@@ -39,6 +42,7 @@ class LiveHandlers:
         sessions: LiveSessions,
         transcripts: TranscriptRegistry,
         recognizer: LiveRecognizer | None,
+        calls: CallHandlers,
         *,
         page_url: Callable[[web.Request, str], str],
         take_faults: Callable[[web.Request], Mapping[str, str]],
@@ -47,15 +51,18 @@ class LiveHandlers:
         self._sessions = sessions
         self._transcripts = transcripts
         self._recognizer = recognizer
+        self._calls = calls
         self._page_url = page_url
         self._take_faults = take_faults
         self._closing = closing
 
     def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the sockets and of the calls."""
         # An id is any text: clients choose base64, with slashes in it.
         return [
             *(web.get(path + "{connection_id:.+}", self._speak) for path in SPEAKER_PATHS),
             *(web.get(path + "{connection_id:.+}", self._listen) for path in LISTENER_PATHS),
+            *self._calls.routes(),
         ]
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
@@ -84,11 +91,26 @@ class LiveHandlers:
             try:
                 if not await faults.apply(socket):
                     async for frame in socket.frames():
-                        if frame == "__PING__" and not faults.no_pong:
-                            socket.send("__PONG__")
+                        await self._take(request, socket, frame, faults)
             finally:
                 self._sessions.leave(connection_id, socket)
         return socket.response
+
+    async def _take(
+        self, request: web.Request, socket: LiveSocket, frame: str | bytes, faults: SocketFaults
+    ) -> None:
+        """Handle what a listener sends: a ping, or a speaker event of a call."""
+        if frame == "__PING__":
+            if not faults.no_pong:
+                socket.send("__PONG__")
+            return
+        if not request.path.startswith(EVENTS_PATH):
+            return
+        try:
+            event = require_object(parse_json(frame), "The frame")
+            await self._calls.handle_event(request.match_info["connection_id"], event)
+        except ApiError as error:
+            socket.send(encode_frame(server_frames.error(str(error))))
 
     @asynccontextmanager
     async def _opened(

@@ -42,13 +42,15 @@ class LiveRecognizer:
         options: RecognitionOptions,
         most_audio: int,
         on_recognised: Callable[[float, float], None] = lambda sound, taken: None,
+        *,
+        worker: Path = _WORKER,
     ) -> None:
         self.english_only = options.english_only
         self.timeout = options.timeout
         self.most_audio = most_audio
         self.on_recognised = on_recognised
         python, _, _, settings = options.command
-        self._command = (python, "-P", str(_WORKER), settings)
+        self._command = (python, "-P", str(worker), settings)
         self._process: Process | None = None
         self._streams: dict[int, RecognisedStream] = {}
         self._numbers = itertools.count()
@@ -204,7 +206,7 @@ class RecognisedStream:
         return aiter(self._results)
 
     def receive(self, answer: dict[str, Any]) -> None:
-        """Take an answer of the process."""
+        """Process an answer of the worker process."""
         if self._watch is not None:
             self._arm()
         match answer:

@@ -2,8 +2,8 @@
 
 It runs as a file and imports nothing of the package but two modules, which it loads by their
 paths. A request on stdin is a line of JSON, with ``stream`` as its id: ``open`` (with ``encoding``,
-``rate`` and ``language``), ``change`` (``encoding``, ``rate``), ``end``, or audio (``size``: so many
-bytes follow the line). It exits when stdin is closed.
+``rate`` and ``language``), ``change`` (``encoding``, ``rate``), ``end``, or audio (``size`` bytes
+follow the line). It exits when stdin is closed.
 
 An answer is a line of JSON with the same id: ``ready`` after ``open``; ``taken``, the bytes that
 were decoded, with ``seconds``, the length of the audio until then; ``interim`` and ``final``, both
@@ -44,17 +44,19 @@ else:
 
 RATE = live_decoding.SAMPLE_RATE
 
-# So long a silence ends a final result.
-_QUIET = 0.9
+# A probability from which a sound counts as a voice: a soft word is worth a noise.
+_VOICE = 0.35
+# So long a silence ends a final result. Shorter pieces would lose the words around a pause.
+_QUIET = 1.2
+# Without voices the last seconds are kept: a soft word is noticed by the sound around it.
+_CONTEXT = 3.0
 # Kept before and after a voice: a soft sound belongs to the word.
-_PAD = 0.2
+_PAD = 0.3
 # Without a pause, speech is cut after so many seconds, in the quietest moment near the end.
-_LONGEST = 14.0
+_LONGEST = 10.0
 _SEARCH = 3.0
 # An interim result needs so much new audio.
 _STEP = 0.2
-# The model pads audio to one of these lengths, in seconds: a shorter one costs less.
-_PADDED = (10, 20, 30)
 
 Answer: TypeAlias = Callable[..., None]
 Piece: TypeAlias = tuple[float, float, str, float]
@@ -153,7 +155,7 @@ class Worker:
 
     def _fail(self, identity: int, error: Exception) -> None:
         self._streams.pop(identity, None)
-        if isinstance(error, asr.decoding.ReportableError):
+        if isinstance(error, asr.ReportableError):
             reason = str(error)
         else:
             # The text of another library's error may contain a path.
@@ -229,8 +231,8 @@ class Stream:
         voices = _voices(window)
         is_last = len(window) == len(self._samples)
         if not voices:
-            # The beginning of a word may be too short to be noticed yet.
-            self._drop(len(window) if self._ended and is_last else len(window) - int(RATE * _QUIET))
+            kept = 0 if self._ended and is_last else int(_CONTEXT * RATE)
+            self._drop(len(window) - kept)
         else:
             start, end = voices[0]
             if end - start > _LONGEST * RATE:
@@ -254,32 +256,15 @@ class Stream:
         self._start += count
 
     def _final(self, start: int, end: int) -> list[Piece]:
-        offset = (self._start + start) / RATE
-        return [
-            (offset + begin, offset + until, text, 1.0)
-            for begin, until, text in self.recognition.recognise(self._samples[start:end])
-        ]
+        return self._recognise(start, end, is_final=True)
 
     def _interim(self, start: int) -> list[Piece]:
-        samples = self._samples[start:]
-        length = len(samples) / RATE
-        segments, _ = self.recognition.whisper.transcribe(
-            samples.astype("float32") / 32768,
-            language=self.recognition.language,
-            beam_size=1,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            no_repeat_ngram_size=6,
-            without_timestamps=True,
-            chunk_length=next(size for size in _PADDED if length <= size or size == _PADDED[-1]),
-        )
-        kept = [segment for segment in segments if asr.is_certain(segment)]
-        text = " ".join(segment.text.strip() for segment in kept)
-        if not text:
-            return []
-        confidence = min(math.exp(segment.avg_logprob) for segment in kept)
-        offset = (self._start + start) / RATE
-        return [(offset, offset + length, text, confidence)]
+        return self._recognise(start, len(self._samples), is_final=False)
+
+    def _recognise(self, start: int, end: int, *, is_final: bool) -> list[Piece]:
+        text, score = self.recognition.recognise_short(self._samples[start:end], is_final=is_final)
+        begin, until = (self._start + start) / RATE, (self._start + end) / RATE
+        return [(begin, until, text, math.exp(score))] if text else []
 
 
 def _voices(samples: live_decoding.Samples) -> list[tuple[int, int]]:
@@ -291,7 +276,9 @@ def _voices(samples: live_decoding.Samples) -> list[tuple[int, int]]:
 
     if not len(samples) or max(-int(samples.min()), int(samples.max())) < asr.SILENCE:
         return []
-    options = VadOptions(min_silence_duration_ms=int(_QUIET * 1000), speech_pad_ms=int(_PAD * 1000))
+    options = VadOptions(
+        threshold=_VOICE, min_silence_duration_ms=int(_QUIET * 1000), speech_pad_ms=int(_PAD * 1000)
+    )
     found = get_speech_timestamps(samples.astype("float32") / 32768, options)
     return [(int(voice["start"]), int(voice["end"])) for voice in found]
 
