@@ -21,8 +21,9 @@ _HOMES = {
         "APIError AppendBlockedError AuthenticationError BadRequestError BadUploadError "
         "ConcurrencyLimitError ConfigurationError DecodeError EarlyReadWarning FileChangedError "
         "FileUnavailableError MediaRejectedError NotFoundError OutboxUnavailableError "
-        "PermissionDeniedError QueueFullError ServerError StillAmbiguousError SymblError "
-        "TransportError UntrustedServerError UploadError UploadStalledError"
+        "PermissionDeniedError QueueFullError ServerError StillAmbiguousError StreamError "
+        "StreamLostError StreamRefusedError StreamTimeoutError SymblError TransportError "
+        "UntrustedServerError UploadError UploadStalledError"
     ),
     "_media.inspect": "recording_of",
     "bookmarks": "Bookmarks",
@@ -43,6 +44,11 @@ _HOMES = {
         "Acceptance AmbiguousSubmissionError ClientClosedError Job JobError JobFailedError "
         "JobLostError JobTimeoutError Submission"
     ),
+    "live": (
+        "Call CallEnded EntityEvent ErrorEvent FileStream Gap InsightEvent LiveEvent MessageEvent "
+        "Missed Pstn Recognition Redaction Sip SpokenWord StateEvent Stream StreamSettings "
+        "Subscription SummaryEmail SummaryLink Telephony TopicEvent TrackerEvent UnknownEvent"
+    ),
     "management": "Entities Groups Settings Trackers",
     "media": "Audio AudioURL Text Utterance Video VideoURL",
     "models": (
@@ -61,6 +67,7 @@ _HOMES = {
     "webhooks": "WebhookReceiver",
     # Packages of their own, for annotations that name their contents.
     "durable": "",
+    "report": "",
     "testing": "",
 }
 
@@ -78,6 +85,12 @@ if TYPE_CHECKING:
     from symbl_aio.events import *
     from symbl_aio.export import *
     from symbl_aio.job import *
+    from symbl_aio.live.events import *
+    from symbl_aio.live.file_stream import *
+    from symbl_aio.live.settings import *
+    from symbl_aio.live.stream import *
+    from symbl_aio.live.subscription import *
+    from symbl_aio.live.telephony import *
     from symbl_aio.management import *
     from symbl_aio.media import *
     from symbl_aio.models.analytics import *

@@ -23,6 +23,10 @@ __all__ = [
     "QueueFullError",
     "ServerError",
     "StillAmbiguousError",
+    "StreamError",
+    "StreamLostError",
+    "StreamRefusedError",
+    "StreamTimeoutError",
     "SymblError",
     "TransportError",
     "UntrustedServerError",
@@ -213,6 +217,33 @@ class AppendBlockedError(SymblError):
         super().__init__(message)
         self.cause = cause
         self.__cause__ = cause
+
+
+class StreamError(SymblError):
+    """A live connection ended early.
+
+    ``conversation_id`` names the conversation that has what the server received, if there is
+    one: ``client.conversation(id)`` reads it.
+    """
+
+    def __init__(self, message: str, conversation_id: str | None = None) -> None:
+        super().__init__(message)
+        self.conversation_id = conversation_id
+
+
+class StreamLostError(StreamError):
+    """The connection was lost, and not resumed: in time, or because a stop was on its way.
+
+    ``__cause__`` is the last error of a connection, if there was one.
+    """
+
+
+class StreamRefusedError(StreamError):
+    """The server answered the start of a stream with an error; the message has its words."""
+
+
+class StreamTimeoutError(StreamError, TimeoutError):
+    """The server did not start to listen, or did not complete the conversation, in time."""
 
 
 def api_error(status: int, message: str, body: str, *, where: str) -> APIError:

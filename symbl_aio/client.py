@@ -312,6 +312,50 @@ class SymblClient:
         """
         return list_conversations(self._engine, page_size=page_size, **selection)
 
+    def stream(
+        self, id: str | None = None, **settings: Unpack[symbl_aio.StreamSettings]
+    ) -> symbl_aio.Stream:
+        """Return a stream of live audio, which ``async with`` opens. No I/O. Streaming API.
+
+        ``id`` names the connection, a new UUID by default: a second stream with the same id adds
+        a speaker to the conversation. ``settings``: see ``StreamSettings``. Raises
+        ``ConfigurationError`` for a wrong id or setting.
+        """
+        from symbl_aio.live.stream import Stream
+
+        return Stream(self._engine.live, id, **settings)
+
+    def stream_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        realtime: bool | float = True,
+        id: str | None = None,
+        **settings: Unpack[symbl_aio.StreamSettings],
+    ) -> symbl_aio.FileStream:
+        """Return a stream of a recording, which sends itself and stops at its end.
+
+        A wav of 16-bit samples needs nothing else, any other recording the extra ``media``.
+        ``realtime``: at the speed of speech; a number is that many times as fast, and false as
+        fast as the server receives it. The recording determines encoding and sample rate.
+        """
+        from symbl_aio.live.file_stream import FileStream
+
+        return FileStream(self._engine.live, path, realtime, id, **settings)
+
+    def subscribe(self, id: str) -> symbl_aio.Subscription:
+        """Return the events of the stream with this id, to be opened. Subscribe API. No I/O."""
+        from symbl_aio.live.subscription import Subscription
+
+        return Subscription(self._engine.live, id)
+
+    @cached_property
+    def telephony(self) -> symbl_aio.Telephony:
+        """Telephone calls that the server makes and listens to (Telephony API)."""
+        from symbl_aio.live.telephony import Telephony
+
+        return Telephony(self._engine.live)
+
     async def insights_ui(self, *, include_call_score: bool | None = None) -> models.Experience:
         """Return the link to the ready-made list of all conversations, a secret (newer hosts)."""
         answer = await self._engine.call(calls.insights_ui(include_call_score=include_call_score))

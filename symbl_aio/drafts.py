@@ -167,26 +167,33 @@ class BookmarkDraft:
             )
 
 
+_SPEAKER_EVENTS: Final = ("started_speaking", "stopped_speaking", "joined", "left", "stopped")
+
+
 @frozen
 class SpeakerEvent:
-    """A speaker started or stopped, ``offset`` seconds after the conversation's start."""
+    """A speaker started or stopped, ``offset`` seconds after the conversation's start.
 
-    type: Literal["started_speaking", "stopped_speaking"] = field(
-        validator=check(
-            lambda v: v in ("started_speaking", "stopped_speaking"),
-            '"started_speaking" or "stopped_speaking"',
-        )
+    A conversation takes ``"started_speaking"`` and ``"stopped_speaking"`` with an offset; a
+    telephone call all types, without an offset for now.
+    """
+
+    type: Literal["started_speaking", "stopped_speaking", "joined", "left", "stopped"] = field(
+        validator=check(lambda v: v in _SPEAKER_EVENTS, '"started_speaking" or "stopped_speaking"')
     )
-    """Start or stop."""
+    """Start or stop; of a call also ``"joined"``, ``"left"`` and ``"stopped"``."""
     user: User = field(validator=_user)
     """The speaker."""
-    offset: float = field(
-        validator=check(
-            lambda v: (is_int(v) or isinstance(v, float)) and 0 <= v < float("inf"),
-            "seconds, 0 or more",
-        )
+    offset: float | None = field(
+        default=None,
+        validator=optional(
+            check(
+                lambda v: (is_int(v) or isinstance(v, float)) and 0 <= v < float("inf"),
+                "seconds, 0 or more",
+            )
+        ),
     )
-    """Seconds from the start of the conversation, 0 or more."""
+    """Seconds from the start of the conversation, 0 or more; ``None`` for now, in a call."""
 
 
 @frozen

@@ -29,6 +29,10 @@
     │   ├─ JobFailedError
     │   ├─ JobTimeoutError (TimeoutError)
     │   └─ JobLostError
+    ├─ StreamError                          a live connection; ``.conversation_id`` has its words
+    │   ├─ StreamLostError                  lost, and not resumed
+    │   ├─ StreamRefusedError               the server refused the start
+    │   └─ StreamTimeoutError (TimeoutError)
     └─ AppendBlockedError                   an earlier append of the conversation halted its lane
 
 All can be pickled and copied, with their attributes and causes, so a process pool raises them.

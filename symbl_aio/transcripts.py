@@ -43,13 +43,13 @@ def to_markdown(messages: Iterable[Message], *, times: bool = True) -> str:
     """
     blocks: list[str] = []
     speaker: str | None = None
-    for message, start, _ in _timed(list(messages)):
+    for message, start, _ in positions(list(messages)):
         text = _LIST.sub(r"\1\\\2", _escape_markdown(_one_line(message.text)))
-        if speaker == _speaker_key(message.sender):
+        if speaker == speaker_key(message.sender):
             blocks[-1] += f" {text}"
             continue
-        speaker = _speaker_key(message.sender)
-        name = _escape_markdown(_name(message.sender))
+        speaker = speaker_key(message.sender)
+        name = _escape_markdown(speaker_name(message.sender))
         heading = [f"**{name}**"] if name else []
         if times:
             heading.append(_clock(start, ".")[:-4])
@@ -64,16 +64,16 @@ def to_srt(messages: Iterable[Message], *, speakers: bool = True) -> str:
     return "\n".join(
         f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n"
         f"{_line(message, speakers).replace('-->', '->')}\n"
-        for number, (message, start, end) in enumerate(_timed(list(messages)), 1)
+        for number, (message, start, end) in enumerate(positions(list(messages)), 1)
     )
 
 
 def to_webvtt(messages: Iterable[Message], *, speakers: bool = True) -> str:
     """Return WebVTT subtitles, one for each message, the speaker as its voice."""
     cues = ["WEBVTT\n"]
-    for message, start, end in _timed(list(messages)):
+    for message, start, end in positions(list(messages)):
         text = _escape_html(_one_line(message.text))
-        if speakers and (name := _escape_html(_name(message.sender))):
+        if speakers and (name := _escape_html(speaker_name(message.sender))):
             text = f"<v {name}>{text}"
         cues.append(f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n")
     return "\n".join(cues)
@@ -100,7 +100,7 @@ def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:
     """
     found: dict[str, list[Message]] = {}
     for message in messages:
-        found.setdefault(_speaker_key(message.sender), []).append(message)
+        found.setdefault(speaker_key(message.sender), []).append(message)
     seconds = {speaker: sum(_length(m) or 0.0 for m in theirs) for speaker, theirs in found.items()}
     total = sum(seconds.values())
     times = [
@@ -115,11 +115,13 @@ def talk_time(messages: Iterable[Message]) -> tuple[TalkTime, ...]:
     return tuple(sorted(times, key=lambda time: time.seconds, reverse=True))
 
 
-def _speaker_key(sender: User) -> str:
+def speaker_key(sender: User) -> str:
+    """Return the text by which a speaker is known; empty for an unknown one."""
     return sender.id or sender.email or sender.user_id or sender.name or ""
 
 
-def _name(sender: User) -> str:
+def speaker_name(sender: User) -> str:
+    """Return a speaker's name on one line; empty for an unknown one."""
     return _one_line(sender.name or sender.email or sender.user_id or "")
 
 
@@ -130,7 +132,7 @@ def _one_line(text: str) -> str:
 
 
 def _line(message: Message, speakers: bool) -> str:
-    name = _name(message.sender) if speakers else ""
+    name = speaker_name(message.sender) if speakers else ""
     text = _one_line(message.text)
     return f"{name}: {text}" if name else text
 
@@ -158,7 +160,7 @@ def _length(message: Message) -> float | None:
     return max(0.0, (message.end_time - message.start_time).total_seconds())
 
 
-def _timed(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
+def positions(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
     """Return each message with its first and last millisecond; the last is the later one."""
     starts = _starts(messages)
     timed: list[tuple[Message, int, int]] = []
@@ -176,6 +178,11 @@ def _timed(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
         first = round(start * 1000)
         timed.append((message, first, max(first + 1, round(before * 1000))))
     return timed
+
+
+def has_times(messages: Iterable[Message]) -> bool:
+    """Return whether a message has a time of its own, so that positions are not all estimates."""
+    return any(m.start_time is not None or m.time_offset is not None for m in messages)
 
 
 def _starts(messages: Sequence[Message]) -> list[float | None]:

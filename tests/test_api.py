@@ -24,6 +24,7 @@ from symbl_aio import (
     GroupDraft,
     JobStatus,
     Patch,
+    Pstn,
     SpeakerEvent,
     SymblClient,
     Tracker,
@@ -346,6 +347,16 @@ ROWS = [
         asked("PATCH /v1/manage/settings", [
             {"op": "replace", "path": "/intelligence/bookmarks/duration", "value": 60}]),
         sample("settings"), lambda found: found["intelligence"]["bookmarks"]["duration"] == 60),
+
+    Row("symbl.telephony.start()", lambda s, c: s.telephony.start(Pstn("+14155550123")),
+        asked("POST /v1/endpoint:connect", {
+            "operation": "start", "endpoint": {"type": "pstn", "phoneNumber": "14155550123"},
+            "actions": [], "data": {"session": {}}}),
+        {"connectionId": "c1", "conversationId": "51"}, lambda call: call.id == "c1"),
+    Row("call.stop()", lambda s, c: s.telephony.call("c1", "51").stop(),
+        asked("POST /v1/endpoint:connect", {"operation": "stop", "connectionId": "c1"}),
+        {"connectionId": "c1", "conversationId": "51", "summaryInfo": []},
+        lambda ended: ended.conversation_id == "51"),
 ]  # fmt: skip
 
 
@@ -401,9 +412,12 @@ def documented() -> Counter[tuple[str, str]]:
 def test_the_document_shows_the_calls_that_are_made():
     shown = {row for row in documented() if "submit" not in row[0] and "append" not in row[0]}
 
-    assert shown - {("job.refresh()", "GET /v1/job/{jobId}")} == {
-        (row.name, line(row.sent)) for row in ROWS
+    elsewhere = {  # a job is followed, and a report has the time of day
+        ("job.refresh()", "GET /v1/job/{jobId}"),
+        ("call.push()", "POST /v1/event/{connectionId}"),
     }
+
+    assert shown - elsewhere == {(row.name, line(row.sent)) for row in ROWS}
 
 
 def test_the_document_shows_the_submissions_and_the_job():

@@ -69,6 +69,10 @@ RIGHT: dict[str, Any] = {
     "metadata": {"a": "b"},
     "sub_type": "x",
     "url": "https://example.com/a.mp4",
+    "id": "pier-4",
+    "path": "a.wav",
+    "endpoint": symbl_aio.Pstn("14155550123"),
+    "connection_id": "c-1",
     "sources": [Text("Hello.")],
     "accepted": False,
     "database": "sqlite:////nowhere/outbox.db",
@@ -115,8 +119,14 @@ LOOSE = {
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     found = []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD and "Selection" in str(parameter.annotation):
-            kinds = symbl_aio._pages.Selection.__annotations__
+        named = str(parameter.annotation)
+        is_typed = "Selection" in named or "StreamSettings" in named
+        if parameter.kind is parameter.VAR_KEYWORD and is_typed:
+            kinds = (
+                symbl_aio._pages.Selection.__annotations__
+                if "Selection" in named
+                else symbl_aio.StreamSettings.__annotations__
+            )
             found += [
                 parameter.replace(
                     name=name,
@@ -218,7 +228,7 @@ async def test_every_argument_of_a_wrong_type_is_refused_before_anything_is_sent
             asked = len(server.requests)
             for handle in (
                 *(symbl, conversation, job, conversation.bookmarks, symbl.trackers),
-                *(symbl.groups, symbl.entities, symbl.settings, newer.trackers),
+                *(symbl.groups, symbl.entities, symbl.settings, newer.trackers, symbl.telephony),
             ):
                 for name, parameter, value in cases(type(handle)):
                     paths = {"update": "2022", "patch": "2024"}

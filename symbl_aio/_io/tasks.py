@@ -12,6 +12,23 @@ from symbl_aio.errors import ClientClosedError
 T = TypeVar("T")
 
 
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
+    """Cancel a task whose end takes a short and limited time, and wait for it.
+
+    A cancellation of the wait itself is raised once the task has ended, so that nothing of it
+    is left behind.
+    """
+    task.cancel()
+    was_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            was_cancelled = True
+    if was_cancelled:
+        raise asyncio.CancelledError
+
+
 class Tasks:
     """The tasks of one client, all on the event loop on which it was opened."""
 

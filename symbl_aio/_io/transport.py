@@ -5,11 +5,13 @@ A submission is a ``Body`` of ``payload``, sent once. Redirects are never follow
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import ssl
 from collections.abc import Mapping
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
@@ -17,6 +19,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
+from symbl_aio._error_classes import api_error
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
@@ -40,6 +43,9 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
+_WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(ws_close=1.0)  # pyright: ignore[reportCallIssue]
+"""Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
+
 _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
 bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
@@ -61,6 +67,7 @@ class Transport:
         self._proxies: dict[str, Proxy | None] = {}
         self._reads: aiohttp.ClientSession
         self._submissions: aiohttp.ClientSession
+        self._sockets: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
         """Make the connection pools; nothing connects yet.
@@ -122,6 +129,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close what this client owns, and wait until the connections are closed."""
         self._deadlines.close()
+        if self._sockets is not None:
+            await self._sockets.close()
         if self._borrowed is None:
             await self._reads.close()
             await self._submissions.close()
@@ -155,6 +164,66 @@ class Transport:
         # URL, whose query may hold a secret.
         raise failure
 
+    async def websocket(
+        self, path: str, headers: Mapping[str, str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket, which the caller has to close.
+
+        Raises ``APIError`` if the server refuses it, ``TransportError`` if no status came.
+        """
+        times, origin = self._config.timeouts, self._config.base_url
+        proxy, to_proxy, sent_headers = self._routed(origin, {**self._headers, **headers})
+        session = self._borrowed or self._socket_session()
+        try:
+            async with asyncio.timeout(times.connect + times.read):
+                return await session.ws_connect(
+                    URL(origin + path, encoded=True),
+                    headers=sent_headers,
+                    proxy=None if proxy is None else proxy.url,
+                    proxy_headers=to_proxy,
+                    # Pings are the caller's: a pong shows how much the server has received.
+                    autoping=False,
+                    timeout=_WEBSOCKET_TIMES,
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            refusal = error.status if error.status >= 300 else 0
+            why = f"the server did not open a WebSocket ({error.message})"
+            failure = (
+                api_error(refusal, "", "", where=f"WebSocket {path}")
+                if refusal
+                else TransportError(f"WebSocket {path}: {why}", "yes", final=True)
+            )
+        except Exception as error:
+            failure = _raised(f"WebSocket {path}", explain(error, proxy), "maybe")
+        # Not inside the handler, as in ``send``.
+        raise failure
+
+    def _socket_session(self) -> aiohttp.ClientSession:
+        if self._sockets is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_redirect.append(_refuse_redirect)
+            self._sockets = aiohttp.ClientSession(
+                connector=self._reads.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._connecting,
+                trace_configs=[trace],
+            )
+        return self._sockets
+
+    def _routed(
+        self, origin: str, headers: dict[str, str]
+    ) -> tuple[Proxy | None, dict[str, str] | None, dict[str, str]]:
+        """Return the proxy of an origin, the headers for it alone, and those of the request."""
+        proxy = self._proxies.get(origin)
+        if proxy is None or proxy.authorization is None:
+            return proxy, None, headers
+        to_proxy = {"Proxy-Authorization": proxy.authorization}
+        # In the CONNECT of a tunnel; without one the request itself is the proxy's.
+        if origin.lower().startswith("https:"):
+            return proxy, to_proxy, headers
+        return proxy, None, headers | to_proxy
+
     def _deadline(self, body: Body | None) -> Deadline:
         """Make the clock of an exchange: of a whole read, or from chunk to chunk of an upload."""
         times = self._config.timeouts
@@ -181,12 +250,7 @@ class Transport:
             sent_headers["Content-Length"] = str(body.size)
             body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
-        proxy = self._proxies.get(origin)
-        to_proxy: dict[str, str] = {}
-        if proxy is not None and proxy.authorization is not None:
-            # In the CONNECT of a tunnel; without one the request itself is the proxy's.
-            tunnel = origin.lower().startswith("https:")
-            (to_proxy if tunnel else sent_headers)["Proxy-Authorization"] = proxy.authorization
+        proxy, to_proxy, sent_headers = self._routed(origin, sent_headers)
         async with session.request(
             call.method,
             URL(origin + call.target, encoded=True),
@@ -200,7 +264,7 @@ class Transport:
             auto_decompress=True,
             timeout=self._connecting,
             proxy=None if proxy is None else proxy.url,
-            proxy_headers=to_proxy or None,
+            proxy_headers=to_proxy,
         ) as response:
             if response.status == 407 and proxy is not None:
                 raise _RefusedByProxyError
@@ -269,6 +333,20 @@ class Transport:
 
 class _RefusedByProxyError(Exception):
     """A proxy answered 407 to a request that it was to pass on, and did not."""
+
+
+async def _refuse_redirect(
+    session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    params: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    """Stop ``ws_connect`` from following a redirect, which would give the token to its target."""
+    raise aiohttp.WSServerHandshakeError(
+        params.response.request_info,
+        params.response.history,
+        status=params.response.status,
+        message="redirected",
+    )
 
 
 def _raised(where: str, fault: Fault, sent: Sent) -> TransportError:

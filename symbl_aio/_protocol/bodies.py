@@ -69,6 +69,11 @@ def speaker_events(events: Iterable[symbl_aio.SpeakerEvent]) -> JSON:
 
     written: list[JSON] = []
     for event in require_all("events", events, SpeakerEvent, "SpeakerEvent(...) values"):
+        if event.offset is None or event.type not in ("started_speaking", "stopped_speaking"):
+            raise ConfigurationError(
+                f"a {event.type} event without offset, or of a call, is none of a conversation; "
+                'give SpeakerEvent("started_speaking", user, offset)'
+            )
         seconds, nanos = divmod(round(event.offset * _NANOS), _NANOS)
         offset = {"seconds": seconds, "nanos": nanos}
         written.append({"type": event.type, "user": plain(event.user), "offset": offset})

@@ -173,7 +173,8 @@ def query_text(value: JSON) -> str:
     return text
 
 
-def _quoted(name: str, value: str) -> str:
+def quoted_id(name: str, value: str) -> str:
+    """Return an id as a segment of a path. Raises ``ConfigurationError`` as ``check_id``."""
     if type(value) is str and _PLAIN_ID(value):
         return value
     return quote(check_id(name, value), safe="")
@@ -207,12 +208,12 @@ def submission(kind: Kind, conversation_id: str | None = None) -> Call:
     """
     if conversation_id is None:
         return Call("POST", f"/v1/process/{kind}")
-    return Call("PUT", f"/v1/process/{kind}/{_quoted('conversation_id', conversation_id)}")
+    return Call("PUT", f"/v1/process/{kind}/{quoted_id('conversation_id', conversation_id)}")
 
 
 def job(job_id: str) -> Call:
     """Job API page: get the status of a job."""
-    return Call("GET", f"/v1/job/{_quoted('job_id', job_id)}")
+    return Call("GET", f"/v1/job/{quoted_id('job_id', job_id)}")
 
 
 def conversation(
@@ -225,7 +226,7 @@ def conversation(
     ``sentiment``, ``parent_refs``, ``custom_topic_vocabulary`` and ``refresh`` (which
     replaces the topics: no safe read), the summary ``refresh``.
     """
-    path = f"/v1/conversations/{_quoted('conversation_id', conversation_id)}"
+    path = f"/v1/conversations/{quoted_id('conversation_id', conversation_id)}"
     if part is None:
         return Call(method, path, _query(query))
     return Call(method, f"{path}/{part}", _query(query), labs=part in _LABS)
@@ -234,7 +235,7 @@ def conversation(
 def member(conversation_id: str, member_id: str) -> Call:
     """Conversation API, "Update members" page."""
     of = conversation(conversation_id, "members", method="PUT")
-    return evolve(of, path=f"{of.path}/{_quoted('member_id', member_id)}")
+    return evolve(of, path=f"{of.path}/{quoted_id('member_id', member_id)}")
 
 
 def bookmark(
@@ -242,7 +243,7 @@ def bookmark(
 ) -> Call:
     """Bookmarks pages: one bookmark, or its summary."""
     of = conversation(conversation_id, "bookmarks", method=method)
-    path = f"{of.path}/{_quoted('bookmark_id', bookmark_id)}"
+    path = f"{of.path}/{quoted_id('bookmark_id', bookmark_id)}"
     return evolve(of, path=path + "/summary" if summary else path)
 
 
@@ -255,7 +256,7 @@ def insights_ui(conversation_id: str | None = None, **query: JSON) -> Call:
     if conversation_id is None:
         return Call("GET", path + "list", _query(query))
     return Call(
-        "GET", f"{path}details/{_quoted('conversation_id', conversation_id)}", _query(query)
+        "GET", f"{path}details/{quoted_id('conversation_id', conversation_id)}", _query(query)
     )
 
 
@@ -268,7 +269,7 @@ def stored(
     """
     path = f"/v1/manage/{kind}"
     if item_id is not None:
-        path = f"{path}/{_quoted(_ID_NAMES.get(kind, 'id'), item_id)}"
+        path = f"{path}/{quoted_id(_ID_NAMES.get(kind, 'id'), item_id)}"
     return Call(method, path, _query(query))
 
 
@@ -298,7 +299,7 @@ def conversations(
     if group_id is None:
         path = "/v1/conversations"
     else:
-        path = f"/v1/groups/{_quoted('group_id', group_id)}/conversations"
+        path = f"/v1/groups/{quoted_id('group_id', group_id)}/conversations"
     query: dict[str, JSON] = {
         "limit": limit,
         "offset": offset,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
@@ -16,14 +17,17 @@ import click
 from symbl_aio import __version__
 from symbl_aio.cli import outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.report_command import report
 from symbl_aio.cli.runner import config, run, show_for
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
+from symbl_aio.cli.upload.command import settle, upload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from symbl_aio import Job, MediaOptions, Submission, SymblClient
+    from symbl_aio.cli.show_json import Show
     from symbl_aio.cli.sources import Given, Kind
 
     Begin: TypeAlias = Callable[[SymblClient, Given, MediaOptions], Submission]
@@ -93,7 +97,7 @@ def cli() -> None:
     """
 
 
-for command in (*outbox_commands.COMMANDS, serve):
+for command in (*outbox_commands.COMMANDS, report, serve, upload, settle):
     cli.add_command(command)
 
 
@@ -203,7 +207,7 @@ def wait(
         client = SymblClient(config=config(base_url, allow_http))
         return await follow(client, begin, show, untouched)
 
-    run(main, show, untouched=untouched)
+    run(main, show, interrupted=partial(_report, untouched, show))
 
 
 @cli.command()
@@ -221,6 +225,12 @@ def messages(conversation: str, as_json: bool, base_url: str | None, allow_http:
         return OK if show.written else UNWRITTEN
 
     run(read, show)
+
+
+def _report(untouched: Untouched, show: Show) -> None:
+    """Report a command that was interrupted before its work had started."""
+    if untouched:
+        show.interrupted(untouched.running, [], untouched.unsent)
 
 
 def _common(as_json: bool, base_url: str | None, allow_http: bool) -> tuple[str, ...]:
@@ -365,4 +375,4 @@ def _submit_to_api(
             client = SymblClient(config=config(base_url, allow_http))
             return await follow(client, submit_all, show, untouched, wait=not no_wait)
 
-    run(main, show, untouched=untouched)
+    run(main, show, interrupted=partial(_report, untouched, show))

@@ -7,13 +7,13 @@ import signal
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
 from symbl_aio.cli.safe_streams import GRACE, leave, stderr, stdout
 from symbl_aio.cli.show_json import Lines, Show
-from symbl_aio.cli.unfinished import PLAIN, Resumption, Untouched
+from symbl_aio.cli.unfinished import PLAIN, Resumption
 
 if TYPE_CHECKING:
     from symbl_aio import Config
@@ -34,19 +34,26 @@ def show_for(as_json: bool, resumption: Resumption = PLAIN) -> Show:
     return Screen(Console(file=out), Console(file=errors), resumption=resumption)
 
 
+class Reporting(Protocol):
+    """The part of a command's output that reports how it ended."""
+
+    def error(self, message: str) -> None: ...
+    def close(self) -> None: ...
+
+
 def run(
     main: Callable[[], Coroutine[Any, Any, int]],
-    show: Show,
+    show: Reporting,
     *,
-    untouched: Untouched | None = None,
+    interrupted: Callable[[], None] | None = None,
     service: bool = False,
 ) -> NoReturn:
     """Run ``main`` and exit with the code of its coroutine. An expected error is one line.
 
     ``main`` itself is called before the event loop starts, so it may block. SIGTERM and SIGHUP
-    interrupt it, and cancel its coroutine, as Ctrl-C does; ``untouched`` is reported if that
-    happens before the work has started. At the end a command waits for a paused reader of its
-    output without a limit; after a stop signal, which always ends a ``service``, for a second.
+    interrupt it, and cancel its coroutine, as Ctrl-C does; then ``interrupted`` is called. At
+    the end a command waits for a paused reader of its output without a limit; after a stop
+    signal, which always ends a ``service``, for a second.
     """
     try:
         try:
@@ -57,8 +64,8 @@ def run(
             take_stop_signals()  # asyncio restored the handlers that kill without a message
     except (KeyboardInterrupt, asyncio.CancelledError):
         code = INTERRUPTED
-        if untouched:
-            show.interrupted(untouched.running, [], untouched.unsent)
+        if interrupted is not None:
+            interrupted()
     except (SymblError, OSError, UnicodeError) as error:
         # Python raises UnicodeError for a host name that IDNA cannot encode.
         show.error(describe(error))

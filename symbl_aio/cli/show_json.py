@@ -37,6 +37,7 @@ class Show(Protocol):
         self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None: ...
     def messages(self, messages: Sequence[Message]) -> None: ...
+    def report(self, file: str, conversations: Sequence[str], size: int) -> None: ...
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
     ) -> None: ...
@@ -137,6 +138,9 @@ class Lines:
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._line(message.raw)
+
+    def report(self, file: str, conversations: Sequence[str], size: int) -> None:
+        self._write("report", file=file, conversations=list(conversations), size=size)
 
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None

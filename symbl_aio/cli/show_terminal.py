@@ -128,6 +128,9 @@ class Screen:
         if not messages:
             self._print_error("The conversation has no messages.")
 
+    def report(self, file: str, conversations: Sequence[str], size: int) -> None:
+        self._print(f"Report: {file} ({size} bytes)")
+
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
     ) -> None:

@@ -17,8 +17,8 @@ Given: TypeAlias = str | Path | AudioURL | VideoURL
 Kind: TypeAlias = Literal["audio", "video"]
 
 STDIN: Final = "-"
-_AUDIO: Final = frozenset("mp3 wav wave amr aac ac3 aif aiff flac ogg oga opus wma m4a".split())
-_VIDEO: Final = frozenset(("mp4", "m4v"))
+AUDIO: Final = frozenset("mp3 wav wave amr aac ac3 aif aiff flac ogg oga opus wma m4a".split())
+VIDEO: Final = frozenset(("mp4", "m4v"))
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
     if files.count(STDIN) > 1:
         raise ConfigurationError("- stands for standard input, which can be read once only")
     # Before standard input is read, which may take long: a wrong link fails at once.
-    links = {file: _link(file, kind) for file in files if is_link(file)}
+    links = {file: link_of(file, kind) for file in files if is_link(file)}
     with tempfile.TemporaryDirectory(prefix="symbl-aio-") as directory:
         spooled = _spool(Path(directory)) if STDIN in files else None
         yield [spooled if spooled and file == STDIN else links.get(file, file) for file in files]
@@ -65,17 +65,21 @@ def redacted(file: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}{'?…' if parts.query else ''}"
 
 
-def _link(file: str, kind: Kind | None) -> AudioURL | VideoURL:
+def link_of(file: str, kind: Kind | None) -> AudioURL | VideoURL:
+    """Return the media of a link, by ``kind`` or else by its ending.
+
+    Raises ``ConfigurationError`` if neither is known.
+    """
     if kind is None:
         try:
             extension = PurePosixPath(unquote(urlsplit(file).path)).suffix[1:].lower()
         except ValueError:
             raise ConfigurationError("FILE is not a URL; give a direct http(s) link") from None
-        if extension not in _AUDIO | _VIDEO:
+        if extension not in AUDIO | VIDEO:
             raise ConfigurationError(
                 f"{redacted(file)} does not end like a recording; add --kind audio or --kind video"
             )
-        kind = "video" if extension in _VIDEO else "audio"
+        kind = "video" if extension in VIDEO else "audio"
     return VideoURL(file) if kind == "video" else AudioURL(file)
 
 

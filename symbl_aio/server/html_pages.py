@@ -1,8 +1,9 @@
 """HTML pages in place of the vendor's pre-built UI. API sections 6.20 and 8.
 
 A signed link gives access to its page without a token until the link expires. Links are
-not stored, only the key that signs them. The page shows the results of the API in plain HTML;
-colours and logos are accepted and ignored.
+not stored, only the key that signs them. The page is a report of ``symbl_aio.report``, on which
+a speaker can be renamed unless the link is read-only. Colours and logos are accepted and
+ignored: the page makes no request to another host, except to play the recording.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from html import escape
 
 from aiohttp import web
 
+from symbl_aio.report.page import Entry, policy_of, render_list, render_page
+from symbl_aio.server.conversation_report import content_of
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import (
@@ -26,7 +28,6 @@ from symbl_aio.server.field_rules import (
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
-    format_instant,
     is_http_url,
     json_response,
     query_flag,
@@ -34,12 +35,17 @@ from symbl_aio.server.http_json import (
 from symbl_aio.server.origins import ORIGINS
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery
+from symbl_aio.server.thread_pool import run_in_thread
 
 PAGE_PATH = "/pages/"
+_LINK = "{subject}/{expires}/{signature}"
 
 _EXPERIENCES = ("verbose-text-summary", "video-summary", "audio-summary")
 _THIRTY_DAYS = 2_592_000
 _LIST_PAGE = "all"
+_READ_ONLY = "r"
+"""Ends the expiry in a link whose page changes nothing."""
+_LONGEST_NAME = 200
 
 _RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(lambda value: value in _EXPERIENCES, f"one of {', '.join(_EXPERIENCES)}"),
@@ -81,14 +87,15 @@ class PageHandlers:
                 "/v1/conversations/experiences/insights/details/{conversation_id}",
                 self._insights_details,
             ),
-            web.get(PAGE_PATH + "{subject}/{expires}/{signature}", self._serve_page),
+            web.get(PAGE_PATH + _LINK, self._serve_page),
+            web.put(PAGE_PATH + _LINK + "/members/{member_id}", self._rename),
         ]
 
     async def _experience(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.from_request(request)
-        return self.create_link(request, conversation, await read_json_object(request))
+        return await self.create_link(request, conversation, await read_json_object(request))
 
-    def create_link(
+    async def create_link(
         self, request: web.Request, conversation: Conversation, fields: Mapping[str, JSON]
     ) -> web.Response:
         """Respond with the link to a page of the conversation, as ``fields`` describe it."""
@@ -98,9 +105,17 @@ class PageHandlers:
             raise ApiError(400, f'"name" is required: {_RULES["name"].expected}.')
         if kind in _REQUIRED_URL and fields.get(_REQUIRED_URL[kind]) is None:
             raise ApiError(400, f'"{_REQUIRED_URL[kind]}" is required for {kind}.')
+        recording = fields.get(_REQUIRED_URL.get(kind, ""))
+        if isinstance(recording, str) and recording != conversation.media_url:
+            # The link itself holds nothing but the id: the page plays the recording last given.
+            async with self._conversations.change(conversation.id) as changed:
+                changed.media_url = recording
         lifetime = fields.get("summaryURLExpiresIn")
         url = self._page_url(
-            request, conversation.id, lifetime if isinstance(lifetime, int) else _THIRTY_DAYS
+            request,
+            conversation.id,
+            lifetime if isinstance(lifetime, int) else _THIRTY_DAYS,
+            read_only=fields.get("readOnly") is True,
         )
         return json_response({"name": kind, "url": url})
 
@@ -116,9 +131,12 @@ class PageHandlers:
         """Return the link to the page of a conversation, for thirty days."""
         return self._page_url(request, conversation_id, _THIRTY_DAYS)
 
-    def _page_url(self, request: web.Request, subject: str, lifetime: int) -> str:
+    def _page_url(
+        self, request: web.Request, subject: str, lifetime: int, *, read_only: bool = False
+    ) -> str:
         # A lifetime of 0 never expires.
         expires = str(int(self._clock()) + lifetime if lifetime else 0)
+        expires += _READ_ONLY if read_only else ""
         path = f"{PAGE_PATH}{subject}/{expires}/{self._signature(subject, expires)}"
         return request.app[ORIGINS].origin(request) + path
 
@@ -137,62 +155,82 @@ class PageHandlers:
         )
 
     async def _serve_page(self, request: web.Request) -> web.Response:
+        if (refusal := self._refusal(request)) is not None:
+            return _notice(*refusal)
         subject, expires = request.match_info["subject"], request.match_info["expires"]
-        if not self.signed(request):
-            return _html_response("There is no such page", "", 404)
-        if expires != "0" and self._clock() >= int(expires):
-            return _html_response("This link has expired", "", 410)
         if subject == _LIST_PAGE:
-            return _html_response("Conversations", await self._list_html(request))
+            return _html_response(
+                render_list("Conversations", await self._entries(request)), policy_of([])
+            )
         conversation = await self._conversations.get(subject)
         if conversation is None:
-            return _html_response("The conversation was deleted", "", 404)
+            return _notice("The conversation was deleted", 404)
+        # Relative, so that it holds behind a proxy that serves this server below a path.
+        rename_url = f"{request.match_info['signature']}/members"
+        rename = None if expires.endswith(_READ_ONLY) else rename_url
         await conversation.analyse()
-        return _html_response(conversation.name, _conversation_html(conversation))
+        return await run_in_thread(_report, conversation, rename)
 
-    async def _list_html(self, request: web.Request) -> str:
-        rows = [
-            f'<li><a href="{escape(self._page_url(request, conversation.id, _THIRTY_DAYS))}">'
-            f"{escape(conversation.name)}</a>, {format_instant(conversation.started_at)}</li>"
+    async def _rename(self, request: web.Request) -> web.Response:
+        """Rename a speaker, as PUT ``…/members/{id}`` does with a token (6.14)."""
+        if (refusal := self._refusal(request)) is not None:
+            raise ApiError(refusal[1], f"{refusal[0]}.")
+        if request.match_info["expires"].endswith(_READ_ONLY):
+            raise ApiError(403, "This link is read-only.")
+        name = _checked_name(await read_json_object(request))
+        member_id = request.match_info["member_id"]
+        async with self._conversations.change(request.match_info["subject"]) as changed:
+            if member_id not in changed.members:
+                raise ApiError(404, "The conversation has no member with this id.")
+            changed.update_member(member_id, name, changed.members[member_id].email)
+        return json_response({"name": name})
+
+    def _refusal(self, request: web.Request) -> tuple[str, int] | None:
+        """Return why a link opens nothing, and the status; ``None`` for a valid one."""
+        if not self.signed(request):
+            return "There is no such page", 404
+        expires = request.match_info["expires"].removesuffix(_READ_ONLY)
+        if expires != "0" and self._clock() >= int(expires):
+            return "This link has expired", 410
+        return None
+
+    async def _entries(self, request: web.Request) -> list[Entry]:
+        return [
+            Entry(
+                conversation.name,
+                self._page_url(request, conversation.id, _THIRTY_DAYS),
+                conversation.started_at,
+            )
             for conversation in await self._conversations.heads(ListQuery())
         ]
-        return f"<ul>{''.join(rows)}</ul>"
 
 
-def _conversation_html(conversation: Conversation) -> str:
-    analysis = conversation.analysis
-    start, end = format_instant(conversation.started_at), format_instant(conversation.ended_at)
-    parts = [f"<p>{start} to {end}</p>"]
-    if conversation.media_url is not None:
-        parts.append(f'<p><a href="{escape(conversation.media_url)}">Recording</a></p>')
-    for title, texts in (
-        ("Topics", [topic.text for topic in analysis.topics]),
-        ("Questions", [insight.text for insight in analysis.questions]),
-        ("Action items", [insight.text for insight in analysis.action_items]),
-        ("Follow-ups", [insight.text for insight in analysis.follow_ups]),
-    ):
-        if texts:
-            items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-            parts.append(f"<h2>{title}</h2><ul>{items}</ul>")
-    parts.append("<h2>Transcript</h2>")
-    for message in analysis.messages:
-        name = message.speaker.name if message.speaker else None
-        speaker = f"<b>{escape(name)}:</b> " if name else ""
-        parts.append(f"<p>{speaker}{escape(message.text)}</p>")
-    return "".join(parts)
+def _report(conversation: Conversation, rename_url: str | None) -> web.Response:
+    content = content_of(conversation, rename_url=rename_url)
+    return _html_response(render_page([content]), policy_of([content]))
 
 
-def _html_response(title: str, body: str, status: int = 200) -> web.Response:
+def _checked_name(fields: Mapping[str, JSON]) -> str:
+    name = fields.get("name")
+    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
+        raise ApiError(400, f'"name" is required: text of at most {_LONGEST_NAME} characters.')
+    return name.strip()
+
+
+def _notice(text: str, status: int) -> web.Response:
+    return _html_response(render_list(text), policy_of([]), status)
+
+
+def _html_response(page: str, policy: str, status: int = 200) -> web.Response:
     return web.Response(
-        text=f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title></head><body><h1>{escape(title)}</h1>{body}</body></html>",
+        text=page,
         status=status,
         content_type="text/html",
         charset="utf-8",
         headers={
-            # The page contains a private conversation: not cached, no scripts, no referrer.
+            # The page contains a private conversation: not cached, no referrer, in no frame.
             "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'",
+            "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
         },

@@ -81,6 +81,16 @@ def part(page: Page, name: str) -> Locator:
     return page.get_by_role("article").get_by_role("region", name=name).get_by_role("listitem")
 
 
+def reading(page: Page) -> Locator:
+    """The place of the open conversation."""
+    return page.get_by_role("region", name="Conversation", exact=True)
+
+
+def turns(page: Page) -> Locator:
+    """What each speaker said before the next one did."""
+    return reading(page).locator(".turn")
+
+
 @asynccontextmanager
 async def slow(page: Page, bytes_per_second: int) -> AsyncIterator[None]:
     """Throttle the uploads of the page during the block."""
@@ -104,17 +114,28 @@ async def test_a_recording_is_sent_followed_and_read(page: Page, server: LocalSy
     server.release()
 
     await expect(cards(page)).to_contain_text("Transcribed.")
-    reading = page.get_by_role("article")
-    await expect(reading.get_by_role("heading", level=2)).to_have_text("inaugural.mp4")
-    turns = part(page, "Transcript")
-    await expect(turns).to_have_count(6)
-    await expect(turns.nth(1)).to_have_text(
+    await expect(reading(page).get_by_role("heading", level=2)).to_have_text("inaugural.mp4")
+    said = turns(page)
+    await expect(said).to_have_count(6)
+    await expect(said.nth(1)).to_have_text(
         "Tom0:04The budget report for the new library is not ready yet."
     )
     await expect(part(page, "Topics").filter(has_text="budget report")).to_have_count(1)
     await expect(part(page, "Action items").filter(has_text="by Friday")).to_contain_text("Tom")
     await expect(past(page)).to_have_attribute("aria-current", "page")
     assert server.webhook_calls
+
+
+async def test_a_speaker_is_renamed(page: Page, server: LocalSymbl):
+    await choose(page, RECORDING)
+    await expect(turns(page)).to_have_count(6)
+    await page.get_by_role("button", name="Rename Maria").click()
+    await page.get_by_role("textbox", name="New name of Maria").fill("María")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Rename María")).to_be_focused()
+    await page.reload()
+
+    await expect(turns(page).first).to_contain_text("María")
 
 
 async def test_past_conversations_are_opened(page: Page, service: Service, tmp_path: Path):
@@ -129,7 +150,7 @@ async def test_past_conversations_are_opened(page: Page, service: Service, tmp_p
         await past(page).filter(has_text=name).click()
         title = page.get_by_role("heading", name=name)
         await expect(title).to_be_focused()
-        await expect(part(page, "Transcript")).to_have_count(6)
+        await expect(turns(page)).to_have_count(6)
         await expect(page).to_have_title(f"{name} · Recordings")
     await page.go_back()
     await expect(page.get_by_role("heading", name="inaugural.mp4")).to_be_visible()
@@ -149,7 +170,7 @@ async def test_progress_moves_while_a_long_recording_goes_out(
     assert shares == sorted(shares)
     assert len(set(shares)) > 5
     assert [received.size for received in server.submissions] == [LONG]
-    await expect(part(page, "Transcript")).to_contain_text("mp4 received, not transcribed")
+    await expect(turns(page)).to_contain_text("mp4 received, not transcribed")
 
 
 async def test_an_upload_is_stopped_and_the_next_one_goes(
@@ -210,7 +231,7 @@ async def test_a_service_killed_during_a_job_goes_on_with_it_and_so_does_the_pag
     await service.start()
 
     await expect(cards(page)).to_contain_text("Transcribed.")
-    await expect(part(page, "Transcript")).to_have_count(6)
+    await expect(turns(page)).to_have_count(6)
     assert len(server.submissions) == 1
 
 
@@ -236,10 +257,10 @@ async def test_a_conversation_that_is_opened_too_early_opens_when_its_job_has_en
     await expect(cards(page)).to_contain_text("Being transcribed.")
     await page.reload()
     await past(page).click()
-    await expect(page.get_by_role("article")).to_contain_text("still being transcribed")
+    await expect(reading(page)).to_contain_text("still being transcribed")
     server.release()
 
-    await expect(part(page, "Transcript")).to_have_count(6)
+    await expect(turns(page)).to_have_count(6)
 
 
 async def test_a_service_that_is_stopped_with_a_page_open_stops_at_once(
@@ -316,12 +337,11 @@ async def test_a_refusing_api_and_a_lost_network_are_told_with_a_way_on(
     await page.context.set_offline(True)
     await expect(page.get_by_text("There is no network.")).to_be_visible()
     await past(page).click()
-    reading = page.get_by_role("article")
-    await expect(reading.get_by_role("alert")).to_have_text("The service cannot be reached.")
+    await expect(reading(page).get_by_role("alert")).to_have_text("The service cannot be reached.")
     await page.context.set_offline(False)
     await expect(page.get_by_text("There is no network.")).to_be_hidden()
-    await reading.get_by_role("button", name="Try again").click()
-    await expect(part(page, "Transcript")).to_have_count(6)
+    await reading(page).get_by_role("button", name="Try again").click()
+    await expect(turns(page)).to_have_count(6)
 
 
 async def test_nothing_that_was_said_is_taken_for_html(
@@ -333,7 +353,7 @@ async def test_nothing_that_was_said_is_taken_for_html(
     server.register_transcript([evil], sha256=hashlib.sha256(bold.read_bytes()).hexdigest())
     await choose(page, bold)
 
-    await expect(part(page, "Transcript")).to_contain_text("<img src=x onerror=alert(1)> I will")
+    await expect(turns(page)).to_contain_text("<img src=x onerror=alert(1)> I will")
     await expect(page.get_by_role("heading", name=bold.name)).to_be_visible()
     await expect(page.locator("img, b, article script")).to_have_count(0)
 
@@ -349,7 +369,7 @@ async def test_a_recording_is_dropped_anywhere_on_the_page(page: Page):
         list(data),
     )
     for event in ("dragover", "drop"):
-        await page.get_by_role("article").dispatch_event(event, {"dataTransfer": dropped})
+        await reading(page).dispatch_event(event, {"dataTransfer": dropped})
 
     await expect(cards(page)).to_contain_text("dropped.mp4")
     await expect(cards(page)).to_contain_text("Transcribed.")

@@ -80,8 +80,12 @@ async def test_a_recording_is_taken_followed_and_read_over_http(example: Example
         async with visitor.get("/conversations") as listed:
             assert [found["name"] for found in await listed.json()] == ["talk.mp4"]
         async with visitor.get(f"/conversations/{job['conversation']}") as read:
-            found = await read.json()
-        assert found["messages"][0]["text"]
+            assert read.content_type == "text/html"
+            report = await read.text()
+        assert '<article class="report"' in report
+        assert 'class="sentence"' in report
+        async with visitor.get("/report/report.js") as script:
+            assert "activate" in await script.text()
         async with visitor.post("/recordings", data=b"Nobody speaks in here.") as refused:
             assert refused.status == 415
             assert refused.content_type == "application/problem+json"

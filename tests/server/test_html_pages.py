@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -67,7 +68,8 @@ async def test_a_link_opens_the_transcript_without_a_token(caller: Any, name: st
 
     assert page.status == 200
     assert page.headers["Content-Type"].startswith("text/html")
-    assert "<b>Ann:</b> I will send it tomorrow." in page.body
+    assert ">Ann</bdi>" in page.body
+    assert ">I will send it tomorrow.</span>" in page.body
     assert page.headers["Cache-Control"] == "no-store"
     assert page.headers["Referrer-Policy"] == "no-referrer"
 
@@ -79,6 +81,7 @@ async def test_message_text_is_escaped(caller: Any) -> None:
     page = await caller.anonymous("GET", await link(caller, path))
 
     assert "<script>" not in page.body
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.body
     assert "&lt;b&gt;A &amp; B&lt;/b&gt;" in page.body
 
 
@@ -176,6 +179,82 @@ async def test_the_url_of_the_recording_can_be_set(caller: Any) -> None:
 
     assert answer.status == 200
     page = await caller.anonymous("GET", await link(caller, path))
-    assert f'<a href="{url}">' in page.body
+    assert f'src="{url}"' in page.body
+    assert f"media-src {url};" in page.headers["Content-Security-Policy"]
     for wrong in ({}, {"url": "javascript:alert(1)"}, {"url": 1}):
         assert (await caller.put(f"{path}/experiences/url", wrong)).status == 400
+
+
+async def test_the_page_plays_the_recording_that_the_link_was_made_with(caller: Any) -> None:
+    path = await conversation(caller)
+    url = "https://media.example.test/a.mp4"
+
+    page = await caller.anonymous(
+        "GET", await link(caller, path, name="video-summary", videoUrl=url)
+    )
+
+    assert '<video controls aria-label="Recording of' in page.body
+    assert f'src="{url}"' in page.body
+
+
+async def test_the_policy_of_a_page_allows_no_other_host_and_no_frame(caller: Any) -> None:
+    page = await caller.anonymous("GET", await link(caller, await conversation(caller)))
+
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "media-src" not in policy
+    assert "http" not in policy
+
+
+async def test_a_speaker_is_renamed_through_the_link(caller: Any) -> None:
+    path = await conversation(caller, "Ann: I will send it.", "Bob: Thanks.")
+    url = await link(caller, path)
+    (member, *_) = (await caller.get(f"{path}/members")).body["members"]
+    page = await caller.anonymous("GET", url)
+    (base,) = re.findall(r' data-rename="([^"]+)"', page.body)
+    members = url.rpartition("/")[0] + f"/{base}"
+
+    answer = await caller.anonymous("PUT", f"{members}/{member['id']}", json={"name": " Anna "})
+
+    assert (answer.status, answer.body) == (200, {"name": "Anna"})
+    assert ">Anna</bdi>" in (await caller.anonymous("GET", url)).body
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert [message["from"]["name"] for message in messages] == ["Anna", "Bob"]
+    for wrong in ({}, {"name": " "}, {"name": 1}, {"name": "x" * 201}):
+        answer = await caller.anonymous("PUT", f"{members}/{member['id']}", json=wrong)
+        assert answer.status == 400
+    answer = await caller.anonymous("PUT", f"{members}/9", json={"name": "Anna"})
+    assert answer.status == 404
+
+
+async def test_nothing_is_changed_through_a_link_that_is_read_only_forged_or_over(
+    caller: Any, clock: Clock
+) -> None:
+    path = await conversation(caller)
+    (member,) = (await caller.get(f"{path}/members")).body["members"]
+    read_only = await link(caller, path, readOnly=True)
+    short = await link(caller, path, summaryURLExpiresIn=1)
+    clock.now += 1
+
+    assert "data-rename" not in (await caller.anonymous("GET", read_only)).body
+    _, pages, identity, expires, signature = read_only.split("/")
+    writable = f"/{pages}/{identity}/{expires.rstrip('r')}/{signature}"
+    for url, status in ((read_only, 403), (writable, 404), (short, 410)):
+        target = f"{url}/members/{member['id']}"
+        answer = await caller.anonymous("PUT", target, json={"name": "Eve"})
+        assert answer.status == status
+    (after,) = (await caller.get(f"{path}/members")).body["members"]
+    assert after == member
+
+
+async def test_a_long_conversation_is_shown_whole_with_its_summary(caller: Any) -> None:
+    lines = [f"Ann: The plan {n} for the new library is important to us all." for n in range(600)]
+    path = await conversation(caller, *lines)
+
+    page = await caller.anonymous("GET", await link(caller, path))
+
+    assert page.body.count('class="sentence"') == 600
+    summary = (await caller.get(f"{path}/summary")).body["summary"]
+    assert summary
+    assert all(f">{item['text']}</a>" in page.body for item in summary)

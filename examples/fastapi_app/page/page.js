@@ -1,9 +1,10 @@
 /** The page: what is dropped is sent and followed, what is chosen is read. */
 
 import { Card } from "./card.js";
-import { make, shown, shownDate } from "./conversation.js";
+import { make, shownDate } from "./elements.js";
 import { follow } from "./job.js";
-import { Failure, get } from "./service.js";
+import { activate } from "./report/report.js";
+import { Failure, get, getHTML } from "./service.js";
 import { send } from "./upload.js";
 
 const at = (id) => document.getElementById(id);
@@ -185,11 +186,14 @@ async function open({ focus = true } = {}) {
     area.replaceChildren(make("p", "note", "One moment. What is still being transcribed opens when that is done."));
   }, 1500);
   try {
-    const conversation = await get(`conversations/${id}`, signal);
+    const report = await getHTML(`conversations/${id}`, signal);
     clearTimeout(patience);
-    document.title = `${conversation.name || "A conversation"} · Recordings`;
-    area.replaceChildren(...shown(conversation));
-    if (focus) at("title").focus();
+    // The service escapes each text in it, and the policy of this page runs no script of it.
+    area.innerHTML = report;
+    activate(area.querySelector("article"));
+    const title = area.querySelector(".title");
+    document.title = `${title.textContent} · Recordings`;
+    if (focus) title.focus();
   } catch (error) {
     if (signal.aborted) return;
     clearTimeout(patience);

@@ -39,7 +39,12 @@ export function failureOf(status, problem, retryAfter) {
 }
 
 /** Get JSON. Throws a `Failure`. */
-export async function get(path, signal) {
+export const get = (path, signal) => got(path, signal, (answer) => answer.json());
+
+/** Get a piece of HTML, which the service has made safe. Throws a `Failure`. */
+export const getHTML = (path, signal) => got(path, signal, (answer) => answer.text());
+
+async function got(path, signal, content) {
   let answer;
   try {
     answer = await fetch(path, { signal, cache: "no-store" });
@@ -49,11 +54,11 @@ export async function get(path, signal) {
       detail: "Is it running, and is there a network?",
     });
   }
-  const told = await answer.json().catch(() => null);
-  if (!answer.ok || told === null) {
-    throw failureOf(answer.status, told, answer.headers.get("Retry-After"));
+  const found = await (answer.ok ? content(answer) : answer.json()).catch(() => null);
+  if (!answer.ok || found === null) {
+    throw failureOf(answer.status, found, answer.headers.get("Retry-After"));
   }
-  return told;
+  return found;
 }
 
 /** Call `ask` until it does not fail for want of the service, less and less often. */

@@ -228,7 +228,7 @@ class ConversationHandlers:
         if "name" not in fields:
             return await self._summary(request)
         conversation = await self._conversations.from_request(request)
-        return self._pages.create_link(request, conversation, fields)
+        return await self._pages.create_link(request, conversation, fields)
 
     async def _summary(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)

@@ -1,0 +1,360 @@
+"""A live connection that outlives its WebSockets: opened, watched, resumed and ended by one task.
+
+``live_states`` decides which loss is resumed, ``live_audio`` accounts for the audio; the retry
+table decides which refusal of a connection is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from attrs import evolve, frozen
+
+from symbl_aio._core.live_audio import PING_AFTER, Audio, AudioAccount
+from symbl_aio._core.live_states import LiveStates, Loss, OtherConversationError, Phase
+from symbl_aio._core.retries import Attempts, Verdict, on_status
+from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._io.tasks import cancel_and_wait
+from symbl_aio._io.websocket import BROKEN, Socket
+from symbl_aio._protocol.decode_live import decode_frame
+from symbl_aio.errors import (
+    APIError,
+    ClientClosedError,
+    StreamLostError,
+    StreamRefusedError,
+    StreamTimeoutError,
+    SymblError,
+    TransportError,
+)
+from symbl_aio.live.events import ErrorEvent, LiveEvent, StateEvent
+
+_LOG = logging.getLogger("symbl_aio")
+
+_PING_EVERY: Final = 0.5
+"""Seconds between two pings while audio is on its way: a gap counts half a second too much."""
+_SETTLE_WITHIN: Final = 5.0
+_UNLIMITED: Final = 1_000_000
+
+
+@frozen
+class Port:
+    """The owner of a link, a stream or a subscription, as the link calls it."""
+
+    hello: Callable[[], str | None]
+    """Return the request that each connection begins with; ``None`` without one."""
+    on_event: Callable[[LiveEvent], None]
+    """Called with each event of the server."""
+    on_gap: Callable[[float, int, int], None]
+    """Called with seconds, position and bytes of a loss, once the server listens again or never."""
+    on_end: Callable[[SymblError | None], None]
+    """Called at the end of the link, with the error that ended it early."""
+    keeps_open: bool = False
+    """Whether the connection stays open once the conversation is complete."""
+
+
+class Link:
+    """One logical connection. ``window``: seconds in which a lost one may be replaced."""
+
+    def __init__(self, backend: LiveBackend, path: str, window: float, port: Port) -> None:
+        self._connect = backend.connect
+        self._tasks = backend.tasks
+        self._config = backend.config
+        self._jitter = backend.jitter
+        self._path = path
+        self._port = port
+        self._clock = backend.tasks.loop.time
+        self._window = window
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._lost_at: float | None = None
+        self._lost = (0, 0)
+        self._unasked = 0
+        self._has_progressed = False
+        self._cause: SymblError | None = None
+        self.states = LiveStates(is_resumable=window > 0)
+        self.account = AudioAccount()
+        self.has_listened = False
+        """Whether the server has ever listened."""
+        self.error: SymblError | None = None
+        """The error that ended the link."""
+        self.socket: Socket | None = None
+        """The connection on which the server listens; ``None`` while there is none."""
+
+    # The owner's side
+
+    def start(self) -> None:
+        """Start the task, which ends with the link."""
+        self._task = self._tasks.start(self._run(), f"live {self._path}", on_end=self._ended)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the link will not connect any more."""
+        return self._task is None or self._task.done()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until a condition holds. Raises the link's error if it ends before that."""
+        while not reached():
+            if self.error is not None:
+                raise self.error
+            if self.has_ended:
+                raise StreamLostError("the stream has ended", self.states.conversation_id)
+            await self._changed.wait()
+
+    async def listening(self) -> Socket:
+        """Return the connection on which the server listens, and wait for it while it is lost."""
+        while self.socket is None:
+            await self.until(lambda: self.socket is not None)
+        return self.socket
+
+    async def send(self, frame: Audio) -> None:
+        """Hand one frame of audio over, once. Waits while there is no connection, or no room.
+
+        Returns also if the connection breaks meanwhile: the frame then counts as lost, since
+        the server may have received it.
+        """
+        socket = self.socket or await self.listening()
+        account, size = self.account, len(frame)
+        account.handed_over += size
+        self._unasked += size
+        try:
+            await socket.write(frame)  # type: ignore[arg-type]  # any buffer of bytes
+            if self._unasked >= PING_AFTER:
+                self._unasked = 0
+                await socket.ping(account.handed_over)
+        except BROKEN:
+            self._failed_on(socket)
+        if account.is_full:
+            await self.until(lambda: not account.is_full)
+
+    async def settle(self) -> None:
+        """Wait until the server has received all audio, or the loss of it is known.
+
+        So a stop request is not sent on a connection that is lost already. At most a few
+        seconds, since some servers answer no pings.
+        """
+        account = self.account
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_WITHIN):
+                while account.open and account.expects_pongs:
+                    socket = await self.listening()
+                    try:
+                        await socket.ping(account.handed_over)
+                    except BROKEN:
+                        self._failed_on(socket)
+                    await self.until(partial(self._is_settled_or_not, socket))
+
+    def _is_settled_or_not(self, asked: Socket) -> bool:
+        return not self.account.open or self.socket is not asked
+
+    async def request(self, text: str) -> None:
+        """Send one request on the connection, once. Raises ``TransportError`` if it breaks."""
+        socket = self.socket or await self.listening()
+        try:
+            await socket.send_text(text)
+        except BROKEN:
+            self._failed_on(socket)
+            raise TransportError("the connection broke under a request", "maybe") from None
+
+    async def restart(self) -> None:
+        """Send the start request again on a connection that has stayed open."""
+        socket, hello = self.socket, self._port.hello()
+        if socket is None or hello is None:
+            raise StreamLostError("the stream has ended", self.states.conversation_id)
+        self.states.restart()
+        self.socket = None
+        await socket.send_text(hello)
+
+    def _failed_on(self, socket: Socket) -> None:
+        # Its reader ends soon, too; until then nothing more must be given to it.
+        if self.socket is socket:
+            self.socket = None
+
+    async def aclose(self) -> None:
+        """End the task and close the connection, within seconds. Safe to cancel and to repeat."""
+        if self._task is not None and not self._task.done():
+            await cancel_and_wait(self._task)
+
+    def pulse(self) -> None:
+        """Wake all waiters, so that they look at their conditions again."""
+        self._changed.set()
+        self._changed.clear()
+
+    # The task
+
+    async def _run(self) -> None:
+        first = self._config.retries
+        attempts = Attempts(first)
+        while True:
+            try:
+                connection = await self._connect(self._path)
+            except (TransportError, APIError) as error:
+                await self._pause(attempts, error)
+                continue
+            loss = await self._serve(Socket(connection, self._on_received))
+            if loss is Loss.COMPLETE:
+                return
+            if loss is Loss.FAIL:
+                raise self._failure()
+            if self._has_progressed:
+                # The server keeps the conversation for as long after each loss.
+                self._has_progressed = False
+                patience = evolve(
+                    first,
+                    attempts=_UNLIMITED,
+                    max_elapsed=self._window,
+                    cap=max(first.base, min(first.cap, self._window / 10)),
+                )
+                attempts = Attempts(patience)
+            await self._pause(attempts, None)
+
+    async def _serve(self, socket: Socket) -> Loss:
+        """Use one connection to its end. Returns what follows from it."""
+        self.states.opened()
+        self._cause = None
+        watch = self._tasks.start(self._watch(socket), "live watch")
+        try:
+            hello = self._port.hello()
+            if hello is None:
+                self._on_listening(socket)
+            else:
+                await socket.send_text(hello)
+            while (text := await socket.read()) is not None:
+                for event in decode_frame(text):
+                    self._take(event, socket)
+                if self.states.phase is Phase.COMPLETED and not self._port.keeps_open:
+                    break
+        except BROKEN:
+            pass
+        finally:
+            self.socket = None
+            if self.states.phase in (Phase.LISTENING, Phase.STOPPING):
+                self._lost_at = self._clock()
+                self._lost = self.account.lose()
+            self.pulse()
+            try:
+                await cancel_and_wait(watch)
+            finally:
+                await socket.aclose()
+        return self.states.on_lost(socket.close_code)
+
+    def _take(self, event: LiveEvent, socket: Socket) -> None:
+        match event:
+            case StateEvent():
+                self._on_state(event, socket)
+            case ErrorEvent() if self.states.phase is Phase.OPENING:
+                raise StreamRefusedError(
+                    f"the server refused the start: {event.message}", self.states.conversation_id
+                )
+            case _:
+                self._has_progressed = True
+        self._port.on_event(event)
+        self.pulse()
+
+    def _on_state(self, event: StateEvent, socket: Socket) -> None:
+        if event.conversation_id is not None:
+            try:
+                self.states.on_conversation(event.conversation_id)
+            except OtherConversationError:
+                raise StreamLostError(
+                    f"the server resumed with conversation {event.conversation_id}, which is "
+                    f"another one; {self.states.conversation_id} has what came before",
+                    self.states.conversation_id,
+                ) from None
+        if event.state == "started_listening":
+            self._on_listening(socket)
+        elif event.state == "conversation_completed":
+            self.states.on_completed()
+
+    def _on_listening(self, socket: Socket) -> None:
+        self.states.on_listening()
+        if not self.has_listened:
+            # Later ones have to bring more than this: a server may listen and break for ever.
+            self.has_listened = self._has_progressed = True
+        self.socket = socket
+        self._report_gap()
+        self.pulse()
+
+    def _report_gap(self) -> None:
+        if self._lost_at is not None:
+            seconds, self._lost_at = self._clock() - self._lost_at, None
+            self._port.on_gap(seconds, *self._lost)
+
+    def _on_received(self, position: int) -> None:
+        self._has_progressed = True
+        self.account.received(position)
+        self.pulse()
+
+    async def _watch(self, socket: Socket) -> None:
+        """Ping the server, and close a connection that is silent, stuck or never listens."""
+        times = self._config.timeouts
+        every = min(_PING_EVERY, times.stall / 3)
+        asked_at: float | None = None
+        while True:
+            await asyncio.sleep(every)
+            now = self._clock()
+            if now - socket.last_frame_at > times.stall:
+                self._cause = TransportError("the server was silent for too long", "maybe")
+                break
+            if self.states.phase is Phase.OPENING and now - socket.opened_at > times.read:
+                self._cause = StreamTimeoutError(
+                    f"the server did not start to listen within {times.read:g} s",
+                    self.states.conversation_id,
+                )
+                break
+            if asked_at is not None and socket.last_frame_at > asked_at + times.stall / 3:
+                # It sends events. Without any pong, nothing can wait for them.
+                self.account.expects_pongs = self.account.is_confirmed
+                self.pulse()
+            # A silent server is asked even if there is nothing to be confirmed.
+            if self.account.open or now - socket.last_frame_at > times.stall / 3:
+                asked_at = asked_at or now
+                try:
+                    async with asyncio.timeout(times.stall):
+                        await socket.ping(self.account.handed_over)
+                except (TimeoutError, *BROKEN):
+                    break
+        await socket.aclose()
+
+    async def _pause(self, attempts: Attempts, error: TransportError | APIError | None) -> None:
+        """Wait before the next connection, or raise when there is to be none."""
+        if isinstance(error, TransportError) and error.final:
+            raise error
+        if isinstance(error, APIError) and on_status(error.status, "read") is not Verdict.RETRY:
+            raise error
+        self._cause = error or self._cause
+        wait = attempts.pause(self._clock(), jitter=self._jitter())
+        if wait is None:
+            raise self._failure()
+        _LOG.debug("%s: connecting again in %.2f s", self._path, wait)
+        await asyncio.sleep(wait)
+
+    def _failure(self) -> SymblError:
+        """Return the error of a link that ends early."""
+        states = self.states
+        if states.phase is Phase.OPENING and states.conversation_id is None and self._cause:
+            return self._cause  # it never began: the refusal itself is more use
+        remedy = "; the server completes the conversation with what it received"
+        stop = " after the stop request was sent" if states.phase is Phase.STOPPING else ""
+        error = StreamLostError(
+            f"the connection was lost{stop}, and not resumed{remedy}", states.conversation_id
+        )
+        error.__cause__ = self._cause
+        return error
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        closed = ClientClosedError("the stream was closed")
+        error = closed if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SymblError):
+            _LOG.error("a live connection failed", exc_info=error)
+            error = StreamLostError(
+                f"the stream failed ({type(error).__name__})", self.states.conversation_id
+            )
+        self._report_gap()
+        self.error = error
+        self._port.on_end(error)
+        self.pulse()

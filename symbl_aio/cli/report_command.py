@@ -1,0 +1,126 @@
+"""The command ``symbl-aio report``: conversations as one HTML page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from symbl_aio.cli import outbox_commands
+from symbl_aio.cli.exit_codes import OK
+from symbl_aio.cli.runner import config, run, show_for
+
+if TYPE_CHECKING:
+    from symbl_aio import Everything
+    from symbl_aio.report import Recording
+
+_STORED: Final = ".json"
+"""Ends the name of a conversation that ``Everything.to_json`` wrote."""
+
+
+@click.command()
+@click.argument("conversations", nargs=-1, required=True, metavar="CONVERSATION...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The page to write; an existing one is replaced once the new one is whole.",
+)
+@click.option(
+    "--media",
+    "recordings",
+    multiple=True,
+    metavar="FILE|URL",
+    help="The recording of a conversation, for a player; once for each, in their order.",
+)
+@click.option("--title", metavar="TEXT", help="Of the page; else that of the conversation.")
+@outbox_commands.as_json
+@outbox_commands.base_url
+@outbox_commands.allow_http
+def report(
+    conversations: tuple[str, ...],
+    output: Path,
+    recordings: tuple[str, ...],
+    title: str | None,
+    as_json: bool,
+    base_url: str | None,
+    allow_http: bool,
+) -> None:
+    """Write conversations as one HTML page: transcript, insights, charts and a player.
+
+    CONVERSATION is an id, or a .json file that Everything.to_json wrote. The page needs no
+    network. A recording of up to 8 MB is put into the page; a larger one is linked, so it must
+    move with the page.
+    """
+    if len(recordings) > len(conversations):
+        raise click.UsageError("--media is given more often than CONVERSATION.")
+    show = show_for(as_json)
+
+    def main() -> Coroutine[Any, Any, int]:
+        # Before there is an event loop, so files are read where they are asked for.
+        stored = _stored(conversations)
+        return write(stored, _players(recordings, output))
+
+    async def write(stored: dict[str, Everything], players: Sequence[Recording]) -> int:
+        from symbl_aio.report import to_html
+
+        ids = [name for name in conversations if name not in stored]
+        # With stored ones alone it needs neither a server nor credentials.
+        fetched = await _fetched(ids, base_url, allow_http) if ids else {}
+        found = [(stored | fetched)[name] for name in conversations]
+        page = to_html(*found, recordings=players, title=title).encode()
+        await asyncio.to_thread(_write_whole, output, page)
+        show.report(str(output), [one.info.id for one in found], len(page))
+        return OK
+
+    run(main, show)
+
+
+def _stored(conversations: Iterable[str]) -> dict[str, Everything]:
+    from symbl_aio import Everything
+
+    return {
+        name: Everything.from_json(Path(name).read_text("utf-8"))
+        for name in conversations
+        if name.endswith(_STORED)
+    }
+
+
+async def _fetched(
+    ids: Iterable[str], base_url: str | None, allow_http: bool
+) -> dict[str, Everything]:
+    from symbl_aio import SymblClient
+
+    async with SymblClient(config=config(base_url, allow_http)) as client:
+        return {id: await client.conversation(id).everything(sentiment=True) for id in ids}
+
+
+def _players(recordings: tuple[str, ...], output: Path) -> list[Recording]:
+    from symbl_aio import ConfigurationError
+    from symbl_aio.report import recording
+
+    try:
+        return [recording(one, page=output) for one in recordings]
+    except ValueError as error:
+        raise ConfigurationError(f"--media: {error}") from None
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside ``path`` and put it in its place: a reader sees all of it or none."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise

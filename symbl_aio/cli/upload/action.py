@@ -1,0 +1,333 @@
+"""The work of ``upload`` and ``settle``: opens what they need, and closes it in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shlex
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+from attrs import evolve, frozen
+
+from symbl_aio._threads import in_a_thread
+from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
+from symbl_aio.cli.runner import config, run
+from symbl_aio.cli.safe_streams import stderr, stdout
+from symbl_aio.cli.sources import Kind
+from symbl_aio.cli.unfinished import FEW, LONGEST
+from symbl_aio.cli.upload.find_files import Listing, expanded, find, named_on
+from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
+from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
+from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
+from symbl_aio.cli.upload.report_file import check_report, write_report
+from symbl_aio.cli.upload.show import JsonLines, Show, Terminal
+from symbl_aio.cli.upload.time_left import in_words
+from symbl_aio.cli.upload.transcript_files import TranscriptFiles, formats_of, names_shared
+
+if TYPE_CHECKING:
+    from symbl_aio import Config
+
+_SHOWN: Final = 20
+"""Lines of a dry run about single recordings; --json prints all of them."""
+
+
+@frozen(kw_only=True)
+class Request:
+    """An upload as the user asked for it."""
+
+    paths: list[str]
+    group: Grouping
+    output: Path | None
+    beside: bool
+    formats: tuple[str, ...]
+    dry_run: bool
+    retry_failed: bool
+    again: bool
+    watch: bool
+    quiet_for: float
+    report: str | None
+    language: str | None
+    kind: Kind | None
+    patience: float
+
+
+def run_upload(
+    paths: Sequence[str],
+    as_json: bool,
+    *,
+    base_url: str | None,
+    allow_http: bool,
+    ledger: str | None,
+    group_by: str | None,
+    formats: str | None,
+    output: str | None,
+    report: str | None,
+    **options: Any,
+) -> NoReturn:
+    """Run the command ``upload`` to its end."""
+    show = _show_for(as_json)
+
+    def main() -> Coroutine[Any, Any, int]:
+        # Names on standard input are read here, before the event loop starts: it may be a pipe.
+        group = grouping(group_by)
+        names = expanded(paths, _names())
+        if isinstance(group, Manifest) and not names:
+            names = [one.link or one.label for one in group.found]
+        if report is not None:
+            check_report(report)
+        request = Request(
+            paths=names,
+            group=group,
+            output=None if output is None else Path(output),
+            formats=formats_of(formats),
+            report=report,
+            **options,
+        )
+        settings = config(base_url, allow_http)
+        path = default_ledger(settings) if ledger is None else Path(ledger)
+        return _upload(request, settings, open_ledger(path), show)
+
+    run(main, show)
+
+
+async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show) -> int:
+    try:
+        # In a thread: a large tree takes a while, and Ctrl-C has to end it.
+        listing = await in_a_thread(partial(find, request.paths))
+        grouped = request.group(listing.found)
+        if request.dry_run:
+            return await _dry_run(request, listing, grouped, ledger, show)
+        if request.again:
+            for one in listing.found:
+                item = ledger.item(one.source)
+                if item is not None and item.state in (State.COMPLETED, State.FAILED):
+                    ledger.forget(item)
+        return await _send(request, settings, listing, grouped, ledger, show)
+    finally:
+        await ledger.aclose()
+
+
+async def _send(
+    request: Request,
+    settings: Config,
+    listing: Listing,
+    grouped: Grouped,
+    ledger: Ledger,
+    show: Show,
+) -> int:
+    from symbl_aio import SymblClient
+    from symbl_aio.cli.upload.run import Run, Settings
+    from symbl_aio.cli.upload.watch import watched
+
+    files = None
+    if request.output is not None or request.beside:
+        shared = names_shared(grouped.meetings)
+        files = TranscriptFiles(request.output, request.formats, shared)
+    run = Run(
+        ledger,
+        show,
+        Settings(
+            retry_failed=request.retry_failed,
+            language=request.language,
+            kind=request.kind,
+            patience=request.patience,
+        ),
+        files,
+    )
+    outcomes, began = run.outcomes, time.monotonic()
+    _note_left_out(listing, grouped, outcomes, show)
+    meetings = (
+        watched(request.paths, request.group, request.quiet_for, lambda: run.active)
+        if request.watch
+        else _each(grouped.meetings)
+    )
+    try:
+        async with SymblClient(config=settings, observers=[run.observe]) as client:
+            await run.all(client, meetings)
+    except asyncio.CancelledError:
+        show.interrupted(outcomes, list(interruption(outcomes, ledger)))
+        raise
+    finally:
+        if request.report is not None:
+            write_report(request.report, outcomes.ended)
+    show.summary(outcomes, time.monotonic() - began, list(remedies(outcomes)))
+    return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
+
+
+async def _dry_run(
+    request: Request, listing: Listing, grouped: Grouped, ledger: Ledger, show: Show
+) -> int:
+    from symbl_aio.cli.upload.plan import plan
+
+    made = await plan(grouped.meetings, ledger, retry_failed=request.retry_failed)
+    reasons = [
+        *made.reasons,
+        *((one.label, "leave out", reason) for one, reason in grouped.left_out),
+        *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
+    ]
+    counts = made.counts
+    fields: dict[str, object] = {
+        "recordings": len(listing.found),
+        "meetings": made.meetings,
+        "seconds": round(made.seconds, 3),
+        "unknown_length": made.unknown,
+        "counts": dict(counts),
+        "left_out": len(grouped.left_out) + listing.left_out,
+        "reasons": [
+            {"source": label, "action": action, "reason": reason}
+            for label, action, reason in reasons
+        ],
+    }
+    unknown = f", and {made.unknown:,} of unknown length" if made.unknown else ""
+    length = in_words(made.seconds) if made.seconds else "0 s"
+    lines = [
+        f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
+        f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
+        f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
+        f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}.",
+        *(f"  {action}  {label}: {reason}" for label, action, reason in reasons[:_SHOWN]),
+    ]
+    if len(reasons) > _SHOWN:
+        lines.append(f"  and {len(reasons) - _SHOWN:,} more; --json prints all of them")
+    show.planned(fields, lines)
+    return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
+
+
+def run_settle(
+    files: Sequence[str],
+    as_json: bool,
+    *,
+    accepted: bool,
+    conversation_id: str | None,
+    ledger: str | None,
+    base_url: str | None,
+    allow_http: bool,
+) -> NoReturn:
+    """Run the command ``settle``: all of the files, or none if one of them is not ambiguous."""
+    show = _show_for(as_json)
+
+    async def main() -> int:
+        settings = config(base_url, allow_http)
+        opened = open_ledger(default_ledger(settings) if ledger is None else Path(ledger))
+        try:
+            items = [_ambiguous(opened, name) for name in files]
+            for item in items:
+                conversation = conversation_id or item.conversation
+                if not accepted:
+                    await opened.forget(item)
+                elif conversation is not None:
+                    await opened.save(evolve(item, state=State.ACCEPTED, conversation=conversation))
+                elif item.meeting is None:
+                    await opened.save(evolve(item, state=State.COMPLETED))
+                else:
+                    raise LedgerError(
+                        f"{item.source} opened the conversation of its meeting; add "
+                        "--conversation-id, so that the other recordings can be appended"
+                    )
+        finally:
+            await opened.aclose()
+        word = "accepted" if accepted else "not accepted; the next upload sends it"
+        show.planned(
+            {"settled": list(files), "accepted": accepted}, [f"{name}: {word}" for name in files]
+        )
+        return OK
+
+    run(main, show)
+
+
+def _ambiguous(ledger: Ledger, name: str) -> Item:
+    (found,) = find([name]).found or (None,)
+    item = None if found is None else ledger.item(found.source)
+    if item is None or item.state is not State.SENDING:
+        raise LedgerError(f"{name!r} is not one that may have arrived; upload lists those")
+    return item
+
+
+def default_ledger(settings: Config) -> Path:
+    """Return the path of the account's ledger: by host and application, in the state folder."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(Path.home(), ".local", "state")
+    account = f"{settings.base_url} {os.environ.get('SYMBL_APP_ID', '')}"
+    digest = hashlib.sha256(account.encode()).hexdigest()[:8]
+    host = urlsplit(settings.base_url).netloc.replace(":", "_").replace("[", "").replace("]", "")
+    return Path(home) / "symbl-aio" / "uploads" / f"{host}-{digest}.db"
+
+
+def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
+    """Yield at most ten lines: what is done, what goes on, and the command that continues."""
+    done = sum(outcomes.counts[result] for result in (Result.COMPLETED, Result.SKIPPED))
+    states = [item.state for item in ledger.items()]
+    yield f"Interrupted. {done:,} of {outcomes.total:,} recordings so far are done."
+    if running := states.count(State.ACCEPTED):
+        yield f"{running:,} are still processed on the server; the next run follows them."
+    if unsure := states.count(State.SENDING):
+        yield f"{unsure:,} may have arrived; the next run looks for evidence before it sends them."
+    command = shlex.join(["symbl-aio", *sys.argv[1:]])
+    # A signed link is a secret, and must not be printed.
+    if "://" in command or len(command) > LONGEST or not command.isprintable():
+        yield "To continue, repeat the command."
+    else:
+        yield "To continue:"
+        yield f"  {command}"
+
+
+def remedies(outcomes: Outcomes) -> Iterator[str]:
+    """Yield what went wrong, in one line, and what a person can do about it."""
+    wrong = [outcome for outcome in outcomes.ended if outcome.exit_code]
+    if wrong:
+        first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
+        yield f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
+    ambiguous = outcomes.of(Result.AMBIGUOUS)
+    if ambiguous:
+        yield "Look at the server whether these arrived, and then settle them:"
+    for outcome in ambiguous[:FEW]:
+        yield f"  {_settling(outcome)}"
+    if len(ambiguous) > FEW:
+        yield f"  and {len(ambiguous) - FEW:,} more; --report lists all of them"
+    if any(outcome.exit_code for outcome in outcomes.of(Result.FAILED)):
+        yield "Failed recordings are sent again with --retry-failed."
+    if outcomes.of(Result.UNSENT, Result.RUNNING) or outcomes.unwritten:
+        yield "The same command goes on with the rest."
+
+
+def _settling(outcome: Outcome) -> str:
+    name = outcome.part.label if outcome.part.link is None else "LINK"
+    options = ["--", name] if name.startswith("-") else [name]
+    return f"symbl-aio settle --accepted|--not-accepted {shlex.join(options)}"
+
+
+def _note_left_out(listing: Listing, grouped: Grouped, outcomes: Outcomes, show: Show) -> None:
+    for one, reason in grouped.left_out:
+        meeting = Meeting(None, one.relative, (one,))
+        outcome = Outcome(part=one, meeting=meeting, result=Result.LEFT_OUT, reason=reason)
+        outcomes.total += 1
+        outcomes.add(outcome)
+        show.ended(outcome, outcomes)
+    for folder, reason in listing.unreadable:
+        show.error(f"{folder!r} cannot be read ({reason}); give its rights, or another")
+
+
+async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:
+    for meeting in meetings:
+        yield meeting
+
+
+def _names() -> Iterator[str]:
+    """Yield the names on standard input, once they are asked for."""
+    yield from named_on(sys.stdin.read() if sys.stdin is not None else "")
+
+
+def _show_for(as_json: bool) -> Show:
+    if as_json:
+        return JsonLines(stdout(), stderr())
+    from rich.console import Console
+
+    out: Any = stdout()
+    errors: Any = stderr()
+    return Terminal(Console(file=out), Console(file=errors))

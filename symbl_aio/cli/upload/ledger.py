@@ -1,0 +1,299 @@
+"""The ledger of uploads: one SQLite file with each recording, and what became of it.
+
+It survives ``kill -9`` and a power cut: the intent to send is on disk before the last byte
+leaves. One process at a time uses a ledger. All rows are in memory as well, so that only
+writes wait; those that wait together are committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from attrs import define, evolve, field, fields, frozen
+
+from symbl_aio import ConfigurationError
+from symbl_aio._private_files import make_file, make_folder
+from symbl_aio._threads import Stalled, Threads, Watch
+from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
+
+_VERSION: Final = 1
+_PATIENCE: Final = 60.0
+"""Seconds that the disk may take for a commit."""
+
+_Statement: TypeAlias = tuple[str, tuple[Any, ...]]
+
+
+class LedgerError(ConfigurationError):
+    """The ledger cannot be used: it is in use, unreadable, or its disk fails."""
+
+
+class State(StrEnum):
+    """What is known of a recording that was sent, or is about to be."""
+
+    SENDING = "sending"
+    """The intent is recorded: from here on the server may have it."""
+    ACCEPTED = "accepted"
+    """The server has it, and processes it."""
+    COMPLETED = "completed"
+    """Its job is completed."""
+    FAILED = "failed"
+    """The server refused it, or its job failed or was lost."""
+
+
+@frozen
+class Item:
+    """A recording in the ledger. One that surely did not arrive is in no ledger."""
+
+    id: int
+    """Its number; a later item of one source replaces an earlier one."""
+    source: str
+    """The identity of the recording."""
+    sha256: str
+    """Hash of the content that was sent."""
+    meeting: str | None
+    """Key of its meeting; ``None`` on its own."""
+    name: str
+    """Name of the conversation that it opens, unique; empty for an append."""
+    state: State
+    """What is known of it."""
+    since: float
+    """When its last byte was about to be sent, Unix time in seconds."""
+    conversation: str | None = None
+    """The conversation, once it is known."""
+    token: str | None = None
+    """Token of the job; ``None`` if only the conversation is known."""
+    messages: int | None = None
+    """Of an append: messages of the conversation before it."""
+    error: str | None = None
+    """Why it failed."""
+    seconds: float | None = None
+    """Length of the recording."""
+
+
+_COLUMNS: Final = tuple(f.name for f in fields(Item))
+_SCHEMA: Final = """
+CREATE TABLE item (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, sha256 TEXT NOT NULL, meeting TEXT,
+    name TEXT NOT NULL, state TEXT NOT NULL, since REAL NOT NULL, conversation TEXT, token TEXT,
+    messages INTEGER, error TEXT, seconds REAL
+);
+CREATE TABLE file (
+    source TEXT PRIMARY KEY, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL, sha256 TEXT NOT NULL, seconds REAL
+);
+"""
+_SAVE_ITEM: Final = (
+    f"INSERT OR REPLACE INTO item ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_SAVE_FILE: Final = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@define(eq=False)
+class Ledger:
+    """The open ledger. ``open_ledger`` returns one; ``aclose`` unlocks its file."""
+
+    path: Path
+    _file: sqlite3.Connection
+    _items: dict[str, Item] = field(factory=dict)
+    _known: dict[str, Fingerprint] = field(factory=dict)
+    _by_content: dict[str, dict[str, None]] = field(factory=dict)
+    _meetings: dict[str, dict[str, None]] = field(factory=dict)
+    _last: int = 0
+    _waiting: list[tuple[_Statement, asyncio.Future[None]]] = field(factory=list)
+    _committing: asyncio.Task[None] | None = None
+    _threads: Watch = field(factory=lambda: Watch(Threads("symbl-aio ledger", 1), _PATIENCE))
+
+    def item(self, source: str) -> Item | None:
+        """Return the newest item of a recording."""
+        return self._items.get(source)
+
+    def known(self, source: str) -> Fingerprint | None:
+        """Return what was last read of a recording."""
+        return self._known.get(source)
+
+    def with_content(self, sha256: str) -> list[Item]:
+        """Return the newest items of the recordings that had this content when they were sent."""
+        return [self._items[source] for source in self._by_content.get(sha256, ())]
+
+    def of_meeting(self, key: str) -> list[Item]:
+        """Return the newest items of a meeting, in the order in which they were sent."""
+        found = [self._items[source] for source in self._meetings.get(key, ())]
+        return sorted(found, key=lambda item: item.id)
+
+    def conversation_of(self, key: str) -> str | None:
+        """Return the conversation of a meeting, once one of its recordings was accepted."""
+        known = (item.conversation for item in self.of_meeting(key))
+        return next((one for one in known if one is not None), None)
+
+    def items(self) -> Iterable[Item]:
+        """Return the newest item of every recording."""
+        return self._items.values()
+
+    def next_id(self) -> int:
+        """Return the number of a new item."""
+        self._last += 1
+        return self._last
+
+    def save(self, item: Item) -> asyncio.Future[None]:
+        """Store an item; it survives a power cut once the future is done.
+
+        The future raises ``LedgerError`` if it cannot be stored. Cancelling it, or not awaiting
+        it, leaves the write as it is. Writes are made in the order of the calls.
+        """
+        self._keep(item)
+        return self._write(_SAVE_ITEM, tuple(getattr(item, name) for name in _COLUMNS))
+
+    def forget(self, item: Item) -> asyncio.Future[None]:
+        """Remove an item that surely did not arrive, as ``save`` stores one."""
+        self._drop(item)
+        return self._write("DELETE FROM item WHERE id = ?", (item.id,))
+
+    def move(self, item: Item, source: str, meeting: str | None) -> asyncio.Future[None]:
+        """Record that the file of an item has a new path, and perhaps a new meeting."""
+        self._drop(item)
+        return self.save(evolve(item, source=source, meeting=meeting))
+
+    def remember(self, source: str, read: Fingerprint) -> None:
+        """Store what was read of a file, so that the next run need not read it again."""
+        stamp = read.stamp
+        if stamp is None or self._known.get(source) == read:
+            return
+        self._known[source] = read
+        values = (source, stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
+        self._write(_SAVE_FILE, values)
+
+    async def aclose(self) -> None:
+        """Commit what waits, and close the file."""
+        while self._committing is not None:
+            await asyncio.wait({self._committing})
+        self._file.close()
+        self._threads.threads.shutdown()
+
+    # In memory
+
+    def _keep(self, item: Item) -> None:
+        if (before := self._items.get(item.source)) is not None:
+            self._drop(before)
+        self._last = max(self._last, item.id)
+        self._items[item.source] = item
+        self._by_content.setdefault(item.sha256, {})[item.source] = None
+        if item.meeting is not None:
+            self._meetings.setdefault(item.meeting, {})[item.source] = None
+
+    def _drop(self, item: Item) -> None:
+        self._items.pop(item.source, None)
+        self._by_content.get(item.sha256, {}).pop(item.source, None)
+        if item.meeting is not None:
+            self._meetings.get(item.meeting, {}).pop(item.source, None)
+
+    def _load(self) -> None:
+        for row in self._file.execute(f"SELECT {', '.join(_COLUMNS)} FROM item ORDER BY id"):
+            values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+            values["state"] = State(values["state"])
+            self._keep(Item(**values))
+        for source, size, modified, inode, sha256, seconds in self._file.execute(
+            "SELECT * FROM file"
+        ):
+            self._known[source] = Fingerprint(sha256, seconds, Stamp(size, modified, inode))
+
+    # On disk
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> asyncio.Future[None]:
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(((statement, values), written))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all(), name="symbl-aio ledger")
+        return written
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                failure: LedgerError | None = None
+                try:
+                    await self._threads.run(partial(self._commit, [one for one, _ in batch]))
+                except (sqlite3.Error, OSError, RuntimeError, Stalled) as error:
+                    failure = LedgerError(f"the ledger {self.path} cannot be written ({error})")
+                for _, written in batch:
+                    if written.done():  # its writer was cancelled
+                        continue
+                    if failure is None:
+                        written.set_result(None)
+                    else:
+                        written.set_exception(failure)
+                        written.exception()  # not every writer waits
+        finally:
+            self._committing = None
+
+    def _commit(self, statements: list[_Statement]) -> None:
+        self._file.execute("BEGIN")
+        try:
+            for statement, values in statements:
+                self._file.execute(statement, values)
+            self._file.execute("COMMIT")
+        except BaseException:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise
+
+
+def open_ledger(path: Path) -> Ledger:
+    """Open a ledger, or create it, for this process alone. Blocks.
+
+    Raises ``LedgerError`` if another process uses it, or if it is no ledger.
+    """
+    try:
+        make_folder(path.parent)
+        make_file(path)
+        file = _connect(path)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise LedgerError(
+                f"another upload uses the ledger {path}; wait for its end, or give another "
+                "with --ledger"
+            ) from None
+        raise LedgerError(f"the ledger {path} cannot be used ({error})") from None
+    except (OSError, sqlite3.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LedgerError(f"the ledger {path} cannot be used ({why})") from None
+    ledger = Ledger(path, file)
+    try:
+        ledger._load()
+    except (sqlite3.Error, ValueError) as error:
+        file.close()
+        raise LedgerError(f"the ledger {path} cannot be read ({error})") from None
+    return ledger
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        file.execute("PRAGMA journal_mode = WAL")
+        # With an fsync for each commit, unlike the journal of jobs: after a power cut, an
+        # intent that is missing would send a recording twice.
+        file.execute("PRAGMA synchronous = FULL")
+        file.execute("BEGIN EXCLUSIVE")
+        with closing(file.execute("PRAGMA user_version")) as found:
+            version = found.fetchone()[0]
+        if version == 0:
+            for statement in _SCHEMA.strip().split(";\n"):
+                file.execute(statement)
+            file.execute(f"PRAGMA user_version = {_VERSION}")
+        elif version != _VERSION:
+            raise LedgerError(
+                f"the ledger {path} is of version {version}; this release reads version "
+                f"{_VERSION}: upgrade symbl-aio, or give another with --ledger"
+            )
+        file.execute("COMMIT")
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,125 @@
+"""Outcomes of an upload: what became of each recording in one run, and their counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+from attrs import define, field, frozen
+
+from symbl_aio.cli.exit_codes import (
+    AMBIGUOUS,
+    JOB_FAILED,
+    OK,
+    UNREACHABLE,
+    UNWRITTEN,
+    USAGE,
+    most_severe,
+)
+from symbl_aio.cli.upload.find_files import Found
+from symbl_aio.cli.upload.grouping import Meeting
+
+
+class Result(StrEnum):
+    """What became of a recording in this run."""
+
+    COMPLETED = "completed"
+    """Its job is completed."""
+    SKIPPED = "skipped"
+    """It was done before."""
+    LEFT_OUT = "left_out"
+    """It belongs to no meeting."""
+    FAILED = "failed"
+    """The server refused it, its job failed, or it failed in an earlier run."""
+    REFUSED = "refused"
+    """The API would refuse it, or its place in the meeting is gone; nothing was sent."""
+    RUNNING = "running"
+    """The server has it; the next run follows its job."""
+    UNSENT = "unsent"
+    """It surely did not arrive; the next run sends it."""
+    BLOCKED = "blocked"
+    """An earlier recording of its meeting has to be settled first."""
+    AMBIGUOUS = "ambiguous"
+    """It may have arrived, and no evidence was found; it is not sent again."""
+
+
+_CODES = {
+    Result.COMPLETED: OK,
+    Result.SKIPPED: OK,
+    Result.LEFT_OUT: OK,
+    Result.FAILED: JOB_FAILED,
+    Result.REFUSED: USAGE,
+    Result.RUNNING: UNREACHABLE,
+    Result.UNSENT: UNREACHABLE,
+    Result.BLOCKED: OK,  # the recording that blocks it has a code
+    Result.AMBIGUOUS: AMBIGUOUS,
+}
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What became of one recording."""
+
+    part: Found
+    """The recording."""
+    meeting: Meeting
+    """Its meeting."""
+    result: Result
+    """What became of it."""
+    reason: str | None = None
+    """Why, unless it is completed."""
+    conversation: str | None = None
+    """The conversation, if known."""
+    job: str | None = None
+    """The job, if known."""
+    seconds: float | None = None
+    """Length of the recording, if known."""
+    changed: bool = False
+    """Whether other content of the same path was sent in an earlier run."""
+    code: int | None = None
+    """The exit code of its error; by default that of its result."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of this outcome alone."""
+        return _CODES[self.result] if self.code is None else self.code
+
+
+@define
+class Outcomes:
+    """All outcomes of a run so far."""
+
+    total: int = 0
+    """Recordings that the run has in all, as far as is known."""
+    ended: list[Outcome] = field(factory=list)
+    """The outcomes, in the order in which they came."""
+    counts: Counter[Result] = field(factory=Counter)
+    """How many of each result."""
+    unwritten: list[Meeting] = field(factory=list)
+    """Meetings whose files could not be written."""
+
+    def add(self, outcome: Outcome) -> None:
+        """Add one."""
+        self.ended.append(outcome)
+        self.counts[outcome.result] += 1
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the run: the most severe of all."""
+        codes = [outcome.exit_code for outcome in self.ended]
+        return most_severe([*codes, UNWRITTEN] if self.unwritten else codes)
+
+    def of(self, *results: Result) -> list[Outcome]:
+        """Return those with one of these results."""
+        return [outcome for outcome in self.ended if outcome.result in results]
+
+
+def described(counts: Counter[Result]) -> str:
+    """Return counts in words: ``1,990 completed, 3 skipped``."""
+    parts: Iterable[str] = (
+        f"{counts[result]:,} {result.value.replace('_', ' ')}"
+        for result in Result
+        if counts[result]
+    )
+    return ", ".join(parts) or "nothing to do"

@@ -1,0 +1,109 @@
+"""The dry run: what an upload would do with each recording, and why. Sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from attrs import define, field
+
+from symbl_aio import SymblError
+from symbl_aio._threads import Threads, Watch
+from symbl_aio.cli.exit_codes import OK, USAGE, describe
+from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, sent_behind
+from symbl_aio.cli.upload.fingerprint import fingerprint
+from symbl_aio.cli.upload.grouping import Meeting
+from symbl_aio.cli.upload.ledger import Ledger
+
+_READERS: Final = 4
+_STALL: Final = 3600.0
+
+
+@define
+class Plan:
+    """What a run would do."""
+
+    meetings: int = 0
+    """Conversations that it would open or go on with."""
+    counts: Counter[str] = field(factory=Counter)
+    """Recordings by what it would do: send, follow, prove, skip, refuse."""
+    seconds: float = 0.0
+    """Length of the recordings that it would send, as far as their headers have it."""
+    unknown: int = 0
+    """How many of those have no length in their headers."""
+    reasons: list[tuple[str, str, str]] = field(factory=list)
+    """Label, action and reason of each recording that is not simply sent."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the dry run: that of wrong usage if a recording would be refused."""
+        return USAGE if self.counts["refuse"] else OK
+
+
+async def plan(meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: bool) -> Plan:
+    """Read all recordings and decide about each. Raises nothing for a single recording."""
+    made = Plan()
+    readers = Watch(Threads("symbl-aio read", _READERS), _STALL)
+    # A content is compared with that of earlier uploads: without any, the headers are enough.
+    hashed = any(True for _ in ledger.items())
+    at_once = asyncio.Semaphore(2 * _READERS)
+
+    async def one(meeting: Meeting) -> None:
+        sends = False
+        async with at_once:
+            for part, behind in zip(meeting.parts, sent_behind(meeting, ledger), strict=True):
+                try:
+                    read = await readers.run(
+                        partial(fingerprint, part, ledger.known(part.source), hashed=hashed)
+                    )
+                except (SymblError, OSError) as error:
+                    made.counts["refuse"] += 1
+                    made.reasons.append((part.label, "refuse", describe(error)))
+                    continue
+                if hashed:
+                    ledger.remember(part.source, read)
+                decision = decide(
+                    part,
+                    read.sha256,
+                    meeting,
+                    ledger,
+                    behind=behind,
+                    retry_failed=retry_failed,
+                    exists=os.path.exists,
+                )
+                match decision:
+                    case Send(changed=changed):
+                        sends = True
+                        made.counts["send"] += 1
+                        made.seconds += read.seconds or 0.0
+                        made.unknown += read.seconds is None
+                        if changed:
+                            reason = "it changed since it was sent"
+                            made.reasons.append((part.label, "send", reason))
+                    case Follow():
+                        made.counts["follow"] += 1
+                    case Prove():
+                        made.counts["prove"] += 1
+                        made.reasons.append((part.label, "prove", "it may have arrived"))
+                    case Skip(reason=reason, moved=moved):
+                        made.counts["skip"] += 1
+                        if moved:
+                            made.reasons.append((part.label, "skip", reason))
+                    case Refuse(reason=reason):
+                        made.counts["refuse"] += 1
+                        made.reasons.append((part.label, "refuse", reason))
+        made.meetings += sends
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for meeting in meetings:
+                group.create_task(one(meeting))
+    finally:
+        readers.threads.shutdown()
+    order = {part.label: at for at, part in enumerate(p for m in meetings for p in m.parts)}
+    made.reasons.sort(key=lambda reason: order[reason[0]])
+    return made

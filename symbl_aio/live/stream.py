@@ -1,0 +1,214 @@
+"""A stream: audio to the server as it is spoken, and events from it while it is."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, NoReturn, Unpack
+
+from attrs import evolve
+
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio._core.live_audio import MAX_FRAME, Audio, frames, seconds_of
+from symbl_aio._core.live_states import Phase
+from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, TransportError
+from symbl_aio._fields import require, require_seconds
+from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._io.live_link import Link, Port
+from symbl_aio._protocol import live
+from symbl_aio._protocol.calls import check_id, json_text
+from symbl_aio.drafts import BookmarkDraft
+from symbl_aio.live.events import Gap
+from symbl_aio.live.handle import LiveHandle
+from symbl_aio.live.settings import Encoding, StreamSettings
+
+__all__ = ["Stream"]
+
+_STOP_WITHIN: Final = 300.0
+"""Seconds that the end of an ``async with`` block waits for the last results."""
+
+
+class Stream(LiveHandle):
+    """Audio of one speaker, sent as it is spoken. ``client.stream(...)`` makes one.
+
+    ``async with`` connects and returns once the server listens. Leaving the block stops the
+    stream and waits for the last results; after an exception or a cancellation it closes the
+    connection at once, and the server completes the conversation by itself.
+
+    A lost connection is replaced within ``no_connection_timeout``, with the same id, and ``send``
+    waits meanwhile. Audio that was handed over and may not have been received is never sent
+    again, and the events state it as a ``Gap``. After ``stop`` a lost connection is not
+    replaced: the server may have completed the conversation, and the same id would open
+    another one.
+
+    Memory is bounded in both directions: ``send`` waits while one MiB is on its way, and events
+    that are not taken are dropped after a thousand (``Missed``).
+    """
+
+    def __init__(
+        self, backend: LiveBackend, id: str | None = None, **settings: Unpack[StreamSettings]
+    ) -> None:
+        self.id: Final = str(uuid.uuid4()) if id is None else check_id("id", id)
+        """The id of the connection: other speakers join with it, ``subscribe`` listens to it."""
+        self._settings = settings
+        self._request = live.start_request(self.id, settings)
+        self._encoding, self._sample_rate = live.check_encoding(
+            settings.get("encoding") or live.ENCODING,
+            settings.get("sample_rate") or live.SAMPLE_RATE,
+        )
+        self._keeps_open = bool(settings.get("keep_open"))
+        window = settings.get("no_connection_timeout")
+        self._stopping: asyncio.Lock = asyncio.Lock()
+        self._stopped = False
+        super().__init__(
+            backend,
+            live.stream(self.id),
+            live.NO_CONNECTION_TIMEOUT if window is None else window,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.id}>"
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and not self._opened().has_ended and not self._stopped:
+                await self.stop()
+        finally:
+            await self._opened().aclose()
+
+    @property
+    def position(self) -> int:
+        """Bytes of audio handed over so far."""
+        return 0 if self._link is None else self._link.account.handed_over
+
+    async def send(self, audio: Audio) -> None:
+        """Hand audio over, in frames of at most 8,192 bytes; of ``OPUS`` in one frame.
+
+        Returns once the connection has taken it. Waits while the connection is lost, or while
+        more is on its way than may be. Raises the error that ended the stream, and
+        ``ConfigurationError`` after ``stop``. Cancelling it leaves out the frames that were not
+        handed over yet, never half a frame. The buffer may be used again afterwards.
+        """
+        link = self._opened()
+        if self._stopped or link.error is not None:
+            self._refuse(link)
+        if len(audio) <= MAX_FRAME and type(audio) is bytes:
+            if audio:
+                await link.send(audio)
+            return
+        require("audio", audio, (bytes, bytearray, memoryview), "bytes")
+        if self._encoding == "OPUS" and memoryview(audio).nbytes > MAX_FRAME:
+            raise ConfigurationError(
+                f"audio has {memoryview(audio).nbytes} bytes of OPUS, whose packets cannot be cut; "
+                f"send at most {MAX_FRAME} at a time"
+            )
+        for frame in frames(audio):
+            await link.send(frame)
+
+    @staticmethod
+    def _refuse(link: Link) -> NoReturn:
+        if link.error is not None:
+            raise link.error.with_traceback(None)
+        raise ConfigurationError("the stream was stopped; make another one, or start it again")
+
+    async def modify(self, *, encoding: Encoding = "LINEAR16", sample_rate: int) -> None:
+        """Announce that the audio after this call is of another encoding or rate.
+
+        Raises ``TransportError`` if the connection breaks under it: the next connection
+        starts with the new encoding, so that the call need not be repeated.
+        """
+        encoding, sample_rate = live.check_encoding(encoding, sample_rate)
+        link = self._opened()
+        self._use(encoding, sample_rate)
+        await link.request(live.modify_request(encoding, sample_rate))
+
+    def _use(self, encoding: Encoding, sample_rate: int) -> None:
+        """Name another encoding in the start requests from now on."""
+        changed = self._settings.copy()
+        changed["encoding"], changed["sample_rate"] = encoding, sample_rate
+        self._request = live.start_request(self.id, changed)
+        self._settings, self._encoding, self._sample_rate = changed, encoding, sample_rate
+
+    async def bookmark(
+        self, draft: BookmarkDraft | None = None, *, bookmark_id: str | None = None
+    ) -> None:
+        """Create a bookmark; with ``bookmark_id`` replace that one, or delete it without a draft.
+
+        Newer hosts only; the server sends no answer. Raises ``TransportError`` if the
+        connection breaks under it: it may have been made, and is not sent again.
+        """
+        await self._opened().request(live.bookmark_request(draft, bookmark_id))
+
+    async def stop(self, *, timeout: float | None = _STOP_WITHIN) -> symbl_aio.Conversation:
+        """End the audio, wait for the last results, and return the conversation.
+
+        The stop request is sent once, however often this is called. Raises
+        ``StreamTimeoutError`` if the server has not completed the conversation within ``timeout``
+        seconds; it may be called again then. Raises ``StreamLostError`` if the connection was
+        lost before that: the server completes the conversation by itself, and
+        ``error.conversation_id`` names it. Cancelling it leaves the stream stopping.
+        """
+        require_seconds("timeout", timeout, or_none=True)
+        link = self._opened()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                async with self._stopping:
+                    if not self._stopped and link.states.phase is not Phase.COMPLETED:
+                        await link.settle()
+                        await link.listening()
+                        # From here on a lost connection is not replaced.
+                        self._stopped = True
+                        link.states.on_stop_sent()
+                        with suppress(TransportError):  # the wait below raises the loss
+                            await link.request(live.STOP_REQUEST)
+                await link.until(self._is_complete)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StreamTimeoutError(
+                f"the server has not completed the conversation within {timeout:g} s",
+                link.states.conversation_id,
+            ) from None
+        return self.conversation
+
+    def _is_complete(self) -> bool:
+        link = self._opened()
+        return link.states.phase is Phase.COMPLETED or (link.has_ended and link.error is None)
+
+    async def start(self) -> None:
+        """Start again on the connection that ``keep_open`` has kept, after ``stop``.
+
+        Returns once the server listens; ``conversation`` is then the one that it names, which
+        may be another one. Raises ``StreamLostError`` if the connection has ended meanwhile.
+        """
+        link = self._opened()
+        if link.states.phase is not Phase.COMPLETED or not self._stopped:
+            raise ConfigurationError("the stream is not stopped; call stop() first")
+        self._events.reopen()
+        self._stopped = False
+        await link.restart()
+        await link.listening()
+
+    def _port(self) -> Port:
+        return evolve(super()._port(), keeps_open=self._keeps_open)
+
+    def _hello(self) -> str:
+        return json_text(self._request)
+
+    def _on_gap(self, seconds: float, position: int, bytes_lost: int) -> None:
+        self._events.put(
+            Gap(
+                seconds=seconds,
+                bytes_lost=bytes_lost,
+                position=position,
+                audio_seconds=seconds_of(bytes_lost, self._encoding, self._sample_rate),
+            )
+        )

@@ -1,0 +1,285 @@
+"""Telephone calls that the server makes, listens to and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeVar
+
+from attrs import field, frozen
+from attrs.validators import optional
+
+import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio import models
+from symbl_aio._fields import (
+    a_word,
+    check,
+    is_int,
+    require,
+    require_all,
+    require_word,
+    required_strings,
+    words,
+)
+from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._protocol import live, telephony
+from symbl_aio._protocol.calls import check_id
+from symbl_aio._protocol.decode_models import decode
+from symbl_aio._protocol.encode import with_body
+from symbl_aio._shared_futures import result_of
+from symbl_aio.drafts import SpeakerEvent
+from symbl_aio.errors import ClientClosedError
+from symbl_aio.live.settings import InsightType
+from symbl_aio.live.subscription import Subscription
+from symbl_aio.models import JSON
+from symbl_aio.models.base import Model, raw_field
+
+__all__ = ["Call", "CallEnded", "Pstn", "Sip", "SummaryEmail", "SummaryLink", "Telephony"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("symbl_aio")
+
+
+def _digits(number: str) -> str:
+    # Any other type is left for the validator, which names the field.
+    given: object = number
+    return given.removeprefix("+") if isinstance(given, str) else number
+
+
+_tones = optional(a_word)
+
+
+@frozen
+class Pstn:
+    """A telephone number to call."""
+
+    phone_number: str = field(
+        converter=_digits,
+        validator=check(
+            lambda v: isinstance(v, str) and v.isascii() and v.isdigit(),
+            'digits with the country code, such as "+14155550123"',
+        ),
+    )
+    """The number with its country code, digits alone; a leading ``+`` is left out."""
+    dtmf: str | None = field(default=None, validator=_tones, repr=False)
+    """Keys to press once connected, such as ``",,939293#"``; each comma waits half a second."""
+
+
+@frozen
+class Sip:
+    """A SIP address to call."""
+
+    uri: str = field(
+        validator=check(
+            lambda v: isinstance(v, str) and v.startswith(("sip:", "sips:")),
+            'an address such as "sip:124@example.com"',
+        )
+    )
+    """The address, beginning with ``sip:``."""
+    dtmf: str | None = field(default=None, validator=_tones, repr=False)
+    """Keys to press once connected; each comma waits half a second."""
+    encoding: Literal["PCMU", "OPUS"] | None = field(
+        default=None, validator=optional(check(lambda v: v in ("PCMU", "OPUS"), "PCMU or OPUS"))
+    )
+    """Encoding of the audio; the server's default is PCMU."""
+    sample_rate: int | None = field(default=None, validator=optional(check(is_int, "Hz, an int")))
+    """Sample rate in Hz; the server's default is 8,000."""
+    sample_size: int | None = field(default=None, validator=optional(check(is_int, "bits, an int")))
+    """Bits of one sample."""
+    provider_name: str | None = field(default=None, validator=optional(a_word))
+    """Name of the provider, if the server requires one."""
+
+
+@frozen
+class SummaryEmail:
+    """An e-mail with a link to the summary, the API's only action."""
+
+    emails: tuple[str, ...] = field(converter=required_strings, validator=words)
+    """The addresses."""
+    invoke_on: Literal["start", "stop"] = field(
+        default="stop", validator=check(lambda v: v in ("start", "stop"), '"start" or "stop"')
+    )
+    """When it is sent: at the start or at the end of the call."""
+
+
+def _masked(url: str) -> str:
+    return "'[secret]'" if url else "''"
+
+
+@frozen(kw_only=True)
+class SummaryLink(Model):
+    """The link to a call's summary for one participant."""
+
+    user: models.User = models.NOBODY
+    """The participant."""
+    url: str = field(default="", repr=_masked)
+    """The link, a secret: it needs no login."""
+    raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that was decoded into this value."""
+
+
+@frozen(kw_only=True)
+class CallEnded(Model):
+    """The server's answer to the end of a call."""
+
+    connection_id: str
+    """The call's id, which is of no further use."""
+    conversation_id: str | None = None
+    """The conversation with what was spoken."""
+    summary_info: tuple[SummaryLink, ...] = ()
+    """Links to the summary."""
+    raw: Mapping[str, JSON] = raw_field()
+    """The JSON object that was decoded into this value."""
+
+
+class Call:
+    """A running call. ``client.telephony.start`` returns one, ``call`` attaches to one."""
+
+    def __init__(
+        self, connection_id: str, conversation_id: str | None, backend: LiveBackend
+    ) -> None:
+        self.id = check_id("connection_id", connection_id)
+        """The call's connection id."""
+        if conversation_id is not None:
+            check_id("conversation_id", conversation_id)
+        self._conversation_id = conversation_id
+        self._backend = backend
+        self._began = time.time()
+        self._ending: asyncio.Task[CallEnded] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id}>"
+
+    @property
+    def conversation(self) -> symbl_aio.Conversation:
+        """The conversation; it has more as the call goes on."""
+        return self._backend.conversation(self._conversation_id)
+
+    def events(self) -> Subscription:
+        """Return the events of the call, to be opened. No I/O."""
+        return Subscription(self._backend, self.id, path=live.call_results(self.id))
+
+    async def push(self, event: SpeakerEvent) -> None:
+        """Report that a participant speaks, stops, joins or leaves.
+
+        ``event.offset`` counts from the moment when this handle was made, ``None`` is now. Not
+        repeated once the server may have received it.
+        """
+        require("event", event, SpeakerEvent, "SpeakerEvent(...)")
+        began = datetime.fromtimestamp(self._began, UTC)
+        at = datetime.now(UTC) if event.offset is None else began + timedelta(seconds=event.offset)
+        call = with_body(live.speaker_event(self.id), telephony.speaker_event(event, at))
+        await self._backend.call(call, repeatable=False)
+
+    async def stop(self) -> CallEnded:
+        """End the call. It is sent once, however often this is called, by however many tasks.
+
+        Raises ``NotFoundError`` if the call has ended already, ``TransportError`` if no answer
+        came: the call may have ended. Cancelling it does not keep the call from being ended.
+        """
+        self._backend.check_open()
+        if self._ending is None:
+            self._ending = self._backend.start(self._end(), f"end of call {self.id}")
+            # Retrieved, or asyncio logs it for a caller who was cancelled.
+            self._ending.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await _result(self._ending)
+
+    async def _end(self) -> CallEnded:
+        body = {"operation": "stop", "connectionId": self.id}
+        call = with_body(live.connect_endpoint(), body)
+        answer = await self._backend.call(call, repeatable=False)
+        raw: Any = answer.json()
+        if isinstance(raw, dict):
+            raw = {"connectionId": self.id, **raw}
+        return decode(CallEnded, raw, text=answer.text)
+
+
+class Telephony:
+    """The account's calls, as ``client.telephony``."""
+
+    def __init__(self, backend: LiveBackend) -> None:
+        self._backend = backend
+
+    async def start(
+        self,
+        endpoint: Pstn | Sip,
+        *,
+        session_name: str | None = None,
+        actions: Iterable[SummaryEmail] | None = None,
+        language: str | None = None,
+        timezone: str | None = None,
+        insight_types: Iterable[InsightType] | None = None,
+        extra: Mapping[str, JSON] | None = None,
+    ) -> Call:
+        """Have the server call a number or an address, and return the call.
+
+        ``session_name``: of the conversation; ``timezone``: an IANA name; ``extra``: parameters
+        without an argument of their own, under the API's names.
+
+        Sent again only while it is certain that the server did nothing. Otherwise raises
+        ``AmbiguousSubmissionError``: the call may be running. Its ``reconcile()`` finds the
+        conversation by ``session_name``, if that is unique. Raises ``APIError`` for a refusal,
+        ``ConfigurationError`` for a wrong argument. A call that is accepted after its caller
+        was cancelled is ended, since it would have no handle.
+        """
+        if session_name is not None:
+            require_word("session_name", session_name)
+        require("endpoint", endpoint, (Pstn, Sip), "Pstn(...) or Sip(...)")
+        listed = (
+            ()
+            if actions is None
+            else require_all("actions", actions, SummaryEmail, "SummaryEmail(...) values")
+        )
+        body = telephony.start_body(
+            endpoint,
+            session_name=session_name,
+            actions=listed,
+            language=language,
+            timezone=timezone,
+            insight_types=insight_types,
+            extra=extra,
+        )
+        self._backend.check_open()
+        starting = self._backend.start(self._start(body, session_name), "start of a call")
+        try:
+            return await _result(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(self._end_unheld)
+            raise
+
+    def call(self, connection_id: str, conversation_id: str | None = None) -> Call:
+        """Return a handle on a call that was started before, here or elsewhere. No I/O."""
+        return Call(connection_id, conversation_id, self._backend)
+
+    async def _start(self, body: JSON, name: str | None) -> Call:
+        connection_id, conversation_id = await self._backend.start_once(
+            with_body(live.connect_endpoint(), body),
+            telephony.decode_started,
+            what="the start of a call",
+            name=name,
+        )
+        return Call(connection_id, conversation_id, self._backend)
+
+    def _end_unheld(self, starting: asyncio.Task[Call]) -> None:
+        if starting.cancelled() or starting.exception() is not None:
+            return
+        call = starting.result()
+        _LOG.debug("call %s was accepted after its caller was cancelled, and is ended", call.id)
+        ending = self._backend.start(call.stop(), f"end of call {call.id}")
+        ending.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+
+async def _result(task: asyncio.Task[T]) -> T:
+    try:
+        return await result_of(task)
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if task.cancelled() and caller is not None and not caller.cancelling():
+            raise ClientClosedError(
+                "the client was closed before the answer came; the call may be running"
+            ) from None
+        raise

@@ -1,0 +1,62 @@
+"""The content of a conversation's page, for the renderer that the client's reports use too."""
+
+from __future__ import annotations
+
+from symbl_aio.report.content import Content, Finding, Sentence, Speaker, TopicFinding
+from symbl_aio.report.recordings import recording
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.language.values import Insight
+
+
+def content_of(conversation: Conversation, *, rename_url: str | None = None) -> Content:
+    """Return the content of the page: the published results, and the recording if it has a URL.
+
+    ``rename_url`` is that of ``Content``. Blocking: computes the analysis if there is none yet.
+    """
+    analysis = conversation.analysis
+    speakers = {m.speaker.id: m.speaker for m in analysis.messages if m.speaker is not None}
+    numbers = {id: number for number, id in enumerate(speakers)}
+    url = conversation.media_url
+    return Content(
+        title=conversation.name,
+        started=conversation.started_at,
+        duration=conversation.duration or None,
+        speakers=tuple(
+            Speaker(name=speaker.name or speaker.email or "Unnamed speaker", id=speaker.id)
+            for speaker in speakers.values()
+        ),
+        sentences=tuple(
+            Sentence(
+                text=message.text,
+                speaker=None if message.speaker is None else numbers[message.speaker.id],
+                start=message.start,
+                end=message.end,
+                sentiment=message.sentiment,
+            )
+            for message in analysis.messages
+        ),
+        # On a copy: opening a page does not extend the stored summary.
+        summary=tuple(
+            Finding(text=analysis.messages[index].text, sentences=(index,))
+            for index in conversation.draft().summary(refresh=None)
+        ),
+        action_items=tuple(map(_finding, analysis.action_items)),
+        follow_ups=tuple(map(_finding, analysis.follow_ups)),
+        questions=tuple(map(_finding, analysis.questions)),
+        topics=tuple(
+            TopicFinding(text=topic.text, sentences=topic.messages, score=topic.score)
+            for topic in analysis.topics
+        ),
+        recording=None if url is None else recording(url),
+        rename_url=rename_url,
+    )
+
+
+def _finding(insight: Insight) -> Finding:
+    person = insight.speaker if insight.kind == "question" else insight.assignee
+    return Finding(
+        text=insight.text,
+        sentences=(insight.message,),
+        person=None if person is None else person.name or person.email,
+        due=insight.due,
+    )

@@ -1,0 +1,113 @@
+"""``symbl-aio report``: from ids and stored conversations to one page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import Text
+from symbl_aio.testing import LocalSymbl
+from tests.shell import CREDENTIALS, Shell
+
+ROOT = Path(__file__).parents[2]
+INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
+
+
+@pytest.fixture
+async def symbl() -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl() as server:
+        yield server
+
+
+@pytest.fixture
+def shell(symbl: LocalSymbl) -> Shell:
+    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
+
+
+async def conversation(symbl: LocalSymbl, text: str) -> str:
+    async with symbl.client() as client:
+        return (await client.process(Text(text))).id
+
+
+async def test_conversations_become_one_page(shell: Shell, symbl: LocalSymbl, tmp_path: Path):
+    first, second = await conversation(symbl, "I write it."), await conversation(symbl, "Why?")
+    page = tmp_path / "report.html"
+    page.write_text("the old one")
+
+    ended = await shell.run("report", first, second, "-o", page, "--title", "Week 9")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert str(page) in ended.out.replace("\n", "")
+    written = page.read_text("utf-8")
+    assert "<title>Week 9</title>" in written
+    assert "I write it." in written
+    assert "Why?" in written
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+async def test_a_recording_is_put_into_the_page(shell: Shell, symbl: LocalSymbl, tmp_path: Path):
+    id = await conversation(symbl, "Hello.")
+    page = tmp_path / "report.html"
+
+    ended = await shell.run("report", id, "-o", page, "--media", INAUGURAL, "--json")
+
+    assert ended.code == 0
+    assert ended.lines == [
+        {
+            "event": "report",
+            "file": str(page),
+            "conversations": [id],
+            "size": page.stat().st_size,
+        }
+    ]
+    assert 'src="data:video/mp4;base64,' in page.read_text("utf-8")
+
+
+async def test_a_stored_conversation_needs_no_server(symbl: LocalSymbl, tmp_path: Path):
+    id = await conversation(symbl, "Hello.")
+    async with symbl.client() as client:
+        everything = await client.conversation(id).everything()
+    stored = tmp_path / "monday.json"
+    stored.write_text(everything.to_json(), "utf-8")
+
+    ended = await Shell().run("report", stored, "-o", tmp_path / "monday.html")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "Hello." in (tmp_path / "monday.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments,code,words",
+    [
+        (("9",), 5, "check the id"),
+        (("no.json",), 2, "no.json"),
+        (("9", "--media", "no.mp3"), 2, "no.mp3"),
+        (("9", "--media", "ftp://a.test/b.mp3"), 2, "http"),
+        (("9", "--media", "a.mp3", "--media", "b.mp3"), 2, "more often"),
+    ],
+)
+async def test_what_cannot_be_done_leaves_the_old_page(
+    shell: Shell, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+):
+    page = tmp_path / "report.html"
+    page.write_text("the old one")
+
+    ended = await shell.run("report", *arguments, "-o", page)
+
+    assert ended.code == code
+    assert words in " ".join(ended.err.split())
+    assert page.read_text() == "the old one"
+
+
+async def test_another_json_file_is_refused_by_name(shell: Shell, tmp_path: Path):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"a": 1}))
+
+    ended = await shell.run("report", other, "-o", tmp_path / "report.html")
+
+    assert ended.code == 5
+    assert "Everything.to_json" in " ".join(ended.err.split())

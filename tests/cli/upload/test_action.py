@@ -1,0 +1,440 @@
+"""``symbl-aio upload`` as its users run it: folders, groups, outputs, and runs after runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import Everything
+from symbl_aio.testing import LocalSymbl
+from tests.cli.upload.recordings import record, recording
+from tests.shell import CREDENTIALS, Ended, Shell
+
+
+@pytest.fixture
+async def symbl() -> AsyncIterator[LocalSymbl]:
+    async with LocalSymbl(default_transcript="Ann: Good morning.") as server:
+        yield server
+
+
+@pytest.fixture
+def shell(symbl: LocalSymbl, tmp_path: Path) -> Shell:
+    state = {"XDG_STATE_HOME": str(tmp_path / "state"), "SYMBL_POLLS_FLOOR": "0.02"}
+    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS, **state)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "recordings"
+
+
+def results(ended: Ended) -> dict[str, str]:
+    """Return the result of each recording, by the name of its file."""
+    return {
+        Path(str(line["source"])).name: str(line["event"])
+        for line in ended.lines
+        if "source" in line and line["event"] not in ("accepted", "proving")
+    }
+
+
+@cache
+def _hashes(most: int) -> dict[str, int]:
+    return {sha256(recording(number)).hexdigest(): number for number in range(most)}
+
+
+def numbers(symbl: LocalSymbl, conversation: str, most: int = 100) -> list[int]:
+    """Return the recordings that the server has in a conversation, in the order of arrival."""
+    known = _hashes(most)
+    received = [one for one in symbl.submissions if one.conversation_id == conversation]
+    return [known[str(one.sha256)] for one in received if one.job_id is not None]
+
+
+def accepted(symbl: LocalSymbl) -> list[str]:
+    """Return the hashes of all recordings that the server accepted."""
+    return [str(one.sha256) for one in symbl.submissions if one.job_id is not None]
+
+
+async def test_a_folder_is_uploaded_and_each_recording_is_a_conversation(shell, symbl, folder):
+    record(folder, "b.wav", "sub/c.wav", "a.wav")
+    (folder / "notes.txt").write_text("no recording")
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert results(ended) == dict.fromkeys(("a.wav", "b.wav", "c.wav"), "completed")
+    assert len({received.conversation_id for received in symbl.submissions}) == 3
+    assert ended.lines[-1]["counts"] == {"completed": 3}
+
+
+async def test_the_same_command_again_sends_nothing(shell, symbl, folder):
+    record(folder, "a.wav", "b.wav")
+    await shell.run("upload", folder)
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert ended.code == 0
+    assert results(ended) == {"a.wav": "skipped", "b.wav": "skipped"}
+    assert len(symbl.submissions) == 2
+
+
+async def test_a_changed_recording_is_named_and_sent_again(shell, symbl, folder):
+    a, _ = record(folder, "a.wav", "b.wav")
+    await shell.run("upload", folder)
+    a.write_bytes(recording(9))
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert results(ended) == {"a.wav": "completed", "b.wav": "skipped"}
+    (line,) = (line for line in ended.lines if line["event"] == "completed")
+    assert line["changed"] is True
+    assert len(symbl.submissions) == 3
+
+
+async def test_a_recording_with_another_name_is_known_by_its_content(shell, symbl, folder):
+    (a,) = record(folder, "a.wav")
+    await shell.run("upload", folder)
+    a.rename(folder / "renamed.wav")
+
+    for _ in range(2):
+        ended = await shell.run("upload", "--json", folder)
+        assert results(ended) == {"renamed.wav": "skipped"}
+    assert len(symbl.submissions) == 1
+
+
+async def test_two_recordings_with_the_same_content_are_both_sent(shell, symbl, folder):
+    for name in ("a.wav", "b.wav"):
+        record(folder, name)
+
+    for _ in range(2):
+        await shell.run("upload", folder)
+
+    assert len(symbl.submissions) == 2
+
+
+async def test_the_recordings_of_a_folder_are_one_conversation_in_natural_order(
+    shell, symbl, folder
+):
+    record(folder, *(f"standup/part {number}.wav" for number in range(1, 12)), start=1)
+    record(folder, "review/2.wav", "review/1.wav", start=20)
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert (ended.code, ended.err) == (0, "")
+    found = {
+        str(line["meeting"]): numbers(symbl, str(line["conversation"]))
+        for line in ended.lines
+        if line["event"] == "completed"
+    }
+    assert found == {"standup": list(range(1, 12)), "review": [21, 20]}
+
+
+async def test_a_meeting_goes_on_where_it_was(shell, symbl, folder):
+    record(folder, "1.wav", "2.wav", start=1)
+    first = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    conversation = str(first.lines[0]["conversation"])
+    record(folder, "3.wav", start=3)
+
+    await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert numbers(symbl, conversation) == [1, 2, 3]
+
+
+async def test_a_recording_whose_place_in_the_meeting_is_gone_is_refused(shell, symbl, folder):
+    record(folder, "1.wav", "3.wav", start=1)
+    await shell.run("upload", "--group-by", "folder", folder)
+    record(folder, "2.wav", start=5)
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert ended.code == 2
+    assert results(ended)["2.wav"] == "refused"
+    assert len(symbl.submissions) == 2
+
+
+async def test_a_pattern_names_the_meeting(shell, symbl, folder):
+    record(folder, "mon-1.wav", "tue-1.wav", "mon-2.wav", "other.wav")
+
+    ended = await shell.run("upload", "--json", "--group-by", r"(\w+)-\d", folder)
+
+    assert ended.code == 0
+    assert results(ended)["other.wav"] == "left_out"
+    by_meeting = {line["meeting"] for line in ended.lines if line["event"] == "completed"}
+    assert by_meeting == {"mon", "tue"}
+    assert len({received.conversation_id for received in symbl.submissions}) == 2
+
+
+async def test_a_manifest_has_the_order_and_the_files(shell, symbl, folder):
+    record(folder, "a.wav", "b.wav", "c.wav")
+    manifest = folder / "parts.csv"
+    manifest.write_text("file,meeting\nc.wav,x\na.wav,x\nb.wav,\n", "utf-8")
+
+    ended = await shell.run("upload", "--json", "--group-by", manifest)
+
+    assert (ended.code, ended.err) == (0, "")
+    (conversation,) = {
+        str(line["conversation"]) for line in ended.lines if line.get("meeting") == "x"
+    }
+    assert numbers(symbl, conversation) == [2, 0]
+    assert len(symbl.submissions) == 3
+
+
+async def test_a_dry_run_sends_nothing_and_names_what_would_be_refused(shell, symbl, folder):
+    record(folder, "a.wav", "b.wav")
+    (folder / "talk.mkv").write_bytes(b"\x1aE\xdf\xa3" * 100)
+    (folder / "empty.wav").touch()
+
+    ended = await shell.run("upload", "--json", "--dry-run", folder)
+
+    assert ended.code == 2
+    assert symbl.submissions == []
+    (line,) = ended.lines
+    assert line["counts"] == {"send": 2, "refuse": 2}
+    assert line["seconds"] == pytest.approx(0.2)
+    refused = {Path(reason["source"]).name for reason in line["reasons"]}
+    assert refused == {"talk.mkv", "empty.wav"}
+    for_people = await shell.run("upload", "--dry-run", folder)
+    assert "To send: 2" in for_people.out
+    assert "is empty" in for_people.out
+
+
+async def test_transcripts_are_written_in_the_same_tree(shell, folder, tmp_path):
+    record(folder, "a.wav", "sub/b.wav")
+    out = tmp_path / "out"
+
+    ended = await shell.run("upload", "-o", out, folder)
+
+    assert (ended.code, ended.err) == (0, "")
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == {
+        f"{name}.{ending}" for name in ("a", "sub/b") for ending in "json srt vtt md txt".split()
+    }
+    assert (out / "a.txt").read_text("utf-8") == "Ann: Good morning.\n"
+    assert "Good morning." in (out / "sub" / "b.srt").read_text("utf-8")
+    everything = Everything.from_json((out / "a.json").read_text("utf-8"))
+    assert [message.text for message in everything.messages] == ["Good morning."]
+
+
+async def test_transcripts_of_earlier_uploads_are_written_without_another_upload(
+    shell, symbl, folder
+):
+    record(folder, "a.wav")
+    await shell.run("upload", folder)
+
+    ended = await shell.run("upload", "--beside", "--format", "srt", folder)
+
+    assert ended.code == 0
+    assert (folder / "a.srt").exists()
+    assert len(symbl.submissions) == 1
+
+
+async def test_a_meeting_has_one_set_of_files(shell, folder, tmp_path):
+    record(folder, "standup/1.wav", "standup/2.wav")
+
+    await shell.run("upload", "--group-by", "folder", "-o", tmp_path, "--format", "txt", folder)
+
+    assert (tmp_path / "standup.txt").read_text("utf-8").count("Good morning.") == 2
+
+
+async def test_a_failed_recording_blocks_those_behind_it_and_is_sent_again_on_request(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    symbl.inject("job_fails")
+    command = ("upload", "--json", "--group-by", "folder", folder)
+
+    first = await shell.run(*command)
+    again = await shell.run(*command)
+    retried = await shell.run(*command, "--retry-failed")
+
+    for ended in (first, again):
+        assert ended.code == 1
+        assert results(ended) == {"1.wav": "failed", "2.wav": "blocked"}
+    assert "--retry-failed" in first.err
+    assert retried.code == 0
+    assert results(retried) == {"1.wav": "completed", "2.wav": "completed"}
+
+
+async def test_the_report_has_a_row_for_each_recording(shell, folder, tmp_path):
+    record(folder, "a.wav", "b.wav")
+    (folder / "empty.wav").touch()
+
+    as_csv = await shell.run("upload", "--report", tmp_path / "r.csv", folder)
+    await shell.run("upload", "--report", tmp_path / "r.json", folder)
+
+    assert as_csv.code == 2
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text("utf-8").splitlines()))
+    assert sorted(row["result"] for row in rows) == ["completed", "completed", "refused"]
+    assert all(row["conversation"] for row in rows if row["result"] == "completed")
+    told = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert sorted(row["result"] for row in told) == ["refused", "skipped", "skipped"]
+
+
+async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):
+    record(folder, "1.wav", "2.wav", "3.wav", start=1)
+    symbl.inject("accept_then_drop", on="POST")
+    symbl.inject("accept_then_drop", on="PUT")
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.lines[-1]["counts"] == {"completed": 3}
+    assert ended.events().count("proving") == 2
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2, 3]
+
+
+async def test_without_evidence_a_recording_is_listed_and_not_sent_again(shell, symbl, folder):
+    record(folder, "1.wav", "2.wav", start=1)
+    symbl.inject("status:500", on="POST")
+    command = ("upload", "--json", "--patience", "0", "--group-by", "folder", folder)
+
+    first = await shell.run(*command)
+    again = await shell.run(*command)
+
+    for ended in (first, again):
+        assert ended.code == 4
+        assert results(ended) == {"1.wav": "ambiguous", "2.wav": "blocked"}
+        assert f"symbl-aio settle --accepted|--not-accepted {folder / '1.wav'}" in ended.err
+    assert len(symbl.submissions) == 1
+    settled = await shell.run("settle", "--not-accepted", folder / "1.wav")
+    assert settled.code == 0
+    last = await shell.run(*command)
+    assert last.code == 0
+    assert results(last) == {"1.wav": "completed", "2.wav": "completed"}
+
+
+async def test_ctrl_c_withdraws_and_the_same_command_goes_on(shell, symbl, folder):
+    record(folder, *(f"{number}.wav" for number in range(1, 5)), start=1)
+    symbl.hold_jobs()
+    process = await shell.start("upload", "--json", "--group-by", "folder", folder)
+    assert process.stdout is not None
+    assert json.loads(await process.stdout.readline())["event"] == "accepted"
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert 0 < len(ended.err.splitlines()) <= 10
+    assert "upload" in ended.err.splitlines()[-1]
+    symbl.release()
+    again = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    assert again.code == 0
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
+
+
+async def test_a_process_that_was_killed_is_continued(shell, symbl, folder):
+    record(folder, *(f"{number}.wav" for number in range(1, 5)), start=1)
+    symbl.hold_jobs()
+    process = await shell.start("upload", "--json", folder)
+    await symbl.until(lambda: symbl.unfinished >= 2)
+
+    process.kill()
+    await shell.end(process)
+    symbl.release()
+    ended = await shell.run("upload", "--json", folder)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(str(received.sha256) for received in symbl.submissions) == sorted(
+        sha256(recording(number)).hexdigest() for number in range(1, 5)
+    )
+
+
+@pytest.mark.parametrize(
+    "meetings,alone,kills",
+    [(6, 20, 3), pytest.param(300, 500, 5, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+async def test_each_recording_arrives_once_and_in_order_although_the_upload_is_killed(
+    shell, symbl, folder, meetings, alone, kills
+):
+    """Of 2,000 recordings, or of 50: the books are those of the server."""
+    rng = random.Random(20)
+    groups = {
+        f"meeting {at}": [f"{at}/part {n}.wav" for n in range(1, 6)] for at in range(meetings)
+    }
+    names = [*(name for group in groups.values() for name in group)]
+    names += [f"alone-{number}.wav" for number in range(alone)]
+    number_of = {name: number for number, name in enumerate(names)}
+    record(folder, *names)
+    command = ("upload", "--json", "--patience", "2", "--group-by", r"^(\d+)/|^(alone-\d+)", folder)
+
+    for _ in range(kills):
+        enough = len(accepted(symbl)) + rng.randint(1, len(names) // (kills + 1))
+        process = await shell.start(*command, stdout=DEVNULL)
+        await symbl.until(lambda enough=enough: len(accepted(symbl)) >= enough)
+        process.kill()
+        await shell.end(process)
+    code, settled = 4, 0
+    while code == 4:
+        ended = await shell.run(*command)
+        code = ended.code
+        for line in ended.lines:
+            if line["event"] == "ambiguous":
+                # A person looks at the server: here its log shows whether it has the recording.
+                source = Path(str(line["source"]))
+                number = number_of[str(source.relative_to(folder))]
+                has_it = sha256(recording(number)).hexdigest() in accepted(symbl)
+                assert not has_it, "evidence should have been found"
+                assert (await shell.run("settle", "--not-accepted", source)).code == 0
+                settled += 1
+
+    assert code == 0, ended.err
+    assert settled <= kills * 50
+    assert sorted(accepted(symbl)) == sorted(
+        sha256(recording(number)).hexdigest() for number in range(len(names))
+    )
+    for group in groups.values():
+        numbers_of_group = [number_of[name] for name in group]
+        first = sha256(recording(numbers_of_group[0])).hexdigest()
+        (opened,) = (one for one in symbl.submissions if one.sha256 == first and one.job_id)
+        assert numbers(symbl, str(opened.conversation_id), len(names)) == numbers_of_group
+
+
+async def test_two_uploads_of_one_account_do_not_mix(shell, symbl, folder):
+    record(folder, "1.wav")
+    symbl.hold_jobs()
+    process = await shell.start("upload", folder)
+    await symbl.until(lambda: symbl.unfinished == 1)
+
+    ended = await shell.run("upload", folder)
+
+    assert ended.code == 2
+    assert "another upload" in ended.err
+    process.kill()
+    await shell.end(process)
+
+
+async def test_names_come_from_standard_input(shell, symbl, folder):
+    a, b = record(folder, "a.wav", "b.wav")
+    process = await shell.start("upload", "--json", "-", stdin=-1)
+
+    out, err = await process.communicate(f"{a}\n{b}\n".encode())
+
+    assert (process.returncode, err) == (0, b"")
+    assert out.count(b'"completed"') >= 2
+    assert len(symbl.submissions) == 2
+
+
+async def test_wrong_credentials_end_the_run_at_once(symbl, folder, tmp_path):
+    record(folder, *(f"{number}.wav" for number in range(9)))
+    shell = Shell(
+        SYMBL_BASE_URL=symbl.base_url,
+        SYMBL_APP_ID="app",
+        SYMBL_APP_SECRET="wrong",
+        XDG_STATE_HOME=str(tmp_path),
+    )
+
+    ended = await shell.run("upload", folder)
+
+    assert ended.code == 2
+    assert "SYMBL_APP_ID" in ended.err
+    assert symbl.submissions == []

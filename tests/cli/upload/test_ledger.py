@@ -1,0 +1,147 @@
+"""The ledger: what is in it after commits, crashes, and with two processes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
+from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
+
+
+def item(number: int, source: str, **fields: object) -> Item:
+    known = {"sha256": "00", "meeting": None, "name": "", "state": State.SENDING, "since": 1.0}
+    return Item(id=number, source=source, **(known | fields))  # type: ignore[arg-type]
+
+
+async def reopened(ledger: Ledger) -> Ledger:
+    await ledger.aclose()
+    return open_ledger(ledger.path)
+
+
+async def test_items_and_hashes_survive(tmp_path):
+    ledger = open_ledger(tmp_path / "new" / "a.db")
+    read = Fingerprint("ff", 2.5, Stamp(10, 20, 30))
+    await ledger.save(item(ledger.next_id(), "a", meeting="m", conversation="c"))
+    ledger.remember("a", read)
+    await ledger.save(item(ledger.next_id(), "b"))
+    await ledger.forget(item(2, "b"))
+
+    ledger = await reopened(ledger)
+
+    assert [one.source for one in ledger.items()] == ["a"]
+    assert ledger.known("a") == read
+    assert ledger.conversation_of("m") == "c"
+    assert ledger.next_id() > 1
+    await ledger.aclose()
+
+
+async def test_a_later_item_of_a_source_replaces_an_earlier_one(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    await ledger.save(item(ledger.next_id(), "a", sha256="old", state=State.COMPLETED))
+    await ledger.save(item(ledger.next_id(), "a", sha256="new"))
+
+    ledger = await reopened(ledger)
+
+    found = ledger.item("a")
+    assert found is not None
+    assert found.sha256 == "new"
+    assert ledger.with_content("old") == []
+    await ledger.aclose()
+
+
+async def test_a_moved_file_has_its_new_path_and_meeting(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    await ledger.save(one := item(ledger.next_id(), "a", meeting="m", conversation="c"))
+    await ledger.move(one, "b", "n")
+
+    ledger = await reopened(ledger)
+
+    assert ledger.item("a") is None
+    assert ledger.of_meeting("m") == []
+    assert ledger.conversation_of("n") == "c"
+    await ledger.aclose()
+
+
+async def test_writes_that_wait_together_are_one_commit(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    commits: list[str] = []
+    ledger._file.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+
+    writes = [ledger.save(item(ledger.next_id(), f"{number}")) for number in range(100)]
+    await asyncio.gather(*writes)
+
+    assert len(commits) <= 2
+    await ledger.aclose()
+
+
+async def test_a_writer_that_is_cancelled_leaves_its_write_and_the_others_alone(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    first, second = (ledger.save(item(ledger.next_id(), name)) for name in "ab")
+    first.cancel()
+    await second
+
+    ledger = await reopened(ledger)
+
+    assert {one.source for one in ledger.items()} == {"a", "b"}
+    await ledger.aclose()
+
+
+async def test_an_intent_is_on_disk_once_its_future_is_done(tmp_path):
+    """As after ``kill -9``: another process reads the file, which was never closed."""
+    ledger = open_ledger(tmp_path / "a.db")
+    await ledger.save(item(ledger.next_id(), "a"))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for part in tmp_path.glob("a.db*"):
+        (copy / part.name).write_bytes(part.read_bytes())
+
+    found = open_ledger(copy / "a.db")
+
+    assert [one.source for one in found.items()] == ["a"]
+    await found.aclose()
+    await ledger.aclose()
+
+
+async def test_a_ledger_is_for_one_process(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    with pytest.raises(LedgerError, match="another upload"):
+        open_ledger(tmp_path / "a.db")
+    await ledger.aclose()
+
+
+async def test_a_write_that_fails_is_an_error_of_the_ledger(tmp_path):
+    ledger = open_ledger(tmp_path / "a.db")
+    ledger._file.execute("DROP TABLE item")
+    with pytest.raises(LedgerError, match="no such table"):
+        await ledger.save(item(ledger.next_id(), "a"))
+    await ledger.aclose()
+
+
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path):
+    (tmp_path / "text.db").write_text("no database, but a text that is long enough" * 40)
+    with pytest.raises(LedgerError, match="not a database"):
+        open_ledger(tmp_path / "text.db")
+    file = sqlite3.connect(tmp_path / "later.db")
+    file.execute("PRAGMA user_version = 99")
+    file.close()
+    with pytest.raises(LedgerError, match="version 99"):
+        open_ledger(tmp_path / "later.db")
+    with pytest.raises(LedgerError, match="cannot be used"):
+        open_ledger(tmp_path / "text.db" / "below")
+
+
+def test_the_ledger_is_for_this_user_alone(tmp_path):
+    path = tmp_path / "state" / "a.db"
+    ledger = open_ledger(path)
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+    ledger._file.close()
+
+
+def test_an_item_is_a_value():
+    assert evolve(item(1, "a"), state=State.FAILED) != item(1, "a")

@@ -1,0 +1,75 @@
+"""Watching folders: a file is taken once, when it has stopped growing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from typing import cast
+
+from symbl_aio.cli.upload.find_files import Found
+from symbl_aio.cli.upload.fingerprint import Stamp, stamp_of
+from symbl_aio.cli.upload.grouping import Meeting, alone, by_folder
+from symbl_aio.cli.upload.watch import Settled, watched
+from tests.cli.upload.recordings import record
+
+A = Found("/r/a.wav", "a.wav", "a.wav", "/r")
+LINK = Found("https://h/a#0", "https://h/a", "h/a", "https://h", "https://h/a")
+
+
+def stamp(seconds: float, size: int = 1) -> Stamp:
+    return Stamp(size, int(seconds * 1e9), 1)
+
+
+def test_a_file_is_taken_after_a_quiet_time_and_once():
+    settled = Settled(quiet=10)
+    at_5 = {A.source: stamp(5)}
+    assert settled.ready([A], at_5, 14.9) == ([], set())
+    assert settled.ready([A], at_5, 15) == ([A], {A.source})
+    settled.take(A.source, at_5[A.source])
+    assert settled.ready([A], at_5, 99) == ([A], set())
+
+
+def test_a_file_that_changes_is_taken_again_once_it_stands_still():
+    settled = Settled(quiet=10)
+    settled.take(A.source, stamp(5))
+    grown = {A.source: stamp(50, size=2)}
+    assert settled.ready([A], grown, 55) == ([], set())
+    assert settled.ready([A], grown, 60) == ([A], {A.source})
+
+
+def test_a_link_is_taken_at_once_and_a_file_that_is_gone_is_not():
+    settled = Settled(quiet=10)
+    assert settled.ready([LINK, A], {A.source: None}, 0) == ([LINK], {LINK.source})
+    settled.take(LINK.source, None)
+    assert settled.ready([LINK], {}, 0) == ([LINK], set())
+
+
+async def test_meetings_are_yielded_as_their_recordings_appear(tmp_path):
+    active: set[str] = set()
+    record(tmp_path, "x/1.wav")
+    meetings = cast(
+        "AsyncGenerator[Meeting, None]",
+        watched([str(tmp_path)], by_folder, 0, lambda: active, interval=0),
+    )
+    first = await anext(meetings)
+    assert [part.relative for part in first.parts] == ["x/1.wav"]
+    # A meeting under way is left alone; another one is not.
+    active.add(first.identity)
+    record(tmp_path, "x/2.wav", "y/1.wav")
+    assert (await anext(meetings)).name == "y"
+    active.clear()
+    again = await anext(meetings)
+    assert [part.relative for part in again.parts] == ["x/1.wav", "x/2.wav"]
+    await meetings.aclose()
+
+
+async def test_a_file_of_the_future_does_not_stop_the_others(tmp_path):
+    late, _ = record(tmp_path, "late.wav", "a.wav")
+    os.utime(late, (2e9 * 2, 2e9 * 2))
+    meetings = cast(
+        "AsyncGenerator[Meeting, None]",
+        watched([str(tmp_path)], alone, 1e-9, set, interval=0),
+    )
+    assert (await anext(meetings)).name == "a"
+    await meetings.aclose()
+    assert stamp_of(str(tmp_path / "gone")) is None

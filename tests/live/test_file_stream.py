@@ -1,0 +1,136 @@
+"""Recordings as streams: read in a thread, paced, stopped at their end."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import wave
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import ConfigurationError, MediaRejectedError, Recognition, StreamLostError
+from symbl_aio.live.pcm import open_samples
+from tests.live.peer import Peer, recognised, usual
+from tests.live.test_cancelled_streams import live_tasks
+
+
+def wav(path: Path, samples: bytes, *, rate: int = 16_000, channels: int = 1) -> Path:
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples)
+    return path
+
+
+def ramp(count: int) -> bytes:
+    return struct.pack(f"<{count}h", *(index % 30_000 for index in range(count)))
+
+
+async def test_a_wav_is_sent_whole_and_the_events_end_with_its_results(peer: Peer, tmp_path: Path):
+    async def answer(session, request):
+        if request["type"] == "stop_request":
+            await session.send(recognised("The end."))
+        await usual(session, request)
+
+    peer.on_request = answer
+    audio = ramp(50_000)
+    async with (
+        peer.client() as symbl,
+        symbl.stream_file(wav(tmp_path / "a.wav", audio, rate=8000), realtime=False) as stream,
+    ):
+        words = [event.text async for event in stream if isinstance(event, Recognition)]
+        assert words == ["The end."]
+        assert (await stream.stop()).id == stream.conversation.id
+    session = await peer.session()
+    assert bytes(session.audio) == audio
+    sent = session.requests[0]["config"]["speechRecognition"]
+    assert sent == {"encoding": "LINEAR16", "sampleRateHertz": 8000}
+    assert len(session.requests) == 2
+
+
+async def test_channels_are_mixed_to_one(peer: Peer, tmp_path: Path):
+    stereo = struct.pack("<6h", 100, 300, -100, -300, 32767, 32767)
+    path = wav(tmp_path / "a.wav", stereo, channels=2)
+    async with peer.client() as symbl, symbl.stream_file(path, realtime=False) as stream:
+        await stream.stop()
+    assert bytes((await peer.session()).audio) == struct.pack("<3h", 200, -200, 32767)
+
+
+async def test_real_time_is_the_speed_of_the_recording_or_a_number_of_times_it(
+    peer: Peer, tmp_path: Path
+):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 3))
+    loop = asyncio.get_running_loop()
+    async with peer.client() as symbl:
+        began = loop.time()
+        async with symbl.stream_file(path, realtime=10) as stream:
+            await stream.stop()
+        assert loop.time() - began >= 0.28  # three seconds of it, ten times as fast
+
+
+async def test_leaving_early_sends_no_more_of_it_and_leaves_no_task(peer: Peer, tmp_path: Path):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 60))
+    async with peer.client() as symbl:
+        async with symbl.stream_file(path) as stream:
+            await anext(stream)
+        assert live_tasks() == []
+        with pytest.raises(ZeroDivisionError):
+            async with symbl.stream_file(path):
+                raise ZeroDivisionError
+        assert [name for name in live_tasks() if "token" not in name] == []
+    for session in peer.sessions:
+        assert len(session.audio) < 200_000
+
+
+async def test_a_file_that_cannot_be_a_stream_is_refused_before_anything_is_sent(
+    peer: Peer, tmp_path: Path
+):
+    async with peer.client() as symbl:
+        with pytest.raises(MediaRejectedError, match="cannot be read"):
+            async with symbl.stream_file(tmp_path / "missing.wav"):
+                pytest.fail("is not there")
+        for realtime in (-1, float("inf"), float("nan"), "yes"):
+            with pytest.raises(ConfigurationError, match="realtime"):
+                symbl.stream_file("a.wav", realtime=realtime)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="sample_rate follows"):
+            symbl.stream_file("a.wav", sample_rate=8000)
+    assert peer.sessions == []
+
+
+async def test_a_lost_connection_ends_the_file_and_the_events(peer: Peer, tmp_path: Path):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 60))
+    async with (
+        peer.client() as symbl,
+        symbl.stream_file(path, no_connection_timeout=0) as stream,
+    ):
+        (await peer.session()).break_off()
+        with pytest.raises(StreamLostError):
+            async for _ in stream:
+                pass
+        with pytest.raises(StreamLostError):
+            await stream.stop()
+
+
+@pytest.mark.asr
+def test_any_other_recording_is_decoded_by_pyav():
+    media = Path(__file__).parents[2] / "examples" / "media"
+    for name in ("sensibility.m4a", "inaugural.mp4"):
+        samples = open_samples(media / name, 5.0)
+        assert samples.sample_rate == 16_000
+        parts = []
+        while part := samples.read():
+            parts.append(part)
+        assert all(len(part) == 160_000 for part in parts[:-1])
+        assert len(parts) > 1
+        assert any(parts[0])
+        samples.close()
+
+
+@pytest.mark.asr
+def test_what_is_no_recording_is_refused(tmp_path: Path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(MediaRejectedError, match="cannot be decoded"):
+        open_samples(path, 1.0)

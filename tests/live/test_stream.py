@@ -1,0 +1,261 @@
+"""A stream over a real socket: audio out, events in, stop; and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from symbl_aio import (
+    AuthenticationError,
+    ConfigurationError,
+    Recognition,
+    StateEvent,
+    StreamRefusedError,
+    StreamTimeoutError,
+    SymblClient,
+    Timeouts,
+    User,
+)
+from symbl_aio._core.live_audio import MAX_FRAME
+from tests.live.peer import Peer, enveloped, recognised
+
+
+async def test_a_stream_returns_once_the_server_listens_and_knows_its_conversation(peer: Peer):
+    async with (
+        peer.client() as symbl,
+        symbl.stream(
+            "meeting-1", speaker=User(name="Ines", user_id="i@example.com"), title="Pier 4"
+        ) as stream,
+    ):
+        assert stream.conversation.id == peer.conversations["meeting-1"]
+        (session,) = peer.sessions
+        assert session.requests == [
+            {
+                "type": "start_request",
+                "id": "meeting-1",
+                "config": {
+                    "speechRecognition": {"encoding": "LINEAR16", "sampleRateHertz": 16000},
+                    "meetingTitle": "Pier 4",
+                },
+                "speaker": {"name": "Ines", "userId": "i@example.com"},
+                "noConnectionTimeout": 30,
+            }
+        ]
+
+
+async def test_audio_arrives_whole_and_in_order_in_frames_that_the_api_accepts(peer: Peer):
+    audio = bytes(range(256)) * 200
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.send(audio[:100])
+        await stream.send(bytearray(audio[100:30_001]))
+        await stream.send(memoryview(audio)[30_001:])
+        await stream.send(b"")
+        conversation = await stream.stop()
+
+        session = await peer.session()
+        assert bytes(session.audio) == audio
+        assert max(session.frames) <= MAX_FRAME
+        assert 0 not in session.frames
+        assert stream.position == len(audio)
+        assert conversation.id == peer.conversations[stream.id]
+
+
+async def test_a_buffer_may_be_used_again_once_send_has_returned(peer: Peer):
+    buffer = bytearray(b"a" * 4000)
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.send(buffer)
+        buffer[:] = b"b" * 4000
+        await stream.send(buffer)
+        await stream.stop()
+        assert bytes((await peer.session()).audio) == b"a" * 4000 + b"b" * 4000
+
+
+async def test_events_come_typed_and_end_with_the_conversation(peer: Peer):
+    async def answer(session, request):
+        if request["type"] == "start_request":
+            await session.listening()
+        else:
+            await session.send(recognised("Good", is_final=False))
+            await session.send(recognised("Good morning."))
+            await session.completed()
+
+    peer.on_request = answer
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.stop()
+        events = [event async for event in stream]
+
+    assert [type(event) for event in events] == [
+        StateEvent, StateEvent, Recognition, Recognition, StateEvent,
+    ]  # fmt: skip
+    assert [event.text for event in events if isinstance(event, Recognition)] == [
+        "Good",
+        "Good morning.",
+    ]
+    assert events[-1].state == "conversation_completed"  # type: ignore[union-attr]
+
+
+async def test_leaving_the_block_stops_the_stream(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.send(b"1234")
+    session = await peer.session()
+    assert [request["type"] for request in session.requests] == ["start_request", "stop_request"]
+
+
+async def test_stop_is_sent_once_however_often_it_is_called(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        found = await asyncio.gather(*(stream.stop() for _ in range(5)))
+        assert len({conversation.id for conversation in found}) == 1
+        await stream.stop()
+        with pytest.raises(ConfigurationError, match="was stopped"):
+            await stream.send(b"12")
+    session = await peer.session()
+    assert [request["type"] for request in session.requests] == ["start_request", "stop_request"]
+
+
+async def test_a_conversation_that_is_completed_late_ends_the_wait_and_not_the_stream(peer: Peer):
+    late = asyncio.Event()
+
+    async def answer(session, request):
+        if request["type"] == "start_request":
+            await session.listening()
+        else:
+            late.set()
+
+    peer.on_request = answer
+    async with peer.client() as symbl, symbl.stream() as stream:
+        with pytest.raises(StreamTimeoutError) as caught:
+            await stream.stop(timeout=0.05)
+        assert caught.value.conversation_id == stream.conversation.id
+        await late.wait()
+        await (await peer.session()).completed()
+        await stream.stop()
+    assert len((await peer.session()).requests) == 2
+
+
+async def test_a_server_that_refuses_the_start_ends_it_with_its_words(peer: Peer):
+    async def answer(session, request):
+        await session.send(enveloped("error", message="sampleRateHertz is too low", details="x"))
+
+    peer.on_request = answer
+    async with peer.client() as symbl:
+        with pytest.raises(StreamRefusedError, match="sampleRateHertz is too low"):
+            async with symbl.stream():
+                pytest.fail("never listened")
+    await (await peer.session()).closed.wait()
+
+
+async def test_a_server_that_never_listens_ends_the_start(peer: Peer):
+    async def silent(session, request): ...
+
+    peer.on_request = silent
+    async with peer.client(timeouts=Timeouts(connect=5, read=0.2, stall=1)) as symbl:
+        with pytest.raises(StreamTimeoutError, match="did not start to listen"):
+            async with symbl.stream(no_connection_timeout=0):
+                pytest.fail("never listened")
+
+
+async def test_a_refused_token_is_replaced_once(peer: Peer):
+    peer.refusals = [401]
+    async with peer.client() as symbl, symbl.stream() as stream:
+        assert stream.conversation.id
+    assert len(peer.tokens) == 2
+    assert peer.sessions[0].token == peer.tokens[1]
+
+    peer.refusals = [401, 401]
+    async with peer.client() as symbl:
+        with pytest.raises(AuthenticationError):
+            async with symbl.stream():
+                pytest.fail("refused")
+    assert len(peer.sessions) == 1
+
+
+async def test_a_handshake_that_fails_on_the_server_is_tried_again(peer: Peer):
+    peer.refusals = [503, 500, 502]
+    async with peer.client() as symbl, symbl.stream() as stream:
+        assert stream.conversation.id
+    assert peer.refused == 3
+
+
+async def test_a_modified_encoding_is_announced_and_kept_for_the_next_connection(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.modify(encoding="LINEAR16", sample_rate=8000)
+        session = await peer.session()
+        await session.until(lambda: len(session.requests) == 2)
+        assert session.requests[1] == {
+            "type": "modify_request",
+            "speechRecognition": {"encoding": "LINEAR16", "sampleRateHertz": 8000},
+        }
+        session.break_off()
+        again = await peer.session(at_least=2)
+        await again.until(lambda: bool(again.requests))
+        sent = again.requests[0]["config"]["speechRecognition"]
+        assert sent == {"encoding": "LINEAR16", "sampleRateHertz": 8000}
+
+
+async def test_a_stream_that_is_kept_open_starts_again_on_the_same_connection(peer: Peer):
+    async with peer.client() as symbl, symbl.stream(keep_open=True) as stream:
+        await stream.send(b"1" * 10)
+        await stream.stop()
+        first = [event async for event in stream]
+        assert first[-1].state == "conversation_completed"  # type: ignore[union-attr]
+        peer.conversations[stream.id] = "77"
+        await stream.start()
+        assert stream.conversation.id == "77"
+        await stream.send(b"2" * 10)
+        await stream.stop()
+        second = [event async for event in stream]
+        assert len(second) == 3
+    (session,) = peer.sessions
+    assert [request["type"] for request in session.requests] == [
+        "start_request", "stop_request", "start_request", "stop_request",
+    ]  # fmt: skip
+    assert bytes(session.audio) == b"1" * 10 + b"2" * 10
+
+
+async def test_two_streams_share_neither_audio_nor_events_nor_across_clients_a_token(peer: Peer):
+    async def answer(session, request):
+        if request["type"] == "start_request":
+            await session.listening()
+        else:
+            await session.send(recognised(session.id))
+            await session.completed()
+
+    peer.on_request = answer
+
+    async def speak(client: SymblClient, name: str) -> list[str]:
+        async with client.stream(name) as stream:
+            for _ in range(50):
+                await stream.send(name.encode() * 100)
+            await stream.stop()
+            return [event.text async for event in stream if isinstance(event, Recognition)]
+
+    async with peer.client() as one, peer.client() as other:
+        found = await asyncio.gather(
+            speak(one, "stream-a"), speak(one, "stream-b"), speak(other, "stream-c")
+        )
+    assert [*found] == [["stream-a"], ["stream-b"], ["stream-c"]]
+    by_id = {session.id: session for session in peer.sessions}
+    for name, session in by_id.items():
+        assert bytes(session.audio) == name.encode() * 100 * 50
+    assert by_id["stream-a"].token == by_id["stream-b"].token != by_id["stream-c"].token
+
+
+async def test_wrong_settings_raise_before_anything_is_opened(peer: Peer):
+    async with peer.client() as symbl:
+        for settings, words in [
+            ({"sample_rate": 7000}, "8000 to 48000"),
+            ({"encoding": "MULAW", "sample_rate": 16000}, "8000 Hz"),
+            ({"encoding": "MP3"}, "LINEAR16"),
+            ({"insight_types": ["joke"]}, "question"),
+            ({"no_connection_timeout": 1801}, "0 to 1800"),
+            ({"confidence_threshold": 2}, "0.0"),
+            ({"tracker": []}, "no setting"),
+            ({"extra": {"speaker": {}}}, "setting of its own"),
+            ({"title": "a\nb"}, "title"),
+        ]:
+            with pytest.raises(ConfigurationError, match=words):
+                symbl.stream(**settings)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="slash"):
+            symbl.stream("a/b")
+    assert peer.sessions == []
