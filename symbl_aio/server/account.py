@@ -25,7 +25,9 @@ from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.live.handlers import LiveHandlers
+from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.live.sessions import LiveSessions
+from symbl_aio.server.live.telephony import CallHandlers
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.outbound_http import OutboundClient
@@ -57,6 +59,7 @@ class Shared:
     transcripts: TranscriptRegistry
     outbound: OutboundClient
     recognizer: RecognitionPool | None
+    live_recognizer: LiveRecognizer | None
     clock: Callable[[], float]
     token_life: float
     job_limit: int
@@ -160,6 +163,14 @@ class Account:
             *LiveHandlers(
                 self.live,
                 self._shared.transcripts,
+                self._shared.live_recognizer,
+                CallHandlers(
+                    self.live,
+                    self.conversations,
+                    self._shared.transcripts,
+                    page_url=self._pages.page_url,
+                    most_calls=self._shared.most_sockets,
+                ),
                 page_url=self._pages.page_url,
                 take_faults=self._shared.faults.take_carried_faults,
                 closing=self._shared.closing,

@@ -56,10 +56,14 @@ _FIRST_SPECIAL_TOKEN = 50_256
 _MIN_DROPPED = 3.0
 _MIN_WORDS = 4
 
+_FEWEST_FRAMES = 800
+_MOST_TOKENS = 224
+
 # Samples of a lower amplitude are silence: it needs no search for voices.
-_SILENCE = 8
+SILENCE = 8
 
 Answer: TypeAlias = Callable[..., None]
+ReportableError = decoding.ReportableError
 
 
 def main() -> None:
@@ -169,10 +173,14 @@ class Recognition:
         self._words = 0
         self._model = model
 
+    @property
+    def whisper(self) -> Any:
+        return self._model.whisper
+
     def recognise(self, samples: decoding.Samples) -> list[tuple[float, float, str]]:
         """Return (start, end, text) in seconds of the speech in one row of samples."""
         length = len(samples) / decoding.SAMPLE_RATE
-        if not len(samples) or max(-int(samples.min()), int(samples.max())) < _SILENCE:
+        if not len(samples) or max(-int(samples.min()), int(samples.max())) < SILENCE:
             return []
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
@@ -192,9 +200,9 @@ class Recognition:
             # Whisper hears half a minute at a time, and may find words beyond the last sound.
             start, end = float(segment.start), min(float(segment.end), length)
             tokens = sum(token < _FIRST_SPECIAL_TOKEN for token in segment.tokens)
-            self._log_probability += segment.avg_logprob * tokens
-            self._words += len(segment.text.split())
-            if start < end and _is_certain(segment):
+            self._count(segment.text, segment.avg_logprob * tokens)
+            certain = is_certain(segment.avg_logprob, segment.compression_ratio)
+            if start < end and certain:
                 kept += end - start
                 found.append((start, end, segment.text.strip()))
         if info.duration_after_vad:
@@ -202,6 +210,51 @@ class Recognition:
         self.kept += kept
         self.dropped += max(0.0, info.duration_after_vad - kept)
         return found
+
+    def recognise_short(self, samples: decoding.Samples, *, is_final: bool) -> tuple[str, float]:
+        """Return the text of at most half a minute, and the mean log-probability of its tokens.
+
+        The model sees so much and no more, and not half a minute each time: it costs a fraction.
+        The text is "" where it would be invented. A final one counts for ``require_certainty()``.
+        """
+        import numpy as np
+        from faster_whisper.tokenizer import Tokenizer
+        from faster_whisper.transcribe import get_compression_ratio
+
+        whisper = self.whisper
+        sound = samples.astype("float32") / 32768
+        language = self.language or whisper.detect_language(sound)[0]
+        tokenizer = Tokenizer(
+            whisper.hf_tokenizer, self._model.multilingual, task="transcribe", language=language
+        )
+        length = len(samples) / decoding.SAMPLE_RATE
+        # Frames of a hundredth of a second. With fewer of them the model repeats itself.
+        frames = max(_FEWEST_FRAMES * (1 + is_final), int(length * 100) + 50)
+        silence: decoding.Samples = np.zeros(
+            max(0, frames * decoding.SAMPLE_RATE // 100 - len(sound)), "float32"
+        )
+        features = whisper.feature_extractor(np.concatenate([sound, silence]))[:, :frames]
+        (result,) = whisper.model.generate(
+            whisper.encode(features),
+            [whisper.get_prompt(tokenizer, [], without_timestamps=True)],
+            beam_size=1,
+            no_repeat_ngram_size=6,
+            return_scores=True,
+            max_length=_MOST_TOKENS,
+        )
+        tokens = result.sequences_ids[0]
+        text = tokenizer.decode(tokens).strip()
+        certain = bool(text) and is_certain(result.scores[0], get_compression_ratio(text))
+        if is_final:
+            self.language = language
+            self._count(text, result.scores[0] * len(tokens))
+            self.kept += length * certain
+            self.dropped += length * (not certain)
+        return text if certain else "", result.scores[0]
+
+    def _count(self, text: str, log_probability: float) -> None:
+        self._log_probability += log_probability
+        self._words += len(text.split())
 
     def require_certainty(self) -> None:
         """Raise ``ReportableError`` if most of the speech was dropped, or is no English."""
@@ -222,9 +275,10 @@ class Recognition:
             )
 
 
-def _is_certain(segment: Any) -> bool:
-    repeats = segment.compression_ratio > MAX_COMPRESSION_RATIO
-    return bool(segment.avg_logprob >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
+def is_certain(log_probability: float, compression_ratio: float) -> bool:
+    """Return whether a text was spoken, as far as the model can know."""
+    repeats = compression_ratio > MAX_COMPRESSION_RATIO
+    return bool(log_probability >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
 
 
 def load_model(options: Mapping[str, Any]) -> Model:

@@ -25,6 +25,7 @@ from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import HoldPoint, JobGate
+from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.origins import Origins
@@ -178,6 +179,13 @@ class LocalServer:
         self._recognizer = make_recognizer(
             asr, recognition or RecognitionOptions(), self._metrics.count_speech
         )
+        self._live_recognizer = (
+            None
+            if self._recognizer is None
+            else LiveRecognizer(
+                recognition or RecognitionOptions(), limits.live_audio, self._metrics.count_speech
+            )
+        )
         shared = Shared(
             storage=self._storage,
             changes=self._changes,
@@ -188,6 +196,7 @@ class LocalServer:
             transcripts=self._transcripts,
             outbound=self._outbound,
             recognizer=self._recognizer,
+            live_recognizer=self._live_recognizer,
             clock=clock,
             token_life=token_life,
             job_limit=job_limit,
@@ -310,6 +319,8 @@ class LocalServer:
             await account.aclose()
         if self._recognizer is not None:
             await self._recognizer.aclose()
+        if self._live_recognizer is not None:
+            await self._live_recognizer.aclose()
         await self._outbound.aclose()
         await self._storage.aclose()
 

@@ -19,6 +19,9 @@ TOKEN_PATH = "/oauth2/token:generate"
 REFRESH_PATH = "/oauth2/token:refresh"
 _REVOKE_PATH = "/oauth2/token:revoke"
 
+# Of a WebSocket alone: a link with a token in it would be kept in histories and logs.
+_TOKEN_PARAMETER = "access_token"
+
 _WRONG_CREDENTIALS = "The application is unknown, or its secret is another."
 
 
@@ -106,7 +109,7 @@ def _tokens_of(request: web.Request) -> list[str]:
     """
     found = [_token_of(request)]
     if wants_websocket(request):
-        found += [request.query.get("access_token"), *wanted_protocols(request)]
+        found += [request.query.get(_TOKEN_PARAMETER), *wanted_protocols(request)]
     return [token for token in found if token]
 
 

@@ -15,7 +15,7 @@ from symbl_aio.server.live.audio_clock import ENCODINGS, AudioFormat
 # The longest time for which a conversation waits for its speaker, or a socket for a new start.
 MAX_WAIT = 1800.0
 
-_INSIGHT_TYPES = frozenset({"question", "action_item", "follow_up"})
+INSIGHT_TYPES = frozenset({"question", "action_item", "follow_up"})
 _LONGEST_MASK = 16
 # Of a start request, those that mean the same as in a submission.
 _AS_IN_SUBMISSIONS = ("confidenceThreshold", "detectEntities", "languageCode", "timezoneOffset")
@@ -98,7 +98,6 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
     speech = {**config, **_object(config, "speechRecognition")}
     encoding, rate = _read_format(speech)
     title = config.get("meetingTitle") or fields.get("meetingTitle")
-    kinds = fields.get("insightTypes")
     parameters = {name: config[name] for name in _AS_IN_SUBMISSIONS if name in config}
     parameters["trackers"] = fields.get("trackers")
     parameters["customVocabulary"] = fields.get("customVocabulary")
@@ -107,9 +106,7 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
         speaker=_object(fields, "speaker"),
         title=title if isinstance(title, str) and title else None,
         audio=AudioFormat.of(encoding, rate),
-        insight_types=_INSIGHT_TYPES.intersection(
-            kind for kind in (kinds if isinstance(kinds, list) else ()) if isinstance(kind, str)
-        ),
+        insight_types=read_insight_types(fields.get("insightTypes")),
         parameters=submission_parameters.read(parameters),
         sentiment=config.get("sentiment") is True,
         interim_results=speech.get("interimResults") is not False,
@@ -121,6 +118,12 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
             else None
         ),
     )
+
+
+def read_insight_types(kinds: JSON) -> frozenset[str]:
+    """Return the known types in a list; topics, which clients list too, are always sent."""
+    names = kinds if isinstance(kinds, list) else []
+    return INSIGHT_TYPES.intersection(name for name in names if isinstance(name, str))
 
 
 def _read_format(speech: Mapping[str, JSON]) -> tuple[str | None, int | None]:

@@ -10,23 +10,28 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from symbl_aio.server.http_json import ApiError, parse_json, require_object
+from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
-from symbl_aio.server.live.live_socket import LiveSocket
+from symbl_aio.server.live.live_recognizer import LiveRecognizer
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speaker import SpeakerSocket
 from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
+from symbl_aio.server.live.telephony import EVENTS_PATH, CallHandlers
+from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.transcript_registry import TranscriptRegistry
 
 # The prefixes of the addresses; the rest of the path is the connection id.
 SPEAKER_PATHS = ("/v1/streaming/", "/v1/realtime/insights/")
-LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/")
+LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/", EVENTS_PATH)
 
 
 class LiveHandlers:
-    """Handles the sockets of one application.
+    """Handles the sockets of one application. ``recognizer`` None: no speech is recognised.
 
     ``page_url`` returns the link to the page of a conversation. ``take_faults`` returns the
     faults of the next socket. ``closing`` is set when the server closes.
@@ -36,6 +41,8 @@ class LiveHandlers:
         self,
         sessions: LiveSessions,
         transcripts: TranscriptRegistry,
+        recognizer: LiveRecognizer | None,
+        calls: CallHandlers,
         *,
         page_url: Callable[[web.Request, str], str],
         take_faults: Callable[[web.Request], Mapping[str, str]],
@@ -43,15 +50,19 @@ class LiveHandlers:
     ) -> None:
         self._sessions = sessions
         self._transcripts = transcripts
+        self._recognizer = recognizer
+        self._calls = calls
         self._page_url = page_url
         self._take_faults = take_faults
         self._closing = closing
 
     def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the sockets and of the calls."""
         # An id is any text: clients choose base64, with slashes in it.
         return [
             *(web.get(path + "{connection_id:.+}", self._speak) for path in SPEAKER_PATHS),
             *(web.get(path + "{connection_id:.+}", self._listen) for path in LISTENER_PATHS),
+            *self._calls.routes(),
         ]
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
@@ -80,11 +91,26 @@ class LiveHandlers:
             try:
                 if not await faults.apply(socket):
                     async for frame in socket.frames():
-                        if frame == "__PING__" and not faults.no_pong:
-                            socket.send("__PONG__")
+                        await self._take(request, socket, frame, faults)
             finally:
                 self._sessions.leave(connection_id, socket)
         return socket.response
+
+    async def _take(
+        self, request: web.Request, socket: LiveSocket, frame: str | bytes, faults: SocketFaults
+    ) -> None:
+        """Handle what a listener sends: a ping, or a speaker event of a call."""
+        if frame == "__PING__":
+            if not faults.no_pong:
+                socket.send("__PONG__")
+            return
+        if not request.path.startswith(EVENTS_PATH):
+            return
+        try:
+            event = require_object(parse_json(frame), "The frame")
+            await self._calls.handle_event(request.match_info["connection_id"], event)
+        except ApiError as error:
+            socket.send(encode_frame(server_frames.error(str(error))))
 
     @asynccontextmanager
     async def _opened(
@@ -106,10 +132,20 @@ class LiveHandlers:
                 await writer
 
     def _check(self, request: StartRequest) -> None:
-        """Raise a 400 ``ApiError`` for settings that the recognition of this server lacks."""
+        """Raise a 400 ``ApiError`` for a language that the model of this server does not know."""
+        if self._recognizer is not None:
+            language = {"languageCode": request.parameters.get("languageCode")}
+            check_recognition(language, english_only=self._recognizer.english_only)
 
-    def _open_stream(self, session: LiveSession, turn: Turn) -> SpeechStream:
+    async def _open_stream(self, session: LiveSession, turn: Turn) -> SpeechStream:
         audio = turn.request.audio
         if session.playback is not None:
             return PlaybackStream(session.playback, audio, turn.offset)
+        if self._recognizer is not None:
+            language = turn.request.parameters.get("languageCode")
+            return await self._recognizer.open(
+                audio,
+                language=language if isinstance(language, str) else None,
+                offset=turn.offset,
+            )
         return UntranscribedStream(audio, turn.offset)

@@ -21,15 +21,20 @@ class Playback:
             Heard(line.text, start, end, speaker=line.speaker, email=line.email)
             for line, start, end in assign_times(registered.lines, 0.0)
         ]
-        self._paced = registered.paced
+        self.paced = registered.paced
         self._next = 0
         self._words = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all lines were played."""
+        return self._next == len(self._lines)
 
     def play(self, seconds: float) -> list[Heard]:
         """Return the lines that end by a time, and the words of the next one until then."""
         due: list[Heard] = []
         while self._next < len(self._lines) and (
-            not self._paced or self._lines[self._next].end <= seconds + 1e-6
+            not self.paced or self._lines[self._next].end <= seconds + 1e-6
         ):
             due.append(self._lines[self._next])
             self._next, self._words = self._next + 1, 0

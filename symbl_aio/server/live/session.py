@@ -29,9 +29,10 @@ from symbl_aio.server.processing import add_stored, callers_zone, merge_settings
 
 @define(eq=False)
 class Audience:
-    """The sockets of a connection id, and the frames that they receive."""
+    """The sockets of a connection id. ``joined``: there was one at least."""
 
     sockets: dict[LiveSocket, None] = field(factory=dict)
+    joined: asyncio.Event = field(factory=asyncio.Event)
 
     def send(self, frame: dict[str, JSON]) -> None:
         """Send a frame to every socket."""
@@ -178,8 +179,10 @@ class LiveSession:
 
     async def _store(self, turn: Turn, heard: Heard, user: dict[str, JSON]) -> Conversation:
         name, email = heard.speaker, heard.email
-        if name is None:
-            name, email = _text(user.get("name")), _text(user.get("userId")) or turn.email
+        if name is None and user is turn.user:
+            name, email = turn.name, turn.email
+        elif name is None:
+            name, email = _text(user.get("name")), _text(user.get("userId"))
         async with self._conversations.change(self.conversation_id) as draft:
             if heard.notice:
                 draft.notices.add(heard.text)

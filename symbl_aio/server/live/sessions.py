@@ -69,7 +69,9 @@ class LiveSessions:
 
     def join(self, connection_id: str, socket: LiveSocket) -> None:
         """Send the frames of a connection id to a socket from now on, before a session too."""
-        self._audiences.setdefault(connection_id, Audience()).sockets[socket] = None
+        audience = self._audiences.setdefault(connection_id, Audience())
+        audience.sockets[socket] = None
+        audience.joined.set()
 
     def leave(self, connection_id: str, socket: LiveSocket) -> None:
         """Send no more frames to a socket. A second call is harmless."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import define, evolve
 
@@ -29,7 +29,7 @@ from symbl_aio.server.transcript_registry import TranscriptRegistry
 
 logger = logging.getLogger("symbl_aio.server")
 
-OpenStream = Callable[[LiveSession, Turn], "SpeechStream"]
+OpenStream = Callable[[LiveSession, Turn], Awaitable[SpeechStream]]
 
 
 @define(eq=False)
@@ -117,7 +117,11 @@ class SpeakerSocket:
         self._sessions.join(self._connection_id, self._socket)
         conversation_id = session.conversation_id
         self._send(server_frames.conversation_created(conversation_id))
-        stream = self._open_stream(session, turn)
+        try:
+            stream = await self._open_stream(session, turn)
+        except BaseException:
+            session.end(turn)
+            raise
         self._listening = _Listening(
             session,
             turn,

@@ -1,0 +1,259 @@
+"""Phone calls. API section 9.
+
+The server dials no number. A call plays the transcript that is registered for its number or SIP
+URI; without one it is silent, and its listeners are sent a frame with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aiohttp import web
+from attrs import define
+
+from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
+from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
+from symbl_aio.server.live.session import LiveSession, Turn
+from symbl_aio.server.live.sessions import LiveSessions
+from symbl_aio.server.origins import ORIGINS
+from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.storage.store import StorageError
+from symbl_aio.server.transcript_registry import TranscriptRegistry
+
+logger = logging.getLogger("symbl_aio.server")
+
+CONNECT_PATH, EVENT_PATH, EVENTS_PATH = "/v1/endpoint:connect", "/v1/event/", "/events/"
+
+# As documented, a call ends after half an hour of silence.
+_SILENCE = 1800.0
+_TICK = 0.4
+_PHONE_NUMBER = re.compile(r"\+?[\d ().-]+")
+_SILENT = (
+    "This server makes no calls. No transcript is registered for {number}, so the call is silent: "
+    "register_transcript(…, number=…) adds one."
+)
+_EVENT_TYPES = ("started_speaking", "stopped_speaking", "joined", "left", "stopped")
+
+
+@define(eq=False)
+class _Call:
+    """A call that has not ended. ``emails``: those that the caller wants a summary for."""
+
+    session: LiveSession
+    turn: Turn
+    number: str
+    summary_url: str
+    emails: tuple[str, ...]
+    stopped: asyncio.Event
+    played: asyncio.Task[None] | None = None
+
+
+class CallHandlers:
+    """Handles the calls of one application. ``most_calls``: those that have not ended."""
+
+    def __init__(
+        self,
+        sessions: LiveSessions,
+        conversations: Conversations,
+        transcripts: TranscriptRegistry,
+        *,
+        page_url: Callable[[web.Request, str], str],
+        most_calls: int,
+    ) -> None:
+        self._sessions = sessions
+        self._conversations = conversations
+        self._transcripts = transcripts
+        self._page_url = page_url
+        self._most_calls = most_calls
+        self._calls: dict[str, _Call] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post(CONNECT_PATH, self._connect),
+            web.post(EVENT_PATH + "{connection_id}", self._event),
+        ]
+
+    async def handle_event(self, connection_id: str, event: Mapping[str, JSON]) -> None:
+        """Apply a speaker event to a call. Raises a 400 or 404 ``ApiError``."""
+        kind, user = event.get("type"), require_object(event.get("user"), '"user"')
+        if kind not in _EVENT_TYPES:
+            raise ApiError(400, f'"type" must be one of {", ".join(_EVENT_TYPES)}.')
+        session = self._sessions.find(connection_id)
+        if session is None:
+            raise ApiError(404, "The connection is unknown, or it has ended.")
+        name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "userId"))
+        async with self._conversations.change(session.conversation_id) as draft:
+            speaker = draft.get_or_add_speaker(name, email)
+        person = server_frames.person(speaker)
+        if kind == "started_speaking":
+            session.current_user = person
+        elif kind != "joined" and session.current_user == person:
+            session.current_user = {}
+
+    async def _connect(self, request: web.Request) -> web.Response:
+        """Handle ``POST /v1/endpoint:connect``: start or stop a call."""
+        fields = await read_json_object(request)
+        match fields.get("operation"):
+            case "start":
+                call = await self._start(request, fields)
+                return json_response(_description(request, call))
+            case "stop":
+                call = await self._stop(str(fields.get("connectionId")))
+                summary = await self._summary_info(call)
+                return json_response({**_description(request, call), "summaryInfo": summary})
+        raise ApiError(400, '"operation" must be "start" or "stop".')
+
+    async def _event(self, request: web.Request) -> web.Response:
+        """Handle ``POST /v1/event/{connectionId}``."""
+        event = await read_json_object(request)
+        await self.handle_event(request.match_info["connection_id"], event)
+        return json_response({"message": "The event was taken."})
+
+    async def _start(self, request: web.Request, fields: Mapping[str, JSON]) -> _Call:
+        number = _number_of(fields)
+        if len(self._calls) >= self._most_calls:
+            raise ApiError(429, f"The application may have {self._most_calls} calls.")
+        location = _nested(fields, "data", "session")
+        title = location.get("name")
+        zone = fields.get("timezone") or _nested(location, "location", "timeZone").get("name")
+        kinds = fields.get("insightTypes")
+        request_of_call = StartRequest(
+            insight_types=read_insight_types(kinds) if isinstance(kinds, list) else INSIGHT_TYPES,
+            parameters=_zone_offset(zone) if isinstance(zone, str) else {},
+        )
+        session = await self._sessions.start(
+            str(uuid.uuid4()),
+            title if isinstance(title, str) else None,
+            self._transcripts.by_number(number),
+            is_call=True,
+            intents=bool(fields.get("intents")),
+        )
+        call = _Call(
+            session,
+            await session.begin(request_of_call),
+            number,
+            self._page_url(request, session.conversation_id),
+            tuple(_emails(fields.get("actions"))),
+            asyncio.Event(),
+        )
+        self._calls[session.connection_id] = call
+        call.played = self._sessions.tasks.spawn(self._run(call), name="call")
+        return call
+
+    async def _stop(self, connection_id: str) -> _Call:
+        """End a call, and return it once its last frame was sent. Raises a 404 ``ApiError``."""
+        call = self._calls.get(connection_id)
+        if call is None:
+            raise ApiError(404, "The connection is unknown, or it has ended.")
+        call.stopped.set()
+        assert call.played is not None
+        await asyncio.wait({call.played})
+        return call
+
+    async def _run(self, call: _Call) -> None:
+        """Play a call to its end, and complete its conversation."""
+        try:
+            await self._play(call)
+        except (ApiError, StorageError) as error:
+            logger.warning("call %s ended: %s", call.session.connection_id, error)
+        finally:
+            self._calls.pop(call.session.connection_id, None)
+            call.session.end(call.turn)
+            self._sessions.complete(call.session, call.summary_url)
+
+    async def _play(self, call: _Call) -> None:
+        session, playback = call.session, call.session.playback
+        if playback is None:
+            text = _SILENT.format(number=call.number)
+            logger.warning("%s", text)
+            await _wait(_SILENCE, call.stopped, session.audience.joined)
+            session.send(server_frames.envelope("call_silent", details=text))
+        else:
+            if not playback.paced:
+                # The lines come at once, so a listener must be there first.
+                await _wait(_SILENCE, call.stopped, session.audience.joined)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            while not playback.is_over and not call.stopped.is_set():
+                for heard in playback.play(loop.time() - began):
+                    await session.publish(call.turn, heard)
+                await _wait(_TICK, call.stopped)
+            for heard in playback.rest():
+                await session.publish(call.turn, heard)
+        await _wait(_SILENCE, call.stopped)
+
+    async def _summary_info(self, call: _Call) -> list[JSON]:
+        conversation = await self._conversations.get(call.session.conversation_id)
+        members = list(conversation.members.values()) if conversation is not None else []
+        known = {member.email for member in members}
+        users = [server_frames.person(member) for member in members]
+        users += [{"userId": email} for email in call.emails if email not in known]
+        return [
+            {"user": {**user, "role": "participant"}, "url": call.summary_url} for user in users
+        ]
+
+
+async def _wait(seconds: float, *events: asyncio.Event) -> None:
+    """Wait for the first of some events, or until some seconds have passed."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _description(request: web.Request, call: _Call) -> dict[str, JSON]:
+    origin = request.app[ORIGINS].origin(request)
+    identity = call.session.connection_id
+    return {
+        "eventUrl": f"{origin}{EVENT_PATH}{identity}",
+        "resultWebSocketUrl": f"{origin.replace('http', 'ws', 1)}{EVENTS_PATH}{identity}",
+        "connectionId": identity,
+        "conversationId": call.session.conversation_id,
+    }
+
+
+def _number_of(fields: Mapping[str, JSON]) -> str:
+    """Return the phone number or SIP URI that is called. Raises a 400 ``ApiError``."""
+    endpoint = require_object(fields.get("endpoint"), '"endpoint"')
+    match endpoint:
+        case {"type": "pstn", "phoneNumber": str(number)} if _PHONE_NUMBER.fullmatch(number):
+            return number
+        case {"type": "sip", "uri": str(uri)} if uri.lower().startswith(("sip:", "sips:")):
+            return uri
+    raise ApiError(
+        400, '"endpoint" must be {type: "pstn", phoneNumber} or {type: "sip", uri: "sip:…"}.'
+    )
+
+
+def _nested(fields: Mapping[str, JSON], *names: str) -> Mapping[str, JSON]:
+    """Return an object within objects; clients send null, or nothing, for an empty one."""
+    for name in names:
+        value = fields.get(name)
+        fields = value if isinstance(value, dict) else {}
+    return fields
+
+
+def _zone_offset(name: str) -> Mapping[str, JSON]:
+    try:
+        offset = now().astimezone(ZoneInfo(name)).utcoffset() or timedelta()
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ApiError(400, f'"timezone" is "{name:.60}", which is no known zone.') from None
+    return {"timezoneOffset": int(offset.total_seconds() // 60)}
+
+
+def _emails(actions: JSON) -> list[str]:
+    found = []
+    for action in actions if isinstance(actions, list) else []:
+        emails = _nested(action, "parameters").get("emails") if isinstance(action, dict) else None
+        found += [e for e in emails if isinstance(e, str)] if isinstance(emails, list) else []
+    return found
