@@ -61,8 +61,8 @@ def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
 
     A wav is recognised by its first bytes. Blocks until they are there.
     """
-    head = stream.peek(4)[:4] if hasattr(stream, "peek") else b""
-    if head != b"RIFF":
+    peek = getattr(stream, "peek", None)
+    if peek is None or peek(4)[:4] != b"RIFF":
         size = int(rate * _SECONDS) * 2
         return rate, lambda: _whole(stream, size)
     try:
