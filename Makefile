@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-WORDS := demo demo-durable example test test-asr test-durable test-browser test-interop test-oldest test-newest test-pythons check fmt cov soak bench bench-check clean
+WORDS := demo demo-durable example test test-asr test-durable test-browser test-interop test-oldest test-newest test-pythons check docs fmt cov soak bench bench-check clean
 .PHONY: help $(WORDS)
 
 PYTHON ?=
@@ -44,6 +44,7 @@ help:
 	@echo "make test-browser  the tests that open the example's page in Chromium"
 	@echo "make test-interop  the vendors' own clients against the local server"
 	@echo "make check     format, lint and types"
+	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make fmt       format, and fix what ruff can fix"
 	@echo "make cov       the tests, with branch coverage"
 	@echo "make soak      a storm of SECONDS=120 against the local server, and a ledger of it"
@@ -121,6 +122,11 @@ check: .venv/.dev
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m pyright --pythonpath $(BIN)/python
 	@$(BIN)/python -m tests.check_documents
+
+# Warnings are errors, and the site asks no other host for anything.
+docs: .venv/.dev .venv/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@$(BIN)/python -m tests.check_site build/site
 
 fmt: .venv/.dev
 	@$(BIN)/python -m ruff format .
@@ -236,6 +242,10 @@ $(PYTHONS:%=.venv-%/.made): .venv-%/.made: pyproject.toml
 .venv/.bench: pyproject.toml | .venv/.made
 	@echo "Setting up .venv with what the benchmarks compare with"
 	$(call install,bench)
+
+.venv/.docs: pyproject.toml | .venv/.made
+	@echo "Setting up .venv for the documentation"
+	$(call install,docs)
 
 .venv/.browser: pyproject.toml | .venv/.made
 	@echo "Setting up .venv to drive a browser"

@@ -68,6 +68,7 @@ _HOMES = {
     # Packages of their own, for annotations that name their contents.
     "durable": "",
     "report": "",
+    "sync": "",
     "testing": "",
 }
 

@@ -79,5 +79,5 @@ class DetachedBackend:
     async def _refuse_later(self, *_: object, **__: object) -> NoReturn:
         self._refuse()
 
-    check_open = append = resume_appends = jobs_of = follow = withdraw = conversation = _refuse
+    check_open = submit = resume_appends = jobs_of = follow = withdraw = conversation = _refuse
     call = poll = _refuse_later

@@ -98,7 +98,8 @@ class Shared(Generic[T]):
         ``ConfigurationError`` on another loop.
         """
         if self._outcome is _PENDING:
-            check_loop(self._loop)
+            if asyncio.get_running_loop() is not self._loop:
+                check_loop(self._loop)  # raises
             waiter: asyncio.Future[None] = self._loop.create_future()
             if self._waiters is None:
                 self._waiters = {}

@@ -387,7 +387,7 @@ class Conversation:
         in call order. Raises ``ConfigurationError`` for a wrong argument or an unknown id,
         ``QueueFullError``, and ``ClientClosedError`` once the client began to close.
         """
-        return self._backend.append(self.id, media, options, key=key)
+        return self._backend.submit(media, options, key=key, to=self.id)
 
     def resume_appends(self) -> None:
         """Resume appends after an ambiguous one halted the conversation.

@@ -371,7 +371,7 @@ class World:
         assert not queue.pending
         assert not queue._by_key
         assert not queue._holders
-        lanes = queue._lanes
+        lanes = queue.lanes
         assert lanes.waiting == 0
         assert not lanes._lane_of
         assert all(lane.halted is not None for lane in lanes._lanes.values())

@@ -38,7 +38,10 @@ class Shell:
     """Runs ``symbl-aio`` with an environment of its own."""
 
     def __init__(self, **variables: str) -> None:
-        self._env = {name: None for name in os.environ if name.startswith("SYMBL_")} | variables
+        # Neither the variables nor the configuration file of the person who runs the tests.
+        none: dict[str, str | None] = {n: None for n in os.environ if n.startswith("SYMBL_")}
+        none["SYMBL_AIO_CONFIG"] = os.path.join(os.devnull, "none")
+        self._env: dict[str, str | None] = {**none, **variables}
 
     async def run(self, *arguments: str | Path) -> Ended:
         """Run a command to its end, in a thread: an event loop of its own, as in a process."""

@@ -36,10 +36,8 @@ class Desk:
             raise self.error
         return Answer(200, {"x-trace": "t1"}, self.text, 0.125)
 
-    def append(
-        self, conversation_id: str, media: Any, options: Any, *, key: str | None
-    ) -> Submission:
-        self.appended.append((conversation_id, media, options, key))
+    def submit(self, media: Any, options: Any, *, key: str | None, to: str) -> Submission:
+        self.appended.append((to, media, options, key))
         submission: Submission = self.submission
         return submission
 

@@ -67,6 +67,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_io.websocket", "_io.live_link"),
     ("live",),
     ("client", "bulk"),
+    ("sync",),
     ("",),
 )
 # The one name in annotations that may point up.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
-from math import frexp, isqrt, sqrt
+from math import frexp, inf, isqrt, sqrt
 from typing import Final
 
 from attrs import define
@@ -35,6 +35,8 @@ _FEWEST: Final = 8
 """Completion times of fewer jobs than these are not used."""
 _LEARNING_COST: Final = 100
 """Running jobs, for each new end, from which it is worth its CPU to learn."""
+_NOT_PLANNED: Final = inf
+"""The next poll of a job that is polled now."""
 RATE_WINDOW: Final = 10
 """Seconds over which the rate of polls is measured."""
 
@@ -63,11 +65,11 @@ class Budget:
 class _Watch:
     born: float
     at: float
+    """When it is polled next, without a hint."""
     times: CompletionTimes
     """Of the jobs whose recordings are about as long; of all jobs, if its length is unknown."""
-    is_polled: bool = False
     hinted: bool = False
-    hint_at: float = float("-inf")
+    hint_at: float = _NOT_PLANNED
     hint_used_at: float = float("-inf")
     """When a hint last led to a poll: an ordinary poll before it does not delay the next."""
     missing_since: float | None = None
@@ -154,16 +156,20 @@ class PollPlan:
             if watch.running_at is not None and times in (self._times, watch.times):
                 yield watch.running_at - watch.born
 
-    def hint(self, job_id: str, now: float) -> None:
-        """Bring a job's poll forward. No-op for a job not watched, or hinted already.
+    def hint(self, job_id: str, now: float) -> float | None:
+        """Bring a job's poll forward, and return its time.
 
-        The ordinary poll stays planned, should its turn come sooner.
+        ``None`` if nothing changed: the job is not watched, is hinted already, or is polled
+        now. The ordinary poll stays planned, should its turn come sooner.
         """
         watch = self._watches.get(job_id)
-        if watch is not None and not watch.hinted:
-            watch.hinted = watch.is_reported = watch.had_hint = True
-            if not watch.is_polled:
-                self._plan_hinted(job_id, watch, now)
+        if watch is None or watch.hinted:
+            return None
+        watch.hinted = watch.is_reported = watch.had_hint = True
+        if watch.at == _NOT_PLANNED:
+            return None
+        self._plan_hinted(job_id, watch, now)
+        return max(watch.hint_at, self._hinted.next_at())
 
     def due(self, now: float, most: int) -> list[tuple[str, bool]]:
         """Return at most ``most`` jobs to poll now, and for each whether by a hint.
@@ -195,7 +201,6 @@ class PollPlan:
         watch = self._watches.get(job_id)
         if watch is None:
             return
-        watch.is_polled = False
         age = now - watch.born
         interval = self._next_age(age, watch.times, had_hint=watch.had_hint) - age
         watch.at = now + interval * (1 + self._policy.jitter * jitter)
@@ -265,26 +270,29 @@ class PollPlan:
                 return due
             _, job_id = heappop(heap)
             watch = self._watches[job_id]
-            watch.is_polled, watch.hinted = True, False
+            watch.at = watch.hint_at = _NOT_PLANNED
+            watch.hinted = False
             if hinted:
                 watch.hint_used_at = now
             due.append((job_id, hinted))
 
     def _drop_stale(self, heap: list[tuple[float, str]], *, hinted: bool) -> None:
         """Drop stale entries: the job ended, is being polled, or was planned anew."""
-
-        def is_live(entry: tuple[float, str]) -> bool:
-            at, job_id = entry
-            watch = self._watches.get(job_id)
-            if watch is None or watch.is_polled:
-                return False
-            return watch.hinted and watch.hint_at == at if hinted else watch.at == at
-
-        while heap and not is_live(heap[0]):
+        watches = self._watches
+        while heap:
+            at, job_id = heap[0]
+            watch = watches.get(job_id)
+            if watch is not None and at == (watch.hint_at if hinted else watch.at):
+                break
             heappop(heap)
         # Jobs that end early leave entries deep in the heap; they must not pile up.
-        if len(heap) > 64 and len(heap) > 2 * len(self._watches):
-            heap[:] = [entry for entry in heap if is_live(entry)]
+        if len(heap) > 64 and len(heap) > 2 * len(watches):
+            heap[:] = [
+                (at, job_id)
+                for at, job_id in heap
+                if (watch := watches.get(job_id)) is not None
+                and at == (watch.hint_at if hinted else watch.at)
+            ]
             heapify(heap)
 
 

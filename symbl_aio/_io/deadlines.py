@@ -18,18 +18,14 @@ class Deadlines:
         self.loop = asyncio.get_running_loop()
         self.open: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
-
-    def after(self, seconds: float) -> Deadline:
-        """Return a deadline for a block of the current task, to be used with ``with``."""
-        return Deadline(self, self.loop.time() + seconds)
+        self.timer_at = inf
+        """When the timer is set for: at the earliest deadline, or before."""
 
     def watch(self, deadline: Deadline) -> None:
-        """Watch a deadline, which is open or has changed."""
-        if deadline.at < self._timer_at:
-            self.close()
-            self._timer_at = deadline.at
-            self._timer = self.loop.call_at(deadline.at, self._check)
+        """Set the timer for a deadline that is earlier than ``timer_at``."""
+        self.close()
+        self.timer_at = deadline.at
+        self._timer = self.loop.call_at(deadline.at, self._check)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -38,8 +34,8 @@ class Deadlines:
 
     def _check(self) -> None:
         # The loop runs a timer early, by the resolution of its clock.
-        now = max(self.loop.time(), self._timer_at)
-        self._timer, self._timer_at = None, inf
+        now = max(self.loop.time(), self.timer_at)
+        self._timer, self.timer_at = None, inf
         for deadline in sorted(self.open, key=lambda deadline: deadline.at):
             if deadline.at > now:
                 self.watch(deadline)
@@ -49,15 +45,16 @@ class Deadlines:
 
 
 class Deadline:
-    """Cancels the current task's block at ``at``, which then raises ``TimeoutError``.
+    """Cancels a ``with`` block of the current task, which then raises ``TimeoutError``.
 
-    As ``asyncio.timeout``: a cancellation from elsewhere stays one.
+    ``seconds`` from when it is made, unless it is postponed. As ``asyncio.timeout``: a
+    cancellation from elsewhere stays one.
     """
 
     __slots__ = ("_all", "_cancelling", "_is_expired", "_task", "at")
 
-    def __init__(self, deadlines: Deadlines, at: float) -> None:
-        self.at = at
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self.at = deadlines.loop.time() + seconds
         self._all = deadlines
         self._is_expired = False
 
@@ -66,13 +63,14 @@ class Deadline:
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
         self._all.open.add(self)
-        self._all.watch(self)
+        if self.at < self._all.timer_at:
+            self._all.watch(self)
         return self
 
     def postpone(self, seconds: float) -> None:
         """Move the deadline to ``seconds`` from now, which may be sooner than before."""
         self.at = self._all.loop.time() + seconds
-        if not self._is_expired:
+        if self.at < self._all.timer_at and not self._is_expired:
             self._all.watch(self)
 
     def expire(self) -> None:

@@ -200,17 +200,6 @@ class Engine:
             media, options, key=key, to=to, before_last_byte=before_last_byte
         )
 
-    def append(
-        self,
-        conversation_id: str,
-        media: MediaLike,
-        options: TextOptions | MediaOptions | None,
-        *,
-        key: str | None,
-    ) -> Submission:
-        """Queue media to be added to a conversation, for the conversation itself."""
-        return self.submit(media, options, key=key, to=conversation_id)
-
     def resume_appends(self, conversation_id: str) -> None:
         """Accept appends to a halted conversation again."""
         self.check_open()

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from symbl_aio._callback_checks import awaitable
+from symbl_aio._io.deadlines import Deadline
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._media.upload_chunks import Chunk
+from symbl_aio.config import Timeouts
 from symbl_aio.errors import ConfigurationError, SymblError, UploadError
 
 _PIECE: Final = 256 * 1024
@@ -50,7 +52,6 @@ class Body:
         self.complete = False
         self.is_traced = False
         self.error: SymblError | None = None
-        self.touch: Callable[[bool], None] = lambda _complete: None
         self._chunks = chunks
         self._report = report
         self._confirm = confirm
@@ -60,21 +61,28 @@ class Body:
         self._stopped = False
         self._sent = 0
         self._reading = asyncio.Lock()
+        self._deadline: Deadline | None = None
+        self._stall = self._answer = 0.0
+
+    def watch(self, deadline: Deadline, times: Timeouts) -> None:
+        """Postpone a deadline with each chunk handed over: the next one, or the answer, is due."""
+        self._deadline, self._stall, self._answer = deadline, times.stall, times.answer
 
     @property
     def starved(self) -> bool:
         return self._asked and not (self._kernel is not None and self._kernel.is_waiting)
 
-    def connected(self, transport: asyncio.Transport | None) -> None:
+    def connected(self, writer: AbstractStreamWriter) -> None:
         """Allow the kernel to send parts of a file on the connection of this attempt."""
         if self._kernel is not None and not self.is_traced:
-            self._kernel.attach(transport, self._passed)
+            self._kernel.attach(getattr(writer, "transport", None), self._passed)
 
     def _passed(self, sent: int) -> None:
         if self._stopped:
             raise ReplayRefusedError("this body was withdrawn")
         self._sent += sent
-        self.touch(False)
+        if self._deadline is not None:
+            self._deadline.postpone(self._stall)
         self._report(self._sent, self.size)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
@@ -99,7 +107,8 @@ class Body:
                 raise ReplayRefusedError("this body was withdrawn")
             self._sent += len(chunk)
             complete = self._sent == self.size
-            self.touch(complete)
+            if self._deadline is not None:
+                self._deadline.postpone(self._answer if complete else self._stall)
             # From here to the transport nothing waits: from "complete" on, it may arrive.
             self.complete = complete
             return chunk
@@ -148,19 +157,19 @@ class _BodyPayload(aiohttp.AsyncIterablePayload):
     Made for each attempt of aiohttp, so that a body still refuses the second one.
     """
 
+    def __init__(self, body: Body, *args: Any, **kwargs: Any) -> None:
+        super().__init__(body, *args, **kwargs)  # type: ignore[arg-type]  # memoryviews, too
+        self._body = body
+
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self._connect(writer)
+        self._body.connected(writer)
         await super().write(writer)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        self._connect(writer)
+        self._body.connected(writer)
         await super().write_with_length(writer, content_length)
-
-    def _connect(self, writer: AbstractStreamWriter) -> None:
-        body: Body = self._value  # type: ignore[assignment]
-        body.connected(getattr(writer, "transport", None))
 
 
 class Payload:

@@ -97,8 +97,7 @@ class Poller:
 
     def hint(self, job_id: str) -> None:
         """Poll early: a webhook reported the job finished. No-op for an unknown job."""
-        self._plan.hint(job_id, monotonic())
-        self._wake_at(self._plan.next_at())
+        self._wake_at(self._plan.hint(job_id, monotonic()))
 
     def close(self) -> None:
         """Start no poll any more."""

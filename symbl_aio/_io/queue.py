@@ -15,7 +15,7 @@ from secrets import token_hex
 from time import monotonic
 from typing import Final, TypeAlias
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
@@ -61,8 +61,8 @@ class PendingSubmission:
     """The part of its webhook URL that identifies it; ``None`` without webhooks."""
     before_last_byte: Callable[[], Awaitable[None]] | None = None
     """Awaited before its last byte is handed over."""
-    size: int | None = field(default=Factory(lambda self: _known_size(self.media), takes_self=True))
-    """About how many bytes it will send; ``None`` until its file was inspected."""
+    measured: int | None = None
+    """The size of its file, once that was looked up."""
     context: Context = field(factory=copy_context)
     """The caller's context, in which it is sent."""
     task: asyncio.Task[None] | None = None
@@ -78,6 +78,11 @@ class PendingSubmission:
     def label(self) -> str:
         """Key and source, for messages and log lines."""
         return labelled(self.key, self.source)
+
+    @property
+    def size(self) -> int | None:
+        """About how many bytes it will send; ``None`` until its file was looked up."""
+        return _known_size(self.media) if self.measured is None else self.measured
 
     @property
     def text(self) -> str | None:
@@ -121,7 +126,7 @@ class SubmissionQueue:
         )
         self.pending: dict[str, PendingSubmission] = {}
         self.is_closed = False
-        self._lanes = Lanes()
+        self.lanes = Lanes()
         self._deadlines = SlotDeadlines(limits.wait_for_slot)
         self._policy = config.lanes
         self._most = limits.queued
@@ -141,27 +146,22 @@ class SubmissionQueue:
 
     def lane_of(self, key: str) -> str | None:
         """Return the lane that a submission waits in or holds: its conversation id, once known."""
-        return self._lanes.name_of(key)
+        return self.lanes.name_of(key)
 
     def halted(self) -> tuple[str, ...]:
         """Return the ids of the conversations whose lane is halted."""
-        return tuple(self._lanes.halted())
-
-    @property
-    def waiting(self) -> int:
-        """How many submissions have not started."""
-        return self._lanes.waiting
+        return tuple(self.lanes.halted())
 
     # Waiting
 
     def check_lane(self, lane: str) -> None:
         """Raise ``QueueFullError`` or, for a halted lane, ``AppendBlockedError``."""
-        if self._lanes.waiting >= self._most:
+        if self.lanes.waiting >= self._most:
             raise QueueFullError(
-                f"{self._lanes.waiting} submissions are waiting (Limits.queued); "
+                f"{self.lanes.waiting} submissions are waiting (Limits.queued); "
                 "await some of them, or use client.map, which takes no more than it can send"
             )
-        if (cause := self._lanes.halted_by(lane)) is not None:
+        if (cause := self.lanes.halted_by(lane)) is not None:
             raise blocked(cause)
 
     def add(self, pending: PendingSubmission, lane: str) -> None:
@@ -169,7 +169,7 @@ class SubmissionQueue:
         key = pending.key
         self.pending[key] = pending
         self._by_key[key] = pending.submission
-        self._lanes.add(lane, key)
+        self.lanes.add(lane, key)
 
     def start_next(self, now: float) -> PendingSubmission | None:
         """Start the next submission in a slot. Returns it, or ``None`` if none may start now."""
@@ -177,17 +177,17 @@ class SubmissionQueue:
         if permission is Permission.NO:
             return None
         is_probe = permission is Permission.PROBE
-        key = self._cheapest() if is_probe else next(self._lanes.ready(), None)
+        key = self._cheapest() if is_probe else next(self.lanes.ready(), None)
         if key is None:
             return None
-        self._lanes.start(key)
+        self.lanes.start(key)
         self.slots.start(key, now)
         self._deadlines.start(key)
         return self.pending[key]
 
     def heads(self) -> Iterator[PendingSubmission]:
         """Yield the first submissions that are ready, the one whose turn it is first."""
-        for key in islice(self._lanes.ready(), _HEADS_COMPARED):
+        for key in islice(self.lanes.ready(), _HEADS_COMPARED):
             yield self.pending[key]
 
     def _cheapest(self) -> str | None:
@@ -203,10 +203,10 @@ class SubmissionQueue:
         """End the submissions that have waited for a slot longer than ``Limits.wait_for_slot``."""
         ended: Ended = []
         if self._deadlines.seconds is None:
-            self._lanes.newly_ready.clear()
+            self.lanes.newly_ready.clear()
             return ended
         while True:
-            newly_ready, self._lanes.newly_ready = self._lanes.newly_ready, []
+            newly_ready, self.lanes.newly_ready = self.lanes.newly_ready, []
             for key in newly_ready:
                 if key in self.pending:
                     self._deadlines.wait(key, now)
@@ -229,14 +229,14 @@ class SubmissionQueue:
             times.append(deadline)
         # A probe needs a submission that is ready; without one the next event wakes, not the clock.
         probe_at = self.slots.wakes_at()
-        if probe_at is not None and next(self._lanes.ready(), None) is not None:
+        if probe_at is not None and next(self.lanes.ready(), None) is not None:
             times.append(probe_at)
         return min(times, default=None)
 
     def discard(self, pending: PendingSubmission, error: BaseException) -> Ended:
         """End a submission that has not started."""
         lane = self._lane_of(pending)
-        self._lanes.discard(pending.key)
+        self.lanes.discard(pending.key)
         self._remove(pending)
         return [(pending, error), *self._after_failure(pending, lane, error)]
 
@@ -246,7 +246,7 @@ class SubmissionQueue:
         closed = ClientClosedError("the client was closed; nothing of this submission was sent")
         waiting = [pending for pending in self.pending.values() if pending.task is None]
         for pending in waiting:
-            self._lanes.discard(pending.key)
+            self.lanes.discard(pending.key)
             self._remove(pending)
         return [(pending, closed) for pending in waiting]
 
@@ -255,11 +255,11 @@ class SubmissionQueue:
     def accept(self, pending: PendingSubmission, job_id: str, conversation_id: str) -> None:
         """Pass the slot, and perhaps the lane, to the job until it ends."""
         key = pending.key
-        self.slots.accept(key, job_id, monotonic(), more_waiting=self._lanes.waiting > 0)
+        self.slots.accept(key, job_id, monotonic(), more_waiting=self.lanes.waiting > 0)
         if not pending.is_append:
-            self._lanes.rename(provisional_lane(key), conversation_id)
+            self.lanes.rename(provisional_lane(key), conversation_id)
         if self._policy.advance_on == "accepted":
-            self._lanes.release(key)
+            self.lanes.release(key)
         # A server that repeats a job id has one job for several submissions.
         self._holders[job_id] = (*self._holders.get(job_id, ()), key)
         self._remove(pending, accepted=True)
@@ -277,9 +277,9 @@ class SubmissionQueue:
         if pending.cancelled_by is not None or self.is_closed:
             closed = ClientClosedError("the client was closed; the submission was refused")
             return self.fail(pending, pending.cancelled_by or closed)
-        if (cause := self._lanes.halted_by(self._lane_of(pending))) is not None:
+        if (cause := self.lanes.halted_by(self._lane_of(pending))) is not None:
             return self.fail(pending, blocked(cause))
-        self._lanes.put_back(pending.key)
+        self.lanes.put_back(pending.key)
         return None
 
     def fail(self, pending: PendingSubmission, error: BaseException) -> Ended:
@@ -288,7 +288,7 @@ class SubmissionQueue:
         self.slots.free(pending.key)
         self._remove(pending)
         ended = [(pending, error), *self._after_failure(pending, lane, error)]
-        self._lanes.release(pending.key)
+        self.lanes.release(pending.key)
         return ended
 
     def end_ambiguous(self, pending: PendingSubmission, error: BaseException) -> Ended:
@@ -297,7 +297,7 @@ class SubmissionQueue:
         self.slots.free(pending.key)
         self._remove(pending)
         behind = self._halt(lane, error) if pending.is_append else self._clear(lane, error)
-        self._lanes.release(pending.key)
+        self.lanes.release(pending.key)
         return [(pending, error), *behind]
 
     # Accepted
@@ -311,15 +311,15 @@ class SubmissionQueue:
     def hold(self, job_id: str, conversation_id: str) -> None:
         """Hold the appends of a conversation until an attached job has ended."""
         if self._policy.advance_on == "completed":
-            self._lanes.hold(conversation_id, _holder(job_id))
+            self.lanes.hold(conversation_id, _holder(job_id))
 
     def end_job(self, job_id: str, conversation_id: str | None, error: SymblError | None) -> Ended:
         """Free the slot of a job, and let its lane move on or halt."""
         self.slots.end(job_id)
-        self._lanes.release(_holder(job_id))
+        self.lanes.release(_holder(job_id))
         for key in self._holders.pop(job_id, ()):
             self._by_key.pop(key, None)
-            self._lanes.release(key)
+            self.lanes.release(key)
         if not self._by_key:
             self._by_key.clear()  # an empty dict keeps the room of its fullest hour
         if (
@@ -332,12 +332,12 @@ class SubmissionQueue:
 
     def resume(self, conversation_id: str) -> None:
         """Accept appends to a halted conversation again."""
-        self._lanes.resume(conversation_id)
+        self.lanes.resume(conversation_id)
 
     # Common to all
 
     def _lane_of(self, pending: PendingSubmission) -> str:
-        lane = self._lanes.name_of(pending.key)
+        lane = self.lanes.name_of(pending.key)
         assert lane is not None
         return lane
 
@@ -350,11 +350,11 @@ class SubmissionQueue:
         return []
 
     def _halt(self, lane: str, cause: BaseException) -> Ended:
-        halted = self._lanes.halt(lane, _without_frames(cause))
+        halted = self.lanes.halt(lane, _without_frames(cause))
         return [(self._remove(self.pending[key]), blocked(cause)) for key in halted]
 
     def _clear(self, lane: str, cause: BaseException) -> Ended:
-        cleared = self._lanes.clear(lane)
+        cleared = self.lanes.clear(lane)
         return [(self._remove(self.pending[key]), without_conversation(cause)) for key in cleared]
 
     def _remove(self, pending: PendingSubmission, *, accepted: bool = False) -> PendingSubmission:

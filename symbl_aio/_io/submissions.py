@@ -221,19 +221,19 @@ class Submissions:
         queue = self._queue
         if self._alarm is not None:
             self._cancel_alarm()
-        if queue.is_closed or not queue.waiting:
+        if queue.is_closed or not queue.lanes.waiting:
             return
         now = monotonic()
         if ended := queue.expire(now):
             self._end(ended)
-        while queue.waiting and (pending := queue.start_next(now)) is not None:
+        while queue.lanes.waiting and (pending := queue.start_next(now)) is not None:
             pending.task = self._tasks.start(
                 self._run(pending),
                 f"submission {pending.key}",
                 pending.context,
                 on_end=partial(self._never_ran, pending),
             )
-        if queue.waiting and (at := queue.wakes_at()) is not None:
+        if queue.lanes.waiting and (at := queue.wakes_at()) is not None:
             self._cancel_alarm()  # of a submission that an observer made meanwhile
             delay = max(0.0, at - monotonic())
             self._alarm = self._tasks.loop.call_later(delay, self.dispatch)
@@ -337,9 +337,9 @@ class Submissions:
         for pending in list(self._queue.heads()):
             if pending.size is None and (path := pending.path) is not None:
                 try:
-                    pending.size = await self._files.run(partial(os.path.getsize, path))
+                    pending.measured = await self._files.run(partial(os.path.getsize, path))
                 except OSError:
-                    pending.size = 0  # it will fail at once, which costs nothing
+                    pending.measured = 0  # it will fail at once, which costs nothing
                 except (RuntimeError, MemoryError, Stalled):
                     return  # no thread, or a disk that does not answer: measured another time
 

@@ -150,8 +150,14 @@ class Transport:
         asks = body is None
         if body is None and call.body is not None:
             body = Body(once(call.body), len(call.body), lambda _sent, _total: None)
+        times = self._config.timeouts
+        first = times.connect + (times.read if asks else times.stall)
+        deadline = Deadline(self._deadlines, first)
+        if not asks and body is not None:
+            # From chunk to chunk; a read has one time for all of it.
+            body.watch(deadline, times)
         try:
-            with self._deadline(None if asks else body):
+            with deadline:
                 return await self._exchange(call, headers, body)
         except SymblError:
             raise
@@ -224,19 +230,6 @@ class Transport:
             return proxy, to_proxy, headers
         return proxy, None, headers | to_proxy
 
-    def _deadline(self, body: Body | None) -> Deadline:
-        """Make the clock of an exchange: of a whole read, or from chunk to chunk of an upload."""
-        times = self._config.timeouts
-        if body is None:
-            return self._deadlines.after(times.connect + times.read)
-        deadline = self._deadlines.after(times.connect + times.stall)
-
-        def touch(complete: bool) -> None:
-            deadline.postpone(times.answer if complete else times.stall)
-
-        body.touch = touch
-        return deadline
-
     async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
         began = perf_counter()
         session = self._reads if body is None else self._submissions
@@ -276,7 +269,11 @@ class Transport:
                 status=response.status,
                 headers=response.headers,
                 # The same in every charset that is read, so the header need not be.
-                text=raw.decode() if _is_plain(raw) else _text(raw, response.charset),
+                text=(
+                    raw.decode()
+                    if raw.isascii() and b"\0" not in raw[:4]
+                    else _text(raw, response.charset)
+                ),
                 elapsed=perf_counter() - began,
             )
 
@@ -361,10 +358,6 @@ def _how_far(body: Body | None, fault: Fault) -> Sent:
     if body is None:
         return "maybe"
     return "maybe" if body.complete else "partial"
-
-
-def _is_plain(raw: bytes) -> bool:
-    return raw.isascii() and b"\0" not in raw[:4]
 
 
 def _text(raw: bytes, charset: str | None) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 import click
 
 from symbl_aio import __version__
-from symbl_aio.cli import outbox_commands, unfinished
+from symbl_aio.cli import account_commands, outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
 from symbl_aio.cli.report_command import report
-from symbl_aio.cli.runner import config, run, show_for
+from symbl_aio.cli.runner import config, run, show_for, use_profile
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
+from symbl_aio.cli.short_tokens import restored
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 from symbl_aio.cli.upload.command import settle, upload
 
@@ -89,15 +90,26 @@ _OUTBOX_OPTIONS: Final = (
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.option("--profile", metavar="NAME", help="Of the configuration file.  [SYMBL_AIO_PROFILE]")
+@click.pass_context
+def cli(context: click.Context, profile: str | None) -> None:
     """Recordings in, transcripts and insights out: a client of the Symbl.ai async API.
 
     Credentials are read from SYMBL_APP_ID and SYMBL_APP_SECRET (or SYMBL_ACCESS_TOKEN), the
-    host from SYMBL_BASE_URL, such as http://127.0.0.1:8080. `symbl-aio demo` needs neither.
+    host from SYMBL_BASE_URL, such as http://127.0.0.1:8080, else both from the profiles in
+    ~/.config/symbl-aio/config.toml. `symbl-aio demo` needs neither.
     """
+    use_profile(context, profile)
 
 
-for command in (*outbox_commands.COMMANDS, report, serve, upload, settle):
+for command in (
+    *outbox_commands.COMMANDS,
+    *account_commands.COMMANDS,
+    report,
+    serve,
+    upload,
+    settle,
+):
     cli.add_command(command)
 
 
@@ -184,6 +196,7 @@ def wait(
         raise click.UsageError("Give at least one TOKEN, or --from FILE.")
     common = _common(as_json, base_url, allow_http)
     show = show_for(as_json, Resumption(("symbl-aio", "wait", *common)))
+    tokens = tuple(map(restored, tokens))
     untouched = Untouched([RunningJob(token, token) for token in tokens])
     read: dict[str, str] = {}
 
@@ -365,13 +378,13 @@ def _submit_to_api(
         from symbl_aio import MediaOptions, SymblClient
         from symbl_aio.cli.follow_jobs import follow
 
-        options = MediaOptions(name=name, language_code=language)
-
-        def submit_all(client: SymblClient) -> Mapping[str, Submission]:
-            pairs = zip(by_label, media, strict=True)
-            return {label: begin(client, item, options) for label, item in pairs}
-
         with stack:  # removes the copy of standard input
+            options = MediaOptions(name=name, language_code=language)
+
+            def submit_all(client: SymblClient) -> Mapping[str, Submission]:
+                pairs = zip(by_label, media, strict=True)
+                return {label: begin(client, item, options) for label, item in pairs}
+
             client = SymblClient(config=config(base_url, allow_http))
             return await follow(client, submit_all, show, untouched, wait=not no_wait)
 

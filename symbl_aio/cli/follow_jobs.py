@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from attrs import define
 
@@ -16,11 +15,12 @@ from symbl_aio import (
     DecodeError,
     Job,
     JobError,
+    NotFoundError,
     Submission,
     SymblClient,
     SymblError,
 )
-from symbl_aio.cli.exit_codes import OK, code_of, describe, most_severe
+from symbl_aio.cli.exit_codes import OK, code_of, describe, most_severe, remedy_of
 from symbl_aio.cli.show_json import Show
 from symbl_aio.cli.unfinished import RunningJob, Untouched
 
@@ -73,7 +73,7 @@ async def watch(
         *(_follow_one(name, item, show, wait, outcomes) for name, item in work.items())
     )
     if outcomes.first is not None:
-        show.ended(outcomes.message(len(work)))
+        show.ended(outcomes.message(len(work)), outcomes.brief(len(work)))
     return most_severe(outcomes.codes.values())
 
 
@@ -96,6 +96,13 @@ class Outcomes:
         failed = sum(code != OK for code in self.codes.values())
         which = f"{name} failed" if failed == 1 else f"{failed} of {count} failed, first {name}"
         return f"{which}: {describe(error)}"
+
+    def brief(self, count: int) -> str:
+        """Return how many failed, and the remedy of the first, without its reason."""
+        assert self.first is not None
+        failed = sum(code != OK for code in self.codes.values())
+        which = f"{failed} of {count} failed" if count > 1 else ""
+        return "; ".join(filter(None, (which, remedy_of(self.first[1]))))
 
 
 async def _follow_one(
@@ -121,11 +128,20 @@ async def _follow_one(
 
 
 async def _check_reachable(work: Mapping[str, Submission | Job]) -> None:
-    """Raise if the server of a job is unreachable; polls would retry for a day."""
-    job = next((item for item in work.values() if isinstance(item, Job)), None)
-    if job is not None:
-        with suppress(APIError, DecodeError, JobError):  # it answered; the polls judge the answer
+    """Raise if the server of a job is unreachable; polls would retry for a day.
+
+    Raises ``NotFoundError`` for an id that a person gave and the server does not know: the grace
+    of the polls is for a job that was accepted a moment ago, whose token has its conversation.
+    """
+    jobs = [item for item in work.values() if isinstance(item, Job)]
+    for job in jobs[:1] + [job for job in jobs[1:] if job.conversation_id is None]:
+        try:
             await job.refresh()
+        except NotFoundError:
+            if job.conversation_id is None:
+                raise
+        except (APIError, DecodeError, JobError):
+            pass  # it answered; the polls judge the answer
 
 
 async def _report_unfinished(

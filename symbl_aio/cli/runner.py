@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+import click
 
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
-from symbl_aio.cli.safe_streams import GRACE, leave, stderr, stdout
+from symbl_aio.cli.safe_streams import GRACE, clean, leave, stderr, stdout
 from symbl_aio.cli.show_json import Lines, Show
 from symbl_aio.cli.unfinished import PLAIN, Resumption
 
@@ -102,6 +107,46 @@ def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
     if allow_http:
         settings["allow_http"] = True
     return Config(**settings)
+
+
+def config_path() -> Path:
+    """Return the path of the configuration file, whether it exists or not.
+
+    ``SYMBL_AIO_CONFIG``, else in ``XDG_CONFIG_HOME`` or ``~/.config``.
+    """
+    if given := os.environ.get("SYMBL_AIO_CONFIG"):
+        return Path(given)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")
+    return Path(home) / "symbl-aio" / "config.toml"
+
+
+def use_profile(context: click.Context, profile: str | None) -> None:
+    """Set the variables of the configuration file, until the command has ended.
+
+    Without a file nothing is imported. A wrong file, or profile, is one line and exit code 2.
+    """
+    path = config_path()
+    if profile is None and not path.exists():
+        return
+    from symbl_aio import ConfigurationError
+    from symbl_aio.cli.config_file import apply, load, restore
+
+    try:
+        loaded = load(path, profile)
+    except ConfigurationError as error:
+        raise WrongFile(str(error)) from None
+    context.obj = loaded
+    context.call_on_close(partial(restore, apply(loaded)))
+
+
+class WrongFile(click.ClickException):
+    """The configuration file cannot be used."""
+
+    exit_code = USAGE
+
+    def show(self, file: Any = None) -> None:
+        """Print it as any other error of a command."""
+        click.echo(f"symbl-aio: {clean(self.message)}", err=True)
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:

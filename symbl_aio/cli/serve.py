@@ -32,6 +32,7 @@ from symbl_aio.server import (
     load_context,
     own_names,
     restore_backup,
+    return_freed_memory,
     write_backup,
 )
 
@@ -83,6 +84,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     The first signal lets running uploads end, where there is a directory to keep them in. The
     second ends them.
     """
+    return_freed_memory()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
     stopped, ended = asyncio.Event(), asyncio.Event()

@@ -12,6 +12,7 @@ import attrs
 
 from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.safe_streams import Output, clean
+from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:  # an extra that only some commands need, and modules that load slowly
@@ -53,8 +54,11 @@ class Show(Protocol):
     def restored(self, doubted: int) -> None: ...
     def migrated(self, database: str) -> None: ...
     def error(self, message: str) -> None: ...
-    def ended(self, message: str) -> None:
-        """Print why the command fails; each failure was shown before."""
+    def ended(self, message: str, brief: str | None = None) -> None:
+        """Print why the command fails; each failure was shown before.
+
+        ``brief`` is the message without reasons, where those are in sight.
+        """
         ...
 
     async def read(self) -> None:
@@ -97,7 +101,7 @@ class Lines:
     def accepted(self, source: str, job: Job, *, followed: bool) -> None:
         self._write("accepted", source=source, **_ids(job))
         if not followed and not self.written:
-            command = shlex.join([*self._resumption.wait, job.token])
+            command = shlex.join([*self._resumption.wait, shortened(job.token)])
             _put(self._errors, clean(f"{command}    # {source}"))
 
     def status(self, source: str, event: JobEvent) -> None:
@@ -200,7 +204,7 @@ class Lines:
         self._write("error", message=message)
         self.ended(message)
 
-    def ended(self, message: str) -> None:
+    def ended(self, message: str, brief: str | None = None) -> None:
         _put(self._errors, clean(f"symbl-aio: {message}"))
 
     async def read(self) -> None:

@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
+from symbl_aio.cli.exit_codes import in_words_of_commands
 from symbl_aio.cli.safe_streams import Output, clean
+from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:
@@ -98,7 +100,8 @@ class Screen:
         self._line(source, "accepted", f"job {job.id}  conversation {job.conversation_id}")
         if not followed:
             self._bars.remove(source)
-            self._line(source, "wait for it", shlex.join([*self._resumption.wait, job.token]))
+            command = shlex.join([*self._resumption.wait, shortened(job.token)])
+            self._line(source, "wait for it", command)
 
     def status(self, source: str, event: JobEvent) -> None:
         self._bars.set_state(source, clean(event.raw_status))
@@ -109,7 +112,7 @@ class Screen:
 
     def failed(self, source: str, error: SymblError) -> None:
         self._bars.remove(source)
-        self._line(source, "failed", f"{type(error).__name__}: {error}")
+        self._line(source, "failed", f"{type(error).__name__}: {in_words_of_commands(str(error))}")
 
     def interrupted(
         self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
@@ -225,8 +228,13 @@ class Screen:
         self.close()
         self._print_error(f"symbl-aio: {message}")
 
-    def ended(self, message: str) -> None:
-        self.error(message)
+    def ended(self, message: str, brief: str | None = None) -> None:
+        # Where both streams are one terminal, the reason is in a line above.
+        both = self._console.is_terminal and self._errors.is_terminal
+        shown = brief if both and brief is not None else message
+        self.close()
+        if shown:
+            self._print_error(f"symbl-aio: {shown}")
 
     async def read(self) -> None:
         self.close()

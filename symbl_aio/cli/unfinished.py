@@ -16,6 +16,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from symbl_aio import ConfigurationError
+from symbl_aio.cli.short_tokens import shortened
 
 FEW: Final = 3
 """Up to this many are listed one by one; more are saved in a file."""
@@ -97,7 +98,7 @@ def summary(
     if saved is not None and len(running) > FEW:
         yield f"  {shlex.join([*resumption.wait, '--from', str(saved)])}"
     else:
-        yield f"  {shlex.join([*resumption.wait, *(job.token for job in running)])}"
+        yield f"  {shlex.join([*resumption.wait, *(shortened(job.token) for job in running)])}"
 
 
 def save(

@@ -127,10 +127,11 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Return whether the status is final: completed or failed."""
-        return self is _COMPLETED or self is _FAILED
+    is_terminal: bool
+    """Whether the status is final: completed or failed."""
+
+    def __init__(self, word: str) -> None:
+        self.is_terminal = word in ("completed", "failed")
 
     @classmethod
     def parse(cls, text: str) -> JobStatus:
@@ -138,9 +139,7 @@ class JobStatus(StrEnum):
         return _BY_WORD.get(text) or _BY_WORD.get(text.lower(), cls.UNKNOWN)
 
 
-# Every answer about a job is compared with these, and an enumeration looks a member up slowly.
-_COMPLETED: Final = JobStatus.COMPLETED
-_FAILED: Final = JobStatus.FAILED
+# An enumeration looks a member up slowly, and every answer about a job names one.
 _BY_WORD: Final = {status.value: status for status in JobStatus}
 
 

@@ -4,7 +4,7 @@ It imports nothing of the client. A wrong reading of the API in the client there
 cannot pass a test because the server has the same fault.
 
 ``app`` routes each request. ``tokens`` checks its access token. ``submissions`` validates
-a submission and reads its body, ``jobs`` queues the job, ``processing`` produces the
+a submission and reads its body, ``job_queue`` queues the job, ``processing`` produces the
 utterances: typed text, a transcript from ``transcript_registry``, or the output of
 ``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
@@ -14,11 +14,12 @@ data directory. Four modules exist for tests: ``fault_injection``
 injects failures, ``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and
 ``request_log`` records every request.
 
-The server never invents a result: it scores no call, redacts nothing, and builds a
-summary from sentences of the conversation.
+The server never invents a result: it scores no call, and builds a summary from sentences of
+the conversation.
 """
 
 from symbl_aio.server.app_secrets import add_secret, read_secrets
+from symbl_aio.server.freed_memory import return_freed_memory
 from symbl_aio.server.hosting import Hosting
 from symbl_aio.server.local_server import LocalServer, is_loopback
 from symbl_aio.server.origins import own_names
@@ -48,5 +49,6 @@ __all__ = [
     "own_names",
     "read_secrets",
     "restore_backup",
+    "return_freed_memory",
     "write_backup",
 ]

@@ -22,7 +22,9 @@ from symbl_aio import (
     TransportError,
 )
 from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
+from symbl_aio.cli.follow_jobs import Outcomes
 from symbl_aio.cli.safe_streams import clean
+from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.show_terminal import Screen, size
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob
@@ -173,7 +175,7 @@ async def test_no_wait_prints_the_command_to_wait_with(shell):
     ended = await shell.run("submit", "--no-wait", INAUGURAL)
 
     assert (ended.code, ended.err) == (0, "")
-    assert "symbl-aio wait '{" in ended.out
+    assert "symbl-aio wait eyJ" in ended.out
 
 
 async def test_wait_takes_a_plain_job_id(shell):
@@ -183,6 +185,15 @@ async def test_wait_takes_a_plain_job_id(shell):
 
     assert waited.code == 0
     assert "completed" in waited.out
+
+
+@pytest.mark.timeout(20)  # the grace for a new job, 30 s, is not for an id that a person gives
+@pytest.mark.parametrize("words", [["garbage"], ["123", "456"]])
+async def test_wait_refuses_an_unknown_job_at_once(words, shell):
+    ended = await shell.run("wait", *words)
+
+    assert (ended.code, ended.out) == (5, "")
+    assert "check the id" in ended.err
 
 
 async def test_messages_prints_the_transcript(shell, symbl):
@@ -246,8 +257,55 @@ async def test_a_conversation_id_with_a_slash_is_exit_code_2(shell, symbl):
     ended = await shell.run("append", "a/b", INAUGURAL)
 
     assert (ended.code, ended.out) == (2, "")
-    assert "conversation" in ended.err
+    assert "CONVERSATION is 'a/b'" in ended.err
     assert symbl.requests == []
+
+
+PYTHON = re.compile(r"\w\(|=True|\b(?:Config|MediaOptions|client|error|Job)\.\w|\w+URL\b|_id\b")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["submit", "{folder}/unknown.dat"],
+        ["submit", "https://youtube.com/a.mp3"],
+        ["submit", "https://exa mple.com/a.mp3"],
+        ["submit", "--language", " ", str(INAUGURAL)],
+        ["submit", "--base-url", "http://example.com", str(INAUGURAL)],
+        ["submit", "--base-url", "http://example.com/path", str(INAUGURAL)],
+        ["submit", ""],
+        ["append", "a/b", str(INAUGURAL)],
+        ["messages", "a/b"],
+        ["wait", '{"v":1}'],
+        ["wait", '{"v":1,"job":"a","conversation":"b","origin":"https://x.y","since":1}'],
+    ],
+    ids=" ".join,
+)
+async def test_no_error_of_a_command_speaks_of_python(words, shell, tmp_path):
+    (tmp_path / "unknown.dat").write_bytes(b"no recording")
+
+    ended = await shell.run(*(word.replace("{folder}", str(tmp_path)) for word in words))
+
+    assert ended.code == 2
+    assert not PYTHON.search(ended.err), ended.err
+
+
+async def test_missing_credentials_do_not_speak_of_python(symbl):
+    ended = await Shell(SYMBL_BASE_URL=symbl.base_url).run("submit", INAUGURAL)
+    assert not PYTHON.search(ended.err), ended.err
+
+
+def test_in_a_terminal_a_reason_is_shown_once():
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=True, width=200)
+    screen = Screen(console, console, bars=False)
+    error = TransportError("no route", "no")
+    outcomes = Outcomes({})
+    outcomes.failed("a.mp4", error)
+    screen.failed("a.mp4", error)
+    screen.ended(outcomes.message(1), outcomes.brief(1))
+    assert told.getvalue().count("no route") == 1
+    assert "check the network" in told.getvalue()
 
 
 async def test_no_file_is_wrong_usage(shell):
@@ -301,8 +359,9 @@ async def test_ctrl_c_says_what_still_runs_and_how_to_wait_for_it(shell, symbl):
         "unsent": [],
     }
     symbl.release()
-    waited = await shell.run("wait", accepted["token"])
-    assert waited.code == 0
+    for token in (accepted["token"], shortened(accepted["token"])):
+        waited = await shell.run("wait", token)
+        assert waited.code == 0
 
 
 async def test_ctrl_c_prints_the_command_to_wait_with(shell, symbl):
@@ -319,7 +378,7 @@ async def test_ctrl_c_prints_the_command_to_wait_with(shell, symbl):
 
     assert ended.code == 130
     *_, last = ended.err.splitlines()
-    assert last.count("'{") == 2
+    assert last.count(" eyJ") == 2
     assert "symbl-aio wait" in last
     assert "Traceback" not in ended.err
 
@@ -371,7 +430,8 @@ def test_a_person_is_told_what_runs_what_is_unsure_and_what_was_not_sent():
 
     screen.interrupted([RunningJob("a.mp4", '{"v":1}')], ["b.mp4"], ["c.mp4"])
 
-    assert "symbl-aio wait '{\"v\":1}'" in told.getvalue().splitlines()[-1]
+    command = "symbl-aio wait " + shortened('{"v":1}')
+    assert command in told.getvalue().splitlines()[-1]
     assert "b.mp4: perhaps accepted" in told.getvalue()
     assert "c.mp4: not sent" in told.getvalue()
 

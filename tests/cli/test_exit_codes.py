@@ -48,6 +48,27 @@ WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
         ([FILE, "--ledger", "{file}.8", "--report", "x.txt"], CREDENTIALS, 2),
     ],
     "settle": [([FILE, "--accepted", "--ledger", "{file}.9"], CREDENTIALS, 2)],
+    "conversations": [
+        ([], UNRESOLVED, 3),
+        (["--filter", "nonsense"], UNRESOLVED, 3),
+        ([], {"SYMBL_APP_ID": "app"}, 2),
+    ],
+    "doctor": [
+        ([], UNRESOLVED, 3),
+        ([], {"SYMBL_LIMITS_JOBS": "many", **CREDENTIALS}, 2),
+    ],
+    "export": [
+        (["123", "--format", "srt"], UNRESOLVED, 3),
+        (["123"], CREDENTIALS, 2),
+        (["123", "-o", "x", "--format", "docx"], CREDENTIALS, 2),
+        (["a/b", "--format", "srt"], UNRESOLVED, 2),
+    ],
+    "trackers": [
+        ([], UNRESOLVED, 3),
+        (["--create", "/no/such/file"], UNRESOLVED, 2),
+        (["--create", "/proc/version"], UNRESOLVED, 2),
+    ],
+    "groups": [([], UNRESOLVED, 3), (["--create", "/no/such/file"], UNRESOLVED, 2)],
     "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
     "report": [
         (["123", "-o", "/proc/report.html"], UNRESOLVED, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -13,17 +14,21 @@ import aiohttp
 import pytest
 
 from symbl_aio import (
+    APIError,
     Config,
     Credentials,
     JobFailedError,
+    Retries,
     SymblClient,
     Text,
 )
 from symbl_aio.media import Audio, AudioURL
 from symbl_aio.testing import LocalSymbl
-from tests.shell import Shell
+from tests.forks import Program
+from tests.shell import ROOT, Shell
 
 AS_JSON = ("serve", "--port", "0", "--json", "--asr", "off", "--memory")
+VIDEO = (ROOT / "examples/media/inaugural.mp4").read_bytes()
 
 
 @asynccontextmanager
@@ -155,6 +160,87 @@ async def test_a_backup_is_written_while_the_server_runs_and_restored(tmp_path):
     assert (refused.code, restored.code, restored.events()) == (2, 0, ["restored"])
     assert str(file) in refused.err
     assert [message.text for message in messages] == ["Hello there."]
+
+
+@asynccontextmanager
+async def uploading(started: dict[str, Any]) -> AsyncIterator[tuple[Any, asyncio.Event]]:
+    """Begin an upload; yield its task, which returns the status, and the event that ends it."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield VIDEO[:1000]
+        begun.set()
+        await go_on.wait()
+        yield VIDEO[1000:]
+
+    async def upload(session: aiohttp.ClientSession) -> int:
+        login = {"type": "application", "appId": started["app_id"], "appSecret": "secret"}
+        token_url = f"{started['base_url']}/oauth2/token:generate"
+        async with session.post(token_url, json=login) as answer:
+            token = (await answer.json())["accessToken"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "video/mp4"}
+        url = f"{started['base_url']}/v1/process/video"
+        async with session.post(url, data=body(), headers=headers) as answer:
+            return answer.status
+
+    async with aiohttp.ClientSession() as session:
+        task = asyncio.ensure_future(upload(session))
+        await begun.wait()
+        try:
+            yield task, go_on
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def line_with(process: Program, words: str) -> str:
+    assert process.stderr is not None
+    while words not in (line := (await process.stderr.readline()).decode()):
+        assert line, f"the log ended before {words!r}"
+    return line
+
+
+async def test_the_first_signal_lets_an_upload_end_and_its_job_is_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    words = (*AS_JSON[:-1], "--data", data, "--job-seconds", "3600")
+    process = await Shell().start(*words)
+    assert process.stdout is not None
+    started = json.loads(await process.stdout.readline())
+
+    async with uploading(started) as (upload, go_on):
+        process.send_signal(signal.SIGTERM)
+        assert "1 uploads run" in await line_with(process, "stopping")
+        async with client_of(started, retries=Retries(attempts=1)) as symbl:
+            with pytest.raises(APIError, match="stopping") as refused:
+                await symbl.submit(Text("Too late."))
+        assert refused.value.status == 503
+        go_on.set()
+        assert await upload == 201
+    ended = await Shell().end(process)
+
+    assert ended.code == 0
+    assert f"1 unfinished jobs are kept in {data}" in ended.err
+    assert len(list((data / "bodies").iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_second_signal_ends_the_server_at_once(tmp_path: Path, number: int) -> None:
+    data = tmp_path / "data"
+    process = await Shell().start(*AS_JSON[:-1], "--data", data)
+    assert process.stdout is not None
+    started = json.loads(await process.stdout.readline())
+
+    async with uploading(started) as (upload, _):
+        process.send_signal(number)
+        await line_with(process, "1 uploads run")
+        process.send_signal(number)
+        ended = await Shell().end(process)
+        with pytest.raises(aiohttp.ClientError):
+            await upload
+
+    assert ended.code == 0
+    assert "Traceback" not in ended.err
+    assert list((data / "bodies").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from symbl_aio._io.deadlines import Deadlines
+from symbl_aio._io.deadlines import Deadline, Deadlines
 
 
 async def test_a_block_that_takes_too_long_raises_timeout_error():
     deadlines = Deadlines()
-    with pytest.raises(TimeoutError), deadlines.after(0.01):
+    with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
         await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None
@@ -18,9 +18,9 @@ async def test_a_block_that_takes_too_long_raises_timeout_error():
 
 async def test_a_block_that_ends_in_time_is_left_alone_afterwards():
     deadlines = Deadlines()
-    with deadlines.after(0.01):
+    with Deadline(deadlines, 0.01):
         pass
-    with deadlines.after(60), pytest.raises(TimeoutError), deadlines.after(0.02):
+    with Deadline(deadlines, 60), pytest.raises(TimeoutError), Deadline(deadlines, 0.02):
         await asyncio.Event().wait()
 
 
@@ -28,7 +28,7 @@ async def test_the_earliest_of_many_expires_first():
     deadlines, expired = Deadlines(), []
 
     async def wait(seconds: float) -> None:
-        with pytest.raises(TimeoutError), deadlines.after(seconds):
+        with pytest.raises(TimeoutError), Deadline(deadlines, seconds):
             await asyncio.Event().wait()
         expired.append(seconds)
 
@@ -41,7 +41,7 @@ async def test_a_deadline_that_is_postponed_expires_at_its_new_time(later):
     deadlines = Deadlines()
     loop = asyncio.get_running_loop()
     began = loop.time()
-    with pytest.raises(TimeoutError), deadlines.after(0.02 if later else 60) as deadline:
+    with pytest.raises(TimeoutError), Deadline(deadlines, 0.02 if later else 60) as deadline:
         deadline.postpone(0.05)
         await asyncio.Event().wait()
     assert loop.time() - began >= 0.049
@@ -51,7 +51,7 @@ async def test_a_cancellation_from_elsewhere_stays_one():
     deadlines = Deadlines()
 
     async def work() -> None:
-        with deadlines.after(60):
+        with Deadline(deadlines, 60):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(work())
@@ -65,7 +65,7 @@ async def test_a_cancellation_at_the_moment_of_the_deadline_is_not_lost():
     deadlines = Deadlines()
 
     async def work() -> None:
-        with deadlines.after(60) as deadline:
+        with Deadline(deadlines, 60) as deadline:
             deadline.expire()
             await asyncio.Event().wait()
 
@@ -77,7 +77,7 @@ async def test_a_cancellation_at_the_moment_of_the_deadline_is_not_lost():
 
 async def test_an_error_of_the_block_stays_though_its_time_is_over():
     deadlines = Deadlines()
-    with pytest.raises(KeyError), deadlines.after(0.01):
+    with pytest.raises(KeyError), Deadline(deadlines, 0.01):
         try:
             await asyncio.Event().wait()
         finally:
@@ -97,7 +97,7 @@ async def test_exchanges_that_end_in_time_make_no_timer_of_their_own(monkeypatch
     monkeypatch.setattr(loop, "call_at", counting)
     deadlines = Deadlines()
     for _ in range(100):
-        with deadlines.after(60) as deadline:
+        with Deadline(deadlines, 60) as deadline:
             deadline.postpone(70)
     assert len(made) == 1
     deadlines.close()

@@ -7,13 +7,14 @@ import aiohttp
 import psutil
 import pytest
 
+from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._io.transport import Transport
 from symbl_aio._media.upload_chunks import Chunk, chunks, file_threads, prepare
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.encode import Call
-from symbl_aio.config import Limits
+from symbl_aio.config import Limits, Timeouts
 from symbl_aio.errors import (
     ConfigurationError,
     DecodeError,
@@ -94,15 +95,21 @@ async def test_complete_is_set_with_the_last_chunk_and_never_before():
             seen.append(("asked for", body.complete))
             yield chunk
 
+    times = Timeouts(stall=1, answer=2)
+
+    class Postponed(Deadline):
+        def postpone(self, seconds: float) -> None:
+            seen.append(("postponed", seconds == times.answer))
+
     body = Body(watched(), 5, no_matter)
-    body.touch = lambda complete: seen.append(("touched", complete))
+    body.watch(Postponed(Deadlines(), 60), times)
     given = aiter(body)
     for _ in range(3):
         seen += [(await anext(given), body.complete)]
     assert seen == [
-        ("asked for", False), ("touched", False), (b"ab", False),
-        ("asked for", False), ("touched", False), (b"c", False),
-        ("asked for", False), ("touched", True), (b"de", True),
+        ("asked for", False), ("postponed", False), (b"ab", False),
+        ("asked for", False), ("postponed", False), (b"c", False),
+        ("asked for", False), ("postponed", True), (b"de", True),
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -38,6 +39,14 @@ PARTS = (
 
 async def rest(caller: Caller) -> None:
     await caller.server.until(lambda: not caller.server.unfinished)
+
+
+def texts_with(word: str) -> list[str]:
+    """Return the longer texts that contain a word and that an object of this process refers to."""
+    gc.collect()
+    referred = (text for one in gc.get_objects() for text in gc.get_referents(one))
+    texts = {str(text) for text in referred if type(text) in (str, bytes) and text}
+    return sorted(text for text in texts if word in text and text != word)
 
 
 def files_with(data: Path, text: str) -> list[str]:
@@ -277,22 +286,28 @@ async def test_applications_share_a_directory_and_see_nothing_of_each_other(
 async def test_deleting_a_conversation_leaves_no_copy(
     stored: Caller, data: Path, restart: Restart
 ) -> None:
-    secret = "The marmalade password is Xanadu4711."
-    opened = (await stored.text(f"Ann: {secret}", name="Xanadu4711")).body["conversationId"]
+    word = f"Xanadu{token_hex(8)}"
+    secret = f"The marmalade password is {word}."
+    opened = (await stored.text(f"Ann: {secret}", name=f"About {word}")).body["conversationId"]
     kept = (await stored.text("Ann: Something else.")).body["conversationId"]
     await rest(stored)
     path = f"/v1/conversations/{opened}"
     await stored.text(f"Bob: {secret}", into=opened, enableSummary=True)
     await rest(stored)
-    await stored.put(path, {"metadata": {"a": "Xanadu4711"}})
-    assert files_with(data, "Xanadu4711") != []
+    await stored.put(path, {"metadata": {"a": f"Of {word}"}})
+    for part in PARTS:
+        await stored.get(path + part)
+    assert files_with(data, word) != []
     stored.server.hold_jobs(before="in_progress")
     await stored.text(f"Ann: {secret}", into=opened)
     await stored.video(into=opened)
+    del secret
+    assert texts_with(word) != []
 
     assert (await stored.request("DELETE", path)).status == 200
 
-    assert files_with(data, "Xanadu4711") == []
+    assert files_with(data, word) == []
+    assert texts_with(word) == []
     assert list((data / "bodies").iterdir()) == []
     gc.collect()
     assert opened not in [o.id for o in gc.get_objects() if isinstance(o, Conversation)]

@@ -1,0 +1,222 @@
+"""The work of ``conversations``, ``export``, ``trackers`` and ``groups``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from symbl_aio import ConfigurationError, GroupDraft, SymblClient, SymblError, TrackerDraft
+from symbl_aio._threads import in_a_thread
+from symbl_aio.cli.exit_codes import OK, UNWRITTEN, code_of, describe, most_severe
+from symbl_aio.cli.rows import Rows
+from symbl_aio.cli.sources import STDIN
+from symbl_aio.cli.upload.transcript_files import formats_of, write_atomically, written_from
+
+if TYPE_CHECKING:
+    from symbl_aio import ConversationInfo
+
+T = TypeVar("T")
+
+_TRACKER: Final = {
+    "name": "name",
+    "vocabulary": "vocabulary",
+    "description": "description",
+    "categories": "categories",
+    "languages": "languages",
+    "excludeVocabulary": "exclude_vocabulary",
+}
+_GROUP: Final = {"name": "name", "criteria": "criteria", "description": "description"}
+
+
+async def list_conversations(
+    client: SymblClient,
+    rows: Rows,
+    *,
+    since: datetime,
+    until: datetime | None,
+    text: str | None,
+    rsql: str | None,
+    group: str | None,
+    limit: int | None,
+) -> int:
+    """Print conversations, the newest first."""
+    selection: dict[str, Any] = {"start_time": since, "order": "desc"}
+    if until is not None:
+        selection["end_time"] = until
+    if rsql is not None:
+        selection["filter"] = rsql
+    listed = (
+        client.conversations(**selection)
+        if group is None
+        else client.groups.conversations(group, **selection)
+    )
+    printed = 0
+    async with aclosing(listed):
+        async for info in listed:
+            if text is not None and text.casefold() not in (info.name or "").casefold():
+                continue
+            rows.row(info.raw, _cells(info))
+            printed += 1
+            if printed == limit or not rows.written:
+                break
+    if not printed:
+        rows.note("No conversation matches.")
+    return _code(rows)
+
+
+def _cells(info: ConversationInfo) -> list[str]:
+    length = ""
+    if info.start_time is not None and info.end_time is not None:
+        seconds = max(0, round((info.end_time - info.start_time).total_seconds()))
+        length = f"{seconds // 60}:{seconds % 60:02}"
+    started = "" if info.start_time is None else f"{info.start_time.astimezone():%Y-%m-%d %H:%M}"
+    return [info.id, started, length.rjust(7), info.name or ""]
+
+
+async def export_conversations(
+    client: SymblClient,
+    rows: Rows,
+    *,
+    ids: Sequence[str],
+    output: str | None,
+    formats: str | None,
+) -> int:
+    """Write conversations into a folder, or one text to stdout. One failure hides no other."""
+    wanted = formats_of(formats)
+    names: list[str] = []
+    for given in ids:
+        read = await in_a_thread(sys.stdin.read) if given == STDIN and sys.stdin else given
+        names += [name for name in read.split() if name] if given == STDIN else [given]
+    names = list(dict.fromkeys(names))
+    if output is None:
+        if len(names) != 1 or len(wanted) != 1:
+            raise ConfigurationError(
+                "several texts need a folder; add -o DIR, or give one conversation and one --format"
+            )
+        texts = await written_from(client, names[0], wanted)
+        rows.text(texts[wanted[0]])
+        return _code(rows)
+    codes: list[int] = []
+    for name in names:
+        try:
+            texts = await written_from(client, name, wanted)
+            for ending, text in texts.items():
+                # An id of the server's own making must not lead out of the folder.
+                path = Path(output) / f"{name.replace('/', '_')}.{ending}"
+                await in_a_thread(partial(write_atomically, path, text))
+                rows.row({"event": "written", "conversation": name, "file": str(path)}, [str(path)])
+        except SymblError as error:
+            codes.append(code_of(error))
+            rows.error(f"{name}: {describe(error)}")
+    return most_severe([*codes, _code(rows)])
+
+
+async def list_trackers(client: SymblClient, rows: Rows) -> int:
+    """Print the account's trackers: id, name and vocabulary."""
+    for tracker in await client.trackers.list():
+        rows.row(tracker.raw, [tracker.id or "", tracker.name, ", ".join(tracker.vocabulary)])
+    return _code(rows)
+
+
+async def list_groups(client: SymblClient, rows: Rows) -> int:
+    """Print the account's groups: id, name and criteria."""
+    for group in await client.groups.list():
+        rows.row(group.raw, [group.id or "", group.name, group.criteria])
+    return _code(rows)
+
+
+async def create_trackers(client: SymblClient, rows: Rows, *, file: str) -> int:
+    """Create the trackers of a file that do not exist yet, by name."""
+    drafts = await in_a_thread(partial(read_drafts, file, TrackerDraft, _TRACKER))
+    existing = {tracker.name for tracker in await client.trackers.list()}
+    for draft in drafts:
+        if draft.name in existing:
+            rows.row({"event": "exists", "name": draft.name}, ["exists", draft.name])
+            continue
+        made = await client.trackers.create(draft)
+        existing.add(draft.name)
+        rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id or ""])
+    return _code(rows)
+
+
+async def create_groups(client: SymblClient, rows: Rows, *, file: str) -> int:
+    """Create the groups of a file that do not exist yet, by name."""
+    drafts = await in_a_thread(partial(read_drafts, file, GroupDraft, _GROUP))
+    existing = {group.name for group in await client.groups.list()}
+    for draft in drafts:
+        if draft.name in existing:
+            rows.row({"event": "exists", "name": draft.name}, ["exists", draft.name])
+            continue
+        made = await client.groups.create(draft)
+        existing.add(draft.name)
+        rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id or ""])
+    return _code(rows)
+
+
+def read_drafts(path: str, make: Callable[..., T], names: dict[str, str]) -> list[T]:
+    """Read a list of drafts from YAML or JSON; all of them are checked before any is created.
+
+    ``names``: the names in the file, which are the API's, and those of the fields. Blocks.
+    Raises ``ConfigurationError`` that names the entry.
+    """
+    try:
+        if path == STDIN:
+            text = sys.stdin.read() if sys.stdin is not None else ""
+        else:
+            text = Path(path).read_text("utf-8-sig")
+        found = _parsed(path, text)
+    except OSError as error:
+        raise ConfigurationError(f"{path!r} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        why = " ".join(str(error).split())
+        raise ConfigurationError(f"{path!r} is neither YAML nor JSON ({why})") from None
+    if isinstance(found, dict) and len(found) == 1:
+        (found,) = found.values()  # {"trackers": [...]}, as the API answers
+    entries: list[Any] = found if isinstance(found, list) else [found]
+    return [_draft(number, entry, make, names) for number, entry in enumerate(entries, 1)]
+
+
+def _draft(number: int, entry: Any, make: Callable[..., T], names: dict[str, str]) -> T:
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"entry {number} is not an object with {_list(names)}")
+    unknown = [str(name) for name in entry if name not in names and name not in ("id", "raw")]
+    if unknown:
+        raise ConfigurationError(
+            f"entry {number} has {', '.join(unknown)}; the API knows {_list(names)}"
+        )
+    fields = {names[name]: value for name, value in entry.items() if name in names}
+    try:
+        return make(**fields)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"entry {number}: {error}") from None
+    except TypeError:
+        raise ConfigurationError(f"entry {number} lacks one of {_list(names)}") from None
+
+
+def _list(names: Collection[str]) -> str:
+    return ", ".join(names)
+
+
+def _parsed(path: str, text: str) -> Any:
+    if path.endswith(".json") or text.lstrip().startswith(("[", "{")):
+        return json.loads(text)
+    try:
+        import yaml  # of the extra; JSON needs nothing
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            f"{path!r} is no JSON, and YAML needs PyYAML: pip install pyyaml, or give JSON"
+        ) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _code(rows: Rows) -> int:
+    return OK if rows.written else UNWRITTEN

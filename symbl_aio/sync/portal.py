@@ -1,0 +1,95 @@
+"""An event loop in a background thread, and calls into it from any other thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from typing import Final, TypeVar
+
+from symbl_aio._error_classes import ConfigurationError
+from symbl_aio.job import ClientClosedError
+
+T = TypeVar("T")
+
+_END: Final = object()
+
+
+class Portal:
+    """Runs coroutines in its own event loop, for callers that have none."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
+
+    def start(self) -> None:
+        """Start the thread. Raises ``ConfigurationError`` if it runs already."""
+        if self._thread is not None:
+            raise ConfigurationError("the client was started before; make a new one")
+        ready: Future[asyncio.AbstractEventLoop] = Future()
+        # A daemon: a client that was never closed must not keep the interpreter from ending.
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="symbl_aio sync", daemon=True
+        )
+        self._thread.start()
+        self._loop = ready.result()
+
+    def stop(self) -> None:
+        """End the thread, after it has cancelled the tasks that are left. Idempotent."""
+        loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await what ``function`` returns, in the loop, and return or raise its outcome.
+
+        An exception in the waiting thread, such as ``KeyboardInterrupt``, cancels that await.
+        Raises ``ClientClosedError`` while the portal does not run.
+        """
+        loop = self._running()
+
+        async def perform() -> T:
+            return await function()
+
+        future = asyncio.run_coroutine_threadsafe(perform(), loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # no-op for a failure of the call itself
+            raise
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a plain function in the loop, and return or raise its outcome."""
+
+        async def perform() -> T:
+            return function()
+
+        return self.call(perform)
+
+    def iterate(self, function: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+        """Yield what the async generator yields that ``function`` returns; close it at the end."""
+        generator = self.run(function)
+        try:
+            while (item := self.call(lambda: anext(generator, _END))) is not _END:
+                yield item  # type: ignore[misc]  # no type checker knows the sentinel
+        finally:
+            # After the client was closed, its loop has closed the generator.
+            if self._loop is not None:
+                self.call(generator.aclose)  # type: ignore[attr-defined]
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise ClientClosedError("the client is not open; use it inside `with`")
+        if threading.current_thread() is self._thread:
+            raise ConfigurationError(
+                "the client was called from its own background thread, which would wait for "
+                "itself: an observer may not call it"
+            )
+        return self._loop
+
+    async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+        ready.set_result(asyncio.get_running_loop())
+        await self._stopped.wait()

@@ -1,0 +1,147 @@
+"""What is deleted by its age, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from symbl_aio.server.conversations import retention
+from symbl_aio.server.conversations.retention import Retention
+from tests.server.conftest import Caller, Start
+from tests.server.storage.test_sqlite_store import files_with
+
+DAY = 86400.0
+
+
+async def rest(caller: Caller) -> None:
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+
+async def ids(caller: Caller) -> list[str]:
+    listed = await caller.get("/v1/conversations")
+    return [conversation["id"] for conversation in listed.body["conversations"]]
+
+
+def sweeper(caller: Caller) -> Retention:
+    [account] = caller.server._accounts
+    return account._retention
+
+
+async def is_stored(caller: Caller, job: str) -> bool:
+    """Return whether the next server on the directory would know a finished job."""
+    return await sweeper(caller)._store.finished_job(job) is not None
+
+
+async def test_a_conversation_is_deleted_when_it_was_not_changed_for_so_many_days(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data", keep_days=2)
+    old = (await caller.text("Ann: The password is Xanadu.")).body
+    await rest(caller)
+
+    await sweeper(caller).sweep(time.time() + 1.9 * DAY)
+    assert await ids(caller) == [old["conversationId"]]
+    await sweeper(caller).sweep(time.time() + 2.1 * DAY)
+
+    assert await ids(caller) == []
+    assert await is_stored(caller, old["jobId"]) is False
+    assert files_with(tmp_path, "Xanadu") == []
+
+
+async def test_more_conversations_than_one_query_returns_are_deleted(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data", keep_days=1)
+    for _ in range(101):
+        await caller.text("Hello.")
+    await rest(caller)
+
+    await sweeper(caller).sweep(time.time() + 2 * DAY)
+
+    assert await ids(caller) == []
+
+
+async def test_a_conversation_with_an_unfinished_job_is_kept(start: Start, tmp_path: Path) -> None:
+    caller = await start(data=tmp_path / "data", keep_days=1)
+    opened = (await caller.text("One.")).body["conversationId"]
+    await rest(caller)
+    caller.server.hold_jobs()
+    await caller.text("Two.", into=opened)
+
+    await sweeper(caller).sweep(time.time() + 2 * DAY)
+    assert await ids(caller) == [opened]
+    caller.server.release()
+    await rest(caller)
+    await sweeper(caller).sweep(time.time() + 2 * DAY)
+
+    assert await ids(caller) == []
+
+
+async def test_one_that_changes_between_query_and_deletion_is_kept(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data", keep_days=1)
+    opened = (await caller.text("One.")).body["conversationId"]
+    await rest(caller)
+    conversations = sweeper(caller)._conversations
+    cutoff = time.time() - DAY
+
+    await conversations.expire(opened, cutoff)
+
+    assert await ids(caller) == [opened]
+
+
+async def test_without_a_number_of_days_nothing_is_deleted_by_age(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data")
+    opened = (await caller.text("One.")).body
+    await rest(caller)
+
+    await sweeper(caller).sweep(time.time() + 10_000 * DAY)
+
+    assert await ids(caller) == [opened["conversationId"]]
+    assert (await caller.get(f"/v1/job/{opened['jobId']}")).status == 200
+
+
+async def test_the_job_of_a_deleted_conversation_is_forgotten_after_a_month(
+    start: Start, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data")
+    opened = (await caller.text("One.")).body
+    await rest(caller)
+    await caller.request("DELETE", f"/v1/conversations/{opened['conversationId']}")
+    job = opened["jobId"]
+
+    await sweeper(caller).sweep(time.time() + 29 * DAY)
+    assert await is_stored(caller, job)
+    await sweeper(caller).sweep(time.time() + 31 * DAY)
+
+    assert await is_stored(caller, job) is False
+
+
+async def test_a_server_sweeps_when_it_starts_and_again_later(
+    start: Start, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(retention, "_PAUSE", 0.0)
+    data, far = tmp_path / "data", time.time() + 2 * DAY
+    caller = await start(data=data, keep_days=1)
+    await caller.text("One.")
+    await rest(caller)
+    await caller.server.aclose()
+    monkeypatch.setattr(time, "time", lambda: far)
+
+    after = await start(data=data, keep_days=1)
+    swept = asyncio.Event()
+    after_sweep = sweeper(after).sweep
+
+    async def count(now: float) -> None:
+        await after_sweep(now)
+        swept.set()
+
+    monkeypatch.setattr(sweeper(after), "sweep", count)
+    await swept.wait()
+
+    assert await ids(after) == []

@@ -1,0 +1,296 @@
+"""Programs without an event loop, against the local server in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from symbl_aio import (
+    AccessToken,
+    AmbiguousSubmissionError,
+    ClientClosedError,
+    Config,
+    ConfigurationError,
+    Credentials,
+    JobStatus,
+    JobTimeoutError,
+    MediaRejectedError,
+    NotFoundError,
+    StillAmbiguousError,
+    Text,
+    TextOptions,
+    Tracker,
+)
+from symbl_aio.events import Event
+from symbl_aio.sync import Completed, Failed, SymblClient
+from symbl_aio.sync.portal import Portal
+from symbl_aio.testing import LocalSymbl
+
+RECORDING = Path(__file__).parents[2] / "examples" / "media" / "inaugural.mp4"
+
+
+class Server:
+    """A server whose event loop is in another thread, as at a user's."""
+
+    def __init__(self, symbl: LocalSymbl, portal: Portal) -> None:
+        self.base_url, self.app_id, self.app_secret = symbl.base_url, symbl.app_id, symbl.app_secret
+        self._symbl = symbl
+        self._portal = portal
+
+    def hold_jobs(self) -> None:
+        self._portal.run(self._symbl.hold_jobs)
+
+    def release(self) -> None:
+        self._portal.run(self._symbl.release)
+
+    def inject(self, fault: str, on: str) -> None:
+        self._portal.run(lambda: self._symbl.inject(fault, on=on))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    portal = Portal()
+    portal.start()
+    symbl = LocalSymbl()
+    portal.call(symbl.start)
+    yield Server(symbl, portal)
+    portal.call(symbl.aclose)
+    portal.stop()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[SymblClient]:
+    with client_of(server) as client:
+        yield client
+
+
+def client_of(server: Server | LocalSymbl, **settings: object) -> SymblClient:
+    config = Config(base_url=server.base_url, proxy=None, trust_env=False)
+    return SymblClient(Credentials(server.app_id, server.app_secret), config=config, **settings)  # type: ignore[arg-type]
+
+
+def background_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "symbl_aio sync"]
+
+
+def test_a_recording_becomes_a_conversation(client: SymblClient):
+    submission = client.submit(RECORDING)
+    sent = [progress.sent for progress in submission.progress()]
+    job = submission.wait()
+    statuses = [event.status for event in job.events()]
+    conversation = job.wait()
+
+    assert sent == sorted(sent)
+    assert statuses[-1] is job.status is JobStatus.COMPLETED
+    assert conversation.id == job.conversation_id == job.conversation.id
+    assert len(conversation.messages()) == 1
+    assert conversation.everything().info.id == conversation.id
+    assert repr(client) == f"<SymblClient of {client.config.base_url}>"
+
+
+def test_appends_are_sent_in_the_order_of_the_calls(client: SymblClient, server: Server):
+    first = client.submit(Text("One."), TextOptions(name="Monday"))
+    client.append(first, Text("Two."))
+    last = client.append(first, Text("Three."))
+
+    conversation = last.wait().wait()
+    conversation.append(Text("Four.")).wait().wait()
+
+    assert [message.text for message in conversation.messages()] == [
+        "One.",
+        "Two.",
+        "Three.",
+        "Four.",
+    ]
+    assert [info.name for info in client.conversations()] == ["Monday"]
+
+
+def test_many_sources_are_mapped_and_one_failure_hides_no_other(client: SymblClient):
+    sources = [RECORDING, RECORDING.with_name("no.mp4"), RECORDING]
+
+    outcomes = list(client.map(sources, ordered=True))
+
+    assert [(one.index, one.source, one.ok) for one in outcomes] == [
+        (0, sources[0], True),
+        (1, sources[1], False),
+        (2, sources[2], True),
+    ]
+    done, failed, _ = outcomes
+    assert isinstance(done, Completed)
+    assert done.unwrap().messages()
+    assert done.job.token
+    assert isinstance(failed, Failed)
+    assert failed.job is None
+    with pytest.raises(MediaRejectedError):
+        failed.unwrap()
+
+
+def test_an_iteration_that_is_left_early_is_closed(client: SymblClient):
+    for outcome in client.map([Text("One."), Text("Two.")]):
+        assert outcome.ok
+        break
+
+    assert client.process(Text("Three.")).messages()
+
+
+def test_a_job_is_attached_by_its_token_and_refreshed(client: SymblClient, server: Server):
+    server.hold_jobs()
+    token = client.submit(Text("Hello.")).wait().token
+    job = client.job(token)
+
+    assert job.refresh() is JobStatus.IN_PROGRESS
+    assert not job.done()
+    with pytest.raises(JobTimeoutError):
+        job.wait(timeout=0.01)
+    assert client.job_status(job.id) is JobStatus.IN_PROGRESS
+    assert client.unfinished
+    server.release()
+    assert job.wait(timeout=30).id
+    assert job.done()
+
+
+def test_the_records_of_the_account_are_there(client: SymblClient):
+    made = client.trackers.create(Tracker("Deadline", ["by Friday", "too late"]))
+    assert [one.name for one in client.trackers.list()] == ["Deadline"]
+    assert made.id is not None
+    client.trackers.delete(made.id)
+    assert list(client.trackers.list()) == []
+    assert list(client.groups.list()) == []
+
+
+def test_an_error_is_raised_at_the_line_of_the_call(client: SymblClient, server: Server):
+    with pytest.raises(NotFoundError):
+        client.conversation("9").messages()
+    with pytest.raises(ConfigurationError):
+        client.submit(b"no media")  # type: ignore[arg-type]
+    server.inject("accept_then_drop", on="POST")
+    with pytest.raises(AmbiguousSubmissionError) as found:
+        client.submit(Text("Hello.")).wait()
+    with pytest.raises(StillAmbiguousError):
+        client.reconcile(found.value)
+
+
+def test_a_submission_is_withdrawn(client: SymblClient, server: Server):
+    server.hold_jobs()
+    first = client.submit(Text("One."))
+    second = client.append(first, Text("Two."))
+    first.wait()
+
+    with pytest.raises(TimeoutError):
+        second.wait(timeout=0.01)
+    assert second.cancel()
+    assert second.done()
+    with pytest.raises(concurrent.futures.CancelledError):
+        second.wait()
+    server.release()
+
+
+def test_threads_share_one_client(client: SymblClient):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda n: client.process(Text(f"Number {n}.")).messages()[0].text, range(16))
+        )
+
+    assert found == [f"Number {n}." for n in range(16)]
+
+
+async def test_a_program_with_a_running_loop_may_use_it_too():
+    async with LocalSymbl() as server:
+
+        def program() -> str:
+            with client_of(server) as client:
+                return client.process(Text("Hello.")).messages()[0].text
+
+        assert await asyncio.to_thread(program) == "Hello."
+
+
+def test_a_client_that_is_closed_says_so_and_leaves_no_thread(server: Server):
+    before = len(background_threads())
+    client = client_of(server)
+    with pytest.raises(ClientClosedError):
+        client.stats()
+    with client:
+        assert client.stats().queued == 0
+        conversation = client.process(Text("Hello."))
+        iteration = client.conversations()
+        next(iteration)
+        assert len(background_threads()) == before + 1
+
+    assert len(background_threads()) == before
+    for use in (client.stats, conversation.messages, lambda: client.submit(Text("x"))):
+        with pytest.raises(ClientClosedError):
+            use()
+    iteration.close()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError):
+        client.start()
+
+
+def test_running_jobs_are_kept_when_it_closes(server: Server):
+    server.hold_jobs()
+    with client_of(server) as client:
+        token = client.submit(Text("Hello.")).wait().token
+        client.job(token)
+
+    assert client.unfinished == (token,)
+
+
+def test_a_client_that_cannot_start_leaves_no_thread(server: Server):
+    before = len(background_threads())
+    client = SymblClient(
+        AccessToken("t"), config=Config(base_url="https://a.test", ca_file="/no/such/file")
+    )
+
+    with pytest.raises(ConfigurationError):
+        client.start()
+
+    assert len(background_threads()) == before
+
+
+def test_an_observer_that_calls_the_client_gets_an_error_and_not_a_deadlock(server: Server):
+    found: list[BaseException] = []
+
+    def observer(_: Event) -> None:
+        try:
+            observed.stats()
+        except ConfigurationError as error:
+            found.append(error)
+
+    observed = client_of(server, observers=[observer])
+    with observed:
+        observed.process(Text("Hello."))
+
+    assert found
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_job(client: SymblClient, server: Server):
+    server.hold_jobs()
+    job = client.submit(Text("Hello.")).wait()
+    waiting = threading.Event()
+
+    def interrupt() -> None:
+        waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    class Noticed:
+        """Sets ``waiting`` once the main thread is about to wait."""
+
+        def __enter__(self) -> None:
+            waiting.set()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), Noticed():
+        job.wait()
+    thread.join()
+
+    server.release()
+    assert job.wait(timeout=30).messages()

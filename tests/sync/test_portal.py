@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from symbl_aio import ClientClosedError, ConfigurationError
+from symbl_aio.sync.portal import Portal
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    portal = Portal()
+    portal.start()
+    yield portal
+    portal.stop()
+
+
+def test_calls_run_in_one_loop_of_another_thread(portal: Portal):
+    async def where() -> tuple[int, int]:
+        return threading.get_ident(), id(asyncio.get_running_loop())
+
+    first = portal.call(where)
+
+    assert first == portal.call(where)
+    assert first[0] != threading.get_ident()
+    assert portal.run(lambda: id(asyncio.get_running_loop())) == first[1]
+
+
+def test_an_exception_is_raised_in_the_caller(portal: Portal):
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        portal.run(fail)
+
+
+async def numbers(closed: list[str]) -> AsyncIterator[int]:
+    try:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+    finally:
+        closed.append("closed")
+
+
+def test_an_async_generator_is_iterated_and_closed(portal: Portal):
+    closed: list[str] = []
+    assert list(portal.iterate(lambda: numbers(closed))) == [0, 1, 2]
+
+    early = portal.iterate(lambda: numbers(closed))
+    assert next(early) == 0
+    early.close()  # type: ignore[attr-defined]
+
+    assert closed == ["closed", "closed"]
+
+
+def test_tasks_that_are_left_are_cancelled_when_it_stops():
+    portal = Portal()
+    portal.start()
+    ended: list[str] = []
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.create_task(wait_for_ever())
+        await asyncio.sleep(0)
+        return task
+
+    portal.call(begin)
+    portal.stop()
+    portal.stop()
+
+    assert ended == ["cancelled"]
+
+
+def test_it_cannot_be_used_before_its_start_after_its_end_or_twice():
+    portal = Portal()
+    with pytest.raises(ClientClosedError):
+        portal.run(int)
+    portal.start()
+    with pytest.raises(ConfigurationError):
+        portal.start()
+    portal.stop()
+    with pytest.raises(ClientClosedError):
+        portal.run(int)
+
+
+def test_a_call_from_its_own_thread_is_refused(portal: Portal):
+    with pytest.raises(ConfigurationError, match="own background thread"):
+        portal.run(lambda: portal.run(int))
