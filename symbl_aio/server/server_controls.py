@@ -130,8 +130,9 @@ class ServerControls:
 
         ``sha256`` is that of an upload's content; ``name`` the ``name`` parameter of the
         submission, or the last part of a linked URL. ``stream`` is a connection id, and
-        ``number`` a phone number or SIP URI that is called. Without any of them the transcript is
-        used for every upload that has none of its own.
+        ``number`` a phone number or SIP URI that is called; ``"*"`` stands for each that has no
+        transcript of its own. Without any of them the transcript is used for every upload that
+        has none of its own.
 
         In text, each line is one turn, with ``Speaker: `` before it if the speaker is known. In a
         stream a line comes when audio of its length has arrived, in a call when the time has
