@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import re
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from attrs import fields, has
 from click.testing import CliRunner
 
 import symbl_aio
@@ -26,6 +27,7 @@ NAMES = (
     "tutorial",
 )  # fmt: skip
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in NAMES}
+SETTINGS = ROOT / "symbl_aio" / "config.py"
 PROGRAMS = [(name, program) for name, page in PAGES.items() for program in programs(page)]
 LINES = [
     line for page in PAGES.values() for line in shell_lines(page) if line.startswith("symbl-aio ")
@@ -104,18 +106,63 @@ def test_the_errors_that_carry_a_job_are_those_of_an_accepted_submission():
     assert listed["AmbiguousSubmissionError"] == "unknown"
 
 
-def test_every_setting_and_its_variable_is_listed():
-    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    listed = set(re.findall(r"`Config\.([a-z_.]+)`", page))
-    expected = set()
-    for field in fields(Config):
-        value = getattr(Config(), field.name)
-        inside = (
-            [f"{field.name}.{one.name}" for one in fields(type(value))] if has(type(value)) else []
-        )
-        expected |= set(inside or [field.name])
+def as_written(value: object) -> tuple[str, ...]:
+    """Return how a default may stand in the table."""
+    if value is None or value == ():
+        return ("none",)
+    if isinstance(value, bool):
+        return (str(int(value)),)
+    return (f"{value:g}", str(value)) if isinstance(value, float) else (str(value),)
 
-    assert expected <= listed | {"base_url", "labs_url"}
+
+def test_every_setting_has_its_default_and_the_words_of_its_field():
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    listed = {row[1].strip("`"): row[2:] for row in rows(page) if row[0].startswith("`SYMBL_")}
+    classes = {
+        node.name: node
+        for node in ast.parse(SETTINGS.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+    for name, (default, meaning) in listed.items():
+        *groups, field = name.removeprefix("Config.").split(".")
+        cls = groups[0].capitalize() if groups else "Config"
+        body = classes[cls].body
+        (below,) = [
+            after.value.value
+            for before, after in pairwise(body)
+            if isinstance(before, ast.AnnAssign)
+            and ast.unparse(before.target) == field
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+        ]
+        first = " ".join(str(below).partition("\n\n")[0].split()).replace("``", "`")
+        assert meaning.replace("\\|", "|") == first, name
+        value: object = Config(base_url="https://api.symbl.ai")
+        for part in (*groups, field):
+            value = getattr(value, part)
+        assert default.strip("`") in as_written(value), name
+
+
+def test_what_the_old_clients_had_exists_here():
+    """Each name in the second column is one of this library."""
+    homes = (
+        symbl_aio,
+        symbl_aio.SymblClient,
+        symbl_aio.Job,
+        symbl_aio.Conversation,
+        symbl_aio.Message,
+        symbl_aio.AmbiguousSubmissionError,
+    )
+    named = {
+        name
+        for row in rows(PAGES["coming-from"]) + rows(PAGES["sync"])
+        for name in re.findall(r"\b([A-Za-z_]+)\(", row[1])
+    }
+
+    assert len(named) > 20
+    missing = {name for name in named if not any(hasattr(home, name) for home in homes)}
+    assert missing <= {"wait", "close", "reconcile"}  # of the door without await
 
 
 def test_every_public_name_is_in_the_reference():

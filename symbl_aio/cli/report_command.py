@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Coroutine, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,15 +67,16 @@ def report(
         return write(stored, _players(recordings, output))
 
     async def write(stored: dict[str, Everything], players: Sequence[Recording]) -> int:
+        from symbl_aio.cli.upload.transcript_files import write_atomically
         from symbl_aio.report import to_html
 
         ids = [name for name in conversations if name not in stored]
         # With stored ones alone it needs neither a server nor credentials.
         fetched = await _fetched(ids, base_url, allow_http) if ids else {}
         found = [(stored | fetched)[name] for name in conversations]
-        page = to_html(*found, recordings=players, title=title).encode()
-        await asyncio.to_thread(_write_whole, output, page)
-        show.report(str(output), [one.info.id for one in found], len(page))
+        page = to_html(*found, recordings=players, title=title)
+        await asyncio.to_thread(write_atomically, output, page)
+        show.report(str(output), [one.info.id for one in found], len(page.encode()))
         return OK
 
     run(main, show)
@@ -111,16 +109,3 @@ def _players(recordings: tuple[str, ...], output: Path) -> list[Recording]:
         return [recording(one, page=output) for one in recordings]
     except ValueError as error:
         raise ConfigurationError(f"--media: {error}") from None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside ``path`` and put it in its place: a reader sees all of it or none."""
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise

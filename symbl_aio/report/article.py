@@ -92,7 +92,8 @@ def _colour(speaker: int | None) -> str:
 
 def _name(content: Content, speaker: int | None) -> Html:
     # Isolated: a name written from right to left must not turn its line around.
-    name = "Unknown speaker" if speaker is None else content.speakers[speaker].name
+    nameless = "Unknown speaker" if content.speakers else "Speech"
+    name = nameless if speaker is None else content.speakers[speaker].name
     return element("bdi", name, class_="who", data_speaker=speaker)
 
 
@@ -133,28 +134,21 @@ def _turns(content: Content, id: str) -> Html:
     numbered = list(enumerate(content.sentences))
     for speaker, group in groupby(numbered, key=lambda pair: pair[1].speaker):
         said = list(group)
-        start = said[0][1].start
-        paragraphs = [
-            element(
-                "p",
-                join(
-                    [
-                        _sentence(number, one, id)
-                        for number, one in said[first:][:_SENTENCES_OF_PARAGRAPH]
-                    ],
-                    " ",
-                ),
-                dir="auto",
-            )
-            for first in range(0, len(said), _SENTENCES_OF_PARAGRAPH)
-        ]
-        time = (
-            None
-            if start is None
-            else element("a", clock(start), class_="at", href=f"#{id}-{said[0][0]}")
-        )
-        head = element("p", _name(content, speaker), *([time] if time else []), class_="head")
-        turns.append(element("div", head, *paragraphs, class_=f"turn {_colour(speaker)}"))
+        parts: list[Html] = []
+        for first in range(0, len(said), _SENTENCES_OF_PARAGRAPH):
+            inside = said[first : first + _SENTENCES_OF_PARAGRAPH]
+            # Where no speaker is known at all, the same two words above each turn say nothing.
+            named = first == 0 and bool(content.speakers)
+            head = [_name(content, speaker)] if named else []
+            number, sentence = inside[0]
+            if sentence.start is not None:
+                place = f"#{id}-{number}"
+                head.append(element("a", clock(sentence.start), class_="at", href=place))
+            if head:
+                parts.append(element("p", *head, class_="head"))
+            text = join([_sentence(number, one, id) for number, one in inside], " ")
+            parts.append(element("p", text, dir="auto"))
+        turns.append(element("div", *parts, class_=f"turn {_colour(speaker)}"))
     return join(turns, "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,6 +48,9 @@ async def test_conversations_become_one_page(shell: Shell, symbl: LocalSymbl, tm
     assert "I write it." in written
     assert "Why?" in written
     assert os.listdir(tmp_path) == ["report.html"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(os.stat(page).st_mode) == 0o666 & ~umask
 
 
 async def test_a_recording_is_put_into_the_page(shell: Shell, symbl: LocalSymbl, tmp_path: Path):

@@ -158,6 +158,18 @@ def test_a_long_turn_has_paragraphs():
     html = render_article(Content(title="x", speakers=(Speaker(name="Ann"),), sentences=said))
 
     assert len(re.findall(r'<p dir="auto">', html)) == 3
+    assert re.findall(r'class="at" href="#report-(\d+)">([\d:]+)<', html) == [
+        ("0", "0:00"),
+        ("8", "0:08"),
+        ("16", "0:16"),
+    ]
+
+
+def test_without_any_known_speaker_no_turn_has_a_name():
+    html = render_article(Content(title="x", sentences=(Sentence(text="Yes.", start=0, end=1),)))
+
+    assert "Unknown speaker" not in html
+    assert plain(html).count("Speech") == 1
 
 
 def test_nothing_said_is_said_plainly():

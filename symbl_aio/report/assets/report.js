@@ -173,7 +173,7 @@ function fold(text) {
 }
 
 const speakerOf = (sentence) =>
-  sentence.closest(".turn").querySelector(".who").dataset.speaker ?? "";
+  sentence.closest(".turn").querySelector(".who")?.dataset.speaker ?? "";
 
 /** The player: seeks where the reader points, and lights the sentence that is spoken. */
 class Player {
@@ -307,8 +307,8 @@ function cues(article) {
   return [...article.querySelectorAll(".sentence:not([hidden])")].map((sentence) => {
     const who = sentence.closest(".turn").querySelector(".who");
     return {
-      speaker: who.dataset.speaker ?? null,
-      name: who.dataset.speaker === undefined ? "" : line(who.textContent),
+      speaker: who?.dataset.speaker ?? null,
+      name: who?.dataset.speaker === undefined ? "" : line(who.textContent),
       text: line(sentence.textContent),
       from: sentence.dataset.from ? Number(sentence.dataset.from) : null,
       to: sentence.dataset.to ? Number(sentence.dataset.to) : null,
