@@ -162,7 +162,7 @@ async def _speak_bare(port: int, opened: AsyncExitStack) -> Callable[[float], Aw
             )
             count = 0
             while True:
-                found = json.loads(await websocket.receive_str())["message"]["type"]
+                found: str = json.loads(await websocket.receive_str())["message"]["type"]
                 count += found == "recognition_result"
                 if found == "conversation_completed":
                     await speaking
