@@ -72,7 +72,6 @@ WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
     "listen": [
         ([FILE], UNRESOLVED, 3),
         (["/no/such/file.wav"], CREDENTIALS, 2),
-        ([FILE, "--rate", "1"], CREDENTIALS, 2),
         ([FILE], {"SYMBL_APP_ID": "app"}, 2),
     ],
     "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
