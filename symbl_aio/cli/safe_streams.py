@@ -77,16 +77,18 @@ class Writer:
         with self._changed:
             self._raise_error()
 
+    def push(self) -> None:
+        """Start writing, and do not wait for the reader: a change of threads costs CPU."""
+        with self._changed:
+            self._raise_error()
+            if self._pending:
+                self._start()
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds; return whether no text is pending, or writing failed."""
         with self._changed:
             if self._pending and self._error is None:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name=f"symbl-aio-writer-{self._fd}", daemon=True
-                    )
-                    self._thread.start()
-                self._changed.notify_all()
+                self._start()
                 self._changed.wait_for(self._is_done, timeout)
             self._is_behind = not self._is_done()
             return not self._is_behind
@@ -95,6 +97,14 @@ class Writer:
         """Drop the pending text; writing raises from now on."""
         with self._changed:
             self._error = self._error or OSError(errno.ETIMEDOUT, "it was not read")
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name=f"symbl-aio-writer-{self._fd}", daemon=True
+            )
+            self._thread.start()
+        self._changed.notify_all()
 
     def _is_done(self) -> bool:
         return not self._pending or self._error is not None
@@ -182,6 +192,17 @@ class Output:
                 self._stream.flush()
             except (OSError, ValueError) as error:
                 self._break(error)
+
+    def push(self) -> None:
+        """Begin to write what is buffered, as ``flush`` does, without a wait for the reader."""
+        if isinstance(self._stream, Writer):
+            if self.broken is None:
+                try:
+                    self._stream.push()
+                except OSError as error:
+                    self._break(error)
+        else:
+            self.flush()
 
     @property
     def behind(self) -> bool:

@@ -27,7 +27,7 @@ from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, 
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.report_file import check_report, write_report
-from symbl_aio.cli.upload.show import JsonLines, Show, Terminal
+from symbl_aio.cli.upload.show import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
 from symbl_aio.cli.upload.transcript_files import TranscriptFiles, formats_of, names_shared
 
@@ -123,7 +123,8 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
-    from symbl_aio.cli.upload.run import Run, Settings
+    from symbl_aio.cli.upload.run import Run
+    from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
 
     files = None
@@ -138,13 +139,14 @@ async def _send(
             language=request.language,
             kind=request.kind,
             patience=request.patience,
+            waits_for_server=request.watch,
         ),
         files,
     )
     outcomes, began = run.outcomes, time.monotonic()
     _note_left_out(listing, grouped, outcomes, show)
     meetings = (
-        watched(request.paths, request.group, request.quiet_for, lambda: run.active)
+        watched(request.paths, request.group, request.quiet_for, run)
         if request.watch
         else _each(grouped.meetings)
     )
@@ -298,8 +300,8 @@ def remedies(outcomes: Outcomes) -> Iterator[str]:
 
 def _settling(outcome: Outcome) -> str:
     name = outcome.part.label if outcome.part.link is None else "LINK"
-    options = ["--", name] if name.startswith("-") else [name]
-    return f"symbl-aio settle --accepted|--not-accepted {shlex.join(options)}"
+    words = ["symbl-aio", "settle", "--accepted", *(["--"] if name.startswith("-") else []), name]
+    return f"{shlex.join(words)}    # or --not-accepted"
 
 
 def _note_left_out(listing: Listing, grouped: Grouped, outcomes: Outcomes, show: Show) -> None:
@@ -327,6 +329,8 @@ def _show_for(as_json: bool) -> Show:
     if as_json:
         return JsonLines(stdout(), stderr())
     from rich.console import Console
+
+    from symbl_aio.cli.upload.show_terminal import Terminal
 
     out: Any = stdout()
     errors: Any = stderr()

@@ -27,6 +27,9 @@ _VERSION: Final = 1
 _PATIENCE: Final = 60.0
 """Seconds that the disk may take for a commit."""
 
+_SOON: Final = 0.25
+"""Seconds after which a write that nothing waits for is committed."""
+
 _Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
@@ -108,6 +111,7 @@ class Ledger:
     _last: int = 0
     _waiting: list[tuple[_Statement, asyncio.Future[None]]] = field(factory=list)
     _committing: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
     _threads: Watch = field(factory=lambda: Watch(Threads("symbl-aio ledger", 1), _PATIENCE))
 
     def item(self, source: str) -> Item | None:
@@ -141,14 +145,16 @@ class Ledger:
         self._last += 1
         return self._last
 
-    def save(self, item: Item) -> asyncio.Future[None]:
+    def save(self, item: Item, *, soon: bool = False) -> asyncio.Future[None]:
         """Store an item; it survives a power cut once the future is done.
 
-        The future raises ``LedgerError`` if it cannot be stored. Cancelling it, or not awaiting
-        it, leaves the write as it is. Writes are made in the order of the calls.
+        ``soon``: with the next write, or after a quarter of a second. The future raises
+        ``LedgerError`` if it cannot be stored. Cancelling it, or not awaiting it, leaves the
+        write as it is. Writes are made in the order of the calls.
         """
         self._keep(item)
-        return self._write(_SAVE_ITEM, tuple(getattr(item, name) for name in _COLUMNS))
+        values = tuple(getattr(item, name) for name in _COLUMNS)
+        return self._write(_SAVE_ITEM, values, soon=soon)
 
     def forget(self, item: Item) -> asyncio.Future[None]:
         """Remove an item that surely did not arrive, as ``save`` stores one."""
@@ -167,10 +173,11 @@ class Ledger:
             return
         self._known[source] = read
         values = (source, stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
-        self._write(_SAVE_FILE, values)
+        self._write(_SAVE_FILE, values, soon=True)
 
     async def aclose(self) -> None:
         """Commit what waits, and close the file."""
+        self._commit_now()
         while self._committing is not None:
             await asyncio.wait({self._committing})
         self._file.close()
@@ -205,12 +212,25 @@ class Ledger:
 
     # On disk
 
-    def _write(self, statement: str, values: tuple[Any, ...]) -> asyncio.Future[None]:
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _write(
+        self, statement: str, values: tuple[Any, ...], *, soon: bool = False
+    ) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
         self._waiting.append(((statement, values), written))
         if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_all(), name="symbl-aio ledger")
+            if not soon:
+                self._commit_now()
+            elif self._timer is None:
+                self._timer = loop.call_later(_SOON, self._commit_now)
         return written
+
+    def _commit_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._committing is None and self._waiting:
+            self._committing = asyncio.create_task(self._commit_all(), name="symbl-aio ledger")
 
     async def _commit_all(self) -> None:
         try:

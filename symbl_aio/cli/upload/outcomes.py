@@ -123,3 +123,19 @@ def described(counts: Counter[Result]) -> str:
         if counts[result]
     )
     return ", ".join(parts) or "nothing to do"
+
+
+def fields_of(outcome: Outcome) -> dict[str, object]:
+    """Return the fields of an outcome for JSON and for the report."""
+    part, meeting = outcome.part, outcome.meeting
+    return {
+        "source": part.label,
+        "meeting": None if meeting.key is None else meeting.name,
+        "part": meeting.parts.index(part) + 1,
+        "conversation": outcome.conversation,
+        "job": outcome.job,
+        "seconds": outcome.seconds,
+        "changed": outcome.changed,
+        "reason": outcome.reason,
+        "exit_code": outcome.exit_code,
+    }

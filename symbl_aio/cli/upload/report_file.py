@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.upload.outcomes import Outcome
-from symbl_aio.cli.upload.show import fields_of
+from symbl_aio.cli.upload.outcomes import Outcome, fields_of
 from symbl_aio.cli.upload.transcript_files import write_atomically
 
 _COLUMNS = (

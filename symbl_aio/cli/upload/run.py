@@ -3,94 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import time
 from collections.abc import AsyncIterable
-from contextlib import suppress
-from functools import partial
 from typing import Final
 
-from attrs import evolve, frozen
-
-from symbl_aio import (
-    AmbiguousSubmissionError,
-    APIError,
-    AudioURL,
-    AuthenticationError,
-    ClientClosedError,
-    ConfigurationError,
-    Event,
-    FileChangedError,
-    JobError,
-    MediaOptions,
-    MediaRejectedError,
-    PermissionDeniedError,
-    ServerError,
-    Submission,
-    SubmissionRefused,
-    SymblClient,
-    SymblError,
-    TransportError,
-    VideoURL,
-)
-from symbl_aio._threads import Threads, Watch
-from symbl_aio.cli.exit_codes import code_of, describe
-from symbl_aio.cli.sources import Kind, link_of
-from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, sent_behind
-from symbl_aio.cli.upload.evidence import Evidence
+from symbl_aio import Event, SymblClient, SymblError
+from symbl_aio.cli.exit_codes import describe
+from symbl_aio.cli.upload.decide import sent_behind
 from symbl_aio.cli.upload.find_files import Found
-from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
-from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
+from symbl_aio.cli.upload.ledger import Ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
+from symbl_aio.cli.upload.sender import Sender, Settings
 from symbl_aio.cli.upload.show import Show
 from symbl_aio.cli.upload.transcript_files import TranscriptFiles
 
 AT_ONCE: Final = 100
 """Meetings under way: twice the jobs that a client runs, so that no slot waits for a file."""
 
-ANSWER_DUE: Final = 5.0
-"""Seconds that a stopped run waits for the answers to recordings that were sent whole."""
-
-_READERS: Final = 4
-_STALL: Final = 3600.0
-"""Seconds that a thread may take to read one recording for its hash."""
-_UNREACHABLE_AFTER: Final = 3
-"""Recordings in a row that did not reach the server, after which the run ends."""
-_LONGEST_NAME: Final = 100
-
-_ENDS_RUN: Final = (AuthenticationError, PermissionDeniedError, LedgerError, ClientClosedError)
-"""Errors that every other recording would meet as well."""
-
 _GOES_ON: Final = frozenset((Result.COMPLETED, Result.SKIPPED))
 
 
-@frozen(kw_only=True)
-class Settings:
-    """Options of a run that apply to each of its recordings."""
-
-    retry_failed: bool = False
-    """Send recordings again that failed in an earlier run."""
-    language: str | None = None
-    """Language spoken, such as ``en-US``."""
-    kind: Kind | None = None
-    """Kind of a link whose ending does not name it."""
-    patience: float = 30.0
-    """Seconds for which evidence about one recording is looked for."""
-
-
-@frozen
-class Part:
-    """A recording at its turn."""
-
-    found: Found
-    read: Fingerprint
-    meeting: Meeting
-
-
 class Run:
-    """One run of an upload. Its observer has to be among those of the client."""
+    """One run of an upload."""
 
     def __init__(
         self, ledger: Ledger, show: Show, settings: Settings, files: TranscriptFiles | None
@@ -100,37 +34,32 @@ class Run:
         self._show = show
         self._settings = settings
         self._transcripts = files
-        self._readers = Watch(Threads("symbl-aio read", _READERS), _STALL)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sender: Sender | None = None
         self.active: set[str] = set()
-        """Keys of the meetings under way."""
-        self._uploading: dict[str, Submission] = {}
-        self._settled = asyncio.Event()
-        self._intents: dict[str, Item] = {}
-        self._stopping = False
-        self._unreached = 0
+        """Identities of the meetings under way."""
+        self.unsent: set[str] = set()
+        """Recordings that surely did not arrive in this run."""
 
     def observe(self, event: Event) -> None:
-        """Withdraw an intent once the account's limit has refused the submission."""
-        if isinstance(event, SubmissionRefused):
-            intent = self._intents.pop(event.key, None)
-            if intent is not None:
-                self._ledger.forget(intent)
+        """Pass an event of the client on; an observer of it."""
+        if self._sender is not None:
+            self._sender.observe(event)
 
     async def all(self, client: SymblClient, meetings: AsyncIterable[Meeting]) -> None:
         """Send all recordings that are to be sent, and follow all jobs to their end.
 
-        Cancelling it stops the run as ``_stop`` does: what was sent whole is waited for, and
+        Cancelling it waits for the answers to what was sent whole, at most a few seconds;
         everything else goes on in the next run. Raises the error that ends a run.
         """
         self._client = client
-        self._evidence = Evidence(client, self._settings.patience)
+        self._sender = Sender(client, self._ledger, self._show, self._settings, self.outcomes)
         queue: asyncio.Queue[Meeting | None] = asyncio.Queue(1)
         loop = asyncio.get_running_loop()
         self._tasks = {
             loop.create_task(self._feed(meetings, queue), name="symbl-aio feed"),
             *(
-                loop.create_task(self._work(queue), name="symbl-aio meetings")
+                loop.create_task(self._work(queue, self._sender), name="symbl-aio meetings")
                 for _ in range(AT_ONCE)
             ),
         }
@@ -139,7 +68,10 @@ class Run:
             for task in done:
                 task.result()
         finally:
-            await self._stop()
+            await self._sender.stop()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _feed(
         self, meetings: AsyncIterable[Meeting], queue: asyncio.Queue[Meeting | None]
@@ -151,49 +83,36 @@ class Run:
         for _ in range(AT_ONCE):
             await queue.put(None)
 
-    async def _work(self, queue: asyncio.Queue[Meeting | None]) -> None:
-        while not self._stopping and (meeting := await queue.get()) is not None:
+    async def _work(self, queue: asyncio.Queue[Meeting | None], sender: Sender) -> None:
+        while (meeting := await queue.get()) is not None:
             try:
-                await self._meeting(meeting)
+                if not await self._meeting(meeting, sender):
+                    return
             finally:
                 self.active.discard(meeting.identity)
 
-    async def _stop(self) -> None:
-        """End all tasks; withdraw what surely did not arrive, and wait for answers that are due."""
-        self._stopping = True
-        for submission in list(self._uploading.values()):
-            submission.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_DUE):
-                while self._uploading:
-                    self._settled.clear()
-                    await self._settled.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._readers.threads.shutdown()
-
-    # A meeting
-
-    async def _meeting(self, meeting: Meeting) -> None:
+    async def _meeting(self, meeting: Meeting, sender: Sender) -> bool:
+        """Settle the recordings of a meeting in order; return whether the run goes on."""
         before: Outcome | None = None
         is_new = False
         for part, behind in zip(meeting.parts, sent_behind(meeting, self._ledger), strict=True):
             if before is not None and before.result not in _GOES_ON:
                 self._end(_blocked(part, meeting, before))
                 continue
-            outcome = await self._part(part, meeting, behind)
-            if self._stopping and outcome is None:
-                return
-            assert outcome is not None
+            outcome = await sender.settle(part, meeting, behind)
+            if outcome is None:
+                return False
             before = outcome
             is_new = is_new or outcome.result is Result.COMPLETED
             self._end(outcome)
         if before is not None and before.result in _GOES_ON and self._transcripts is not None:
             await self._write(meeting, before, is_new)
+        return True
 
     def _end(self, outcome: Outcome) -> None:
         self.outcomes.add(outcome)
+        if outcome.result is Result.UNSENT:
+            self.unsent.add(outcome.part.source)
         self._show.ended(outcome, self.outcomes)
 
     async def _write(self, meeting: Meeting, last: Outcome, is_new: bool) -> None:
@@ -211,248 +130,8 @@ class Run:
             if written:
                 self._show.written(meeting, written)
 
-    async def _part(self, part: Found, meeting: Meeting, behind: Found | None) -> Outcome | None:
-        """Do what is to be done about a recording; ``None`` if the run stopped before its end."""
-        try:
-            return await self._decided(part, meeting, behind)
-        except _ENDS_RUN:
-            if self._stopping:
-                return None
-            raise
-        except (MediaRejectedError, OSError, ConfigurationError) as error:
-            return Outcome(
-                part=part, meeting=meeting, result=Result.REFUSED, reason=describe(error)
-            )
-        except SymblError as error:
-            return Outcome(
-                part=part,
-                meeting=meeting,
-                result=Result.UNSENT,
-                reason=describe(error),
-                code=code_of(error),
-            )
-
-    async def _decided(
-        self, found: Found, meeting: Meeting, behind: Found | None
-    ) -> Outcome | None:
-        ledger = self._ledger
-        known = ledger.known(found.source)
-        read = await self._readers.run(partial(fingerprint, found, known))
-        ledger.remember(found.source, read)
-        part = Part(found, read, meeting)
-        while True:
-            decision = decide(
-                found,
-                read.sha256,
-                meeting,
-                ledger,
-                behind=behind,
-                retry_failed=self._settings.retry_failed,
-                exists=os.path.exists,
-            )
-            match decision:
-                case Send(changed=changed):
-                    return await self._send(part, changed=changed)
-                case Refuse(reason=reason, failed=item):
-                    result = Result.REFUSED if item is None else Result.FAILED
-                    error = "" if item is None or item.error is None else f" ({item.error})"
-                    return _outcome(part, result, item, reason=reason + error)
-                case Skip(item=item, reason=reason, moved=moved):
-                    if moved:
-                        await ledger.move(item, found.source, meeting.key)
-                    return _outcome(part, Result.SKIPPED, item, reason=reason)
-                case Prove(item=item):
-                    outcome = await self._prove(part, item)
-                case Follow(item=item):
-                    outcome = await self._follow(part, item)
-            # What was settled may be an earlier content of the file.
-            if outcome.result is not Result.COMPLETED or item.sha256 == read.sha256:
-                return outcome
-
-    # Sending
-
-    async def _send(self, part: Part, *, changed: bool) -> Outcome | None:
-        if self._stopping:
-            return None
-        meeting, key = part.meeting, secrets.token_hex(8)
-        target = None if meeting.key is None else self._ledger.conversation_of(meeting.key)
-        before = None if target is None else await self._client.conversation(target).messages()
-        item = Item(
-            id=self._ledger.next_id(),
-            source=part.found.source,
-            sha256=part.read.sha256,
-            meeting=meeting.key,
-            name="" if target is not None else _unique_name(meeting.name),
-            state=State.SENDING,
-            since=0.0,
-            conversation=target,
-            messages=None if before is None else len(before),
-            seconds=part.read.seconds,
-        )
-
-        async def confirm() -> None:
-            if part.read.stamp is not None:
-                now = await self._readers.run(partial(stamp_of, part.found.source))
-                if now != part.read.stamp:
-                    raise FileChangedError(f"{part.found.label} changed after it was read")
-            intent = evolve(item, since=time.time())
-            await self._ledger.save(intent)
-            self._intents[key] = intent
-
-        options = MediaOptions(name=item.name or None, language_code=self._settings.language)
-        media = self._media(part.found)
-        submission = (
-            self._client.submit(media, options, key=key, before_last_byte=confirm)
-            if target is None
-            else self._client.append(target, media, options, key=key, before_last_byte=confirm)
-        )
-        self._uploading[key] = submission
-        self._show.started(part.found, self.outcomes)
-        try:
-            if self._show.draws_progress:
-                async for progress in submission.progress():
-                    self._show.uploading(part.found, progress.sent, progress.total)
-            job = await submission
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            await self._take_back(key)  # withdrawn: the run stops
-            return None
-        except AmbiguousSubmissionError:
-            return await self._prove(part, self._intents.get(key, item))
-        except SymblError as error:
-            return await self._not_accepted(part, key, item, error)
-        finally:
-            del self._uploading[key]
-            self._settled.set()
-        self._intents.pop(key, None)
-        self._unreached = 0
-        item = evolve(
-            item,
-            state=State.ACCEPTED,
-            since=time.time(),
-            conversation=job.conversation_id,
-            token=job.token,
-        )
-        await self._ledger.save(item)
-        self._show.accepted(part.found, job, self.outcomes)
-        return await self._follow(part, item, changed=changed)
-
-    def _media(self, found: Found) -> str | AudioURL | VideoURL:
-        return found.source if found.link is None else link_of(found.link, self._settings.kind)
-
-    async def _take_back(self, key: str) -> None:
-        intent = self._intents.pop(key, None)
-        if intent is not None:
-            await self._ledger.forget(intent)
-
-    async def _not_accepted(
-        self, part: Part, key: str, item: Item, error: SymblError
-    ) -> Outcome | None:
-        """Settle a recording that surely was not accepted."""
-        if isinstance(error, ClientClosedError) and self._stopping:
-            await self._take_back(key)
-            return None
-        if (
-            isinstance(error, APIError)
-            and not isinstance(error, (ServerError, AuthenticationError, PermissionDeniedError))
-            and error.status not in (408, 425, 429)
-        ):
-            # The same content would be refused again.
-            self._intents.pop(key, None)
-            failed = evolve(item, state=State.FAILED, since=time.time(), error=str(error))
-            await self._ledger.save(failed)
-            return _outcome(part, Result.FAILED, failed, reason=describe(error), error=error)
-        await self._take_back(key)
-        if isinstance(error, TransportError):
-            self._unreached += 1
-            if self._unreached >= _UNREACHABLE_AFTER:
-                raise Unreachable(str(error), error.sent) from error
-        raise error
-
-    # Following
-
-    async def _follow(self, part: Part, item: Item, *, changed: bool = False) -> Outcome:
-        """Follow the job of an accepted recording to its end."""
-        assert item.conversation is not None
-        try:
-            if item.token is None:
-                await self._evidence.processed(item.conversation)
-                job = None
-            else:
-                job = self._client.job(item.token)
-                await job
-        except _ENDS_RUN:
-            raise
-        except JobError as error:
-            failed = evolve(item, state=State.FAILED, error=str(error))
-            await self._ledger.save(failed)
-            return _outcome(
-                part, Result.FAILED, failed, reason=describe(error), error=error, job=error.job.id
-            )
-        except SymblError as error:
-            reason = f"the server has it, and its job could not be followed: {describe(error)}"
-            return _outcome(part, Result.RUNNING, item, reason=reason, error=error)
-        done = evolve(item, state=State.COMPLETED, since=time.time())
-        await self._ledger.save(done)
-        return _outcome(
-            part, Result.COMPLETED, done, changed=changed, job=None if job is None else job.id
-        )
-
-    async def _prove(self, part: Part, item: Item) -> Outcome:
-        """Look for evidence about a recording that may have arrived."""
-        self._show.proving(part.found, self.outcomes)
-        reason = "it may have arrived, and no evidence of it was found"
-        try:
-            found = await self._evidence.conversation_of(item)
-        except SymblError as error:
-            found, reason = (
-                None,
-                f"it may have arrived, and evidence is not at hand: {describe(error)}",
-            )
-        if found is None:
-            return _outcome(part, Result.AMBIGUOUS, item, reason=reason)
-        item = evolve(item, state=State.ACCEPTED, conversation=found)
-        await self._ledger.save(item)
-        self._client.conversation(found).resume_appends()
-        return await self._follow(part, item)
-
-
-class Unreachable(TransportError):  # noqa: N818
-    """Several recordings in a row did not reach the server."""
-
-
-def _unique_name(name: str) -> str:
-    """Return the name of a conversation, unlike any other: the evidence that it was opened."""
-    shown = name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME:]}"
-    return f"{shown} #{secrets.token_hex(4)}"
-
 
 def _blocked(part: Found, meeting: Meeting, by: Outcome) -> Outcome:
     first = by.reason if by.result is Result.BLOCKED else f"{by.part.label} is {by.result.value}"
     reason = first if by.result is Result.BLOCKED else f"{first}, and comes before it"
     return Outcome(part=part, meeting=meeting, result=Result.BLOCKED, reason=reason)
-
-
-def _outcome(
-    part: Part,
-    result: Result,
-    item: Item | None,
-    *,
-    reason: str | None = None,
-    error: SymblError | None = None,
-    changed: bool = False,
-    job: str | None = None,
-) -> Outcome:
-    return Outcome(
-        part=part.found,
-        meeting=part.meeting,
-        result=result,
-        reason=reason,
-        conversation=None if item is None else item.conversation,
-        job=job,
-        seconds=part.read.seconds,
-        changed=changed,
-        code=None if error is None else code_of(error),
-    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field
 
@@ -50,27 +50,40 @@ class Settled:
         """Record that a recording was taken with this stamp."""
         self._taken[source] = stamp
 
+    def release(self, source: str) -> None:
+        """Forget that a recording was taken."""
+        self._taken.pop(source, None)
+
+
+class Underway(Protocol):
+    """The state of a run that decides which meetings are yielded."""
+
+    active: set[str]
+    unsent: set[str]
+
 
 async def watched(
     paths: Sequence[str],
     group: Grouping,
     quiet: float,
-    active: Callable[[], Collection[str]],
+    run: Underway,
     *,
     interval: float = INTERVAL,
 ) -> AsyncIterator[Meeting]:
     """Yield each meeting that has a new or changed recording, for ever.
 
-    ``active`` returns the identities of the meetings under way, which are not yielded again
-    before they have ended.
+    A meeting under way is not yielded again before it has ended, and a recording that did not
+    arrive is taken once more.
     """
     settled = Settled(quiet)
     while True:
         listing, stamps = await in_a_thread(partial(_look, paths))
+        while run.unsent:
+            settled.release(run.unsent.pop())
         still, new = settled.ready(listing.found, stamps, time.time())
         for meeting in group(still).meetings:
             fresh = [part for part in meeting.parts if part.source in new]
-            if fresh and meeting.identity not in active():
+            if fresh and meeting.identity not in run.active:
                 for part in fresh:
                     settled.take(part.source, stamps.get(part.source))
                 yield meeting

@@ -303,7 +303,7 @@ async def test_without_evidence_a_recording_is_listed_and_not_sent_again(shell, 
     for ended in (first, again):
         assert ended.code == 4
         assert results(ended) == {"1.wav": "ambiguous", "2.wav": "blocked"}
-        assert f"symbl-aio settle --accepted|--not-accepted {folder / '1.wav'}" in ended.err
+        assert f"symbl-aio settle --accepted {folder / '1.wav'}    # or" in ended.err
     assert len(symbl.submissions) == 1
     settled = await shell.run("settle", "--not-accepted", folder / "1.wav")
     assert settled.code == 0
@@ -330,6 +330,26 @@ async def test_ctrl_c_withdraws_and_the_same_command_goes_on(shell, symbl, folde
     assert again.code == 0
     (conversation,) = {received.conversation_id for received in symbl.submissions}
     assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["", "json"])
+async def test_ctrl_c_among_many_is_ten_lines_and_loses_nothing(form, shell, symbl, folder):
+    record(folder, *(f"{number}.wav" for number in range(60)))
+    symbl.hold_jobs()
+    process = await shell.start("upload", *form, folder)
+    await symbl.until(lambda: symbl.unfinished >= 5)
+
+    process.send_signal(signal.SIGTERM)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert 0 < len(ended.err.splitlines()) <= 10
+    symbl.release()
+    again = await shell.run("upload", "--json", folder)
+    assert again.code == 0, again.err
+    assert sorted(accepted(symbl)) == sorted(
+        sha256(recording(number)).hexdigest() for number in range(60)
+    )
 
 
 async def test_a_process_that_was_killed_is_continued(shell, symbl, folder):

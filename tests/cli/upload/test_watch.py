@@ -12,6 +12,13 @@ from symbl_aio.cli.upload.grouping import Meeting, alone, by_folder
 from symbl_aio.cli.upload.watch import Settled, watched
 from tests.cli.upload.recordings import record
 
+
+class Underway:
+    def __init__(self) -> None:
+        self.active: set[str] = set()
+        self.unsent: set[str] = set()
+
+
 A = Found("/r/a.wav", "a.wav", "a.wav", "/r")
 LINK = Found("https://h/a#0", "https://h/a", "h/a", "https://h", "https://h/a")
 
@@ -45,21 +52,24 @@ def test_a_link_is_taken_at_once_and_a_file_that_is_gone_is_not():
 
 
 async def test_meetings_are_yielded_as_their_recordings_appear(tmp_path):
-    active: set[str] = set()
+    run = Underway()
     record(tmp_path, "x/1.wav")
     meetings = cast(
         "AsyncGenerator[Meeting, None]",
-        watched([str(tmp_path)], by_folder, 0, lambda: active, interval=0),
+        watched([str(tmp_path)], by_folder, 0, run, interval=0),
     )
     first = await anext(meetings)
     assert [part.relative for part in first.parts] == ["x/1.wav"]
     # A meeting under way is left alone; another one is not.
-    active.add(first.identity)
+    run.active.add(first.identity)
     record(tmp_path, "x/2.wav", "y/1.wav")
     assert (await anext(meetings)).name == "y"
-    active.clear()
+    run.active.clear()
     again = await anext(meetings)
     assert [part.relative for part in again.parts] == ["x/1.wav", "x/2.wav"]
+    # What did not arrive is taken once more.
+    run.unsent.add(again.parts[0].source)
+    assert (await anext(meetings)).identity == again.identity
     await meetings.aclose()
 
 
@@ -68,7 +78,7 @@ async def test_a_file_of_the_future_does_not_stop_the_others(tmp_path):
     os.utime(late, (2e9 * 2, 2e9 * 2))
     meetings = cast(
         "AsyncGenerator[Meeting, None]",
-        watched([str(tmp_path)], alone, 1e-9, set, interval=0),
+        watched([str(tmp_path)], alone, 1e-9, Underway(), interval=0),
     )
     assert (await anext(meetings)).name == "a"
     await meetings.aclose()

@@ -12,7 +12,7 @@ from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result, described
 from symbl_aio.cli.upload.report_file import write_report
-from symbl_aio.cli.upload.show import Terminal
+from symbl_aio.cli.upload.show_terminal import Terminal
 from symbl_aio.cli.upload.time_left import TimeLeft, in_words
 
 
