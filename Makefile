@@ -208,7 +208,8 @@ FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==
 	@.venv-interop/bin/python -m pip install -qq --disable-pip-version-check --no-deps symbl==2.0.6
 	@if command -v npm >/dev/null 2>&1; then \
 		npm install --silent --no-audit --no-fund --no-save --prefix .venv-interop \
-			@symblai/api-client@1.0.17 @symblai/symbl-js@1.4.10; \
+			@symblai/api-client@1.0.17 @symblai/symbl-js@1.4.10 \
+			symbl-node@1.0.14 @symblai/symbl-web-sdk@1.0.10 esbuild@0.25.0; \
 	fi
 	@touch $@
 

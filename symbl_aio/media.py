@@ -88,14 +88,14 @@ class Utterance:
 
     def __attrs_post_init__(self) -> None:
         _check_words("Utterance.text", self.text, "give what was said")
-        for name in ("speaker", "user_id"):
-            if getattr(self, name) is not None:
-                _check_words(
-                    f"Utterance.{name}", getattr(self, name), "give a name or leave it out"
-                )
-        for name in ("start", "end"):
-            if getattr(self, name) is not None:
-                _check_moment(f"Utterance.{name}", getattr(self, name))
+        if self.speaker is not None:
+            _check_words("Utterance.speaker", self.speaker, "give a name or leave it out")
+        if self.user_id is not None:
+            _check_words("Utterance.user_id", self.user_id, "give a name or leave it out")
+        if self.start is not None:
+            _check_moment("Utterance.start", self.start)
+        if self.end is not None:
+            _check_moment("Utterance.end", self.end)
         if self.start is not None and self.end is not None and self.end < self.start:
             raise ConfigurationError("Utterance.end is before Utterance.start; swap them")
 
@@ -114,10 +114,17 @@ def _to_utterances(messages: str | Utterance | Sequence[str | Utterance]) -> tup
         raise ConfigurationError(f"Text.messages is {type_name(messages)}; {remedy}")
     if not given:
         raise ConfigurationError(f"Text.messages is empty; {remedy}")
+    utterances = []
     for index, message in enumerate(given):
         if not isinstance(message, Utterance):
-            _check_words(f"Text.messages[{index}]", message, remedy)
-    return tuple(m if isinstance(m, Utterance) else Utterance(m) for m in given)
+            try:
+                message = Utterance(message)
+            except ConfigurationError:
+                # The same fault by its place in the list.
+                _check_words(f"Text.messages[{index}]", message, remedy)
+                raise
+        utterances.append(message)
+    return tuple(utterances)
 
 
 @frozen(repr=False)

@@ -76,6 +76,7 @@ COVERED_BY = {
     "sync/management.py": "tests/sync/test_handles.py",
     "sync/outcomes.py": "tests/sync/test_client.py",
     "server/app.py": "tests/server/test_local_server.py",
+    "server/server_controls.py": "tests/server/test_local_server.py",
     "server/asr_worker.py": "tests/server/test_speech_recognition.py",
     "server/conversation_report.py": "tests/server/test_html_pages.py",
     "server/conversations/conversation.py": "tests/server/conversations/test_handlers.py",

@@ -10,9 +10,10 @@ utterances: typed text, a transcript from ``transcript_registry``, or the output
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
 action items in them, ``html_pages`` renders them for people. ``management`` serves the
 trackers, groups and entities of the account. ``storage`` keeps all of it, in memory or in a
-data directory. Four modules exist for tests: ``fault_injection``
-injects failures, ``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and
-``request_log`` records every request.
+data directory. ``live`` hears streams and calls. Five modules exist for tests:
+``server_controls`` is what a test sees and sets, ``fault_injection`` injects failures,
+``job_hold`` holds jobs, ``change_notifier`` wakes waiting tests, and ``request_log`` records
+every request.
 
 The server never invents a result: it scores no call, and builds a summary from sentences of
 the conversation.
@@ -21,8 +22,8 @@ the conversation.
 from symbl_aio.server.app_secrets import add_secret, read_secrets
 from symbl_aio.server.freed_memory import return_freed_memory
 from symbl_aio.server.hosting import Hosting
-from symbl_aio.server.local_server import LocalServer, is_loopback
-from symbl_aio.server.origins import own_names
+from symbl_aio.server.local_server import LocalServer
+from symbl_aio.server.origins import is_loopback, own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from aiohttp import web
 
 from symbl_aio.server.http_json import json_response
 from symbl_aio.server.metrics import CONTENT_TYPE, Metrics
-from symbl_aio.server.origins import Origins
+from symbl_aio.server.origins import Origins, is_loopback
 
 HEALTH_PATH, READY_PATH, METRICS_PATH = "/healthz", "/readyz", "/metrics"
 OPEN_PATHS = frozenset({HEALTH_PATH, READY_PATH, METRICS_PATH})
@@ -54,15 +53,8 @@ class OperationsHandlers:
         return json_response({"status": "not ready", "reason": obstacle}, 503)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
-        if self._origins.was_forwarded(request) or not _is_loopback(request.remote):
+        if self._origins.was_forwarded(request) or not is_loopback(request.remote or ""):
             self._authenticate(request)
         return web.Response(
             body=self._metrics.text().encode(), headers={"Content-Type": CONTENT_TYPE}
         )
-
-
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False

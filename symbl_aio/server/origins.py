@@ -138,3 +138,13 @@ def _last(
 ) -> str | None:
     value = request.headers.get(name, "").rpartition(",")[2].strip()
     return value if value and (allowed is None or value in allowed) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, a name or an address, is this machine and reached from it only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -13,6 +13,9 @@ from symbl_aio.server.check_arguments import check_types
 # Speech at 150 words a minute, for lines without times.
 SECONDS_PER_WORD = 0.4
 
+# In place of an id or a number: some clients choose an id that the caller never sees.
+_EVERY = "*"
+
 _SPEAKER_LINE = re.compile(r"(?P<name>[^\W\d_][\w.'-]*(?: [\w.'-]+){0,3}): (?P<text>\S.*)")
 
 
@@ -100,12 +103,13 @@ class TranscriptRegistry:
         return next(found, None)
 
     def by_stream(self, connection_id: str) -> RegisteredStream | None:
-        """Return the transcript of a connection id, or None."""
-        return self._by_stream.get(connection_id)
+        """Return the transcript of a connection id, else that of every stream, or None."""
+        return self._by_stream.get(connection_id) or self._by_stream.get(_EVERY)
 
     def by_number(self, number: str) -> RegisteredStream | None:
-        """Return the transcript of a phone number or a SIP URI, or None."""
-        return self._by_number.get(_normal_number(number))
+        """Return the transcript of a phone number or a SIP URI, else of every call, or None."""
+        found = self._by_number.get(_normal_number(number))
+        return found or self._by_number.get(_normal_number(_EVERY))
 
     def by_hash(self, sha256: str | None) -> tuple[Line, ...] | None:
         """Return the transcript registered for this content, or None."""
@@ -115,7 +119,7 @@ class TranscriptRegistry:
 def _normal_number(number: str) -> str:
     """Return the digits of a phone number, or a SIP URI in small letters."""
     text = number.strip().lower()
-    return text if text.startswith("sip") else re.sub(r"\D", "", text)
+    return text if text.startswith(("sip", _EVERY)) else re.sub(r"\D", "", text)
 
 
 def _parse_line(turn: str | Line) -> Line:

@@ -98,6 +98,8 @@ async def serve(program: list[str], authority: trustme.CA, directory: Path) -> i
         hosting=Hosting(tls=context),
     )
     connector = aiohttp.TCPConnector(ssl=trusted)
+    # A client for Python chooses an id of its own.
+    server.register_transcript(transcript, stream="*", number="*")
     async with (
         server,
         aiohttp.ClientSession(f"https://{HOST}", connector=connector) as session,
@@ -110,6 +112,8 @@ async def serve(program: list[str], authority: trustme.CA, directory: Path) -> i
             "CREDENTIALS": json.dumps(CREDENTIALS),
             "HOME": str(directory),
             "NODE_EXTRA_CA_CERTS": str(directory / "authority.pem"),
+            # The WebSockets of the client for Python read the system's list, not that of certifi.
+            "SSL_CERT_FILE": str(directory / "authority.pem"),
         }
         process = await asyncio.create_subprocess_exec(*program, env=environment)
         return await process.wait()

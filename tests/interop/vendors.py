@@ -26,6 +26,7 @@ class Vendors:
     python: Path | None
     certifi: Path | None
     packages: Path | None
+    bundler: Path | None
 
     @classmethod
     def found(cls) -> Self:
@@ -33,8 +34,10 @@ class Vendors:
         python = environment / "bin" / "python"
         bundle = next(environment.glob("lib/*/site-packages/certifi/cacert.pem"), None)
         packages = environment / "node_modules"
+        bundler = packages / ".bin" / "esbuild"
         return cls(
             python if python.exists() else None,
             bundle,
             packages if (packages / "@symblai").exists() else None,
+            bundler if bundler.exists() else None,
         )

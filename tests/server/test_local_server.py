@@ -6,8 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from symbl_aio.server import LocalServer
-from symbl_aio.server.local_server import is_loopback
+from symbl_aio.server import LocalServer, is_loopback
 from tests.tables import table
 
 

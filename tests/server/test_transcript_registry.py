@@ -51,3 +51,15 @@ def test_a_transcript_is_found_by_content_by_name_or_for_all() -> None:
 
 def test_there_may_be_no_transcript() -> None:
     assert TranscriptRegistry(None).default is None
+
+
+def test_a_transcript_may_be_for_one_stream_or_number_or_for_every_one() -> None:
+    known = TranscriptRegistry(None)
+    known.register("Any.", stream="*", number="*")
+    known.register("One.", stream="meeting", number="+1 (555) 123", paced=False)
+
+    streams = [known.by_stream(identity) for identity in ("meeting", "other")]
+    calls = [known.by_number(number) for number in ("1555123", "sip:a@example.com")]
+    for found in (streams, calls):
+        assert [(f.lines[0].text, f.paced) for f in found if f] == [("One.", False), ("Any.", True)]
+    assert known.default is None

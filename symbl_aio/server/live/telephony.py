@@ -19,6 +19,7 @@ from attrs import define
 
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
+from symbl_aio.server.language.values import Speaker
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
 from symbl_aio.server.live.session import LiveSession, Turn
@@ -194,10 +195,19 @@ class CallHandlers:
         conversation = await self._conversations.get(call.session.conversation_id)
         members = list(conversation.members.values()) if conversation is not None else []
         known = {member.email for member in members}
-        users = [server_frames.person(member) for member in members]
-        users += [{"userId": email} for email in call.emails if email not in known]
+        members += [Speaker(email, email, email) for email in call.emails if email not in known]
+        # Clients require all four keys of a user.
         return [
-            {"user": {**user, "role": "participant"}, "url": call.summary_url} for user in users
+            {
+                "user": {
+                    "id": member.id,
+                    "userId": member.email or member.name or member.id,
+                    "name": member.name or member.email or member.id,
+                    "role": "participant",
+                },
+                "url": call.summary_url,
+            }
+            for member in members
         ]
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import queue
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,38 @@ def same(submitted: Any) -> Any:
     assert submitted.get_conversation_id().isdigit(), submitted.get_conversation_id()
     assert submitted.get_job_id(), submitted
     return submitted
+
+
+def stream() -> None:
+    """Run the streaming example: speak, read messages, stop."""
+    messages: queue.Queue[Any] = queue.Queue()
+    connection = symbl.Streaming.start_connection(
+        credentials=credentials,
+        insight_types=["question", "action_item"],
+        speaker={"userId": "ann@example.test", "name": "Ann"},
+    )
+    connection.subscribe({"message_response": messages.put})
+    for _ in range(100):
+        connection.send_audio(bytes(8192))
+    connection.stop()
+    said = [messages.get(timeout=20)["messages"][0]["payload"]["content"] for _ in range(3)]
+    assert said[0] == "Can you send me the report?", said
+    assert connection.conversation.get_conversation_id().isdigit()
+
+
+def call(start: Callable[..., Any], **endpoint: Any) -> None:
+    """Run the telephony example: call, read live results, stop."""
+    messages: queue.Queue[Any] = queue.Queue()
+    connection = start(credentials=credentials, **endpoint)
+    events = {"message_response": messages.put, "transcript_response": messages.put}
+    listener = threading.Thread(target=connection.subscribe, args=(events,), daemon=True)
+    listener.start()
+    first = json.loads(messages.get(timeout=20))
+    assert first["type"] == "transcript_response", first
+    ended = symbl.Telephony.stop(connection_id=connection.connectionId)
+    assert ended.summary_info, ended
+    listener.join(20)
+    assert not listener.is_alive()
 
 
 CALLS: dict[str, Callable[[], Any]] = {
@@ -107,6 +141,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "Conversations.get_entities": lambda: conversations.get_entities(
         conversation_id, credentials=credentials
     ),
+    "Streaming.start_connection": stream,
+    "Telephony.start_pstn": lambda: call(symbl.Telephony.start_pstn, phone_number="15551234567"),
+    "Telephony.start_sip": lambda: call(symbl.Telephony.start_sip, uri="sip:124@example.test"),
     "Conversations.get_analytics": lambda: conversations.get_analytics(
         conversation_id, credentials=credentials
     ),
