@@ -11,6 +11,8 @@ from typing import Final
 
 # Characters that HTML or UTF-8 cannot carry: controls, and halves of surrogate pairs.
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Most texts and attributes have none of these: one search in place of six replacements.
+_SPECIAL: Final = re.compile(_UNPRINTABLE.pattern[:-1] + "&<>\"']")
 
 Attribute = str | int | float | bool | None
 """``True`` is an attribute without a value; ``None`` and ``False`` leave it out."""
@@ -24,6 +26,8 @@ class Html(str):
 
 def text(value: str) -> Html:
     """Return a text as HTML, also fit for a quoted attribute."""
+    if _SPECIAL.search(value) is None:
+        return Html(value)
     return Html(escape(_UNPRINTABLE.sub("\ufffd", value)))
 
 
@@ -40,7 +44,7 @@ def element(tag: str, *inside: str, **attributes: Attribute) -> Html:
         if value is True:
             words.append(name)
         elif value is not None and value is not False:
-            words.append(f'{name}="{text(str(value))}"')
+            words.append(f'{name}="{text(value) if isinstance(value, str) else value}"')
     return Html(f"<{' '.join(words)}>{''.join(map(_escaped, inside))}</{tag}>")
 
 
