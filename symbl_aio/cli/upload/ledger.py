@@ -20,7 +20,7 @@ from attrs import define, evolve, field, fields, frozen
 
 from symbl_aio import ConfigurationError
 from symbl_aio._private_files import make_file, make_folder
-from symbl_aio._threads import Stalled, Threads, Watch
+from symbl_aio._threads import Threads, Watch
 from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
 
 _VERSION: Final = 1
@@ -153,7 +153,7 @@ class Ledger:
         write as it is. Writes are made in the order of the calls.
         """
         self._keep(item)
-        values = tuple(getattr(item, name) for name in _COLUMNS)
+        values = tuple(_stored(getattr(item, name)) for name in _COLUMNS)
         return self._write(_SAVE_ITEM, values, soon=soon)
 
     def forget(self, item: Item) -> asyncio.Future[None]:
@@ -172,8 +172,8 @@ class Ledger:
         if stamp is None or self._known.get(source) == read:
             return
         self._known[source] = read
-        values = (source, stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
-        self._write(_SAVE_FILE, values, soon=True)
+        row = (stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
+        self._write(_SAVE_FILE, (_stored(source), *row), soon=True)
 
     async def aclose(self) -> None:
         """Commit what waits, and close the file."""
@@ -202,13 +202,14 @@ class Ledger:
 
     def _load(self) -> None:
         for row in self._file.execute(f"SELECT {', '.join(_COLUMNS)} FROM item ORDER BY id"):
-            values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+            values: dict[str, Any] = dict(zip(_COLUMNS, map(_loaded, row), strict=True))
             values["state"] = State(values["state"])
             self._keep(Item(**values))
         for source, size, modified, inode, sha256, seconds in self._file.execute(
             "SELECT * FROM file"
         ):
-            self._known[source] = Fingerprint(sha256, seconds, Stamp(size, modified, inode))
+            stamp = Stamp(size, modified, inode)
+            self._known[_loaded(source)] = Fingerprint(sha256, seconds, stamp)
 
     # On disk
 
@@ -239,7 +240,7 @@ class Ledger:
                 failure: LedgerError | None = None
                 try:
                     await self._threads.run(partial(self._commit, [one for one, _ in batch]))
-                except (sqlite3.Error, OSError, RuntimeError, Stalled) as error:
+                except Exception as error:  # whatever it is, no writer may wait for ever
                     failure = LedgerError(f"the ledger {self.path} cannot be written ({error})")
                 for _, written in batch:
                     if written.done():  # its writer was cancelled
@@ -262,6 +263,20 @@ class Ledger:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise
+
+
+def _stored(value: object) -> object:
+    """Return a value for SQLite: a path that UTF-8 cannot encode as the bytes of its name."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogateescape")
+    return value
+
+
+def _loaded(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def open_ledger(path: Path) -> Ledger:

@@ -35,7 +35,8 @@ def write_report(path: str, outcomes: Iterable[Outcome]) -> None:
         lines.writeheader()
         for row in rows:
             lines.writerow({name: _plain(row[name]) for name in _COLUMNS})
-        text = out.getvalue()
+        # A name that UTF-8 cannot encode is written as \\udcff, as in JSON.
+        text = out.getvalue().encode("utf-8", "backslashreplace").decode()
     write_atomically(Path(path), text)
 
 

@@ -24,6 +24,7 @@ from symbl_aio import (
     JobError,
     MediaOptions,
     MediaRejectedError,
+    NotFoundError,
     PermissionDeniedError,
     ServerError,
     Submission,
@@ -33,8 +34,9 @@ from symbl_aio import (
     TransportError,
     VideoURL,
 )
-from symbl_aio._threads import Threads, Watch
+from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.cli.exit_codes import code_of, describe
+from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.sources import Kind, link_of
 from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide
 from symbl_aio.cli.upload.evidence import Evidence
@@ -152,7 +154,7 @@ class Sender:
             return Outcome(
                 part=part, meeting=meeting, result=Result.REFUSED, reason=describe(error)
             )
-        except SymblError as error:
+        except (SymblError, Stalled) as error:
             return Outcome(
                 part=part,
                 meeting=meeting,
@@ -203,7 +205,11 @@ class Sender:
     async def _send(self, part: Part, *, changed: bool) -> Outcome | None:
         meeting, key = part.meeting, secrets.token_hex(8)
         target = None if meeting.key is None else self._ledger.conversation_of(meeting.key)
-        before = None if target is None else await self._client.conversation(target).messages()
+        try:
+            before = None if target is None else await self._client.conversation(target).messages()
+        except NotFoundError:
+            reason = "its conversation is gone from the server; --again sends the whole meeting"
+            return _outcome(part, Result.REFUSED, None, reason=reason)
         if self._stopping:
             return None
         item = Item(
@@ -355,7 +361,10 @@ class Unreachable(TransportError):  # noqa: N818
 
 def _unique_name(name: str) -> str:
     """Return the name of a conversation, unlike any other: the evidence that it was opened."""
-    shown = name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME:]}"
+    # The API takes neither control characters nor what UTF-8 cannot encode.
+    shown = clean(name).encode("utf-8", "replace").decode()
+    if len(shown) > _LONGEST_NAME:
+        shown = f"…{shown[-_LONGEST_NAME:]}"
     return f"{shown} #{secrets.token_hex(4)}"
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import os
+import pty
 import random
 import signal
+import subprocess
+import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -108,6 +114,55 @@ async def test_a_recording_with_another_name_is_known_by_its_content(shell, symb
         ended = await shell.run("upload", "--json", folder)
         assert results(ended) == {"renamed.wav": "skipped"}
     assert len(symbl.submissions) == 1
+
+
+ODD = (
+    *("new\nline.wav", "-dash.wav", "ünï 日本.wav", "'quoted\".wav", " .wav", "#.wav"),
+    *("x" * 200 + ".wav", os.fsdecode(b"\xff\xfe.wav")),
+)
+
+
+async def test_names_that_file_systems_allow_are_sent_once(shell, symbl, folder, tmp_path):
+    record(folder, *ODD)
+    command = ("upload", "--json", "-o", tmp_path / "out", "--report", tmp_path / "r.csv", folder)
+
+    first = await shell.run(*command)
+    again = await shell.run(*command)
+
+    assert (first.code, first.err) == (0, "")
+    assert first.lines[-1]["counts"] == {"completed": len(ODD)}
+    assert again.lines[-1]["counts"] == {"skipped": len(ODD)}
+    assert len(symbl.submissions) == len(ODD)
+
+
+async def test_a_conversation_that_is_gone_is_named(shell, symbl, folder):
+    record(folder, "1.wav")
+    first = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    async with symbl.client() as client:
+        await client.conversation(str(first.lines[0]["conversation"])).delete()
+    record(folder, "2.wav", start=2)
+
+    gone = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    again = await shell.run("upload", "--json", "--again", "--group-by", "folder", folder)
+
+    assert gone.code == 2
+    assert "--again" in gone.err
+    assert again.code == 0
+    assert again.lines[-1]["counts"] == {"completed": 2}
+
+
+async def test_a_watched_folder_is_uploaded_as_recordings_appear(shell, symbl, folder):
+    record(folder, "1.wav", start=1)
+    process = await shell.start("upload", "--json", "--watch", "--quiet-for", "0", folder)
+    await symbl.until(lambda: len(accepted(symbl)) == 1)
+    record(folder, "2.wav", start=2)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.code == 130
+    assert len(accepted(symbl)) == 2
 
 
 async def test_two_recordings_with_the_same_content_are_both_sent(shell, symbl, folder):
@@ -458,3 +513,53 @@ async def test_wrong_credentials_end_the_run_at_once(symbl, folder, tmp_path):
     assert ended.code == 2
     assert "SYMBL_APP_ID" in ended.err
     assert symbl.submissions == []
+
+
+@pytest.mark.slow  # compares CPU seconds, which a busy machine disturbs
+@pytest.mark.timeout(300)
+async def test_a_terminal_costs_at_most_half_more_than_json(tmp_path, capfd):
+    """The processes themselves measure: 200 recordings, of which an empty run is taken off."""
+    seconds = {}
+    async with LocalSymbl(default_transcript="Ann: Good morning.") as symbl:
+        for form, count in (("json", 1), ("json", 200), ("terminal", 1), ("terminal", 200)):
+            folder = tmp_path / f"{form}-{count}"
+            record(folder, *(f"{number}.wav" for number in range(count)))
+            environment = {
+                **Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS).environment(),
+                "SYMBL_POLLS_PER_SECOND": "100",
+                "SYMBL_LIMITS_INITIAL_JOBS": "50",
+                "TERM": "xterm",
+                "COLUMNS": "100",
+                "LINES": "40",
+            }
+            words = ["upload", "--ledger", str(folder / "ledger.db"), str(folder)]
+            words += ["--json"] if form == "json" else []
+            used = await asyncio.to_thread(_cpu_of, words, environment, form == "terminal")
+            seconds[form, count] = used
+    each = {form: (seconds[form, 200] - seconds[form, 1]) / 199 for form in ("json", "terminal")}
+    with capfd.disabled():
+        print({form: f"{value * 1000:.1f} ms of CPU a recording" for form, value in each.items()})  # noqa: T201
+    assert each["terminal"] <= 1.5 * each["json"]
+    assert each["json"] <= 0.020
+
+
+def _cpu_of(words: list[str], environment: dict[str, str], terminal: bool) -> float:
+    """Run a command, in a terminal that is read at once; return its CPU seconds."""
+    ours, theirs = pty.openpty()
+    null = os.open(os.devnull, os.O_RDWR)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "symbl_aio.cli", *words],
+        env=environment,
+        stdout=theirs if terminal else null,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.close(null)
+    with suppress(OSError):  # EIO: the other end was closed
+        while os.read(ours, 2**16):
+            pass
+    os.close(ours)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
