@@ -25,6 +25,7 @@ MODULES: Final = (
     "decoding",
     "footprint",
     "insights",
+    "streaming",
 )
 
 

@@ -9,6 +9,7 @@ import re
 import runpy
 import socket
 import sys
+import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     asynccontextmanager,
@@ -57,6 +58,9 @@ async def run(program: str, directory: Path, *, alone: bool = False) -> str:
     """
     for name in ("standup.mp4", "standup-part2.mp4"):
         (directory / name).write_bytes(RECORDING.read_bytes())
+    with wave.open(str(directory / "standup.wav"), "wb") as writer:
+        writer.setparams((1, 2, 16_000, 0, "NONE", ""))
+        writer.writeframes(bytes(32_000))
     if re.search(r"^(app = |def make_app)", program, re.MULTILINE):
         return await _serve_and_use(program, directory, alone)
     is_test = "def test_" in program
@@ -120,8 +124,23 @@ async def _serve_and_use(program: str, directory: Path, alone: bool) -> str:
                 return await _use(program, url, symbl)
         sock, url = listening()
         with _inside(symbl, directory):
-            async with uvicorn_serving(runpy.run_path(str(service))["app"], sock):
-                return await _use(program, url, symbl)
+            app = runpy.run_path(str(service))["app"]
+            async with uvicorn_serving(app, sock, ws="wsproto"):
+                speaks = "@app.websocket" in program
+                return await (_speak(url) if speaks else _use(program, url, symbl))
+
+
+async def _speak(url: str) -> str:
+    """Speak a second into the page's microphone; return the events."""
+    async with (
+        aiohttp.ClientSession() as visitor,
+        visitor.ws_connect(f"{url}/speak?rate=48000", origin=url) as websocket,
+    ):
+        await websocket.send_bytes(bytes(96_000))
+        await websocket.send_json({"type": "stop_request"})
+        events = [str(message.data) async for message in websocket]
+    assert "conversation_completed" in events[-1]
+    return "\n".join(events)
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ COVERED_BY = {
     "_protocol/telephony.py": "tests/live/test_telephony.py",
     "_proxies.py": "tests/io/test_proxies.py",
     "cli/__init__.py": "tests/cli/test_safe_streams.py",
+    "cli/captions.py": "tests/cli/test_listen.py",
     "cli/account_commands.py": "tests/cli/test_account_actions.py",
     "cli/rows.py": "tests/cli/test_account_actions.py",
     "cli/demo.py": "tests/cli/test_commands.py",

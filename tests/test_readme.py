@@ -12,7 +12,9 @@ from tests.programs import heading_of, programs, run, shell_lines
 from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("README.md", "docs/guide.md", "docs/command-line.md", "docs/promises.md")
+NAMES = (
+    "README.md", "docs/guide.md", "docs/command-line.md", "docs/promises.md", "docs/live.md",
+)  # fmt: skip
 PAGES = {name: (ROOT / name).read_text("utf-8") for name in NAMES}
 PROGRAMS = [(name, program) for name, page in PAGES.items() for program in programs(page)]
 LINES = [

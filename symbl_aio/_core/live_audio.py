@@ -15,10 +15,10 @@ MAX_FRAME: Final = 8192
 
 _BYTES_PER_SAMPLE: Final = {"LINEAR16": 2, "MULAW": 1}
 
-MAX_UNCONFIRMED: Final = 2**20
+MAX_UNCONFIRMED: Final = 2**21
 """Bytes that may be on their way, and lost at most when a connection breaks."""
 
-PING_AFTER: Final = 2**17
+PING_AFTER: Final = 2**19
 """Bytes after which the server is asked how much it has received."""
 
 Audio: TypeAlias = bytes | bytearray | memoryview
@@ -43,39 +43,67 @@ class AudioAccount:
     Every byte is in one of three parts: received, reported as lost, or handed over and open.
     """
 
-    __slots__ = ("handed_over", "settled", "is_confirmed", "expects_pongs")
+    __slots__ = ("handed_over", "limit", "mark", "_settled", "_is_confirmed", "_expects_pongs")
 
     def __init__(self) -> None:
         self.handed_over = 0
         """Bytes that were given to a connection. They are never given to another one."""
-        self.settled = 0
-        """Bytes of which it is known that they were received, or reported that they may be lost."""
-        self.is_confirmed = False
-        """Whether the server has ever answered a ping."""
-        self.expects_pongs = True
-        """Whether audio waits for answers to pings; false for a server that sends none."""
+        self.limit: float = MAX_UNCONFIRMED
+        """Beyond this position audio has to wait until the server has received more."""
+        self.mark: int = PING_AFTER
+        """Beyond this position the server is to be asked how much it has received."""
+        self._settled = 0
+        self._is_confirmed = False
+        self._expects_pongs = True
 
     @property
     def open(self) -> int:
         """Bytes handed over of which it is not known whether they were received."""
-        return self.handed_over - self.settled
+        return self.handed_over - self._settled
 
     @property
-    def is_full(self) -> bool:
-        """Whether the next audio has to wait until the server has received more."""
-        return self.handed_over - self.settled > MAX_UNCONFIRMED and self.expects_pongs
+    def has_room(self) -> bool:
+        """Whether half of the bytes that may be on their way can be sent.
+
+        Not one frame alone: each wait costs more than a frame.
+        """
+        return self.handed_over <= self.limit - MAX_UNCONFIRMED / 2
+
+    @property
+    def expects_pongs(self) -> bool:
+        """Whether the server is to answer pings."""
+        return self._expects_pongs
+
+    def asked(self) -> None:
+        """Record that the server is asked about all audio so far."""
+        self.mark = self.handed_over + PING_AFTER
+        if self.handed_over < self.limit < self.mark:
+            self.mark = int(self.limit)
 
     def received(self, position: int) -> None:
         """Record that the server received all audio before ``position``.
 
         A position of another connection, or one that was never reached, changes nothing.
         """
-        self.is_confirmed = True
-        if self.settled < position <= self.handed_over:
-            self.settled = position
+        self._is_confirmed = self._expects_pongs = True
+        if self._settled < position <= self.handed_over:
+            self._settle(position)
 
     def lose(self) -> tuple[int, int]:
         """Count all open bytes as lost. Returns the position of the first, and their number."""
-        position, lost = self.settled, self.open
-        self.settled = self.handed_over
+        position, lost = self._settled, self.open
+        self._settle(self.handed_over)
         return position, lost
+
+    def is_not_answered(self) -> None:
+        """Record that the server sends events and no pongs, unless it has sent one before.
+
+        Nothing waits for them any more.
+        """
+        if not self._is_confirmed:
+            self._expects_pongs, self.limit = False, float("inf")
+
+    def _settle(self, position: int) -> None:
+        self._settled = position
+        if self._expects_pongs:
+            self.limit = position + MAX_UNCONFIRMED

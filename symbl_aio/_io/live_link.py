@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from symbl_aio._core.live_audio import PING_AFTER, Audio, AudioAccount
+from symbl_aio._core.live_audio import AudioAccount
 from symbl_aio._core.live_states import LiveStates, Loss, OtherConversationError, Phase
 from symbl_aio._core.retries import Attempts, Verdict, on_status
 from symbl_aio._io.live_backend import LiveBackend
@@ -67,13 +67,13 @@ class Link:
         self._jitter = backend.jitter
         self._path = path
         self._port = port
-        self._clock = backend.tasks.loop.time
+        self.loop = backend.tasks.loop
+        self._clock = self.loop.time
         self._window = window
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._lost = (0, 0)
-        self._unasked = 0
         self._has_progressed = False
         self._cause: SymblError | None = None
         self.states = LiveStates(is_resumable=window > 0)
@@ -84,6 +84,8 @@ class Link:
         """The error that ended the link."""
         self.socket: Socket | None = None
         """The connection on which the server listens; ``None`` while there is none."""
+        self.for_audio: Socket | None = None
+        """The same, until a stop request is sent."""
 
     # The owner's side
 
@@ -111,25 +113,19 @@ class Link:
             await self.until(lambda: self.socket is not None)
         return self.socket
 
-    async def send(self, frame: Audio) -> None:
-        """Hand one frame of audio over, once. Waits while there is no connection, or no room.
-
-        Returns also if the connection breaks meanwhile: the frame then counts as lost, since
-        the server may have received it.
-        """
-        socket = self.socket or await self.listening()
-        account, size = self.account, len(frame)
-        account.handed_over += size
-        self._unasked += size
+    async def confirm(self, socket: Socket) -> None:
+        """Ask how much of the audio has arrived, and wait if too much is on its way."""
+        account = self.account
+        account.asked()
         try:
-            await socket.write(frame)  # type: ignore[arg-type]  # any buffer of bytes
-            if self._unasked >= PING_AFTER:
-                self._unasked = 0
-                await socket.ping(account.handed_over)
+            await socket.ping(account.handed_over)
         except BROKEN:
-            self._failed_on(socket)
-        if account.is_full:
-            await self.until(lambda: not account.is_full)
+            self.failed_on(socket)
+        if account.handed_over > account.limit:
+            await self.until(self._has_room)
+
+    def _has_room(self) -> bool:
+        return self.account.has_room
 
     async def settle(self) -> None:
         """Wait until the server has received all audio, or the loss of it is known.
@@ -145,7 +141,7 @@ class Link:
                     try:
                         await socket.ping(account.handed_over)
                     except BROKEN:
-                        self._failed_on(socket)
+                        self.failed_on(socket)
                     await self.until(partial(self._is_settled_or_not, socket))
 
     def _is_settled_or_not(self, asked: Socket) -> bool:
@@ -157,7 +153,7 @@ class Link:
         try:
             await socket.send_text(text)
         except BROKEN:
-            self._failed_on(socket)
+            self.failed_on(socket)
             raise TransportError("the connection broke under a request", "maybe") from None
 
     async def restart(self) -> None:
@@ -169,10 +165,13 @@ class Link:
         self.socket = None
         await socket.send_text(hello)
 
-    def _failed_on(self, socket: Socket) -> None:
-        # Its reader ends soon, too; until then nothing more must be given to it.
+    def failed_on(self, socket: Socket) -> None:
+        """Record that a write failed: the next one waits for another connection.
+
+        Whether the server received the last frame is not known, so it counts as open.
+        """
         if self.socket is socket:
-            self.socket = None
+            self.socket = self.for_audio = None
 
     async def aclose(self) -> None:
         """End the task and close the connection, within seconds. Safe to cancel and to repeat."""
@@ -231,7 +230,7 @@ class Link:
         except BROKEN:
             pass
         finally:
-            self.socket = None
+            self.socket = self.for_audio = None
             if self.states.phase in (Phase.LISTENING, Phase.STOPPING):
                 self._lost_at = self._clock()
                 self._lost = self.account.lose()
@@ -275,7 +274,7 @@ class Link:
         if not self.has_listened:
             # Later ones have to bring more than this: a server may listen and break for ever.
             self.has_listened = self._has_progressed = True
-        self.socket = socket
+        self.socket = self.for_audio = socket
         self._report_gap()
         self.pulse()
 
@@ -307,8 +306,7 @@ class Link:
                 )
                 break
             if asked_at is not None and socket.last_frame_at > asked_at + times.stall / 3:
-                # It sends events. Without any pong, nothing can wait for them.
-                self.account.expects_pongs = self.account.is_confirmed
+                self.account.is_not_answered()
                 self.pulse()
             # A silent server is asked even if there is nothing to be confirmed.
             if self.account.open or now - socket.last_frame_at > times.stall / 3:

@@ -17,6 +17,7 @@ import click
 from symbl_aio import __version__
 from symbl_aio.cli import account_commands, outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.listen_command import listen
 from symbl_aio.cli.report_command import report
 from symbl_aio.cli.runner import config, run, show_for, use_profile
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
@@ -109,6 +110,7 @@ for command in (
     serve,
     upload,
     settle,
+    listen,
 ):
     cli.add_command(command)
 

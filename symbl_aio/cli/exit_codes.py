@@ -19,6 +19,7 @@ from symbl_aio import (
     JobLostError,
     MediaRejectedError,
     NotFoundError,
+    StreamRefusedError,
     TransportError,
     UploadError,
 )
@@ -69,6 +70,7 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (TransportError, UNREACHABLE),
     (APIError, REFUSED),
     (DecodeError, REFUSED),
+    (StreamRefusedError, REFUSED),
 )
 
 _REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (

@@ -16,7 +16,7 @@ from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:  # an extra that only some commands need, and modules that load slowly
-    from symbl_aio import Job, JobEvent, Message, SymblError
+    from symbl_aio import Job, JobEvent, LiveEvent, Message, SymblError
     from symbl_aio.durable import Decided, Item, OutboxStats
 
 
@@ -38,6 +38,8 @@ class Show(Protocol):
         self, running: Sequence[RunningJob], ambiguous: Sequence[str], unsent: Sequence[str]
     ) -> None: ...
     def messages(self, messages: Sequence[Message]) -> None: ...
+    def caption(self, event: LiveEvent) -> None: ...
+    def listened(self, conversation: str) -> None: ...
     def report(self, file: str, conversations: Sequence[str], size: int) -> None: ...
     def serving(
         self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
@@ -142,6 +144,13 @@ class Lines:
     def messages(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._line(message.raw)
+
+    def caption(self, event: LiveEvent) -> None:
+        fields = event.as_dict()
+        self._line({"event": fields.pop("kind"), **fields})
+
+    def listened(self, conversation: str) -> None:
+        self._write("listened", conversation_id=conversation)
 
     def report(self, file: str, conversations: Sequence[str], size: int) -> None:
         self._write("report", file=file, conversations=list(conversations), size=size)

@@ -14,12 +14,14 @@ from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
+from symbl_aio.cli.captions import Captions
 from symbl_aio.cli.exit_codes import in_words_of_commands
 from symbl_aio.cli.safe_streams import Output, clean
 from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:
+    from symbl_aio import LiveEvent
     from symbl_aio.durable import Decided, Item, OutboxStats
 
 STYLES: Final = {
@@ -78,6 +80,7 @@ class Screen:
         self._errors = errors
         self._resumption = resumption
         self._bars = Bars(console, shown=bars and console.is_terminal)
+        self._captions = Captions(console, errors)
         self._name_width = 0
         self._sizes: dict[str, int] = {}
         self._accepted_at: dict[str, datetime] = {}
@@ -130,6 +133,13 @@ class Screen:
             self._console.print(spoken(message), soft_wrap=True)
         if not messages:
             self._print_error("The conversation has no messages.")
+
+    def caption(self, event: LiveEvent) -> None:
+        self._captions.show(event)
+
+    def listened(self, conversation: str) -> None:
+        self._captions.clear()
+        self._print_error(f"Conversation {conversation}")
 
     def report(self, file: str, conversations: Sequence[str], size: int) -> None:
         self._print(f"Report: {file} ({size} bytes)")

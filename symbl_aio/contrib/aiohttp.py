@@ -15,11 +15,11 @@ The guarantees with several worker processes are those of ``contrib.fastapi``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Final, Unpack
 
-from aiohttp import ClientError, StreamReader, web
+from aiohttp import ClientError, StreamReader, WSMsgType, web
 from aiohttp.typedefs import Handler
 
 from symbl_aio import (
@@ -27,11 +27,13 @@ from symbl_aio import (
     ClientClosedError,
     Job,
     MediaOptions,
+    StreamSettings,
     Submission,
     SymblClient,
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
+from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -39,6 +41,9 @@ from symbl_aio.contrib.service_outbox import Durable as Durable
 CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 """Key of the running client: ``request.config_dict[CLIENT]``, in mounted applications too."""
 
+
+_HEARTBEAT: Final = 30.0
+"""Seconds after which a visitor who has left without a word is noticed."""
 
 _BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
 """Key of the request bodies that are being read."""
@@ -161,6 +166,64 @@ async def upload_through(
     client = request.config_dict[CLIENT]
     incoming = await read_upload(request)
     return await incoming.pass_on(client, options, to=to, key=key)
+
+
+async def stream_through(
+    request: web.Request,
+    id: str | None = None,
+    *,
+    origins: Collection[str] | None = None,
+    **settings: Unpack[StreamSettings],
+) -> web.WebSocketResponse:
+    """Pass a browser's audio through to a stream, and return the response of the handler.
+
+    ::
+
+        async def speak(request: web.Request) -> web.WebSocketResponse:
+            return await stream_through(request, sample_rate=int(request.query["rate"]))
+
+    The request must be that of a WebSocket. Its binary frames are the audio;
+    ``{"type": "stop_request"}``, or its closing, ends it. The visitor gets each event as JSON
+    (``event.to_json()``), and the socket is closed once all are sent. The stream's
+    conversation is that of the first event. ``origins``: pages of these origins may open it;
+    without them those of the service's own host. Behind a proxy that changes ``Host``, name
+    them. An error of the stream closes the socket with 1011, and is logged.
+    """
+    if not is_allowed(request.headers.get("Origin"), request.headers.get("Host"), origins):
+        raise web.HTTPForbidden
+    client = request.config_dict[CLIENT]
+    websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT)
+    await websocket.prepare(request)
+    # Its problem was sent to the visitor, and a response can no longer be chosen.
+    with suppress(SymblError):
+        await pass_stream(client, _Visitor(websocket), id, **settings)
+    return websocket
+
+
+class _Visitor:
+    """A socket of aiohttp, as ``contrib.live`` uses it."""
+
+    def __init__(self, websocket: web.WebSocketResponse) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> bytes | None:
+        while True:
+            message = await self._websocket.receive()
+            if message.type is WSMsgType.BINARY and message.data:
+                audio: bytes = message.data
+                return audio
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return None
+            if message.type is WSMsgType.TEXT and is_end(message.data):
+                return None
+
+    async def send(self, text: str) -> None:
+        with suppress(ConnectionError, ClientError):
+            await self._websocket.send_str(text)
+
+    async def close(self, code: int) -> None:
+        with suppress(ConnectionError, ClientError):
+            await self._websocket.close(code=code)
 
 
 async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:

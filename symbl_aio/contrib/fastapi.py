@@ -33,26 +33,38 @@ and order for all of them, see ``durable``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Annotated, Final, Unpack
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import (
+    APIRouter,
+    Depends,
+    FastAPI,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from fastapi.encoders import encoders_by_class_tuples
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from symbl_aio import (
     BadUploadError,
     ConfigurationError,
+    Conversation,
     Job,
     MediaOptions,
+    StreamSettings,
     Submission,
     SymblClient,
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
+from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -169,7 +181,7 @@ class Symbl(Embedded):
             return problems.problem(error).status
 
 
-async def current_client(request: Request) -> SymblClient:
+async def current_client(request: HTTPConnection) -> SymblClient:
     """Return the running client of the application: the dependency behind ``Client``.
 
     Raises ``ConfigurationError`` if the application does not run in ``Symbl.lifespan``.
@@ -183,7 +195,7 @@ async def current_client(request: Request) -> SymblClient:
     return found.client
 
 
-def _running(request: Request) -> Symbl | None:
+def _running(request: HTTPConnection) -> Symbl | None:
     found = getattr(request.state, _NAME, None) or getattr(request.app.state, _NAME, None)
     return found if isinstance(found, Symbl) else None
 
@@ -222,6 +234,58 @@ async def upload_through(
     client = await current_client(request)
     incoming = await read_upload(request)
     return await incoming.pass_on(client, options, to=to, key=key)
+
+
+async def stream_through(
+    websocket: WebSocket,
+    id: str | None = None,
+    *,
+    origins: Collection[str] | None = None,
+    **settings: Unpack[StreamSettings],
+) -> Conversation:
+    """Pass a browser's audio through to a stream, and return the conversation.
+
+    ::
+
+        @app.websocket("/speak")
+        async def speak(websocket: WebSocket, rate: int) -> None:
+            await stream_through(websocket, sample_rate=rate, insight_types=["question"])
+
+    Accepts the socket. Its binary frames are the audio; ``{"type": "stop_request"}``, or its
+    closing, ends it. The visitor gets each event as JSON (``event.to_json()``), and
+    the socket is closed once all are sent. ``origins``: pages of these origins may open it;
+    without them those of the service's own host. Behind a proxy that changes ``Host``, name
+    them. For the rest see ``SymblClient.stream`` and ``contrib.live.pass_stream``.
+    """
+    headers = websocket.headers
+    if not is_allowed(headers.get("origin"), headers.get("host"), origins):
+        raise WebSocketException(1008)
+    client = await current_client(websocket)
+    await websocket.accept()
+    return await pass_stream(client, _Visitor(websocket), id, **settings)
+
+
+class _Visitor:
+    """A socket of Starlette, as ``contrib.live`` uses it."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> bytes | None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect" or is_end(message.get("text") or ""):
+                return None
+            if audio := message.get("bytes"):
+                return bytes(audio)
+
+    async def send(self, text: str) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await self._websocket.send_text(text)
+
+    async def close(self, code: int) -> None:
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await self._websocket.close(code)
 
 
 async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:

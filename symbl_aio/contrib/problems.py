@@ -36,6 +36,8 @@ from symbl_aio import (
     OutboxUnavailableError,
     QueueFullError,
     ServerError,
+    StreamError,
+    StreamTimeoutError,
     TransportError,
     UploadError,
     UploadStalledError,
@@ -117,6 +119,9 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
     (ServerError, 502, "The service behind this one failed."),
     (APIError, 502, "The service behind this one refused."),
     (DecodeError, 502, "The service behind this one gave an answer that cannot be read."),
+    (StreamTimeoutError, 504, "The service behind this one did not complete the stream in time."),
+    (StreamError, 502, "The connection to the service behind this one was lost. It keeps what it "
+     "received."),
     (TransportError, 502, "The service behind this one cannot be reached."),
 )  # fmt: skip
 
@@ -159,5 +164,7 @@ def _make(error: BaseException | None, status: int, detail: str) -> Problem:
         extra |= {"key": error.key, "sent": "maybe"}
     if isinstance(error, JobError):
         extra |= {"job_id": error.job.id, "conversation_id": error.job.conversation_id}
+    if isinstance(error, StreamError):
+        extra["conversation_id"] = error.conversation_id
     headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
     return Problem(status, HTTPStatus(status).phrase, detail, headers, extra)

@@ -7,6 +7,7 @@ is not in the events.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import ClassVar, TypeAlias
 
@@ -21,7 +22,7 @@ from symbl_aio.models import (
     Topic,
     User,
 )
-from symbl_aio.models.base import NOTHING, Model, raw_field
+from symbl_aio.models.base import NOTHING, Model, as_json, raw_field
 from symbl_aio.models.people import NOBODY
 
 __all__ = [
@@ -41,6 +42,25 @@ __all__ = [
 ]
 
 
+class Described(Model):
+    """Base of all events: each can be passed on as JSON."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """A short word for the class, such as ``"recognition"``."""
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return ``kind`` and the fields, without ``raw``, as plain JSON values."""
+        fields = as_json(self)
+        assert isinstance(fields, dict)
+        return {"kind": self.kind, **fields}
+
+    def to_json(self) -> str:
+        """Return ``as_dict`` as one line of JSON, for a browser or a log."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, separators=(",", ":"))
+
+
 @frozen
 class SpokenWord(Model):
     """One word of a recognition."""
@@ -54,7 +74,7 @@ class SpokenWord(Model):
 
 
 @frozen(kw_only=True)
-class Recognition(Model):
+class Recognition(Described):
     """Words as they are spoken. Until ``is_final`` the next one replaces it."""
 
     kind: ClassVar[str] = "recognition"
@@ -74,7 +94,7 @@ class Recognition(Model):
 
 
 @frozen(kw_only=True)
-class MessageEvent(Model):
+class MessageEvent(Described):
     """A finished sentence of the transcript.
 
     Its ``message.id`` is ``""`` if the server sends none.
@@ -89,7 +109,7 @@ class MessageEvent(Model):
 
 
 @frozen(kw_only=True)
-class InsightEvent(Model):
+class InsightEvent(Described):
     """A question, an action item or a follow-up: ``Question``, ``ActionItem``, ``FollowUp``."""
 
     kind: ClassVar[str] = "insight"
@@ -101,7 +121,7 @@ class InsightEvent(Model):
 
 
 @frozen(kw_only=True)
-class TopicEvent(Model):
+class TopicEvent(Described):
     """A subject of the conversation so far."""
 
     kind: ClassVar[str] = "topic"
@@ -113,7 +133,7 @@ class TopicEvent(Model):
 
 
 @frozen(kw_only=True)
-class TrackerEvent(Model):
+class TrackerEvent(Described):
     """A tracker was found in the last sentences."""
 
     kind: ClassVar[str] = "tracker"
@@ -127,7 +147,7 @@ class TrackerEvent(Model):
 
 
 @frozen(kw_only=True)
-class EntityEvent(Model):
+class EntityEvent(Described):
     """An entity was named (``detect_entities``)."""
 
     kind: ClassVar[str] = "entity"
@@ -139,7 +159,7 @@ class EntityEvent(Model):
 
 
 @frozen(kw_only=True)
-class ErrorEvent(Model):
+class ErrorEvent(Described):
     """An error that the server reported and after which the stream continues."""
 
     kind: ClassVar[str] = "error"
@@ -153,7 +173,7 @@ class ErrorEvent(Model):
 
 
 @frozen(kw_only=True)
-class StateEvent(Model):
+class StateEvent(Described):
     """A step of the server's session, such as ``"started_listening"``."""
 
     kind: ClassVar[str] = "state"
@@ -167,7 +187,7 @@ class StateEvent(Model):
 
 
 @frozen(kw_only=True)
-class UnknownEvent(Model):
+class UnknownEvent(Described):
     """An event that this version does not know, or cannot decode."""
 
     kind: ClassVar[str] = "unknown"
@@ -179,7 +199,7 @@ class UnknownEvent(Model):
 
 
 @frozen(kw_only=True)
-class Gap(Model):
+class Gap(Described):
     """The connection was lost, and audio may not have reached the server.
 
     Audio counts as received once the server has answered a ping that was sent after it. The
@@ -199,7 +219,7 @@ class Gap(Model):
 
 
 @frozen(kw_only=True)
-class Missed(Model):
+class Missed(Described):
     """Events were dropped here: they came faster than they were taken from the iterator.
 
     The Conversation API has all that the server sent in them.

@@ -17,6 +17,7 @@ from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, Tra
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.live_link import Link, Port
+from symbl_aio._io.websocket import BROKEN
 from symbl_aio._protocol import live
 from symbl_aio._protocol.calls import check_id, json_text
 from symbl_aio.drafts import BookmarkDraft
@@ -43,7 +44,7 @@ class Stream(LiveHandle):
     replaced: the server may have completed the conversation, and the same id would open
     another one.
 
-    Memory is bounded in both directions: ``send`` waits while one MiB is on its way, and events
+    Memory is bounded in both directions: ``send`` waits while two MiB are on their way, and events
     that are not taken are dropped after a thousand (``Missed``).
     """
 
@@ -96,21 +97,39 @@ class Stream(LiveHandle):
         ``ConfigurationError`` after ``stop``. Cancelling it leaves out the frames that were not
         handed over yet, never half a frame. The buffer may be used again afterwards.
         """
-        link = self._opened()
-        if self._stopped or link.error is not None:
-            self._refuse(link)
-        if len(audio) <= MAX_FRAME and type(audio) is bytes:
-            if audio:
-                await link.send(audio)
+        link, size = self._link, len(audio)
+        # A stream has many small frames, and each call on their way would cost as much as this.
+        if (
+            type(audio) is bytes
+            and 0 < size <= MAX_FRAME
+            and link is not None
+            and (socket := link.for_audio) is not None
+            and asyncio.get_running_loop() is link.loop
+        ):
+            account = link.account
+            account.handed_over += size
+            try:
+                await socket.write(audio)
+            except BROKEN:
+                link.failed_on(socket)
+            if account.handed_over > account.mark:
+                await link.confirm(socket)
             return
+        await self._send_slowly(audio)
+
+    async def _send_slowly(self, audio: Audio) -> None:
+        link = self._opened()
         require("audio", audio, (bytes, bytearray, memoryview), "bytes")
         if self._encoding == "OPUS" and memoryview(audio).nbytes > MAX_FRAME:
             raise ConfigurationError(
                 f"audio has {memoryview(audio).nbytes} bytes of OPUS, whose packets cannot be cut; "
                 f"send at most {MAX_FRAME} at a time"
             )
+        if self._stopped or link.error is not None:
+            self._refuse(link)
         for frame in frames(audio):
-            await link.send(frame)
+            await link.listening()  # so that the next line finds a connection
+            await self.send(bytes(frame))
 
     @staticmethod
     def _refuse(link: Link) -> NoReturn:
@@ -166,6 +185,7 @@ class Stream(LiveHandle):
                         await link.listening()
                         # From here on a lost connection is not replaced.
                         self._stopped = True
+                        link.for_audio = None
                         link.states.on_stop_sent()
                         with suppress(TransportError):  # the wait below raises the loss
                             await link.request(live.STOP_REQUEST)

@@ -69,6 +69,11 @@ WRONG: dict[str, list[tuple[list[str], dict[str, str], int]]] = {
         (["--create", "/proc/version"], UNRESOLVED, 2),
     ],
     "groups": [([], UNRESOLVED, 3), (["--create", "/no/such/file"], UNRESOLVED, 2)],
+    "listen": [
+        ([FILE], UNRESOLVED, 3),
+        (["/no/such/file.wav"], CREDENTIALS, 2),
+        ([FILE], {"SYMBL_APP_ID": "app"}, 2),
+    ],
     "messages": [(["123"], UNRESOLVED, 3), (["a/b"], UNRESOLVED, 2)],
     "report": [
         (["123", "-o", "/proc/report.html"], UNRESOLVED, 3),

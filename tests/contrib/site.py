@@ -56,11 +56,16 @@ def listening() -> tuple[socket.socket, str]:
 
 @asynccontextmanager
 async def uvicorn_serving(
-    app: FastAPI, sock: socket.socket, *, http: Literal["h11", "httptools"] = "h11", **options: Any
+    app: FastAPI,
+    sock: socket.socket,
+    *,
+    http: Literal["h11", "httptools"] = "h11",
+    ws: Literal["none", "wsproto"] = "none",
+    **options: Any,
 ) -> AsyncIterator[_ObservedServer]:
     """Serve an application for the block."""
     config = uvicorn.Config(
-        app, http=http, ws="none", lifespan="on", log_config=None, access_log=False, **options
+        app, http=http, ws=ws, lifespan="on", log_config=None, access_log=False, **options
     )
     server = _ObservedServer(config)
     serving = asyncio.create_task(server.serve(sockets=[sock]))

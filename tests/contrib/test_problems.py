@@ -27,6 +27,9 @@ from symbl_aio import (
     QueueFullError,
     ServerError,
     StillAmbiguousError,
+    StreamLostError,
+    StreamRefusedError,
+    StreamTimeoutError,
     SymblError,
     TransportError,
     UntrustedServerError,
@@ -65,6 +68,9 @@ STATUS: list[tuple[SymblError, int]] = [
     (TransportError(SECRET, "no"), 502),
     (UntrustedServerError(SECRET, "no"), 502),
     (StillAmbiguousError(SECRET, "maybe"), 502),
+    (StreamLostError(SECRET), 502),
+    (StreamRefusedError(SECRET), 502),
+    (StreamTimeoutError(SECRET), 504),
 ]
 
 VISITORS: list[tuple[Exception, int]] = [

@@ -36,12 +36,22 @@ def test_the_length_of_audio_follows_from_its_encoding():
 def test_audio_waits_for_room_only_where_pings_are_answered():
     account = AudioAccount()
     account.handed_over = MAX_UNCONFIRMED + 1
-    assert account.is_full
-    account.expects_pongs = False
-    assert not account.is_full
-    account.expects_pongs = True
+    assert account.handed_over > account.limit
     account.received(1)
-    assert not account.is_full
+    assert account.handed_over <= account.limit
+    assert not account.has_room
+    account.received(MAX_UNCONFIRMED // 2 + 1)
+    assert account.has_room
+
+    account.is_not_answered()  # it was, before
+    assert account.expects_pongs
+    silent = AudioAccount()
+    silent.is_not_answered()
+    assert not silent.expects_pongs
+    silent.handed_over = 2**40
+    assert silent.has_room
+    silent.received(1)  # late, but it does answer
+    assert silent.expects_pongs
 
 
 class Accounting(RuleBasedStateMachine):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from symbl_aio import Pstn, SymblClient
+from symbl_aio._core.live_audio import MAX_UNCONFIRMED
 from tests.live.peer import Peer, recognised, usual
 
 
@@ -96,7 +97,7 @@ async def test_memory_on_the_way_is_bounded_if_the_server_reads_nothing(peer: Pe
         while position != stream.position:
             position = stream.position
             await asyncio.sleep(0.05)
-        assert position <= 2**20 + 8192
+        assert position <= MAX_UNCONFIRMED + 8192
         session.reading.set()
         await sending
         await stream.stop()

@@ -107,6 +107,7 @@ class SpeakerSocket:
     async def _start(self, request: StartRequest) -> None:
         if self._listening is not None:
             raise ApiError(400, "The stream has started; stop it before another start_request.")
+        self._sessions.unknown_options.name(dict.fromkeys(request.options))
         registered = self._transcripts.by_stream(self._connection_id)
         if registered is None:
             self._check(request)

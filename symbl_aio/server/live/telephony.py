@@ -41,6 +41,8 @@ _SILENT = (
     "This server makes no calls. No transcript is registered for {number}, so the call is silent: "
     "register_transcript(…, number=…) adds one."
 )
+# What is called, and how; the other fields are options.
+_ROUTING = ("operation", "endpoint", "connectionId", "data")
 _EVENT_TYPES = ("started_speaking", "stopped_speaking", "joined", "left", "stopped")
 
 
@@ -120,6 +122,7 @@ class CallHandlers:
 
     async def _start(self, request: web.Request, fields: Mapping[str, JSON]) -> _Call:
         number = _number_of(fields)
+        self._sessions.unknown_options.name({k: v for k, v in fields.items() if k not in _ROUTING})
         if len(self._calls) >= self._most_calls:
             raise ApiError(429, f"The application may have {self._most_calls} calls.")
         location = _nested(fields, "data", "session")

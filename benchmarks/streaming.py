@@ -1,0 +1,275 @@
+"""Live audio: frames a second, the delay of the event loop, and CPU for a minute of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from time import perf_counter, process_time
+from typing import Any, Final
+
+from benchmarks.harness import (
+    Answer,
+    Figure,
+    Question,
+    Settings,
+    Spread,
+    alone,
+    alternate,
+    field_of,
+    serving,
+)
+from benchmarks.instructions import counted, mark, missing
+from benchmarks.live_stub import serve
+from benchmarks.senders import late
+from benchmarks.upload_delay import percentile
+
+FRAMES: Final = {"20 ms": 640, "100 ms": 3200, "8,192 bytes": 8192}
+"""Bytes of a frame, at 16 kHz and 16 bits."""
+WARM_UP: Final = 100
+COUNTED: Final = 2000
+"""Frames by which the two stretches differ whose instructions are counted."""
+
+
+async def ours(port: int, size: int, count: int) -> dict[str, float]:
+    """Send frames by a stream of the client."""
+    from symbl_aio import AccessToken, Config, SymblClient
+
+    config = Config(base_url=f"http://127.0.0.1:{port}")
+    async with (
+        SymblClient(AccessToken("t" * 32), config=config) as symbl,
+        symbl.stream() as stream,
+    ):
+        return await _measured(stream.send, stream.stop, size, count)
+
+
+async def bare(port: int, size: int, count: int) -> dict[str, float]:
+    """Send the same frames as in aiohttp's documentation, with the same requests around them."""
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{port}/v1/streaming/1"
+        async with session.ws_connect(url) as websocket:
+
+            async def stop() -> None:
+                await websocket.send_json({"type": "stop_request"})
+                while "conversation_completed" not in (await websocket.receive_str()):
+                    pass
+
+            await websocket.send_json({"type": "start_request"})
+            while "started_listening" not in (await websocket.receive_str()):
+                pass
+            return await _measured(websocket.send_bytes, stop, size, count)
+
+
+async def _measured(
+    send: Callable[[bytes], Awaitable[object]],
+    stop: Callable[[], Awaitable[object]],
+    size: int,
+    count: int,
+) -> dict[str, float]:
+    frame = bytes(size)
+    for warm_up in (WARM_UP, WARM_UP + COUNTED):
+        mark()
+        for _ in range(warm_up):
+            await send(frame)
+    mark()
+    began, cpu = perf_counter(), process_time()
+    for _ in range(count):
+        await send(frame)
+    await stop()
+    return {"seconds": perf_counter() - began, "cpu": process_time() - cpu}
+
+
+def instructions(port: int, size: int) -> dict[str, float]:
+    """Count the instructions of one frame for each contender."""
+    counts = {
+        one: counted(sent, contender=one, port=port, size=size, count=1) for one in ("ours", "bare")
+    }
+    return {one: (many - few) / COUNTED for one, (few, many, *_) in counts.items()}
+
+
+def sent(contender: str, port: int, size: int, count: int) -> dict[str, float]:
+    send = {"ours": ours, "bare": bare}[contender]
+    return asyncio.run(send(port, size, count))
+
+
+async def paced(contender: str, port: int, streams: int, seconds: float) -> dict[str, Any]:
+    """Run streams at the speed of speech, in frames of 20 ms, and read their events.
+
+    Returns the CPU seconds of one stream-minute, the number of events, and the delays of a timer
+    beside them.
+    """
+    speak = {"ours": _speak, "bare": _speak_bare}[contender]
+    delays: list[float] = []
+    watch = asyncio.create_task(late(delays))
+    async with AsyncExitStack() as opened:
+        begin = await speak(port, opened)
+        cpu = process_time()
+        events = await asyncio.gather(*(begin(seconds) for _ in range(streams)))
+        cpu = process_time() - cpu
+    watch.cancel()
+    return {"cpu": cpu / (streams * seconds / 60), "events": sum(events), "delays": delays}
+
+
+async def _frames(send: Callable[[bytes], Awaitable[object]], seconds: float) -> None:
+    clock = asyncio.get_running_loop().time
+    began, frame = clock(), bytes(640)
+    for index in range(int(seconds / 0.02)):
+        await send(frame)
+        await asyncio.sleep(began + (index + 1) * 0.02 - clock())
+
+
+async def _speak(port: int, opened: AsyncExitStack) -> Callable[[float], Awaitable[int]]:
+    from symbl_aio import AccessToken, Config, Recognition, SymblClient
+
+    config = Config(base_url=f"http://127.0.0.1:{port}")
+    symbl = await opened.enter_async_context(SymblClient(AccessToken("t" * 32), config=config))
+
+    async def one(seconds: float) -> int:
+        async with symbl.stream() as stream:
+            speaking = asyncio.create_task(_then(_frames(stream.send, seconds), stream.stop))
+            count = 0
+            async for event in stream:
+                count += isinstance(event, Recognition)
+            await speaking
+            return count
+
+    return one
+
+
+async def _then(first: Awaitable[object], second: Callable[[], Awaitable[object]]) -> None:
+    await first
+    await second()
+
+
+async def _speak_bare(port: int, opened: AsyncExitStack) -> Callable[[float], Awaitable[int]]:
+    import aiohttp
+
+    session = await opened.enter_async_context(aiohttp.ClientSession())
+
+    async def one(seconds: float) -> int:
+        url = f"http://127.0.0.1:{port}/v1/streaming/1"
+        async with session.ws_connect(url) as websocket:
+            await websocket.send_json({"type": "start_request"})
+            speaking = asyncio.create_task(
+                _then(
+                    _frames(websocket.send_bytes, seconds),
+                    partial(websocket.send_json, {"type": "stop_request"}),
+                )
+            )
+            count = 0
+            while True:
+                found: str = json.loads(await websocket.receive_str())["message"]["type"]
+                count += found == "recognition_result"
+                if found == "conversation_completed":
+                    await speaking
+                    return count
+
+    return one
+
+
+def ask(settings: Settings) -> Answer:
+    found, skipped = field_of({"symbl-aio": "symbl-aio", "bare aiohttp": "aiohttp"})
+    rounds, count = settings.pick(7, 2), settings.pick(60_000, 5_000)
+    streams, seconds = settings.pick(20, 5), settings.pick(15.0, 2.0)
+    figures: list[Figure] = []
+    with serving(serve) as server:
+        for name, size in FRAMES.items():
+            turns = alternate(
+                {
+                    one: partial(
+                        alone, sent, contender=one, port=server.announced, size=size, count=count
+                    )
+                    for one in ("ours", "bare")
+                },
+                rounds,
+            )
+            time, cpu = (
+                {one: [run.value[kind] for run in runs] for one, runs in turns.items()}
+                for kind in ("seconds", "cpu")
+            )
+            key = f"{size}"
+            rate = Spread.of([count / one for one in time["ours"]])
+            figures += [
+                Figure.spread(
+                    f"rate_ratio_{key}",
+                    f"frames of {name}: rate beside bare aiohttp",
+                    Spread.of_ratios(time["bare"], time["ours"]),
+                    "x",
+                    at_least=0.9,
+                ),
+                *_instructions(server.announced, name, size),
+                Figure.spread(f"rate_{key}", f"frames of {name}", rate, "/s"),
+                Figure.spread(
+                    f"cpu_ratio_{key}",
+                    f"frames of {name}: CPU beside bare aiohttp",
+                    Spread.of_ratios(cpu["ours"], cpu["bare"]),
+                    "x",
+                ),
+            ]
+    with serving(serve, speaks=True) as server:
+        runs = alternate(
+            {
+                one: partial(
+                    alone,
+                    paced,
+                    contender=one,
+                    port=server.announced,
+                    streams=streams,
+                    seconds=seconds,
+                )
+                for one in ("ours", "bare")
+            },
+            settings.pick(3, 1),
+        )
+    minute = {one: Spread.of([run.value["cpu"] for run in done]) for one, done in runs.items()}
+    delay = {
+        one: percentile([d for run in done for d in run.value["delays"]], 99.9) * 1e3
+        for one, done in runs.items()
+    }
+    at_once = f"{streams} streams at the speed of speech"
+    figures += [
+        Figure.spread("minute", "CPU of a stream-minute, with its events", minute["ours"], "s"),
+        Figure.spread("minute_bare", "the same, bare aiohttp and json", minute["bare"], "s"),
+        Figure("delay", f"{at_once}: p99.9 of a timer's lateness", delay["ours"], "ms"),
+        Figure("delay_bare", "the same, bare aiohttp and json", delay["bare"], "ms"),
+        Figure(
+            "delay_above",
+            "the former above the latter",
+            delay["ours"] - delay["bare"],
+            "ms",
+            at_most=5,
+        ),
+    ]
+    return Answer(tuple(figures), found, skipped)
+
+
+def _instructions(port: int, name: str, size: int) -> list[Figure]:
+    if missing():
+        return []
+    found = instructions(port, size)
+    return [
+        Figure(
+            f"instructions_{size}",
+            f"frames of {name}: instructions beside bare aiohttp",
+            found["ours"] / found["bare"],
+            "x",
+        )
+    ]
+
+
+QUESTION = Question(
+    name="streaming",
+    title="Live audio",
+    about=(
+        "Frames a second that one stream sends as fast as it can, from the first one to "
+        "`conversation_completed`, beside bare aiohttp, which sends the same frames and requests "
+        "and neither decodes events nor accounts for what has arrived. Then many streams at the "
+        "speed of speech, in frames of 20 ms, with five recognitions a second each. The server is "
+        "a stub in a process of its own."
+    ),
+    ask=ask,
+)

@@ -1,0 +1,100 @@
+"""Captions of a recording or of standard input: the work of ``symbl-aio listen``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import wave
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Final
+
+from symbl_aio import ConfigurationError, MediaRejectedError, SymblClient, SymblError, User
+from symbl_aio._threads import in_a_thread
+from symbl_aio.cli.exit_codes import OK, UNWRITTEN
+from symbl_aio.cli.show_json import Show
+
+if TYPE_CHECKING:
+    from symbl_aio import Config, Stream, StreamSettings
+
+_STDIN: Final = "-"
+_SECONDS: Final = 0.1
+"""Of audio that is read from standard input at a time."""
+
+
+async def captions_of(
+    file: str,
+    show: Show,
+    config: Config,
+    *,
+    realtime: bool,
+    rate: int,
+    title: str | None,
+    speaker: str | None,
+    language: str | None,
+) -> int:
+    """Print the events of a stream until its conversation is completed. Returns the exit code."""
+    settings: StreamSettings = {
+        "title": title,
+        "language": language,
+        "speaker": None if speaker is None else User(name=speaker),
+        "insight_types": ["question", "action_item", "follow_up"],
+    }
+    async with SymblClient(config=config) as symbl:
+        if file != _STDIN:
+            async with symbl.stream_file(file, realtime=realtime, **settings) as stream:
+                return await _show_all(stream, show)
+        # Its first bytes decide the rate, so the stream is opened once they are there.
+        rate, read = await in_a_thread(lambda: opened(sys.stdin.buffer, rate))
+        settings["sample_rate"] = rate
+        async with symbl.stream(**settings) as stream:
+            sending = asyncio.create_task(_send(stream, read))
+            try:
+                return await _show_all(stream, show)
+            finally:
+                sending.cancel()
+                await asyncio.wait([sending])
+
+
+def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
+    """Return the rate of the samples on a stream, and a function that reads the next of them.
+
+    A wav is recognised by its first bytes. Blocks until they are there.
+    """
+    peek = getattr(stream, "peek", None)
+    if peek is None or peek(4)[:4] != b"RIFF":
+        size = int(rate * _SECONDS) * 2
+        return rate, lambda: _whole(stream, size)
+    try:
+        reader = wave.open(stream, "rb")  # noqa: SIM115  # standard input stays open
+    except (wave.Error, EOFError):
+        raise MediaRejectedError("standard input is a wav that cannot be read") from None
+    if reader.getsampwidth() != 2 or reader.getnchannels() != 1:
+        raise ConfigurationError(
+            "standard input is a wav of another form; give 16-bit samples of one channel"
+        )
+    frames = int(reader.getframerate() * _SECONDS)
+    return reader.getframerate(), lambda: reader.readframes(frames)
+
+
+def _whole(stream: IO[bytes], size: int) -> bytes:
+    """Return what is there, in whole samples; empty at the end."""
+    read1 = getattr(stream, "read1", stream.read)
+    audio: bytes = read1(size)
+    if len(audio) % 2:
+        audio += stream.read(1)
+    return audio
+
+
+async def _send(stream: Stream, read: Callable[[], bytes]) -> None:
+    with suppress(SymblError):  # which the events raise, too
+        while audio := await in_a_thread(read):
+            await stream.send(audio)
+        await stream.stop()
+
+
+async def _show_all(stream: Stream, show: Show) -> int:
+    async for event in stream:
+        show.caption(event)
+    show.listened(stream.conversation.id)
+    return OK if show.written else UNWRITTEN

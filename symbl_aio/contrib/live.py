@@ -1,0 +1,120 @@
+"""A browser's audio passed through to a stream, and the stream's events back to the browser.
+
+The common part of ``stream_through`` in ``contrib.fastapi`` and ``contrib.aiohttp``. Nothing is
+stored. The browser's socket is read no faster than the API receives, and events that the
+browser does not take are dropped after a thousand (``Missed``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Final, Protocol, Unpack
+from urllib.parse import urlsplit
+
+from symbl_aio import (
+    Conversation,
+    Stream,
+    StreamSettings,
+    SymblClient,
+    SymblError,
+)
+from symbl_aio.contrib import problems
+
+CLOSED_BY_FAULT: Final = 1011
+"""The code with which the browser's socket is closed after an error."""
+
+
+class Visitor(Protocol):
+    """The visitor's socket, of any framework."""
+
+    async def receive(self) -> bytes | None:
+        """Return the next audio; ``None`` once the visitor has ended it, or has left."""
+
+    async def send(self, text: str) -> None:
+        """Send a text, or nothing to a visitor who has left."""
+
+    async def close(self, code: int) -> None:
+        """Close the socket."""
+
+
+def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | None) -> bool:
+    """Return whether a page of an origin may open a socket on this host.
+
+    Browsers let any page connect to any host, with the cookies of that host. ``allowed``:
+    origins such as ``"https://example.com"``; ``None`` is the service's own host.
+    """
+    if origin is None:  # no browser
+        return True
+    if allowed is None:
+        return urlsplit(origin).netloc == host
+    return origin in allowed or "*" in allowed
+
+
+async def pass_stream(
+    client: SymblClient,
+    visitor: Visitor,
+    id: str | None,
+    **settings: Unpack[StreamSettings],
+) -> Conversation:
+    """Send a visitor's audio to a stream until it ends, and return the conversation.
+
+    The visitor gets each event as JSON: ``kind`` and the fields of the event. After an error
+    of the stream it gets the problem, with the kind ``"problem"``, and the error is raised.
+    Cancelling it leaves no task and no socket.
+    """
+    try:
+        async with client.stream(id, **settings) as stream:
+            telling = asyncio.create_task(_send_events(stream, visitor))
+            try:
+                await _send_audio(stream, visitor, telling)
+                conversation = await stream.stop()
+                # A visitor who takes no more must not hold the route.
+                await asyncio.wait([telling], timeout=client.config.timeouts.stall)
+            finally:
+                telling.cancel()
+                await asyncio.wait([telling])
+        await visitor.close(1000)
+        return conversation
+    except SymblError as error:
+        problem = problems.problem(error)
+        problems.log(problem, error)
+        await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
+        await visitor.close(CLOSED_BY_FAULT)
+        raise
+
+
+async def _send_audio(stream: Stream, visitor: Visitor, telling: asyncio.Task[None]) -> None:
+    """Pass the audio on. Ends with the visitor's, or when the stream has failed."""
+    while True:
+        receiving = asyncio.create_task(visitor.receive())
+        try:
+            # Not the audio alone: a silent visitor would never notice that the stream is lost.
+            await asyncio.wait((receiving, telling), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not receiving.done():
+                receiving.cancel()
+                await asyncio.wait([receiving])
+        if receiving.cancelled():
+            return
+        audio = receiving.result()
+        if audio is None:
+            return
+        await stream.send(audio)
+
+
+async def _send_events(stream: Stream, visitor: Visitor) -> None:
+    with suppress(SymblError):  # which ``send`` or ``stop`` of the stream raises
+        async for event in stream:
+            await visitor.send(event.to_json())
+
+
+def is_end(text: str) -> bool:
+    """Return whether a visitor's text is the end of the audio: a stop request, as the API's."""
+    try:
+        request = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(request, dict) and request.get("type") == "stop_request"

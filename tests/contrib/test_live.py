@@ -1,0 +1,201 @@
+"""A browser's audio through a service to a stream, with both frameworks and on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType, web
+from fastapi import FastAPI, WebSocket
+
+from symbl_aio import Config, Credentials, Retries, Timeouts
+from symbl_aio.contrib import aiohttp as for_aiohttp
+from symbl_aio.contrib import fastapi as for_fastapi
+from symbl_aio.contrib.live import is_allowed, is_end
+from tests.contrib.site import aiohttp_serving, listening, uvicorn_serving
+from tests.live.peer import Peer, open_peer, recognised, usual
+from tests.tables import table
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    async with open_peer() as running:
+        yield running
+
+
+def settings(peer: Peer) -> dict[str, Any]:
+    return {
+        "credentials": Credentials("app", "a-secret-of-the-app"),
+        "config": Config(
+            base_url=f"http://127.0.0.1:{peer.port}",
+            retries=Retries(base=0.001, cap=0.01),
+            timeouts=Timeouts(connect=5, read=5, stall=5),
+        ),
+    }
+
+
+@asynccontextmanager
+async def by_fastapi(peer: Peer) -> AsyncIterator[str]:
+    symbl = for_fastapi.Symbl(**settings(peer))
+    app = FastAPI(lifespan=symbl.lifespan)
+    symbl.handle_errors(app)
+
+    @app.websocket("/speak")
+    async def speak(websocket: WebSocket, rate: int = 16_000) -> None:
+        await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+
+    sock, url = listening()
+    async with uvicorn_serving(app, sock, ws="wsproto"):
+        yield url
+
+
+@asynccontextmanager
+async def by_aiohttp(peer: Peer) -> AsyncIterator[str]:
+    symbl = for_aiohttp.Symbl(**settings(peer))
+    app = web.Application()
+    symbl.setup(app)
+
+    async def speak(request: web.Request) -> web.WebSocketResponse:
+        rate = int(request.query.get("rate", 16_000))
+        return await for_aiohttp.stream_through(request, "pier-4", sample_rate=rate)
+
+    app.router.add_get("/speak", speak)
+    sock, url = listening()
+    async with aiohttp_serving(app, sock):
+        yield url
+
+
+@pytest.fixture(params=[by_fastapi, by_aiohttp])
+async def url(request: pytest.FixtureRequest, peer: Peer) -> AsyncIterator[str]:
+    async with request.param(peer) as running:
+        yield running
+
+
+async def received(websocket: aiohttp.ClientWebSocketResponse) -> list[dict[str, Any]]:
+    return [
+        json.loads(message.data) async for message in websocket if message.type is WSMsgType.TEXT
+    ]
+
+
+async def test_audio_goes_through_and_the_words_come_back(peer: Peer, url: str):
+    async def answer(session, request):
+        if request["type"] == "stop_request":
+            await session.send(recognised("Good morning."))
+        await usual(session, request)
+
+    peer.on_request = answer
+    audio = bytes(range(256)) * 100
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{url}/speak?rate=48000", origin=url) as websocket,
+    ):
+        for start in range(0, len(audio), 4096):
+            await websocket.send_bytes(audio[start : start + 4096])
+        await websocket.send_str("not a request")
+        await websocket.send_json({"type": "stop_request"})
+        events = await received(websocket)
+        assert websocket.close_code == 1000
+    assert [event["kind"] for event in events] == ["state", "state", "recognition", "state"]
+    assert events[0]["conversation_id"] == peer.conversations["pier-4"]
+    assert events[2]["text"] == "Good morning."
+    assert "raw" not in events[2]
+    session = await peer.session()
+    assert bytes(session.audio) == audio
+    assert session.requests[0]["config"]["speechRecognition"]["sampleRateHertz"] == 48000
+
+
+async def test_a_visitor_who_leaves_ends_the_audio_and_the_conversation_is_completed(
+    peer: Peer, url: str
+):
+    async with aiohttp.ClientSession() as http:
+        websocket = await http.ws_connect(f"{url}/speak")
+        await websocket.send_bytes(b"12" * 100)
+        session = await peer.session()
+        await session.until(lambda: len(session.audio) == 200)
+        await websocket.close()
+    await session.until(lambda: len(session.requests) == 2)
+    assert session.requests[1] == {"type": "stop_request"}
+    await session.closed.wait()
+
+
+async def test_a_stream_that_is_refused_is_a_problem_and_a_close(peer: Peer, url: str):
+    peer.refusals = [403]
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
+        (problem,) = await received(websocket)
+        assert websocket.close_code == 1011
+    assert problem["kind"] == "problem"
+    assert problem["status"] == 502
+    assert peer.sessions == []
+
+
+async def test_a_silent_visitor_learns_that_the_stream_is_lost(peer: Peer, url: str):
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
+        session = await peer.session()
+        await session.until(lambda: bool(session.requests))
+        await session.ws.close(code=1008)
+        events = await received(websocket)
+        assert websocket.close_code == 1011
+    assert events[-1]["error"] == "StreamLostError"
+    assert events[-1]["conversation_id"] == peer.conversations["pier-4"]
+
+
+async def test_a_visitor_is_read_no_faster_than_the_api_receives(peer: Peer, url: str):
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
+        await websocket.receive()
+        session = await peer.session()
+        session.reading.clear()
+        sent = 0
+
+        async def speak() -> None:
+            nonlocal sent
+            while sent < 60_000_000:
+                await websocket.send_bytes(bytes(60_000))
+                sent += 60_000
+
+        speaking = asyncio.create_task(speak())
+        before = -1
+        while before != sent:  # until it waits, with all buffers on the way full
+            before = sent
+            await asyncio.sleep(0.2)
+        assert not speaking.done()
+        session.reading.set()
+        await speaking
+        await websocket.send_json({"type": "stop_request"})
+        await received(websocket)
+    assert len(session.audio) == 60_000_000
+
+
+async def test_a_page_of_another_origin_is_refused(peer: Peer, url: str):
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await http.ws_connect(f"{url}/speak", origin="https://elsewhere.example")
+    assert caught.value.status == 403
+    assert peer.sessions == []
+
+
+@table(
+    "origin,host,allowed,expected",
+    [
+        (None, "a.example", None, True),
+        ("https://a.example", "a.example", None, True),
+        ("https://a.example:8443", "a.example:8443", None, True),
+        ("https://a.example.evil", "a.example", None, False),
+        ("null", "a.example", None, False),
+        ("https://b.example", "a.example", ["https://b.example"], True),
+        ("https://a.example", "a.example", ["https://b.example"], False),
+        ("https://c.example", "a.example", ["*"], True),
+    ],
+)
+def test_pages_of_the_own_host_or_of_named_origins_are_allowed(origin, host, allowed, expected):
+    assert is_allowed(origin, host, allowed) is expected
+
+
+def test_only_a_stop_request_ends_the_audio():
+    assert is_end('{"type": "stop_request"}')
+    for text in ("", "stop_request", "[]", '{"type": "start_request"}', "{"):
+        assert not is_end(text)
