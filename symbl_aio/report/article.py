@@ -296,7 +296,7 @@ def _player(content: Content, id: str, label: str) -> Html:
     if recording is None:
         return Html("")
     # A link is fetched when the reader plays it, not when the page is opened.
-    remote = recording.url.startswith(("http:", "https:"))
+    remote = recording.url.lower().startswith(("http:", "https:"))
     return fill(
         "player.html",
         id=id,

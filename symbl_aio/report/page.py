@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Final
+from urllib.parse import quote, urlsplit
 
 from attrs import frozen
 
@@ -15,6 +18,8 @@ from symbl_aio.report.content import Content
 from symbl_aio.report.elements import Html, asset, element, fill, join
 
 __all__ = ["Entry", "policy_of", "render_list", "render_page"]
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?")
 
 
 def render_page(contents: Sequence[Content], *, title: str | None = None) -> str:
@@ -78,9 +83,8 @@ def _page(title: str, skip: Html, inside: Html, contents: Sequence[Content]) -> 
 
 def policy_of(contents: Sequence[Content]) -> str:
     """Return the Content-Security-Policy of the page with these contents."""
-    media = dict.fromkeys(
-        _source(content.recording.url) for content in contents if content.recording
-    )
+    recordings = [content.recording for content in contents if content.recording]
+    media = dict.fromkeys(source for one in recordings if (source := _source(one.url)))
     rules = {
         "default-src": ["'none'"],
         "style-src": [_hash("report.css")],
@@ -99,15 +103,23 @@ def _hash(name: str) -> str:
 
 
 def _source(url: str) -> str:
-    """Return the expression of a policy that allows the recording at ``url``."""
-    parts = urlsplit(url)
+    """Return the expression of a policy that allows the recording at ``url``; "" if none does."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     if parts.scheme == "data":
         return "data:"
-    if parts.scheme in ("http", "https"):
-        # A policy cannot contain the query; ";" and "," would end the rule.
-        path = quote(parts.path, safe="/%-._~!$&'()*+=:@")
-        return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-    return "'self' file:"  # beside the page, which may have been opened from a disk
+    if parts.scheme not in ("http", "https"):
+        return "'self' file:"  # beside the page, which may have been opened from a disk
+    # A policy has no place for a password, nor for a query; ";" and "," would end the rule.
+    host = parts.netloc.rpartition("@")[2]
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode("ascii")
+    if not _HOST.fullmatch(host):
+        return ""
+    path = quote(parts.path, safe="/%-._~!$&'()*+=:@")
+    return f"{parts.scheme}://{host}{path}"
 
 
 def _list(title: str, entries: Sequence[Entry]) -> Html:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from symbl_aio.report.content import Content, Finding, Sentence, Speaker, TopicFinding
+from contextlib import suppress
+
+from symbl_aio.report.content import Content, Finding, Recording, Sentence, Speaker, TopicFinding
 from symbl_aio.report.recordings import recording
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.values import Insight
@@ -16,7 +18,6 @@ def content_of(conversation: Conversation, *, rename_url: str | None = None) -> 
     analysis = conversation.analysis
     speakers = {m.speaker.id: m.speaker for m in analysis.messages if m.speaker is not None}
     numbers = {id: number for number, id in enumerate(speakers)}
-    url = conversation.media_url
     return Content(
         title=conversation.name,
         started=conversation.started_at,
@@ -47,9 +48,16 @@ def content_of(conversation: Conversation, *, rename_url: str | None = None) -> 
             TopicFinding(text=topic.text, sentences=topic.messages, score=topic.score)
             for topic in analysis.topics
         ),
-        recording=None if url is None else recording(url),
+        recording=_player(conversation.media_url),
         rename_url=rename_url,
     )
+
+
+def _player(url: str | None) -> Recording | None:
+    # The URL was only checked for its scheme: one that cannot be parsed has no player.
+    with suppress(ValueError):
+        return None if url is None else recording(url)
+    return None
 
 
 def _finding(insight: Insight) -> Finding:

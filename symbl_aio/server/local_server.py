@@ -247,6 +247,7 @@ class LocalServer(ServerControls):
         self._metrics.gauges += [
             Gauge("connections", "Open connections.", lambda: len(self._connections)),
             Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("live_conversations", "Streams and calls.", lambda: self.live),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
         for account in self._accounts:

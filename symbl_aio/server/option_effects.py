@@ -72,6 +72,39 @@ _HARMLESS_IN_READS = {
     "customTopicVocabulary": "topics are words of the conversation",
     "includeCallScore": "no call is scored",
 }
+_ACTED_ON_IN_STREAMS = {
+    "actions": "calls: the addresses are in `summaryInfo`; no mail is sent",
+    "config": "the next rows",
+    "confidenceThreshold": "insights and topics with a lower score are left out",
+    "detectEntities": "entities are found",
+    "disconnectOnStopRequest": "false: the socket stays open for another start",
+    "disconnectOnStopRequestTimeout": "for so many seconds",
+    "encoding": "LINEAR16, MULAW, FLAC or Opus; another is refused",
+    "insightTypes": "other insights are not sent; topics always are",
+    "intents": "calls: intents are sent",
+    "interimResults": "false: only complete results are sent",
+    "languageCode": "another language than the model's is refused",
+    "meetingTitle": "the name of the conversation",
+    "noConnectionTimeout": "a lost socket may come back within so many seconds",
+    "redaction": "names of speakers, and what has a form, are masked; `identifyContent` is ignored",
+    "sampleRateHertz": "8000 to 48000; another is refused",
+    "sentiment": "messages have a sentiment",
+    "speaker": "its keys come back with each result",
+    "speechRecognition": "the rows `encoding`, `sampleRateHertz` and `interimResults`",
+    "timezone": "calls: as `timezoneOffset`",
+    "timezoneOffset": "due times are read in this zone",
+    "trackers": "their phrases are found, and with `enableAllTrackers` those of all stored ones",
+}
+_HARMLESS_IN_STREAMS = {
+    "customVocabulary": "with it, the speech model would lose sentences",
+    "customVocabularyStrength": "as `customVocabulary`",
+    "dtmf": "calls: no number is dialled",
+    "engine": "there is one",
+    "id": "the id in the address counts",
+    "languages": "calls: a transcript has its words already",
+    "prebuiltTrackers": "there are none",
+    "pushSpeakerEvents": "speaker events are always taken",
+}
 # Refused only where speech is recognised: a transcript that a test registered needs none.
 _REFUSED = {
     "customVocabulary": "with it, the speech model loses sentences",
@@ -89,16 +122,22 @@ READS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_READS.items()},
 }
 
+STREAMS: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_STREAMS.items()},
+}
+
 
 class UnknownOptions:
-    """Names each unknown option of a submission in the log, once."""
+    """Names each option in the log, once, that is not among those ``known``."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, OptionEffect] = SUBMISSIONS) -> None:
+        self._known = known
         self._named: set[str] = set()
 
     def name(self, parameters: Mapping[str, JSON]) -> None:
         """Log the options without an effect that were not logged before."""
-        for name in parameters.keys() - SUBMISSIONS.keys() - self._named:
+        for name in parameters.keys() - self._known.keys() - self._named:
             # A caller that invents names must not fill the log, or the memory.
             if len(self._named) < _MAX_NAMED:
                 self._named.add(name)

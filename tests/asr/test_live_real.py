@@ -13,7 +13,7 @@ import pytest
 from symbl_aio.server import LocalServer
 from symbl_aio.server.live import live_decoding
 from symbl_aio.server.speech_recognition import Recognizer
-from tests.asr.test_recognition_real import RATE, SAID, decode, word_errors, words
+from tests.asr.test_recognition_real import MEDIA, RATE, SAID, decode, word_errors, words
 from tests.server.conftest import Caller
 from tests.server.live.conftest import Live, LiveCaller
 
@@ -116,8 +116,6 @@ def encoded(name: str, encoding: str, rate: int) -> list[bytes]:
 def resampled(name: str, rate: int, frame_size: int = 0) -> list[Any]:
     import av
 
-    from tests.asr.test_recognition_real import MEDIA
-
     resampler = av.AudioResampler("s16", "mono", rate, frame_size=frame_size or None)
     frames = []
     with av.open(str(MEDIA / name)) as container:
@@ -178,6 +176,25 @@ async def test_another_language_is_refused_at_the_start(live: LiveCaller) -> Non
 
     assert "English only" in (await speaker.until("error"))["details"]
     await speaker.start(config={"languageCode": "en-GB"})
+
+
+async def test_a_call_plays_the_speech_of_its_recording(live: LiveCaller) -> None:
+    name = "sensibility.m4a"
+    live.server.register_recording(MEDIA / name, number="15551234567", paced=False)
+    live.server.register_recording("no such file", number="2")
+    calls = []
+    for number in ("15551234567", "2"):
+        body = {"operation": "start", "endpoint": {"type": "pstn", "phoneNumber": number}}
+        answer = await live.caller.request("POST", "/v1/endpoint:connect", json=body)
+        calls.append(await live.connect(f"/session/subscribe/{answer.body['connectionId']}"))
+    heard = [
+        w
+        for m in (await calls[0].until("message_response"))["messages"]
+        for w in words(m["payload"]["content"])
+    ]
+
+    assert word_errors(heard, words(SAID[name])) <= 0.2
+    assert "cannot be decoded" in (await calls[1].until("call_silent"))["details"]
 
 
 @pytest.mark.parametrize("encoding", ["LINEAR16", "MULAW", "FLAC", "OPUS"])

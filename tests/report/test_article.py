@@ -133,7 +133,7 @@ def test_speakers_can_be_renamed_only_where_the_page_names_the_place():
 
 
 def test_a_player_loads_a_link_only_when_it_is_played():
-    for url, preload in (("https://a.test/b.mp3", "none"), ("./b.mp3", "metadata")):
+    for url, preload in (("HTTPS://a.test/b.mp3", "none"), ("./b.mp3", "metadata")):
         html = render_article(evolve(CONTENT, recording=Recording(url=url)))
         (player,) = [found for tag, found in Reader(html).tags if tag == "audio"]
         assert (player["src"], player["preload"]) == (url, preload)

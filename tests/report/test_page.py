@@ -49,6 +49,9 @@ def test_the_policy_allows_this_style_and_this_script_alone():
     "url,allowed",
     [
         ("https://media.test/a b;c,d.mp3?token=1", "https://media.test/a%20b%3Bc%2Cd.mp3"),
+        ("https://ann:secret@media.test:8443/a.mp3", "https://media.test:8443/a.mp3"),
+        ("http://[::1]:80/a.mp3", "http://[::1]:80/a.mp3"),
+        ("https://m\u00fcnchen.test/a.mp3", "https://xn--mnchen-3ya.test/a.mp3"),
         ("data:audio/mp4;base64,AAAA", "data:"),
         ("./talk.mp4", "'self' file:"),
     ],
@@ -57,6 +60,21 @@ def test_the_policy_allows_the_recording(url: str, allowed: str):
     page = render_page([evolve(CONTENT, recording=Recording(url=url))])
 
     assert " ".join(policy(page)["media-src"]) == allowed
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.test;connect-src *//b.mp3",
+        "https://a.test, script-src *//b",
+        "https:///b.mp3",
+        "http://[::1/b.mp3",
+    ],
+)
+def test_no_link_adds_a_rule_to_the_policy(url: str):
+    rules = policy(render_page([evolve(CONTENT, recording=Recording(url=url))]))
+
+    assert set(rules) == set(policy(render_page([CONTENT])))
 
 
 def test_the_policy_allows_renaming_on_the_own_host():

@@ -258,3 +258,13 @@ async def test_a_long_conversation_is_shown_whole_with_its_summary(caller: Any) 
     summary = (await caller.get(f"{path}/summary")).body["summary"]
     assert summary
     assert all(f">{item['text']}</a>" in page.body for item in summary)
+
+
+async def test_a_recording_whose_url_is_none_leaves_the_page_without_a_player(caller: Any) -> None:
+    path = await conversation(caller)
+    await caller.put(f"{path}/experiences/url", {"url": "http://[::1/a.mp3"})
+
+    page = await caller.anonymous("GET", await link(caller, path))
+
+    assert page.status == 200
+    assert "<audio" not in page.body

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.option_effects import READS, SUBMISSIONS, UnknownOptions
+from symbl_aio.server.option_effects import READS, STREAMS, SUBMISSIONS, UnknownOptions
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.submission_parameters import RULES
 
@@ -91,7 +91,9 @@ def test_every_option_that_a_reading_call_looks_at_has_an_effect() -> None:
 def test_the_document_has_every_row() -> None:
     text = (ROOT / "docs" / "server-options.md").read_text()
     rows = {
-        f"| `{n}` | {o.effect} | {o.note} |" for t in (SUBMISSIONS, READS) for n, o in t.items()
+        f"| `{n}` | {o.effect} | {o.note} |"
+        for t in (SUBMISSIONS, READS, STREAMS)
+        for n, o in t.items()
     }
     assert rows == {line for line in text.splitlines() if line.startswith("| `")}
 
@@ -132,3 +134,23 @@ def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> No
     assert [record.getMessage() for record in caplog.records] == [
         "the option 'enableMagic' is unknown here and has no effect"
     ]
+
+
+def test_every_setting_of_the_vendors_start_requests_is_known() -> None:
+    from symbl_aio.server.live.client_frames import StartRequest, parse_frame
+
+    frame = """{"type": "start_request", "id": "x", "insightTypes": [], "speaker": null,
+        "customVocabulary": ["acme"], "customVocabularyStrength": 5, "trackers": [], "actions": [],
+        "meetingTitle": "x", "prebuiltTrackers": [], "noConnectionTimeout": 0,
+        "disconnectOnStopRequest": true, "disconnectOnStopRequestTimeout": 0, "config": {
+        "confidenceThreshold": 0.5, "languageCode": "en-US", "timezoneOffset": 480,
+        "sentiment": false, "detectEntities": false, "redaction": {}, "trackers": {},
+        "speechRecognition": {"encoding": "LINEAR16", "sampleRateHertz": 16000, "engine": "x",
+        "interimResults": true}}}"""
+    request = parse_frame(frame)
+    assert isinstance(request, StartRequest)
+
+    assert request.options <= STREAMS.keys()
+    assert STREAMS.keys() - request.options == {
+        "dtmf", "intents", "languages", "pushSpeakerEvents", "timezone"
+    }  # fmt: skip

@@ -34,6 +34,8 @@ from symbl_aio.cli.upload.transcript_files import TranscriptFiles, formats_of, n
 if TYPE_CHECKING:
     from symbl_aio import Config
 
+LIMIT: Final = "limit"
+"""Name of a note: the account's job limit, as the last run learned it."""
 _SHOWN: Final = 20
 """Lines of a dry run about single recordings; --json prints all of them."""
 
@@ -151,8 +153,13 @@ async def _send(
         else _each(grouped.meetings)
     )
     try:
-        async with SymblClient(config=settings, observers=[run.observe]) as client:
-            await run.all(client, meetings)
+        async with SymblClient(
+            config=_started(settings, ledger), observers=[run.observe]
+        ) as client:
+            try:
+                await run.all(client, meetings)
+            finally:
+                ledger.note(LIMIT, str(client.stats().limit))
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
@@ -161,6 +168,15 @@ async def _send(
             write_report(request.report, outcomes.ended)
     show.summary(outcomes, time.monotonic() - began, list(remedies(outcomes)))
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
+
+
+def _started(settings: Config, ledger: Ledger) -> Config:
+    """Return the settings, with the job limit that the last run learned to start from."""
+    limits, seen = settings.limits, ledger.noted(LIMIT)
+    if seen is None or not seen.isdecimal() or limits.jobs is not None:
+        return settings
+    initial = min(limits.max_jobs, max(limits.initial_jobs, int(seen)))
+    return settings.evolve(limits=evolve(limits, initial_jobs=initial))
 
 
 async def _dry_run(

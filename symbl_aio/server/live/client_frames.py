@@ -28,7 +28,8 @@ class StartRequest:
     ``parameters``: those that a submission has, too. ``speaker``: the object of the client, with
     keys of its own. ``mask``: replaces personal data, None for no redaction. Times in seconds:
     ``no_connection_timeout``, for which a conversation waits for a lost socket; ``keep_open``,
-    for which the socket stays open after a stop, None: it is closed.
+    for which the socket stays open after a stop, None: it is closed. ``options``: the names of all
+    settings, known or not.
     """
 
     speaker: Mapping[str, JSON] = field(factory=dict)
@@ -41,6 +42,7 @@ class StartRequest:
     mask: str | None = None
     no_connection_timeout: float = 0.0
     keep_open: float | None = None
+    options: frozenset[str] = field(factory=frozenset, eq=False)
 
 
 @frozen
@@ -117,6 +119,7 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
             if fields.get("disconnectOnStopRequest") is False
             else None
         ),
+        options=frozenset((*fields, *speech)) - {"type"},
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import define, evolve, field, frozen
 
+from symbl_aio.server.conversations.bookmarks import apply_request
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON
@@ -145,6 +146,18 @@ class LiveSession:
     def end(self, turn: Turn) -> None:
         """End a turn; its results were published."""
         self.turns -= 1
+
+    async def change_bookmark(self, request: Mapping[str, JSON]) -> None:
+        """Create, update or delete a bookmark. Raises ``ApiError``."""
+        async with self._conversations.change(self.conversation_id) as draft:
+            bookmark = apply_request(draft, request)
+        self.send(
+            {
+                "type": "bookmark_response",
+                "operation": request.get("operation"),
+                "bookmark": bookmark,
+            }
+        )
 
     async def publish(self, turn: Turn, heard: Heard) -> None:
         """Send words to every socket; store complete ones first, and send what is found in them.

@@ -94,8 +94,8 @@ class SpeakerSocket:
                     await self._start(request)
                 case ModifyRequest() as request:
                     await self._modify(request)
-                case BookmarkRequest():
-                    raise ApiError(400, "Bookmarks are made by the Conversation API.")
+                case BookmarkRequest(fields=fields):
+                    await self._started().session.change_bookmark(fields)
                 case StopRequest():
                     await self._stop()
                 case Ping():
@@ -107,6 +107,7 @@ class SpeakerSocket:
     async def _start(self, request: StartRequest) -> None:
         if self._listening is not None:
             raise ApiError(400, "The stream has started; stop it before another start_request.")
+        self._sessions.unknown_options.name(dict.fromkeys(request.options))
         registered = self._transcripts.by_stream(self._connection_id)
         if registered is None:
             self._check(request)
@@ -148,10 +149,13 @@ class SpeakerSocket:
             logger.warning("conversation %s: %s", session.conversation_id, _reason(error))
             self._send_error(error)
 
-    async def _modify(self, request: ModifyRequest) -> None:
-        listening = self._listening
-        if listening is None:
+    def _started(self) -> _Listening:
+        if self._listening is None:
             raise ApiError(400, "The stream has not started.")
+        return self._listening
+
+    async def _modify(self, request: ModifyRequest) -> None:
+        listening = self._started()
         audio = listening.audio
         audio = evolve(
             audio,
