@@ -26,8 +26,12 @@ async def main() -> int:
     if command is None:
         print("Install arecord, parec or rec, which record from the microphone.", file=sys.stderr)
         return 2
-    settings = {"insight_types": ["question", "action_item", "follow_up"]}
-    async with SymblClient() as symbl, symbl.stream(sample_rate=RATE, **settings) as stream:
+    async with (
+        SymblClient() as symbl,
+        symbl.stream(
+            sample_rate=RATE, insight_types=["question", "action_item", "follow_up"]
+        ) as stream,
+    ):
         # Not in this process's group: Ctrl-C is handled here, and ends the recording in order.
         microphone = await asyncio.create_subprocess_exec(
             *command.split(), stdout=PIPE, stdin=DEVNULL, start_new_session=True
