@@ -96,6 +96,14 @@ async def test_events_come_typed_and_end_with_the_conversation(peer: Peer):
     assert events[-1].state == "conversation_completed"  # type: ignore[union-attr]
 
 
+async def test_events_can_be_taken_after_the_block(peer: Peer):
+    async with peer.client() as symbl:
+        async with symbl.stream() as stream:
+            await stream.send(b"1234")
+        kinds = [event.kind async for event in stream]
+    assert kinds == ["state", "state", "state"]
+
+
 async def test_leaving_the_block_stops_the_stream(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         await stream.send(b"1234")
