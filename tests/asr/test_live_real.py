@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,3 +219,19 @@ def test_no_sample_is_lost_in_decoding(encoding: str, rate: int) -> None:
     count += len(decoder.flush())
 
     assert count / RATE == pytest.approx(len(decode(name)) / 2 / RATE, abs=0.05)
+
+
+async def test_a_model_that_cannot_be_loaded_leaves_no_conversation_open(tmp_path: Path) -> None:
+    from symbl_aio.server import RecognitionOptions
+
+    for name in ("model.bin", "config.json"):
+        (tmp_path / name).write_text("{}")
+    async with LocalServer(asr="auto", recognition=RecognitionOptions(model=tmp_path)) as server:
+        live = LiveCaller(Caller(server))
+        speaker = await live.speak()
+        await speaker.send(type="start_request")
+
+        assert "cannot be loaded" in (await speaker.until("error"))["details"]
+        await server.until(lambda: server.live == 0)
+        await live.aclose()
+        await live.caller.aclose()
