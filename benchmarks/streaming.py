@@ -23,7 +23,7 @@ from benchmarks.harness import (
 )
 from benchmarks.instructions import counted, mark, missing
 from benchmarks.live_stub import serve
-from benchmarks.senders import late
+from benchmarks.senders import late, resident
 from benchmarks.upload_delay import percentile
 
 FRAMES: Final = {"20 ms": 640, "100 ms": 3200, "8,192 bytes": 8192}
@@ -171,6 +171,40 @@ async def _speak_bare(port: int, opened: AsyncExitStack) -> Callable[[float], Aw
     return one
 
 
+async def hour(port: int, seconds: int) -> dict[str, float]:
+    """Send so much audio as fast as it goes, in frames of 100 ms, and take all events.
+
+    Returns the growth of resident memory after its first tenth, in MiB, and the events.
+    """
+    from symbl_aio import AccessToken, Config, Recognition, SymblClient
+
+    config = Config(base_url=f"http://127.0.0.1:{port}")
+    frame, frames = bytes(3200), seconds * 10
+    before = 0
+
+    async with (
+        SymblClient(AccessToken("t" * 32), config=config) as symbl,
+        symbl.stream() as stream,
+    ):
+
+        async def speak() -> None:
+            nonlocal before
+            for index in range(frames):
+                if index == frames // 10:
+                    before = resident("VmRSS")
+                await stream.send(frame)
+                if index % 10 == 0:  # the reader of the events has a turn, as at any other speed
+                    await asyncio.sleep(0)
+            await stream.stop()
+
+        speaking = asyncio.create_task(speak())
+        events = 0
+        async for event in stream:
+            events += isinstance(event, Recognition)
+        await speaking
+    return {"mib": (resident("VmRSS") - before) / 2**20, "events": events}
+
+
 def ask(settings: Settings) -> Answer:
     found, skipped = field_of({"symbl-aio": "symbl-aio", "bare aiohttp": "aiohttp"})
     rounds, count = settings.pick(7, 2), settings.pick(60_000, 5_000)
@@ -225,6 +259,9 @@ def ask(settings: Settings) -> Answer:
             },
             settings.pick(3, 1),
         )
+        grown = alone(
+            hour, timeout=600, port=server.announced, seconds=settings.pick(3600, 300)
+        ).value
     minute = {one: Spread.of([run.value["cpu"] for run in done]) for one, done in runs.items()}
     delay = {
         one: percentile([d for run in done for d in run.value["delays"]], 99.9) * 1e3
@@ -234,6 +271,13 @@ def ask(settings: Settings) -> Answer:
     figures += [
         Figure.spread("minute", "CPU of a stream-minute, with its events", minute["ours"], "s"),
         Figure.spread("minute_bare", "the same, bare aiohttp and json", minute["bare"], "s"),
+        Figure(
+            "hour",
+            "memory after an hour of audio, above its first tenth",
+            grown["mib"],
+            "MiB",
+            at_most=4,
+        ),
         Figure("delay", f"{at_once}: p99.9 of a timer's lateness", delay["ours"], "ms"),
         Figure("delay_bare", "the same, bare aiohttp and json", delay["bare"], "ms"),
         Figure(

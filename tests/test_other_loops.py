@@ -62,6 +62,7 @@ HARMLESS = {
     "LocalSymbl.clear_faults",
     "Trackers.update",  # of the other paths: refused anyway
     "LocalSymbl.inject",
+    "LocalSymbl.register_recording",
     "LocalSymbl.register_transcript",
     "LocalSymbl.revoke_tokens",
     # Of the exception itself.

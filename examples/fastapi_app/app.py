@@ -1,4 +1,4 @@
-"""A web service for recordings: upload one, follow its job, show its transcript.
+"""A web service for recordings: upload or speak one, follow it, show its transcript.
 
 ``make example`` runs it on this machine alone; ``uvicorn examples.fastapi_app.app:app`` runs it
 with these settings in the environment:
@@ -17,16 +17,17 @@ import os
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from symbl_aio import Config, Limits, MediaOptions
-from symbl_aio.contrib.fastapi import Client, Symbl, upload_through
+from symbl_aio.contrib.fastapi import Client, Symbl, stream_through, upload_through
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.report import ASSETS, content_of, render_article
 
@@ -76,6 +77,17 @@ async def take(request: Request, name: str = "") -> dict[str, str | None]:
     """Stream the body to the API as it arrives, and return the accepted job."""
     job = await upload_through(request, MediaOptions(name=name[:200] or "A recording"))
     return {"job": job.id, "conversation": job.conversation_id}
+
+
+@app.websocket("/speak")
+async def speak(websocket: WebSocket, rate: Annotated[int, Query(ge=8_000, le=48_000)]) -> None:
+    """Pass the page's microphone through to the API, and the words back to the page."""
+    await stream_through(
+        websocket,
+        sample_rate=rate,
+        title=f"Spoken on {datetime.now(UTC):%Y-%m-%d at %H:%M}",
+        insight_types=["question", "action_item", "follow_up"],
+    )
 
 
 @app.get("/conversations")

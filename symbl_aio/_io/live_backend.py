@@ -51,6 +51,10 @@ class LiveBackend:
         """Return the read side of a conversation. No I/O."""
         return self._handles.conversation(conversation_id)
 
+    async def ready(self) -> None:
+        """Get a token, with the retries of its own request."""
+        await self._api.ready()
+
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
         """Send a call, again if need be."""
         return await self._handles.call(call, repeatable=repeatable)

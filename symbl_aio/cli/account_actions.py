@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from symbl_aio import ConfigurationError, GroupDraft, SymblClient, SymblError, TrackerDraft
 from symbl_aio._threads import in_a_thread
@@ -23,15 +23,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TRACKER: Final = {
-    "name": "name",
-    "vocabulary": "vocabulary",
-    "description": "description",
-    "categories": "categories",
-    "languages": "languages",
-    "excludeVocabulary": "exclude_vocabulary",
+Kind: TypeAlias = Literal["trackers", "groups"]
+
+DRAFTS: Final[Mapping[Kind, tuple[Callable[..., Any], Mapping[str, str]]]] = {
+    "trackers": (
+        TrackerDraft,
+        {
+            "name": "name",
+            "vocabulary": "vocabulary",
+            "description": "description",
+            "categories": "categories",
+            "languages": "languages",
+            "excludeVocabulary": "exclude_vocabulary",
+        },
+    ),
+    "groups": (
+        GroupDraft,
+        {"name": "name", "criteria": "criteria", "description": "description"},
+    ),
 }
-_GROUP: Final = {"name": "name", "criteria": "criteria", "description": "description"}
+"""What a draft is made of, and the names of its fields by those of the API."""
 
 
 async def list_conversations(
@@ -131,35 +142,22 @@ async def list_groups(client: SymblClient, rows: Rows) -> int:
     return _code(rows)
 
 
-async def create_trackers(client: SymblClient, rows: Rows, *, file: str) -> int:
-    """Create the trackers of a file that do not exist yet, by name."""
-    drafts = await in_a_thread(partial(read_drafts, file, TrackerDraft, _TRACKER))
-    existing = {tracker.name for tracker in await client.trackers.list()}
+async def create(client: SymblClient, rows: Rows, *, kind: Kind, file: str) -> int:
+    """Create the trackers or groups of a file that do not exist yet, by name."""
+    drafts = await in_a_thread(partial(read_drafts, file, *DRAFTS[kind]))
+    stored: Any = client.trackers if kind == "trackers" else client.groups
+    existing = {one.name for one in await stored.list()}
     for draft in drafts:
         if draft.name in existing:
             rows.row({"event": "exists", "name": draft.name}, ["exists", draft.name])
             continue
-        made = await client.trackers.create(draft)
+        made = await stored.create(draft)
         existing.add(draft.name)
         rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id or ""])
     return _code(rows)
 
 
-async def create_groups(client: SymblClient, rows: Rows, *, file: str) -> int:
-    """Create the groups of a file that do not exist yet, by name."""
-    drafts = await in_a_thread(partial(read_drafts, file, GroupDraft, _GROUP))
-    existing = {group.name for group in await client.groups.list()}
-    for draft in drafts:
-        if draft.name in existing:
-            rows.row({"event": "exists", "name": draft.name}, ["exists", draft.name])
-            continue
-        made = await client.groups.create(draft)
-        existing.add(draft.name)
-        rows.row({"event": "created", **made.raw}, ["created", draft.name, made.id or ""])
-    return _code(rows)
-
-
-def read_drafts(path: str, make: Callable[..., T], names: dict[str, str]) -> list[T]:
+def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> list[T]:
     """Read a list of drafts from YAML or JSON; all of them are checked before any is created.
 
     ``names``: the names in the file, which are the API's, and those of the fields. Blocks.
@@ -182,7 +180,7 @@ def read_drafts(path: str, make: Callable[..., T], names: dict[str, str]) -> lis
     return [_draft(number, entry, make, names) for number, entry in enumerate(entries, 1)]
 
 
-def _draft(number: int, entry: Any, make: Callable[..., T], names: dict[str, str]) -> T:
+def _draft(number: int, entry: Any, make: Callable[..., T], names: Mapping[str, str]) -> T:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"entry {number} is not an object with {_list(names)}")
     unknown = [str(name) for name in entry if name not in names and name not in ("id", "raw")]

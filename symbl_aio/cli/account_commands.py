@@ -95,38 +95,36 @@ def export(ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
     _run("export_conversations", as_json, ids=ids, **options)
 
 
+def creating(fields: str) -> Callable[[Command], Command]:
+    """Return the option for a file of objects with these fields."""
+    return click.option(
+        "--create",
+        "file",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        metavar="FILE",
+        help="Create those of a YAML or JSON file that do not exist by name: a list of objects "
+        f"with {fields}, as the API names them. - is stdin.",
+    )
+
+
 @click.command()
-@click.option(
-    "--create",
-    "file",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    metavar="FILE",
-    help="Create those of a YAML or JSON file that do not exist: a list of objects with name and "
-    "vocabulary, as the API names them. - is stdin.",
-)
+@creating("name and vocabulary")
 @of_account
 def trackers(as_json: bool, file: str | None, **options: Any) -> None:
     """List the account's trackers, or create some."""
     if file is None:
         _run("list_trackers", as_json, **options)
-    _run("create_trackers", as_json, file=file, **options)
+    _run("create", as_json, kind="trackers", file=file, **options)
 
 
 @click.command()
-@click.option(
-    "--create",
-    "file",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    metavar="FILE",
-    help="Create those of a YAML or JSON file that do not exist: a list of objects with name, "
-    "criteria and description. - is stdin.",
-)
+@creating("name, criteria and description")
 @of_account
 def groups(as_json: bool, file: str | None, **options: Any) -> None:
     """List the account's groups of conversations, or create some."""
     if file is None:
         _run("list_groups", as_json, **options)
-    _run("create_groups", as_json, file=file, **options)
+    _run("create", as_json, kind="groups", file=file, **options)
 
 
 @click.command()

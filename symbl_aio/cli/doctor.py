@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -39,8 +40,11 @@ from symbl_aio import (
     Timeouts,
     __version__,
 )
+from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.config_file import Loaded, settings, variable
 from symbl_aio.cli.exit_codes import FAULT, OK, UNREACHABLE, USAGE, code_of, describe, most_severe
+from symbl_aio.cli.upload.action import LIMIT, default_ledger
+from symbl_aio.cli.upload.ledger import LedgerError, seen_in
 
 if TYPE_CHECKING:
     from symbl_aio.cli.rows import Rows
@@ -101,9 +105,7 @@ async def _findings(loaded: Loaded, config: Callable[[], Config]) -> AsyncIterat
     except ConfigurationError as error:
         yield Finding("settings", "wrong", str(error), "change the setting that it names", USAGE)
     else:
-        limit = wanted.limits
-        known = f"{limit.jobs} (set)" if limit.jobs else f"learned, {limit.initial_jobs} at first"
-        yield Finding("job limit", "ok", f"{known}, at most {limit.jobs or limit.max_jobs}")
+        yield await in_a_thread(partial(_job_limit, wanted))
         reachable = True
         async for finding in _network(wanted):
             reachable = reachable and finding.status != "wrong"
@@ -162,6 +164,22 @@ def _configuration(loaded: Loaded) -> Iterator[Finding]:
             shown = "(hidden)" if name in _HIDDEN or name.endswith("DATABASE") else value
             origin = "file" if name in loaded.variables else "environment"
             yield Finding("setting", "ok", f"{name}={shown}  from the {origin}")
+
+
+def _job_limit(config: Config) -> Finding:
+    limits = config.limits
+    if limits.jobs is not None:
+        return Finding("job limit", "ok", f"{limits.jobs}, by SYMBL_LIMITS_JOBS")
+    detail = f"learned, from {limits.initial_jobs} up to {limits.max_jobs}"
+    path = default_ledger(config)
+    if path.exists():
+        try:
+            seen = seen_in(path, LIMIT)
+        except LedgerError:
+            detail += "; an upload is under way"  # or its file is broken, which upload reports
+        else:
+            detail += "" if seen is None else f"; the last upload saw {seen}"
+    return Finding("job limit", "ok", detail)
 
 
 def _recognition() -> Finding:

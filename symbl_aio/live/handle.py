@@ -49,6 +49,8 @@ class LiveHandle:
         if self._link is not None:
             raise ConfigurationError("it was opened already; make one for each block")
         self._backend.check_open()
+        # Before the link, which would try again what has failed after all of its retries.
+        await self._backend.ready()
         link = self._link = Link(self._backend, self._path, self._window, self._port())
         link.start()
         try:

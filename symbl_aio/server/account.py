@@ -170,6 +170,7 @@ class Account:
                     self._shared.transcripts,
                     page_url=self._pages.page_url,
                     most_calls=self._shared.most_sockets,
+                    recognizer=self._shared.recognizer,
                 ),
                 page_url=self._pages.page_url,
                 take_faults=self._shared.faults.take_carried_faults,

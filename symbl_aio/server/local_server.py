@@ -247,6 +247,7 @@ class LocalServer(ServerControls):
         self._metrics.gauges += [
             Gauge("connections", "Open connections.", lambda: len(self._connections)),
             Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("live_conversations", "Streams and calls.", lambda: self.live),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
         for account in self._accounts:
@@ -290,6 +291,7 @@ class LocalServer(ServerControls):
         self._is_draining = True
         for account in self._accounts:
             account.submissions.drain()
+            account.live.drain()
         await self._changes.wait_until(lambda: not self.uploading)
 
     def _obstacle(self, space: UploadSpace) -> str | None:

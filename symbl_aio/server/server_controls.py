@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import NoneType
 from typing import Literal
 
@@ -142,6 +143,18 @@ class ServerControls:
         self._transcripts.register(
             transcript, sha256=sha256, name=name, stream=stream, number=number, paced=paced
         )
+
+    def register_recording(self, path: Path | str, *, number: str, paced: bool = True) -> None:
+        """Register the recording of a call: its speech is recognised, as that of an upload is.
+
+        ``number`` is a phone number or SIP URI, or ``"*"`` for each other one. A sentence comes
+        when the time has passed at which it was spoken, or with ``paced=False`` at the start. A
+        transcript of the same number comes first. Without recognition the call is silent.
+        """
+        check_types((Path, str), "a path", path=path)
+        check_types(str, "a phone number or a SIP URI", number=number)
+        check_types(bool, "True or False", paced=paced)
+        self._transcripts.register_recording(Path(path), number=number, paced=paced)
 
     def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
         """Make the next ``times`` matching requests fail; ``faults.py`` lists the names.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from attrs import frozen
@@ -41,6 +42,14 @@ class RegisteredStream:
     paced: bool = True
 
 
+@frozen
+class Recording:
+    """The recording of a call; ``paced`` as in ``RegisteredStream``."""
+
+    path: Path
+    paced: bool = True
+
+
 def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
     """Return the turns of a transcript. In text, each line is one turn, perhaps ``Name: text``."""
     turns = transcript.splitlines() if isinstance(transcript, str) else tuple(transcript)
@@ -73,6 +82,7 @@ class TranscriptRegistry:
         self._by_name: dict[str, tuple[Line, ...]] = {}
         self._by_stream: dict[str, RegisteredStream] = {}
         self._by_number: dict[str, RegisteredStream] = {}
+        self._recordings: dict[str, Recording] = {}
 
     def register(
         self,
@@ -96,6 +106,15 @@ class TranscriptRegistry:
             self._by_number[_normal_number(number)] = RegisteredStream(lines, paced)
         if sha256 is name is stream is number is None:
             self.default = lines
+
+    def register_recording(self, path: Path, *, number: str, paced: bool) -> None:
+        """Register the recording that a call of a number plays."""
+        self._recordings[_normal_number(number)] = Recording(path, paced)
+
+    def recording(self, number: str) -> Recording | None:
+        """Return the recording of a phone number or a SIP URI, else of every call, or None."""
+        found = self._recordings.get(_normal_number(number))
+        return found or self._recordings.get(_normal_number(_EVERY))
 
     def by_name(self, *names: str | None) -> tuple[Line, ...] | None:
         """Return the transcript of the first name that has one, or None."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from symbl_aio.server import LocalServer
 from symbl_aio.server.live import live_decoding
 from symbl_aio.server.speech_recognition import Recognizer
-from tests.asr.test_recognition_real import RATE, SAID, decode, word_errors, words
+from tests.asr.test_recognition_real import MEDIA, RATE, SAID, decode, word_errors, words
 from tests.server.conftest import Caller
 from tests.server.live.conftest import Live, LiveCaller
 
@@ -116,8 +117,6 @@ def encoded(name: str, encoding: str, rate: int) -> list[bytes]:
 def resampled(name: str, rate: int, frame_size: int = 0) -> list[Any]:
     import av
 
-    from tests.asr.test_recognition_real import MEDIA
-
     resampler = av.AudioResampler("s16", "mono", rate, frame_size=frame_size or None)
     frames = []
     with av.open(str(MEDIA / name)) as container:
@@ -180,6 +179,25 @@ async def test_another_language_is_refused_at_the_start(live: LiveCaller) -> Non
     await speaker.start(config={"languageCode": "en-GB"})
 
 
+async def test_a_call_plays_the_speech_of_its_recording(live: LiveCaller) -> None:
+    name = "sensibility.m4a"
+    live.server.register_recording(MEDIA / name, number="15551234567", paced=False)
+    live.server.register_recording("no such file", number="2")
+    calls = []
+    for number in ("15551234567", "2"):
+        body = {"operation": "start", "endpoint": {"type": "pstn", "phoneNumber": number}}
+        answer = await live.caller.request("POST", "/v1/endpoint:connect", json=body)
+        calls.append(await live.connect(f"/session/subscribe/{answer.body['connectionId']}"))
+    heard = [
+        w
+        for m in (await calls[0].until("message_response"))["messages"]
+        for w in words(m["payload"]["content"])
+    ]
+
+    assert word_errors(heard, words(SAID[name])) <= 0.2
+    assert "cannot be decoded" in (await calls[1].until("call_silent"))["details"]
+
+
 @pytest.mark.parametrize("encoding", ["LINEAR16", "MULAW", "FLAC", "OPUS"])
 def test_bytes_that_are_no_audio_break_nothing(encoding: str) -> None:
     import os
@@ -201,3 +219,19 @@ def test_no_sample_is_lost_in_decoding(encoding: str, rate: int) -> None:
     count += len(decoder.flush())
 
     assert count / RATE == pytest.approx(len(decode(name)) / 2 / RATE, abs=0.05)
+
+
+async def test_a_model_that_cannot_be_loaded_leaves_no_conversation_open(tmp_path: Path) -> None:
+    from symbl_aio.server import RecognitionOptions
+
+    for name in ("model.bin", "config.json"):
+        (tmp_path / name).write_text("{}")
+    async with LocalServer(asr="auto", recognition=RecognitionOptions(model=tmp_path)) as server:
+        live = LiveCaller(Caller(server))
+        speaker = await live.speak()
+        await speaker.send(type="start_request")
+
+        assert "cannot be loaded" in (await speaker.until("error"))["details"]
+        await server.until(lambda: server.live == 0)
+        await live.aclose()
+        await live.caller.aclose()

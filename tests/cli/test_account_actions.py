@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import fields
 
-from symbl_aio import ConfigurationError, Everything, Text, TrackerDraft
-from symbl_aio.cli.account_actions import _TRACKER, read_drafts
+from symbl_aio import ConfigurationError, Everything, GroupDraft, Text, TrackerDraft
+from symbl_aio.cli.account_actions import DRAFTS, read_drafts
 from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, Shell
 
@@ -151,8 +151,10 @@ def test_a_wrong_file_is_refused_with_the_entry(text, words, tmp_path):
     file = tmp_path / "t.yaml"
     file.write_text(text, "utf-8")
     with pytest.raises(ConfigurationError, match=words.replace("[", r"\[")):
-        read_drafts(str(file), TrackerDraft, _TRACKER)
+        read_drafts(str(file), *DRAFTS["trackers"])
 
 
 def test_the_names_of_the_file_are_those_of_the_fields():
-    assert set(_TRACKER.values()) <= {field.name for field in fields(TrackerDraft)}
+    trackers, groups = DRAFTS["trackers"], DRAFTS["groups"]
+    assert set(trackers[1].values()) == {field.name for field in fields(TrackerDraft)}
+    assert set(groups[1].values()) == {field.name for field in fields(GroupDraft)}

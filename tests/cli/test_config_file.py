@@ -130,6 +130,18 @@ async def test_a_command_works_with_the_file_alone(symbl, path):
     assert "SYMBL_APP_ID" not in os.environ
 
 
+async def test_a_shell_completes_commands_and_options(symbl):
+    for words, at, completed in (
+        ("symbl-aio upl", 1, "upload"),
+        ("symbl-aio upload --rep", 2, "--report"),
+    ):
+        completing = {"COMP_WORDS": words, "COMP_CWORD": str(at)}
+        shell = Shell(_SYMBL_AIO_COMPLETE="bash_complete", **completing)
+        ended = await shell.end(await shell.start_python())
+        assert (ended.code, ended.err) == (0, "")
+        assert f"plain,{completed}" in ended.out.splitlines()
+
+
 async def test_colours_can_be_switched_off(symbl):
     shell = Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS, FORCE_COLOR="1")
     file = Path(__file__).parents[2] / "examples" / "media" / "inaugural.mp4"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from symbl_aio.cli.doctor import _clock
 from symbl_aio.testing import LocalSymbl
+from tests.cli.upload.recordings import record
 from tests.shell import CREDENTIALS, Ended, Shell
 
 
@@ -47,6 +49,16 @@ async def test_a_machine_without_faults(symbl, tmp_path):
     assert "secret" not in people.out
     assert "SYMBL_APP_SECRET=(hidden)  from the environment" in people.out
     assert symbl.submissions == []
+
+
+async def test_the_job_limit_is_that_of_the_last_upload(symbl, tmp_path):
+    shell = plain(tmp_path, SYMBL_BASE_URL=symbl.base_url, XDG_STATE_HOME=str(tmp_path))
+    record(tmp_path / "recordings", "a.wav", "b.wav")
+
+    await shell.run("upload", tmp_path / "recordings")
+    ended = await shell.run("doctor", "--json")
+
+    assert re.search("the last upload saw [0-9]+$", checks(ended)["job limit"]["detail"])
 
 
 async def test_wrong_credentials_have_their_remedy(symbl, tmp_path):

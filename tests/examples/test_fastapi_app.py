@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -89,6 +90,27 @@ async def test_a_recording_is_taken_followed_and_read_over_http(example: Example
         async with visitor.post("/recordings", data=b"Nobody speaks in here.") as refused:
             assert refused.status == 415
             assert refused.content_type == "application/problem+json"
+
+    code, said = await example.end()
+    assert (code, said.strip()) == (0, "")
+
+
+async def test_what_is_spoken_goes_to_a_conversation_that_is_listed(example: Example):
+    async with (
+        aiohttp.ClientSession(example.url) as visitor,
+        visitor.ws_connect("/speak?rate=16000", origin=example.url) as speaking,
+    ):
+        await speaking.send_bytes(bytes(32_000))
+        await speaking.send_json({"type": "stop_request"})
+        events = [json.loads(message.data) async for message in speaking]
+        assert speaking.close_code == 1000
+        assert events[-1]["state"] == "conversation_completed"
+        async with visitor.get("/conversations") as listed:
+            (found,) = await listed.json()
+        assert found["id"] == events[0]["conversation_id"]
+        assert found["name"].startswith("Spoken on")
+        async with visitor.get("/record.js") as script:
+            assert "speak?rate=" in await script.text()
 
     code, said = await example.end()
     assert (code, said.strip()) == (0, "")

@@ -15,6 +15,7 @@ from symbl_aio import (
     StreamTimeoutError,
     SymblClient,
     Timeouts,
+    TransportError,
     User,
 )
 from symbl_aio._core.live_audio import MAX_FRAME
@@ -168,6 +169,21 @@ async def test_a_refused_token_is_replaced_once(peer: Peer):
             async with symbl.stream():
                 pytest.fail("refused")
     assert len(peer.sessions) == 1
+
+
+async def test_a_token_that_cannot_be_had_is_not_asked_for_again_and_again(peer: Peer):
+    asked = 0
+
+    async def no_token() -> str:
+        nonlocal asked
+        asked += 1
+        raise OSError("the vault is closed")
+
+    async with peer.client(credentials=no_token) as symbl:
+        with pytest.raises(TransportError, match="no token could be had"):
+            async with symbl.stream():
+                pytest.fail("has no token")
+    assert asked == symbl.config.retries.attempts
 
 
 async def test_a_handshake_that_fails_on_the_server_is_tried_again(peer: Peer):

@@ -3,6 +3,7 @@
 import { Card } from "./card.js";
 import { make, shownDate } from "./elements.js";
 import { follow } from "./job.js";
+import { record } from "./record.js";
 import { activate } from "./report/report.js";
 import { Failure, get, getHTML } from "./service.js";
 import { send } from "./upload.js";
@@ -168,6 +169,53 @@ function mark() {
     link.ariaCurrent = link.hash === location.hash ? "page" : null;
   }
 }
+
+// A recording that is spoken into the page
+
+let recording = null;
+
+async function toggleRecording() {
+  if (recording) {
+    at("record").disabled = true; // the last words are still to come
+    (await recording).stop();
+    return;
+  }
+  at("said").textContent = at("perhaps").textContent = "";
+  at("spoken").hidden = false;
+  at("record").textContent = "Stop";
+  at("record").ariaPressed = "true";
+  recording = record({
+    spoken(text, isFinal) {
+      at("perhaps").textContent = isFinal ? "" : text;
+      if (isFinal) at("said").textContent += ` ${text}`;
+    },
+    ended(conversation) {
+      notRecording();
+      listPast();
+      location.hash = address(conversation);
+    },
+    failed(failure) {
+      notRecording();
+      at("perhaps").textContent = `${failure.message} ${failure.detail}`;
+      listPast();
+    },
+  });
+  try {
+    await recording;
+  } catch (error) {
+    notRecording();
+    at("perhaps").textContent = `${known(error).message} ${known(error).detail}`;
+  }
+}
+
+function notRecording() {
+  recording = null;
+  at("record").textContent = "Record";
+  at("record").ariaPressed = "false";
+  at("record").disabled = false;
+}
+
+at("record").addEventListener("click", toggleRecording);
 
 // The one that is read
 

@@ -34,6 +34,8 @@ from symbl_aio.cli.upload.transcript_files import TranscriptFiles, formats_of, n
 if TYPE_CHECKING:
     from symbl_aio import Config
 
+LIMIT: Final = "limit"
+"""Name of a note: the account's job limit, as the last run learned it."""
 _SHOWN: Final = 20
 """Lines of a dry run about single recordings; --json prints all of them."""
 
@@ -151,16 +153,32 @@ async def _send(
         else _each(grouped.meetings)
     )
     try:
-        async with SymblClient(config=settings, observers=[run.observe]) as client:
-            await run.all(client, meetings)
+        async with SymblClient(
+            config=_started(settings, ledger), observers=[run.observe]
+        ) as client:
+            try:
+                await run.all(client, meetings)
+            finally:
+                ledger.note(LIMIT, str(client.stats().limit))
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
     finally:
         if request.report is not None:
             write_report(request.report, outcomes.ended)
-    show.summary(outcomes, time.monotonic() - began, list(remedies(outcomes)))
+    show.summary(
+        outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
+    )
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
+
+
+def _started(settings: Config, ledger: Ledger) -> Config:
+    """Return the settings, with the job limit that the last run learned to start from."""
+    limits, seen = settings.limits, ledger.noted(LIMIT)
+    if seen is None or not seen.isdecimal() or limits.jobs is not None:
+        return settings
+    initial = min(limits.max_jobs, max(limits.initial_jobs, int(seen)))
+    return settings.evolve(limits=evolve(limits, initial_jobs=initial))
 
 
 async def _dry_run(
@@ -279,12 +297,17 @@ def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
         yield f"  {command}"
 
 
-def remedies(outcomes: Outcomes) -> Iterator[str]:
-    """Yield what went wrong, in one line, and what a person can do about it."""
+def first_fault(outcomes: Outcomes) -> str | None:
+    """Return how many recordings did not end well, and why the first did not."""
     wrong = [outcome for outcome in outcomes.ended if outcome.exit_code]
-    if wrong:
-        first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
-        yield f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
+    if not wrong:
+        return None
+    first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
+    return f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
+
+
+def remedies(outcomes: Outcomes) -> Iterator[str]:
+    """Yield what a person can do about recordings that did not end well."""
     ambiguous = outcomes.of(Result.AMBIGUOUS)
     if ambiguous:
         yield "Look at the server whether these arrived, and then settle them:"

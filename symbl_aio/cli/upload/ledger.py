@@ -92,6 +92,7 @@ CREATE TABLE file (
     inode INTEGER NOT NULL, sha256 TEXT NOT NULL, seconds REAL
 );
 """
+_NOTES: Final = "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _SAVE_ITEM: Final = (
     f"INSERT OR REPLACE INTO item ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
@@ -106,6 +107,7 @@ class Ledger:
     _file: sqlite3.Connection
     _items: dict[str, Item] = field(factory=dict)
     _known: dict[str, Fingerprint] = field(factory=dict)
+    _notes: dict[str, str] = field(factory=dict)
     _by_content: dict[str, dict[str, None]] = field(factory=dict)
     _meetings: dict[str, dict[str, None]] = field(factory=dict)
     _last: int = 0
@@ -175,6 +177,16 @@ class Ledger:
         row = (stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
         self._write(_SAVE_FILE, (_stored(source), *row), soon=True)
 
+    def noted(self, name: str) -> str | None:
+        """Return the value of a note."""
+        return self._notes.get(name)
+
+    def note(self, name: str, value: str) -> None:
+        """Store a note for the next run."""
+        if self._notes.get(name) != value:
+            self._notes[name] = value
+            self._write("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value), soon=True)
+
     async def aclose(self) -> None:
         """Commit what waits, and close the file."""
         self._commit_now()
@@ -210,6 +222,8 @@ class Ledger:
         ):
             stamp = Stamp(size, modified, inode)
             self._known[_loaded(source)] = Fingerprint(sha256, seconds, stamp)
+
+        self._notes.update(self._file.execute("SELECT name, value FROM note"))
 
     # On disk
 
@@ -307,6 +321,13 @@ def open_ledger(path: Path) -> Ledger:
     return ledger
 
 
+def seen_in(path: Path, name: str) -> str | None:
+    """Return the value of a note in a ledger that is not open. Blocks. Raises ``LedgerError``."""
+    ledger = open_ledger(path)
+    ledger._file.close()
+    return ledger.noted(name)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
@@ -327,6 +348,7 @@ def _connect(path: Path) -> sqlite3.Connection:
                 f"the ledger {path} is of version {version}; this release reads version "
                 f"{_VERSION}: upgrade symbl-aio, or give another with --ledger"
             )
+        file.execute(_NOTES)
         file.execute("COMMIT")
     except BaseException:
         file.close()

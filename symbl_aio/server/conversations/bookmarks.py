@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 from aiohttp import web
@@ -107,6 +107,27 @@ class BookmarkHandlers:
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
         conversation = await self._conversations.analysed(request)
         return conversation, _require(conversation, request.match_info["bookmark_id"])
+
+
+def apply_request(conversation: Conversation, fields: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Apply a ``bookmark_request`` of a stream to a draft (10.1); return what its answer shows.
+
+    Raises ``ApiError`` for a wrong request, and for a bookmark that is unknown.
+    """
+    body = {name: value for name, value in fields.items() if name not in ("type", "operation")}
+    match fields.get("operation"):
+        case "create":
+            (bookmark,) = _add_all(conversation, [body])
+        case "update":
+            old = _require(conversation, str(fields.get("id")))
+            bookmark = evolve(_parse_bookmark(conversation, body, require_texts=False), id=old.id)
+            conversation.bookmarks[old.id] = bookmark
+        case "delete":
+            bookmark = _require(conversation, str(fields.get("id")))
+            del conversation.bookmarks[bookmark.id]
+        case _:
+            raise ApiError(400, '"operation" must be create, update or delete.')
+    return _serialize(conversation, bookmark)
 
 
 def _require(conversation: Conversation, bookmark_id: str) -> Bookmark:

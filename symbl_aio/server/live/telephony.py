@@ -1,7 +1,7 @@
 """Phone calls. API section 9.
 
-The server dials no number. A call plays the transcript that is registered for its number or SIP
-URI; without one it is silent, and its listeners are sent a frame with the reason.
+The server dials no number. A call plays the transcript or the recording that is registered for
+its number or SIP URI; without one it is silent, and its listeners are sent a frame with the reason.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response, now, requi
 from symbl_aio.server.language.values import Speaker
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
+from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.origins import ORIGINS
+from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.request_body import read_json_object
+from symbl_aio.server.speech_recognition import RecognitionError
 from symbl_aio.server.storage.store import StorageError
-from symbl_aio.server.transcript_registry import TranscriptRegistry
+from symbl_aio.server.transcript_registry import Line, RegisteredStream, TranscriptRegistry
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -38,8 +41,7 @@ _SILENCE = 1800.0
 _TICK = 0.4
 _PHONE_NUMBER = re.compile(r"\+?[\d ().-]+")
 _SILENT = (
-    "This server makes no calls. No transcript is registered for {number}, so the call is silent: "
-    "register_transcript(…, number=…) adds one."
+    "This server makes no calls, and has nothing to play for {number}: the call is silent. {why}"
 )
 # What is called, and how; the other fields are options.
 _ROUTING = ("operation", "endpoint", "connectionId", "data")
@@ -60,7 +62,10 @@ class _Call:
 
 
 class CallHandlers:
-    """Handles the calls of one application. ``most_calls``: those that have not ended."""
+    """Handles the calls of one application. ``most_calls``: those that have not ended.
+
+    ``recognizer``: for recordings of calls; None: no speech is recognised.
+    """
 
     def __init__(
         self,
@@ -70,12 +75,14 @@ class CallHandlers:
         *,
         page_url: Callable[[web.Request, str], str],
         most_calls: int,
+        recognizer: RecognitionPool | None = None,
     ) -> None:
         self._sessions = sessions
         self._conversations = conversations
         self._transcripts = transcripts
         self._page_url = page_url
         self._most_calls = most_calls
+        self._recognizer = recognizer
         self._calls: dict[str, _Call] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -175,9 +182,11 @@ class CallHandlers:
 
     async def _play(self, call: _Call) -> None:
         session, playback = call.session, call.session.playback
-        if playback is None:
-            text = _SILENT.format(number=call.number)
-            logger.warning("%s", text)
+        try:
+            playback = playback or await self._recognise(call)
+        except RecognitionError as error:
+            text = _SILENT.format(number=call.number, why=error)
+            logger.warning("call %s is silent: %s", session.connection_id, error)
             await _wait(_SILENCE, call.stopped, session.audience.joined)
             session.send(server_frames.envelope("call_silent", details=text))
         else:
@@ -193,6 +202,17 @@ class CallHandlers:
             for heard in playback.rest():
                 await session.publish(call.turn, heard)
         await _wait(_SILENCE, call.stopped)
+
+    async def _recognise(self, call: _Call) -> Playback:
+        """Return the speech of the call's recording. Raises ``RecognitionError``."""
+        recording = self._transcripts.recording(call.number)
+        if recording is None:
+            raise RecognitionError("register_transcript(…, number=…) adds a transcript.")
+        if self._recognizer is None:
+            raise RecognitionError("the server recognises no speech, and has a recording only.")
+        speech = await self._recognizer.transcribe(recording.path, seconds=None, size=0)
+        lines = tuple(Line(said.text, None, said.start, said.end) for said in speech.utterances)
+        return Playback(RegisteredStream(lines, recording.paced))
 
     async def _summary_info(self, call: _Call) -> list[JSON]:
         conversation = await self._conversations.get(call.session.conversation_id)

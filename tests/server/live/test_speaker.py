@@ -80,7 +80,7 @@ async def test_a_ping_of_the_javascript_sdk_is_answered(live: LiveCaller) -> Non
         ('{"type": "begin"}', "no known"),
         ('{"type": "modify_request"}', "has not started"),
         ('{"type": "start_request", "config": {"encoding": "MP3"}}', '"encoding" must be'),
-        ('{"type": "bookmark_request"}', "Conversation API"),
+        ('{"type": "bookmark_request"}', "has not started"),
     ],
 )
 async def test_a_wrong_frame_is_answered_by_an_error_and_ends_nothing(
@@ -93,6 +93,31 @@ async def test_a_wrong_frame_is_answered_by_an_error_and_ends_nothing(
     assert words in error["details"]
     await speaker.start()
     await speaker.stop()
+
+
+async def test_a_bookmark_is_made_changed_and_deleted(live: LiveCaller) -> None:
+    live.server.register_transcript(TALK, stream="meeting", paced=False)
+    speaker, path = await live.speak(), "/v1/conversations/{}/bookmarks"
+    conversation = await speaker.start()
+    await speaker.until("message_response", sequenceNumber=2)
+    texts = {"label": "Budget", "description": "It is short.", "user": {"name": "Ann"}}
+    position = {"beginTimeOffset": 0, "duration": 2}
+    await speaker.send(type="bookmark_request", operation="create", **texts, **position)
+    made = (await speaker.until("bookmark_response"))["bookmark"]
+    assert made["messageRefs"][0]["text"] == "One two three four."
+    await speaker.send(
+        type="bookmark_request", operation="update", id=made["id"], label="Numbers", **position
+    )
+    await speaker.until("bookmark_response", operation="update")
+    (stored,) = (await live.caller.get(path.format(conversation))).body["bookmarks"]
+    assert (stored["id"], stored["label"]) == (made["id"], "Numbers")
+    await speaker.send(type="bookmark_request", operation="delete", id=made["id"])
+    await speaker.until("bookmark_response", operation="delete")
+
+    assert (await live.caller.get(path.format(conversation))).body["bookmarks"] == []
+    for wrong in ({"operation": "delete", "id": "none"}, {"operation": "hide"}, {}):
+        await speaker.send(type="bookmark_request", **wrong)
+        await speaker.until("error")
 
 
 async def test_a_second_start_is_an_error(live: LiveCaller) -> None:
@@ -284,3 +309,28 @@ def abort(speaker: Live) -> None:
     transport = speaker.ws.get_extra_info("socket")
     assert transport is not None
     transport.shutdown(2)
+
+
+async def test_a_stopping_server_opens_no_sockets(live: LiveCaller) -> None:
+    speaker = await live.speak()
+    await speaker.start()
+    await live.server.drain()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await live.subscribe()
+
+    assert raised.value.status == 503
+    await speaker.stop()
+
+
+async def test_other_appends_to_the_conversation_are_not_taken_for_speech(live: LiveCaller) -> None:
+    live.server.register_transcript(TALK, stream="meeting")
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    await speaker.hear(1.7)
+    await speaker.until("message_response")
+    await live.caller.text("Bob: By text.", into=conversation)
+    await live.server.until(lambda: not live.server.unfinished)
+    await speaker.stop()
+
+    assert speaker.texts() == TALK.splitlines()
+    assert len(await live.messages(conversation)) == 4

@@ -102,6 +102,14 @@ async def test_a_call_without_a_transcript_is_silent_and_shows_it(live: LiveCall
     assert await live.messages(started.body["conversationId"]) == []
 
 
+async def test_a_recording_needs_recognition(live: LiveCaller) -> None:
+    live.server.register_recording("call.wav", number="*")
+    started = await connect(live, endpoint=PSTN)
+    listener = await live.connect(f"/session/subscribe/{started.body['connectionId']}")
+
+    assert "recognises no speech" in (await listener.until("call_silent"))["details"]
+
+
 @pytest.mark.parametrize("way", ["post", "socket"])
 async def test_a_speaker_event_names_who_speaks(live: LiveCaller, way: str) -> None:
     live.server.register_transcript("Hello.", number="15551234567", paced=False)
