@@ -56,34 +56,53 @@ async def run(program: str, directory: Path, *, alone: bool = False) -> str:
     A web service is served and used instead, and its answer is returned. ``alone``: in a process
     of its own, as a user runs it; else in this one, which has imported it all already.
     """
+    _write_recordings(directory)
+    if re.search(r"^(app = |def make_app)", program, re.MULTILINE):
+        return await _serve_and_use(program, directory, alone)
+    if "def test_" in program:
+        return await run_tests([program], directory)
+    script = directory / "program.py"
+    script.write_text(program, "utf-8")
+    async with LocalSymbl() as symbl:
+        if not alone:
+            with _inside(symbl, directory):
+                return await asyncio.to_thread(_printed, script)
+        return await _end(symbl, directory, "-W", "error", str(script))
+
+
+def _write_recordings(directory: Path) -> None:
     for name in ("standup.mp4", "standup-part2.mp4"):
         (directory / name).write_bytes(RECORDING.read_bytes())
     with wave.open(str(directory / "standup.wav"), "wb") as writer:
         writer.setparams((1, 2, 16_000, 0, "NONE", ""))
         writer.writeframes(bytes(32_000))
-    if re.search(r"^(app = |def make_app)", program, re.MULTILINE):
-        return await _serve_and_use(program, directory, alone)
-    is_test = "def test_" in program
-    script = directory / ("test_readme_block.py" if is_test else "program.py")
-    script.write_text(program, "utf-8")
+
+
+async def run_tests(programs: list[str], directory: Path) -> str:
+    """Run programs that are tests, all in one process of pytest; return what it printed."""
+    _write_recordings(directory)
+    for number, program in enumerate(programs):
+        (directory / f"test_block_{number}.py").write_text(program, "utf-8")
     async with LocalSymbl() as symbl:
-        if not alone and not is_test:
-            with _inside(symbl, directory):
-                return await asyncio.to_thread(_printed, script)
-        as_test = [
+        return await _end(
+            symbl,
+            directory,
             *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
-        ]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *(as_test if is_test else ["-W", "error"]),
-            str(script),
-            cwd=directory,
-            env=os.environ | _environment(symbl),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await process.communicate()
+
+
+async def _end(symbl: LocalSymbl, directory: Path, *arguments: str) -> str:
+    """Run a process of Python to its end, without an error; return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=directory,
+        env=os.environ | _environment(symbl),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
     assert (process.returncode, err.decode()) == (0, ""), out.decode()
     return out.decode()
 

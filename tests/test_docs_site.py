@@ -18,7 +18,7 @@ from symbl_aio import durable, errors, models, report, server, sync
 from symbl_aio.cli.commands import cli
 from symbl_aio.config import Config
 from tests.check_site import fetches
-from tests.programs import heading_of, programs, run, shell_lines
+from tests.programs import heading_of, programs, run, run_tests, shell_lines
 from tests.tables import table
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,8 @@ NAMES = (
 )  # fmt: skip
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in NAMES}
 SETTINGS = ROOT / "symbl_aio" / "config.py"
-PROGRAMS = [(name, program) for name, page in PAGES.items() for program in programs(page)]
+BLOCKS = [(name, program) for name, page in PAGES.items() for program in programs(page)]
+PROGRAMS = [(name, program) for name, program in BLOCKS if "def test_" not in program]
 LINES = [
     line for page in PAGES.values() for line in shell_lines(page) if line.startswith("symbl-aio ")
 ]
@@ -57,6 +58,15 @@ async def test_every_program_of_the_pages_runs_as_it_stands(
     printed = await run(program, tmp_path)
 
     assert printed or "print(" not in program
+
+
+async def test_the_tests_of_the_pages_pass(tmp_path: Path):
+    tests = [program for _, program in BLOCKS if "def test_" in program]
+
+    printed = await run_tests(tests, tmp_path)
+
+    assert re.search(r"(\d+) passed", printed), printed
+    assert len(tests) >= 3
 
 
 @table("line", LINES)

@@ -146,14 +146,13 @@ def _turns(content: Content, id: str) -> Html:
                 head.append(element("a", clock(sentence.start), class_="at", href=place))
             if head:
                 parts.append(element("p", *head, class_="head"))
-            text = join([_sentence(number, one, id) for number, one in inside], " ")
-            parts.append(element("p", text, dir="auto"))
+            sentences = join([_sentence(number, one, id) for number, one in inside], " ")
+            parts.append(element("p", sentences, dir="auto"))
         turns.append(element("div", *parts, class_=f"turn {_colour(speaker)}"))
     return join(turns, "\n")
 
 
 def _sentence(number: int, sentence: Sentence, id: str) -> Html:
-    feeling = None if sentence.sentiment is None else charts.tone(sentence.sentiment)
     return element(
         "span",
         sentence.text,
@@ -162,7 +161,6 @@ def _sentence(number: int, sentence: Sentence, id: str) -> Html:
         tabindex=-1,
         data_from=None if sentence.start is None else round(sentence.start * 1000),
         data_to=None if sentence.end is None else round(sentence.end * 1000),
-        data_feeling=None if feeling == "neutral" else feeling,
     )
 
 

@@ -291,6 +291,7 @@ class LocalServer(ServerControls):
         self._is_draining = True
         for account in self._accounts:
             account.submissions.drain()
+            account.live.drain()
         await self._changes.wait_until(lambda: not self.uploading)
 
     def _obstacle(self, space: UploadSpace) -> str | None:

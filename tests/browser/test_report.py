@@ -23,7 +23,7 @@ from symbl_aio import (
     to_text,
     to_webvtt,
 )
-from symbl_aio.report import Recording, recording, to_html
+from symbl_aio.report import Content, Recording, Sentence, recording, render_page, to_html
 from symbl_aio.testing import LocalSymbl
 from tests.browser.conftest import ROOT
 
@@ -118,6 +118,18 @@ async def test_search_shows_the_sentences_that_contain_the_words(
     await search.press("Escape")
     await expect(sentences(page)).to_have_count(4)
     assert await page.evaluate(marked) == []
+
+
+async def test_the_times_of_paragraphs_that_are_hidden_are_hidden_too(opened: Open):
+    talk = tuple(Sentence(text=f"Number {n} is here.", start=n, end=n + 1) for n in range(20))
+    page = await opened(render_page([Content(title="A lecture", sentences=talk)]))
+    times = page.locator(".turn .at:visible")
+    await expect(times).to_have_text(["0:00", "0:08", "0:16"])
+
+    await page.get_by_role("searchbox").fill("number 9")
+
+    await expect(sentences(page)).to_have_text(["Number 9 is here."])
+    await expect(times).to_have_text(["0:08"])
 
 
 async def test_speakers_are_chosen(opened: Open, everything: Everything):

@@ -98,6 +98,9 @@ async def test_the_client_works_through_the_proxy_of_the_guide(start, tmp_path: 
             async with SymblClient(credentials, config=config) as symbl:
                 spoken = await symbl.process(Text("We ship the parser."))
                 page = await spoken.create_experience("verbose-text-summary")
+                async with symbl.stream() as stream:
+                    await stream.send(bytes(3200))
+                    heard = await stream.stop()
                 with pytest.raises(Exception, match="moov"):
                     await symbl.process(Video(b"\0\0\0\x18ftypmp42" + bytes(3_000_000)))
             trust = ssl.create_default_context(cafile=str(certificate))
@@ -109,4 +112,5 @@ async def test_the_client_works_through_the_proxy_of_the_guide(start, tmp_path: 
 
     assert page.url.startswith(f"{public}/")
     assert "We ship the parser." in shown
+    assert heard.id
     assert metrics == 403

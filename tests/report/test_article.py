@@ -56,13 +56,9 @@ def test_turns_have_a_speaker_a_time_and_sentences_with_milliseconds():
 
     assert len(attributes(html, "div", "turn")) == 2
     assert [
-        (one["id"], one["data-from"], one["data-to"], one.get("data-feeling"))
+        (one["id"], one["data-from"], one["data-to"])
         for one in attributes(html, "span", "sentence")
-    ] == [
-        ("r-0", "0", "1500", "positive"),
-        ("r-1", "1500", "3000", None),
-        ("r-2", "3000", "65000", "negative"),
-    ]
+    ] == [("r-0", "0", "1500"), ("r-1", "1500", "3000"), ("r-2", "3000", "65000")]
     assert "Ann 0:00 Good morning. Who writes it?" in plain(html.replace("<", " <"))
 
 

@@ -166,7 +166,9 @@ async def _send(
     finally:
         if request.report is not None:
             write_report(request.report, outcomes.ended)
-    show.summary(outcomes, time.monotonic() - began, list(remedies(outcomes)))
+    show.summary(
+        outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
+    )
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
 
 
@@ -295,12 +297,17 @@ def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
         yield f"  {command}"
 
 
-def remedies(outcomes: Outcomes) -> Iterator[str]:
-    """Yield what went wrong, in one line, and what a person can do about it."""
+def first_fault(outcomes: Outcomes) -> str | None:
+    """Return how many recordings did not end well, and why the first did not."""
     wrong = [outcome for outcome in outcomes.ended if outcome.exit_code]
-    if wrong:
-        first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
-        yield f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
+    if not wrong:
+        return None
+    first, count = wrong[0], f"{len(wrong):,} of {outcomes.total:,} recordings"
+    return f"symbl-aio: {count} did not end well, first {first.part.label}: {first.reason}"
+
+
+def remedies(outcomes: Outcomes) -> Iterator[str]:
+    """Yield what a person can do about recordings that did not end well."""
     ambiguous = outcomes.of(Result.AMBIGUOUS)
     if ambiguous:
         yield "Look at the server whether these arrived, and then settle them:"

@@ -35,7 +35,12 @@ class Show(Protocol):
         """Print what a dry run found."""
         ...
 
-    def summary(self, outcomes: Outcomes, seconds: float, lines: Sequence[str]) -> None: ...
+    def summary(
+        self, outcomes: Outcomes, seconds: float, fault: str | None, lines: Sequence[str]
+    ) -> None:
+        """Print the counts, the first ``fault``, and ``lines`` about what a person can do."""
+        ...
+
     def interrupted(self, outcomes: Outcomes, lines: Sequence[str]) -> None: ...
     def error(self, message: str) -> None: ...
     def close(self) -> None: ...
@@ -75,10 +80,12 @@ class JsonLines:
     def planned(self, fields: dict[str, object], lines: Sequence[str]) -> None:
         self._write("planned", **fields)
 
-    def summary(self, outcomes: Outcomes, seconds: float, lines: Sequence[str]) -> None:
+    def summary(
+        self, outcomes: Outcomes, seconds: float, fault: str | None, lines: Sequence[str]
+    ) -> None:
         counts = {result.value: count for result, count in outcomes.counts.items()}
         self._write("summary", counts=counts, seconds=round(seconds, 3))
-        for line in lines:
+        for line in (*([fault] if fault else []), *lines):
             _put(self._errors, clean(line))
 
     def interrupted(self, outcomes: Outcomes, lines: Sequence[str]) -> None:

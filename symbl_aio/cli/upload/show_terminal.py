@@ -67,6 +67,8 @@ class Terminal:
             self._total(outcomes)
             if outcome.result in _QUIET and not outcome.changed:
                 return
+        elif outcome.result is Result.SKIPPED:
+            return  # each night's run of a large folder would be a log of what is old
         result = outcome.result.value
         about = outcome.reason or f"conversation {outcome.conversation}"
         changed = "changed since it was sent; now " if outcome.changed else ""
@@ -91,10 +93,15 @@ class Terminal:
         for line in lines:
             self._console.print(clean(line), markup=False, highlight=False, soft_wrap=True)
 
-    def summary(self, outcomes: Outcomes, seconds: float, lines: Sequence[str]) -> None:
+    def summary(
+        self, outcomes: Outcomes, seconds: float, fault: str | None, lines: Sequence[str]
+    ) -> None:
         self.close()
         first = f"{described(outcomes.counts)}; {in_words(seconds)}"
         self._console.print(first, markup=False, highlight=False, soft_wrap=True)
+        # Where both streams are one terminal, the fault is in a line above.
+        if fault is not None and not (self.draws_progress and self._errors.is_terminal):
+            self._print_errors([fault])
         self._print_errors(lines)
 
     def interrupted(self, outcomes: Outcomes, lines: Sequence[str]) -> None:

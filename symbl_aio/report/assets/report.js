@@ -45,6 +45,10 @@ class Transcript {
     for (const part of this.article.querySelectorAll(".turn, .turn p:not(.head)")) {
       part.hidden = !part.querySelector(".sentence:not([hidden])");
     }
+    // The time of a paragraph goes with it; a speaker's name stays while the turn does.
+    for (const head of this.article.querySelectorAll(".head")) {
+      head.hidden = head.nextElementSibling.hidden && !head.querySelector(".who");
+    }
     return shown;
   }
 

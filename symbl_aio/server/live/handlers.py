@@ -15,7 +15,7 @@ from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
 from symbl_aio.server.live.live_recognizer import LiveRecognizer
-from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame, log_break
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
@@ -122,8 +122,13 @@ class LiveHandlers:
         self._sessions.opened(socket)
         writer = asyncio.create_task(socket.run(), name="live socket")
         try:
-            yield socket
-            socket.close()
+            try:
+                yield socket
+                socket.close()
+            except Exception as error:
+                # No response can follow the handshake: the middlewares must not make one.
+                log_break("a socket", error)
+                socket.close(1011)
             await writer
         finally:
             self._sessions.closed(socket)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -17,6 +19,8 @@ from aiohttp import WSMsgType, hdrs, web
 from symbl_aio.server.connections import hand_over
 from symbl_aio.server.http_json import JSON
 from symbl_aio.server.server_limits import LIMITS
+
+logger = logging.getLogger("symbl_aio.server")
 
 # A listener sends nothing. One that is gone is found by a ping.
 _PING_SECONDS = 60.0
@@ -41,6 +45,13 @@ def encode_frame(frame: dict[str, JSON]) -> str:
     # A character that has no UTF-8 becomes "?", as in the responses.
     text = json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors="replace").decode()
+
+
+def log_break(what: str, error: Exception) -> None:
+    """Log the kind and the place of an error only: its text may have a secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    name = type(error).__name__
+    logger.error("%s broke with %s at %s:%s", what, name, place.filename, place.lineno)
 
 
 class LiveSocket:

@@ -175,8 +175,7 @@ class LiveSession:
                 if turn.request.interim_results:
                     self._send_words(conversation, heard, user)
                 return
-            first = len(conversation.analysis.messages)
-            conversation = await self._store(turn, heard, user)
+            conversation, first = await self._store(turn, heard, user)
             if heard.speaker is not None:
                 user = _named_user(conversation, heard)
             self._send_words(conversation, heard, user)
@@ -190,21 +189,26 @@ class LiveSession:
         """Send a frame to every socket of the connection id."""
         self.audience.send(frame)
 
-    async def _store(self, turn: Turn, heard: Heard, user: dict[str, JSON]) -> Conversation:
+    async def _store(
+        self, turn: Turn, heard: Heard, user: dict[str, JSON]
+    ) -> tuple[Conversation, int]:
+        """Add words to the conversation; return it analysed, and the index of the first new one."""
         name, email = heard.speaker, heard.email
         if name is None and user is turn.user:
             name, email = turn.name, turn.email
         elif name is None:
             name, email = _text(user.get("name")), _text(user.get("userId"))
         async with self._conversations.change(self.conversation_id) as draft:
+            await draft.analyse()
+            first = len(draft.analysis.messages)
             if heard.notice:
                 draft.notices.add(heard.text)
             speaker = None if heard.notice else draft.get_or_add_speaker(name, email)
             utterance = Utterance(heard.text, speaker, heard.start, heard.end)
             draft.publish((utterance,), heard.end, draft.settings)
-        stored = await self._conversations.require(self.conversation_id)
-        await stored.analyse()
-        return stored
+        # Stored now, and never changed again: a later change is one of a copy.
+        await draft.analyse()
+        return draft, first
 
     def _send_words(self, conversation: Conversation, heard: Heard, user: dict[str, JSON]) -> None:
         if self._is_call:

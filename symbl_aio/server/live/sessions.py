@@ -19,6 +19,8 @@ from symbl_aio.server.transcript_registry import RegisteredStream
 
 # How long the close frames of a closing server may take.
 _CLOSE_SECONDS = 0.2
+# Seconds until another server may have replaced one that stops.
+_RETRY_AFTER = 5
 
 
 class LiveSessions:
@@ -47,12 +49,19 @@ class LiveSessions:
         self.unknown_options = UnknownOptions(STREAMS)
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
+        self._draining = False
 
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def drain(self) -> None:
+        """Refuse new sockets with 503; those that are open stay open."""
+        self._draining = True
+
     def check_room(self) -> None:
-        """Raise a 429 ``ApiError`` if there are as many sockets as allowed."""
+        """Raise a 429 ``ApiError`` for a socket too many, a 503 one while the server stops."""
+        if self._draining:
+            raise ApiError(503, "The server is stopping.", retry_after=_RETRY_AFTER)
         if len(self.sockets) >= self._most_sockets:
             raise ApiError(429, f"The application may have {self._most_sockets} sockets open.")
 

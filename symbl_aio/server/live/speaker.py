@@ -20,7 +20,7 @@ from symbl_aio.server.live.client_frames import (
     parse_frame,
 )
 from symbl_aio.server.live.live_faults import SocketFaults
-from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
+from symbl_aio.server.live.live_socket import LiveSocket, encode_frame, log_break
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speech_stream import SpeechError, SpeechStream
@@ -114,14 +114,20 @@ class SpeakerSocket:
         if self._closing_later is not None:
             self._closing_later.cancel()
         session = await self._sessions.start(self._connection_id, request.title, registered)
-        turn = await session.begin(request)
-        self._sessions.join(self._connection_id, self._socket)
         conversation_id = session.conversation_id
+        try:
+            turn = await session.begin(request)
+        except (ApiError, StorageError):
+            self._sessions.hold(session, 0.0, self._summary_url(conversation_id))
+            raise
+        self._sessions.join(self._connection_id, self._socket)
         self._send(server_frames.conversation_created(conversation_id))
         try:
             stream = await self._open_stream(session, turn)
         except BaseException:
+            self._sessions.leave(self._connection_id, self._socket)
             session.end(turn)
+            self._sessions.hold(session, 0.0, self._summary_url(conversation_id))
             raise
         self._listening = _Listening(
             session,
@@ -148,6 +154,9 @@ class SpeakerSocket:
         except (ApiError, StorageError, SpeechError) as error:
             logger.warning("conversation %s: %s", session.conversation_id, _reason(error))
             self._send_error(error)
+        except Exception as error:
+            log_break("a stream", error)
+            self._send(server_frames.error("The server has made a mistake."))
 
     def _started(self) -> _Listening:
         if self._listening is None:

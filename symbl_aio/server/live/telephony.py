@@ -186,7 +186,7 @@ class CallHandlers:
             playback = playback or await self._recognise(call)
         except RecognitionError as error:
             text = _SILENT.format(number=call.number, why=error)
-            logger.warning("%s", text)
+            logger.warning("call %s is silent: %s", session.connection_id, error)
             await _wait(_SILENCE, call.stopped, session.audience.joined)
             session.send(server_frames.envelope("call_silent", details=text))
         else:

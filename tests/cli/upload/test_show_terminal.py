@@ -71,14 +71,20 @@ def test_counts_are_words():
 def test_without_a_terminal_each_recording_is_a_line():
     out = io.StringIO()
     show, outcomes = Terminal(Console(file=out), Console(file=out)), Outcomes(total=2)
-    for one in (outcome(1, conversation="7"), outcome(2, Result.FAILED, reason="no\x1b[2Jgood")):
+    old = outcome(3, Result.SKIPPED, reason="it was done before")
+    for one in (
+        outcome(1, conversation="7"),
+        outcome(2, Result.FAILED, reason="no\x1b[2Jgood"),
+        old,
+    ):
         outcomes.add(one)
         show.ended(one, outcomes)
-    show.summary(outcomes, 61, ["what to do"])
+    show.summary(outcomes, 61, "symbl-aio: why", ["what to do"])
     assert out.getvalue().splitlines() == [
         "completed  1.wav  conversation 7",
         "failed     2.wav  no [2Jgood",
-        "1 completed, 1 failed; 1 min",
+        "1 completed, 1 skipped, 1 failed; 1 min",
+        "symbl-aio: why",
         "what to do",
     ]
 
@@ -92,10 +98,11 @@ def test_in_a_terminal_recordings_that_went_well_are_in_the_bar_alone():
     for number in range(20):
         outcomes.add(outcome(number, conversation="7"))
         show.ended(outcomes.ended[-1], outcomes)
-    show.close()
+    show.summary(outcomes, 1, "symbl-aio: why", [])
     seen = out.getvalue()
     assert "20 of 40" in seen
     assert "conversation 7" not in seen
+    assert "why" not in seen
     assert "3 more" in seen
 
 

@@ -309,3 +309,28 @@ def abort(speaker: Live) -> None:
     transport = speaker.ws.get_extra_info("socket")
     assert transport is not None
     transport.shutdown(2)
+
+
+async def test_a_stopping_server_opens_no_sockets(live: LiveCaller) -> None:
+    speaker = await live.speak()
+    await speaker.start()
+    await live.server.drain()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await live.subscribe()
+
+    assert raised.value.status == 503
+    await speaker.stop()
+
+
+async def test_other_appends_to_the_conversation_are_not_taken_for_speech(live: LiveCaller) -> None:
+    live.server.register_transcript(TALK, stream="meeting")
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    await speaker.hear(1.7)
+    await speaker.until("message_response")
+    await live.caller.text("Bob: By text.", into=conversation)
+    await live.server.until(lambda: not live.server.unfinished)
+    await speaker.stop()
+
+    assert speaker.texts() == TALK.splitlines()
+    assert len(await live.messages(conversation)) == 4
