@@ -345,8 +345,13 @@ class Link:
         return error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        closed = ClientClosedError("the stream was closed")
-        error = closed if task.cancelled() else task.exception()
+        error: BaseException | None
+        if not task.cancelled():
+            error = task.exception()
+        elif self.states.phase is Phase.COMPLETED:
+            error = None  # only the closing of its connection was cut short
+        else:
+            error = ClientClosedError("the stream was closed")
         if error is not None and not isinstance(error, SymblError):
             _LOG.error("a live connection failed", exc_info=error)
             error = StreamLostError(
