@@ -57,7 +57,18 @@ _UNREACHABLE_AFTER: Final = 3
 """Recordings in a row that did not reach the server, after which the run ends."""
 _LONGEST_NAME: Final = 100
 
-_ENDS_RUN: Final = (AuthenticationError, PermissionDeniedError, LedgerError, ClientClosedError)
+
+class Unreachable(TransportError):  # noqa: N818
+    """Several recordings in a row did not reach the server."""
+
+
+_ENDS_RUN: Final = (
+    AuthenticationError,
+    PermissionDeniedError,
+    LedgerError,
+    ClientClosedError,
+    Unreachable,
+)
 """Errors that every other recording would meet as well."""
 
 
@@ -357,10 +368,6 @@ class Sender:
         await self._ledger.save(item)
         self._client.conversation(found).resume_appends()
         return await self._follow(part, item)
-
-
-class Unreachable(TransportError):  # noqa: N818
-    """Several recordings in a row did not reach the server."""
 
 
 def _unique_name(name: str) -> str:

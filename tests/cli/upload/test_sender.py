@@ -12,7 +12,7 @@ import pytest
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.upload.find_files import Found, find
 from symbl_aio.cli.upload.grouping import Meeting
-from symbl_aio.cli.upload.ledger import open_ledger
+from symbl_aio.cli.upload.ledger import LedgerError, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcomes, Result
 from symbl_aio.cli.upload.sender import Sender, Settings
 from symbl_aio.cli.upload.show import JsonLines
@@ -74,3 +74,18 @@ async def test_a_file_that_changes_before_its_last_byte_is_not_accepted(symbl, t
     assert [one for one in symbl.submissions if one.job_id is not None] == []
     assert ledger.item(found.source) is None
     await ledger.aclose()
+
+
+async def test_nothing_is_sent_whose_intent_cannot_be_stored(symbl, tmp_path):
+    (path,) = record(tmp_path, "a.wav")
+    (found,) = find([str(path)]).found
+    ledger = open_ledger(tmp_path / "ledger.db")
+    ledger._file.execute("DROP TABLE item")
+    show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
+    async with symbl.client() as client:
+        sender = Sender(client, ledger, show, Settings(), Outcomes())
+        with pytest.raises(LedgerError, match="no such table"):
+            await sender.settle(found, Meeting(None, "a", (found,)), behind=None)
+        await sender.stop()
+    await ledger.aclose()
+    assert [one for one in symbl.submissions if one.job_id is not None] == []
