@@ -345,6 +345,7 @@ class Link:
         return error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.running.discard(task)
         closed = ClientClosedError("the stream was closed")
         error = closed if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, SymblError):
