@@ -57,7 +57,18 @@ _UNREACHABLE_AFTER: Final = 3
 """Recordings in a row that did not reach the server, after which the run ends."""
 _LONGEST_NAME: Final = 100
 
-_ENDS_RUN: Final = (AuthenticationError, PermissionDeniedError, LedgerError, ClientClosedError)
+
+class Unreachable(TransportError):  # noqa: N818
+    """Several recordings in a row did not reach the server."""
+
+
+_ENDS_RUN: Final = (
+    AuthenticationError,
+    PermissionDeniedError,
+    LedgerError,
+    ClientClosedError,
+    Unreachable,
+)
 """Errors that every other recording would meet as well."""
 
 
@@ -221,7 +232,8 @@ class Sender:
             state=State.SENDING,
             since=0.0,
             conversation=target,
-            messages=None if before is None else len(before),
+            # Of a conversation without any, a job before this one may not have ended yet.
+            messages=len(before) if before else None,
             seconds=part.read.seconds,
         )
 
@@ -231,8 +243,9 @@ class Sender:
                 if now != part.read.stamp:
                     raise FileChangedError(f"{part.found.label} changed after it was read")
             intent = evolve(item, since=time.time())
-            await self._ledger.save(intent)
+            # Before it is stored, which goes on if the submission is withdrawn meanwhile.
             self._intents[key] = intent
+            await self._ledger.save(intent)
 
         options = MediaOptions(name=item.name or None, language_code=self._settings.language)
         media = self._media(part.found)
@@ -255,7 +268,7 @@ class Sender:
             await self._take_back(key)  # withdrawn: the run stops
             return None
         except AmbiguousSubmissionError:
-            return await self._prove(part, self._intents.get(key, item))
+            return await self._prove(part, self._intents.pop(key, item))
         except SymblError as error:
             return await self._not_accepted(part, key, item, error)
         finally:
@@ -300,6 +313,8 @@ class Sender:
             await self._ledger.save(failed)
             return _outcome(part, Result.FAILED, failed, reason=describe(error), error=error)
         await self._take_back(key)
+        if isinstance(error.__cause__, FileChangedError):
+            raise error.__cause__  # that of ``confirm``
         if isinstance(error, TransportError):
             self._unreached += 1
             if self._unreached >= _UNREACHABLE_AFTER and not self._settings.waits_for_server:
@@ -353,10 +368,6 @@ class Sender:
         await self._ledger.save(item)
         self._client.conversation(found).resume_appends()
         return await self._follow(part, item)
-
-
-class Unreachable(TransportError):  # noqa: N818
-    """Several recordings in a row did not reach the server."""
 
 
 def _unique_name(name: str) -> str:
