@@ -49,7 +49,6 @@ COVERED_BY = {
     "cli/upload/outcomes.py": "tests/cli/upload/test_action.py",
     "cli/upload/plan.py": "tests/cli/upload/test_action.py",
     "cli/upload/run.py": "tests/cli/upload/test_action.py",
-    "cli/upload/sender.py": "tests/cli/upload/test_action.py",
     "cli/upload/show.py": "tests/cli/upload/test_action.py",
     "cli/worker_probes.py": "tests/cli/test_outbox_actions.py",
     "cli/runner.py": "tests/cli/test_commands.py",

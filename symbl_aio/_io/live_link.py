@@ -38,6 +38,7 @@ _LOG = logging.getLogger("symbl_aio")
 _PING_EVERY: Final = 0.5
 """Seconds between two pings while audio is on its way: a gap counts half a second too much."""
 _SETTLE_WITHIN: Final = 5.0
+"""Seconds that a stop request waits at most for the audio before it."""
 _UNLIMITED: Final = 1_000_000
 
 
@@ -74,6 +75,7 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._lost = (0, 0)
+        self._has_ended = False
         self._has_progressed = False
         self._cause: SymblError | None = None
         self.states = LiveStates(is_resumable=window > 0)
@@ -82,6 +84,8 @@ class Link:
         """Whether the server has ever listened."""
         self.error: SymblError | None = None
         """The error that ended the link."""
+        self.is_error_known = False
+        """Whether the error was raised to the owner's caller."""
         self.socket: Socket | None = None
         """The connection on which the server listens; ``None`` while there is none."""
         self.for_audio: Socket | None = None
@@ -95,17 +99,23 @@ class Link:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the link will not connect any more."""
-        return self._task is None or self._task.done()
+        """Whether the link will not connect any more, and ``error`` is final."""
+        return self._has_ended
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until a condition holds. Raises the link's error if it ends before that."""
         while not reached():
-            if self.error is not None:
-                raise self.error
+            self.check_error()
             if self.has_ended:
                 raise StreamLostError("the stream has ended", self.states.conversation_id)
             await self._changed.wait()
+
+    def check_error(self) -> None:
+        """Raise the error that ended the link, if there is one."""
+        if self.error is not None:
+            self.is_error_known = True
+            # Without the frames of an earlier caller.
+            raise self.error.with_traceback(None)
 
     async def listening(self) -> Socket:
         """Return the connection on which the server listens, and wait for it while it is lost."""
@@ -346,14 +356,19 @@ class Link:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.running.discard(task)
-        closed = ClientClosedError("the stream was closed")
-        error = closed if task.cancelled() else task.exception()
+        error: BaseException | None
+        if not task.cancelled():
+            error = task.exception()
+        elif self.states.phase is Phase.COMPLETED:
+            error = None  # only the closing of its connection was cut short
+        else:
+            error = ClientClosedError("the stream was closed")
         if error is not None and not isinstance(error, SymblError):
             _LOG.error("a live connection failed", exc_info=error)
             error = StreamLostError(
                 f"the stream failed ({type(error).__name__})", self.states.conversation_id
             )
         self._report_gap()
-        self.error = error
+        self.error, self._has_ended = error, True
         self._port.on_end(error)
         self.pulse()

@@ -88,7 +88,12 @@ def conversations(as_json: bool, **options: Any) -> None:
     metavar="DIR",
     help="Write CONVERSATION.FORMAT into DIR; one conversation in one format may go to stdout.",
 )
-@click.option("--format", "formats", metavar="LIST", help="Of json,srt,vtt,md,txt; all without it.")
+@click.option(
+    "--format",
+    "formats",
+    metavar="LIST",
+    help="Of json,srt,vtt,md,txt,html; all but html without it.",
+)
 @of_account
 def export(ids: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Write conversations as JSON, subtitles and text. - stands for ids on standard input."""

@@ -85,37 +85,35 @@ _REMEDIES: Final[tuple[tuple[type[BaseException], str], ...]] = (
 )
 
 
-# Errors are written for programs; a command has options, and no objects or methods.
-_WORDS: Final = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r", or give Audio\(path\) if it is one of them", ""),
-        (r", or give Audio\(\.\.\.\) if it is a sound recording", ""),
-        (r", or set allow_platforms=True if it is one", ""),
-        (r", or pass credentials=Credentials\(app_id, app_secret\)", ", or choose a --profile"),
-        (r"\bset allow_http=True if you mean it", "add --allow-http if you mean it"),
-        (r"\bset Config\.base_url to the former", "use --base-url with the former"),
-        (r", error\.reconcile\(\) looks for proof", ""),
-        (r"; give Job\.token unchanged", "; give it unchanged"),
-        (r"client\.job\(job_id, conversation_id\) or client\.job\(token\)", "its token"),
-        (r" until (?:conversation\.)?resume_appends\(\)", ""),
-        (r"\b(?:Audio|Video)URL\.url\b", "the link"),
-        (r"\b(?:Media|Text)Options\.language_code\b", "--language"),
-        (r"\b(?:Media|Text)Options\.(\w+)\b", r"--\1"),
-        (r"\bConfig\.base_url\b", "--base-url"),
-        (r"\b(?:Recording|Audio|Video)\.(?:path|source)\b", "FILE"),
-        (r"^media\b", "FILE"),
-        (r"\bconversation_id\b", "CONVERSATION"),
-        (r"\bjob_id\b", "TOKEN"),
-        (r"\bGroupDraft\.|\bTrackerDraft\.|\bTracker\.", ""),
-    )
+# Errors are written for programs; a command has options, and no objects or methods. Compiled on
+# use: most commands have none.
+_WORDS: Final = (
+    (r", or give Audio\(path\) if it is one of them", ""),
+    (r", or give Audio\(\.\.\.\) if it is a sound recording", ""),
+    (r", or set allow_platforms=True if it is one", ""),
+    (r", or pass credentials=Credentials\(app_id, app_secret\)", ", or choose a --profile"),
+    (r"\bset allow_http=True if you mean it", "add --allow-http if you mean it"),
+    (r"\bset Config\.base_url to the former", "use --base-url with the former"),
+    (r", error\.reconcile\(\) looks for proof", ""),
+    (r"; give Job\.token unchanged", "; give it unchanged"),
+    (r"client\.job\(job_id, conversation_id\) or client\.job\(token\)", "its token"),
+    (r" until (?:conversation\.)?resume_appends\(\)", ""),
+    (r"\b(?:Audio|Video)URL\.url\b", "the link"),
+    (r"\b(?:Media|Text)Options\.language_code\b", "--language"),
+    (r"\b(?:Media|Text)Options\.(\w+)\b", r"--\1"),
+    (r"\bConfig\.base_url\b", "--base-url"),
+    (r"\b(?:Recording|Audio|Video)\.(?:path|source)\b", "FILE"),
+    (r"^media\b", "FILE"),
+    (r"\bconversation_id\b", "CONVERSATION"),
+    (r"\bjob_id\b", "TOKEN"),
+    (r"\bGroupDraft\.|\bTrackerDraft\.|\bTracker\.", ""),
 )
 
 
 def in_words_of_commands(text: str) -> str:
     """Return an error's text with options and arguments in the place of Python's names."""
     for pattern, words in _WORDS:
-        text = pattern.sub(words, text)
+        text = re.sub(pattern, words, text)
     return text
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, Unpack
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
-from symbl_aio._error_classes import ConfigurationError, SymblError
+from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, SymblError
 from symbl_aio._fields import is_number, require
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.tasks import cancel_and_wait
@@ -90,10 +90,21 @@ class FileStream(Stream):
 
         ``timeout`` is for both; without one only the last results have a limit.
         """
-        if self._sending is not None and not self._sending.cancelled():
-            async with asyncio.timeout(timeout):
-                await result_of(self._sending)
-        return await super().stop()
+        sending, loop = self._sending, asyncio.get_running_loop()
+        began, limit = loop.time(), asyncio.timeout(timeout)
+        if sending is not None and not sending.cancelled():
+            try:
+                async with limit:
+                    await result_of(sending)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise StreamTimeoutError(
+                    f"the recording was not sent within {timeout:g} s", self.conversation.id
+                ) from None
+        if timeout is None:
+            return await super().stop()
+        return await super().stop(timeout=max(0.0, began + timeout - loop.time()))
 
     async def _send_all(self, samples: Samples) -> None:
         try:

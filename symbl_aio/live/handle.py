@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
-from symbl_aio._error_classes import ConfigurationError
+from symbl_aio._error_classes import ConfigurationError, SymblError
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.live_link import Link, Port
 from symbl_aio._shared_futures import check_loop
@@ -74,8 +74,12 @@ class LiveHandle:
         return self
 
     async def __anext__(self) -> LiveEvent:
-        self._opened()
-        return await self._events.next()
+        link = self._opened()
+        try:
+            return await self._events.next()
+        except SymblError:
+            link.is_error_known = True
+            raise
 
     def _opened(self) -> Link:
         """Return the link. Raises outside of the block, and on another event loop."""

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, NoReturn, Unpack
+from typing import Final, Unpack
 
 from attrs import evolve
 
@@ -16,7 +16,7 @@ from symbl_aio._core.live_states import Phase
 from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, TransportError
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
-from symbl_aio._io.live_link import Link, Port
+from symbl_aio._io.live_link import Port
 from symbl_aio._io.websocket import BROKEN
 from symbl_aio._protocol import live
 from symbl_aio._protocol.calls import check_id, json_text
@@ -78,11 +78,14 @@ class Stream(LiveHandle):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        link = self._opened()
         try:
-            if kind is None and not self._opened().has_ended and not self._stopped:
+            if kind is None and not link.has_ended and not self._stopped:
                 await self.stop()
+            elif kind is None and not link.is_error_known:
+                link.check_error()  # else the end of the block would pass for that of the stream
         finally:
-            await self._opened().aclose()
+            await link.aclose()
 
     @property
     def position(self) -> int:
@@ -125,17 +128,12 @@ class Stream(LiveHandle):
                 f"audio has {memoryview(audio).nbytes} bytes of OPUS, whose packets cannot be cut; "
                 f"send at most {MAX_FRAME} at a time"
             )
-        if self._stopped or link.error is not None:
-            self._refuse(link)
+        link.check_error()
+        if self._stopped:
+            raise ConfigurationError("the stream was stopped; make another one, or start it again")
         for frame in frames(audio):
             await link.listening()  # so that the next line finds a connection
             await self.send(bytes(frame))
-
-    @staticmethod
-    def _refuse(link: Link) -> NoReturn:
-        if link.error is not None:
-            raise link.error.with_traceback(None)
-        raise ConfigurationError("the stream was stopped; make another one, or start it again")
 
     async def modify(self, *, encoding: Encoding = "LINEAR16", sample_rate: int) -> None:
         """Announce that the audio after this call is of another encoding or rate.

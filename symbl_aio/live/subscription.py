@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._protocol import live
@@ -11,7 +12,8 @@ from symbl_aio.live.handle import LiveHandle
 
 __all__ = ["Subscription"]
 
-_WINDOW = 30.0
+_WINDOW: Final = 30.0
+"""Seconds in which a lost connection is replaced."""
 
 
 class Subscription(LiveHandle):

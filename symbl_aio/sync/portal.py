@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Final, TypeVar
 
 from symbl_aio._error_classes import ConfigurationError
@@ -23,6 +23,8 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
+        # A call is scheduled before the stop of the loop, or not at all: none waits for ever.
+        self._scheduling = threading.Lock()
 
     def start(self) -> None:
         """Start the thread. Raises ``ConfigurationError`` if it runs already."""
@@ -37,26 +39,38 @@ class Portal:
         self._loop = ready.result()
 
     def stop(self) -> None:
-        """End the thread, after it has cancelled the tasks that are left. Idempotent."""
-        loop, self._loop = self._loop, None
+        """End the thread, after it has cancelled the tasks that are left. Idempotent.
+
+        The calls of other threads that still wait raise ``ClientClosedError``.
+        """
+        if threading.current_thread() is self._thread:
+            return  # the call that led here has raised: a thread cannot wait for itself
+        with self._scheduling:
+            loop, self._loop = self._loop, None
+            if loop is not None:
+                loop.call_soon_threadsafe(self._stopped.set)
         if loop is not None and self._thread is not None:
-            loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Await what ``function`` returns, in the loop, and return or raise its outcome.
 
         An exception in the waiting thread, such as ``KeyboardInterrupt``, cancels that await.
-        Raises ``ClientClosedError`` while the portal does not run.
+        Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile.
         """
-        loop = self._running()
 
         async def perform() -> T:
             return await function()
 
-        future = asyncio.run_coroutine_threadsafe(perform(), loop)
+        with self._scheduling:
+            loop = self._running()
+            future = asyncio.run_coroutine_threadsafe(perform(), loop)
         try:
             return future.result()
+        except CancelledError:
+            if self._loop is None:
+                raise ClientClosedError("the client was closed during the call") from None
+            raise
         except BaseException:
             future.cancel()  # no-op for a failure of the call itself
             raise

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server import LocalServer
-from symbl_aio.server.live import live_decoding
+from symbl_aio.server.live import live_decoding, live_worker
 from symbl_aio.server.speech_recognition import Recognizer
 from tests.asr.test_recognition_real import MEDIA, RATE, SAID, decode, word_errors, words
 from tests.server.conftest import Caller
@@ -235,3 +235,20 @@ async def test_a_model_that_cannot_be_loaded_leaves_no_conversation_open(tmp_pat
         await server.until(lambda: server.live == 0)
         await live.aclose()
         await live.caller.aclose()
+
+
+def test_audio_that_is_faster_than_the_model_is_not_asked_for() -> None:
+    answers: list[dict[str, Any]] = []
+    worker = live_worker.Worker({}, lambda **fields: answers.append(fields))
+    worker._accept(
+        {"stream": 1, "open": True, "encoding": "LINEAR16", "rate": RATE, "language": None}, b""
+    )
+    second = bytes(RATE * 2)
+    for _ in range(40):
+        worker._accept({"stream": 1, "size": len(second)}, second)
+
+    assert sum(answer.get("taken", 0) for answer in answers) == 30 * len(second)
+    stream = worker._streams[1]
+    while stream.backlog > 30:
+        worker._advance(stream)
+    assert sum(answer.get("taken", 0) for answer in answers) == 40 * len(second)

@@ -115,3 +115,16 @@ async def test_another_json_file_is_refused_by_name(shell: Shell, tmp_path: Path
 
     assert ended.code == 5
     assert "Everything.to_json" in " ".join(ended.err.split())
+
+
+async def test_an_export_writes_a_report_if_it_is_named(
+    shell: Shell, symbl: LocalSymbl, tmp_path: Path
+):
+    id = await conversation(symbl, "I write the report by Friday.")
+
+    ended = await shell.run("export", id, "-o", tmp_path, "--format", "html,txt")
+
+    assert (ended.code, ended.err) == (0, "")
+    written = {Path(name).suffix: tmp_path / name for name in os.listdir(tmp_path)}
+    assert set(written) == {".html", ".txt"}
+    assert '<article class="report"' in written[".html"].read_text("utf-8")

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio import ConfigurationError, MediaRejectedError, Recognition, StreamLostError
+from symbl_aio import (
+    ConfigurationError,
+    MediaRejectedError,
+    Recognition,
+    StreamLostError,
+    StreamTimeoutError,
+)
 from symbl_aio.live.pcm import open_samples
 from tests.live.peer import Peer, recognised, usual
 from tests.live.test_cancelled_streams import live_tasks
@@ -68,6 +74,14 @@ async def test_real_time_is_the_speed_of_the_recording_or_a_number_of_times_it(
         async with symbl.stream_file(path, realtime=10) as stream:
             await stream.stop()
         assert loop.time() - began >= 0.28  # three seconds of it, ten times as fast
+
+
+async def test_a_stop_waits_for_the_recording_no_longer_than_asked(peer: Peer, tmp_path: Path):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 60))
+    async with peer.client() as symbl, symbl.stream_file(path) as stream:
+        with pytest.raises(StreamTimeoutError, match="was not sent") as caught:
+            await stream.stop(timeout=0.05)
+        assert caught.value.conversation_id == stream.conversation.id
 
 
 async def test_leaving_early_sends_no_more_of_it_and_leaves_no_task(peer: Peer, tmp_path: Path):

@@ -218,6 +218,16 @@ async def test_without_a_timeout_for_it_a_lost_connection_is_not_replaced(peer: 
     assert len(peer.sessions) == 1
 
 
+async def test_a_loss_that_was_not_noticed_is_raised_at_the_end_of_the_block(peer: Peer):
+    async with peer.client() as symbl:
+        with pytest.raises(StreamLostError):
+            async with symbl.stream(no_connection_timeout=0) as stream:
+                (await peer.session()).break_off()
+                task = stream._opened()._task
+                assert task is not None
+                await asyncio.wait([task])
+
+
 async def test_a_server_that_resumes_with_another_conversation_is_not_believed(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         first = stream.conversation.id

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 
 from symbl_aio import (
+    AccessToken,
     AuthenticationError,
+    Config,
     ConfigurationError,
     Recognition,
     StateEvent,
@@ -94,6 +98,14 @@ async def test_events_come_typed_and_end_with_the_conversation(peer: Peer):
         "Good morning.",
     ]
     assert events[-1].state == "conversation_completed"  # type: ignore[union-attr]
+
+
+async def test_events_can_be_taken_after_the_block(peer: Peer):
+    async with peer.client() as symbl:
+        async with symbl.stream() as stream:
+            await stream.send(b"1234")
+        kinds = [event.kind async for event in stream]
+    assert kinds == ["state", "state", "state"]
 
 
 async def test_leaving_the_block_stops_the_stream(peer: Peer):
@@ -275,3 +287,38 @@ async def test_wrong_settings_raise_before_anything_is_opened(peer: Peer):
         with pytest.raises(ConfigurationError, match="slash"):
             symbl.stream("a/b")
     assert peer.sessions == []
+
+
+async def test_a_borrowed_session_is_used_and_left_open(peer: Peer):
+    async with aiohttp.ClientSession(headers={"X-Of": "the-caller"}) as session:
+        client = SymblClient(
+            AccessToken("a-token-of-its-own"),
+            config=Config(base_url=f"http://127.0.0.1:{peer.port}"),
+            session=session,
+        )
+        async with client, client.stream() as stream:
+            await stream.send(b"1234")
+            await stream.stop()
+        assert not session.closed
+    (found,) = peer.sessions
+    assert found.token == "a-token-of-its-own"
+    assert bytes(found.audio) == b"1234"
+
+
+async def test_a_stream_refuses_another_event_loop(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        for use in (
+            lambda: stream.send(b"12"),
+            lambda: stream.send(bytearray(b"12")),
+            lambda: stream.stop(),
+            lambda: stream.modify(sample_rate=8000),
+            lambda: stream.__anext__(),
+        ):
+
+            async def elsewhere(use: Callable[[], Awaitable[object]] = use) -> None:
+                with pytest.raises(ConfigurationError, match="run_coroutine_threadsafe"):
+                    await use()
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+        await stream.stop()
+        assert bytes((await peer.session()).audio) == b""

@@ -258,13 +258,14 @@ def test_an_observer_that_calls_the_client_gets_an_error_and_not_a_deadlock(serv
 
     def observer(_: Event) -> None:
         try:
-            observed.stats()
+            observed.close()
         except ConfigurationError as error:
             found.append(error)
 
     observed = client_of(server, observers=[observer])
     with observed:
         observed.process(Text("Hello."))
+        assert observed.process(Text("Hello.")).messages()
 
     assert found
 

@@ -80,6 +80,56 @@ def test_tasks_that_are_left_are_cancelled_when_it_stops():
     assert ended == ["cancelled"]
 
 
+def test_a_call_that_waits_when_it_stops_ends_with_the_error_of_a_closed_client():
+    portal = Portal()
+    portal.start()
+    waiting = threading.Event()
+    found: list[BaseException] = []
+
+    async def wait_for_ever() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def call() -> None:
+        try:
+            portal.call(wait_for_ever)
+        except ClientClosedError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    waiting.wait()
+    portal.stop()
+    thread.join()
+
+    assert len(found) == 1
+
+
+def test_calls_of_many_threads_around_its_stop_all_end():
+    portal = Portal()
+    portal.start()
+    begun = threading.Barrier(9)
+    ended: list[object] = []
+
+    def call() -> None:
+        begun.wait()
+        try:
+            while True:
+                portal.run(int)
+        except ClientClosedError as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    portal.stop()
+    for thread in threads:
+        thread.join()
+
+    assert len(ended) == 8
+
+
 def test_it_cannot_be_used_before_its_start_after_its_end_or_twice():
     portal = Portal()
     with pytest.raises(ClientClosedError):

@@ -26,7 +26,12 @@ ledger_option = click.option(
     help="Write transcripts below DIR, in the same tree of folders, as each recording ends.",
 )
 @click.option("--beside", is_flag=True, help="Write transcripts beside the recordings.")
-@click.option("--format", "formats", metavar="LIST", help="Of json,srt,vtt,md,txt; all without it.")
+@click.option(
+    "--format",
+    "formats",
+    metavar="LIST",
+    help="Of json,srt,vtt,md,txt,html; all but html without it.",
+)
 @click.option(
     "--group-by",
     metavar="folder|REGEX|CSV",

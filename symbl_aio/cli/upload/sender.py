@@ -34,14 +34,14 @@ from symbl_aio import (
     TransportError,
     VideoURL,
 )
-from symbl_aio._threads import Stalled, Threads, Watch
+from symbl_aio._threads import Stalled
 from symbl_aio.cli.exit_codes import code_of, describe
 from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.sources import Kind, link_of
 from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide
 from symbl_aio.cli.upload.evidence import Evidence
 from symbl_aio.cli.upload.find_files import Found
-from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, stamp_of
+from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
@@ -50,14 +50,22 @@ from symbl_aio.cli.upload.show import Show
 ANSWER_DUE: Final = 5.0
 """Seconds that a stopped run waits for the answers to recordings that were sent whole."""
 
-_READERS: Final = 4
-_STALL: Final = 3600.0
-"""Seconds that a thread may take to read one recording for its hash."""
 _UNREACHABLE_AFTER: Final = 3
 """Recordings in a row that did not reach the server, after which the run ends."""
 _LONGEST_NAME: Final = 100
 
-_ENDS_RUN: Final = (AuthenticationError, PermissionDeniedError, LedgerError, ClientClosedError)
+
+class Unreachable(TransportError):  # noqa: N818
+    """Several recordings in a row did not reach the server."""
+
+
+_ENDS_RUN: Final = (
+    AuthenticationError,
+    PermissionDeniedError,
+    LedgerError,
+    ClientClosedError,
+    Unreachable,
+)
 """Errors that every other recording would meet as well."""
 
 
@@ -109,7 +117,7 @@ class Sender:
         self._settings = settings
         self._outcomes = outcomes
         self._evidence = Evidence(client, settings.patience)
-        self._readers = Watch(Threads("symbl-aio read", _READERS), _STALL)
+        self._readers = reading_threads()
         self._uploading: dict[str, Submission] = {}
         self._settled = asyncio.Event()
         self._intents: dict[str, Item] = {}
@@ -221,7 +229,8 @@ class Sender:
             state=State.SENDING,
             since=0.0,
             conversation=target,
-            messages=None if before is None else len(before),
+            # Of a conversation without any, a job before this one may not have ended yet.
+            messages=len(before) if before else None,
             seconds=part.read.seconds,
         )
 
@@ -231,8 +240,9 @@ class Sender:
                 if now != part.read.stamp:
                     raise FileChangedError(f"{part.found.label} changed after it was read")
             intent = evolve(item, since=time.time())
-            await self._ledger.save(intent)
+            # Before it is stored, which goes on if the submission is withdrawn meanwhile.
             self._intents[key] = intent
+            await self._ledger.save(intent)
 
         options = MediaOptions(name=item.name or None, language_code=self._settings.language)
         media = self._media(part.found)
@@ -255,7 +265,7 @@ class Sender:
             await self._take_back(key)  # withdrawn: the run stops
             return None
         except AmbiguousSubmissionError:
-            return await self._prove(part, self._intents.get(key, item))
+            return await self._prove(part, self._intents.pop(key, item))
         except SymblError as error:
             return await self._not_accepted(part, key, item, error)
         finally:
@@ -300,6 +310,8 @@ class Sender:
             await self._ledger.save(failed)
             return _outcome(part, Result.FAILED, failed, reason=describe(error), error=error)
         await self._take_back(key)
+        if isinstance(error.__cause__, FileChangedError):
+            raise error.__cause__  # that of ``confirm``
         if isinstance(error, TransportError):
             self._unreached += 1
             if self._unreached >= _UNREACHABLE_AFTER and not self._settings.waits_for_server:
@@ -353,10 +365,6 @@ class Sender:
         await self._ledger.save(item)
         self._client.conversation(found).resume_appends()
         return await self._follow(part, item)
-
-
-class Unreachable(TransportError):  # noqa: N818
-    """Several recordings in a row did not reach the server."""
 
 
 def _unique_name(name: str) -> str:

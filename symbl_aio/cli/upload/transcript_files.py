@@ -26,20 +26,23 @@ _TEXTS: Final[Mapping[str, Callable[[Iterable[Message]], str]]] = {
 }
 FORMATS: Final = ("json", *_TEXTS)
 """``json`` holds all that the server knows of the conversation (``Everything.to_json``)."""
+REPORT: Final = "html"
+"""A report of ``symbl_aio.report``, written only if it is named."""
 
 
 def formats_of(text: str | None) -> tuple[str, ...]:
-    """Return the formats in a list such as ``srt,vtt``; all of them for ``None``.
+    """Return the formats in a list such as ``srt,html``; ``FORMATS`` for ``None``.
 
     Raises ``ConfigurationError`` for any other word.
     """
     if text is None:
         return FORMATS
     wanted = tuple(dict.fromkeys(filter(None, text.lower().replace(",", " ").split())))
-    unknown = [word for word in wanted if word not in FORMATS]
+    known = (*FORMATS, REPORT)
+    unknown = [word for word in wanted if word not in known]
     if unknown or not wanted:
         raise ConfigurationError(
-            f"--format names {', '.join(unknown) or 'nothing'}; give some of {','.join(FORMATS)}"
+            f"--format names {', '.join(unknown) or 'nothing'}; give some of {','.join(known)}"
         )
     return wanted
 
@@ -54,13 +57,18 @@ async def written_from(
     handle = client.conversation(conversation)
     found: dict[str, str] = {}
     messages: Sequence[Message]
-    if "json" in formats:
-        everything = await handle.everything()
-        found["json"] = everything.to_json() + "\n"
+    if {"json", REPORT} & set(formats):
+        everything = await handle.everything(sentiment=True if REPORT in formats else None)
         messages = everything.messages
+        if "json" in formats:
+            found["json"] = everything.to_json() + "\n"
+        if REPORT in formats:
+            from symbl_aio.report import to_html
+
+            found[REPORT] = to_html(everything)
     else:
         messages = await handle.messages()
-    return found | {name: _TEXTS[name](messages) for name in formats if name != "json"}
+    return found | {name: _TEXTS[name](messages) for name in formats if name in _TEXTS}
 
 
 def write_atomically(path: Path, text: str) -> None:

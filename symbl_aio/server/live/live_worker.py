@@ -6,7 +6,7 @@ paths. A request on stdin is a line of JSON, with ``stream`` as its id: ``open``
 follow the line). It exits when stdin is closed.
 
 An answer is a line of JSON with the same id: ``ready`` after ``open``; ``taken``, the bytes that
-were decoded, with ``seconds``, the length of the audio until then; ``interim`` and ``final``, both
+were heard, with ``seconds``, the length of the audio until then; ``interim`` and ``final``, both
 lists of [start, end, text, confidence]; and last ``ended``, with the ``error`` or null, and the
 seconds for which the model was ``busy``. Times are seconds of the stream's audio.
 
@@ -55,6 +55,8 @@ _PAD = 0.3
 # Without a pause, speech is cut after so many seconds, in the quietest moment near the end.
 _LONGEST = 10.0
 _SEARCH = 3.0
+# Seconds of audio that may wait for the model.
+_BACKLOG = 30.0
 # An interim result needs so much new audio.
 _STEP = 0.2
 
@@ -138,7 +140,7 @@ class Worker:
                 stream.end()
             else:
                 stream.add(audio)
-                self._answer(stream=identity, taken=len(audio), seconds=stream.seconds)
+                self._acknowledge(stream)
         except Exception as error:
             self._fail(identity, error)
 
@@ -146,12 +148,19 @@ class Worker:
         try:
             for kind, pieces in stream.advance():
                 self._answer(stream=stream.identity, **{kind: pieces})
+            self._acknowledge(stream)
             if stream.is_over:
                 del self._streams[stream.identity]
                 stream.recognition.require_certainty()
                 self._answer(stream=stream.identity, ended=True, error=None, busy=stream.busy)
         except Exception as error:
             self._fail(stream.identity, error)
+
+    def _acknowledge(self, stream: Stream) -> None:
+        """Acknowledge audio, unless the recognition is behind: more would fill the memory."""
+        if stream.owed and stream.backlog <= _BACKLOG:
+            self._answer(stream=stream.identity, taken=stream.owed, seconds=stream.seconds)
+            stream.owed = 0
 
     def _fail(self, identity: int, error: Exception) -> None:
         self._streams.pop(identity, None)
@@ -166,7 +175,8 @@ class Worker:
 class Stream:
     """The audio of one stream that is in no final result yet.
 
-    ``busy``: the seconds that the model has worked for it.
+    ``busy``: the seconds that the model has worked for it. ``owed``: bytes that arrived, and were
+    not acknowledged.
     """
 
     def __init__(
@@ -177,6 +187,7 @@ class Stream:
         self.identity = identity
         self.recognition = recognition
         self.busy = 0.0
+        self.owed = 0
         self._decoder = decoder
         self._samples: live_decoding.Samples = np.zeros(0, "int16")
         self._new: list[live_decoding.Samples] = []
@@ -194,6 +205,11 @@ class Stream:
         return self._length / RATE
 
     @property
+    def backlog(self) -> float:
+        """The seconds of audio that are in no final result yet."""
+        return (self._length - self._start) / RATE
+
+    @property
     def is_due(self) -> bool:
         """Whether there is work to do: enough new audio, or the end."""
         if self.is_over:
@@ -202,6 +218,7 @@ class Stream:
 
     def add(self, audio: bytes) -> None:
         """Decode the audio of one frame."""
+        self.owed += len(audio)
         self._append(self._decoder.decode(audio))
 
     def change(self, decoder: live_decoding.Decoder) -> None:

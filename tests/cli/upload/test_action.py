@@ -500,6 +500,22 @@ async def test_names_come_from_standard_input(shell, symbl, folder):
     assert len(symbl.submissions) == 2
 
 
+async def test_a_server_that_cannot_be_reached_ends_the_run(unused_tcp_port, folder, tmp_path):
+    record(folder, *(f"{number}.wav" for number in range(300)))
+    shell = Shell(
+        SYMBL_BASE_URL=f"http://127.0.0.1:{unused_tcp_port}",
+        SYMBL_RETRIES_ATTEMPTS="1",
+        XDG_STATE_HOME=str(tmp_path),
+        **CREDENTIALS,
+    )
+
+    ended = await shell.run("upload", "--json", folder)
+
+    assert ended.code == 3
+    assert "check the network" in ended.err
+    assert ended.events().count("unsent") < 150
+
+
 async def test_wrong_credentials_end_the_run_at_once(symbl, folder, tmp_path):
     record(folder, *(f"{number}.wav" for number in range(9)))
     shell = Shell(
