@@ -355,6 +355,7 @@ class Link:
         return error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.running.discard(task)
         error: BaseException | None
         if not task.cancelled():
             error = task.exception()

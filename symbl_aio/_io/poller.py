@@ -170,6 +170,7 @@ class Poller:
             )
 
     def _polled(self, job: Job, polling: asyncio.Task[None]) -> None:
+        self._tasks.running.discard(polling)
         now = monotonic()
         if len(self._polling) >= _MAX_AT_ONCE:
             self._wake_at(now)

@@ -275,6 +275,7 @@ class Submissions:
 
     def _never_ran(self, pending: PendingSubmission, task: asyncio.Task[None]) -> None:
         """End a submission whose task was cancelled before its first step."""
+        self._tasks.running.discard(task)
         if pending.task is task:
             pending.task = None
             self._fail(pending, pending.cancelled_by or asyncio.CancelledError())

@@ -33,7 +33,7 @@ class Tasks:
     """The tasks of one client, all on the event loop on which it was opened."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
         self.loop: asyncio.AbstractEventLoop
         self._context: Context
 
@@ -52,9 +52,9 @@ class Tasks:
     ) -> asyncio.Task[T]:
         """Start a task in ``context``, by default that of the client's start.
 
-        ``on_end`` is called with the ended task, also if it was cancelled before its first step.
-        Never in the context of the current caller: a trace or a log line would name the
-        request of another one.
+        Never in the context of the current caller: a trace or a log line would name the request
+        of another one. ``on_end`` is called with the ended task, also if it was cancelled before
+        its first step, and has to discard it from ``running``.
         """
         # A copy, since only one task at a time can enter a context, and it keeps what it sets.
         context = (context or self._context).copy()
@@ -62,16 +62,15 @@ class Tasks:
         # caller's, before the caller has recorded the task, and as deep in its stack as there
         # are submissions waiting.
         task = asyncio.Task(work, loop=self.loop, name=f"symbl_aio {name}", context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if on_end is not None:
-            task.add_done_callback(on_end)
+        self.running.add(task)
+        # One callback, since each is an event of the loop of its own.
+        task.add_done_callback(on_end or self.running.discard)
         return task
 
     def start_unowned(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task, in the context of the caller, that ``cancel_all`` leaves alone."""
         task = self.start(work, name, copy_context())
-        self._tasks.discard(task)
+        self.running.discard(task)
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
@@ -90,7 +89,7 @@ class Tasks:
 
     async def cancel_all(self) -> None:
         """Cancel every owned task and wait for its end."""
-        while tasks := list(self._tasks):  # a task may start another one while it ends
+        while tasks := list(self.running):  # a task may start another one while it ends
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)

@@ -208,7 +208,8 @@ def _parsed(path: str, text: str) -> Any:
         import yaml  # of the extra; JSON needs nothing
     except ModuleNotFoundError:
         raise ConfigurationError(
-            f"{path!r} is no JSON, and YAML needs PyYAML: pip install pyyaml, or give JSON"
+            f"{path!r} is no JSON, and YAML needs PyYAML; give JSON, or install the extra:  "
+            "pip install '.[cli]' in a checkout of symbl-aio"
         ) from None
     try:
         return yaml.safe_load(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from asyncio import get_running_loop
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Unpack
@@ -107,15 +108,15 @@ class Stream(LiveHandle):
             and 0 < size <= MAX_FRAME
             and link is not None
             and (socket := link.for_audio) is not None
-            and asyncio.get_running_loop() is link.loop
+            and get_running_loop() is link.loop
         ):
             account = link.account
-            account.handed_over += size
+            account.handed_over = position = account.handed_over + size
             try:
                 await socket.write(audio)
             except BROKEN:
                 link.failed_on(socket)
-            if account.handed_over > account.mark:
+            if position > account.mark:
                 await link.confirm(socket)
             return
         await self._send_slowly(audio)

@@ -64,7 +64,7 @@ class Mint:
         return Tokens(self.make, self.tasks, clock)
 
     async def settled(self) -> None:
-        await asyncio.gather(*self.tasks._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks.running, return_exceptions=True)
 
 
 # One request for all

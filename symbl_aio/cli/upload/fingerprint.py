@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from typing import Final
 
 from attrs import frozen
 
 from symbl_aio import MediaRejectedError
 from symbl_aio._media.inspect import examine, feed
+from symbl_aio._threads import Threads, Watch
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.media import Recording
+
+READERS: Final = 4
+"""Recordings that are read at a time."""
+_STALL: Final = 3600.0
+"""Seconds that a thread may take to read one recording for its hash."""
 
 
 @frozen
@@ -41,6 +48,11 @@ class Fingerprint:
     """Its length, if its header has it."""
     stamp: Stamp | None
     """Of the file when it was read; ``None`` for a link."""
+
+
+def reading_threads() -> Watch:
+    """Return the threads that read recordings; none starts before it is needed."""
+    return Watch(Threads("symbl-aio read", READERS), _STALL)
 
 
 def stamp_of(path: str) -> Stamp | None:

@@ -7,20 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
 
 from attrs import define, field
 
 from symbl_aio import SymblError
-from symbl_aio._threads import Threads, Watch
 from symbl_aio.cli.exit_codes import OK, USAGE, describe
 from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, sent_behind
-from symbl_aio.cli.upload.fingerprint import fingerprint
+from symbl_aio.cli.upload.fingerprint import READERS, fingerprint, reading_threads
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Ledger
-
-_READERS: Final = 4
-_STALL: Final = 3600.0
 
 
 @define
@@ -47,10 +42,10 @@ class Plan:
 async def plan(meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: bool) -> Plan:
     """Read all recordings and decide about each. Raises nothing for a single recording."""
     made = Plan()
-    readers = Watch(Threads("symbl-aio read", _READERS), _STALL)
+    readers = reading_threads()
     # A content is compared with that of earlier uploads: without any, the headers are enough.
     hashed = any(True for _ in ledger.items())
-    at_once = asyncio.Semaphore(2 * _READERS)
+    at_once = asyncio.Semaphore(2 * READERS)
 
     async def one(meeting: Meeting) -> None:
         sends = False

@@ -34,14 +34,14 @@ from symbl_aio import (
     TransportError,
     VideoURL,
 )
-from symbl_aio._threads import Stalled, Threads, Watch
+from symbl_aio._threads import Stalled
 from symbl_aio.cli.exit_codes import code_of, describe
 from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.sources import Kind, link_of
 from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide
 from symbl_aio.cli.upload.evidence import Evidence
 from symbl_aio.cli.upload.find_files import Found
-from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, stamp_of
+from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
@@ -50,9 +50,6 @@ from symbl_aio.cli.upload.show import Show
 ANSWER_DUE: Final = 5.0
 """Seconds that a stopped run waits for the answers to recordings that were sent whole."""
 
-_READERS: Final = 4
-_STALL: Final = 3600.0
-"""Seconds that a thread may take to read one recording for its hash."""
 _UNREACHABLE_AFTER: Final = 3
 """Recordings in a row that did not reach the server, after which the run ends."""
 _LONGEST_NAME: Final = 100
@@ -120,7 +117,7 @@ class Sender:
         self._settings = settings
         self._outcomes = outcomes
         self._evidence = Evidence(client, settings.patience)
-        self._readers = Watch(Threads("symbl-aio read", _READERS), _STALL)
+        self._readers = reading_threads()
         self._uploading: dict[str, Submission] = {}
         self._settled = asyncio.Event()
         self._intents: dict[str, Item] = {}
