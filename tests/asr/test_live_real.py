@@ -252,3 +252,26 @@ def test_audio_that_is_faster_than_the_model_is_not_asked_for() -> None:
     while stream.backlog > 30:
         worker._advance(stream)
     assert sum(answer.get("taken", 0) for answer in answers) == 40 * len(second)
+
+
+def test_a_backlog_with_long_silences_is_recognised_to_its_end() -> None:
+    answers: list[dict[str, Any]] = []
+    worker = live_worker.Worker({}, lambda **fields: answers.append(fields))
+    worker._accept(
+        {"stream": 1, "open": True, "encoding": "LINEAR16", "rate": RATE, "language": None}, b""
+    )
+    audio = b"".join(
+        bytes(int(RATE * 2 * pause)) + decode("sensibility.m4a") for pause in (12.5, 41)
+    )
+    worker._accept({"stream": 1, "size": len(audio)}, audio)
+    worker._accept({"stream": 1, "end": True}, b"")
+    stream = worker._streams[1]
+    for _ in range(40):
+        if not stream.is_over:
+            worker._advance(stream)
+
+    assert answers[-1].get("ended")
+    assert answers[-1]["error"] is None
+    finals = [piece for answer in answers for piece in answer.get("final", ())]
+    heard = [word for _, _, text, _ in finals for word in words(text)]
+    assert word_errors(heard, words(SAID["sensibility.m4a"]) * 2) <= 0.2

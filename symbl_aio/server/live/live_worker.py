@@ -261,8 +261,11 @@ class Stream:
                 yield "final", self._final(start, end)
                 self._drop(end)
                 self._is_unfinished = True
-            else:
+            elif is_last:
                 yield "interim", self._interim(start)
+            else:
+                # The voice goes on after the window: it is looked at from its beginning.
+                self._drop(start)
         self.is_over = self._ended and not len(self._samples)
         self._is_unfinished |= not is_last
         self.busy += time.monotonic() - began

@@ -69,6 +69,10 @@ class Turn:
     offset: float
 
     @property
+    def speaker_id(self) -> str:
+        return str(self.user["id"])
+
+    @property
     def name(self) -> str | None:
         return _text(self.request.speaker.get("name"))
 
@@ -105,6 +109,8 @@ class LiveSession:
         self.audience = audience
         self.playback = playback
         self.turns = 0
+        # Speakers who may come back, and the loop's time until which the session waits for them.
+        self.awaited: dict[str, float] = {}
         self.ends_at: asyncio.TimerHandle | None = None
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
@@ -137,11 +143,12 @@ class LiveSession:
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
         self.turns += 1
+        self.awaited.pop(identity, None)
         return Turn(request, {**request.speaker, "id": identity}, offset)
 
     def record_audio(self, turn: Turn, until: float) -> None:
         """Record the second of the conversation until which a speaker's audio has arrived."""
-        self._heard_until[str(turn.user["id"])] = until
+        self._heard_until[turn.speaker_id] = until
 
     def end(self, turn: Turn) -> None:
         """End a turn; its results were published."""

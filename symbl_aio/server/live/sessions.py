@@ -125,14 +125,23 @@ class LiveSessions:
             session.ends_at = None
         return session
 
-    def hold(self, session: LiveSession, seconds: float, summary_url: str) -> None:
-        """Complete a session without a speaker after some seconds, unless one starts before."""
+    def hold(self, session: LiveSession, speaker_id: str, seconds: float, summary_url: str) -> None:
+        """Wait some seconds for a speaker to come back; see ``end()``."""
+        session.awaited[speaker_id] = asyncio.get_running_loop().time() + seconds
+        self.end(session, summary_url)
+
+    def end(self, session: LiveSession, summary_url: str) -> None:
+        """Complete a session once no speaker is there or awaited: now, or when the wait ends."""
         if session.turns:
             return
         if session.ends_at is not None:
             session.ends_at.cancel()
         loop = asyncio.get_running_loop()
-        session.ends_at = loop.call_later(seconds, self.complete, session, summary_url)
+        until = max(session.awaited.values(), default=0.0)
+        if until <= loop.time():
+            self.complete(session, summary_url)
+        else:
+            session.ends_at = loop.call_at(until, self.complete, session, summary_url)
 
     def complete(self, session: LiveSession, summary_url: str) -> None:
         """End a session: its sockets get the last frame, and are closed."""

@@ -118,7 +118,7 @@ class SpeakerSocket:
         try:
             turn = await session.begin(request)
         except (ApiError, StorageError):
-            self._sessions.hold(session, 0.0, self._summary_url(conversation_id))
+            self._sessions.end(session, self._summary_url(conversation_id))
             raise
         self._sessions.join(self._connection_id, self._socket)
         self._send(server_frames.conversation_created(conversation_id))
@@ -127,7 +127,7 @@ class SpeakerSocket:
         except BaseException:
             self._sessions.leave(self._connection_id, self._socket)
             session.end(turn)
-            self._sessions.hold(session, 0.0, self._summary_url(conversation_id))
+            self._sessions.end(session, self._summary_url(conversation_id))
             raise
         self._listening = _Listening(
             session,
@@ -184,15 +184,14 @@ class SpeakerSocket:
         await self._end(listening, lost=False)
         await self._faults.delay_completed()
         url = self._summary_url(session.conversation_id)
-        if keep_open is None and not session.turns:
-            self._sessions.complete(session, url)
-            return
+        # Each speaker gets the last frame for its own stop, other listeners for the last one.
         self._sessions.leave(self._connection_id, self._socket)
         self._send(server_frames.conversation_completed(session.conversation_id, url))
         if keep_open is None:
             self._socket.close()
+            self._sessions.end(session, url)
             return
-        self._sessions.hold(session, keep_open, url)
+        self._sessions.hold(session, listening.turn.speaker_id, keep_open, url)
         loop = asyncio.get_running_loop()
         self._closing_later = loop.call_later(keep_open, self._socket.close)
 
@@ -218,6 +217,7 @@ class SpeakerSocket:
         session = listening.session
         self._sessions.hold(
             session,
+            listening.turn.speaker_id,
             listening.turn.request.no_connection_timeout,
             self._summary_url(session.conversation_id),
         )

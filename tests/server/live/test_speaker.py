@@ -188,6 +188,23 @@ async def test_a_lost_socket_continues_the_conversation_within_its_time(live: Li
     assert starts == sorted(starts)
 
 
+async def test_a_stop_of_another_speaker_does_not_end_the_wait(live: LiveCaller) -> None:
+    listener, ann, bob = await live.subscribe(), await live.speak(), await live.speak()
+    conversation = await ann.start(speaker={"name": "Ann"}, noConnectionTimeout=60)
+    await bob.start(speaker={"name": "Bob"})
+    abort(ann)
+    await live.server.until(lambda: len(live.server._accounts[0].live.sockets) == 2)
+    await bob.stop()
+    assert await bob.closed() == 1000
+
+    ann = await live.speak()
+    assert await ann.start(speaker={"name": "Ann"}, noConnectionTimeout=60) == conversation
+    await ann.stop()
+    # The speaker who was waited for has stopped, so nothing is waited for.
+    assert await listener.closed() == 1000
+    assert listener.kinds().count("conversation_completed") == 1
+
+
 async def test_a_socket_may_stay_open_for_another_start(live: LiveCaller) -> None:
     live.server.register_transcript(TALK, stream="meeting")
     speaker = await live.speak()
