@@ -85,7 +85,9 @@ def ask(settings: Settings) -> Answer:
     with serving(serve) as server:
         for _ in range(rounds):
             for size in sizes:
-                value = alone(follow, port=server.announced, jobs=size, polls=polls).value
+                value = alone(
+                    follow, timeout=600.0, port=server.announced, jobs=size, polls=polls
+                ).value
                 cpu[size].append(value["cpu"] * 1e6)
                 memory[size] = value["memory"]
                 selected = alone(select, jobs=size, polls=20 * polls).value
