@@ -35,8 +35,7 @@ _FEWEST: Final = 8
 """Completion times of fewer jobs than these are not used."""
 _LEARNING_COST: Final = 100
 """Running jobs, for each new end, from which it is worth its CPU to learn."""
-_NOT_PLANNED: Final = inf
-"""The next poll of a job that is polled now."""
+_NOT_PLANNED: Final = inf  # the time of the next poll while a job is polled
 RATE_WINDOW: Final = 10
 """Seconds over which the rate of polls is measured."""
 
@@ -65,7 +64,6 @@ class Budget:
 class _Watch:
     born: float
     at: float
-    """When it is polled next, without a hint."""
     times: CompletionTimes
     """Of the jobs whose recordings are about as long; of all jobs, if its length is unknown."""
     hinted: bool = False
@@ -157,16 +155,15 @@ class PollPlan:
                 yield watch.running_at - watch.born
 
     def hint(self, job_id: str, now: float) -> float | None:
-        """Bring a job's poll forward, and return its time.
+        """Bring a job's poll forward, and return its time; ``None`` if that changed nothing.
 
-        ``None`` if nothing changed: the job is not watched, is hinted already, or is polled
-        now. The ordinary poll stays planned, should its turn come sooner.
+        The ordinary poll stays planned, should its turn come sooner.
         """
         watch = self._watches.get(job_id)
         if watch is None or watch.hinted:
             return None
         watch.hinted = watch.is_reported = watch.had_hint = True
-        if watch.at == _NOT_PLANNED:
+        if watch.at == _NOT_PLANNED:  # it is polled now
             return None
         self._plan_hinted(job_id, watch, now)
         return max(watch.hint_at, self._hinted.next_at())
