@@ -25,8 +25,8 @@ def error_classes() -> list[type[errors.SymblError]]:
     while waiting:
         cls = waiting.pop()
         # A test may have made one of its own, and one of a command ends in its exit code.
-        package, _, module = cls.__module__.partition(".")
-        if package == "symbl_aio" and not module.startswith("cli"):
+        package, _, below = cls.__module__.partition(".")
+        if package == "symbl_aio" and not below.startswith("cli"):
             found.append(cls)
         waiting += cls.__subclasses__()
     return found
