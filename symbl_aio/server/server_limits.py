@@ -49,7 +49,7 @@ class ServerLimits:
     token_body: int = 16 * KIB
     body: int = MIB
     text_body: int = 8 * MIB
-    buffered: int = 32 * MIB
+    buffered: int = 16 * MIB
     upload: int = 4 * GIB
     disk_reserve: int = 64 * MIB
     live_sockets: int = 1000
