@@ -42,6 +42,23 @@ class RecognitionError(Exception):
     """The recording could not be recognised. The message is the reason and contains no path."""
 
 
+async def start_worker(command: Sequence[str]) -> Process:
+    """Start a process that reads requests and writes lines. Raises ``RecognitionError``."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # The libraries write much to stderr; it is useful for debugging only.
+            stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
+            limit=_MAX_LINE_SIZE,
+        )
+    except OSError as error:
+        raise RecognitionError(
+            f"the recognition process cannot be started: {error.strerror}"
+        ) from error
+
+
 class _WorkerDiedError(Exception):
     """The worker process ended before its answer."""
 
@@ -185,19 +202,7 @@ class Recognizer:
             return self._process
         await self._stop_process()
         self._check_open()
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # The libraries write much to stderr; it is useful for debugging only.
-                stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
-                limit=_MAX_LINE_SIZE,
-            )
-        except OSError as error:
-            raise RecognitionError(
-                f"the recognition process cannot be started: {error.strerror}"
-            ) from error
+        self._process = await start_worker(self._command)
         # aclose() may have run while the process was starting.
         if self._closed:
             await self._stop_process()

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import json
 import logging
-import subprocess
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,11 +21,11 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.live.audio_clock import AudioFormat
 from symbl_aio.server.live.speech_stream import Heard, ResultQueue, SpeechError
 from symbl_aio.server.recognition_pool import RecognitionOptions
+from symbl_aio.server.speech_recognition import RecognitionError, start_worker
 
 _log = logging.getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("live_worker.py")
-_MAX_LINE_SIZE = 4 * 1024 * 1024
 _CLOSED = "recognition was closed"
 
 
@@ -121,18 +120,9 @@ class LiveRecognizer:
             if self._process is not None and self._process.returncode is None:
                 return
             try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    # The libraries write much to stderr; it is useful for debugging only.
-                    stderr=None if _log.isEnabledFor(logging.DEBUG) else subprocess.DEVNULL,
-                    limit=_MAX_LINE_SIZE,
-                )
-            except OSError as error:
-                raise SpeechError(
-                    f"the recognition process cannot be started: {error.strerror}"
-                ) from error
+                self._process = await start_worker(self._command)
+            except RecognitionError as error:
+                raise SpeechError(str(error)) from error
             self._tasks.spawn(self._read(self._process), name="live recognition")
 
     async def _read(self, process: Process) -> None:
