@@ -16,11 +16,9 @@ import argparse
 import asyncio
 import gc
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -28,15 +26,8 @@ import psutil
 from attrs import define, field
 
 from symbl_aio.server import LocalServer
+from tests.asr.test_recognition_real import RATE, SAID, decode, word_errors, words
 
-MEDIA: Final = Path(__file__).parents[1] / "examples" / "media"
-SAID: Final = {
-    "inaugural.mp4": "And so my fellow Americans ask not what your country can do for you ask what "
-    "you can do for your country",
-    "sensibility.m4a": "And Mr. John Dashwood had then leisure to consider how much there might be "
-    "prudently in his power to do for them",
-}
-RATE: Final = 16_000
 FRAME: Final = RATE // 10 * 2
 PAUSE: Final = 2.0
 MOST_LAG: Final = 1.0
@@ -53,31 +44,6 @@ class Outcome:
     ages: list[float] = field(factory=list)
     words: list[str] = field(factory=list)
     seconds: float = 0.0
-
-
-def decode(name: str) -> bytes:
-    import av
-
-    samples = b""
-    resampler = av.AudioResampler("s16", "mono", RATE)
-    with av.open(str(MEDIA / name)) as container:
-        for frame in [*container.decode(audio=0), None]:
-            for out in resampler.resample(frame):
-                samples += out.to_ndarray().tobytes()
-    return samples
-
-
-def words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())
-
-
-def word_errors(recognised: Sequence[str], expected: Sequence[str]) -> float:
-    row = list(range(len(recognised) + 1))
-    for i, word in enumerate(expected, 1):
-        last, row[0] = row[0], i
-        for j, other in enumerate(recognised, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
-    return row[-1] / len(expected)
 
 
 async def open_stream(
