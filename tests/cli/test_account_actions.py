@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from attrs import fields
@@ -11,18 +10,6 @@ from attrs import fields
 from symbl_aio import ConfigurationError, Everything, GroupDraft, Text, TrackerDraft
 from symbl_aio.cli.account_actions import DRAFTS, read_drafts
 from symbl_aio.testing import LocalSymbl
-from tests.shell import CREDENTIALS, Shell
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
-
-
-@pytest.fixture
-def shell(symbl: LocalSymbl) -> Shell:
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
 
 
 async def talk(symbl: LocalSymbl, text: str) -> str:

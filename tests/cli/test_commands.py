@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,24 +27,12 @@ from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.show_terminal import Screen, size
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob
-from symbl_aio.testing import LocalSymbl
 from tests.names import CONTROLS, FILE_NAMES
 from tests.shell import CREDENTIALS, Shell
 
 ROOT = Path(__file__).parents[2]
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
-
-
-@pytest.fixture
-def shell(symbl: LocalSymbl) -> Shell:
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
 
 
 # Exit codes, without a process

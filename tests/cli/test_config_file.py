@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.config_file import apply, load, restore, settings, variable
-from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, Shell
 
 FILE = """
@@ -43,12 +41,6 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "config.toml"
     path.write_text(FILE, "utf-8")
     return path
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
 
 
 def test_the_named_profile_is_over_the_top_of_the_file(path):

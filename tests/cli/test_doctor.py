@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -13,15 +12,8 @@ import trustme
 from aiohttp import web
 
 from symbl_aio.cli.doctor import _clock
-from symbl_aio.testing import LocalSymbl
 from tests.cli.upload.recordings import record
 from tests.shell import CREDENTIALS, Ended, Shell
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
 
 
 def checks(ended: Ended) -> dict[str, dict[str, str]]:

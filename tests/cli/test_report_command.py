@@ -5,28 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from symbl_aio import Text
 from symbl_aio.testing import LocalSymbl
-from tests.shell import CREDENTIALS, Shell
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
-
-
-@pytest.fixture
-def shell(symbl: LocalSymbl) -> Shell:
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
 
 
 async def conversation(symbl: LocalSymbl, text: str) -> str:

@@ -17,10 +17,7 @@ from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.short_tokens import restored, shortened
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
-from tests.cli.test_commands import shell, symbl
 from tests.shell import CREDENTIALS, ROOT, Shell
-
-__all__ = ["shell", "symbl"]  # fixtures
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 SENSIBILITY = ROOT / "examples" / "media" / "sensibility.m4a"

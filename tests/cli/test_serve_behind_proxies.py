@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,13 +20,6 @@ from tests.cli.test_serve import serving
 from tests.shell import ROOT
 
 GUIDE = (ROOT / "docs" / "hosting.md").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def block(language: str) -> str:
@@ -83,10 +75,12 @@ async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[No
 
 
 @pytest.mark.parametrize("start", [nginx, caddy])
-async def test_the_client_works_through_the_proxy_of_the_guide(start, tmp_path: Path) -> None:
+async def test_the_client_works_through_the_proxy_of_the_guide(
+    start, tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
     if shutil.which(start.__name__, path="/usr/sbin:/usr/bin") is None:
         pytest.skip(f"{start.__name__} is not installed")
-    port, server = free_port(), free_port()
+    port, server = unused_tcp_port_factory(), unused_tcp_port_factory()
     certificate, key = self_signed(tmp_path / "tls", ["localhost"])
     public = f"https://localhost:{port}"
     options = ("--public-url", public, "--trusted-proxy", "127.0.0.1", "--port", str(server))

@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,9 @@ from symbl_aio import AudioURL, ConfigurationError, VideoURL
 from symbl_aio.cli.serve import reachable
 from symbl_aio.cli.show_terminal import Screen
 from symbl_aio.cli.sources import opened, redacted
-from symbl_aio.testing import LocalSymbl
 from tests.shell import CREDENTIALS, ROOT, Shell
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
-
-
-@pytest.fixture
-async def symbl() -> AsyncIterator[LocalSymbl]:
-    async with LocalSymbl() as server:
-        yield server
 
 
 @pytest.mark.parametrize(

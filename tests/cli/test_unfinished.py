@@ -10,11 +10,8 @@ import pytest
 
 from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Writer
 from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
-from tests.cli.test_commands import shell, symbl
 from tests.forks import Program
 from tests.shell import CREDENTIALS, ROOT, Shell
-
-__all__ = ["shell", "symbl"]  # fixtures
 
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,19 +12,14 @@ from tests.server.storage.kills import Record, check, storm
 pytestmark = [pytest.mark.durable, pytest.mark.timeout(1500)]
 
 
-def free_port() -> int:
-    """Return a port that is free: each server of a storm listens on the same one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("kills", [pytest.param(4, id="killed-4"), pytest.param(20, id="many-20")])
 async def test_a_server_keeps_its_promises(
-    tmp_path: Path, kills: int, record_property: Callable[[str, object], None]
+    tmp_path: Path,
+    unused_tcp_port: int,
+    kills: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    ledger = await storm(tmp_path / "data", free_port(), kills, seed=kills)
+    ledger = await storm(tmp_path / "data", unused_tcp_port, kills, seed=kills)
     for line in ledger.lines():
         record_property("ledger", line)
 
