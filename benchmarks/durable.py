@@ -291,32 +291,39 @@ async def command(page: str, name: str) -> None:
 # The questions
 
 
-def rate(database: str, items: int, *, ours: bool) -> dict[str, float]:
-    """Measure the items a second of four workers, and the CPU and polls of each item."""
+def rate(database: str, items: int, *, ours: bool, number: int = WORKERS) -> dict[str, float]:
+    """Measure the items a second of some workers, and the CPU and polls of each item.
+
+    Jobs are held until all workers have started, so that no start is measured.
+    """
     with ExitStack() as stack:
         api = stack.enter_context(serving(serve_api, seconds=JOB))
         server, page = api.announced
         asyncio.run(hand_in(server, database, items, ours))
+        asyncio.run(command(page, "hold"))
         target: Callable[..., Any]
         named: list[dict[str, str]]
         if ours:
             hooks = stack.enter_context(serving(take_webhooks, database=database))
-            target, named = work, [{} for _ in range(WORKERS)]
+            target, named = work, [{} for _ in range(number)]
         else:
             hooks = stack.enter_context(serving(take_plain_webhooks, database=database))
-            target, named = work_plain, [{"worker": f"w{n}"} for n in range(WORKERS)]
+            target, named = work_plain, [{"worker": f"w{n}"} for n in range(number)]
         workers = [
             stack.enter_context(
                 serving(target, database=database, server=server, hooks=hooks.announced, **name)
             )
             for name in named
         ]
+        asyncio.run(wait_for(page, CONVERSATIONS + min(items, CAP), ended=False))
+        started = [worker.cpu() for worker in workers]
+        asyncio.run(command(page, "release"))
         seen = asyncio.run(wait_for(page, CONVERSATIONS + items))
         ends = sorted(end for _, _, end in seen["jobs"][CONVERSATIONS:])
         early, late = ends[len(ends) // 10], ends[len(ends) * 9 // 10]
         return {
             "rate": 0.8 * len(ends) / (late - early),
-            "cpu": 1e3 * sum(worker.cpu() for worker in workers) / items,
+            "cpu": 1e3 * (sum(worker.cpu() for worker in workers) - sum(started)) / items,
             "most": seen["most"],
             "polls": seen["polls"] / items,
         }
