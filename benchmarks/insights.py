@@ -17,8 +17,8 @@ from typing import Final
 from attrs import frozen
 
 from benchmarks.harness import Answer, Figure, Question, Settings
+from symbl_aio.server.language.analysis_values import Analysis, Speaker, Utterance
 from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.values import Analysis, Speaker, Utterance
 
 FOLDER: Final = Path(__file__).with_name("insight_sentences")
 HALVES: Final = {"seen": "seen.txt", "kept": "kept_aside.txt"}

@@ -39,7 +39,7 @@ _HOMES = {
         "SubmissionAccepted SubmissionEnded SubmissionQueued SubmissionRefused SubmissionStarted "
         "UploadProgress"
     ),
-    "export": "Everything InsightPart",
+    "everything": "Everything InsightPart",
     "job": (
         "Acceptance AmbiguousSubmissionError ClientClosedError Job JobError JobFailedError "
         "JobLostError JobTimeoutError Submission"
@@ -63,7 +63,7 @@ _HOMES = {
         "ChannelMetadata CustomEntity Features MediaOptions SalesMetadata Speaker TextOptions "
         "Tracker TrackerRef"
     ),
-    "transcripts": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
+    "transcript_formats": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
     "webhooks": "WebhookReceiver",
     # Packages of their own, for annotations that name their contents.
     "durable": "",
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from symbl_aio.conversations import *
     from symbl_aio.drafts import *
     from symbl_aio.events import *
-    from symbl_aio.export import *
+    from symbl_aio.everything import *
     from symbl_aio.job import *
     from symbl_aio.live.events import *
     from symbl_aio.live.file_stream import *
@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     from symbl_aio.models.speech import *
     from symbl_aio.models.summaries import *
     from symbl_aio.options import *
-    from symbl_aio.transcripts import *
+    from symbl_aio.transcript_formats import *
     from symbl_aio.webhooks import *
 else:  # type checkers would take a misspelt name for an object
     __getattr__, __dir__, __all__ = _export_on_first_use(__name__, _HOMES)

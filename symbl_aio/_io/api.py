@@ -28,7 +28,7 @@ from symbl_aio._core.retries import (
 from symbl_aio._error_classes import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
-from symbl_aio._io.payload import Payload
+from symbl_aio._io.single_use_body import Payload
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
 from symbl_aio._protocol import answers, encode

@@ -1,7 +1,7 @@
 """A live connection that outlives its WebSockets: opened, watched, resumed and ended by one task.
 
-``live_states`` decides which loss is resumed, ``live_audio`` accounts for the audio; the retry
-table decides which refusal of a connection is final.
+``live_states`` decides which loss is resumed, ``live_audio_account`` counts the audio, and the
+retry table decides which refusal of a connection is final.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from symbl_aio._core.live_audio import AudioAccount
+from symbl_aio._core.live_audio_account import AudioAccount
 from symbl_aio._core.live_states import LiveStates, Loss, OtherConversationError, Phase
 from symbl_aio._core.retries import Attempts, Verdict, on_status
 from symbl_aio._io.live_backend import LiveBackend

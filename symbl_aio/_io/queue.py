@@ -20,7 +20,7 @@ from attrs import define, field
 from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
 from symbl_aio._fields import is_word
-from symbl_aio._io.payload import Payload
+from symbl_aio._io.single_use_body import Payload
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AppendBlockedError,

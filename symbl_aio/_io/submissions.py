@@ -20,7 +20,6 @@ from symbl_aio._callback_checks import check_async
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
-from symbl_aio._io.payload import Payload, once
 from symbl_aio._io.queue import (
     Ended,
     PendingSubmission,
@@ -31,6 +30,7 @@ from symbl_aio._io.queue import (
 )
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.sendfile import SendFile
+from symbl_aio._io.single_use_body import Payload, once
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._media import upload_chunks
 from symbl_aio._media.inspect import Prepared

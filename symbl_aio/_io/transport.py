@@ -1,6 +1,6 @@
 """Perform one HTTP exchange; an error states how far it got.
 
-A submission is a ``Body`` of ``payload``, sent once. Redirects are never followed.
+A submission is a ``Body`` of ``single_use_body``, sent once. Redirects are never followed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from symbl_aio._error_classes import api_error
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
-from symbl_aio._io.payload import Body, ReplayRefusedError, once
 from symbl_aio._io.proxy_and_tls import proxy_for, trusted
+from symbl_aio._io.single_use_body import Body, ReplayRefusedError, once
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.encode import Call
 from symbl_aio._proxies import Proxy

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import aiofiles
 
-from symbl_aio._core.local_faults import passes
+from symbl_aio._core.passing_faults import passes
 from symbl_aio._error_classes import (
     FileChangedError,
     FileUnavailableError,

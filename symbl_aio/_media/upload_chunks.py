@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
-from symbl_aio._core.local_faults import CALLERS
+from symbl_aio._core.passing_faults import CALLERS
 from symbl_aio._error_classes import (
     FileChangedError,
     MediaRejectedError,

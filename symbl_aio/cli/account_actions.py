@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from symbl_aio import ConfigurationError, GroupDraft, SymblClient, SymblError, TrackerDraft
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN, code_of, describe, most_severe
-from symbl_aio.cli.rows import Rows
+from symbl_aio.cli.show_rows import Rows
 from symbl_aio.cli.sources import STDIN
-from symbl_aio.cli.upload.transcript_files import formats_of, write_atomically, written_from
+from symbl_aio.cli.upload.output_files import formats_of, write_atomically, written_from
 
 if TYPE_CHECKING:
     from symbl_aio import ConversationInfo

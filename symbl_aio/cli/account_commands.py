@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn, TypeAlias
 import click
 
 from symbl_aio.cli.outbox_commands import allow_http, as_json, base_url
-from symbl_aio.cli.rows import Rows
 from symbl_aio.cli.runner import config, config_path, run
+from symbl_aio.cli.show_rows import Rows
 
 Command: TypeAlias = Callable[..., Any]
 

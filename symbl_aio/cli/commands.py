@@ -17,11 +17,11 @@ import click
 from symbl_aio import __version__
 from symbl_aio.cli import account_commands, outbox_commands, unfinished
 from symbl_aio.cli.exit_codes import MEANINGS, OK, UNWRITTEN
+from symbl_aio.cli.job_tokens import restored
 from symbl_aio.cli.listen_command import listen
 from symbl_aio.cli.report_command import report
 from symbl_aio.cli.runner import config, run, show_for, use_profile
 from symbl_aio.cli.serve_command import Recognition, recognition, serve
-from symbl_aio.cli.short_tokens import restored
 from symbl_aio.cli.unfinished import Resumption, RunningJob, Untouched
 from symbl_aio.cli.upload.command import settle, upload
 

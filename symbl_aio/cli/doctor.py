@@ -47,7 +47,7 @@ from symbl_aio.cli.upload.action import LIMIT, default_ledger
 from symbl_aio.cli.upload.ledger import LedgerError, seen_in
 
 if TYPE_CHECKING:
-    from symbl_aio.cli.rows import Rows
+    from symbl_aio.cli.show_rows import Rows
 
 _OLDEST_SQLITE: Final = (3, 35)
 _SKEW: Final = 60.0

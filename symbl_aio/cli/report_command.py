@@ -67,7 +67,7 @@ def report(
         return write(stored, _players(recordings, output))
 
     async def write(stored: dict[str, Everything], players: Sequence[Recording]) -> int:
-        from symbl_aio.cli.upload.transcript_files import write_atomically
+        from symbl_aio.cli.upload.output_files import write_atomically
         from symbl_aio.report import to_html
 
         ids = [name for name in conversations if name not in stored]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from symbl_aio.cli.exit_codes import code_of
+from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import Output, clean
-from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:  # an extra that only some commands need, and modules that load slowly

@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.text import Text
 
 from symbl_aio import Config, ConfigurationError, Job, JobEvent, Message, SymblError
-from symbl_aio.cli.captions import Captions
 from symbl_aio.cli.exit_codes import in_words_of_commands
+from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import Output, clean
-from symbl_aio.cli.short_tokens import shortened
+from symbl_aio.cli.show_captions import Captions
 from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.short_tokens import shortened
+from symbl_aio.cli.job_tokens import shortened
 
 FEW: Final = 3
 """Up to this many are listed one by one; more are saved in a file."""

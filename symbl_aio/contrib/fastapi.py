@@ -68,7 +68,7 @@ from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
-from symbl_aio.contrib.signals import on_stop_signal
+from symbl_aio.contrib.stop_signals import on_stop_signal
 from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"

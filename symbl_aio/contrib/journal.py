@@ -25,7 +25,7 @@ from symbl_aio import (
     SubmissionAccepted,
     SymblClient,
 )
-from symbl_aio._core.local_faults import passes
+from symbl_aio._core.passing_faults import passes
 from symbl_aio._fields import require
 from symbl_aio._private_files import make_file, make_folder
 from symbl_aio._threads import in_a_thread

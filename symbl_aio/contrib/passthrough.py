@@ -29,7 +29,7 @@ from symbl_aio import (
     Video,
     recording_of,
 )
-from symbl_aio.contrib.multipart import SHAPE, Form, boundary_of
+from symbl_aio.contrib.form_parser import SHAPE, Form, boundary_of
 
 _HEAD_BYTES: Final = 4096
 """Bytes of a recording from which its format is detected."""

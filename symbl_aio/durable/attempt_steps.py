@@ -26,7 +26,7 @@ from symbl_aio import (
 )
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
-from symbl_aio.durable._store.attempts import SUPERSEDED, AttemptRecords, Row
+from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords, Row
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import Content
 from symbl_aio.durable.heartbeat import Heartbeat

@@ -44,7 +44,7 @@ from symbl_aio import (
     Video,
     VideoURL,
 )
-from symbl_aio._core.local_faults import passes
+from symbl_aio._core.passing_faults import passes
 from symbl_aio._core.retries import Attempts
 from symbl_aio._protocol.encode import encode_submission
 from symbl_aio._source_names import source_name

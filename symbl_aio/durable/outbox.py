@@ -24,12 +24,11 @@ from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store import queue_control
-from symbl_aio.durable._store.attempts import record_webhook
+from symbl_aio.durable._store.attempt_records import record_webhook
 from symbl_aio.durable._store.reads import PAGE, Watcher, read_item, read_page
 from symbl_aio.durable._store.submit import submit
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
 from symbl_aio.durable.content import Options, encode
-from symbl_aio.durable.decisions import Resolution
 from symbl_aio.durable.items import (
     Item,
     ItemEvent,
@@ -38,6 +37,7 @@ from symbl_aio.durable.items import (
     check_key,
     check_priority,
 )
+from symbl_aio.durable.outbox_decisions import Resolution
 from symbl_aio.durable.stats import OutboxStats, read_stats
 from symbl_aio.media import MediaLike
 from symbl_aio.webhooks import WebhookCall, verify

@@ -14,7 +14,7 @@ from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.tasks import cancel_and_wait
 from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
-from symbl_aio.live.pcm import Samples, open_samples
+from symbl_aio.live.recording_samples import Samples, open_samples
 from symbl_aio.live.settings import StreamSettings
 from symbl_aio.live.stream import Stream
 

@@ -12,7 +12,7 @@ from typing import Final, Unpack
 from attrs import evolve
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
-from symbl_aio._core.live_audio import MAX_FRAME, Audio, frames, seconds_of
+from symbl_aio._core.live_audio_account import MAX_FRAME, Audio, frames, seconds_of
 from symbl_aio._core.live_states import Phase
 from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, TransportError
 from symbl_aio._fields import require, require_seconds

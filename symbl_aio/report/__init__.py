@@ -9,7 +9,7 @@
 puts ``render_article`` into a page of its own, beside the files of ``ASSETS``.
 
 ``content`` has the plain values that a report shows, ``article``, ``charts`` and ``page`` draw
-them: none of these knows the client, so the local server uses them too. ``everything`` fills
+them: none of these knows the client, so the local server uses them too. ``from_everything`` fills
 them from the client's models.
 """
 
@@ -24,7 +24,7 @@ ASSETS: Final = Path(__file__).parent / "assets"
 _HOMES = {
     "article": "render_article",
     "content": "Content Finding Recording Sentence Speaker TopicFinding",
-    "everything": "content_of to_html",
+    "from_everything": "content_of to_html",
     "page": "Entry render_list render_page",
     "recordings": "EMBEDDED_BYTES recording",
 }
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from symbl_aio.report.article import *
     from symbl_aio.report.content import *
-    from symbl_aio.report.everything import *
+    from symbl_aio.report.from_everything import *
     from symbl_aio.report.page import *
     from symbl_aio.report.recordings import *
 else:  # type checkers would take a misspelt name for an object

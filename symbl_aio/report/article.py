@@ -243,7 +243,7 @@ def _overview(
         more = element("details", words, element("ul", *lanes[_SHOWN:], class_="lanes"))
         lanes = lanes[:_SHOWN]
     return fill(
-        "overview.html",
+        "who_spoke_when.html",
         id=id,
         label=label,
         sublevel=level,

@@ -6,7 +6,7 @@ cannot pass a test because the server has the same fault.
 ``app`` routes each request. ``tokens`` checks its access token. ``submissions`` validates
 a submission and reads its body, ``job_queue`` queues the job, ``processing`` produces the
 utterances: typed text, a transcript from ``transcript_registry``, or the output of
-``speech_recognition``. ``media`` reads file headers. ``webhooks`` reports each status.
+``recognizer``. ``media`` reads file headers. ``webhooks`` reports each status.
 ``conversations`` stores and serves the results, ``language`` finds sentences, topics and
 action items in them, ``html_pages`` renders them for people. ``management`` serves the
 trackers, groups and entities of the account. ``storage`` keeps all of it, in memory or in a
@@ -21,9 +21,9 @@ the conversation.
 
 from symbl_aio.server.app_secrets import add_secret, read_secrets
 from symbl_aio.server.freed_memory import return_freed_memory
-from symbl_aio.server.hosting import Hosting
+from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.local_server import LocalServer
-from symbl_aio.server.origins import is_loopback, own_names
+from symbl_aio.server.public_address import is_loopback, own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits

@@ -27,7 +27,7 @@ from symbl_aio.server.html_pages import PAGE_PATH
 from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
-from symbl_aio.server.origins import ORIGINS, Origins
+from symbl_aio.server.public_address import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits

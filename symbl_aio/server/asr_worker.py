@@ -1,6 +1,6 @@
 """The worker process of speech recognition: requests in, timed text out, as lines of JSON.
 
-It runs as a file and imports nothing of the package but ``asr_decoding``, which stands beside
+It runs as a file and imports nothing of the package but ``recording_decoder``, which stands beside
 it. Each line of stdin is ``{"path", "language", "separate", "seconds"}``: the language as a
 code or null, whether each channel is recognised by itself, and the seconds that the header
 states or null. The answer is one ``{"segments": [[start, end, text, channel], ...]}`` per five
@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from symbl_aio.server import asr_decoding as decoding
+    from symbl_aio.server import recording_decoder as decoding
 else:
     # By its path: neither the package nor the folder of this file is in the way of imports.
     _spec = importlib.util.spec_from_file_location(
-        "asr_decoding", Path(__file__).with_name("asr_decoding.py")
+        "recording_decoder", Path(__file__).with_name("recording_decoder.py")
     )
     decoding = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(decoding)

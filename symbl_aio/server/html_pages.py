@@ -15,7 +15,6 @@ from hashlib import sha256
 from aiohttp import web
 
 from symbl_aio.report.page import Entry, policy_of, render_list, render_page
-from symbl_aio.server.conversation_report import content_of
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import (
@@ -32,7 +31,8 @@ from symbl_aio.server.http_json import (
     json_response,
     query_flag,
 )
-from symbl_aio.server.origins import ORIGINS
+from symbl_aio.server.public_address import ORIGINS
+from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery
 from symbl_aio.server.thread_pool import run_in_thread

@@ -20,18 +20,18 @@ from symbl_aio.server.check_arguments import check_types
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.guess_limit import GuessLimit
-from symbl_aio.server.hosting import Hosting
+from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
-from symbl_aio.server.origins import Origins, is_loopback
 from symbl_aio.server.outbound_http import OutboundClient
+from symbl_aio.server.public_address import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
+from symbl_aio.server.recognizer import Recognizer
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_controls import ServerControls
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
-from symbl_aio.server.speech_recognition import Recognizer
 from symbl_aio.server.storage.data_directory import DataDirectory
 from symbl_aio.server.storage.memory_store import TemporaryStorage
 from symbl_aio.server.storage.store import Storage

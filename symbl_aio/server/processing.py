@@ -20,7 +20,7 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, parse_instant
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import ProcessingError, Publish
-from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.language.analysis_values import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
@@ -30,7 +30,7 @@ from symbl_aio.server.recognition_parameters import (
     check_recognition,
 )
 from symbl_aio.server.recognition_pool import RecognitionPool
-from symbl_aio.server.speech_recognition import RecognitionError, Wanted
+from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
 from symbl_aio.server.submission_payload import SubmissionPayload

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from symbl_aio.server.speech_recognition import (
+from symbl_aio.server.recognizer import (
     TIMEOUT,
     WORKER,
     RecognisedSpeech,

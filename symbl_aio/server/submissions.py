@@ -20,7 +20,7 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.management.handlers import ManagementHandlers
-from symbl_aio.server.option_effects import UnknownOptions
+from symbl_aio.server.option_support import UnknownOptions
 from symbl_aio.server.processing import (
     SubmissionProcessor,
     earliest_instant,

@@ -12,7 +12,7 @@ from typing import Literal
 from symbl_aio import conversations, job, models
 from symbl_aio.drafts import Colors, SpeakerEvent
 from symbl_aio.events import JobEvent, UploadProgress
-from symbl_aio.export import Everything, InsightPart
+from symbl_aio.everything import Everything, InsightPart
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus, Page
 from symbl_aio.options import Options

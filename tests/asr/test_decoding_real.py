@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.asr_decoding import (
+from symbl_aio.server.recognizer import Recognizer
+from symbl_aio.server.recording_decoder import (
     SAMPLE_RATE,
     ReportableError,
     UnreadableTrackError,
@@ -18,7 +19,6 @@ from symbl_aio.server.asr_decoding import (
     mix,
     windows,
 )
-from symbl_aio.server.speech_recognition import Recognizer
 
 pytestmark = [
     pytest.mark.asr,
@@ -177,7 +177,7 @@ def test_tracks_are_counted(tmp_path: Path) -> None:
 def test_too_much_sound_is_refused_by_the_seconds_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.asr_decoding.LONGEST", 5.5)
+    monkeypatch.setattr("symbl_aio.server.recording_decoder.LONGEST", 5.5)
     path = write(tmp_path / "long.flac", "flac", tone(6))
     content = bytearray(path.read_bytes())
     # The header states one second: 36 bits of the number of samples.

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from symbl_aio.server import LocalServer
-from symbl_aio.server.live import live_decoding, live_worker
-from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.live import live_audio_decoder, live_worker
+from symbl_aio.server.recognizer import Recognizer
 from tests.asr.test_recognition_real import MEDIA, RATE, SAID, decode, word_errors, words
 from tests.server.conftest import Caller
 from tests.server.live.conftest import Live, LiveCaller
@@ -202,7 +202,7 @@ async def test_a_call_plays_the_speech_of_its_recording(live: LiveCaller) -> Non
 def test_bytes_that_are_no_audio_break_nothing(encoding: str) -> None:
     import os
 
-    decoder = live_decoding.Decoder(encoding, 16_000)
+    decoder = live_audio_decoder.Decoder(encoding, 16_000)
     for size in (0, 1, 3, 1000, 8192):
         decoder.decode(os.urandom(size))
 
@@ -214,7 +214,7 @@ def test_bytes_that_are_no_audio_break_nothing(encoding: str) -> None:
 )
 def test_no_sample_is_lost_in_decoding(encoding: str, rate: int) -> None:
     name = "inaugural.mp4"
-    decoder = live_decoding.Decoder(encoding, rate)
+    decoder = live_audio_decoder.Decoder(encoding, rate)
     count = sum(len(decoder.decode(frame)) for frame in encoded(name, encoding, rate))
     count += len(decoder.flush())
 

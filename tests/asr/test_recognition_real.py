@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.server.speech_recognition import (
+from symbl_aio.server.recognizer import (
     RecognisedSpeech,
     RecognitionError,
     Recognizer,

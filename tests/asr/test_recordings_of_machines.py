@@ -21,7 +21,7 @@ import pytest_asyncio
 from attrs import frozen
 
 from symbl_aio.server import LocalServer
-from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.recognizer import Recognizer
 from tests.server.conftest import Caller
 
 pytestmark = [

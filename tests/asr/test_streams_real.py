@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from symbl_aio import Gap, MessageEvent, Missed, Recognition
-from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.recognizer import Recognizer
 from symbl_aio.testing import LocalSymbl
 from tests.asr.test_recognition_real import SAID, word_errors, words
 from tests.support import QUICK

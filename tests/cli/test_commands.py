@@ -22,8 +22,8 @@ from symbl_aio import (
 )
 from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
 from symbl_aio.cli.follow_jobs import Outcomes
+from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import clean
-from symbl_aio.cli.short_tokens import shortened
 from symbl_aio.cli.show_terminal import Screen, size
 from symbl_aio.cli.sources import labels
 from symbl_aio.cli.unfinished import RunningJob

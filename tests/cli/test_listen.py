@@ -23,9 +23,9 @@ from symbl_aio import (
     StreamRefusedError,
     User,
 )
-from symbl_aio.cli.captions import Captions
 from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.listen import opened
+from symbl_aio.cli.show_captions import Captions
 from tests.live.peer import Peer, enveloped, open_peer, recognised, usual
 from tests.live.test_file_stream import ramp, wav
 from tests.shell import CREDENTIALS, Shell

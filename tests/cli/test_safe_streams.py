@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from symbl_aio import __version__
+from symbl_aio.cli.job_tokens import restored, shortened
 from symbl_aio.cli.safe_streams import Output
-from symbl_aio.cli.short_tokens import restored, shortened
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
 from tests.shell import CREDENTIALS, ROOT, Shell

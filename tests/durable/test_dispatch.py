@@ -15,7 +15,7 @@ from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database import dbos, schema
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, said, scene

@@ -9,7 +9,7 @@ import pytest
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import KINDS, Working, dispatch, until

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox, OutboxStats, openmetrics
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempts import AttemptRecords
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.items import Attempt
 from symbl_aio.durable.stats import numbers
 from tests.durable.conftest import KINDS, Working, dispatch

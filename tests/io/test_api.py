@@ -10,7 +10,7 @@ import pytest
 
 from symbl_aio import Audio, SymblClient, Text, Video
 from symbl_aio._io.api import Accepted, Full, UnsettledError
-from symbl_aio._io.payload import Body, Payload, once
+from symbl_aio._io.single_use_body import Body, Payload, once
 from symbl_aio._protocol.encode import Call
 from symbl_aio.config import Limits, Retries, Timeouts
 from symbl_aio.errors import (

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import trustme
 
-from symbl_aio._io.payload import Body
+from symbl_aio._io.single_use_body import Body
 from symbl_aio._protocol.encode import Call
 from symbl_aio._proxies import environment_proxy, is_bypassed, parse_proxy
 from symbl_aio.errors import (

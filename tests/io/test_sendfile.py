@@ -16,8 +16,8 @@ import psutil
 import pytest
 import trustme
 
-from symbl_aio._io.payload import Body
 from symbl_aio._io.sendfile import SendFile
+from symbl_aio._io.single_use_body import Body
 from symbl_aio._media.upload_chunks import chunks, file_threads, prepare
 from symbl_aio._protocol.encode import Call
 from symbl_aio.errors import FileChangedError, TransportError, UploadError, UploadStalledError

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from symbl_aio._io.deadlines import Deadline, Deadlines
-from symbl_aio._io.payload import Body, Payload, ReplayRefusedError, once
 from symbl_aio._io.sendfile import SendFile
+from symbl_aio._io.single_use_body import Body, Payload, ReplayRefusedError, once
 from symbl_aio._io.transport import Transport
 from symbl_aio._media.upload_chunks import Chunk, chunks, file_threads, prepare
 from symbl_aio._protocol.answers import Answer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from symbl_aio import Pstn, SymblClient
-from symbl_aio._core.live_audio import MAX_UNCONFIRMED
+from symbl_aio._core.live_audio_account import MAX_UNCONFIRMED
 from tests.live.peer import Peer, recognised, usual
 
 

@@ -16,7 +16,7 @@ from symbl_aio import (
     StreamLostError,
     StreamTimeoutError,
 )
-from symbl_aio.live.pcm import open_samples
+from symbl_aio.live.recording_samples import open_samples
 from tests.live.peer import Peer, recognised, usual
 from tests.live.test_cancelled_streams import live_tasks
 

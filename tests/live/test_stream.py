@@ -22,7 +22,7 @@ from symbl_aio import (
     TransportError,
     User,
 )
-from symbl_aio._core.live_audio import MAX_FRAME
+from symbl_aio._core.live_audio_account import MAX_FRAME
 from tests.live.peer import Peer, enveloped, recognised
 
 

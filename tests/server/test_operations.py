@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.hosting import Hosting
+from symbl_aio.server.hosting_settings import Hosting
 
 from .conftest import MP4
 

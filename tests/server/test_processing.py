@@ -10,9 +10,9 @@ import pytest
 
 from symbl_aio.server import Line
 from symbl_aio.server.conversations.conversation import Settings
-from symbl_aio.server.language.values import Utterance
+from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.processing import merge_settings
-from symbl_aio.server.speech_recognition import RecognisedSpeech, RecognitionError, Wanted
+from symbl_aio.server.recognizer import RecognisedSpeech, RecognitionError, Wanted
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(64)
 

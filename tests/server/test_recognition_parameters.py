@@ -16,7 +16,7 @@ import pytest
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.recognition_pool import RecognitionOptions
-from symbl_aio.server.speech_recognition import Recognizer
+from symbl_aio.server.recognizer import Recognizer
 from tests.server.test_processing import done, wav
 
 ECHO = """

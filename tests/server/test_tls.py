@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from symbl_aio.server import LocalServer
-from symbl_aio.server.hosting import Hosting
+from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.tls import TLSError, load_context
 
 

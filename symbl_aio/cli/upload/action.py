@@ -26,10 +26,10 @@ from symbl_aio.cli.upload.find_files import Listing, expanded, find, named_on
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
+from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
 from symbl_aio.cli.upload.report_file import check_report, write_report
 from symbl_aio.cli.upload.show import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
-from symbl_aio.cli.upload.transcript_files import TranscriptFiles, formats_of, names_shared
 
 if TYPE_CHECKING:
     from symbl_aio import Config
@@ -184,7 +184,7 @@ def _started(settings: Config, ledger: Ledger) -> Config:
 async def _dry_run(
     request: Request, listing: Listing, grouped: Grouped, ledger: Ledger, show: Show
 ) -> int:
-    from symbl_aio.cli.upload.plan import plan
+    from symbl_aio.cli.upload.dry_run import plan
 
     made = await plan(grouped.meetings, ledger, retry_failed=request.retry_failed)
     reasons = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.upload.outcomes import Outcome, fields_of
-from symbl_aio.cli.upload.transcript_files import write_atomically
+from symbl_aio.cli.upload.output_files import write_atomically
 
 _COLUMNS = (
     *("source", "result", "meeting", "part", "conversation", "job", "seconds", "changed"),

@@ -18,7 +18,7 @@ from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._threads import Threads
 from symbl_aio.durable._database import sqlite
 from symbl_aio.durable._database.faults import is_missing_object
-from symbl_aio.durable._database.postgresql import THREADS, Connections
+from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
 from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 from sqlalchemy import exc
 
-from symbl_aio._core import local_faults
+from symbl_aio._core import passing_faults
 
 # Classes of SQLSTATE: connection, state of the transaction (a standby is read-only), credentials,
 # rollback (deadlock, serialization), resources, object in use, operator, system, and internal.
@@ -42,7 +42,7 @@ def passes(error: BaseException) -> bool:
         return True
     if isinstance(error, psycopg.Error | sqlite3.Error):
         return _passes(error)
-    return local_faults.passes(error)
+    return passing_faults.passes(error)
 
 
 def _passes(error: BaseException) -> bool:

@@ -13,15 +13,15 @@ from attrs import define, evolve, field, frozen
 
 from symbl_aio.server.http_json import JSON
 from symbl_aio.server.ids import derived_id
-from symbl_aio.server.language.pipeline import ConversationAnalyser
-from symbl_aio.server.language.summary import choose_summary
-from symbl_aio.server.language.values import (
+from symbl_aio.server.language.analysis_values import (
     Analysis,
     CustomEntity,
     Speaker,
     Tracker,
     Utterance,
 )
+from symbl_aio.server.language.pipeline import ConversationAnalyser
+from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.thread_pool import run_in_thread
 
 logger = logging.getLogger("symbl_aio.server")

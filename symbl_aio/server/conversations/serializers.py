@@ -13,9 +13,9 @@ from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, ConversationHead
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
-from symbl_aio.server.language.intents import SCORE, find_intents
+from symbl_aio.server.language.analysis_values import Entity, Insight, Message, Speaker, Topic
+from symbl_aio.server.language.call_intents import SCORE, find_intents
 from symbl_aio.server.language.redaction import Redactor
-from symbl_aio.server.language.values import Entity, Insight, Message, Speaker, Topic
 
 logger = logging.getLogger("symbl_aio.server")
 

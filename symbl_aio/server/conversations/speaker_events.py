@@ -8,7 +8,7 @@ from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.http_json import JSON, ApiError
-from symbl_aio.server.language.values import Speaker, Utterance
+from symbl_aio.server.language.analysis_values import Speaker, Utterance
 
 
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:

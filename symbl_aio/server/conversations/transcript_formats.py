@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.values import Message
+from symbl_aio.server.language.analysis_values import Message
 
 # A pause of this many seconds ends a paragraph, even of the same speaker.
 _PARAGRAPH_PAUSE = 2.0

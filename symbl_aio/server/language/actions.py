@@ -1,7 +1,7 @@
 """Recognise promises and requests by the first words of each clause.
 
 A rule is a pattern of plain words (``clauses``), tried at the start of a clause; the words
-after it must be a task (``tasks``). How much a task has to show depends on the rule: after "I
+after it must be a task (``task_rules``). How much a task has to show depends on the rule: after "I
 will" any task with an object counts, after "we have to" only work that is named.
 """
 
@@ -13,11 +13,11 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.language.clauses import Clause, clauses
 from symbl_aio.server.language.follow_ups import is_follow_up
-from symbl_aio.server.language.phrases import PhraseIndex
-from symbl_aio.server.language.tasks import Demand, task_at
-from symbl_aio.server.language.values import Speaker
+from symbl_aio.server.language.phrase_index import PhraseIndex
+from symbl_aio.server.language.task_rules import Demand, task_at
 from symbl_aio.server.language.word_lists import CONDITIONS, NO_NAMES
 
 Doer: TypeAlias = Literal["speaker", "other", "group"]

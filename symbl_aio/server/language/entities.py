@@ -12,9 +12,15 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
+from symbl_aio.server.language.analysis_values import (
+    CustomEntity,
+    Entity,
+    Speaker,
+    Tracker,
+    TrackerMatch,
+)
 from symbl_aio.server.language.dates import find_dates
-from symbl_aio.server.language.phrases import PhraseIndex
-from symbl_aio.server.language.values import CustomEntity, Entity, Speaker, Tracker, TrackerMatch
+from symbl_aio.server.language.phrase_index import PhraseIndex
 
 # Each entity and match repeats the text of its message in an answer: without a limit, a
 # message of nothing but numbers would make answers many times its own size.

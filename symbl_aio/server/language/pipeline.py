@@ -14,15 +14,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from symbl_aio.server.language.actions import Action, ActionFinder
-from symbl_aio.server.language.dates import find_dates
-from symbl_aio.server.language.entities import EntityFinder, TrackerFinder
-from symbl_aio.server.language.phrases import PhraseIndex
-from symbl_aio.server.language.questions import question_score
-from symbl_aio.server.language.sentences import TimedText, sentences
-from symbl_aio.server.language.sentiment import sentiment_score
-from symbl_aio.server.language.talk_time import measure_talk_time
-from symbl_aio.server.language.topics import TopicCounter
-from symbl_aio.server.language.values import (
+from symbl_aio.server.language.analysis_values import (
     Analysis,
     CustomEntity,
     Entity,
@@ -34,6 +26,14 @@ from symbl_aio.server.language.values import (
     TrackerMatch,
     Utterance,
 )
+from symbl_aio.server.language.dates import find_dates
+from symbl_aio.server.language.entities import EntityFinder, TrackerFinder
+from symbl_aio.server.language.phrase_index import PhraseIndex
+from symbl_aio.server.language.questions import question_score
+from symbl_aio.server.language.sentences import TimedText, sentences
+from symbl_aio.server.language.sentiment import sentiment_score
+from symbl_aio.server.language.talk_time import measure_talk_time
+from symbl_aio.server.language.topics import TopicCounter
 
 
 def analyse(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from symbl_aio.server.language.phrases import PhraseIndex
-from symbl_aio.server.language.values import Speaker
+from symbl_aio.server.language.analysis_values import Speaker
+from symbl_aio.server.language.phrase_index import PhraseIndex
 
 # In this order: a number in an address is a part of the address.
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from symbl_aio.server.language.analysis_values import Analysis
 from symbl_aio.server.language.questions import question_score
-from symbl_aio.server.language.values import Analysis
 
 # A conversation of fewer messages has no summary.
 MIN_MESSAGES = 10

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice, permutations
 
-from symbl_aio.server.language.values import Analytics, Overlap, Speaker, SpeakerTime, Utterance
+from symbl_aio.server.language.analysis_values import (
+    Analytics,
+    Overlap,
+    Speaker,
+    SpeakerTime,
+    Utterance,
+)
 
 _Span = tuple[float, float]
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-from symbl_aio.server.language.values import Message, Topic
+from symbl_aio.server.language.analysis_values import Message, Topic
 from symbl_aio.server.language.word_lists import STOP_WORDS
 
 _MAX_TOPICS = 10

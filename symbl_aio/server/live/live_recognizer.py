@@ -21,7 +21,7 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.live.audio_clock import AudioFormat
 from symbl_aio.server.live.speech_stream import Heard, ResultQueue, SpeechError
 from symbl_aio.server.recognition_pool import RecognitionOptions
-from symbl_aio.server.speech_recognition import RecognitionError, start_worker
+from symbl_aio.server.recognizer import RecognitionError, start_worker
 
 _log = logging.getLogger(__name__)
 

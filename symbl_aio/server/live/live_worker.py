@@ -30,7 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from symbl_aio.server import asr_worker as asr
-    from symbl_aio.server.live import live_decoding
+    from symbl_aio.server.live import live_audio_decoder as decoding
 else:
 
     def _load(path: Path) -> Any:
@@ -40,9 +40,9 @@ else:
         return module
 
     asr = _load(Path(__file__).parent.with_name("asr_worker.py"))
-    live_decoding = _load(Path(__file__).with_name("live_decoding.py"))
+    decoding = _load(Path(__file__).with_name("live_audio_decoder.py"))
 
-RATE = live_decoding.SAMPLE_RATE
+RATE = decoding.SAMPLE_RATE
 
 # A probability from which a sound counts as a voice: a soft word is worth a noise.
 _VOICE = 0.35
@@ -128,14 +128,14 @@ class Worker:
         try:
             if request.get("open"):
                 self._model = self._model or asr.load_model(self._options)
-                decoder = live_decoding.Decoder(request["encoding"], request["rate"])
+                decoder = decoding.Decoder(request["encoding"], request["rate"])
                 recognition = asr.Recognition(self._model, request["language"])
                 self._streams[identity] = Stream(identity, decoder, recognition)
                 self._answer(stream=identity, ready=True)
             elif stream is None:
                 return  # it has failed before
             elif request.get("change"):
-                stream.change(live_decoding.Decoder(request["encoding"], request["rate"]))
+                stream.change(decoding.Decoder(request["encoding"], request["rate"]))
             elif request.get("end"):
                 stream.end()
             else:
@@ -180,7 +180,7 @@ class Stream:
     """
 
     def __init__(
-        self, identity: int, decoder: live_decoding.Decoder, recognition: asr.Recognition
+        self, identity: int, decoder: decoding.Decoder, recognition: asr.Recognition
     ) -> None:
         import numpy as np
 
@@ -189,8 +189,8 @@ class Stream:
         self.busy = 0.0
         self.owed = 0
         self._decoder = decoder
-        self._samples: live_decoding.Samples = np.zeros(0, "int16")
-        self._new: list[live_decoding.Samples] = []
+        self._samples: decoding.Samples = np.zeros(0, "int16")
+        self._new: list[decoding.Samples] = []
         # The sample of the stream with which ``_samples`` begins.
         self._start = 0
         self._length = 0
@@ -221,7 +221,7 @@ class Stream:
         self.owed += len(audio)
         self._append(self._decoder.decode(audio))
 
-    def change(self, decoder: live_decoding.Decoder) -> None:
+    def change(self, decoder: decoding.Decoder) -> None:
         """Decode the audio that follows by another decoder."""
         self._append(self._decoder.flush())
         self._decoder = decoder
@@ -231,7 +231,7 @@ class Stream:
         self._append(self._decoder.flush())
         self._ended = True
 
-    def _append(self, samples: live_decoding.Samples) -> None:
+    def _append(self, samples: decoding.Samples) -> None:
         self._new.append(samples)
         self._length += len(samples)
 
@@ -287,7 +287,7 @@ class Stream:
         return [(begin, until, text, math.exp(score))] if text else []
 
 
-def _voices(samples: live_decoding.Samples) -> list[tuple[int, int]]:
+def _voices(samples: decoding.Samples) -> list[tuple[int, int]]:
     """Return the ranges of samples with voices, which a silence of ``_QUIET`` separates.
 
     The last one ends with the samples if its voice may go on.
@@ -303,7 +303,7 @@ def _voices(samples: live_decoding.Samples) -> list[tuple[int, int]]:
     return [(int(voice["start"]), int(voice["end"])) for voice in found]
 
 
-def _quietest(samples: live_decoding.Samples) -> int:
+def _quietest(samples: decoding.Samples) -> int:
     """Return the middle of the quietest moment in the last ``_SEARCH`` seconds."""
     size = RATE // 5
     count = int(_SEARCH * RATE) // size

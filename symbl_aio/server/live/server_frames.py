@@ -13,8 +13,7 @@ from attrs import evolve
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.http_json import JSON, format_instant, format_offset
-from symbl_aio.server.language.intents import find_intents
-from symbl_aio.server.language.values import (
+from symbl_aio.server.language.analysis_values import (
     Entity,
     Insight,
     InsightKind,
@@ -24,6 +23,7 @@ from symbl_aio.server.language.values import (
     TrackerMatch,
     Word,
 )
+from symbl_aio.server.language.call_intents import find_intents
 from symbl_aio.server.live.speech_stream import Heard
 
 Frame = dict[str, JSON]

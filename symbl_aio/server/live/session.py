@@ -17,8 +17,8 @@ from symbl_aio.server.conversations.bookmarks import apply_request
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON
+from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.language.redaction import Redactor
-from symbl_aio.server.language.values import Utterance
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame

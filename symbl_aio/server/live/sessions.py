@@ -14,7 +14,7 @@ from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import Audience, LiveSession
 from symbl_aio.server.management.handlers import ManagementHandlers
-from symbl_aio.server.option_effects import STREAMS, UnknownOptions
+from symbl_aio.server.option_support import STREAMS, UnknownOptions
 from symbl_aio.server.transcript_registry import RegisteredStream
 
 # How long the close frames of a closing server may take.

@@ -19,16 +19,16 @@ from attrs import define
 
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
-from symbl_aio.server.language.values import Speaker
+from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
-from symbl_aio.server.origins import ORIGINS
+from symbl_aio.server.public_address import ORIGINS
 from symbl_aio.server.recognition_pool import RecognitionPool
+from symbl_aio.server.recognizer import RecognitionError
 from symbl_aio.server.request_body import read_json_object
-from symbl_aio.server.speech_recognition import RecognitionError
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.transcript_registry import Line, RegisteredStream, TranscriptRegistry
 

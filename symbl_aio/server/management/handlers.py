@@ -23,7 +23,7 @@ from symbl_aio.server.http_json import (
     json_response,
     require_object,
 )
-from symbl_aio.server.language.values import CustomEntity, Tracker
+from symbl_aio.server.language.analysis_values import CustomEntity, Tracker
 from symbl_aio.server.management import validation
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from symbl_aio.server.media.sound import CUT_OFF, Sound
+from symbl_aio.server.media.sound_facts import CUT_OFF, Sound
 
 # Formats whose blocks have a fixed number of samples: MS ADPCM, IMA ADPCM, GSM. The bytes a
 # second in their headers are rounded, or wrong.

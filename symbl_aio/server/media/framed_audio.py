@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from symbl_aio.server.media.sound import CUT_OFF, Sound
+from symbl_aio.server.media.sound_facts import CUT_OFF, Sound
 
 _SAMPLE_SIZE = 256 * 1024  # bytes from which the duration is estimated
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import define, frozen
 
-from symbl_aio.server.media.sound import CUT_OFF, Sound
+from symbl_aio.server.media.sound_facts import CUT_OFF, Sound
 
 _MAX_FIELD_SIZE = 4096  # no box that is read whole needs more
 

@@ -25,7 +25,7 @@ from symbl_aio.server.media.framed_audio import (
     read_mp3,
 )
 from symbl_aio.server.media.mp4 import read_mp4
-from symbl_aio.server.media.sound import Sound
+from symbl_aio.server.media.sound_facts import Sound
 
 
 class MediaError(Exception):

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.values import (
+from symbl_aio.server.language.analysis_values import (
     Analysis,
     Analytics,
     Entity,

@@ -6,7 +6,7 @@ import pytest
 
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
-from symbl_aio.server.language.values import Analysis, Analytics, Insight, Message, Speaker
+from symbl_aio.server.language.analysis_values import Analysis, Analytics, Insight, Message, Speaker
 
 ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta, timezone
 
+from symbl_aio.server.language.analysis_values import Analysis, Insight, Speaker, Utterance
 from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.values import Analysis, Insight, Speaker, Utterance
 
 STARTED_AT = datetime(2026, 3, 4, 10, tzinfo=timezone(timedelta(hours=1)))  # a Wednesday
 PRIYA = Speaker("1", "Priya Shah", "priya@example.com")

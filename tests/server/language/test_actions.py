@@ -1,4 +1,4 @@
-from symbl_aio.server.language.values import Speaker
+from symbl_aio.server.language.analysis_values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
 from tests.tables import table
 

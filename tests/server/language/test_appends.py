@@ -7,8 +7,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbl_aio.server.language.analysis_values import Speaker, Tracker, Utterance
 from symbl_aio.server.language.pipeline import ConversationAnalyser, analyse
-from symbl_aio.server.language.values import Speaker, Tracker, Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM
 from tests.server.language.test_pipeline import SPOKEN
 

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
+from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.values import Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, action
 from tests.tables import table
 

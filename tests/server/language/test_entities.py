@@ -1,4 +1,4 @@
-from symbl_aio.server.language.values import CustomEntity, Entity, Tracker
+from symbl_aio.server.language.analysis_values import CustomEntity, Entity, Tracker
 from tests.server.language.lines import PRIYA, TOM, analyse_lines
 from tests.tables import table
 

@@ -20,8 +20,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server.language.sentences import TimedText
-from symbl_aio.server.language.values import (
+from symbl_aio.server.language.analysis_values import (
     Analysis,
     CustomEntity,
     Message,
@@ -29,6 +28,7 @@ from symbl_aio.server.language.values import (
     Tracker,
     Utterance,
 )
+from symbl_aio.server.language.sentences import TimedText
 from tests.server.language.hostile_texts import KNOWN_UNITS, modules, text_of, units
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
 from tests.tables import table

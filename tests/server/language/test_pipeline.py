@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.values import Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM, analyse_lines
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.language.redaction import CATEGORIES, Redactor
-from symbl_aio.server.language.values import Speaker
 from tests.tables import table
 
 GRACE = Speaker("1", "Grace Hopper", "grace@example.test")

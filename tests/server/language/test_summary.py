@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from symbl_aio.server.language.analysis_values import Analysis, Utterance
 from symbl_aio.server.language.pipeline import analyse
 from symbl_aio.server.language.summary import MIN_MESSAGES, choose_summary
-from symbl_aio.server.language.values import Analysis, Utterance
 
 TEXTS = [
     "Good morning to all of you.",

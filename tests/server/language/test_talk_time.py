@@ -1,5 +1,5 @@
+from symbl_aio.server.language.analysis_values import Speaker, Utterance
 from symbl_aio.server.language.pipeline import analyse
-from symbl_aio.server.language.values import Speaker, Utterance
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from symbl_aio.server.language.analysis_values import Message
 from symbl_aio.server.language.topics import find_topics
-from symbl_aio.server.language.values import Message
 from tests.server.language.lines import analyse_lines
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Settings
-from symbl_aio.server.language.values import CustomEntity, Speaker, Tracker, Utterance
+from symbl_aio.server.language.analysis_values import CustomEntity, Speaker, Tracker, Utterance
 from symbl_aio.server.storage.documents import (
     decode_conversation,
     encode_document,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from symbl_aio.server.language.values import Message
+from symbl_aio.server.language.analysis_values import Message
 
 SCORE = 0.9  # ranks only, like all scores here
 

@@ -20,7 +20,7 @@ from symbl_aio import (
     Utterance,
 )
 from symbl_aio._pages import PARTS as TABLE
-from symbl_aio.export import InsightPart
+from symbl_aio.everything import InsightPart
 from symbl_aio.testing import LocalSymbl
 from tests.host import Host, open_host, sample
 from tests.support import QUICK

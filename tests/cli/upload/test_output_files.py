@@ -10,7 +10,7 @@ import pytest
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
-from symbl_aio.cli.upload.transcript_files import (
+from symbl_aio.cli.upload.output_files import (
     FORMATS,
     TranscriptFiles,
     formats_of,

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from symbl_aio.server.language.tasks import Demand, task_at
+from symbl_aio.server.language.task_rules import Demand, task_at
 from tests.tables import table
 
 

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio.server.language.phrases import PhraseIndex
+from symbl_aio.server.language.phrase_index import PhraseIndex
 
 
 def found(phrases: list[str], text: str, *, ignore_case: bool = True) -> list[tuple[str, int]]:

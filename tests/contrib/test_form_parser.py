@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from symbl_aio.contrib.multipart import MAX_BEFORE_FILE, Form, boundary_of
+from symbl_aio.contrib.form_parser import MAX_BEFORE_FILE, Form, boundary_of
 from symbl_aio.contrib.problems import BadUploadError
 
 BOUNDARY = b"----WebKitFormBoundary7MA4YWxkTrZu0gW"

@@ -7,7 +7,7 @@ from contextlib import suppress
 from symbl_aio.report.content import Content, Finding, Recording, Sentence, Speaker, TopicFinding
 from symbl_aio.report.recordings import recording
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.language.values import Insight
+from symbl_aio.server.language.analysis_values import Insight
 
 
 def content_of(conversation: Conversation, *, rename_url: str | None = None) -> Content:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.option_effects import READS, STREAMS, SUBMISSIONS, UnknownOptions
+from symbl_aio.server.option_support import READS, STREAMS, SUBMISSIONS, UnknownOptions
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.submission_parameters import RULES
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from symbl_aio.server.language.intents import find_intents
-from symbl_aio.server.language.values import Message
+from symbl_aio.server.language.analysis_values import Message
+from symbl_aio.server.language.call_intents import find_intents
 from tests.tables import table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from symbl_aio.export import Everything
+from symbl_aio.everything import Everything
 from symbl_aio.models import ActionItem, FollowUp, Message, Question, SummaryItem, User
 from symbl_aio.report.content import (
     Content,
@@ -17,7 +17,7 @@ from symbl_aio.report.content import (
     TopicFinding,
 )
 from symbl_aio.report.page import render_page
-from symbl_aio.transcripts import has_times, positions, speaker_key, speaker_name
+from symbl_aio.transcript_formats import has_times, positions, speaker_key, speaker_name
 
 __all__ = ["content_of", "to_html"]
 

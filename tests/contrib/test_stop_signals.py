@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from symbl_aio.contrib.signals import on_stop_signal
+from symbl_aio.contrib.stop_signals import on_stop_signal
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGINT])

@@ -3,7 +3,7 @@
 import errno
 import io
 
-from symbl_aio._core.local_faults import passes
+from symbl_aio._core.passing_faults import passes
 from tests.tables import table
 
 PASSING = (

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from symbl_aio._core.live_audio import (
+from symbl_aio._core.live_audio_account import (
     MAX_FRAME,
     MAX_UNCONFIRMED,
     AudioAccount,

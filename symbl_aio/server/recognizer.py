@@ -23,8 +23,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.language.sentences import TimedText, sentences
-from symbl_aio.server.language.values import Utterance
 
 _log = logging.getLogger(__name__)
 

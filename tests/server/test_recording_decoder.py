@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from symbl_aio.server.asr_decoding import (
+from symbl_aio.server.recording_decoder import (
     LONGEST,
     ReportableError,
     check_not_longer,

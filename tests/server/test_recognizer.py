@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from symbl_aio.server.language.values import Utterance
-from symbl_aio.server.speech_recognition import WORKER, RecognitionError, Recognizer
+from symbl_aio.server.language.analysis_values import Utterance
+from symbl_aio.server.recognizer import WORKER, RecognitionError, Recognizer
 
 # Sends each request to the test over a socket; the socket closes when the process exits.
 # The name of the recording selects the behaviour.
