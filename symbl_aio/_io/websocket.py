@@ -28,7 +28,9 @@ class Socket:
         self._clock = asyncio.get_running_loop().time
         # The method itself: a stream has many small frames, and a call of ours in between costs.
         self.write = connection.send_bytes
-        self.opened_at = self.last_frame_at = self._clock()
+        self.last_frame_at = self._clock()
+        self.start_sent_at = self.last_frame_at
+        """When the start was asked for, which is with the opening, and with each restart."""
         self.close_code: int | None = None
         """The code with which the server closed; ``None`` if the connection broke."""
 

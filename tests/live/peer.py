@@ -43,6 +43,7 @@ class Session:
         self.requests: list[Any] = []
         self.audio = bytearray()
         self.frames: list[int] = []
+        self.pings = 0
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
         self.reading = asyncio.Event()
@@ -179,6 +180,7 @@ class Peer:
                     with suppress(ConnectionError):
                         await self.on_request(session, request)
                 case WSMsgType.PING:
+                    session.pings += 1
                     if self.answers_pings:
                         with suppress(ConnectionError):
                             await session.ws.pong(message.data)
