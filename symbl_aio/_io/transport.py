@@ -135,12 +135,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close what this client owns, and wait until the connections are closed."""
         self._deadlines.close()
-        if self._sockets is not None:
-            if self._sockets is self._borrowed:
+        if self._borrowed is not None:
+            if self._sockets is not None:
                 self._borrowed.trace_configs.remove(self._redirects)
-            else:
+        else:
+            if self._sockets is not None:
                 await self._sockets.close()
-        if self._borrowed is None:
             await self._reads.close()
             await self._submissions.close()
             if self._resolver is not None:
