@@ -548,7 +548,11 @@ def ask(settings: Settings) -> Answer:
                     return measure(database, *given, **more)
 
             rates = [
-                {name: run(rate, items, ours=name == "ours") for name in ("ours", "plain")}
+                {
+                    "ours": run(rate, items, ours=True),
+                    "alone": run(rate, items, ours=True, number=1),
+                    "plain": run(rate, items, ours=False),
+                }
                 for _ in range(rounds)
             ]
             handed_in = [run(hand_in_rates, settings.pick(20_000, 2_000)) for _ in range(rounds)]
@@ -560,11 +564,14 @@ def ask(settings: Settings) -> Answer:
             full = run(behind, backlogs[-1], *settings.pick((15.0, 60.0), (2.0, 8.0)))
     except NoPostgresError as error:
         return Answer((), skipped={"PostgreSQL": str(error)})
-    ours, plain = ([one[name] for one in rates] for name in ("ours", "plain"))
+    ours, single, plain = ([one[name] for one in rates] for name in ("ours", "alone", "plain"))
     figures = (
         Figure.spread("rate_ratio", f"items a second with {WORKERS} workers, against plain DBOS",
                       Spread.of_ratios([o["rate"] for o in ours], [p["rate"] for p in plain]),
                       "×", at_least=0.7),
+        Figure.spread("workers_ratio", f"items a second with {WORKERS} workers, against one",
+                      Spread.of_ratios([o["rate"] for o in ours], [a["rate"] for a in single]),
+                      "×", at_least=settings.pick(0.95, 0.7)),
         Figure.spread("rate", "items a second", Spread.of([one["rate"] for one in ours])),
         Figure.spread("plain_rate", "of plain DBOS", Spread.of([one["rate"] for one in plain])),
         Figure.spread("cpu", "CPU of the workers, an item",

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import Factory, evolve, field, frozen
-from attrs.converters import optional
+from attrs import Factory, converters, evolve, field, frozen
 
 from symbl_aio import _environment
 from symbl_aio._error_classes import ConfigurationError
@@ -110,10 +109,7 @@ def credentials_from_env() -> Credentials | AccessToken:
 
 @frozen
 class Timeouts:
-    """Time limits of one exchange. There is no total for an upload, however large.
-
-    All are seconds.
-    """
+    """Time limits of one exchange, in seconds. An upload has no total, however large."""
 
     connect: float = field(default=15.0, validator=positive_setting)
     """To connect, TLS included."""
@@ -266,7 +262,8 @@ class Config:
     )
     """Origin of the API, such as ``http://127.0.0.1:8080``; by default the vendor's host."""
     labs_url: str | None = field(
-        default=Factory(_labs_of_environment, takes_self=True), converter=optional(_origin)
+        default=Factory(_labs_of_environment, takes_self=True),
+        converter=converters.optional(_origin),
     )
     """Origin of the Labs features, which gets the same token.
 
@@ -427,8 +424,8 @@ class Config:
             if address == _environment.variable("webhook_base_url"):
                 secret_setting = _environment.variable("webhook_secret")
             raise ConfigurationError(
-                f"{secret_setting} is missing; with {address} give a secret that all "
-                "workers share, such as secrets.token_urlsafe()"
+                f"{secret_setting} is missing; with {address} give a secret that all workers "
+                "share, such as secrets.token_urlsafe()"
             )
 
     def evolve(self, **changes: object) -> Config:

@@ -419,8 +419,7 @@ class Conversation:
     async def _settled(self, wait: bool, *, depth: int = 3) -> None:
         """Wait for the followed jobs, or warn at the caller's line, ``depth`` frames up.
 
-        A warning, not a log line: the mistake is in the caller's code, where a warning can
-        be made an error or be silenced.
+        A warning, not a log line: the mistake is in the caller's code, which can silence it.
         """
         if wait:
             while jobs := self._backend.jobs_of(self.id):

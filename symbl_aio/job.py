@@ -23,9 +23,7 @@ from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
 from symbl_aio._shared_futures import Shared
 from symbl_aio._source_names import labelled as labelled
-from symbl_aio.events import JobEvent as JobEvent
-from symbl_aio.events import StatusSource as StatusSource
-from symbl_aio.events import UploadProgress as UploadProgress
+from symbl_aio.events import JobEvent, StatusSource, UploadProgress
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 from symbl_aio.options import Options

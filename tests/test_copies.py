@@ -41,7 +41,8 @@ from symbl_aio import (
 from symbl_aio.contrib.problems import BadUploadError
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.durable import Item, ItemEvent, Outbox, Worker
-from symbl_aio.job import Acceptance, JobEvent, UploadProgress
+from symbl_aio.events import JobEvent, UploadProgress
+from symbl_aio.job import Acceptance
 from symbl_aio.testing import LocalSymbl
 from tests.raising import Unreadable, raise_not_found, raise_unreadable
 from tests.support import QUICK

@@ -28,8 +28,8 @@ from symbl_aio.errors import (
     NotFoundError,
     SymblError,
 )
-from symbl_aio.events import JobStatusChanged, PollFailed
-from symbl_aio.job import Job, StatusSource
+from symbl_aio.events import JobStatusChanged, PollFailed, StatusSource
+from symbl_aio.job import Job
 from symbl_aio.models import JobStatus
 
 _LOG = logging.getLogger("symbl_aio")

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cached_property, partial
 from math import ceil
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -26,6 +26,9 @@ from symbl_aio.durable.items import Attempt
 Row: TypeAlias = sa.Row[Any]
 
 _LOG = logging.getLogger("symbl_aio.durable")
+
+_GAP: Final = 0.1
+"""Seconds between two dispatches: slots that are freed in between are given in one transaction."""
 
 
 class _Overview(NamedTuple):
@@ -85,6 +88,7 @@ class Dispatcher:
                 except Exception as error:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
                     await on_error(error)
+            await asyncio.sleep(_GAP)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self.woken.wait()

@@ -20,7 +20,7 @@ from symbl_aio.contrib.aiohttp import CLIENT
 from symbl_aio.contrib.aiohttp import Symbl as AiohttpSymbl
 from symbl_aio.contrib.fastapi import Client, Symbl
 from symbl_aio.durable import Item, OutboxStats
-from symbl_aio.job import JobEvent, UploadProgress
+from symbl_aio.events import JobEvent, UploadProgress
 from symbl_aio.models import ActionItem, Message, Page, as_json
 from symbl_aio.models.base import Model
 from symbl_aio.testing import LocalSymbl
