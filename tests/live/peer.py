@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -211,7 +212,7 @@ def started(connection_id: str, conversation_id: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_peer() -> AsyncIterator[Peer]:
+async def open_peer(tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     peer = Peer()
     app = web.Application()
     app.router.add_post("/oauth2/token:generate", peer._token)
@@ -222,7 +223,7 @@ async def open_peer() -> AsyncIterator[Peer]:
     app.router.add_post("/v1/event/{id}", peer._post)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     peer.port = runner.addresses[0][1]
     try:
