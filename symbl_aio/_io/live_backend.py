@@ -40,6 +40,7 @@ class LiveBackend:
         self.config = config
         self.jitter = jitter
         self.connect = api.websocket
+        self.redacted = api.redacted
         self._handles = handles
         self._api = api
         self._ambiguous = ambiguous

@@ -67,6 +67,7 @@ class Link:
 
     def __init__(self, backend: LiveBackend, path: str, window: float, port: Port) -> None:
         self._connect = backend.connect
+        self._redacted = backend.redacted
         self._tasks = backend.tasks
         self._config = backend.config
         self._jitter = backend.jitter
@@ -261,6 +262,7 @@ class Link:
                     self._take(event, socket)
                 if self.states.phase is Phase.COMPLETED and not self._port.keeps_open:
                     break
+            self._on_closed(socket)
         except BROKEN:
             pass
         finally:
@@ -274,6 +276,13 @@ class Link:
             finally:
                 await socket.aclose()
         return self.states.on_lost(socket.close_code)
+
+    def _on_closed(self, socket: Socket) -> None:
+        if socket.close_code is not None and self._cause is None:
+            reason = self._redacted(socket.close_reason)
+            why = f"{socket.close_code}: {reason}" if reason else f"{socket.close_code}"
+            text = f"the server closed the connection with the code {why}"
+            self._cause = TransportError(text, "maybe")
 
     def _take(self, event: LiveEvent, socket: Socket) -> None:
         match event:
@@ -373,8 +382,9 @@ class Link:
             return self._cause  # it never began: the refusal itself is more use
         remedy = "; the server completes the conversation with what it received"
         stop = " after the stop request was sent" if states.phase is Phase.STOPPING else ""
+        why = f" ({self._cause})" if self._cause else ""
         error = StreamLostError(
-            f"the connection was lost{stop}, and not resumed{remedy}", states.conversation_id
+            f"the connection was lost{stop}{why}, and not resumed{remedy}", states.conversation_id
         )
         error.__cause__ = self._cause
         return error

@@ -33,6 +33,8 @@ class Socket:
         """When the start was asked for, which is with the opening, and with each restart."""
         self.close_code: int | None = None
         """The code with which the server closed; ``None`` if the connection broke."""
+        self.close_reason = ""
+        """The server's words with it."""
 
     async def send_text(self, text: str) -> None:
         """Send a text frame. Raises one of ``BROKEN`` if the connection is gone."""
@@ -60,6 +62,7 @@ class Socket:
                 case WSMsgType.CLOSE:
                     # Not ``close_code`` of aiohttp, which is 1000 after a break, too.
                     self.close_code = message.data
+                    self.close_reason = message.extra or ""
                     return None
                 case WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
                     return None

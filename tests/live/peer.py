@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -31,6 +33,15 @@ def recognised(text: str, *, is_final: bool = True) -> dict[str, Any]:
         punctuated={"transcript": text},
         user={},
     )
+
+
+def wav(path: Path, samples: bytes, *, rate: int = 16_000, channels: int = 1) -> Path:
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples)
+    return path
 
 
 class Session:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,8 @@ from symbl_aio import (
     StreamTimeoutError,
 )
 from symbl_aio.live.recording_samples import open_samples
-from tests.live.peer import Peer, recognised, usual
+from tests.live.peer import Peer, recognised, usual, wav
 from tests.live.test_cancelled_streams import live_tasks
-
-
-def wav(path: Path, samples: bytes, *, rate: int = 16_000, channels: int = 1) -> Path:
-    with wave.open(str(path), "wb") as writer:
-        writer.setnchannels(channels)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(samples)
-    return path
 
 
 def ramp(count: int) -> bytes:

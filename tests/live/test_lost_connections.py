@@ -261,6 +261,23 @@ async def test_the_code_of_the_close_decides_whether_a_stream_is_resumed(
     assert len(peer.sessions) == (2 if resumed else 1)
 
 
+@pytest.mark.parametrize("is_started", [True, False])
+async def test_the_reason_of_a_close_is_in_the_error_without_a_secret(peer: Peer, is_started: bool):
+    async def answer(session: Session, request):
+        if is_started:
+            await usual(session, request)
+        await session.ws.close(code=1008, message=b"quota of a-secret-of-the-app is used up")
+
+    peer.on_request = answer
+    expected = StreamLostError if is_started else TransportError
+    async with peer.client() as symbl:
+        with pytest.raises(expected, match=r"code 1008: quota of .* is used up") as caught:
+            async with symbl.stream() as stream:
+                async for _ in stream:
+                    pass
+    assert "a-secret-of-the-app" not in str(caught.value)
+
+
 async def test_a_token_that_was_refused_meanwhile_is_replaced_before_the_stream_resumes(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         peer.refusals = [401]
