@@ -51,6 +51,7 @@ from fastapi.encoders import encoders_by_class_tuples
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketState
 
 from symbl_aio import (
     BadUploadError,
@@ -64,7 +65,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
+from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end, pass_stream
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -167,9 +168,11 @@ class Symbl(Embedded):
     def handle_errors(self, app: FastAPI) -> None:
         """Answer with a problem (RFC 9457) when a route raises an error of the library.
 
+        A WebSocket gets it as a text, with the kind ``"problem"``, and is closed.
         See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
         """
-        app.add_exception_handler(SymblError, _handle)
+        # One for requests and for WebSockets, of which Starlette's annotation has either.
+        app.add_exception_handler(SymblError, _handle)  # type: ignore[arg-type]
 
     async def _answer_webhook(self, nonce: str, mark: str, request: Request) -> int:
         try:
@@ -298,7 +301,12 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
         raise BadUploadError(400, "the visitor left before the end of the body") from None
 
 
-async def _handle(request: Request, error: Exception) -> Response:
+async def _handle(connection: HTTPConnection, error: Exception) -> Response | None:
+    if isinstance(connection, WebSocket):
+        if connection.application_state is WebSocketState.CONNECTED:
+            await end_with_problem(_Visitor(connection), error)
+        if connection.application_state is WebSocketState.DISCONNECTED:
+            return None  # also by ``stream_through``, which has sent the problem
     return _problem(error)
 
 
