@@ -27,7 +27,7 @@ from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, 
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
-from symbl_aio.cli.upload.report_file import check_report, write_report
+from symbl_aio.cli.upload.report_file import check_report, unended, write_report
 from symbl_aio.cli.upload.show import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
 
@@ -147,11 +147,12 @@ async def _send(
     )
     outcomes, began = run.outcomes, time.monotonic()
     _note_left_out(listing, grouped, outcomes, show)
-    meetings = (
-        watched(request.paths, request.group, request.quiet_for, run)
-        if request.watch
-        else _each(grouped.meetings)
-    )
+    if request.watch:
+        meetings = watched(request.paths, request.group, request.quiet_for, run)
+    else:
+        meetings = _each(grouped.meetings)
+        for meeting in grouped.meetings:
+            outcomes.expect(meeting)
     try:
         async with SymblClient(
             config=_started(settings, ledger), observers=[run.observe]
@@ -165,7 +166,7 @@ async def _send(
         raise
     finally:
         if request.report is not None:
-            write_report(request.report, outcomes.ended)
+            write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
     show.summary(
         outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
     )

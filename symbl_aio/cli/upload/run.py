@@ -77,7 +77,7 @@ class Run:
         self, meetings: AsyncIterable[Meeting], queue: asyncio.Queue[Meeting | None]
     ) -> None:
         async for meeting in meetings:
-            self.outcomes.total += len(meeting.parts)
+            self.outcomes.expect(meeting)
             self.active.add(meeting.identity)
             await queue.put(meeting)
         for _ in range(AT_ONCE):

@@ -334,6 +334,52 @@ async def test_the_report_has_a_row_for_each_recording(shell, folder, tmp_path):
     assert sorted(row["result"] for row in told) == ["refused", "skipped", "skipped"]
 
 
+async def test_after_ctrl_c_the_report_has_the_recordings_that_have_not_ended(
+    shell, symbl, folder, tmp_path
+):
+    record(folder, *(f"{number}.wav" for number in range(1, 5)), "other/a.wav", start=1)
+    (folder / "empty.wav").touch()
+    symbl.hold_jobs()
+    report = tmp_path / "r.csv"
+    command = ("upload", "--json", "--group-by", "folder", "--report", report, folder)
+    process = await shell.start(*command)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+
+    rows = list(csv.DictReader(report.read_text("utf-8").splitlines()))
+    assert {Path(row["source"]).name: row["result"] for row in rows} == {
+        **dict.fromkeys(("2.wav", "3.wav", "4.wav", "empty.wav"), "unsent"),
+        **dict.fromkeys(("1.wav", "a.wav"), "running"),
+    }
+    assert all(row["conversation"] for row in rows if row["result"] == "running")
+    assert all(row["reason"] for row in rows)
+    symbl.release()
+
+
+async def test_a_watch_reports_each_recording_once(shell, symbl, folder, tmp_path):
+    record(folder, "1.wav", start=1)
+    report = tmp_path / "r.csv"
+    command = ("upload", "--json", "--watch", "--quiet-for", "0", "--group-by", "folder")
+    process = await shell.start(*command, "--report", report, folder)
+    await symbl.until(lambda: len(accepted(symbl)) == 1)
+    record(folder, "2.wav", start=2)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline()).get("part") != 2:
+        pass
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    rows = list(csv.DictReader(report.read_text("utf-8").splitlines()))
+    assert [(Path(row["source"]).name, row["result"]) for row in rows] == [
+        *(("1.wav", "completed"), ("2.wav", "completed"))
+    ]
+    assert "2 of 2 recordings so far are done" in ended.err
+
+
 async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):
     record(folder, "1.wav", "2.wav", "3.wav", start=1)
     symbl.inject("accept_then_drop", on="POST")
