@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 LIMIT: Final = "limit"
 """Name of a note: the account's job limit, as the last run learned it."""
 _SHOWN: Final = 20
-"""Lines of a dry run about single recordings; --json prints all of them."""
+"""Lines of a dry run about single meetings and recordings; --json prints all of them."""
+_NAMED: Final = 8
+"""Recordings of a meeting that such a line names."""
 
 
 @frozen(kw_only=True)
@@ -201,6 +203,11 @@ async def _dry_run(
         "unknown_length": made.unknown,
         "counts": dict(counts),
         "left_out": len(grouped.left_out) + listing.left_out,
+    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
+    named = [
+        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
+        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
+    ]
         "reasons": [
             {"source": label, "action": action, "reason": reason}
             for label, action, reason in reasons
@@ -208,15 +215,19 @@ async def _dry_run(
     }
     unknown = f", and {made.unknown:,} of unknown length" if made.unknown else ""
     length = in_words(made.seconds) if made.seconds else "0 s"
+        "groups": [
+            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
+            for meeting in groups
+        ],
     lines = [
         f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
         f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
         f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
         f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}.",
-        *(f"  {action}  {label}: {reason}" for label, action, reason in reasons[:_SHOWN]),
+        *(f"  {line}" for line in named[:_SHOWN]),
     ]
-    if len(reasons) > _SHOWN:
-        lines.append(f"  and {len(reasons) - _SHOWN:,} more; --json prints all of them")
+    if len(named) > _SHOWN:
+        lines.append(f"  and {len(named) - _SHOWN:,} more; --json prints all of them")
     show.planned(fields, lines)
     return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
 
@@ -228,6 +239,11 @@ def run_settle(
     accepted: bool,
     conversation_id: str | None,
     ledger: str | None,
+def _listed(labels: Sequence[str]) -> str:
+    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return f"{', '.join(labels[:_NAMED])}{more}"
+
+
     base_url: str | None,
     allow_http: bool,
 ) -> NoReturn:

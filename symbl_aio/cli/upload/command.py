@@ -82,6 +82,8 @@ def upload(paths: tuple[str, ...], as_json: bool, **options: Any) -> None:
     if options["beside"] and options["output"] is not None:
         raise click.UsageError("--beside and -o are two places; give one.")
     run_upload(paths, as_json, **options)
+    if options["dry_run"] and options["report"] is not None:
+        raise click.UsageError("--dry-run writes no report; --json prints all that it found.")
 
 
 @click.command()

@@ -262,6 +262,28 @@ async def test_a_dry_run_sends_nothing_and_names_what_would_be_refused(shell, sy
     assert "is empty" in for_people.out
 
 
+async def test_a_dry_run_lists_the_recordings_of_each_meeting_in_their_order(shell, folder):
+    record(folder, *(f"standup-part{number}.wav" for number in (1, 2, 10)), "other.wav")
+    command = ("upload", "--dry-run", "--group-by", r"(\w+)-part", folder)
+
+    for_people = await shell.run(*command)
+    (line,) = (await shell.run(*command, "--json")).lines
+
+    parts = [str(folder / f"standup-part{number}.wav") for number in (1, 2, 10)]
+    assert line["groups"] == [{"meeting": "standup", "sources": parts}]
+    assert f"  standup: {', '.join(parts)}" in for_people.out
+    assert "other.wav: 'other.wav' does not match" in for_people.out
+
+
+async def test_a_dry_run_with_a_report_is_refused(shell, folder, tmp_path):
+    record(folder, "a.wav")
+
+    ended = await shell.run("upload", "--dry-run", "--report", tmp_path / "r.csv", folder)
+
+    assert ended.code == 2
+    assert "--json" in ended.err
+
+
 async def test_transcripts_are_written_in_the_same_tree(shell, folder, tmp_path):
     record(folder, "a.wav", "sub/b.wav")
     out = tmp_path / "out"
