@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
+from symbl_aio import ConfigurationError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
 from symbl_aio.cli.runner import config, run
@@ -106,6 +107,12 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
         # In a thread: a large tree takes a while, and Ctrl-C has to end it.
         listing = await in_a_thread(partial(find, request.paths))
         grouped = request.group(listing.found)
+        if grouped.left_out and not grouped.meetings and not request.watch:
+            one, reason = grouped.left_out[0]
+            raise ConfigurationError(
+                f"--group-by finds no meeting among {len(listing.found):,} recordings, the first "
+                f"{one.label}: {reason}"
+            )
         if request.dry_run:
             return await _dry_run(request, listing, grouped, ledger, show)
         if request.again:
@@ -196,6 +203,11 @@ async def _dry_run(
         *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
     ]
     counts = made.counts
+    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
+    named = [
+        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
+        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
+    ]
     fields: dict[str, object] = {
         "recordings": len(listing.found),
         "meetings": made.meetings,
@@ -203,11 +215,10 @@ async def _dry_run(
         "unknown_length": made.unknown,
         "counts": dict(counts),
         "left_out": len(grouped.left_out) + listing.left_out,
-    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
-    named = [
-        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
-        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
-    ]
+        "groups": [
+            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
+            for meeting in groups
+        ],
         "reasons": [
             {"source": label, "action": action, "reason": reason}
             for label, action, reason in reasons
@@ -215,10 +226,6 @@ async def _dry_run(
     }
     unknown = f", and {made.unknown:,} of unknown length" if made.unknown else ""
     length = in_words(made.seconds) if made.seconds else "0 s"
-        "groups": [
-            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
-            for meeting in groups
-        ],
     lines = [
         f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
         f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
@@ -232,6 +239,11 @@ async def _dry_run(
     return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
 
 
+def _listed(labels: Sequence[str]) -> str:
+    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return f"{', '.join(labels[:_NAMED])}{more}"
+
+
 def run_settle(
     files: Sequence[str],
     as_json: bool,
@@ -239,11 +251,6 @@ def run_settle(
     accepted: bool,
     conversation_id: str | None,
     ledger: str | None,
-def _listed(labels: Sequence[str]) -> str:
-    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
-    return f"{', '.join(labels[:_NAMED])}{more}"
-
-
     base_url: str | None,
     allow_http: bool,
 ) -> NoReturn:
@@ -333,7 +340,9 @@ def remedies(outcomes: Outcomes) -> Iterator[str]:
     if len(ambiguous) > FEW:
         yield f"  and {len(ambiguous) - FEW:,} more; --report lists all of them"
     if any(outcome.exit_code for outcome in outcomes.of(Result.FAILED)):
-        yield "Failed recordings are sent again with --retry-failed."
+        blocking = bool(outcomes.counts[Result.BLOCKED])
+        away = " One that is moved out of the folder blocks no others." if blocking else ""
+        yield f"Failed recordings are sent again with --retry-failed.{away}"
     if outcomes.of(Result.UNSENT, Result.RUNNING) or outcomes.unwritten:
         yield "The same command goes on with the rest."
 

@@ -216,6 +216,94 @@ async def test_a_recording_whose_place_in_the_meeting_is_gone_is_refused(shell, 
     assert len(symbl.submissions) == 2
 
 
+async def test_a_part_without_a_place_neither_blocks_the_others_nor_hides_that_they_are_done(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "3.wav", start=1)
+    first = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    conversation = str(first.lines[0]["conversation"])
+    record(folder, "2.wav", start=5)
+    record(folder, "4.wav", start=6)
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    names = ("1.wav", "2.wav", "3.wav", "4.wav")
+    assert [results(ended)[name] for name in names] == [
+        *("skipped", "refused", "skipped", "completed")
+    ]
+    assert numbers(symbl, conversation) == [1, 2, 6]
+    (reason,) = (line["reason"] for line in ended.lines if line["event"] == "refused")
+    assert "--again" in str(reason)
+    assert f"symbl-aio append {conversation} {folder / '2.wav'}" in str(reason)
+
+
+@pytest.mark.parametrize(
+    "before,now,second",
+    [
+        ((), ("--group-by", "folder"), "blocked"),
+        (("--group-by", "folder"), (), "refused"),
+    ],
+    ids=["then one meeting", "then each alone"],
+)
+async def test_recordings_that_were_grouped_otherwise_are_refused_and_no_file_mixes_them(
+    before, now, second, shell, symbl, folder, tmp_path
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    await shell.run("upload", *before, folder)
+    out = tmp_path / "out"
+
+    ended = await shell.run("upload", "--json", "-o", out, *now, folder)
+
+    assert ended.code == 2
+    assert results(ended) == {"1.wav": "refused", "2.wav": second}
+    assert "--again" in ended.err
+    assert not out.exists()
+    again = await shell.run("upload", "--json", "--again", "-o", out, *now, folder)
+    assert again.code == 0
+    assert len(symbl.submissions) == 4
+    assert out.exists()
+
+
+async def test_jobs_that_ran_are_refused_to_another_grouping_once_they_have_ended(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    symbl.hold_jobs()
+    process = await shell.start("upload", "--json", folder)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+    process.kill()
+    await shell.end(process)
+    symbl.release()
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert results(ended) == {"1.wav": "refused", "2.wav": "blocked"}
+    assert len(accepted(symbl)) == 2
+
+
+async def test_a_folder_with_another_name_is_the_same_meeting(shell, symbl, folder, tmp_path):
+    record(folder, "1.wav", "2.wav", start=1)
+    await shell.run("upload", "--group-by", "folder", folder)
+    moved = folder.rename(tmp_path / "moved")
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", moved)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert results(ended) == {"1.wav": "skipped", "2.wav": "skipped"}
+
+
+async def test_a_pattern_that_no_recording_matches_is_an_error_with_a_path_to_compare(
+    shell, symbl, folder
+):
+    record(folder, "monday/standup-part1.wav", "monday/standup-part2.wav")
+
+    ended = await shell.run("upload", "--dry-run", "--group-by", r"^(\w+)-part", folder)
+
+    assert ended.code == 2
+    assert r"'monday/standup-part1.wav' does not match ^(\w+)-part" in ended.err
+    assert (await shell.run("upload", "--group-by", r"(\w+)-part", folder)).code == 0
+
+
 async def test_a_pattern_names_the_meeting(shell, symbl, folder):
     record(folder, "mon-1.wav", "tue-1.wav", "mon-2.wav", "other.wav")
 
@@ -337,6 +425,7 @@ async def test_a_failed_recording_blocks_those_behind_it_and_is_sent_again_on_re
         assert ended.code == 1
         assert results(ended) == {"1.wav": "failed", "2.wav": "blocked"}
     assert "--retry-failed" in first.err
+    assert "moved out of the folder" in first.err
     assert retried.code == 0
     assert results(retried) == {"1.wav": "completed", "2.wav": "completed"}
 
