@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Annotated, Final, Unpack
+from typing import Annotated, Any, Final, Unpack, cast
 
 from fastapi import (
     APIRouter,
@@ -51,6 +51,7 @@ from fastapi.encoders import encoders_by_class_tuples
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketState
 
 from symbl_aio import (
     BadUploadError,
@@ -168,8 +169,10 @@ class Symbl(Embedded):
         """Answer with a problem (RFC 9457) when a route raises an error of the library.
 
         See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
+        A socket of ``stream_through`` has got the problem as its last event.
         """
-        app.add_exception_handler(SymblError, _handle)
+        # Starlette sends no response for ``None``, which the type of a handler does not have.
+        app.add_exception_handler(SymblError, cast("Any", _handle))
 
     async def _answer_webhook(self, nonce: str, mark: str, request: Request) -> int:
         try:
@@ -298,7 +301,12 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
         raise BadUploadError(400, "the visitor left before the end of the body") from None
 
 
-async def _handle(request: Request, error: Exception) -> Response:
+async def _handle(connection: HTTPConnection, error: Exception) -> Response | None:
+    if (
+        isinstance(connection, WebSocket)
+        and connection.application_state is not WebSocketState.CONNECTING
+    ):
+        return None  # ``stream_through`` has sent the problem, and closed the socket
     return _problem(error)
 
 
