@@ -211,9 +211,9 @@ def route_name(method: str, kind: Kind) -> str:
     return f"submit.{method}.{kind.replace('/', '_')}"
 
 
+_KIND_OF_ROUTE = {route_name(method, kind): kind for method in ("post", "put") for kind in KINDS}
+
+
 def kind_of_route(name: str) -> Kind | None:
     """Return the kind of submission that a route is for; None for other routes."""
-    if not name.startswith("submit."):
-        return None
-    _, _, text = name.split(".", 2)
-    return next(kind for kind in KINDS if kind.replace("/", "_") == text)
+    return _KIND_OF_ROUTE.get(name)
