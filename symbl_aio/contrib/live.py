@@ -49,7 +49,10 @@ def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | 
     if origin is None:  # no browser
         return True
     if allowed is None:
-        return urlsplit(origin).netloc == host
+        try:
+            return urlsplit(origin).netloc == host
+        except ValueError:  # no origin of a browser
+            return False
     return origin in allowed or "*" in allowed
 
 
@@ -115,6 +118,6 @@ def is_end(text: str) -> bool:
     """Return whether a visitor's text is the end of the audio: a stop request, as the API's."""
     try:
         request = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(request, dict) and request.get("type") == "stop_request"
