@@ -25,8 +25,15 @@ Audio: TypeAlias = bytes | bytearray | memoryview
 
 
 def frames(audio: Audio) -> Iterator[memoryview]:
-    """Yield audio in pieces of at most ``MAX_FRAME`` bytes, in order and without a copy."""
-    view = memoryview(audio).cast("B")
+    """Yield audio in pieces of at most ``MAX_FRAME`` bytes, in order.
+
+    Without a copy, unless its items are not adjacent, or are of a type that has no cast to bytes.
+    """
+    view = memoryview(audio)
+    try:
+        view = view.cast("B")
+    except TypeError:
+        view = memoryview(view.tobytes())
     for start in range(0, len(view), MAX_FRAME):
         yield view[start : start + MAX_FRAME]
 
@@ -35,6 +42,36 @@ def seconds_of(size: int, encoding: str, sample_rate: int) -> float | None:
     """Return the length of mono audio in seconds; ``None`` for an encoding that compresses."""
     width = _BYTES_PER_SAMPLE.get(encoding)
     return None if width is None else size / (width * sample_rate)
+
+
+class AudioFormats:
+    """The encoding and sample rate of each part of a stream's audio, by its first position."""
+
+    def __init__(self, encoding: str, sample_rate: int) -> None:
+        self._parts = [(0, encoding, sample_rate)]
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the audio to come."""
+        return self._parts[-1][1]
+
+    def change(self, position: int, encoding: str, sample_rate: int) -> None:
+        """Record the format of the audio from ``position`` on."""
+        if self._parts[-1][0] == position:
+            self._parts.pop()
+        self._parts.append((position, encoding, sample_rate))
+
+    def seconds_of(self, position: int, size: int) -> float | None:
+        """Return the length of ``size`` bytes from ``position`` on; ``None`` as ``seconds_of``."""
+        total, end = 0.0, position + size
+        for first, encoding, sample_rate in reversed(self._parts):
+            start = max(first, position)
+            if start < end:
+                seconds = seconds_of(end - start, encoding, sample_rate)
+                if seconds is None:
+                    return None
+                total, end = total + seconds, start
+        return total
 
 
 class AudioAccount:

@@ -15,8 +15,9 @@ from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
+from symbl_aio._shared_futures import result_of
 from symbl_aio.config import Config
-from symbl_aio.errors import AmbiguousSubmissionError, DecodeError
+from symbl_aio.errors import AmbiguousSubmissionError, ClientClosedError, DecodeError
 from symbl_aio.job import HandleBackend
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class LiveBackend:
         self.config = config
         self.jitter = jitter
         self.connect = api.websocket
+        self.redacted = api.redacted
         self._handles = handles
         self._api = api
         self._ambiguous = ambiguous
@@ -61,7 +63,23 @@ class LiveBackend:
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task of the client, which goes on if its caller is cancelled."""
-        return self.tasks.start(work, name)
+        task = self.tasks.start(work, name)
+        # Retrieved, or asyncio logs it where the caller was cancelled, or has left.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+
+    async def result(self, task: asyncio.Task[T], *, closed: str) -> T:
+        """Return the result of such a task. Cancelling this wait does not cancel it.
+
+        Raises ``ClientClosedError`` with the text ``closed`` if the client closes first.
+        """
+        try:
+            return await result_of(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and caller is not None and not caller.cancelling():
+                raise ClientClosedError(closed) from None
+            raise
 
     async def start_once(
         self, call: Call, read: Callable[[Answer], T], *, what: str, name: str | None

@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Final
 
+import aiohttp
 from attrs import evolve, frozen
 
 from symbl_aio._core.live_audio_account import AudioAccount
@@ -39,6 +41,8 @@ _PING_EVERY: Final = 0.5
 """Seconds between two pings while audio is on its way: a gap counts half a second too much."""
 _SETTLE_WITHIN: Final = 5.0
 """Seconds that a stop request waits at most for the audio before it."""
+_STEP_WITHIN: Final = 5.0
+"""Seconds that a handshake or a start may take at least, while a lost connection is replaced."""
 _UNLIMITED: Final = 1_000_000
 
 
@@ -63,6 +67,7 @@ class Link:
 
     def __init__(self, backend: LiveBackend, path: str, window: float, port: Port) -> None:
         self._connect = backend.connect
+        self._redacted = backend.redacted
         self._tasks = backend.tasks
         self._config = backend.config
         self._jitter = backend.jitter
@@ -166,14 +171,13 @@ class Link:
             self.failed_on(socket)
             raise TransportError("the connection broke under a request", "maybe") from None
 
-    async def restart(self) -> None:
+    async def restart(self, socket: Socket, hello: str) -> None:
         """Send the start request again on a connection that has stayed open."""
-        socket, hello = self.socket, self._port.hello()
-        if socket is None or hello is None:
-            raise StreamLostError("the stream has ended", self.states.conversation_id)
         self.states.restart()
         self.socket = None
-        await socket.send_text(hello)
+        socket.start_sent_at = self._clock()
+        with suppress(*BROKEN):  # then the next connection begins with it
+            await socket.send_text(hello)
 
     def failed_on(self, socket: Socket) -> None:
         """Record that a write failed: the next one waits for another connection.
@@ -200,7 +204,7 @@ class Link:
         attempts = Attempts(first)
         while True:
             try:
-                connection = await self._connect(self._path)
+                connection = await self._connected()
             except (TransportError, APIError) as error:
                 await self._pause(attempts, error)
                 continue
@@ -221,6 +225,27 @@ class Link:
                 attempts = Attempts(patience)
             await self._pause(attempts, None)
 
+    async def _connected(self) -> aiohttp.ClientWebSocketResponse:
+        limit = asyncio.timeout(None if self._lost_at is None else self._limit(inf))
+        try:
+            async with limit:
+                return await self._connect(self._path)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TransportError("the server did not answer in time", "maybe") from None
+
+    def _limit(self, seconds: float) -> float:
+        """Return the seconds for one step to a connection: ``seconds``, less for a lost one.
+
+        A host that accepts and does not answer must not use up the whole window, and after it
+        the server would open another conversation.
+        """
+        if self._lost_at is None:
+            return seconds
+        rest = self._lost_at + self._window - self._clock()
+        return min(seconds, max(self._window / 3, _STEP_WITHIN), max(rest, 0.0))
+
     async def _serve(self, socket: Socket) -> Loss:
         """Use one connection to its end. Returns what follows from it."""
         self.states.opened()
@@ -237,6 +262,7 @@ class Link:
                     self._take(event, socket)
                 if self.states.phase is Phase.COMPLETED and not self._port.keeps_open:
                     break
+            self._on_closed(socket)
         except BROKEN:
             pass
         finally:
@@ -250,6 +276,13 @@ class Link:
             finally:
                 await socket.aclose()
         return self.states.on_lost(socket.close_code)
+
+    def _on_closed(self, socket: Socket) -> None:
+        if socket.close_code is not None and self._cause is None:
+            reason = self._redacted(socket.close_reason)
+            why = f"{socket.close_code}: {reason}" if reason else f"{socket.close_code}"
+            text = f"the server closed the connection with the code {why}"
+            self._cause = TransportError(text, "maybe")
 
     def _take(self, event: LiveEvent, socket: Socket) -> None:
         match event:
@@ -309,9 +342,10 @@ class Link:
             if now - socket.last_frame_at > times.stall:
                 self._cause = TransportError("the server was silent for too long", "maybe")
                 break
-            if self.states.phase is Phase.OPENING and now - socket.opened_at > times.read:
+            within = self._limit(times.read)
+            if self.states.phase is Phase.OPENING and now - socket.start_sent_at > within:
                 self._cause = StreamTimeoutError(
-                    f"the server did not start to listen within {times.read:g} s",
+                    f"the server did not start to listen within {within:.3g} s",
                     self.states.conversation_id,
                 )
                 break
@@ -348,8 +382,9 @@ class Link:
             return self._cause  # it never began: the refusal itself is more use
         remedy = "; the server completes the conversation with what it received"
         stop = " after the stop request was sent" if states.phase is Phase.STOPPING else ""
+        why = f" ({self._cause})" if self._cause else ""
         error = StreamLostError(
-            f"the connection was lost{stop}, and not resumed{remedy}", states.conversation_id
+            f"the connection was lost{stop}{why}, and not resumed{remedy}", states.conversation_id
         )
         error.__cause__ = self._cause
         return error

@@ -10,6 +10,7 @@ import codecs
 import json
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Final
@@ -46,6 +47,9 @@ is used again, which would make a small submission ambiguous; a new one costs le
 _WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(ws_close=1.0)  # pyright: ignore[reportCallIssue]
 """Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 
+_OPENING_SOCKET: Final = ContextVar("_OPENING_SOCKET", default=False)
+"""Whether this task opens a WebSocket, rather than sends another request of the same session."""
+
 _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252".split())
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
 bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
@@ -68,6 +72,8 @@ class Transport:
         self._reads: aiohttp.ClientSession
         self._submissions: aiohttp.ClientSession
         self._sockets: aiohttp.ClientSession | None = None
+        self._redirects = aiohttp.TraceConfig()
+        self._redirects.on_request_redirect.append(_refuse_redirect)
 
     def open(self) -> None:
         """Make the connection pools; nothing connects yet.
@@ -129,9 +135,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close what this client owns, and wait until the connections are closed."""
         self._deadlines.close()
-        if self._sockets is not None:
-            await self._sockets.close()
-        if self._borrowed is None:
+        if self._borrowed is not None:
+            if self._sockets is not None:
+                self._borrowed.trace_configs.remove(self._redirects)
+        else:
+            if self._sockets is not None:
+                await self._sockets.close()
             await self._reads.close()
             await self._submissions.close()
             if self._resolver is not None:
@@ -179,7 +188,8 @@ class Transport:
         """
         times, origin = self._config.timeouts, self._config.base_url
         proxy, to_proxy, sent_headers = self._routed(origin, {**self._headers, **headers})
-        session = self._borrowed or self._socket_session()
+        session = self._socket_session()
+        opening = _OPENING_SOCKET.set(True)
         try:
             async with asyncio.timeout(times.connect + times.read):
                 return await session.ws_connect(
@@ -201,19 +211,23 @@ class Transport:
             )
         except Exception as error:
             failure = _raised(f"WebSocket {path}", explain(error, proxy), "maybe")
+        finally:
+            _OPENING_SOCKET.reset(opening)
         # Not inside the handler, as in ``send``.
         raise failure
 
     def _socket_session(self) -> aiohttp.ClientSession:
+        if self._sockets is None and self._borrowed is not None:
+            self._redirects.freeze()
+            self._borrowed.trace_configs.append(self._redirects)
+            self._sockets = self._borrowed
         if self._sockets is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_redirect.append(_refuse_redirect)
             self._sockets = aiohttp.ClientSession(
                 connector=self._reads.connector,
                 connector_owner=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._connecting,
-                trace_configs=[trace],
+                trace_configs=[self._redirects],
             )
         return self._sockets
 
@@ -337,7 +351,13 @@ async def _refuse_redirect(
     context: SimpleNamespace,
     params: aiohttp.TraceRequestRedirectParams,
 ) -> None:
-    """Stop ``ws_connect`` from following a redirect, which would give the token to its target."""
+    """Stop ``ws_connect`` from following a redirect, which would give the token to its target.
+
+    ``ws_connect`` has no argument for it. Other requests of a borrowed session are not concerned.
+    """
+    if not _OPENING_SOCKET.get():
+        return
+    params.response.close()
     raise aiohttp.WSServerHandshakeError(
         params.response.request_info,
         params.response.history,

@@ -28,9 +28,13 @@ class Socket:
         self._clock = asyncio.get_running_loop().time
         # The method itself: a stream has many small frames, and a call of ours in between costs.
         self.write = connection.send_bytes
-        self.opened_at = self.last_frame_at = self._clock()
+        self.last_frame_at = self._clock()
+        self.start_sent_at = self.last_frame_at
+        """When the start was asked for, which is with the opening, and with each restart."""
         self.close_code: int | None = None
         """The code with which the server closed; ``None`` if the connection broke."""
+        self.close_reason = ""
+        """The server's words with it."""
 
     async def send_text(self, text: str) -> None:
         """Send a text frame. Raises one of ``BROKEN`` if the connection is gone."""
@@ -58,6 +62,7 @@ class Socket:
                 case WSMsgType.CLOSE:
                     # Not ``close_code`` of aiohttp, which is 1000 after a break, too.
                     self.close_code = message.data
+                    self.close_reason = message.extra or ""
                     return None
                 case WSMsgType.CLOSING | WSMsgType.CLOSED | WSMsgType.ERROR:
                     return None

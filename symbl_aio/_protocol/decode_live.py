@@ -43,7 +43,7 @@ def decode_frame(text: str) -> tuple[LiveEvent, ...]:
     if text == _PONG:
         return ()
     try:
-        frame = json.loads(text)
+        frame = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return (UnknownEvent(raw={"text": text}),)
     if type(frame) is not dict:
@@ -63,6 +63,10 @@ def decode_frame(text: str) -> tuple[LiveEvent, ...]:
         return tuple(read(frame))
     except DecodeError:
         return (UnknownEvent(type=kind, raw=frame),)
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and the infinities, which JSON does not have, as null."""
 
 
 def _state(kind: str, frame: _Object) -> StateEvent:

@@ -139,6 +139,16 @@ def start_request(connection_id: str, settings: StreamSettings) -> dict[str, JSO
     return request
 
 
+def with_encoding(
+    request: Mapping[str, JSON], encoding: Encoding, sample_rate: int
+) -> dict[str, JSON]:
+    """Return a start request for audio of another encoding."""
+    config: Any = request["config"]
+    changed = {"encoding": encoding, "sampleRateHertz": sample_rate}
+    recognition: JSON = config["speechRecognition"] | changed
+    return {**request, "config": config | {"speechRecognition": recognition}}
+
+
 def modify_request(encoding: Encoding, sample_rate: int) -> str:
     """Streaming API page: audio of another encoding follows."""
     recognition: JSON = {"encoding": encoding, "sampleRateHertz": sample_rate}

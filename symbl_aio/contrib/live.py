@@ -52,7 +52,10 @@ def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | 
     if origin is None:  # no browser
         return True
     if allowed is None:
-        admitted = urlsplit(origin).netloc == host
+        try:
+            admitted = urlsplit(origin).netloc == host
+        except ValueError:  # no origin of a browser
+            admitted = False
     else:
         admitted = origin in allowed or "*" in allowed
     if not admitted:
@@ -127,6 +130,6 @@ def is_end(text: str) -> bool:
     """Return whether a visitor's text is the end of the audio: a stop request, as the API's."""
     try:
         request = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(request, dict) and request.get("type") == "stop_request"

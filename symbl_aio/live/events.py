@@ -58,7 +58,9 @@ class Described(Model):
 
     def to_json(self) -> str:
         """Return ``as_dict`` as one line of JSON, for a browser or a log."""
-        return json.dumps(self.as_dict(), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(self.as_dict(), ensure_ascii=False, separators=(",", ":"))
+        # Half of a surrogate pair, which the server may send, has no UTF-8.
+        return text.encode(errors="replace").decode()
 
 
 @frozen

@@ -9,10 +9,9 @@ from typing import Final, Self, Unpack
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, SymblError
-from symbl_aio._fields import is_number, require
+from symbl_aio._fields import is_number, require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.tasks import cancel_and_wait
-from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
 from symbl_aio.live.recording_samples import Samples, open_samples
 from symbl_aio.live.settings import StreamSettings
@@ -90,12 +89,13 @@ class FileStream(Stream):
 
         ``timeout`` is for both; without one only the last results have a limit.
         """
+        require_seconds("timeout", timeout, or_none=True)
         sending, loop = self._sending, asyncio.get_running_loop()
         began, limit = loop.time(), asyncio.timeout(timeout)
         if sending is not None and not sending.cancelled():
             try:
                 async with limit:
-                    await result_of(sending)
+                    await self._backend.result(sending, closed="the client was closed")
             except TimeoutError:
                 if not limit.expired():
                     raise

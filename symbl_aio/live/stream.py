@@ -12,12 +12,17 @@ from typing import Final, Unpack
 from attrs import evolve
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
-from symbl_aio._core.live_audio_account import MAX_FRAME, Audio, frames, seconds_of
+from symbl_aio._core.live_audio_account import MAX_FRAME, Audio, AudioFormats, frames
 from symbl_aio._core.live_states import Phase
-from symbl_aio._error_classes import ConfigurationError, StreamTimeoutError, TransportError
+from symbl_aio._error_classes import (
+    ConfigurationError,
+    StreamLostError,
+    StreamTimeoutError,
+    TransportError,
+)
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
-from symbl_aio._io.live_link import Port
+from symbl_aio._io.live_link import Link, Port
 from symbl_aio._io.websocket import BROKEN
 from symbl_aio._protocol import live
 from symbl_aio._protocol.calls import check_id, json_text
@@ -54,12 +59,15 @@ class Stream(LiveHandle):
     ) -> None:
         self.id: Final = str(uuid.uuid4()) if id is None else check_id("id", id)
         """The id of the connection: other speakers join with it, ``subscribe`` listens to it."""
-        self._settings = settings
         self._request = live.start_request(self.id, settings)
-        self._encoding, self._sample_rate = live.check_encoding(
+        encoding, sample_rate = live.check_encoding(
             settings.get("encoding") or live.ENCODING,
             settings.get("sample_rate") or live.SAMPLE_RATE,
         )
+        self._formats = AudioFormats(encoding, sample_rate)
+        self._odd = encoding == "LINEAR16"
+        # Kept for its other half. On its own it might be lost, and shift all samples after it.
+        self._half_sample = b""
         self._keeps_open = bool(settings.get("keep_open"))
         window = settings.get("no_connection_timeout")
         self._stopping: asyncio.Lock = asyncio.Lock()
@@ -90,7 +98,7 @@ class Stream(LiveHandle):
 
     @property
     def position(self) -> int:
-        """Bytes of audio handed over so far."""
+        """Bytes of audio handed over so far, of ``LINEAR16`` in whole samples."""
         return 0 if self._link is None else self._link.account.handed_over
 
     async def send(self, audio: Audio) -> None:
@@ -99,13 +107,15 @@ class Stream(LiveHandle):
         Returns once the connection has taken it. Waits while the connection is lost, or while
         more is on its way than may be. Raises the error that ended the stream, and
         ``ConfigurationError`` after ``stop``. Cancelling it leaves out the frames that were not
-        handed over yet, never half a frame. The buffer may be used again afterwards.
+        handed over yet, never half a frame. The buffer may be used again afterwards. Half a
+        sample of ``LINEAR16`` at the end waits for its other half, in the next ``send``.
         """
-        link, size = self._link, len(audio)
+        link = self._link
         # A stream has many small frames, and each call on their way would cost as much as this.
         if (
             type(audio) is bytes
-            and 0 < size <= MAX_FRAME
+            and 0 < (size := len(audio)) <= MAX_FRAME
+            and not (size & self._odd or self._half_sample)
             and link is not None
             and (socket := link.for_audio) is not None
             and get_running_loop() is link.loop
@@ -122,37 +132,46 @@ class Stream(LiveHandle):
         await self._send_slowly(audio)
 
     async def _send_slowly(self, audio: Audio) -> None:
-        link = self._opened()
         require("audio", audio, (bytes, bytearray, memoryview), "bytes")
-        if self._encoding == "OPUS" and memoryview(audio).nbytes > MAX_FRAME:
+        if self._formats.encoding == "OPUS" and memoryview(audio).nbytes > MAX_FRAME:
             raise ConfigurationError(
                 f"audio has {memoryview(audio).nbytes} bytes of OPUS, whose packets cannot be cut; "
                 f"send at most {MAX_FRAME} at a time"
             )
+        link = self._not_stopped()
+        if self._half_sample:
+            audio, self._half_sample = self._half_sample + bytes(audio), b""
+        for frame in frames(audio):
+            whole = len(frame) - (len(frame) & self._odd)
+            if whole:
+                await link.listening()  # so that the next line finds a connection
+                await self.send(bytes(frame[:whole]))
+            self._half_sample = bytes(frame[whole:])
+
+    def _not_stopped(self) -> Link:
+        link = self._opened()
         link.check_error()
         if self._stopped:
             raise ConfigurationError("the stream was stopped; make another one, or start it again")
-        for frame in frames(audio):
-            await link.listening()  # so that the next line finds a connection
-            await self.send(bytes(frame))
+        return link
 
     async def modify(self, *, encoding: Encoding = "LINEAR16", sample_rate: int) -> None:
         """Announce that the audio after this call is of another encoding or rate.
 
         Raises ``TransportError`` if the connection breaks under it: the next connection
-        starts with the new encoding, so that the call need not be repeated.
+        starts with the new encoding, so that the call need not be repeated. Raises
+        ``ConfigurationError`` after ``stop``.
         """
         encoding, sample_rate = live.check_encoding(encoding, sample_rate)
-        link = self._opened()
+        link = self._not_stopped()
         self._use(encoding, sample_rate)
         await link.request(live.modify_request(encoding, sample_rate))
 
     def _use(self, encoding: Encoding, sample_rate: int) -> None:
         """Name another encoding in the start requests from now on."""
-        changed = self._settings.copy()
-        changed["encoding"], changed["sample_rate"] = encoding, sample_rate
-        self._request = live.start_request(self.id, changed)
-        self._settings, self._encoding, self._sample_rate = changed, encoding, sample_rate
+        self._request = live.with_encoding(self._request, encoding, sample_rate)
+        self._formats.change(self.position, encoding, sample_rate)
+        self._odd, self._half_sample = encoding == "LINEAR16", b""
 
     async def bookmark(
         self, draft: BookmarkDraft | None = None, *, bookmark_id: str | None = None
@@ -160,9 +179,11 @@ class Stream(LiveHandle):
         """Create a bookmark; with ``bookmark_id`` replace that one, or delete it without a draft.
 
         Newer hosts only; the server sends no answer. Raises ``TransportError`` if the
-        connection breaks under it: it may have been made, and is not sent again.
+        connection breaks under it: it may have been made, and is not sent again. Raises
+        ``ConfigurationError`` after ``stop``.
         """
-        await self._opened().request(live.bookmark_request(draft, bookmark_id))
+        request = live.bookmark_request(draft, bookmark_id)
+        await self._not_stopped().request(request)
 
     async def stop(self, *, timeout: float | None = _STOP_WITHIN) -> symbl_aio.Conversation:
         """End the audio, wait for the last results, and return the conversation.
@@ -211,9 +232,11 @@ class Stream(LiveHandle):
         link = self._opened()
         if link.states.phase is not Phase.COMPLETED or not self._stopped:
             raise ConfigurationError("the stream is not stopped; call stop() first")
+        if link.socket is None:
+            raise StreamLostError("the stream has ended", link.states.conversation_id)
         self._events.reopen()
-        self._stopped = False
-        await link.restart()
+        self._stopped, self._half_sample = False, b""
+        await link.restart(link.socket, self._hello())
         await link.listening()
 
     def _port(self) -> Port:
@@ -228,6 +251,6 @@ class Stream(LiveHandle):
                 seconds=seconds,
                 bytes_lost=bytes_lost,
                 position=position,
-                audio_seconds=seconds_of(bytes_lost, self._encoding, self._sample_rate),
+                audio_seconds=self._formats.seconds_of(position, bytes_lost),
             )
         )

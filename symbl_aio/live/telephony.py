@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from attrs import field, frozen
 from attrs.validators import optional
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
+from symbl_aio._core.retries import Verdict, on_status
 from symbl_aio._fields import (
     a_word,
     check,
@@ -29,9 +30,8 @@ from symbl_aio._protocol import live, telephony
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode_models import decode
 from symbl_aio._protocol.encode import with_body
-from symbl_aio._shared_futures import result_of
 from symbl_aio.drafts import SpeakerEvent
-from symbl_aio.errors import ClientClosedError
+from symbl_aio.errors import APIError, TransportError
 from symbl_aio.live.settings import InsightType
 from symbl_aio.live.subscription import Subscription
 from symbl_aio.models import JSON
@@ -39,9 +39,9 @@ from symbl_aio.models.base import Model, raw_field
 
 __all__ = ["Call", "CallEnded", "Pstn", "Sip", "SummaryEmail", "SummaryLink", "Telephony"]
 
-T = TypeVar("T")
-
 _LOG = logging.getLogger("symbl_aio")
+
+_CLOSED = "the client was closed before the answer came; the call may be running"
 
 
 def _digits(number: str) -> str:
@@ -179,14 +179,14 @@ class Call:
         """End the call. It is sent once, however often this is called, by however many tasks.
 
         Raises ``NotFoundError`` if the call has ended already, ``TransportError`` if no answer
-        came: the call may have ended. Cancelling it does not keep the call from being ended.
+        came: the call may have ended, unless ``sent`` is ``"no"``. Sent again by a later call
+        only if the server has certainly not ended it: it was refused, or never reached the
+        server. Cancelling it does not keep the call from being ended.
         """
         self._backend.check_open()
-        if self._ending is None:
+        if self._ending is None or _has_changed_nothing(self._ending):
             self._ending = self._backend.start(self._end(), f"end of call {self.id}")
-            # Retrieved, or asyncio logs it for a caller who was cancelled.
-            self._ending.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await _result(self._ending)
+        return await self._backend.result(self._ending, closed=_CLOSED)
 
     async def _end(self) -> CallEnded:
         body = {"operation": "stop", "connectionId": self.id}
@@ -196,6 +196,14 @@ class Call:
         if isinstance(raw, dict):
             raw = {"connectionId": self.id, **raw}
         return decode(CallEnded, raw, text=answer.text)
+
+
+def _has_changed_nothing(ending: asyncio.Task[CallEnded]) -> bool:
+    """Return whether a stop has failed, and certainly did nothing."""
+    error = ending.exception() if ending.done() and not ending.cancelled() else None
+    if isinstance(error, APIError):
+        return on_status(error.status, "submission") is not Verdict.AMBIGUOUS
+    return isinstance(error, TransportError) and error.sent == "no"
 
 
 class Telephony:
@@ -246,7 +254,7 @@ class Telephony:
         self._backend.check_open()
         starting = self._backend.start(self._start(body, session_name), "start of a call")
         try:
-            return await _result(starting)
+            return await self._backend.result(starting, closed=_CLOSED)
         except asyncio.CancelledError:
             starting.add_done_callback(self._end_unheld)
             raise
@@ -269,17 +277,4 @@ class Telephony:
             return
         call = starting.result()
         _LOG.debug("call %s was accepted after its caller was cancelled, and is ended", call.id)
-        ending = self._backend.start(call.stop(), f"end of call {call.id}")
-        ending.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-
-async def _result(task: asyncio.Task[T]) -> T:
-    try:
-        return await result_of(task)
-    except asyncio.CancelledError:
-        caller = asyncio.current_task()
-        if task.cancelled() and caller is not None and not caller.cancelling():
-            raise ClientClosedError(
-                "the client was closed before the answer came; the call may be running"
-            ) from None
-        raise
+        self._backend.start(call.stop(), f"end of call {call.id}")

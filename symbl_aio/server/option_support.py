@@ -1,7 +1,8 @@
 """The effect of each parameter of a call: the server acts on it, refuses it, or may ignore it.
 
 A parameter that is taken without an effect would be a lie: each has a row in
-``docs/server-options.md``, with the reason why ignoring it does no harm.
+``docs/server-options.md``, with the reason why ignoring it does no harm. Where that depends on the
+caller, the log names it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from symbl_aio.server.http_json import JSON
 
 logger = logging.getLogger("symbl_aio.server")
 
-Effect: TypeAlias = Literal["acted on", "refused", "harmless"]
+Effect: TypeAlias = Literal["acted on", "refused", "harmless", "logged"]
 
 
 @frozen
@@ -86,24 +87,32 @@ _ACTED_ON_IN_STREAMS = {
     "languageCode": "another language than the model's is refused",
     "meetingTitle": "the name of the conversation",
     "noConnectionTimeout": "a lost socket may come back within so many seconds",
-    "redaction": "names of speakers, and what has a form, are masked; `identifyContent` is ignored",
+    "redaction": "names of speakers, and what has a form, are masked; with `identifyContent` "
+    "entities are found",
     "sampleRateHertz": "8000 to 48000; another is refused",
     "sentiment": "messages have a sentiment",
     "speaker": "its keys come back with each result",
     "speechRecognition": "the rows `encoding`, `sampleRateHertz` and `interimResults`",
     "timezone": "calls: as `timezoneOffset`",
     "timezoneOffset": "due times are read in this zone",
-    "trackers": "their phrases are found, and with `enableAllTrackers` those of all stored ones",
+    "trackers": "their phrases are found in complete results, and with `enableAllTrackers` those "
+    "of all stored ones",
 }
 _HARMLESS_IN_STREAMS = {
-    "customVocabulary": "with it, the speech model would lose sentences",
-    "customVocabularyStrength": "as `customVocabulary`",
-    "dtmf": "calls: no number is dialled",
+    "audioConfig": "calls: no number is dialled",
+    "dtmf": "as `audioConfig`",
     "engine": "there is one",
     "id": "the id in the address counts",
     "languages": "calls: a transcript has its words already",
-    "prebuiltTrackers": "there are none",
+    "providerName": "as `audioConfig`",
     "pushSpeakerEvents": "speaker events are always taken",
+    "transportConfig": "as `audioConfig`",
+}
+# Without an effect, and yet the caller may count on one.
+_LOGGED_IN_STREAMS = {
+    "customVocabulary": "with it, the speech model would lose sentences",
+    "customVocabularyStrength": "as `customVocabulary`",
+    "prebuiltTrackers": "there are none",
 }
 # Refused only where speech is recognised: a transcript that a test registered needs none.
 _REFUSED = {
@@ -125,11 +134,12 @@ READS: Mapping[str, OptionEffect] = {
 STREAMS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_STREAMS.items()},
+    **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_STREAMS.items()},
 }
 
 
 class UnknownOptions:
-    """Names each option in the log, once, that is not among those ``known``."""
+    """Names each option without an effect in the log, once: unknown, or known as such."""
 
     def __init__(self, known: Mapping[str, OptionEffect] = SUBMISSIONS) -> None:
         self._known = known
@@ -137,11 +147,15 @@ class UnknownOptions:
 
     def name(self, parameters: Mapping[str, JSON]) -> None:
         """Log the options without an effect that were not logged before."""
-        for name in parameters.keys() - self._known.keys() - self._named:
+        for name in parameters.keys() - self._named:
+            known = self._known.get(name)
             # A caller that invents names must not fill the log, or the memory.
-            if len(self._named) < _MAX_NAMED:
+            if known is None and len(self._named) < _MAX_NAMED:
                 self._named.add(name)
                 logger.warning("the option %.60r is unknown here and has no effect", name)
+            elif known is not None and known.effect == "logged":
+                self._named.add(name)
+                logger.warning("the option %r has no effect: %s", name, known.note)
 
 
 _MAX_NAMED = 100

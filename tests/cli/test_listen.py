@@ -26,8 +26,8 @@ from symbl_aio import (
 from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.listen import opened
 from symbl_aio.cli.show_captions import Captions
-from tests.live.peer import Peer, enveloped, open_peer, recognised, usual
-from tests.live.test_file_stream import ramp, wav
+from tests.live.peer import Peer, enveloped, open_peer, recognised, usual, wav
+from tests.live.test_file_stream import ramp
 from tests.shell import CREDENTIALS, Shell
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import hypothesis.strategies as st
 from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -10,6 +12,7 @@ from symbl_aio._core.live_audio_account import (
     MAX_FRAME,
     MAX_UNCONFIRMED,
     AudioAccount,
+    AudioFormats,
     frames,
     seconds_of,
 )
@@ -27,10 +30,32 @@ def test_samples_of_several_bytes_are_cut_by_bytes():
     assert [len(frame) for frame in frames(wide)] == [MAX_FRAME, MAX_FRAME]
 
 
+def test_any_memory_is_audio_item_by_item():
+    for audio, expected in [
+        (memoryview(b"abcdef")[::2], b"ace"),  # one channel of two
+        (memoryview((ctypes.c_int16 * 2)(1, 2)), b"\x01\0\x02\0"),  # "<h", which has no cast
+        (memoryview(b"").cast("H"), b""),
+    ]:
+        assert b"".join(frames(audio)) == expected
+
+
 def test_the_length_of_audio_follows_from_its_encoding():
     assert seconds_of(32_000, "LINEAR16", 16_000) == 1
     assert seconds_of(8_000, "MULAW", 8_000) == 1
     assert seconds_of(8_000, "OPUS", 48_000) is None
+
+
+def test_the_length_of_audio_of_several_formats_is_that_of_its_parts():
+    formats = AudioFormats("LINEAR16", 16_000)
+    formats.change(32_000, "OPUS", 48_000)
+    formats.change(32_000, "MULAW", 8_000)  # no audio was in between
+    assert formats.seconds_of(0, 32_000 + 8_000) == 2
+    assert formats.seconds_of(16_000, 16_000) == 0.5
+    assert formats.seconds_of(40_000, 4_000) == 0.5
+    formats.change(40_000, "OPUS", 48_000)
+    assert formats.encoding == "OPUS"
+    assert formats.seconds_of(0, 40_000) == 2
+    assert formats.seconds_of(0, 40_001) is None
 
 
 def test_audio_waits_for_room_only_where_pings_are_answered():

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import trustme
 
+from symbl_aio import AccessToken, Config, Retries, SymblClient
 from symbl_aio._io.single_use_body import Body
 from symbl_aio._protocol.encode import Call
 from symbl_aio._proxies import environment_proxy, is_bypassed, parse_proxy
@@ -21,6 +22,7 @@ from symbl_aio.errors import (
     UntrustedServerError,
 )
 from tests.io.test_transport import PUT, READ, TOKEN, body_of, held_back, no_matter
+from tests.live.peer import open_peer
 from tests.tables import table
 
 PASSWORD = "pr0xy:p@ss"
@@ -440,3 +442,60 @@ async def test_a_fingerprint_that_does_not_match_is_final(https, connect, author
         with pytest.raises(UntrustedServerError, match="fingerprint") as raised:
             await connect(https.base_url, session=session).send(PUT, TOKEN, body_of(b"ab"))
     assert (raised.value.sent, raised.value.final) == ("no", True)
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+async def test_a_stream_goes_through_the_proxy_and_trusts_the_same_authority(
+    authority, ca_file, proxy, is_secure
+):
+    proxy.wants = BASIC
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with open_peer(tls if is_secure else None) as peer:
+        config = Config(
+            base_url=f"{'https' if is_secure else 'http'}://127.0.0.1:{peer.port}",
+            proxy=proxy.base_url.replace("http://", WITH_USER),
+            ca_file=ca_file,
+        )
+        client = SymblClient(AccessToken("a-token-of-its-own"), config=config)
+        async with client, client.stream("pier-4") as stream:
+            await stream.send(b"12" * 100)
+            (await peer.session()).break_off()
+            await peer.session(at_least=2)
+            await stream.send(b"34" * 100)
+            await stream.stop()
+    assert bytes(peer.sessions[1].audio) == b"34" * 100
+    assert peer.sessions[0].token == "a-token-of-its-own"
+    targets = {head.target for head in proxy.heads}
+    assert len(proxy.heads) == 2
+    expected = f"127.0.0.1:{peer.port}"
+    assert targets == {expected if is_secure else f"http://{expected}/v1/streaming/pier-4"}
+    assert (b"a-token-of-its-own" in proxy.passed) is not is_secure
+
+
+async def test_a_stream_of_a_host_that_is_not_trusted_is_not_opened(authority, tmp_path):
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    async with open_peer(tls) as peer:
+        config = Config(base_url=f"https://127.0.0.1:{peer.port}")
+        async with SymblClient(AccessToken("a-token-of-its-own"), config=config) as client:
+            with pytest.raises(UntrustedServerError):
+                async with client.stream():
+                    pytest.fail("not trusted")
+    assert peer.sessions == []
+
+
+@pytest.mark.parametrize("refusal", [403, 407, 502])
+async def test_a_proxy_that_refuses_a_stream_is_named_and_no_secret_is(ca_file, proxy, refusal):
+    proxy.refusal = refusal
+    config = Config(
+        base_url="https://127.0.0.1:9",
+        proxy=proxy.base_url.replace("http://", WITH_USER),
+        ca_file=ca_file,
+        retries=Retries(attempts=2, base=0.001, cap=0.001),
+    )
+    async with SymblClient(AccessToken("a-token-of-its-own"), config=config) as client:
+        with pytest.raises(TransportError, match=f"proxy.*{refusal}") as caught:
+            async with client.stream():
+                pytest.fail("no tunnel")
+    assert PASSWORD not in str(caught.value)

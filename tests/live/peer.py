@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -32,6 +35,15 @@ def recognised(text: str, *, is_final: bool = True) -> dict[str, Any]:
     )
 
 
+def wav(path: Path, samples: bytes, *, rate: int = 16_000, channels: int = 1) -> Path:
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples)
+    return path
+
+
 class Session:
     """One WebSocket of the peer, as a test drives and inspects it."""
 
@@ -43,6 +55,7 @@ class Session:
         self.requests: list[Any] = []
         self.audio = bytearray()
         self.frames: list[int] = []
+        self.pings = 0
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
         self.reading = asyncio.Event()
@@ -179,6 +192,7 @@ class Peer:
                     with suppress(ConnectionError):
                         await self.on_request(session, request)
                 case WSMsgType.PING:
+                    session.pings += 1
                     if self.answers_pings:
                         with suppress(ConnectionError):
                             await session.ws.pong(message.data)
@@ -209,7 +223,7 @@ def started(connection_id: str, conversation_id: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_peer() -> AsyncIterator[Peer]:
+async def open_peer(tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     peer = Peer()
     app = web.Application()
     app.router.add_post("/oauth2/token:generate", peer._token)
@@ -220,7 +234,7 @@ async def open_peer() -> AsyncIterator[Peer]:
     app.router.add_post("/v1/event/{id}", peer._post)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     peer.port = runner.addresses[0][1]
     try:

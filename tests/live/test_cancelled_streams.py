@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from symbl_aio import Pstn, SymblClient
+from symbl_aio import Pstn, SpeakerEvent, SymblClient, User
 from symbl_aio._core.live_audio_account import MAX_UNCONFIRMED
-from tests.live.peer import Peer, recognised, usual
+from tests.live.peer import Peer, recognised, usual, wav
 
 
 def live_tasks() -> list[str]:
@@ -35,6 +38,29 @@ async def listen(symbl: SymblClient) -> None:
             pass
 
 
+async def record(symbl: SymblClient, path: Path) -> None:
+    async with symbl.stream_file(path, realtime=False) as stream:
+        async for _ in stream:
+            pass
+        await stream.stop()
+
+
+async def start_again(symbl: SymblClient) -> None:
+    async with symbl.stream(keep_open=True) as stream:
+        await stream.send(bytes(20_000))
+        await stream.stop()
+        await stream.start()
+        await stream.bookmark(bookmark_id="b-1")
+        await stream.send(bytes(3))
+
+
+async def call(symbl: SymblClient) -> None:
+    running = await symbl.telephony.start(Pstn("14155550123"))
+    async with running.events():
+        await running.push(SpeakerEvent("joined", User(name="Ines")))
+        await running.stop()
+
+
 async def steps_of(work: Callable[[SymblClient], Awaitable[Any]], peer: Peer) -> int:
     """Count the rounds of the event loop that undisturbed work takes, as an upper bound."""
     async with peer.client() as symbl:
@@ -47,8 +73,15 @@ async def steps_of(work: Callable[[SymblClient], Awaitable[Any]], peer: Peer) ->
     return steps
 
 
-@pytest.mark.parametrize("work", [speak, listen])
-async def test_work_that_is_cancelled_after_any_step_leaves_nothing(work: Any, peer: Peer):
+@pytest.mark.parametrize("work", [speak, listen, record, start_again, call])
+async def test_work_that_is_cancelled_after_any_step_leaves_nothing(
+    work: Any, peer: Peer, tmp_path: Path
+):
+    if work is record:
+        work = partial(record, path=wav(tmp_path / "a.wav", bytes(60_000)))
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
     async def subscribed(session):
         await session.send(recognised("one"))
         await session.send({"type": "conversation_completed", "conversationId": "7"})
@@ -68,6 +101,8 @@ async def test_work_that_is_cancelled_after_any_step_leaves_nothing(work: Any, p
             assert [name for name in live_tasks() if "token" not in name] == []
         for session in (*peer.sessions, *peer.subscribers):
             await session.closed.wait()
+    gc.collect()
+    assert logged == []
 
 
 async def test_a_send_that_is_cancelled_leaves_no_half_frame(peer: Peer):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
-import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from symbl_aio import (
+    ClientClosedError,
     ConfigurationError,
     MediaRejectedError,
     Recognition,
@@ -17,17 +19,8 @@ from symbl_aio import (
     StreamTimeoutError,
 )
 from symbl_aio.live.recording_samples import open_samples
-from tests.live.peer import Peer, recognised, usual
+from tests.live.peer import Peer, recognised, usual, wav
 from tests.live.test_cancelled_streams import live_tasks
-
-
-def wav(path: Path, samples: bytes, *, rate: int = 16_000, channels: int = 1) -> Path:
-    with wave.open(str(path), "wb") as writer:
-        writer.setnchannels(channels)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(samples)
-    return path
 
 
 def ramp(count: int) -> bytes:
@@ -148,3 +141,43 @@ def test_what_is_no_recording_is_refused(tmp_path: Path):
     path.write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(MediaRejectedError, match="cannot be decoded"):
         open_samples(path, 1.0)
+
+
+async def test_settings_that_can_be_read_once_are_kept(peer: Peer, tmp_path: Path):
+    path = wav(tmp_path / "a.wav", ramp(100), rate=8000)
+    words = iter(["pier"])
+    async with (
+        peer.client() as symbl,
+        symbl.stream_file(path, realtime=False, custom_vocabulary=words) as stream,
+    ):
+        await stream.stop()
+    assert peer.sessions[0].requests[0]["customVocabulary"] == ["pier"]
+
+
+async def test_a_client_that_closes_ends_the_wait_for_a_recording(peer: Peer, tmp_path: Path):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 60))
+    client = peer.client()
+    async with client:
+        stream = await client.stream_file(path).__aenter__()
+        stopping = asyncio.create_task(stream.stop())
+        session = await peer.session()
+        await session.until(lambda: bool(session.audio))
+    await asyncio.wait([stopping])
+    assert isinstance(stopping.exception(), ClientClosedError)
+
+
+async def test_the_failure_of_a_recording_that_was_left_is_not_logged_as_forgotten(
+    peer: Peer, tmp_path: Path
+):
+    path = wav(tmp_path / "a.wav", bytes(2 * 16_000 * 60))
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    async with peer.client() as symbl:
+        with pytest.raises(StreamLostError):
+            async with symbl.stream_file(path, no_connection_timeout=0) as stream:
+                (await peer.session()).break_off()
+                async for _ in stream:
+                    pass
+        del stream
+    gc.collect()
+    assert logged == []

@@ -6,21 +6,25 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from symbl_aio import (
+    APIError,
     ClientClosedError,
+    Config,
     Gap,
     PermissionDeniedError,
     Recognition,
     StateEvent,
     Stream,
     StreamLostError,
+    SymblClient,
     Timeouts,
     TransportError,
 )
-from tests.live.peer import Cutter, Peer, Session, enveloped, open_cutter, recognised, usual
+from tests.live.peer import TOKEN, Cutter, Peer, Session, enveloped, open_cutter, recognised, usual
 
 
 @pytest.fixture
@@ -257,6 +261,23 @@ async def test_the_code_of_the_close_decides_whether_a_stream_is_resumed(
     assert len(peer.sessions) == (2 if resumed else 1)
 
 
+@pytest.mark.parametrize("is_started", [True, False])
+async def test_the_reason_of_a_close_is_in_the_error_without_a_secret(peer: Peer, is_started: bool):
+    async def answer(session: Session, request):
+        if is_started:
+            await usual(session, request)
+        await session.ws.close(code=1008, message=b"quota of a-secret-of-the-app is used up")
+
+    peer.on_request = answer
+    expected = StreamLostError if is_started else TransportError
+    async with peer.client() as symbl:
+        with pytest.raises(expected, match=r"code 1008: quota of .* is used up") as caught:
+            async with symbl.stream() as stream:
+                async for _ in stream:
+                    pass
+    assert "a-secret-of-the-app" not in str(caught.value)
+
+
 async def test_a_token_that_was_refused_meanwhile_is_replaced_before_the_stream_resumes(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         peer.refusals = [401]
@@ -309,7 +330,11 @@ async def test_closing_the_client_ends_its_streams(peer: Peer):
     await (await peer.session()).closed.wait()
 
 
-async def test_a_redirect_of_the_handshake_is_not_followed(peer: Peer):
+@pytest.mark.parametrize("status", [301, 303, 307])
+@pytest.mark.parametrize("is_borrowed", [False, True])
+async def test_a_redirect_of_the_handshake_is_not_followed(
+    peer: Peer, is_borrowed: bool, status: int
+):
     seen = []
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -317,7 +342,8 @@ async def test_a_redirect_of_the_handshake_is_not_followed(peer: Peer):
         return web.Response()
 
     async def redirect(request: web.Request) -> web.Response:
-        raise web.HTTPFound(f"http://127.0.0.1:{request.url.port}/elsewhere")
+        target = f"http://localhost:{request.url.port}/elsewhere"
+        return web.Response(status=status, headers={"Location": target})
 
     app = web.Application()
     app.router.add_get("/v1/streaming/{id}", redirect)
@@ -327,13 +353,24 @@ async def test_a_redirect_of_the_handshake_is_not_followed(peer: Peer):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with peer.client(runner.addresses[0][1], auth_header="x-api-key") as symbl:
-            with pytest.raises(Exception, match="302"):
-                async with symbl.stream():
-                    pytest.fail("not a WebSocket")
+        async with aiohttp.ClientSession() as session:
+            base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            client = SymblClient(
+                TOKEN,
+                config=Config(base_url=base_url, auth_header="x-api-key"),
+                session=session if is_borrowed else None,
+            )
+            async with client:
+                with pytest.raises(APIError, match=str(status)):
+                    async with client.stream():
+                        pytest.fail("not a WebSocket")
+                # The session's owner may follow redirects.
+                answer = await session.get(f"{base_url}/v1/streaming/x")
+                assert answer.url.path == "/elsewhere"
+            assert session.trace_configs == []
     finally:
         await runner.cleanup()
-    assert seen == []
+    assert ["x-api-key" in {name.lower() for name in headers} for headers in seen] == [False]
 
 
 def is_state(event: object, state: str) -> bool:
@@ -355,3 +392,52 @@ async def test_a_subscription_is_resumed_with_a_gap_and_repeats_nothing(peer: Pe
     assert isinstance(rest[1], Recognition)
     assert is_state(rest[2], "conversation_completed")
     assert len(rest) == 3
+
+
+async def test_a_host_that_accepts_and_does_not_answer_ends_the_stream_with_its_window(
+    peer: Peer, cutter: Cutter
+):
+    loop = asyncio.get_running_loop()
+    async with (
+        peer.client(cutter.port, timeouts=Timeouts(connect=60, read=60, stall=60)) as symbl,
+        symbl.stream(no_connection_timeout=1) as stream,
+    ):
+        cutter.running.clear()
+        began = loop.time()
+        cutter.cut()
+        with pytest.raises(StreamLostError):
+            async for _ in stream:
+                pass
+        assert 0.5 < loop.time() - began < 10
+        cutter.running.set()
+
+
+async def test_a_host_that_does_not_answer_leaves_time_for_the_next_one(peer: Peer):
+    async with peer.client() as symbl, symbl.stream(no_connection_timeout=30) as stream:
+        link = stream._link
+        assert link is not None
+        assert link._limit(60) == 60
+        link._lost_at = asyncio.get_running_loop().time()
+        assert link._limit(60) == 10
+        assert link._limit(3) == 3
+        link._lost_at -= 28
+        assert 1 < link._limit(60) <= 2
+        link._lost_at -= 28
+        assert link._limit(60) == 0
+        link._lost_at = None
+
+
+async def test_the_seconds_of_a_gap_are_those_of_each_encoding(peer: Peer):
+    peer.answers_pings = False
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await stream.send(bytes(32_000))
+        await stream.modify(encoding="MULAW", sample_rate=8000)
+        await stream.send(bytes(8_000))
+        session = await peer.session()
+        await session.until(lambda: len(session.audio) == 40_000)
+        session.break_off()
+        await peer.session(at_least=2)
+        peer.answers_pings = True
+        await stream.stop()
+        (gap,) = await rest(stream)
+    assert (gap.bytes_lost, gap.audio_seconds) == (40_000, 2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from symbl_aio import (
     ConfigurationError,
     Recognition,
     StateEvent,
+    StreamLostError,
     StreamRefusedError,
     StreamTimeoutError,
     SymblClient,
@@ -23,7 +25,7 @@ from symbl_aio import (
     User,
 )
 from symbl_aio._core.live_audio_account import MAX_FRAME
-from tests.live.peer import Peer, enveloped, recognised
+from tests.live.peer import Peer, Session, enveloped, recognised, usual
 
 
 async def test_a_stream_returns_once_the_server_listens_and_knows_its_conversation(peer: Peer):
@@ -322,3 +324,110 @@ async def test_a_stream_refuses_another_event_loop(peer: Peer):
             await asyncio.to_thread(asyncio.run, elsewhere())
         await stream.stop()
         assert bytes((await peer.session()).audio) == b""
+
+
+async def test_settings_that_can_be_read_once_are_kept_for_each_connection(peer: Peer):
+    types = iter(["question", "topic"])
+    async with peer.client() as symbl, symbl.stream(insight_types=types) as stream:  # type: ignore[arg-type]
+        await stream.modify(sample_rate=8000)
+        (await peer.session()).break_off()
+        again = await peer.session(at_least=2)
+        await again.until(lambda: bool(again.requests))
+        assert again.requests[0]["insightTypes"] == ["question", "topic"]
+
+
+async def test_other_values_than_audio_are_refused(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        for value in (None, 5, "1234", [1, 2]):
+            with pytest.raises(ConfigurationError, match="audio is"):
+                await stream.send(value)  # type: ignore[arg-type]
+
+
+async def test_half_a_sample_waits_for_its_other_half(peer: Peer):
+    async with peer.client() as symbl, symbl.stream() as stream:
+        for part in (b"1", b"", b"122", b"3", memoryview(b"34455"), b"x"):
+            await stream.send(part)
+        await stream.stop()
+    (session,) = peer.sessions
+    assert bytes(session.audio) == b"1122334455"
+    assert all(size % 2 == 0 for size in session.frames)
+
+
+async def test_bytes_of_other_encodings_are_sent_as_they_come(peer: Peer):
+    async with (
+        peer.client() as symbl,
+        symbl.stream(encoding="OPUS", sample_rate=48_000) as stream,
+    ):
+        for packet in (b"1", b"223", b"34"):
+            await stream.send(packet)
+        await stream.stop()
+    assert peer.sessions[0].frames == [1, 3, 2]
+
+
+async def test_nothing_can_be_changed_after_a_stop(peer: Peer):
+    async with peer.client() as symbl, symbl.stream(keep_open=True) as stream:
+        await stream.stop()
+        for use in (
+            lambda: stream.send(b"12"),
+            lambda: stream.modify(sample_rate=8000),
+            lambda: stream.bookmark(bookmark_id="b-1"),
+        ):
+            with pytest.raises(ConfigurationError, match="was stopped"):
+                await use()
+
+
+async def test_a_later_start_has_as_much_time_as_the_first(peer: Peer):
+    async def answer(session: Session, request: dict[str, Any]) -> None:
+        if len(session.requests) != 3:  # the second start, which is answered below
+            await usual(session, request)
+
+    peer.on_request = answer
+    async with (
+        peer.client(timeouts=Timeouts(connect=5, read=60, stall=0.6)) as symbl,
+        symbl.stream(keep_open=True) as stream,
+    ):
+        await stream.stop()
+        link, session = stream._link, await peer.session()
+        assert link is not None
+        assert link.socket is not None
+        link.socket.start_sent_at -= 3600  # it has been open for an hour
+        starting = asyncio.create_task(stream.start())
+        await session.until(lambda: len(session.requests) == 3)
+        before = session.pings  # by which the client has looked at its time limits twice
+        await session.until(lambda: session.pings > before + 1 or session.closed.is_set())
+        assert not session.closed.is_set()
+        await session.listening()
+        await starting
+    assert len(peer.sessions) == 1
+
+
+async def test_a_start_on_a_connection_that_has_ended_ends_the_events_too(peer: Peer):
+    async with peer.client() as symbl, symbl.stream(keep_open=True) as stream:
+        await stream.stop()
+        (session,) = peer.sessions
+        await session.ws.close()
+        link = stream._link
+        assert link is not None
+        while not link.has_ended:
+            await link._changed.wait()
+        with pytest.raises(StreamLostError):
+            await stream.start()
+        assert [event async for event in stream]
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+
+async def test_a_start_as_the_connection_breaks_is_made_on_the_next_one(peer: Peer):
+    async with peer.client() as symbl, symbl.stream(keep_open=True) as stream:
+        await stream.stop()
+        link = stream._link
+        assert link is not None
+        assert link.socket is not None
+        connection = link.socket._connection._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.abort()  # which the client has not noticed yet
+        await stream.start()
+        await stream.send(b"12")
+        await stream.stop()
+    assert [bytes(session.audio) for session in peer.sessions] == [b"", b"12"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from symbl_aio import (
     BadRequestError,
     ConfigurationError,
     NotFoundError,
+    PermissionDeniedError,
     Pstn,
     Recognition,
+    Retries,
     Sip,
     SpeakerEvent,
     StillAmbiguousError,
@@ -22,7 +25,7 @@ from symbl_aio import (
     TransportError,
     User,
 )
-from tests.live.peer import Peer, started
+from tests.live.peer import TOKEN, Cutter, Peer, started
 
 
 async def test_a_number_is_called_and_the_call_has_its_conversation(peer: Peer):
@@ -142,6 +145,30 @@ async def test_a_stop_whose_answer_is_lost_is_not_sent_again(peer: Peer):
             with pytest.raises(TransportError):
                 await call.stop()
     assert len(peer.posts) == 1
+
+
+async def test_a_stop_that_certainly_did_nothing_can_be_sent_again(peer: Peer):
+    answers = [403, 200]
+
+    async def answer(path: str, body: Any) -> web.StreamResponse:
+        status = answers.pop(0)
+        return web.json_response(started("c-5", "55"), status=status)
+
+    peer.on_post = answer
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    async with peer.client(port, credentials=TOKEN, retries=Retries(attempts=1)) as symbl:
+        call = symbl.telephony.call("c-5", "55")
+        with pytest.raises(TransportError, match="refused"):
+            await call.stop()
+        # The server is there again.
+        server = await asyncio.start_server(Cutter(peer.port).connected, "127.0.0.1", port)
+        async with server:
+            with pytest.raises(PermissionDeniedError):
+                await call.stop()
+            assert (await call.stop()).conversation_id == "55"
+            await call.stop()
+    assert answers == []
 
 
 async def test_an_unknown_call_cannot_be_stopped(peer: Peer):

@@ -249,3 +249,16 @@ def test_any_frame_becomes_events_that_can_be_encoded_again(kind, rest):
 @given(st.text())
 def test_any_text_becomes_events(text):
     decode_frame(text)
+
+
+def test_a_number_that_json_does_not_have_is_none_and_the_words_are_kept():
+    raw = {"alternatives": [{"transcript": "Ferry four", "confidence": float("nan")}]}
+    event = decoded({"type": "recognition_result", "payload": {"raw": raw}})
+    assert isinstance(event, Recognition)
+    assert (event.text, event.confidence) == ("Ferry four", None)
+
+
+def test_every_event_is_json_that_can_be_sent():
+    (event,) = decode_frame(r'{"type": "error", "message": "half of a pair: \ud83d"}')
+    assert isinstance(event, ErrorEvent)
+    assert json.loads(event.to_json().encode())["message"] == "half of a pair: ?"

@@ -126,3 +126,12 @@ def test_bookmarks_are_created_replaced_and_deleted():
     }
     with pytest.raises(ConfigurationError):
         live.bookmark_request(None, None)
+
+
+def test_a_start_request_of_another_encoding_keeps_all_else():
+    settings: StreamSettings = {"title": "Pier 4", "interim_results": False}
+    request = live.start_request("pier-4", settings)
+    changed = live.with_encoding(request, "MULAW", 8000)
+    again: StreamSettings = {**settings, "encoding": "MULAW", "sample_rate": 8000}
+    assert changed == live.start_request("pier-4", again)
+    assert request == live.start_request("pier-4", settings)

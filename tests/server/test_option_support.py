@@ -139,12 +139,14 @@ def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> No
 def test_every_setting_of_the_vendors_start_requests_is_known() -> None:
     from symbl_aio.server.live.client_frames import StartRequest, parse_frame
 
-    frame = """{"type": "start_request", "id": "x", "insightTypes": [], "speaker": null,
-        "customVocabulary": ["acme"], "customVocabularyStrength": 5, "trackers": [], "actions": [],
-        "meetingTitle": "x", "prebuiltTrackers": [], "noConnectionTimeout": 0,
+    frame = """{"type": "start_request", "id": "x", "insightTypes": ["topic"],
+        "speaker": {"name": "Ann"}, "customVocabulary": ["acme"], "customVocabularyStrength": 5,
+        "trackers": [], "actions": [{}], "meetingTitle": "x", "prebuiltTrackers": ["x"],
+        "noConnectionTimeout": 0,
         "disconnectOnStopRequest": true, "disconnectOnStopRequestTimeout": 0, "config": {
         "confidenceThreshold": 0.5, "languageCode": "en-US", "timezoneOffset": 480,
-        "sentiment": false, "detectEntities": false, "redaction": {}, "trackers": {},
+        "sentiment": false, "detectEntities": false, "redaction": {"redactContent": false},
+        "trackers": {"enableAllTrackers": false},
         "speechRecognition": {"encoding": "LINEAR16", "sampleRateHertz": 16000, "engine": "x",
         "interimResults": true}}}"""
     request = parse_frame(frame)
@@ -152,5 +154,31 @@ def test_every_setting_of_the_vendors_start_requests_is_known() -> None:
 
     assert request.options <= STREAMS.keys()
     assert STREAMS.keys() - request.options == {
-        "dtmf", "intents", "languages", "pushSpeakerEvents", "timezone"
+        "audioConfig", "dtmf", "intents", "languages", "providerName", "pushSpeakerEvents",
+        "timezone", "transportConfig"
     }  # fmt: skip
+
+
+def test_a_known_option_that_a_caller_may_count_on_is_named_once_with_the_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = UnknownOptions(STREAMS)
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        for _ in range(2):
+            options.name(dict.fromkeys(("customVocabulary", "engine", "speaker")))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the option 'customVocabulary' has no effect: "
+        "with it, the speech model would lose sentences"
+    )
+
+
+def test_a_setting_that_a_client_leaves_empty_is_not_counted() -> None:
+    from symbl_aio.server.live.client_frames import StartRequest, parse_frame
+
+    frame = """{"type": "start_request", "customVocabulary": [], "prebuiltTrackers": null,
+        "speaker": {}, "noConnectionTimeout": 0,
+        "config": {"meetingTitle": "", "sentiment": false}}"""
+    request = parse_frame(frame)
+    assert isinstance(request, StartRequest)
+    assert request.options == {"config", "noConnectionTimeout", "sentiment"}

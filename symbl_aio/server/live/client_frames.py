@@ -8,7 +8,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from symbl_aio.server import submission_parameters
-from symbl_aio.server.field_rules import is_whole_number, read_number
+from symbl_aio.server.field_rules import is_whole_number, read_flag, read_number
 from symbl_aio.server.http_json import JSON, ApiError, parse_json, require_object
 from symbl_aio.server.live.audio_clock import ENCODINGS, AudioFormat
 
@@ -17,6 +17,8 @@ MAX_WAIT = 1800.0
 
 INSIGHT_TYPES = frozenset({"question", "action_item", "follow_up"})
 _LONGEST_MASK = 16
+# Clients send these for a setting that they do not use.
+_EMPTY: tuple[JSON, ...] = (None, "", [], {})
 # Of a start request, those that mean the same as in a submission.
 _AS_IN_SUBMISSIONS = ("confidenceThreshold", "detectEntities", "languageCode", "timezoneOffset")
 
@@ -29,7 +31,7 @@ class StartRequest:
     keys of its own. ``mask``: replaces personal data, None for no redaction. Times in seconds:
     ``no_connection_timeout``, for which a conversation waits for a lost socket; ``keep_open``,
     for which the socket stays open after a stop, None: it is closed. ``options``: the names of all
-    settings, known or not.
+    settings, known or not, that have a value.
     """
 
     speaker: Mapping[str, JSON] = field(factory=dict)
@@ -104,6 +106,9 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
     parameters["trackers"] = fields.get("trackers")
     parameters["customVocabulary"] = fields.get("customVocabulary")
     parameters["enableAllTrackers"] = _object(config, "trackers").get("enableAllTrackers")
+    redaction = _object(config, "redaction")
+    if _read_flag(redaction, "identifyContent"):
+        parameters["detectEntities"] = True
     return StartRequest(
         speaker=_object(fields, "speaker"),
         title=title if isinstance(title, str) and title else None,
@@ -112,14 +117,17 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
         parameters=submission_parameters.read(parameters),
         sentiment=config.get("sentiment") is True,
         interim_results=speech.get("interimResults") is not False,
-        mask=_read_mask(config.get("redaction")),
+        mask=_read_mask(redaction),
         no_connection_timeout=_read_wait(fields, "noConnectionTimeout", 0.0),
         keep_open=(
             _read_wait(fields, "disconnectOnStopRequestTimeout", MAX_WAIT)
             if fields.get("disconnectOnStopRequest") is False
             else None
         ),
-        options=frozenset((*fields, *speech)) - {"type"},
+        options=frozenset(
+            name for name, value in {**fields, **speech}.items() if value not in _EMPTY
+        )
+        - {"type"},
     )
 
 
@@ -154,8 +162,16 @@ def _read_wait(fields: Mapping[str, JSON], name: str, default: float) -> float:
     return float(seconds)
 
 
-def _read_mask(redaction: JSON) -> str | None:
-    if not isinstance(redaction, dict) or redaction.get("redactContent") is not True:
+def _read_flag(fields: Mapping[str, JSON], name: str) -> bool:
+    flag = read_flag(fields.get(name))
+    if not isinstance(flag, bool | None):
+        raise ApiError(400, f'"{name}" must be true or false.')
+    return bool(flag)
+
+
+def _read_mask(redaction: Mapping[str, JSON]) -> str | None:
+    # A wrong value is no reason to show what was to be masked: it is refused.
+    if not _read_flag(redaction, "redactContent"):
         return None
     mask = redaction.get("redactionString", "****")
     if not isinstance(mask, str) or not 1 <= len(mask) <= _LONGEST_MASK:

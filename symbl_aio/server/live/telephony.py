@@ -44,7 +44,7 @@ _SILENT = (
     "This server makes no calls, and has nothing to play for {number}: the call is silent. {why}"
 )
 # What is called, and how; the other fields are options.
-_ROUTING = ("operation", "endpoint", "connectionId", "data")
+_ROUTING = ("operation", "endpoint", "type", "phoneNumber", "uri", "connectionId", "data")
 _EVENT_TYPES = ("started_speaking", "stopped_speaking", "joined", "left", "stopped")
 
 
@@ -129,7 +129,8 @@ class CallHandlers:
 
     async def _start(self, request: web.Request, fields: Mapping[str, JSON]) -> _Call:
         number = _number_of(fields)
-        self._sessions.unknown_options.name({k: v for k, v in fields.items() if k not in _ROUTING})
+        options = {**fields, **_nested(fields, "endpoint")}
+        self._sessions.unknown_options.name({k: v for k, v in options.items() if k not in _ROUTING})
         if len(self._calls) >= self._most_calls:
             raise ApiError(429, f"The application may have {self._most_calls} calls.")
         location = _nested(fields, "data", "session")

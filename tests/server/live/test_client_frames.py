@@ -74,7 +74,11 @@ def test_the_settings_of_a_submission_are_read_as_in_one() -> None:
             {"audio": AudioFormat("OPUS", 48_000)},
         ),
         ({"config": {"redaction": {"redactContent": True}}}, {"mask": "****"}),
-        ({"config": {"redaction": {"identifyContent": True}}}, {"mask": None}),
+        (
+            {"config": {"redaction": {"identifyContent": True, "redactContent": False}}},
+            {"mask": None, "parameters": {"detectEntities": True}},
+        ),
+        ({"config": {"redaction": {"redactContent": "true"}}}, {"mask": "****"}),
     ],
 )
 def test_a_setting_is_read(fields: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -98,6 +102,9 @@ def test_a_setting_is_read(fields: dict[str, Any], expected: dict[str, Any]) -> 
             {"config": {"redaction": {"redactContent": True, "redactionString": "x" * 17}}},
             "1 to 16",
         ),
+        ({"config": {"redaction": {"redactContent": 1}}}, '"redactContent" must be true or false'),
+        ({"config": {"redaction": {"identifyContent": []}}}, '"identifyContent" must be'),
+        ({"config": {"redaction": True}}, '"redaction" must be a JSON object'),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(fields: dict[str, Any], words: str) -> None:

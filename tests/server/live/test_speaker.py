@@ -271,6 +271,16 @@ async def test_personal_data_is_masked_where_a_start_wants_it(live: LiveCaller) 
     assert not any("555 1234" in str(frame) for frame in speaker.seen)
 
 
+async def test_messages_have_their_entities_where_a_start_wants_them(live: LiveCaller) -> None:
+    live.server.register_transcript("Zoe: The ferry goes on 2024-05-03.", stream="meeting")
+    for redaction, has_entities in [({"identifyContent": True}, True), ({}, False)]:
+        speaker = await live.speak()
+        await speaker.start(config={"redaction": {"redactContent": False} | redaction})
+        await speaker.stop()
+        (frame,) = speaker.of("message_response")
+        assert ("entities" in frame["messages"][0]) is has_entities
+
+
 async def test_a_deleted_conversation_is_an_error_for_its_speaker(live: LiveCaller) -> None:
     live.server.register_transcript(TALK, stream="meeting")
     speaker = await live.speak()
