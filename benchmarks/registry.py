@@ -23,6 +23,7 @@ MODULES: Final = (
     "appends",
     "durable",
     "decoding",
+    "upload_command",
     "footprint",
     "insights",
     "streaming",

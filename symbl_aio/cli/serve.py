@@ -106,6 +106,13 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     try:
         address = options.public_url or reachable(server.base_url)
         show.serving(address, apps.first, apps.shown, data)
+        apps.store()
+        if apps.made_up is not None and apps.shown is None:
+            logger.info(
+                "the secret of %s was printed at the first start; for a new one, remove %s",
+                apps.first,
+                apps.made_up,
+            )
         await stopped.wait()
         if data is not None:
             await _drain(server, ended)

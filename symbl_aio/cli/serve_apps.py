@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from attrs import frozen
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import add_secret, read_secrets
+from symbl_aio.server import add_secret, made_up_secret, read_secrets
 
 DEFAULT_SECRET = "secret"
 
@@ -21,14 +20,26 @@ MADE_UP = "applications"
 
 @frozen
 class Applications:
-    """Secrets, or their hashes, by application; ``shown`` is printed at the start."""
+    """Secrets, or their hashes, by application; ``shown`` is printed at the start.
+
+    ``made_up``: the file for the hash of a secret that the server has made up, now or earlier.
+    """
 
     secrets: dict[str, str]
     shown: str | None = None
+    made_up: Path | None = None
 
     @property
     def first(self) -> str:
         return next(iter(self.secrets))
+
+    def store(self) -> None:
+        """Store the hash of a secret that was made up now. Raises OSError.
+
+        After the secret was printed: a start that fails before must not keep it.
+        """
+        if self.made_up is not None and self.shown is not None:
+            add_secret(self.made_up, self.first, self.shown)
 
 
 def applications(
@@ -43,8 +54,8 @@ def applications(
     """Return the applications of the command line. Raises ConfigurationError, OSError.
 
     ``is_local``: nothing but this machine reaches the server. Elsewhere the secret of the
-    documents is refused, and without one a secret is made up; the hash is kept in the directory
-    ``data``, so that the secret is the same after a restart.
+    documents is refused, and without one a secret is made up; ``Applications.store`` keeps its
+    hash in the directory ``data``, so that the secret is the same after a restart.
     """
     known = {} if file is None else read_secrets(file)
     for pair in pairs:
@@ -74,17 +85,16 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
         raise ConfigurationError("the id of an application has no colon, and is not empty")
     if file.exists() and app_id in read_secrets(file):
         raise ConfigurationError(f"{file} has an application {app_id} already")
-    show.application(app_id, add_secret(file, app_id))
+    secret = made_up_secret()
+    add_secret(file, app_id, secret)
+    show.application(app_id, secret)
     return OK
 
 
 def _made_up(app_id: str, data: Path | None) -> Applications:
-    if data is None:
-        secret = secrets.token_urlsafe(32)
-        return Applications({app_id: secret}, secret)
-    file = data / MADE_UP
-    known = read_secrets(file) if file.exists() else {}
+    file = None if data is None else data / MADE_UP
+    known = read_secrets(file) if file is not None and file.exists() else {}
     if app_id in known:
-        return Applications({app_id: known[app_id]})
-    secret = add_secret(file, app_id)
-    return Applications({app_id: secret}, secret)
+        return Applications({app_id: known[app_id]}, made_up=file)
+    secret = made_up_secret()
+    return Applications({app_id: secret}, secret, file)

@@ -154,7 +154,7 @@ class Screen:
             ("SYMBL_BASE_URL", base_url),
             *allowed,
             ("SYMBL_APP_ID", shlex.quote(app_id)),
-            ("SYMBL_APP_SECRET", "(the one you set)" if app_secret is None else app_secret),
+            ("SYMBL_APP_SECRET", "(as set, or printed once)" if app_secret is None else app_secret),
         ):
             self._console.print(
                 f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Annotated, Final, Unpack
+from typing import Annotated, Any, Final, Unpack, cast
 
 from fastapi import (
     APIRouter,
@@ -168,11 +168,11 @@ class Symbl(Embedded):
     def handle_errors(self, app: FastAPI) -> None:
         """Answer with a problem (RFC 9457) when a route raises an error of the library.
 
-        A WebSocket gets it as a text, with the kind ``"problem"``, and is closed.
         See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
+        A WebSocket gets it as its last text, with the kind ``"problem"``, and is closed.
         """
-        # One for requests and for WebSockets, of which Starlette's annotation has either.
-        app.add_exception_handler(SymblError, _handle)  # type: ignore[arg-type]
+        # Starlette sends no response for ``None``, which the type of a handler does not have.
+        app.add_exception_handler(SymblError, cast("Any", _handle))
 
     async def _answer_webhook(self, nonce: str, mark: str, request: Request) -> int:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Protocol, Unpack
@@ -22,6 +23,8 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems
+
+_LOG: Final = logging.getLogger("symbl_aio.contrib")
 
 CLOSED_BY_FAULT: Final = 1011
 """The code with which the browser's socket is closed after an error."""
@@ -41,7 +44,7 @@ class Visitor(Protocol):
 
 
 def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | None) -> bool:
-    """Return whether a page of an origin may open a socket on this host.
+    """Return whether a page of an origin may open a socket on this host; log a refusal.
 
     Browsers let any page connect to any host, with the cookies of that host. ``allowed``:
     origins such as ``"https://example.com"``; ``None`` is the service's own host.
@@ -50,10 +53,19 @@ def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | 
         return True
     if allowed is None:
         try:
-            return urlsplit(origin).netloc == host
+            admitted = urlsplit(origin).netloc == host
         except ValueError:  # no origin of a browser
-            return False
-    return origin in allowed or "*" in allowed
+            admitted = False
+    else:
+        admitted = origin in allowed or "*" in allowed
+    if not admitted:
+        _LOG.warning(
+            "a page of %r was refused a socket of %r: stream_through admits pages of the "
+            "service's own host, or of its origins=",
+            origin,
+            host,
+        )
+    return admitted
 
 
 async def pass_stream(

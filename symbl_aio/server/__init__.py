@@ -19,7 +19,7 @@ The server never invents a result: it scores no call, and builds a summary from 
 the conversation.
 """
 
-from symbl_aio.server.app_secrets import add_secret, read_secrets
+from symbl_aio.server.app_secrets import add_secret, made_up_secret, read_secrets
 from symbl_aio.server.freed_memory import return_freed_memory
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.local_server import LocalServer
@@ -47,6 +47,7 @@ __all__ = [
     "default_directory",
     "is_loopback",
     "load_context",
+    "made_up_secret",
     "own_names",
     "read_secrets",
     "restore_backup",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 from attrs import frozen
@@ -211,9 +211,11 @@ def route_name(method: str, kind: Kind) -> str:
     return f"submit.{method}.{kind.replace('/', '_')}"
 
 
+_KIND_OF_ROUTE: Mapping[str, Kind] = {
+    route_name(method, kind): kind for method in ("post", "put") for kind in KINDS
+}
+
+
 def kind_of_route(name: str) -> Kind | None:
     """Return the kind of submission that a route is for; None for other routes."""
-    if not name.startswith("submit."):
-        return None
-    _, _, text = name.split(".", 2)
-    return next(kind for kind in KINDS if kind.replace("/", "_") == text)
+    return _KIND_OF_ROUTE.get(name)

@@ -89,14 +89,17 @@ def read_secrets(path: Path) -> dict[str, str]:
     return found
 
 
-def add_secret(path: Path, app_id: str) -> str:
-    """Make a secret up, append its hash to the file, and return it. Raises OSError."""
-    secret = secrets.token_urlsafe(32)
+def made_up_secret() -> str:
+    """Return a new secret, of 32 random bytes."""
+    return secrets.token_urlsafe(32)
+
+
+def add_secret(path: Path, app_id: str, secret: str) -> None:
+    """Append the hash of an application's secret to the file. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{app_id}:{hash_secret(secret)}\n")
-    return secret
 
 
 def parse_apps(texts: Mapping[str, str]) -> dict[str, AppSecret]:

@@ -28,6 +28,8 @@ _MAX_CONTAINERS = 400_000
 # of range. A text without them, which is nearly every one, is parsed once and not twice.
 _SUSPICIOUS = re.compile(r"\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{19}")
 
+_JSON_TYPE = {"Content-Type": "application/json; charset=utf-8"}
+
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -62,10 +64,9 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
     return web.Response(
         # Compact, and UTF-8 instead of ASCII escapes. A character that has no UTF-8 becomes "?":
         # one record must not break the response about all.
-        body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(errors="replace"),
+        body=encode_json(body).encode(errors="replace"),
         status=status,
-        content_type="application/json",
-        charset="utf-8",
+        headers=_JSON_TYPE,
     )
 
 
@@ -77,7 +78,7 @@ def parse_json(body: bytes | str) -> JSON:
         containers = text.count("[") + text.count("{")
         if containers > _MAX_CONTAINERS:
             raise ApiError(400, "The body has too many lists and objects.")
-        value: JSON = json.loads(text, parse_constant=_refuse_constant)
+        value: JSON = _DECODER.decode(text)
         if containers > MAX_DEPTH:
             check_depth(value)
         if _SUSPICIOUS.search(text):
@@ -106,6 +107,11 @@ def check_depth(value: JSON) -> None:
 
 def _refuse_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
+
+
+# Each made once: ``json.loads`` and ``json.dumps`` make one for each call with options.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _bounded_int(digits: str) -> int:

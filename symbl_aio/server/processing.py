@@ -318,6 +318,8 @@ def add_stored(
     named = [tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored]
     trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
     entities = management.entities if settings.detect_entities else ()
+    if not (trackers or entities):
+        return settings
     return evolve(
         settings,
         trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),

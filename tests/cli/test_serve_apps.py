@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.cli.serve_apps import MADE_UP, applications
+from symbl_aio.cli.serve_apps import MADE_UP, Applications, applications
 from tests.cli.test_serve import client_of, serving
 from tests.shell import Shell
 
 
-def of(**options: object) -> object:
+def of(**options: object) -> Applications:
     given = {
         "app_id": "app", "app_secret": None, "pairs": (), "file": None, "data": None,
         "is_local": True,
@@ -23,11 +23,13 @@ def of(**options: object) -> object:
 
 def test_a_secret_that_is_made_up_is_the_same_after_a_restart(tmp_path: Path) -> None:
     first = of(is_local=False, data=tmp_path)
+    first.store()
     again = of(is_local=False, data=tmp_path)
 
-    assert first.shown is not None  # type: ignore[attr-defined]
-    assert again.shown is None  # type: ignore[attr-defined]
-    assert first.shown not in (tmp_path / MADE_UP).read_text()  # type: ignore[attr-defined]
+    assert first.shown is not None
+    assert again.shown is None
+    assert first.shown not in (tmp_path / MADE_UP).read_text()
+    assert again.made_up == tmp_path / MADE_UP
 
 
 @pytest.mark.parametrize("pairs", [["one"], ["one:"], [":x"], ["one:x", "one:y"]])
@@ -73,6 +75,22 @@ async def test_a_secret_that_is_made_up_is_printed_at_the_first_start_only(tmp_p
         assert "app_secret" not in again
         async with client_of({**again, "app_secret": secret}, allow_http=True) as symbl:
             await symbl.process(Text("Hello."))
+
+
+async def test_a_start_that_fails_makes_no_secret_up_that_no_user_has_read(tmp_path: Path) -> None:
+    where = ("--public-url", "https://symbl.example.com", "--data", tmp_path / "data")
+    shell = Shell()
+    no_certificate = ("--tls-cert", tmp_path / "none.pem")
+    failed = await shell.end(await shell.start("serve", "--asr", "off", *where, *no_certificate))
+
+    async with serving(*where, stores=True) as first:
+        assert "app_secret" in first
+    async with serving(*where, stores=True) as again:
+        pass
+
+    assert failed.code == 2
+    assert f"remove {tmp_path / 'data' / MADE_UP}" in again["ended"].err
+    assert "remove" not in first["ended"].err
 
 
 @pytest.mark.parametrize("option", [("--app-secret", "shown-in-ps"), ("--app", "a:shown-in-ps")])

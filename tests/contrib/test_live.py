@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -199,12 +200,47 @@ async def test_a_visitor_is_read_no_faster_than_the_api_receives(peer: Peer, url
     assert len(session.audio) == 60_000_000
 
 
-async def test_a_page_of_another_origin_is_refused(peer: Peer, url: str):
+async def test_a_wrong_setting_is_a_problem_for_the_visitor_and_no_crash_of_the_server(
+    url: str, caplog: pytest.LogCaptureFixture
+):
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{url}/speak?rate=4000", origin=url) as websocket,
+    ):
+        (event,) = await received(websocket)
+        assert websocket.close_code == 1011
+    assert (event["kind"], event["status"]) == ("problem", 400)
+    assert "8000 to 48000" in event["detail"]
+    async with aiohttp.ClientSession() as http:  # answered after the log of the first one
+        await (await http.get(url)).read()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_an_error_before_the_handshake_is_a_response_of_the_service():
+    app = FastAPI()
+    for_fastapi.Symbl(credentials=Credentials("app", "a-secret-of-the-app")).handle_errors(app)
+
+    @app.websocket("/speak")
+    async def speak(websocket: WebSocket) -> None:
+        await for_fastapi.stream_through(websocket)
+
+    sock, url = listening()
+    async with uvicorn_serving(app, sock, ws="wsproto"), aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await http.ws_connect(f"{url}/speak")
+    assert caught.value.status == 400
+
+
+async def test_a_page_of_another_origin_is_refused(
+    peer: Peer, url: str, caplog: pytest.LogCaptureFixture
+):
     async with aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await http.ws_connect(f"{url}/speak", origin="https://elsewhere.example")
     assert caught.value.status == 403
     assert peer.sessions == []
+    assert "https://elsewhere.example" in caplog.text
+    assert "origins=" in caplog.text
 
 
 @table(

@@ -11,6 +11,7 @@ from symbl_aio.server.app_secrets import (
     SecretsFileError,
     add_secret,
     hash_secret,
+    made_up_secret,
     read_secrets,
 )
 
@@ -44,7 +45,8 @@ def vars_of(known: AppSecret) -> list[object]:
 
 def test_a_file_has_an_application_in_each_line(tmp_path: Path) -> None:
     path = tmp_path / "private" / "apps"
-    made = add_secret(path, "one")
+    made = made_up_secret()
+    add_secret(path, "one", made)
     with path.open("a") as file:
         file.write("\n# by hand\ntwo:a:b\n")
 

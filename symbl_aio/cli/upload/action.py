@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
+from symbl_aio import ConfigurationError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
 from symbl_aio.cli.runner import config, run
@@ -27,7 +28,7 @@ from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, 
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
-from symbl_aio.cli.upload.report_file import check_report, write_report
+from symbl_aio.cli.upload.report_file import check_report, unended, write_report
 from symbl_aio.cli.upload.show import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
 
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 LIMIT: Final = "limit"
 """Name of a note: the account's job limit, as the last run learned it."""
 _SHOWN: Final = 20
-"""Lines of a dry run about single recordings; --json prints all of them."""
+"""Lines of a dry run about single meetings and recordings; --json prints all of them."""
+_NAMED: Final = 8
+"""Recordings of a meeting that such a line names."""
 
 
 @frozen(kw_only=True)
@@ -104,6 +107,12 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
         # In a thread: a large tree takes a while, and Ctrl-C has to end it.
         listing = await in_a_thread(partial(find, request.paths))
         grouped = request.group(listing.found)
+        if grouped.left_out and not grouped.meetings and not request.watch:
+            one, reason = grouped.left_out[0]
+            raise ConfigurationError(
+                f"--group-by finds no meeting among {len(listing.found):,} recordings, the first "
+                f"{one.label}: {reason}"
+            )
         if request.dry_run:
             return await _dry_run(request, listing, grouped, ledger, show)
         if request.again:
@@ -147,11 +156,12 @@ async def _send(
     )
     outcomes, began = run.outcomes, time.monotonic()
     _note_left_out(listing, grouped, outcomes, show)
-    meetings = (
-        watched(request.paths, request.group, request.quiet_for, run)
-        if request.watch
-        else _each(grouped.meetings)
-    )
+    if request.watch:
+        meetings = watched(request.paths, request.group, request.quiet_for, run)
+    else:
+        meetings = _each(grouped.meetings)
+        for meeting in grouped.meetings:
+            outcomes.expect(meeting)
     try:
         async with SymblClient(
             config=_started(settings, ledger), observers=[run.observe]
@@ -165,7 +175,7 @@ async def _send(
         raise
     finally:
         if request.report is not None:
-            write_report(request.report, outcomes.ended)
+            write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
     show.summary(
         outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
     )
@@ -193,6 +203,11 @@ async def _dry_run(
         *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
     ]
     counts = made.counts
+    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
+    named = [
+        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
+        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
+    ]
     fields: dict[str, object] = {
         "recordings": len(listing.found),
         "meetings": made.meetings,
@@ -200,6 +215,10 @@ async def _dry_run(
         "unknown_length": made.unknown,
         "counts": dict(counts),
         "left_out": len(grouped.left_out) + listing.left_out,
+        "groups": [
+            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
+            for meeting in groups
+        ],
         "reasons": [
             {"source": label, "action": action, "reason": reason}
             for label, action, reason in reasons
@@ -212,12 +231,17 @@ async def _dry_run(
         f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
         f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
         f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}.",
-        *(f"  {action}  {label}: {reason}" for label, action, reason in reasons[:_SHOWN]),
+        *(f"  {line}" for line in named[:_SHOWN]),
     ]
-    if len(reasons) > _SHOWN:
-        lines.append(f"  and {len(reasons) - _SHOWN:,} more; --json prints all of them")
+    if len(named) > _SHOWN:
+        lines.append(f"  and {len(named) - _SHOWN:,} more; --json prints all of them")
     show.planned(fields, lines)
     return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return f"{', '.join(labels[:_NAMED])}{more}"
 
 
 def run_settle(
@@ -316,7 +340,9 @@ def remedies(outcomes: Outcomes) -> Iterator[str]:
     if len(ambiguous) > FEW:
         yield f"  and {len(ambiguous) - FEW:,} more; --report lists all of them"
     if any(outcome.exit_code for outcome in outcomes.of(Result.FAILED)):
-        yield "Failed recordings are sent again with --retry-failed."
+        blocking = bool(outcomes.counts[Result.BLOCKED])
+        away = " One that is moved out of the folder blocks no others." if blocking else ""
+        yield f"Failed recordings are sent again with --retry-failed.{away}"
     if outcomes.of(Result.UNSENT, Result.RUNNING) or outcomes.unwritten:
         yield "The same command goes on with the rest."
 

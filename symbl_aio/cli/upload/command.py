@@ -36,7 +36,8 @@ ledger_option = click.option(
     "--group-by",
     metavar="folder|REGEX|CSV",
     help="Recordings of one conversation: those of a folder, those with the same text in the "
-    "groups of REGEX, or those of a CSV file with the columns file and meeting.",
+    "groups of REGEX, which is searched in the path below FOLDER, or those of a CSV file with "
+    "the columns file and meeting.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("--retry-failed", is_flag=True, help="Send again what failed in an earlier run.")
@@ -81,6 +82,8 @@ def upload(paths: tuple[str, ...], as_json: bool, **options: Any) -> None:
         raise click.UsageError("Give at least one FOLDER, FILE or URL.")
     if options["beside"] and options["output"] is not None:
         raise click.UsageError("--beside and -o are two places; give one.")
+    if options["dry_run"] and options["report"] is not None:
+        raise click.UsageError("--dry-run writes no report; --json prints all that it found.")
     run_upload(paths, as_json, **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -12,6 +13,10 @@ from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, State
 
 NOT_REPEATED: Final = "it failed in an earlier run; --retry-failed sends it again"
+REGROUPED: Final = (
+    "it was sent with another --group-by, so its conversation has other recordings; repeat that "
+    "one, or --again sends all anew"
+)
 
 
 @frozen
@@ -83,7 +88,7 @@ def decide(
         for other in ledger.with_content(sha256):
             if other.state is State.COMPLETED and not exists(other.source):
                 return Skip(other, f"it was sent as {other.source}", moved=True)
-        return _send(behind)
+        return _send(part, meeting, ledger, behind)
     # An open question comes first, also if the file has changed since.
     if item.state is State.SENDING:
         return Prove(item)
@@ -91,15 +96,31 @@ def decide(
         return Follow(item)
     if item.sha256 == sha256:
         if item.state is State.COMPLETED:
+            if not is_of(meeting, item, ledger):
+                return Refuse(REGROUPED)
             return Skip(item, "it was done before")
         if not retry_failed:
             return Refuse(NOT_REPEATED, item)
-        return _send(behind)
+        return _send(part, meeting, ledger, behind)
     if item.state is State.FAILED:
-        return _send(behind)
+        return _send(part, meeting, ledger, behind)
     if meeting.key is not None:
-        return Refuse("it changed after it was sent, and its conversation cannot be rewritten")
+        return Refuse(
+            "it changed after it was sent, and its conversation cannot be rewritten; --again "
+            "sends the whole meeting as a new one"
+        )
     return Send(changed=True)
+
+
+def is_of(meeting: Meeting, item: Item, ledger: Ledger) -> bool:
+    """Return whether an item was sent as a part of this meeting.
+
+    It was if the meeting has the key of that time, or exactly the recordings of that time.
+    """
+    if item.meeting == meeting.key:
+        return True
+    together = [item] if item.meeting is None else ledger.of_meeting(item.meeting)
+    return {one.source for one in together} == {part.source for part in meeting.parts}
 
 
 def sent_behind(meeting: Meeting, ledger: Ledger) -> list[Found | None]:
@@ -108,16 +129,29 @@ def sent_behind(meeting: Meeting, ledger: Ledger) -> list[Found | None]:
     sent: Found | None = None
     for part in reversed(meeting.parts):
         behind.append(sent)
-        item = ledger.item(part.source)
-        if item is not None and item.meeting == meeting.key and item.state is not State.FAILED:
+        if was_sent(part, meeting, ledger):
             sent = part
     return behind[::-1]
 
 
-def _send(behind: Found | None) -> Send | Refuse:
+def was_sent(part: Found, meeting: Meeting, ledger: Ledger) -> bool:
+    """Return whether a part of a meeting is in its conversation, or may be."""
+    item = ledger.item(part.source)
+    return item is not None and item.meeting == meeting.key and item.state is not State.FAILED
+
+
+def _send(part: Found, meeting: Meeting, ledger: Ledger, behind: Found | None) -> Send | Refuse:
     if behind is None:
         return Send()
+    assert meeting.key is not None  # a recording on its own has none behind it
+    target = ledger.conversation_of(meeting.key) or "CONVERSATION"
+    name = part.label if part.link is None else "LINK"
+    append = shlex.join(["symbl-aio", "append", target, *_after_dashes(name)])
     return Refuse(
-        f"it comes before {behind.label}, which was sent; to add it at the end, use "
-        "symbl-aio append"
+        f"it comes before {behind.label}, which was sent; --again sends the whole meeting as a "
+        f"new one. Or move it away, and add it at the end: {append}"
     )
+
+
+def _after_dashes(name: str) -> list[str]:
+    return ["--", name] if name.startswith("-") else [name]

@@ -65,8 +65,9 @@ def by_folder(found: Sequence[Found]) -> Grouped:
 def by_pattern(pattern: re.Pattern[str]) -> Grouping:
     """Make a meeting of the recordings in whose paths the pattern matches the same text.
 
-    The text is that of the pattern's groups, or of the whole match if it has none. It counts
-    within one given folder: the same name in another one is another meeting.
+    A path begins below the given folder. The text is that of the pattern's groups, or of the
+    whole match if it has none. It counts within one given folder: the same name in another one
+    is another meeting.
     """
 
     def group(found: Sequence[Found]) -> Grouped:
@@ -75,7 +76,7 @@ def by_pattern(pattern: re.Pattern[str]) -> Grouping:
         for one in found:
             match = pattern.search(one.relative)
             if match is None:
-                left_out.append((one, f"its path does not match {pattern.pattern!r}"))
+                left_out.append((one, f"{one.relative!r} does not match {pattern.pattern}"))
                 continue
             text = " ".join(filter(None, match.groups())) or match.group()
             groups.setdefault((one.root, text), []).append(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from attrs import define, field, frozen
@@ -93,15 +93,39 @@ class Outcomes:
     total: int = 0
     """Recordings that the run has in all, as far as is known."""
     ended: list[Outcome] = field(factory=list)
-    """The outcomes, in the order in which they came."""
+    """The newest outcome of each recording, in the order in which the first ones came."""
     counts: Counter[Result] = field(factory=Counter)
     """How many of each result."""
     unwritten: list[Meeting] = field(factory=list)
     """Meetings whose files could not be written."""
+    _expected: dict[str, tuple[Found, Meeting]] = field(factory=dict)
+    _places: dict[str, int] = field(factory=dict)
+
+    def expect(self, meeting: Meeting) -> None:
+        """Count the recordings of a meeting that are not counted yet."""
+        for part in meeting.parts:
+            self.total += part.source not in self._expected
+            self._expected[part.source] = (part, meeting)
+
+    def unended(self) -> Iterator[tuple[Found, Meeting]]:
+        """Yield the expected recordings without an outcome, each with its meeting."""
+        return (one for source, one in self._expected.items() if source not in self._places)
 
     def add(self, outcome: Outcome) -> None:
-        """Add one."""
-        self.ended.append(outcome)
+        """Add an outcome, in place of an earlier one of the same recording.
+
+        A watched meeting is settled again with each new recording. A recording that this run
+        has completed stays completed then.
+        """
+        place = self._places.setdefault(outcome.part.source, len(self.ended))
+        if place == len(self.ended):
+            self.ended.append(outcome)
+        else:
+            before = self.ended[place].result
+            if (before, outcome.result) == (Result.COMPLETED, Result.SKIPPED):
+                return
+            self.ended[place] = outcome
+            self.counts -= Counter((before,))
         self.counts[outcome.result] += 1
 
     @property

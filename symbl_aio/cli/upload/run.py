@@ -8,7 +8,7 @@ from typing import Final
 
 from symbl_aio import Event, SymblClient, SymblError
 from symbl_aio.cli.exit_codes import describe
-from symbl_aio.cli.upload.decide import sent_behind
+from symbl_aio.cli.upload.decide import sent_behind, was_sent
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Ledger
@@ -77,7 +77,7 @@ class Run:
         self, meetings: AsyncIterable[Meeting], queue: asyncio.Queue[Meeting | None]
     ) -> None:
         async for meeting in meetings:
-            self.outcomes.total += len(meeting.parts)
+            self.outcomes.expect(meeting)
             self.active.add(meeting.identity)
             await queue.put(meeting)
         for _ in range(AT_ONCE):
@@ -96,7 +96,11 @@ class Run:
         before: Outcome | None = None
         is_new = False
         for part, behind in zip(meeting.parts, sent_behind(meeting, self._ledger), strict=True):
-            if before is not None and before.result not in _GOES_ON:
+            if (
+                before is not None
+                and before.result not in _GOES_ON
+                and not was_sent(part, meeting, self._ledger)
+            ):
                 self._end(_blocked(part, meeting, before))
                 continue
             outcome = await sender.settle(part, meeting, behind)

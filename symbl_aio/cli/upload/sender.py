@@ -38,7 +38,7 @@ from symbl_aio._threads import Stalled
 from symbl_aio.cli.exit_codes import code_of, describe
 from symbl_aio.cli.safe_streams import clean
 from symbl_aio.cli.sources import Kind, link_of
-from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide
+from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, is_of
 from symbl_aio.cli.upload.evidence import Evidence
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
@@ -204,8 +204,10 @@ class Sender:
                     outcome = await self._prove(part, item)
                 case Follow(item=item):
                     outcome = await self._follow(part, item)
-            # What was settled may be an earlier content of the file.
-            if outcome.result is not Result.COMPLETED or item.sha256 == read.sha256:
+            # What was settled may be an earlier content of the file, or of another meeting.
+            if outcome.result is not Result.COMPLETED or (
+                item.sha256 == read.sha256 and is_of(meeting, item, ledger)
+            ):
                 return outcome
 
     # Sending

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import traceback
 from collections import deque
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator
 from aiohttp import WSMsgType, hdrs, web
 
 from symbl_aio.server.connections import hand_over
-from symbl_aio.server.http_json import JSON
+from symbl_aio.server.http_json import JSON, encode_json
 from symbl_aio.server.server_limits import LIMITS
 
 logger = logging.getLogger("symbl_aio.server")
@@ -43,7 +42,7 @@ def wanted_protocols(request: web.Request) -> list[str]:
 def encode_frame(frame: dict[str, JSON]) -> str:
     """Return a frame as the text that is sent."""
     # A character that has no UTF-8 becomes "?", as in the responses.
-    text = json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
+    text = encode_json(frame)
     return text.encode(errors="replace").decode()
 
 

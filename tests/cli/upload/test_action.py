@@ -216,6 +216,94 @@ async def test_a_recording_whose_place_in_the_meeting_is_gone_is_refused(shell, 
     assert len(symbl.submissions) == 2
 
 
+async def test_a_part_without_a_place_neither_blocks_the_others_nor_hides_that_they_are_done(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "3.wav", start=1)
+    first = await shell.run("upload", "--json", "--group-by", "folder", folder)
+    conversation = str(first.lines[0]["conversation"])
+    record(folder, "2.wav", start=5)
+    record(folder, "4.wav", start=6)
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    names = ("1.wav", "2.wav", "3.wav", "4.wav")
+    assert [results(ended)[name] for name in names] == [
+        *("skipped", "refused", "skipped", "completed")
+    ]
+    assert numbers(symbl, conversation) == [1, 2, 6]
+    (reason,) = (line["reason"] for line in ended.lines if line["event"] == "refused")
+    assert "--again" in str(reason)
+    assert f"symbl-aio append {conversation} {folder / '2.wav'}" in str(reason)
+
+
+@pytest.mark.parametrize(
+    "before,now,second",
+    [
+        ((), ("--group-by", "folder"), "blocked"),
+        (("--group-by", "folder"), (), "refused"),
+    ],
+    ids=["then one meeting", "then each alone"],
+)
+async def test_recordings_that_were_grouped_otherwise_are_refused_and_no_file_mixes_them(
+    before, now, second, shell, symbl, folder, tmp_path
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    await shell.run("upload", *before, folder)
+    out = tmp_path / "out"
+
+    ended = await shell.run("upload", "--json", "-o", out, *now, folder)
+
+    assert ended.code == 2
+    assert results(ended) == {"1.wav": "refused", "2.wav": second}
+    assert "--again" in ended.err
+    assert not out.exists()
+    again = await shell.run("upload", "--json", "--again", "-o", out, *now, folder)
+    assert again.code == 0
+    assert len(symbl.submissions) == 4
+    assert out.exists()
+
+
+async def test_jobs_that_ran_are_refused_to_another_grouping_once_they_have_ended(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    symbl.hold_jobs()
+    process = await shell.start("upload", "--json", folder)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+    process.kill()
+    await shell.end(process)
+    symbl.release()
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", folder)
+
+    assert results(ended) == {"1.wav": "refused", "2.wav": "blocked"}
+    assert len(accepted(symbl)) == 2
+
+
+async def test_a_folder_with_another_name_is_the_same_meeting(shell, symbl, folder, tmp_path):
+    record(folder, "1.wav", "2.wav", start=1)
+    await shell.run("upload", "--group-by", "folder", folder)
+    moved = folder.rename(tmp_path / "moved")
+
+    ended = await shell.run("upload", "--json", "--group-by", "folder", moved)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert results(ended) == {"1.wav": "skipped", "2.wav": "skipped"}
+
+
+async def test_a_pattern_that_no_recording_matches_is_an_error_with_a_path_to_compare(
+    shell, symbl, folder
+):
+    record(folder, "monday/standup-part1.wav", "monday/standup-part2.wav")
+
+    ended = await shell.run("upload", "--dry-run", "--group-by", r"^(\w+)-part", folder)
+
+    assert ended.code == 2
+    assert r"'monday/standup-part1.wav' does not match ^(\w+)-part" in ended.err
+    assert (await shell.run("upload", "--group-by", r"(\w+)-part", folder)).code == 0
+
+
 async def test_a_pattern_names_the_meeting(shell, symbl, folder):
     record(folder, "mon-1.wav", "tue-1.wav", "mon-2.wav", "other.wav")
 
@@ -260,6 +348,28 @@ async def test_a_dry_run_sends_nothing_and_names_what_would_be_refused(shell, sy
     for_people = await shell.run("upload", "--dry-run", folder)
     assert "To send: 2" in for_people.out
     assert "is empty" in for_people.out
+
+
+async def test_a_dry_run_lists_the_recordings_of_each_meeting_in_their_order(shell, folder):
+    record(folder, *(f"standup-part{number}.wav" for number in (1, 2, 10)), "other.wav")
+    command = ("upload", "--dry-run", "--group-by", r"(\w+)-part", folder)
+
+    for_people = await shell.run(*command)
+    (line,) = (await shell.run(*command, "--json")).lines
+
+    parts = [str(folder / f"standup-part{number}.wav") for number in (1, 2, 10)]
+    assert line["groups"] == [{"meeting": "standup", "sources": parts}]
+    assert f"  standup: {', '.join(parts)}" in for_people.out
+    assert "other.wav: 'other.wav' does not match" in for_people.out
+
+
+async def test_a_dry_run_with_a_report_is_refused(shell, folder, tmp_path):
+    record(folder, "a.wav")
+
+    ended = await shell.run("upload", "--dry-run", "--report", tmp_path / "r.csv", folder)
+
+    assert ended.code == 2
+    assert "--json" in ended.err
 
 
 async def test_transcripts_are_written_in_the_same_tree(shell, folder, tmp_path):
@@ -315,6 +425,7 @@ async def test_a_failed_recording_blocks_those_behind_it_and_is_sent_again_on_re
         assert ended.code == 1
         assert results(ended) == {"1.wav": "failed", "2.wav": "blocked"}
     assert "--retry-failed" in first.err
+    assert "moved out of the folder" in first.err
     assert retried.code == 0
     assert results(retried) == {"1.wav": "completed", "2.wav": "completed"}
 
@@ -332,6 +443,52 @@ async def test_the_report_has_a_row_for_each_recording(shell, folder, tmp_path):
     assert all(row["conversation"] for row in rows if row["result"] == "completed")
     told = json.loads((tmp_path / "r.json").read_text("utf-8"))
     assert sorted(row["result"] for row in told) == ["refused", "skipped", "skipped"]
+
+
+async def test_after_ctrl_c_the_report_has_the_recordings_that_have_not_ended(
+    shell, symbl, folder, tmp_path
+):
+    record(folder, *(f"{number}.wav" for number in range(1, 5)), "other/a.wav", start=1)
+    (folder / "empty.wav").touch()
+    symbl.hold_jobs()
+    report = tmp_path / "r.csv"
+    command = ("upload", "--json", "--group-by", "folder", "--report", report, folder)
+    process = await shell.start(*command)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+
+    rows = list(csv.DictReader(report.read_text("utf-8").splitlines()))
+    assert {Path(row["source"]).name: row["result"] for row in rows} == {
+        **dict.fromkeys(("2.wav", "3.wav", "4.wav", "empty.wav"), "unsent"),
+        **dict.fromkeys(("1.wav", "a.wav"), "running"),
+    }
+    assert all(row["conversation"] for row in rows if row["result"] == "running")
+    assert all(row["reason"] for row in rows)
+    symbl.release()
+
+
+async def test_a_watch_reports_each_recording_once(shell, symbl, folder, tmp_path):
+    record(folder, "1.wav", start=1)
+    report = tmp_path / "r.csv"
+    command = ("upload", "--json", "--watch", "--quiet-for", "0", "--group-by", "folder")
+    process = await shell.start(*command, "--report", report, folder)
+    await symbl.until(lambda: len(accepted(symbl)) == 1)
+    record(folder, "2.wav", start=2)
+    await symbl.until(lambda: len(accepted(symbl)) == 2)
+
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline()).get("part") != 2:
+        pass
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    rows = list(csv.DictReader(report.read_text("utf-8").splitlines()))
+    assert [(Path(row["source"]).name, row["result"]) for row in rows] == [
+        *(("1.wav", "completed"), ("2.wav", "completed"))
+    ]
+    assert "2 of 2 recordings so far are done" in ended.err
 
 
 async def test_a_lost_answer_is_settled_by_evidence(shell, symbl, folder):

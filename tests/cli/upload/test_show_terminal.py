@@ -62,8 +62,8 @@ def test_times_are_words():
 
 def test_counts_are_words():
     outcomes = Outcomes()
-    for result in (Result.COMPLETED, Result.COMPLETED, Result.LEFT_OUT):
-        outcomes.add(outcome(1, result))
+    for number, result in enumerate((Result.COMPLETED, Result.COMPLETED, Result.LEFT_OUT)):
+        outcomes.add(outcome(number, result))
     assert described(outcomes.counts) == "2 completed, 1 left out"
     assert described(Outcomes().counts) == "nothing to do"
 
