@@ -65,7 +65,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
+from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end, pass_stream
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -169,7 +169,7 @@ class Symbl(Embedded):
         """Answer with a problem (RFC 9457) when a route raises an error of the library.
 
         See ``contrib.problems``; an error that is not the visitor's fault is logged as a warning.
-        A socket of ``stream_through`` has got the problem as its last event.
+        A WebSocket gets it as its last text, with the kind ``"problem"``, and is closed.
         """
         # Starlette sends no response for ``None``, which the type of a handler does not have.
         app.add_exception_handler(SymblError, cast("Any", _handle))
@@ -302,11 +302,11 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _handle(connection: HTTPConnection, error: Exception) -> Response | None:
-    if (
-        isinstance(connection, WebSocket)
-        and connection.application_state is not WebSocketState.CONNECTING
-    ):
-        return None  # ``stream_through`` has sent the problem, and closed the socket
+    if isinstance(connection, WebSocket):
+        if connection.application_state is WebSocketState.CONNECTED:
+            await end_with_problem(_Visitor(connection), error)
+        if connection.application_state is WebSocketState.DISCONNECTED:
+            return None  # also by ``stream_through``, which has sent the problem
     return _problem(error)
 
 

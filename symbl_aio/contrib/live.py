@@ -94,11 +94,16 @@ async def pass_stream(
         await visitor.close(1000)
         return conversation
     except SymblError as error:
-        problem = problems.problem(error)
-        problems.log(problem, error)
-        await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
-        await visitor.close(CLOSED_BY_FAULT)
+        await end_with_problem(visitor, error)
         raise
+
+
+async def end_with_problem(visitor: Visitor, error: Exception) -> None:
+    """Send an error as a problem, log it, and close the socket."""
+    problem = problems.problem(error)
+    problems.log(problem, error)
+    await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
+    await visitor.close(CLOSED_BY_FAULT)
 
 
 async def _send_audio(stream: Stream, visitor: Visitor, telling: asyncio.Task[None]) -> None:

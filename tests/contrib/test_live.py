@@ -14,7 +14,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from fastapi import FastAPI, WebSocket
 
-from symbl_aio import Config, Credentials, Retries, Timeouts
+from symbl_aio import Config, ConfigurationError, Credentials, Retries, Timeouts
 from symbl_aio.contrib import aiohttp as for_aiohttp
 from symbl_aio.contrib import fastapi as for_fastapi
 from symbl_aio.contrib.live import is_allowed, is_end
@@ -124,7 +124,9 @@ async def test_a_visitor_who_leaves_ends_the_audio_and_the_conversation_is_compl
     await session.closed.wait()
 
 
-async def test_a_stream_that_is_refused_is_a_problem_and_a_close(peer: Peer, url: str):
+async def test_a_stream_that_is_refused_is_a_problem_and_a_close(
+    peer: Peer, url: str, caplog: pytest.LogCaptureFixture
+):
     peer.refusals = [403]
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/speak") as websocket:
         (problem,) = await received(websocket)
@@ -132,6 +134,33 @@ async def test_a_stream_that_is_refused_is_a_problem_and_a_close(peer: Peer, url
     assert problem["kind"] == "problem"
     assert problem["status"] == 502
     assert peer.sessions == []
+    # Once, and no traceback of the framework.
+    assert [record.name for record in caplog.records] == ["symbl_aio.contrib"]
+
+
+async def test_a_socket_of_another_route_gets_the_problem_too(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+):
+    symbl = for_fastapi.Symbl(**settings(peer))
+    app = FastAPI(lifespan=symbl.lifespan)
+    symbl.handle_errors(app)
+
+    @app.websocket("/topics")
+    async def topics(websocket: WebSocket, accept: bool) -> None:
+        if accept:
+            await websocket.accept()
+        raise ConfigurationError("the rate is wrong")
+
+    sock, url = listening()
+    async with uvicorn_serving(app, sock, ws="wsproto"), aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{url}/topics?accept=1") as websocket:
+            (problem,) = await received(websocket)
+            assert websocket.close_code == 1011
+        assert (problem["kind"], problem["error"]) == ("problem", "ConfigurationError")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{url}/topics?accept=0")
+        assert refused.value.status == 400
+    assert [record for record in caplog.records if record.name.startswith("uvicorn.error")] == []
 
 
 async def test_a_silent_visitor_learns_that_the_stream_is_lost(peer: Peer, url: str):

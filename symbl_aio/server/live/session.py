@@ -127,6 +127,10 @@ class LiveSession:
         # The last second of audio of each speaker.
         self._heard_until: dict[str, float] = {}
 
+    async def exists(self) -> bool:
+        """Return whether the conversation was not deleted."""
+        return await self._conversations.get(self.conversation_id) is not None
+
     async def begin(self, request: StartRequest) -> Turn:
         """Begin a speaker's turn. Raises ``ApiError`` if the conversation was deleted."""
         now = self._clock()

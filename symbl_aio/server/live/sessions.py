@@ -105,6 +105,10 @@ class LiveSessions:
         # Two speakers of one id may start at the same moment.
         async with self._opening:
             session = self._sessions.get(connection_id)
+            if session is not None and not session.turns and not await session.exists():
+                # Deleted, while it waited for its speaker.
+                self.complete(session, "")
+                session = None
             if session is None:
                 conversation = new_conversation(title)
                 await self._conversations.create(conversation)

@@ -68,6 +68,9 @@ class SpeakerSocket:
         self._faults = faults
         self._listening: _Listening | None = None
         self._closing_later: asyncio.TimerHandle | None = None
+        # Waits for another start on this socket, after a stop that keeps it open.
+        self._kept: LiveSession | None = None
+        self._kept_for = ""
 
     async def serve(self) -> None:
         """Handle the frames of the client until it leaves."""
@@ -111,8 +114,7 @@ class SpeakerSocket:
         registered = self._transcripts.by_stream(self._connection_id)
         if registered is None:
             self._check(request)
-        if self._closing_later is not None:
-            self._closing_later.cancel()
+        self._release()
         session = await self._sessions.start(self._connection_id, request.title, registered)
         conversation_id = session.conversation_id
         try:
@@ -191,9 +193,19 @@ class SpeakerSocket:
             self._socket.close()
             self._sessions.end(session, url)
             return
-        self._sessions.hold(session, listening.turn.speaker_id, keep_open, url)
+        self._kept, self._kept_for = session, listening.turn.speaker_id
+        self._sessions.hold(session, self._kept_for, keep_open, url)
         loop = asyncio.get_running_loop()
         self._closing_later = loop.call_later(keep_open, self._socket.close)
+
+    def _release(self) -> LiveSession | None:
+        """Wait no longer for a start after a stop; return the session that has waited, or None."""
+        if self._closing_later is not None:
+            self._closing_later.cancel()
+        session, self._kept = self._kept, None
+        if session is not None:
+            session.awaited.pop(self._kept_for, None)
+        return session
 
     async def _end(self, listening: _Listening, *, lost: bool) -> None:
         """Wait until all results of a turn were published."""
@@ -206,8 +218,9 @@ class SpeakerSocket:
     def _lost(self) -> None:
         """Go on without the socket: the audio that arrived is heard to its end."""
         self._sessions.leave(self._connection_id, self._socket)
-        if self._closing_later is not None:
-            self._closing_later.cancel()
+        kept = self._release()
+        if kept is not None:
+            self._sessions.end(kept, self._summary_url(kept.conversation_id))
         listening, self._listening = self._listening, None
         if listening is not None:
             self._sessions.tasks.spawn(self._finish(listening), name="end of a lost stream")

@@ -217,6 +217,44 @@ async def test_a_socket_may_stay_open_for_another_start(live: LiveCaller) -> Non
     assert await speaker.closed() == 1000
 
 
+async def test_listeners_of_a_socket_that_was_kept_open_get_the_end_once_it_closes(
+    live: LiveCaller,
+) -> None:
+    listener, speaker = await live.subscribe(), await live.speak()
+    await speaker.start(disconnectOnStopRequest=False, speaker={"name": "Ann"})
+    await speaker.stop()
+    # Not only the speaker of the last start, but each one on this socket.
+    await speaker.start(disconnectOnStopRequest=False, speaker={"name": "Bob"})
+    await speaker.stop()
+    await speaker.ws.close()
+
+    await listener.until("conversation_completed")
+    assert await listener.closed() == 1000
+
+
+async def test_another_speaker_on_a_socket_that_was_kept_open_is_the_one_who_is_awaited(
+    live: LiveCaller,
+) -> None:
+    listener, speaker = await live.subscribe(), await live.speak()
+    await speaker.start(disconnectOnStopRequest=False, speaker={"name": "Ann"})
+    await speaker.stop()
+    await speaker.start(speaker={"name": "Bob"})
+    await speaker.stop()
+
+    await listener.until("conversation_completed")
+
+
+async def test_a_conversation_that_was_deleted_while_its_speaker_was_away_is_not_continued(
+    live: LiveCaller,
+) -> None:
+    speaker = await live.speak()
+    deleted = await speaker.start(noConnectionTimeout=60)
+    await speaker.ws.close()
+    again = await live.speak()
+    await live.caller.request("DELETE", f"/v1/conversations/{deleted}")
+    assert await again.start() != deleted
+
+
 async def test_a_socket_without_a_start_is_closed_when_its_time_is_over(live: LiveCaller) -> None:
     speaker = await live.speak()
     await speaker.start(disconnectOnStopRequest=False, disconnectOnStopRequestTimeout=0)
