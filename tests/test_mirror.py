@@ -88,7 +88,7 @@ COVERED_BY = {
     "server/live/live_audio_decoder.py": "tests/asr/test_live_real.py",
     "server/live/live_worker.py": "tests/asr/test_live_real.py",
     "server/live/server_frames.py": "tests/server/live/test_handlers.py",
-    "server/live/session.py": "tests/server/live/test_speaker.py",
+    "server/live/session.py": "tests/server/live/test_speaker_socket.py",
     "server/management/records.py": "tests/server/management/test_handlers.py",
     "server/management/validation.py": "tests/server/management/test_handlers.py",
     "server/request_log.py": "tests/server/test_local_server.py",

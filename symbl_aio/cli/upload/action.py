@@ -113,13 +113,13 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
                 f"--group-by finds no meeting among {len(listing.found):,} recordings, the first "
                 f"{one.label}: {reason}"
             )
-        if request.dry_run:
-            return await _dry_run(request, listing, grouped, ledger, show)
         if request.again:
             for one in listing.found:
                 item = ledger.item(one.source)
                 if item is not None and item.state in (State.COMPLETED, State.FAILED):
-                    ledger.forget(item)
+                    (ledger.overlook if request.dry_run else ledger.forget)(item)
+        if request.dry_run:
+            return await _dry_run(request, listing, grouped, ledger, show)
         return await _send(request, settings, listing, grouped, ledger, show)
     finally:
         await ledger.aclose()
@@ -147,6 +147,7 @@ async def _send(
         show,
         Settings(
             retry_failed=request.retry_failed,
+            again=request.again,
             language=request.language,
             kind=request.kind,
             patience=request.patience,
@@ -196,7 +197,9 @@ async def _dry_run(
 ) -> int:
     from symbl_aio.cli.upload.dry_run import plan
 
-    made = await plan(grouped.meetings, ledger, retry_failed=request.retry_failed)
+    made = await plan(
+        grouped.meetings, ledger, retry_failed=request.retry_failed, again=request.again
+    )
     reasons = [
         *made.reasons,
         *((one.label, "leave out", reason) for one, reason in grouped.left_out),

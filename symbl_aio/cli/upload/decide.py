@@ -77,16 +77,19 @@ def decide(
     behind: Found | None,
     retry_failed: bool,
     exists: Callable[[str], bool],
+    again: bool = False,
 ) -> Decision:
     """Return what is to be done about a recording whose content has this hash.
 
     ``behind``: a later part of its meeting that was sent. ``exists`` is called for the former
-    path of a file with the same content.
+    path of a file with the same content. ``again``: send a moved recording once more.
     """
     item = ledger.item(part.source)
     if item is None:
-        for other in ledger.with_content(sha256):
+        for other in () if again else ledger.with_content(sha256):
             if other.state is State.COMPLETED and not exists(other.source):
+                if not _can_move(other, meeting, ledger, exists):
+                    return Refuse(REGROUPED)
                 return Skip(other, f"it was sent as {other.source}", moved=True)
         return _send(part, meeting, ledger, behind)
     # An open question comes first, also if the file has changed since.
@@ -110,6 +113,17 @@ def decide(
             "sends the whole meeting as a new one"
         )
     return Send(changed=True)
+
+
+def _can_move(item: Item, meeting: Meeting, ledger: Ledger, exists: Callable[[str], bool]) -> bool:
+    """Return whether a moved recording was sent as a part of this meeting, moved as a whole."""
+    left = [] if item.meeting is None else ledger.of_meeting(item.meeting)
+    if meeting.key is None:
+        return len(left) <= 1
+    there = ledger.of_meeting(meeting.key)
+    return all(one.conversation == item.conversation for one in there) and not any(
+        exists(one.source) for one in left
+    )
 
 
 def is_of(meeting: Meeting, item: Item, ledger: Ledger) -> bool:

@@ -39,7 +39,9 @@ class Plan:
         return USAGE if self.counts["refuse"] else OK
 
 
-async def plan(meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: bool) -> Plan:
+async def plan(
+    meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: bool, again: bool
+) -> Plan:
     """Read all recordings and decide about each. Raises nothing for a single recording."""
     made = Plan()
     readers = reading_threads()
@@ -69,6 +71,7 @@ async def plan(meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: boo
                     behind=behind,
                     retry_failed=retry_failed,
                     exists=os.path.exists,
+                    again=again,
                 )
                 match decision:
                     case Send(changed=changed):

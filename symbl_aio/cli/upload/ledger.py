@@ -163,6 +163,10 @@ class Ledger:
         self._drop(item)
         return self._write("DELETE FROM item WHERE id = ?", (item.id,))
 
+    def overlook(self, item: Item) -> None:
+        """Return an item no more, and leave it in the file: for a dry run."""
+        self._drop(item)
+
     def move(self, item: Item, source: str, meeting: str | None) -> asyncio.Future[None]:
         """Record that the file of an item has a new path, and perhaps a new meeting."""
         self._drop(item)

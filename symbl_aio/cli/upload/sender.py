@@ -75,6 +75,8 @@ class Settings:
 
     retry_failed: bool = False
     """Send recordings again that failed in an earlier run."""
+    again: bool = False
+    """Send recordings again that were done under another path; the ledger has no other."""
     language: str | None = None
     """Language spoken, such as ``en-US``."""
     kind: Kind | None = None
@@ -188,6 +190,7 @@ class Sender:
                 behind=behind,
                 retry_failed=self._settings.retry_failed,
                 exists=os.path.exists,
+                again=self._settings.again,
             )
             match decision:
                 case Send(changed=changed):
