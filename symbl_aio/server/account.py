@@ -100,6 +100,7 @@ class Account:
         self.live = LiveSessions(
             self.conversations,
             self._management,
+            store,
             most_sockets=shared.most_sockets,
             changed=shared.changes.notify,
         )
@@ -116,6 +117,7 @@ class Account:
             await self._store.commit(PageKeySaved(page_key))
         self.tokens.restore(state)
         self._management.restore(state)
+        self.live.restore(state)
         self._processing = SubmissionProcessor(
             conversations=self.conversations,
             transcripts=shared.transcripts,

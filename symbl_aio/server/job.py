@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from attrs import define, field
 
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.http_json import now
-from symbl_aio.server.submission_payload import SubmissionPayload
 
 
 class Status(StrEnum):

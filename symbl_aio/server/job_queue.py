@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import ApiError, now
@@ -19,7 +20,6 @@ from symbl_aio.server.job import Job, Status
 from symbl_aio.server.job_hold import HoldPoint, JobGate
 from symbl_aio.server.storage.changes import JobEnded, JobStarted
 from symbl_aio.server.storage.store import StorageError, Store
-from symbl_aio.server.submission_payload import SubmissionPayload
 
 logger = logging.getLogger("symbl_aio.server")
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve, frozen
 
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, parse_instant
@@ -33,7 +34,6 @@ from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
-from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
 

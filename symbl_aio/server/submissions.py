@@ -13,6 +13,7 @@ from aiohttp import web
 from attrs import define
 
 from symbl_aio.server import submission_parameters
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations, new_conversation
@@ -32,7 +33,6 @@ from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobAccepted
 from symbl_aio.server.submission_parameters import Kind
-from symbl_aio.server.submission_payload import SubmissionPayload
 from symbl_aio.server.upload_space import UploadSpace
 
 AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})

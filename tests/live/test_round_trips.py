@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from symbl_aio import (
+    Config,
+    Credentials,
     ErrorEvent,
     Gap,
     InsightEvent,
@@ -16,14 +19,17 @@ from symbl_aio import (
     Pstn,
     Question,
     Recognition,
+    Retries,
     SpeakerEvent,
     StateEvent,
     StreamTimeoutError,
+    SymblClient,
     Timeouts,
     Tracker,
     TrackerEvent,
     User,
 )
+from symbl_aio.server import LocalServer
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
@@ -142,6 +148,31 @@ async def test_a_dropped_stream_goes_on_in_the_same_conversation(server: LocalSy
         stored = await conversation.messages()
     assert len(gaps) == 1
     assert [message.text for message in stored] == SPOKEN
+
+
+async def test_a_stream_outlives_a_restart_of_the_server(tmp_path: Path):
+    secret = "a-secret-of-the-app"
+    async with LocalServer(data=tmp_path, app_secret=secret) as before:
+        before.register_transcript("\n".join(LINES), stream="pier-4", paced=False)
+        config = Config(base_url=before.base_url, retries=Retries(base=0.01, cap=0.1))
+        async with (
+            SymblClient(Credentials("app", secret), config=config) as symbl,
+            symbl.stream("pier-4") as stream,
+        ):
+            first = stream.conversation.id
+            await stream.send(bytes(3200))
+            while len(await stream.conversation.messages()) < len(LINES):
+                await anext(stream)
+            await before.aclose()
+            port = int(before.base_url.rpartition(":")[2])
+            async with LocalServer(data=tmp_path, app_secret=secret, port=port):
+                await stream.send(bytes(3200))
+                conversation = await stream.stop()
+                stored = await conversation.messages()
+            gaps = [event async for event in stream if isinstance(event, Gap)]
+    assert conversation.id == first
+    assert [message.text for message in stored][:3] == SPOKEN
+    assert len(gaps) == 1
 
 
 async def test_a_frozen_stream_is_replaced(server: LocalSymbl):

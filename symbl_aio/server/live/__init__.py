@@ -1,8 +1,8 @@
 """Live audio: streaming, subscribe and telephony. API sections 9 to 11.
 
 ``handlers`` opens the sockets, and ``live_socket`` writes to one. ``client_frames`` parses the
-frames of a client, ``server_frames`` builds those of the server. ``speaker`` serves the socket of
-one speaker, and passes its audio to a ``speech_stream``: a registered transcript (``playback``),
+frames of a client, ``server_frames`` builds those of the server. ``speaker_socket`` serves one
+speaker, and passes the audio to a ``speech_stream``: a registered transcript (``playback``),
 speech recognition (``live_recognizer``, with ``live_worker`` and ``live_audio_decoder`` in a
 process of their own), or neither. ``session`` stores the results in the conversation of a
 connection id, and sends them to each socket of that id; ``sessions`` finds and ends sessions.

@@ -19,7 +19,7 @@ from symbl_aio.server.live.live_socket import LiveSocket, encode_frame, log_brea
 from symbl_aio.server.live.playback import PlaybackStream
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
-from symbl_aio.server.live.speaker import SpeakerSocket
+from symbl_aio.server.live.speaker_socket import SpeakerSocket
 from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
 from symbl_aio.server.live.telephony import EVENTS_PATH, CallHandlers
 from symbl_aio.server.recognition_parameters import check_recognition

@@ -26,6 +26,10 @@ from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.speech_stream import Heard
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import add_stored, callers_zone, merge_settings
+from symbl_aio.server.storage.changes import RecordSaved
+
+SESSION = "session"
+"""The kind of the stored record of a session."""
 
 
 @define(eq=False)
@@ -111,6 +115,9 @@ class LiveSession:
         self.turns = 0
         # Speakers who may come back, and the loop's time until which the session waits for them.
         self.awaited: dict[str, float] = {}
+        # The seconds for which each speaker would be awaited. Stored: a stop of the server is a
+        # loss of all its sockets.
+        self.waits: dict[str, float] = {}
         self.ends_at: asyncio.TimerHandle | None = None
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
@@ -134,9 +141,10 @@ class LiveSession:
     async def begin(self, request: StartRequest) -> Turn:
         """Begin a speaker's turn. Raises ``ApiError`` if the conversation was deleted."""
         now = self._clock()
-        if self._began is None:
-            self._began = now
         async with self._conversations.change(self.conversation_id) as draft:
+            if self._began is None:
+                # The audio follows that before a restart.
+                self._began = now - draft.duration
             turn = Turn(request, dict(request.speaker), 0.0)
             speaker = draft.get_or_add_speaker(turn.name, turn.email)
             if (zone := callers_zone(request.parameters)) is not None:
@@ -144,11 +152,29 @@ class LiveSession:
             settings = merge_settings(draft.settings, request.parameters)
             draft.publish((), 0.0, add_stored(settings, request.parameters, self._management))
         identity = speaker.id if speaker is not None else self._unknown_id
+        if request.no_connection_timeout:
+            self.waits[identity] = request.no_connection_timeout
+            await self._conversations.commit(self.conversation_id, self._record())
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
         self.turns += 1
         self.awaited.pop(identity, None)
         return Turn(request, {**request.speaker, "id": identity}, offset)
+
+    def _record(self) -> RecordSaved:
+        fields: dict[str, JSON] = {
+            "conversation": self.conversation_id,
+            "unknown": self._unknown_id,
+            "waits": dict[str, JSON](self.waits),
+        }
+        return RecordSaved(SESSION, self.connection_id, fields)
+
+    def restore(self, record: Mapping[str, JSON]) -> None:
+        """Continue with what a session before a restart has stored."""
+        waits = record["waits"]
+        assert isinstance(waits, dict)
+        self._unknown_id = str(record["unknown"])
+        self.waits = {name: float(str(seconds)) for name, seconds in waits.items()}
 
     def record_audio(self, turn: Turn, until: float) -> None:
         """Record the second of the conversation until which a speaker's audio has arrived."""

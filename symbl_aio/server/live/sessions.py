@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -12,10 +13,14 @@ from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
 from symbl_aio.server.live.playback import Playback
-from symbl_aio.server.live.session import Audience, LiveSession
+from symbl_aio.server.live.session import SESSION, Audience, LiveSession
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.option_support import STREAMS, UnknownOptions
+from symbl_aio.server.storage.changes import RecordDeleted
+from symbl_aio.server.storage.store import StorageError, Store, StoredState
 from symbl_aio.server.transcript_registry import RegisteredStream
+
+logger = logging.getLogger("symbl_aio.server")
 
 # How long the close frames of a closing server may take.
 _CLOSE_SECONDS = 0.2
@@ -33,6 +38,7 @@ class LiveSessions:
         self,
         conversations: Conversations,
         management: ManagementHandlers,
+        store: Store,
         *,
         most_sockets: int,
         changed: Callable[[], None],
@@ -41,6 +47,7 @@ class LiveSessions:
         self.tasks = BackgroundTasks()
         self._conversations = conversations
         self._management = management
+        self._store = store
         self._most_sockets = most_sockets
         self._clock = clock
         self._changed = changed
@@ -50,6 +57,14 @@ class LiveSessions:
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
         self._draining = False
+
+    def restore(self, state: StoredState) -> None:
+        """Wait for the speakers whose sockets were lost when the last server stopped."""
+        for connection_id, record in state.records.get(SESSION, {}).items():
+            session = self._new_session(connection_id, str(record["conversation"]))
+            session.restore(record)
+            for speaker_id, seconds in session.waits.items():
+                self.hold(session, speaker_id, seconds, "")
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -112,14 +127,9 @@ class LiveSessions:
             if session is None:
                 conversation = new_conversation(title)
                 await self._conversations.create(conversation)
-                session = self._sessions[connection_id] = LiveSession(
+                session = self._new_session(
                     connection_id,
                     conversation.id,
-                    self._audiences.setdefault(connection_id, Audience()),
-                    conversations=self._conversations,
-                    management=self._management,
-                    clock=self._clock,
-                    changed=self._changed,
                     playback=None if registered is None else Playback(registered),
                     is_call=is_call,
                     intents=intents,
@@ -127,6 +137,29 @@ class LiveSessions:
         if session.ends_at is not None:
             session.ends_at.cancel()
             session.ends_at = None
+        return session
+
+    def _new_session(
+        self,
+        connection_id: str,
+        conversation_id: str,
+        *,
+        playback: Playback | None = None,
+        is_call: bool = False,
+        intents: bool = False,
+    ) -> LiveSession:
+        session = self._sessions[connection_id] = LiveSession(
+            connection_id,
+            conversation_id,
+            self._audiences.setdefault(connection_id, Audience()),
+            conversations=self._conversations,
+            management=self._management,
+            clock=self._clock,
+            changed=self._changed,
+            playback=playback,
+            is_call=is_call,
+            intents=intents,
+        )
         return session
 
     def hold(self, session: LiveSession, speaker_id: str, seconds: float, summary_url: str) -> None:
@@ -161,7 +194,15 @@ class LiveSessions:
         for socket in session.audience.sockets:
             socket.send(last)
         session.audience.close()
+        if session.waits:
+            self.tasks.spawn(self._forget(session.connection_id), name="end of a stored session")
         self._changed()
+
+    async def _forget(self, connection_id: str) -> None:
+        try:
+            await self._store.commit(RecordDeleted(SESSION, connection_id))
+        except StorageError as error:
+            logger.warning("a session that has ended stays stored: %s", error)
 
     async def close_sockets(self) -> None:
         """Close every socket, since the server goes away; wait shortly for the clients."""

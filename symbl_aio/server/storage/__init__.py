@@ -7,7 +7,7 @@ everything in memory, and ``sqlite_store`` in a data directory:
 * ``data_directory`` locks the directory, and removes files that a killed server left behind;
 * ``database`` owns the one connection, in a thread, and commits changes in groups;
 * ``schema`` has the tables, as a list of migrations, and ``documents`` the JSON in them;
-* ``archive`` writes a backup of a data directory, and restores it.
+* ``backup`` writes a backup of a data directory, and restores it.
 
 Decisions, and their reasons:
 

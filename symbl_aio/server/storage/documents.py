@@ -12,9 +12,9 @@ from typing import Any
 
 from attrs import astuple, frozen
 
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, Settings
 from symbl_aio.server.language.analysis_values import CustomEntity, Speaker, Tracker, Utterance
-from symbl_aio.server.submission_payload import SubmissionPayload
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

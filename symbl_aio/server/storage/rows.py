@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.http_json import JSON
 from symbl_aio.server.job import Job, Status
@@ -29,7 +30,6 @@ from symbl_aio.server.storage.documents import (
     microseconds,
 )
 from symbl_aio.server.storage.store import ListQuery, StoredState
-from symbl_aio.server.submission_payload import SubmissionPayload
 
 # The start and the number of a conversation: its place in a list.
 Position: TypeAlias = tuple[int, int]

@@ -1,0 +1,89 @@
+"""Sessions over the restarts of a server: a stop or a kill is one more lost connection."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.live.conftest import StartLive
+
+TALK = "Ann: I will send the report on Friday.\nBob: When does the ferry go?"
+
+
+def files_of(data: Path, to: Path) -> Path:
+    """Return a copy of the files of a running server, as a kill leaves them behind."""
+    # A killed server holds no lock.
+    return Path(shutil.copytree(data, to, ignore=shutil.ignore_patterns("lock")))
+
+
+@pytest.mark.parametrize("speaker", [{"name": "Ann"}, {}])
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_speaker_who_comes_back_after_a_restart_continues_the_conversation(
+    live_of: StartLive, tmp_path: Path, speaker: dict[str, Any], is_killed: bool
+) -> None:
+    data = tmp_path / "data"
+    live = await live_of(data=data)
+    live.server.register_transcript(TALK, stream="meeting")
+    before = await live.speak()
+    conversation = await before.start(speaker=speaker, noConnectionTimeout=60)
+    await before.hear(30)
+    while len(before.texts()) < 2:
+        await before.next()
+    if is_killed:
+        data = files_of(data, tmp_path / "copy")
+    else:
+        await live.server.aclose()
+
+    live = await live_of(data=data)
+    listener, after = await live.subscribe(), await live.speak()
+    assert await after.start(speaker=speaker, noConnectionTimeout=60) == conversation
+    await after.hear(2)
+    await after.stop()
+
+    # Nothing is awaited any more, and the new audio follows the old.
+    await listener.until("conversation_completed")
+    times = [message["timeOffset"] for message in await live.messages(conversation)]
+    assert len(times) == 3
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("identity", ["meeting", "a%00b", "%ff", "%ED%A0%80", "a;b'", "x" * 2000])
+async def test_a_session_that_has_ended_is_not_continued(
+    live_of: StartLive, tmp_path: Path, identity: str
+) -> None:
+    live = await live_of(data=tmp_path)
+    speaker = await live.speak(identity)
+    ended = await speaker.start(noConnectionTimeout=60)
+    await speaker.stop()
+    assert await speaker.closed() == 1000
+    again = await live.speak(identity)
+    held = await again.start(noConnectionTimeout=60)
+    await live.server.aclose()
+
+    live = await live_of(data=tmp_path)
+    found = await (await live.speak(identity)).start()
+    assert found == held != ended
+
+
+async def test_a_session_without_a_wait_is_not_stored(live_of: StartLive, tmp_path: Path) -> None:
+    live = await live_of(data=tmp_path)
+    lost = await (await live.speak()).start(noConnectionTimeout=0)
+    await live.server.aclose()
+
+    live = await live_of(data=tmp_path)
+    assert await (await live.speak()).start() != lost
+
+
+async def test_a_speaker_who_does_not_come_back_is_awaited_no_longer_than_it_asked(
+    live_of: StartLive, tmp_path: Path
+) -> None:
+    live = await live_of(data=tmp_path)
+    lost = await (await live.speak()).start(noConnectionTimeout=3)
+    await live.server.aclose()
+
+    live = await live_of(data=tmp_path)
+    listener = await live.subscribe()
+    assert (await listener.until("conversation_completed"))["conversationId"] == lost
