@@ -53,9 +53,9 @@ def report(
 ) -> None:
     """Write conversations as one HTML page: transcript, insights, charts and a player.
 
-    CONVERSATION is an id, or a .json file that Everything.to_json wrote. The page needs no
-    network. A recording of up to 8 MB is put into the page; a larger one is linked, so it must
-    move with the page.
+    CONVERSATION is an id, or a .json file that upload, export or Everything.to_json wrote. The
+    page needs no network. A recording of up to 8 MB is put into the page; a larger one is
+    linked, so it must move with the page.
     """
     if len(recordings) > len(conversations):
         raise click.UsageError("--media is given more often than CONVERSATION.")
@@ -83,13 +83,25 @@ def report(
 
 
 def _stored(conversations: Iterable[str]) -> dict[str, Everything]:
-    from symbl_aio import Everything
+    """Read the conversations in files; the other names are ids. Raises ``ConfigurationError``."""
+    from symbl_aio import ConfigurationError, DecodeError, Everything
 
-    return {
-        name: Everything.from_json(Path(name).read_text("utf-8"))
-        for name in conversations
-        if name.endswith(_STORED)
-    }
+    found = {}
+    for name in conversations:
+        path = Path(name)
+        if path.is_dir():
+            raise ConfigurationError(f"{name} is a folder; name its {_STORED} files")
+        if path.suffix == _STORED:
+            try:
+                found[name] = Everything.from_json(path.read_text("utf-8"))
+            except (DecodeError, UnicodeError):
+                raise ConfigurationError(
+                    f"{name} was not written by upload, export or Everything.to_json; give an id, "
+                    f"or a {_STORED} file of one of them"
+                ) from None
+        elif path.suffix and path.exists():
+            raise ConfigurationError(f"{name} is no {_STORED} file of upload or export, and no id")
+    return found
 
 
 async def _fetched(

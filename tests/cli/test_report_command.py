@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
@@ -95,16 +94,6 @@ async def test_what_cannot_be_done_leaves_the_old_page(
     assert page.read_text() == "the old one"
 
 
-async def test_another_json_file_is_refused_by_name(shell: Shell, tmp_path: Path):
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps({"a": 1}))
-
-    ended = await shell.run("report", other, "-o", tmp_path / "report.html")
-
-    assert ended.code == 5
-    assert "Everything.to_json" in " ".join(ended.err.split())
-
-
 async def test_an_export_writes_a_report_if_it_is_named(
     shell: Shell, symbl: LocalSymbl, tmp_path: Path
 ):
@@ -116,3 +105,27 @@ async def test_an_export_writes_a_report_if_it_is_named(
     written = {Path(name).suffix: tmp_path / name for name in os.listdir(tmp_path)}
     assert set(written) == {".html", ".txt"}
     assert '<article class="report"' in written[".html"].read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "name,content,words",
+    [
+        ("out", None, "name its .json files"),
+        ("monday.md", "# Monday", "monday.md is no .json file"),
+        ("other.json", '{"a": 1}', "other.json was not written by"),
+        ("broken.json", "{", "broken.json was not written by"),
+    ],
+)
+async def test_a_file_that_has_no_conversation_is_named_with_the_remedy(
+    name: str, content: str | None, words: str, tmp_path: Path
+):
+    path = tmp_path / name
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+
+    ended = await Shell().run("report", path, "-o", tmp_path / "page.html")
+
+    assert ended.code == 2
+    assert words in ended.err

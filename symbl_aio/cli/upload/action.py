@@ -233,7 +233,8 @@ async def _dry_run(
         f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
         f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
         f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
-        f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}.",
+        f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}. "
+        f"Blocked: {counts['block']:,}.",
         *(f"  {line}" for line in named[:_SHOWN]),
     ]
     if len(named) > _SHOWN:

@@ -12,7 +12,16 @@ from attrs import define, field
 
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import OK, USAGE, describe
-from symbl_aio.cli.upload.decide import Follow, Prove, Refuse, Send, Skip, decide, sent_behind
+from symbl_aio.cli.upload.decide import (
+    Follow,
+    Prove,
+    Refuse,
+    Send,
+    Skip,
+    decide,
+    sent_behind,
+    was_sent,
+)
 from symbl_aio.cli.upload.fingerprint import READERS, fingerprint, reading_threads
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Ledger
@@ -25,7 +34,7 @@ class Plan:
     meetings: int = 0
     """Conversations that it would open or go on with."""
     counts: Counter[str] = field(factory=Counter)
-    """Recordings by what it would do: send, follow, prove, skip, refuse."""
+    """Recordings by what it would do: send, follow, prove, skip, refuse, block."""
     seconds: float = 0.0
     """Length of the recordings that it would send, as far as their headers have it."""
     unknown: int = 0
@@ -50,9 +59,14 @@ async def plan(
     at_once = asyncio.Semaphore(2 * READERS)
 
     async def one(meeting: Meeting) -> None:
-        sends = False
+        sends, blocking = False, ""
         async with at_once:
             for part, behind in zip(meeting.parts, sent_behind(meeting, ledger), strict=True):
+                if blocking and not was_sent(part, meeting, ledger):
+                    made.counts["block"] += 1
+                    made.reasons.append((part.label, "block", f"{blocking} comes before it"))
+                    continue
+                blocking = ""
                 try:
                     read = await readers.run(
                         partial(fingerprint, part, ledger.known(part.source), hashed=hashed)
@@ -60,6 +74,7 @@ async def plan(
                 except (SymblError, OSError) as error:
                     made.counts["refuse"] += 1
                     made.reasons.append((part.label, "refuse", describe(error)))
+                    blocking = part.label
                     continue
                 if hashed:
                     ledger.remember(part.source, read)
@@ -94,6 +109,7 @@ async def plan(
                     case Refuse(reason=reason):
                         made.counts["refuse"] += 1
                         made.reasons.append((part.label, "refuse", reason))
+                        blocking = part.label
         made.meetings += sends
 
     try:

@@ -401,6 +401,22 @@ async def test_a_dry_run_lists_the_recordings_of_each_meeting_in_their_order(she
     assert "other.wav: 'other.wav' does not match" in for_people.out
 
 
+async def test_a_dry_run_counts_the_parts_that_a_refused_one_would_block(shell, symbl, folder):
+    record(folder, "1.wav", "2.wav", "3.wav", start=1)
+    (folder / "2.wav").write_bytes(b"")
+    command = ("upload", "--json", "--group-by", "folder", folder)
+
+    (line,) = (await shell.run(*command, "--dry-run")).lines
+    ended = await shell.run(*command)
+
+    assert line["counts"] == {"send": 1, "refuse": 1, "block": 1}
+    assert results(ended) == {"1.wav": "completed", "2.wav": "refused", "3.wav": "blocked"}
+    (blocked,) = (reason for reason in line["reasons"] if reason["action"] == "block")
+    assert Path(str(blocked["source"])).name == "3.wav"
+    for_people = await shell.run("upload", "--dry-run", "--group-by", "folder", folder)
+    assert "Blocked: 1." in for_people.out
+
+
 async def test_a_dry_run_of_again_counts_what_again_would_send(shell, symbl, folder):
     record(folder, "1.wav", "2.wav")
     command = ("upload", "--json", "--group-by", "folder", folder)
