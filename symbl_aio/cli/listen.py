@@ -45,15 +45,33 @@ async def captions_of(
             async with symbl.stream_file(file, realtime=realtime, **settings) as stream:
                 return await _show_all(stream, show)
         # Its first bytes decide the rate, so the stream is opened once they are there.
-        rate, read = await in_a_thread(lambda: opened(sys.stdin.buffer, rate))
+        try:
+            rate, read = await in_a_thread(lambda: opened(_standard_input(), rate))
+        except OSError as error:
+            raise _unreadable(error) from None
         settings["sample_rate"] = rate
         async with symbl.stream(**settings) as stream:
-            sending = asyncio.create_task(_send(stream, read))
+            failures: list[OSError] = []
+            sending = asyncio.create_task(_send(stream, read, failures))
             try:
-                return await _show_all(stream, show)
+                code = await _show_all(stream, show)
+                if failures:
+                    raise _unreadable(failures[0])
+                return code
             finally:
                 sending.cancel()
                 await asyncio.wait([sending])
+
+
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigurationError("standard input has no audio; pipe it in, or name a FILE")
+    return sys.stdin.buffer
+
+
+def _unreadable(error: OSError) -> MediaRejectedError:
+    why = error.strerror or type(error).__name__
+    return MediaRejectedError(f"standard input cannot be read ({why})")
 
 
 def opened(stream: IO[bytes], rate: int) -> tuple[int, Callable[[], bytes]]:
@@ -86,10 +104,14 @@ def _whole(stream: IO[bytes], size: int) -> bytes:
     return audio
 
 
-async def _send(stream: Stream, read: Callable[[], bytes]) -> None:
+async def _send(stream: Stream, read: Callable[[], bytes], failures: list[OSError]) -> None:
+    """Send all audio, and stop. A failure of the reading is the end, and one of ``failures``."""
     with suppress(SymblError):  # which the events raise, too
-        while audio := await in_a_thread(read):
-            await stream.send(audio)
+        try:
+            while audio := await in_a_thread(read):
+                await stream.send(audio)
+        except OSError as error:
+            failures.append(error)
         await stream.stop()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,7 +26,7 @@ from symbl_aio import (
     User,
 )
 from symbl_aio.cli.exit_codes import code_of
-from symbl_aio.cli.listen import opened
+from symbl_aio.cli.listen import _send, opened
 from symbl_aio.cli.show_captions import Captions
 from tests.live.peer import Peer, enveloped, open_peer, recognised, usual, wav
 from tests.live.test_file_stream import ramp
@@ -109,6 +111,35 @@ def test_a_wav_on_standard_input_names_its_rate(tmp_path: Path):
     stereo = wav(tmp_path / "b.wav", ramp(3000), channels=2)
     with stereo.open("rb") as stream, pytest.raises(ConfigurationError, match="one channel"):
         opened(stream, 16_000)
+
+
+async def test_standard_input_without_audio_is_an_error_of_usage(peer: Peer, shell: Shell):
+    process = await asyncio.create_subprocess_shell(
+        f"{shlex.quote(sys.executable)} -m symbl_aio.cli listen <&-",
+        env=shell.environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    ended = await shell.end(process)
+    assert ended.code == 2
+    assert "pipe it in" in ended.err
+    assert peer.sessions == []
+
+
+async def test_a_read_that_fails_in_the_middle_ends_the_audio(peer: Peer):
+    pieces = [b"12"]
+
+    def read() -> bytes:
+        if not pieces:
+            raise OSError(5, "Input/output error")
+        return pieces.pop()
+
+    failures: list[OSError] = []
+    async with peer.client() as symbl, symbl.stream() as stream:
+        await _send(stream, read, failures)
+        assert [event async for event in stream]
+    assert [failure.errno for failure in failures] == [5]
+    assert bytes(peer.sessions[0].audio) == b"12"
 
 
 def test_a_terminal_shows_the_words_that_may_change_on_one_line():
