@@ -28,7 +28,7 @@ from benchmarks.harness import (
     serving,
 )
 
-RECORDINGS: Final = 1000
+RECORDINGS: Final = 400
 SCREEN: Final = {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
 
 
@@ -119,7 +119,7 @@ def mapped(folder: Path, count: int) -> float:
 
 
 def ask(settings: Settings) -> Answer:
-    count, rounds = settings.pick(RECORDINGS, 60), settings.pick(3, 1)
+    count, rounds = settings.pick(RECORDINGS, 40), settings.pick(2, 1)
     with _recordings(count) as folder, _recordings(1) as one:
         cpu = alternate(
             {

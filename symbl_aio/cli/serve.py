@@ -92,7 +92,8 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     for number in (signal.SIGINT, *stop_signals()):
         loop.add_signal_handler(number, lambda: (ended if stopped.is_set() else stopped).set())
     apps, data = _applications(options), options.directory
-    server = _server(options, apps)
+    tls, ca_file = _tls(options)
+    server = _server(options, apps, tls)
     try:
         await server.start()
     except StorageError as error:
@@ -105,7 +106,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
         ) from error
     try:
         address = options.public_url or reachable(server.base_url)
-        show.serving(address, apps.first, apps.shown, data)
+        show.serving(address, apps.first, apps.shown, data=data, ca_file=ca_file)
         apps.store()
         if apps.made_up is not None and apps.shown is None:
             logger.info(
@@ -161,7 +162,7 @@ def _fate(data: Path | None) -> str:
     return f"are kept in {data}; the next start continues with them"
 
 
-def _server(options: ServeOptions, apps: Applications) -> LocalServer:
+def _server(options: ServeOptions, apps: Applications, tls: ssl.SSLContext | None) -> LocalServer:
     try:
         hosting = Hosting(
             apps=apps.secrets,
@@ -169,7 +170,7 @@ def _server(options: ServeOptions, apps: Applications) -> LocalServer:
             public_url=options.public_url,
             hosts=own_names(options.host),
             proxies=options.trusted_proxy,
-            tls=_tls(options),
+            tls=tls,
             access_log=options.access_log,
         )
         return LocalServer(
@@ -193,7 +194,7 @@ def _server(options: ServeOptions, apps: Applications) -> LocalServer:
             hosting=hosting,
             record_requests=False,
         )
-    except (TLSError, ValueError) as error:
+    except ValueError as error:
         raise ConfigurationError(str(error)) from error
 
 
@@ -211,21 +212,26 @@ def _applications(options: ServeOptions) -> Applications:
         raise ConfigurationError(str(error)) from error
 
 
-def _tls(options: ServeOptions) -> ssl.SSLContext | None:
+def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
+    """Return the TLS of the server, and the certificate that clients must be given."""
     if options.tls_cert is not None and options.tls is None:
-        return load_context(options.tls_cert, options.tls_key)
+        return _load(options.tls_cert, options.tls_key), None
     if options.tls_cert is not None or options.tls_key is not None:
         raise ConfigurationError("give --tls-cert, with --tls-key or without, or --tls; not both")
     if options.tls is None:
-        return None
+        return None, None
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
     certificate, key = self_signed(default_directory() / "tls", names)
-    logging.getLogger("symbl_aio.server").info(
-        "the certificate is self-signed; clients need it: SYMBL_CA_FILE=%s", certificate
-    )
-    return load_context(certificate, key)
+    return _load(certificate, key), certificate
+
+
+def _load(certificate: Path, key: Path | None) -> ssl.SSLContext:
+    try:
+        return load_context(certificate, key)
+    except TLSError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def reachable(base_url: str) -> str:

@@ -42,7 +42,13 @@ class Show(Protocol):
     def listened(self, conversation: str) -> None: ...
     def report(self, file: str, conversations: Sequence[str], size: int) -> None: ...
     def serving(
-        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+        self,
+        base_url: str,
+        app_id: str,
+        app_secret: str | None,
+        *,
+        data: Path | None,
+        ca_file: Path | None,
     ) -> None: ...
     def archived(self, event: str, data: str, file: str, size: int) -> None: ...
     def application(self, app_id: str, app_secret: str) -> None: ...
@@ -156,10 +162,18 @@ class Lines:
         self._write("report", file=file, conversations=list(conversations), size=size)
 
     def serving(
-        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+        self,
+        base_url: str,
+        app_id: str,
+        app_secret: str | None,
+        *,
+        data: Path | None,
+        ca_file: Path | None,
     ) -> None:
         # The secret is shown once if the server has made it up.
         shown = {} if app_secret is None else {"app_secret": app_secret}
+        if ca_file is not None:
+            shown["ca_file"] = str(ca_file)
         directory = None if data is None else str(data)
         self._write("serving", base_url=base_url, app_id=app_id, data=directory, **shown)
 

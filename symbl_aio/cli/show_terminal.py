@@ -145,14 +145,22 @@ class Screen:
         self._print(f"Report: {file} ({size} bytes)")
 
     def serving(
-        self, base_url: str, app_id: str, app_secret: str | None, data: Path | None = None
+        self,
+        base_url: str,
+        app_id: str,
+        app_secret: str | None,
+        *,
+        data: Path | None,
+        ca_file: Path | None,
     ) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
         self._console.print("To use it from another terminal:", highlight=False)
         allowed = [] if loopback(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
+        trusted = [] if ca_file is None else [("SYMBL_CA_FILE", shlex.quote(str(ca_file)))]
         for name, value in (
             ("SYMBL_BASE_URL", base_url),
             *allowed,
+            *trusted,
             ("SYMBL_APP_ID", shlex.quote(app_id)),
             ("SYMBL_APP_SECRET", "(as set, or printed once)" if app_secret is None else app_secret),
         ):

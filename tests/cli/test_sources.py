@@ -98,11 +98,13 @@ async def test_the_host_is_given_on_the_command_line_too(symbl):
     assert "http" in plain.err
 
 
-async def test_the_printed_export_lines_of_serve_are_true(tmp_path: Path):
+@pytest.mark.parametrize("tls", [(), ("--tls", "self-signed")])
+async def test_the_printed_export_lines_of_serve_are_true(tmp_path: Path, tls: tuple[str, ...]):
     # A directory of its own: the secret is printed once, when it is made up.
     data = ("--data", str(tmp_path / "data"))
-    address = ("--host", "0.0.0.0", "--port", "0")
-    process = await Shell().start("serve", *address, *data, "--asr", "off")
+    address = ("--host", "0.0.0.0", "--port", "0", *tls)
+    own = Shell(XDG_DATA_HOME=str(tmp_path))
+    process = await own.start("serve", *address, *data, "--asr", "off")
     assert process.stdout is not None
     said = ""
     while "SYMBL_APP_SECRET" not in said:
@@ -135,6 +137,7 @@ def test_an_address_that_cannot_be_called_is_not_shown(listens, called):
 @pytest.mark.parametrize("host,lines", [("127.0.0.1", 0), ("192.0.2.7", 1)])
 def test_plain_http_to_another_machine_is_allowed_in_what_serve_prints(host, lines):
     out = io.StringIO()
-    Screen(Console(file=out), Console(file=io.StringIO())).serving(f"http://{host}:1", "a", "b")
+    screen = Screen(Console(file=out), Console(file=io.StringIO()))
+    screen.serving(f"http://{host}:1", "a", "b", data=None, ca_file=None)
 
     assert out.getvalue().count("export SYMBL_ALLOW_HTTP=1") == lines

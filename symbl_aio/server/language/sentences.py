@@ -81,18 +81,19 @@ class _TimeInterpolator:
 
     def __init__(self, pieces: Sequence[TimedText]) -> None:
         self._pieces = pieces
+        # Measured once: a piece may have a million characters, and as many sentences.
+        self._lengths = [len(piece.text.strip()) for piece in pieces]
         self._starts: list[int] = []
         position = 0
-        for piece in pieces:
+        for length in self._lengths:
             self._starts.append(position)
-            position += len(piece.text.strip()) + 1
+            position += length + 1
 
     def at(self, position: int, *, ending: bool = False) -> float:
         """Return the time of a position; ``ending`` means the end of the character before it."""
         index = max(bisect_right(self._starts, position - ending) - 1, 0)
         piece = self._pieces[index]
-        length = max(len(piece.text.strip()), 1)
-        share = min((position - self._starts[index]) / length, 1.0)
+        share = min((position - self._starts[index]) / max(self._lengths[index], 1), 1.0)
         return round(piece.start + share * (piece.end - piece.start), 3)
 
 

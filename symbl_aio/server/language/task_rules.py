@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
+from itertools import takewhile
 
 from symbl_aio.server.language.dates import mentions_date
 from symbl_aio.server.language.follow_ups import is_follow_up
@@ -59,9 +60,9 @@ def task_at(text: str, offset: int, demand: Demand) -> int | None:
 
 def _task_at(text: str, offset: int, demand: Demand) -> int | None:
     words = text[offset:].split()
-    while words and words[0] in TASK_ADVERBS:
-        offset += len(words[0]) + 1
-        words = words[1:]
+    adverbs = list(takewhile(TASK_ADVERBS.__contains__, words))
+    offset += sum(len(adverb) + 1 for adverb in adverbs)
+    words = words[len(adverbs) :]
     if words and words[0] == "be":  # "I will be sending it": "sending" is the verb
         offset += len("be ")
         words = words[1:]
@@ -138,15 +139,15 @@ def _has_object(rest: Sequence[str], *, works: bool) -> bool:
 
 def _has_named_object(rest: Sequence[str]) -> bool:
     """Return whether there is an object that is more than "it"."""
-    if not rest:
-        return False
-    if rest[0] in OBJECT_PRONOUNS:  # "give you the list"
-        return len(rest) > 1 and (rest[1] in DETERMINERS or rest[1] not in NO_OBJECTS)
-    if rest[0] in DETERMINERS or rest[0].isdigit():
-        return len(rest) > 1
-    if rest[0] in _PARTICLES:  # "put together the list"
-        return _has_named_object(rest[1:])
-    return rest[0] not in NO_OBJECTS and not rest[0].endswith("ly")
+    for index, word in enumerate(rest):
+        after = rest[index + 1 : index + 2]
+        if word in OBJECT_PRONOUNS:  # "give you the list"
+            return bool(after) and (after[0] in DETERMINERS or after[0] not in NO_OBJECTS)
+        if word in DETERMINERS or word.isdigit():
+            return bool(after)
+        if word not in _PARTICLES:  # "put together the list"
+            return word not in NO_OBJECTS and not word.endswith("ly")
+    return False
 
 
 def _begins_object(rest: Sequence[str]) -> bool:
