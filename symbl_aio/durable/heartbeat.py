@@ -266,10 +266,10 @@ class Heartbeat:
             _LOG.warning("%d items that never started are queued again", len(never_run))
             await self._requeue(never_run)
         if never_started := lost - started.keys():
-            _LOG.warning(
-                "%d slots without a started workflow are dispatched again", len(never_started)
-            )
-            await self._database.call(partial(self._release_slots, never_started))
+            # Fewer, since an item that ended between the two lists was in the first alone.
+            number = await self._database.call(partial(self._release_slots, never_started))
+            if number:
+                _LOG.warning("%d slots without a started workflow are dispatched again", number)
         return stranded - lost
 
     def _slot_holders(self) -> set[Attempt]:
@@ -280,16 +280,17 @@ class Heartbeat:
             ).all()
         return {Attempt(row.key, row.attempt) for row in rows}
 
-    def _release_slots(self, attempts: Collection[Attempt]) -> None:
+    def _release_slots(self, attempts: Collection[Attempt]) -> int:
         table = self._database.items
         pairs = [(attempt.key, attempt.number) for attempt in attempts]
         with self._database.begin() as connection:
-            connection.execute(
+            released = connection.execute(
                 sa.update(table)
                 .where(sa.tuple_(table.c.key, table.c.attempt).in_(pairs))
                 .where(table.c.slot_at.is_not(None))
                 .values(slot_at=None)
             )
+            return released.rowcount
 
     async def _reclaim(self, worker: str, patient: bool) -> None:
         """Evict a dead worker, and requeue its items, unless another worker does."""
