@@ -27,8 +27,8 @@ Row: TypeAlias = sa.Row[Any]
 
 _LOG = logging.getLogger("symbl_aio.durable")
 
-_GAP: Final = 0.1
-"""Seconds between two dispatches: slots that are freed in between are given in one transaction."""
+_GATHER: Final = 0.1
+"""Seconds from a slot that is freed to a dispatch: all that are freed meanwhile go with it."""
 
 
 class _Overview(NamedTuple):
@@ -68,8 +68,9 @@ class Dispatcher:
 
     def slot_freed(self) -> None:
         """Dispatch soon: a slot is free. Other workers are notified if it exceeds our share."""
-        self._has_freed = True
-        self.woken.set()
+        if not self._has_freed:
+            self._has_freed = True
+            asyncio.get_running_loop().call_later(_GATHER, self.woken.set)
 
     async def run(
         self,
@@ -88,7 +89,6 @@ class Dispatcher:
                 except Exception as error:
                     _LOG.warning("dispatch failed (%s)", type(error).__name__)
                     await on_error(error)
-            await asyncio.sleep(_GAP)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self.woken.wait()
