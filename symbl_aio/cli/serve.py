@@ -92,8 +92,11 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     for number in (signal.SIGINT, *stop_signals()):
         loop.add_signal_handler(number, lambda: (ended if stopped.is_set() else stopped).set())
     apps, data = _applications(options), options.directory
-    tls, ca_file = _tls(options)
-    server = _server(options, apps, tls)
+    try:
+        tls, ca_file = _tls(options)
+        server = _server(options, apps, tls)
+    except (TLSError, ValueError) as error:
+        raise ConfigurationError(str(error)) from error
     try:
         await server.start()
     except StorageError as error:
@@ -163,39 +166,36 @@ def _fate(data: Path | None) -> str:
 
 
 def _server(options: ServeOptions, apps: Applications, tls: ssl.SSLContext | None) -> LocalServer:
-    try:
-        hosting = Hosting(
-            apps=apps.secrets,
-            allow_private=options.allow_private,
-            public_url=options.public_url,
-            hosts=own_names(options.host),
-            proxies=options.trusted_proxy,
-            tls=tls,
-            access_log=options.access_log,
-        )
-        return LocalServer(
-            host=options.host,
-            port=options.port,
-            job_limit=options.job_limit,
-            asr=options.asr,
-            recognition=RecognitionOptions(
-                model=options.model,
-                device=options.device,
-                compute_type=options.compute_type,
-                processes=options.recognisers,
-                timeout=options.recogniser_timeout,
-            ),
-            job_seconds=options.job_seconds,
-            data=options.directory,
-            keep_days=options.keep_days,
-            retain=1000,
-            allowed_hosts=options.allow_host,
-            limits=ServerLimits(upload=int(options.max_upload * _GIB)),
-            hosting=hosting,
-            record_requests=False,
-        )
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    hosting = Hosting(
+        apps=apps.secrets,
+        allow_private=options.allow_private,
+        public_url=options.public_url,
+        hosts=own_names(options.host),
+        proxies=options.trusted_proxy,
+        tls=tls,
+        access_log=options.access_log,
+    )
+    return LocalServer(
+        host=options.host,
+        port=options.port,
+        job_limit=options.job_limit,
+        asr=options.asr,
+        recognition=RecognitionOptions(
+            model=options.model,
+            device=options.device,
+            compute_type=options.compute_type,
+            processes=options.recognisers,
+            timeout=options.recogniser_timeout,
+        ),
+        job_seconds=options.job_seconds,
+        data=options.directory,
+        keep_days=options.keep_days,
+        retain=1000,
+        allowed_hosts=options.allow_host,
+        limits=ServerLimits(upload=int(options.max_upload * _GIB)),
+        hosting=hosting,
+        record_requests=False,
+    )
 
 
 def _applications(options: ServeOptions) -> Applications:
@@ -215,7 +215,7 @@ def _applications(options: ServeOptions) -> Applications:
 def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
     """Return the TLS of the server, and the certificate that clients must be given."""
     if options.tls_cert is not None and options.tls is None:
-        return _load(options.tls_cert, options.tls_key), None
+        return load_context(options.tls_cert, options.tls_key), None
     if options.tls_cert is not None or options.tls_key is not None:
         raise ConfigurationError("give --tls-cert, with --tls-key or without, or --tls; not both")
     if options.tls is None:
@@ -224,14 +224,7 @@ def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
     certificate, key = self_signed(default_directory() / "tls", names)
-    return _load(certificate, key), certificate
-
-
-def _load(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    try:
-        return load_context(certificate, key)
-    except TLSError as error:
-        raise ConfigurationError(str(error)) from error
+    return load_context(certificate, key), certificate
 
 
 def reachable(base_url: str) -> str:

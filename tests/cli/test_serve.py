@@ -109,6 +109,15 @@ async def test_it_speaks_https_with_a_certificate_of_its_own(tmp_path: Path) -> 
     assert started["ca_file"] == str(certificate)
 
 
+async def test_a_name_that_no_certificate_can_have_is_exit_code_2(tmp_path: Path) -> None:
+    shell = Shell(XDG_DATA_HOME=str(tmp_path))
+    name = ("--tls", "self-signed", "--public-url", "https://exämple.test")
+    ended = await shell.end(await shell.start(*AS_JSON, *name))
+
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+
+
 async def test_files_that_are_no_certificate_are_exit_code_2(tmp_path: Path) -> None:
     shell = Shell()
     ended = await shell.end(await shell.start(*AS_JSON, "--tls-cert", tmp_path / "none.pem"))
