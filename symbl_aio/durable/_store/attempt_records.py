@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.notifications import notify_attempt
 from symbl_aio.durable._store.heads import NO_SLOT, Heads, block_reason
 from symbl_aio.durable.items import Attempt, ItemState
 
@@ -22,12 +21,6 @@ Row: TypeAlias = sa.Row[Any]
 SUPERSEDED: Final = "superseded"
 """State of an attempt whose item was queued again, discarded or deleted: nothing is to do."""
 _RESTORED: Final = "a worker of before the restored backup"
-_MAX_ID_LENGTH: Final = 200
-_REPORTABLE: Final = {
-    False: (ItemState.QUEUED,),
-    True: (ItemState.QUEUED, ItemState.ACCEPTED),
-}
-"""States of items that a webhook call concerns, by whether it reports the job's end."""
 
 
 class AttemptRecords:
@@ -327,37 +320,3 @@ class AttemptRecords:
 
 def _parameters(attempt: Attempt) -> dict[str, Any]:
     return {"of_key": attempt.key, "of_attempt": attempt.number}
-
-
-def record_webhook(database: Database, nonce: str, job_id: str, *, ended: bool) -> None:
-    """Record a verified call to the webhook URL of the item that has this nonce. Blocks.
-
-    ``ended``: it reports the end of the job, and wakes the worker that follows it. Another
-    call is kept as evidence, and wakes only a worker that is in doubt about the item: any
-    other gets the job id from the answer to its submission.
-    """
-    # Both come from the network, and a database may refuse some characters.
-    if not (_is_plain(nonce) and _is_plain(job_id)):
-        return
-    table = database.items
-    is_queued = table.c.state == ItemState.QUEUED.value
-    is_news = sa.true() if ended else table.c.in_doubt
-    with database.begin() as connection:
-        row = connection.execute(
-            sa.update(table)
-            .where(table.c.nonce == nonce)
-            .where(table.c.state.in_([state.value for state in _REPORTABLE[ended]]))
-            .values(
-                heard=sa.case((is_queued, job_id), else_=table.c.heard),
-                told_at=sa.case((is_news, database.now), else_=table.c.told_at),
-            )
-            .returning(table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at)
-        ).first()
-        # Without a slot no worker has it yet, and the one that gets it polls the server.
-        if row is not None and row.slot_at is not None and (ended or row.in_doubt):
-            notify_attempt(database, connection, Attempt(row.key, row.attempt))
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether a text may be an id, which every database can store."""
-    return text.isascii() and text.isprintable() and len(text) <= _MAX_ID_LENGTH
