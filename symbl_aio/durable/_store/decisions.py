@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 from attrs import evolve, field, frozen
@@ -19,10 +19,10 @@ from attrs import evolve, field, frozen
 from symbl_aio import ConfigurationError, NotFoundError
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import NO_SLOT, advance_all, lock_conversations, unblock
 from symbl_aio.durable.items import Item, ItemFilter, ItemState, unknown_key
 
-Row: TypeAlias = sa.Row[Any]
 T = TypeVar("T")
 
 _BATCH_CONVERSATIONS: Final = 500

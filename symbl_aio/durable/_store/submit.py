@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -11,11 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from symbl_aio import ConfigurationError
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import is_same, source_of
 from symbl_aio.durable.items import Item, ItemState
-
-Row: TypeAlias = sa.Row[Any]
 
 
 def submit(

@@ -29,6 +29,7 @@ from symbl_aio import (
 from symbl_aio._fields import type_name
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable._store.submit import (
     check_queue,
@@ -40,8 +41,6 @@ from symbl_aio.durable._store.submit import (
 from symbl_aio.durable.content import Options, encode, source_of
 from symbl_aio.durable.items import check_conversation, check_key, check_priority
 from symbl_aio.media import MediaLike
-
-Row: TypeAlias = sa.Row[Any]
 
 _CHUNK_ITEMS: Final = 1000
 """Maximum items of a chunk, which is one transaction."""
