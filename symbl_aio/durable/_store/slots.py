@@ -43,7 +43,7 @@ class Slots:
         self._database = database
 
     def fill(self, running: int = 0, has_freed: bool = False) -> list[Row]:
-        """Give free slots in one transaction; return the items that got one, in their order.
+        """Fill free slots in one transaction; return the items that got one, in their order.
 
         Each as ``AttemptRecords.read`` returns it, but for the times. ``running``: attempts
         that run here. ``has_freed``: some ended since the last time.
@@ -72,7 +72,7 @@ class Slots:
         return sorted(given, key=lambda row: (-row.priority, row.id))
 
     def pass_on(self, connection: sa.Connection, running: int) -> Row | None:
-        """Give the slot that this transaction freed to the next ready item; return the item.
+        """Pass the slot that this transaction freed on to the next ready item; return that item.
 
         ``None`` if no item is ready, the limit was lowered, or this worker, where so many
         attempts run, has more than its share. Without the lock of ``fill``, since the
