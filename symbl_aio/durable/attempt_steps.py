@@ -327,6 +327,8 @@ class ItemSteps:
         running = self._dispatcher.running
         record = partial(self._records.record_end, attempt, state, why, running)
         ended = await self._heartbeat.call(record)
+        if ended.state == state.value and state is not ItemState.COMPLETED:
+            _LOG.warning("item %s is %s: %s", attempt.key, state.value, why)
         await self._ended(attempt, ended.state, ended.following)
         return StepResult(ended.state)
 
