@@ -167,9 +167,10 @@ def _lock(database: Database, connection: sa.Connection, conversation: str) -> R
 
 def _check_no_append(database: Database, connection: sa.Connection, conversation: str) -> None:
     table = database.items
-    # A wrong name would open a second conversation, silently and out of order.
+    # A wrong name would open a second conversation, silently and out of order. An item that
+    # opens this one was inserted just now: then its conversation cannot be inserted again.
     opener = connection.execute(
-        sa.select(table.c.conversation).where(table.c.key == conversation)
+        sa.select(table.c.conversation).where(table.c.key == conversation, ~table.c.opens)
     ).scalar()
     if opener is not None:
         raise ConfigurationError(is_no_conversation(conversation, opener))
