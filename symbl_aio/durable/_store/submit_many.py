@@ -29,7 +29,6 @@ from symbl_aio import (
 from symbl_aio._fields import type_name
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
-from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable._store.submit import (
     check_queue,
