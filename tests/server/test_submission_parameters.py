@@ -41,6 +41,8 @@ BODIES = [
      {"enableSpeakerDiarization": True, "diarizationSpeakerCount": 2}),
     ({"confidenceThreshold": "0.7"}, {"confidenceThreshold": 0.7}),
     ({"customVocabulary": "Symbl"}, {"customVocabulary": ["Symbl"]}),
+    ({"timezoneOffset": 60.0, "diarizationSpeakerCount": "2.0"},
+     {"timezoneOffset": 60, "diarizationSpeakerCount": 2}),
     ({"webhookUrl": "", "mode": "", "diarizationSpeakerCount": 0, "languageCode": None}, {}),
 ]  # fmt: skip
 

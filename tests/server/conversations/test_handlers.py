@@ -475,3 +475,47 @@ async def test_a_text_without_a_full_stop_is_cut_into_messages(caller: Any) -> N
     assert " ".join(texts) == text
     assert max(map(len, texts)) <= 1000
     assert all(text.endswith(",") for text in texts[:-1])
+
+
+@pytest.mark.parametrize(
+    "body,shown",
+    [
+        ({"showSpeakerSeparation": "true"}, "Ann: I will send the report."),
+        ({"createParagraphs": "TRUE"}, "I will send the report. It is long."),
+        ({"phrases": {"highlightAllKeyPhrases": "true"}}, "I will <mark>send the report</mark>."),
+        ({"contentType": "TEXT/Markdown"}, "I will send the report.<br/>"),
+    ],
+)
+async def test_the_options_of_a_transcript_may_be_text(
+    caller: Any, body: dict[str, Any], shown: str
+) -> None:
+    path = await conversation(caller, "Ann: I will send the report. It is long.")
+
+    sent = {"contentType": "text/markdown", **body}
+    answer = await caller.request("POST", f"{path}/transcript", json=sent)
+
+    assert answer.body["transcript"]["payload"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"contentType": "text/html"},
+        {"contentType": "text/srt", "createParagraphs": "yes"},
+        {"contentType": "text/srt", "phrases": True},
+        {"contentType": "text/markdown", "phrases": {"highlightAllKeyPhrases": 1}},
+    ],
+)
+async def test_a_wrong_option_of_a_transcript_is_refused(caller: Any, body: dict[str, Any]) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.request("POST", f"{path}/transcript", json=body)).status == 400
+
+
+async def test_empty_parameters_of_a_read_count_as_absent(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for call in ("messages?verbose=&sentiment=&redact=", "topics?parentRefs=", "summary?refresh="):
+        assert (await caller.get(f"{path}/{call}")).status == 200
+    assert (await caller.get(f"{path}/messages?verbose=true&verbose=false")).status == 400
