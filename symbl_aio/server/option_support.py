@@ -38,7 +38,7 @@ _ACTED_ON = {
     "detectEntities": "entities are found",
     "entities": "custom entities are found",
     "customEntities": "as `entities`",
-    "trackers": "their phrases are found",
+    "trackers": "their phrases are found, and with the offset -1 their inflections",
     "enableAllTrackers": "all stored trackers are used",
     "enableSummary": "the summary grows with each append",
     "timezoneOffset": "due times are read in this zone",

@@ -232,8 +232,8 @@ def entities(conversation: Conversation) -> list[JSON]:
     """Return entities in the documented flat shape (6.12); equal ones are merged."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
     for entity in conversation.analysis.entities:
-        # Equal entities share a normal form; the words may differ.
-        key = (entity.type, entity.custom_type, entity.value)
+        # The words too, but for capitals: the text of an entity stands at each of its offsets.
+        key = (entity.type, entity.custom_type, entity.value, entity.text.casefold())
         merged.setdefault(key, []).append(entity)
     return [_entity(conversation, same) for same in merged.values()]
 

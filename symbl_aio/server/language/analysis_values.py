@@ -51,11 +51,15 @@ class CustomEntity:
 
 @frozen
 class Tracker:
-    """A named set of phrases, from the ``trackers`` parameter (API section 2.0)."""
+    """A named set of phrases, from the ``trackers`` parameter (API section 2.0).
+
+    ``excluded``: phrases in which no phrase of the vocabulary counts.
+    """
 
     name: str
     vocabulary: tuple[str, ...]
     id: str | None = None
+    excluded: tuple[str, ...] = ()
 
 
 @frozen
@@ -145,7 +149,10 @@ class Topic:
 
 @frozen
 class TrackerMatch:
-    """A phrase of a tracker, found in a message at character ``offset``."""
+    """A phrase of a tracker, found in a message at character ``offset``.
+
+    -1 if the words of the message are other forms of those of the phrase.
+    """
 
     tracker: Tracker
     value: str

@@ -78,7 +78,12 @@ class ManagementHandlers:
     def trackers(self) -> dict[str, Tracker]:
         """The stored trackers by id."""
         return {
-            identity: Tracker(str(record["name"]), tuple(_texts(record["vocabulary"])), identity)
+            identity: Tracker(
+                str(record["name"]),
+                tuple(_texts(record["vocabulary"])),
+                identity,
+                tuple(_texts(record.get("excludeVocabulary"))),
+            )
             for identity, record in self._trackers.by_id.items()
         }
 

@@ -519,3 +519,19 @@ async def test_empty_parameters_of_a_read_count_as_absent(caller: Any) -> None:
     for call in ("messages?verbose=&sentiment=&redact=", "topics?parentRefs=", "summary?refresh="):
         assert (await caller.get(f"{path}/{call}")).status == 200
     assert (await caller.get(f"{path}/messages?verbose=true&verbose=false")).status == 400
+
+
+async def test_each_reference_of_an_entity_points_to_its_words(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "It starts next week.",
+        "It starts on Monday, and Monday is soon.",
+        detectEntities=True,
+    )
+
+    entities = (await caller.get(f"{path}/entities")).body["entities"]
+    found = {entity["text"]: entity for entity in entities}
+    assert found["next week"]["type"] == found["Monday"]["type"] == "date"
+    assert len(found["Monday"]["messageRefs"]) == 2
+    for text, entity in found.items():
+        assert all(ref["text"][ref["offset"] :].startswith(text) for ref in entity["messageRefs"])
