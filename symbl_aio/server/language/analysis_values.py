@@ -20,7 +20,10 @@ _NON_SPACE = re.compile(r"\S+")
 
 @frozen
 class Speaker:
-    """A speaker; ``id`` is the same for all utterances of a person in a conversation."""
+    """A speaker; ``id`` is the same for all utterances of a person in a conversation.
+
+    It is empty for a person who was only named.
+    """
 
     id: str
     name: str | None = None

@@ -535,3 +535,15 @@ async def test_each_reference_of_an_entity_points_to_its_words(caller: Any) -> N
     assert len(found["Monday"]["messageRefs"]) == 2
     for text, entity in found.items():
         assert all(ref["text"][ref["offset"] :].startswith(text) for ref in entity["messageRefs"])
+
+
+async def test_a_person_who_has_not_spoken_can_be_the_assignee(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Maria will draft the contract for Bob.", "Bob: Good.")
+
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"] == {"name": "Maria"}
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob"}]
+    path = await conversation(caller, "Ann: Bob will draft the contract.", "Bob: Good.")
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"]["name"] == "Bob"
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob", "assignee": True}]
