@@ -46,7 +46,8 @@ def _features(value: JSON) -> bool:
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
-    return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
+    number = item.get("channel")
+    return is_whole_number(number) and number >= 1 and is_object(item.get("speaker"))
 
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
@@ -71,6 +72,11 @@ def _read_vocabulary(value: JSON) -> JSON:
     return [word for word in words if word] or None
 
 
+def _read_language(value: JSON) -> JSON:
+    """Read ``en_US``, as operating systems write it, as ``en-US``."""
+    return value.replace("_", "-") if isinstance(value, str) else value
+
+
 def _read_speaker_count(value: JSON) -> JSON:
     """Read a count; clients that have no such setting send 0."""
     return read_number(value) or None
@@ -92,10 +98,12 @@ RULES: Mapping[str, FieldRule] = {
     "enableSummary": FLAG,
     "webhookUrl": FieldRule(is_text, "a string"),
     "customVocabulary": FieldRule(is_text_list, "a list of strings", _read_vocabulary),
-    "languageCode": FieldRule(is_text, "a string"),
+    "languageCode": FieldRule(is_text, "a string", _read_language),
     "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),
     "enableSeparateRecognitionPerChannel": FLAG,
-    "channelMetadata": FieldRule(list_of(_channel), "a list of {channel, speaker}", read_json_text),
+    "channelMetadata": FieldRule(
+        list_of(_channel), "a list of {channel, speaker}, counted from 1", read_json_text
+    ),
     "enableSpeakerDiarization": FLAG,
     "diarizationSpeakerCount": FieldRule(
         lambda value: is_whole_number(value) and value >= 1,

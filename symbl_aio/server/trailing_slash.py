@@ -1,4 +1,4 @@
-"""One slash at the end of a path, which some clients write, is ignored."""
+"""Slashes that some clients write at the end of a path, and twice at its start, are ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yarl import URL
 
 
 def ignore_trailing_slash(server: web.Server) -> None:
-    """Make the server see each request without a slash at the end of its path.
+    """Make the server see each path with one slash at its start, and none at its end.
 
     Done where requests are made, before a route is looked up: a second route for each path would
     cost every start half as much again.
@@ -17,9 +17,11 @@ def ignore_trailing_slash(server: web.Server) -> None:
     make = server.request_factory
 
     def make_without_slash(message: Any, *arguments: Any) -> web.BaseRequest:
-        if message.url.raw_path.endswith("/") and message.url.raw_path != "/":
+        doubled = message.path.startswith("//")
+        if doubled or (message.url.raw_path.endswith("/") and message.url.raw_path != "/"):
             path, question, query = message.path.partition("?")
-            target = path.removesuffix("/") + question + query
+            path = "/" + path.lstrip("/") if doubled else path
+            target = (path.removesuffix("/") or "/") + question + query
             message = message._replace(path=target, url=URL(target, encoded=True))
         return make(message, *arguments)
 

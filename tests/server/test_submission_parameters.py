@@ -30,6 +30,7 @@ QUERIES = [
     ([("customVocabulary", "[]")], {"customVocabulary": []}),
     ([("entities", '[{"customType":"drug","text":"aspirin"}]')],
      {"entities": [{"customType": "drug", "text": "aspirin"}]}),
+    ([("languageCode", "en_US")], {"languageCode": "en-US"}),
 ]  # fmt: skip
 
 BODIES = [

@@ -324,6 +324,8 @@ async def test_a_slash_at_the_end_of_a_path_changes_nothing(caller: Any) -> None
 
     assert slashed.status == 200
     assert slashed.body == plain.body
+    # The base URL of some clients ends with a slash.
+    assert (await caller.get(f"/{path}/messages", verbose="")).body == plain.body
     assert speakers.status != 404
     assert token.status == 200
 
