@@ -30,6 +30,7 @@ from symbl_aio.server.public_address import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.recognizer import Recognizer
 from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.request_path import limit_paths
 from symbl_aio.server.server_controls import ServerControls
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
 from symbl_aio.server.storage.data_directory import DataDirectory
@@ -37,7 +38,6 @@ from symbl_aio.server.storage.memory_store import TemporaryStorage
 from symbl_aio.server.storage.store import Storage
 from symbl_aio.server.submissions import SpoolSettings
 from symbl_aio.server.token_handlers import TokenHandlers
-from symbl_aio.server.trailing_slash import ignore_trailing_slash
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
 
@@ -279,7 +279,7 @@ class LocalServer(ServerControls):
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         assert self._runner.server is not None
-        ignore_trailing_slash(self._runner.server)
+        limit_paths(self._runner.server)
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
 
     async def drain(self) -> None:

@@ -35,7 +35,7 @@ from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
 from symbl_aio.server.thread_pool import run_in_thread
-from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
+from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times, seconds_of
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -231,7 +231,10 @@ async def _recognise(
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
-    """Return the utterances of a text submission; one without times follows the one before."""
+    """Return the utterances of a text submission in the order of their times.
+
+    One without times follows the one before it.
+    """
     lines = []
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
@@ -248,24 +251,38 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
                 str(name) if name else None, str(user_id) if user_id else None
             )
         )
-    return [
+    utterances = [
         # An end before the start must not give a negative length.
         Utterance(line.text, speaker, start, max(start, end))
         for (line, start, end), speaker in zip(
             assign_times(lines, conversation.duration), speakers, strict=True
         )
     ]
+    return sorted(utterances, key=lambda utterance: utterance.start)
 
 
 def earliest_instant(messages: JSON) -> datetime | None:
-    """Return the earliest time in text messages, or None. Raises ValueError for bad ISO 8601."""
-    found = []
+    """Return the start of the earliest of text messages; None if none has a time.
+
+    Messages without times come before the one that follows them. Raises ValueError for bad
+    ISO 8601.
+    """
+    found: list[datetime] = []
+    before = 0.0
     for item in messages if isinstance(messages, list) else []:
-        times = item.get("duration") if isinstance(item, dict) else None
-        for key in ("endTime", "startTime"):
-            text = times.get(key) if isinstance(times, dict) else None
-            if isinstance(text, str):
-                found.append(parse_instant(text))
+        assert isinstance(item, dict)
+        payload, times = item["payload"], item.get("duration") or {}
+        assert isinstance(payload, dict)
+        assert isinstance(times, dict)
+        start, end = (
+            parse_instant(text) if isinstance(text := times.get(key), str) else None
+            for key in ("startTime", "endTime")
+        )
+        if start is None and (end is not None or not found):
+            before += seconds_of(str(payload["content"]))
+        if (first := start or end) is not None:
+            found.append(first - timedelta(seconds=before))
+            before = 0.0
     return min(found, default=None)
 
 

@@ -169,11 +169,11 @@ class SubmissionHandlers:
                     received.size = body.size
                     # The type of an mp4's first box ends at byte 8.
                     if body.size >= 8:
-                        _check_container(received.kind, body)
+                        _check_container(received.kind, body, request)
                     self._changes.notify()
                 if body.size == 0:
                     raise ApiError(400, "The body is empty.")
-                _check_container(received.kind, body)
+                _check_container(received.kind, body, request)
                 await body.finish()
         except BaseException:
             # Cancelled or refused: no file may stay behind.
@@ -255,6 +255,9 @@ def _content_type(request: web.Request) -> str:
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _check_container(kind: Kind, body: SpooledBody) -> None:
+def _check_container(kind: Kind, body: SpooledBody, request: web.Request) -> None:
+    # Some clients name this type for a body that is a recording, so its bytes decide.
+    if body.head.startswith(b"--") and _content_type(request) == "multipart/form-data":
+        raise ApiError(400, "A form is no recording; send the bytes of the file as the body.")
     if kind == "video" and body.head[4:8] != b"ftyp":
         raise ApiError(400, "The body is not an mp4.")

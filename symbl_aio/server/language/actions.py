@@ -45,10 +45,14 @@ class _Rule:
 
 @frozen
 class _Name:
-    """The name at the start of a clause, and the offset after it. ``speaker``: if known."""
+    """The name at the start of a clause, and the offset after it.
+
+    ``speaker``: the member of this name, else a person with the name and no id.
+    """
 
     end: int
     speaker: Speaker | None = None
+    known: bool = False
     # "the treasurer", "she": not a name.
     role: bool = False
 
@@ -74,8 +78,8 @@ class ActionFinder:
         at_start = True
         before = ""
         for clause in parts:
-            name = self._name_at_start(clause)
-            if name is not None and name.speaker and name.end == len(clause.text):
+            name = self._name_at_start(clause, sentence)
+            if name is not None and name.known and name.end == len(clause.text):
                 addressee = name.speaker  # "Tom, can you ..."
                 continue
             if heading := _HEADING.fullmatch(clause.text):
@@ -96,7 +100,8 @@ class ActionFinder:
                 match = rule.pattern.match(clause.text, start)
                 offset = task_at(clause.text, match.end(), rule.demand) if match else None
                 if offset is not None:
-                    other = (name.speaker if name is not None else None) or addressee
+                    named = name is not None and (name.known or start > 0)
+                    other = (name.speaker if name is not None and named else None) or addressee
                     assignees = {"speaker": speaker, "other": other, "group": None}
                     return Action(
                         rule.score,
@@ -107,7 +112,7 @@ class ActionFinder:
             at_start, before = False, clause.text
         return None
 
-    def _name_at_start(self, clause: Clause) -> _Name | None:
+    def _name_at_start(self, clause: Clause, sentence: str) -> _Name | None:
         known = [
             match
             for match in self._names.find(clause.text[:_LONGEST_NAME])
@@ -115,13 +120,14 @@ class ActionFinder:
         ]
         if known:
             longest = max(known, key=lambda match: match.end)
-            return _Name(longest.end, longest.value)
+            return _Name(longest.end, longest.value, known=True)
         words = clause.text.split(" ", 3)[:3]
         count = 0
         while count < len(words) and clause.capital[count] and words[count] not in NO_NAMES:
             count += 1
         if count:
-            return _Name(len(" ".join(words[:count])))
+            name = sentence[clause.starts[0] : clause.ends[count - 1]].lstrip("@")
+            return _Name(len(" ".join(words[:count])), Speaker("", name))
         role = _ROLE.match(clause.text)
         return _Name(role.end() - 1, role=True) if role else None
 
@@ -157,9 +163,9 @@ def _rules(
         return
     if after_name is not None:
         assert name is not None
-        group = _ROLE_RULES if name.role else _KNOWN_RULES if name.speaker else _NAME_RULES
+        group = _ROLE_RULES if name.role else _KNOWN_RULES if name.known else _NAME_RULES
         yield from ((after_name, rule) for rule in group)
-        if name.speaker:
+        if name.known:
             yield from ((after_name, rule) for rule in (*_TOLD, _COMMANDS[Demand.COMMAND]))
     if addressed:
         yield from ((0, rule) for rule in _TOLD)
@@ -193,7 +199,7 @@ _HEADING = re.compile(
 )
 _ROLE = re.compile(
     r"(?:he|she|somebody|someone|anybody|anyone|everyone|everybody|one of (?:you|us|them)"
-    r"|(?:the|our|my|your) (?:[\w'-]+ ){0,2}[\w'-]+(?= (?:will|is|has|needs) )) "
+    r"|(?:the|our|my|your) (?:[\w'-]+ ){0,2}[\w'-]+(?= (?:will|is|has|needs|must) )) "
 )
 # "If you have any questions, call me" asks for nothing.
 _OFFER = re.compile(

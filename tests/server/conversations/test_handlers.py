@@ -324,6 +324,8 @@ async def test_a_slash_at_the_end_of_a_path_changes_nothing(caller: Any) -> None
 
     assert slashed.status == 200
     assert slashed.body == plain.body
+    # The base URL of some clients ends with a slash.
+    assert (await caller.get(f"/{path}/messages", verbose="")).body == plain.body
     assert speakers.status != 404
     assert token.status == 200
 
@@ -475,3 +477,75 @@ async def test_a_text_without_a_full_stop_is_cut_into_messages(caller: Any) -> N
     assert " ".join(texts) == text
     assert max(map(len, texts)) <= 1000
     assert all(text.endswith(",") for text in texts[:-1])
+
+
+@pytest.mark.parametrize(
+    "body,shown",
+    [
+        ({"showSpeakerSeparation": "true"}, "Ann: I will send the report."),
+        ({"createParagraphs": "TRUE"}, "I will send the report. It is long."),
+        ({"phrases": {"highlightAllKeyPhrases": "true"}}, "I will <mark>send the report</mark>."),
+        ({"contentType": "TEXT/Markdown"}, "I will send the report.<br/>"),
+    ],
+)
+async def test_the_options_of_a_transcript_may_be_text(
+    caller: Any, body: dict[str, Any], shown: str
+) -> None:
+    path = await conversation(caller, "Ann: I will send the report. It is long.")
+
+    sent = {"contentType": "text/markdown", **body}
+    answer = await caller.request("POST", f"{path}/transcript", json=sent)
+
+    assert answer.body["transcript"]["payload"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"contentType": "text/html"},
+        {"contentType": "text/srt", "createParagraphs": "yes"},
+        {"contentType": "text/srt", "phrases": True},
+        {"contentType": "text/markdown", "phrases": {"highlightAllKeyPhrases": 1}},
+    ],
+)
+async def test_a_wrong_option_of_a_transcript_is_refused(caller: Any, body: dict[str, Any]) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.request("POST", f"{path}/transcript", json=body)).status == 400
+
+
+async def test_empty_parameters_of_a_read_count_as_absent(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for call in ("messages?verbose=&sentiment=&redact=", "topics?parentRefs=", "summary?refresh="):
+        assert (await caller.get(f"{path}/{call}")).status == 200
+    assert (await caller.get(f"{path}/messages?verbose=true&verbose=false")).status == 400
+
+
+async def test_each_reference_of_an_entity_points_to_its_words(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "It starts next week.",
+        "It starts on Monday, and Monday is soon.",
+        detectEntities=True,
+    )
+
+    entities = (await caller.get(f"{path}/entities")).body["entities"]
+    found = {entity["text"]: entity for entity in entities}
+    assert found["next week"]["type"] == found["Monday"]["type"] == "date"
+    assert len(found["Monday"]["messageRefs"]) == 2
+    for text, entity in found.items():
+        assert all(ref["text"][ref["offset"] :].startswith(text) for ref in entity["messageRefs"])
+
+
+async def test_a_person_who_has_not_spoken_can_be_the_assignee(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Maria will draft the contract for Bob.", "Bob: Good.")
+
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"] == {"name": "Maria"}
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob"}]
+    path = await conversation(caller, "Ann: Bob will draft the contract.", "Bob: Good.")
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"]["name"] == "Bob"
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob", "assignee": True}]

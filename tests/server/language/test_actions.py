@@ -2,6 +2,10 @@ from symbl_aio.server.language.analysis_values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
 from tests.tables import table
 
+# Named, and not among the speakers.
+BOB = Speaker("", "Bob")
+ANN_LEE = Speaker("", "Mary Ann Lee")
+
 
 @table(
     "text, phrase, assignee",
@@ -12,7 +16,11 @@ from tests.tables import table
         ("Let me check the logs.", "check the logs", PRIYA),
         ("The tests are slow, so I need to clean the fixtures", "clean the fixtures", PRIYA),
         ("We will create a small file, and that is it.", "create a small file", None),
-        ("Bob will prepare the slides.", "prepare the slides", None),
+        ("Bob will prepare the slides.", "prepare the slides", BOB),
+        ("Mary Ann Lee has to sign the form today.", "sign the form today", ANN_LEE),
+        ("So @Bob please update the wiki.", "update the wiki", BOB),
+        ("Action item: Bob to write the notes.", "write the notes", BOB),
+        ("The team must deliver the prototype by Friday.", "deliver the prototype by Friday", None),
         ("Tom will prepare the slides.", "prepare the slides", TOM),
         ("Tom, can you update the tracker?", "update the tracker", TOM),
         ("Could you review my draft, Tom?", "review my draft", TOM),
@@ -21,7 +29,7 @@ from tests.tables import table
         ("Thanks. Update the wiki, please.", "Update the wiki", None),
         ("Can someone fix the build?", "fix the build", None),
         ("I'd like you to test the app.", "test the app", None),
-        ("Bob will update the wiki by Wednesday.", "update the wiki by Wednesday", None),
+        ("Bob will update the wiki by Wednesday.", "update the wiki by Wednesday", BOB),
         ("I will send the report to Tom by Friday.", "send the report to Tom by Friday", PRIYA),
         ("We need to print the badges by the tenth.", "print the badges by the tenth", None),
         ("It would be great if you could sign it.", "sign it", None),
