@@ -27,7 +27,7 @@ from symbl_aio import (
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
 from symbl_aio.durable._database.tables import Row
-from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords
+from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords, Ended
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import Content
 from symbl_aio.durable.dispatch import Dispatcher
@@ -324,13 +324,17 @@ class ItemSteps:
         return state
 
     async def _end(self, attempt: Attempt, state: ItemState, why: str | None) -> StepResult:
-        running = self._dispatcher.running
-        record = partial(self._records.record_end, attempt, state, why, running)
-        ended = await self._heartbeat.call(record)
+        ended = await self._heartbeat.call(partial(self._record_end, attempt, state, why))
         if ended.state == state.value and state is not ItemState.COMPLETED:
             _LOG.warning("item %s is %s: %s", attempt.key, state.value, why)
         await self._ended(attempt, ended.state, ended.following)
         return StepResult(ended.state)
+
+    def _record_end(self, attempt: Attempt, state: ItemState, why: str | None) -> Ended:
+        ended = self._records.record_end(attempt, state, why, self._dispatcher.running)
+        if ended.following is not None:
+            self._dispatcher.expect([ended.following])
+        return ended
 
     async def _ended(
         self, attempt: Attempt, state: str | None, following: Row | None = None
