@@ -103,16 +103,17 @@ class ConversationAnalyser:
     def update(
         self, utterances: Sequence[Utterance], *, stop: Callable[[], bool] = lambda: False
     ) -> Analysis:
-        """Return the analysis of all ``utterances``; only those of no earlier call are examined.
+        """Return the analysis of all ``utterances``; only those of no earlier call are examined,
+        and those that have the name of a new speaker.
 
         ``stop`` is called before each message: once it returns True, that message and all after
-        it are returned without findings.
+        it are returned without findings, and earlier ones with those that they have.
         """
         with self._lock:
             if not self._begin(utterances):
                 self._reset()
             added = utterances[len(self._utterances) :]
-            self._add_speakers(u.speaker for u in added if u.speaker is not None)
+            self._add_speakers(_speakers(added), stop)
             stopped = False
             for utterance in added:
                 self._utterances.append(utterance)
@@ -126,8 +127,11 @@ class ConversationAnalyser:
             return self._analysis()
 
     def characters_to_examine(self, utterances: Sequence[Utterance]) -> int:
-        """Return the length of the text that ``update()`` would examine."""
+        """Return the most characters that ``update()`` would examine."""
         known = len(self._utterances) if self._begin(utterances) else 0
+        # The name of a new speaker may be in every earlier message.
+        if not self._speakers.keys() >= set(_speakers(utterances[known:])):
+            known = 0
         return sum(len(utterance.text) for utterance in utterances[known:])
 
     def _begin(self, utterances: Sequence[Utterance]) -> bool:
@@ -143,7 +147,7 @@ class ConversationAnalyser:
         self._topics = TopicCounter(())
         self._set_speakers()
 
-    def _add_speakers(self, speakers: Iterable[Speaker]) -> None:
+    def _add_speakers(self, speakers: Iterable[Speaker], stop: Callable[[], bool]) -> None:
         """Add speakers, and analyse again the earlier messages that mention a new name."""
         new = [speaker for speaker in dict.fromkeys(speakers) if speaker not in self._speakers]
         if not new:
@@ -153,13 +157,15 @@ class ConversationAnalyser:
         names = [part for speaker in new for part in (speaker.name or "").split()]
         mentioned = PhraseIndex((name, None) for name in names)
         for index, findings in enumerate(self._found):
+            if stop():
+                break
             if any(mentioned.find(findings.message.text)):
                 self._found[index] = self._examine(findings.message, index)
         # The name of a speaker is no topic of the conversation.
-        if self._topics.ignore(names):
+        if self._topics.ignore(names) and not stop():
             self._topics = TopicCounter(s.name for s in self._speakers if s.name)
             for findings in self._found:
-                self._topics.add(findings.message.text)
+                self._topics.add("" if stop() else findings.message.text)
 
     def _set_speakers(self) -> None:
         self._actions = ActionFinder(self._speakers)
@@ -208,6 +214,10 @@ class ConversationAnalyser:
     def _insights(self) -> Iterator[Insight]:
         for findings in self._found:
             yield from findings.insights
+
+
+def _speakers(utterances: Iterable[Utterance]) -> Iterator[Speaker]:
+    return (utterance.speaker for utterance in utterances if utterance.speaker is not None)
 
 
 def _insight(
