@@ -19,6 +19,7 @@ from symbl_aio.server.http_json import (
     ApiError,
     is_http_url,
     json_response,
+    long_json_response,
     parse_json,
     query_flag,
 )
@@ -96,7 +97,7 @@ class ConversationHandlers:
             conversation = await self._conversations.analysed(request)
             if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
                 return json_response(serialize(conversation, request))
-            return await run_in_thread(lambda: json_response(serialize(conversation, request)))
+            return await run_in_thread(lambda: long_json_response(serialize(conversation, request)))
 
         return handle
 
@@ -176,12 +177,10 @@ class ConversationHandlers:
             insight_phrases=highlight.get("highlightOnlyInsightKeyPhrases") is True,
         )
         kind = fields.get("contentType")
-        if kind == "text/markdown":
-            payload = markdown(conversation, options)
-        elif kind == "text/srt":
-            payload = srt(conversation, options)
-        else:
+        write = {"text/markdown": markdown, "text/srt": srt}.get(str(kind))
+        if write is None:
             raise ApiError(400, '"contentType" must be text/markdown or text/srt.')
+        payload = await run_in_thread(write, conversation, options)
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:
