@@ -1,8 +1,8 @@
 """The analysis pipeline: utterances in, messages and insights out, without I/O.
 
-The same input always gives the same output. The messages of an utterance depend on it
-alone, so an append never changes earlier messages. Insights may change: a later speaker
-may have a name that an earlier sentence mentions.
+The same input always gives the same output. The messages of an utterance depend on it and
+on what was before it, so an append never changes earlier messages. Insights may change: a later
+speaker may have a name that an earlier sentence mentions.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.language.sentiment import sentiment_score
 from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.language.topics import TopicCounter
+
+# Messages of one sentence in a conversation: about a day of speech. Each needs a kilobyte, and
+# a text may be nothing but ends of sentences.
+MAX_SENTENCES = 20_000
 
 
 def analyse(
@@ -103,9 +107,9 @@ class ConversationAnalyser:
     def update(
         self, utterances: Sequence[Utterance], *, stop: Callable[[], bool] = lambda: False
     ) -> Analysis:
-        """Return the analysis of all ``utterances``; only those of no earlier call are examined,
-        and those that have the name of a new speaker.
+        """Return the analysis of all ``utterances``.
 
+        Those of earlier calls are examined again only if they have the name of a new speaker.
         ``stop`` is called before each message: once it returns True, that message and all after
         it are returned without findings, and earlier ones with those that they have.
         """
@@ -117,7 +121,8 @@ class ConversationAnalyser:
             stopped = False
             for utterance in added:
                 self._utterances.append(utterance)
-                for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
+                spoken = TimedText(utterance.text, utterance.start, utterance.end)
+                for piece in sentences([spoken], most=MAX_SENTENCES - len(self._found)):
                     stopped = stopped or stop()
                     message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
                     self._found.append(

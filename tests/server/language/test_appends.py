@@ -115,3 +115,12 @@ def test_two_thousand_speakers_are_no_square() -> None:
         return time.thread_time() - start
 
     assert cost(2000) < 10 * cost(500)
+
+
+def test_a_text_of_nothing_but_ends_of_sentences_has_few_messages() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    lines = [Utterance("? " * 300_000, TOM, 0, 9)]
+    assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000
+    # The messages of before stay, those of an append are as long as they may be.
+    lines = [*lines, *(Utterance("? " * 5_000, TOM, 9, 18) for _ in range(10))]
+    assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000
