@@ -134,6 +134,8 @@ class SubmissionProcessor:
             # The server's own words must not become topics or insights.
             conversation.notices.update(line.text for line in transcription.lines)
         end = start + (transcription.duration if transcription else 0.0)
+        if isinstance(name := payload.parameters.get("name"), str):
+            conversation.name = name
         if (zone := callers_zone(payload.parameters)) is not None:
             conversation.set_zone(zone)
         settings = merge_settings(conversation.settings, payload.parameters)

@@ -77,6 +77,15 @@ async def test_a_conversation_has_the_submitted_name_or_its_id(caller: Any) -> N
     assert answer["type"] == "meeting"
 
 
+async def test_an_append_with_a_name_renames_the_conversation(caller: Any) -> None:
+    path = await conversation(caller, name="Standup")
+
+    for name, shown in (("", "Standup"), ("Monday", "Monday"), (None, "Monday")):
+        await caller.text("More.", into=path.rpartition("/")[2], name=name)
+        await caller.server.until(lambda: not caller.server.unfinished)
+        assert (await caller.get(path)).body["name"] == shown
+
+
 @pytest.mark.parametrize(
     "method,part",
     [
