@@ -247,7 +247,8 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
         assert isinstance(times, dict)
         start, end = (_offset(conversation, times.get(k)) for k in ("startTime", "endTime"))
         lines.append(Line(str(payload["content"]), None, start, end))
-        name, user_id = sender.get("name"), sender.get("userId")
+        # Members have their address under the other name.
+        name, user_id = sender.get("name"), sender.get("userId") or sender.get("email")
         speakers.append(
             conversation.get_or_add_speaker(
                 str(name) if name else None, str(user_id) if user_id else None
@@ -312,7 +313,9 @@ def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings
         for e in _dicts(parameters.get(key))
     ]
     trackers = [
-        Tracker(str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")))
+        Tracker(
+            str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")), excluded_phrases(t)
+        )
         for t in _dicts(parameters.get("trackers"))
         if isinstance(vocabulary := t.get("vocabulary"), list)
     ]
@@ -344,6 +347,11 @@ def add_stored(
         trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
         custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
     )
+
+
+def excluded_phrases(tracker: Mapping[str, JSON]) -> tuple[str, ...]:
+    phrases = tracker.get("excludeVocabulary")
+    return tuple(map(str, phrases)) if isinstance(phrases, list) else ()
 
 
 def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:

@@ -158,7 +158,10 @@ def check_messages(messages: JSON) -> None:
         content = payload.get("content")
         if not isinstance(content, str) or not content.strip():
             raise ApiError(400, f'{where}.payload.content" is required and must be text.')
-        for field, names in (("from", ("name", "userId")), ("duration", ("startTime", "endTime"))):
+        for field, names in (
+            ("from", ("name", "userId", "email")),
+            ("duration", ("startTime", "endTime")),
+        ):
             part = item.get(field)
             if part is None:
                 continue

@@ -161,7 +161,7 @@ class ConversationHandlers:
         async with self._conversations.change(conversation.id) as changed:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
-                changed.update_member(member_id, name, email or None)
+                changed.update_member(member_id, name, email or changed.members[member_id].email)
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )
