@@ -62,6 +62,8 @@ COVERED_BY = {
     "durable/_store/attempt_records.py": "tests/durable/test_attempt_steps.py",
     "durable/_store/heads.py": "tests/durable/test_dispatch.py",
     "durable/_store/queue_control.py": "tests/durable/test_heartbeat.py",
+    "durable/_store/slots.py": "tests/durable/test_dispatch.py",
+    "durable/_store/webhook_records.py": "tests/durable/test_webhooks.py",
     "durable/items.py": "tests/durable/test_reads.py",
     "durable/outbox.py": "tests/durable/test_submit.py",
     "durable/outbox_decisions.py": "tests/durable/test_decisions.py",

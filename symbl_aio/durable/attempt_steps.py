@@ -26,9 +26,11 @@ from symbl_aio import (
 )
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
-from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords, Row
+from symbl_aio.durable._database.tables import Row
+from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import Content
+from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt, ItemState
 from symbl_aio.durable.reconcile import Evidence, Reconciler
@@ -72,6 +74,7 @@ class ItemSteps:
         database: Database,
         client: SymblClient,
         heartbeat: Heartbeat,
+        dispatcher: Dispatcher,
         worker: str,
         *,
         on_ambiguous: OnAmbiguous,
@@ -79,8 +82,6 @@ class ItemSteps:
         ambiguity_timeout: float,
         webhook_timeout: float,
     ) -> None:
-        self.on_slot_free: Callable[[], None] = lambda: None
-        """Called when an item has released its slot."""
         self.observers: Sequence[ItemObserver] = ()
         """Called with the end of each item."""
         self.reconcile_interval = reconcile_interval
@@ -91,6 +92,7 @@ class ItemSteps:
         self._reconciler = Reconciler(database, self._records, client)
         self._sender = Sender(database, self._records, client, heartbeat, worker)
         self._heartbeat = heartbeat
+        self._dispatcher = dispatcher
         self._rows: dict[Attempt, Row] = {}
         """Rows of attempts that were dispatched here, until they are used."""
         self._jobs: dict[Attempt, Job] = {}
@@ -202,7 +204,7 @@ class ItemSteps:
             return StepResult("postponed")
         self._jobs[attempt] = job
         self._sender.checkpoint("answered")
-        state = await self._accept(attempt, job.id, job.conversation_id)
+        state = await self._accept(attempt, row, job.id, job.conversation_id)
         self._sender.checkpoint("accepted")
         return StepResult(state, has_webhook)
 
@@ -240,7 +242,7 @@ class ItemSteps:
         is_last = row.waited >= self._ambiguity_timeout
         # A name alone may be that of a conversation whose job fails: wait for its content.
         if found is not None and (found.kind != "name" or is_last):
-            return await self._record_evidence(attempt, found, has_webhook)
+            return await self._record_evidence(attempt, row, found, has_webhook)
         if row.deaths >= MAX_CRASHES:
             return await self._abandon(attempt, f"{row.deaths} workers died while they had it")
         if not is_last:
@@ -252,9 +254,9 @@ class ItemSteps:
         return await self._end(attempt, ItemState.AMBIGUOUS, why)
 
     async def _record_evidence(
-        self, attempt: Attempt, found: Evidence, has_webhook: bool
+        self, attempt: Attempt, row: Row, found: Evidence, has_webhook: bool
     ) -> StepResult:
-        state = await self._accept(attempt, found.job_id, found.conversation_id)
+        state = await self._accept(attempt, row, found.job_id, found.conversation_id)
         if found.job_id is not None or state != ItemState.ACCEPTED.value:
             return StepResult(state, has_webhook)
         if found.kind == "content":
@@ -310,10 +312,10 @@ class ItemSteps:
     # Records
 
     async def _accept(
-        self, attempt: Attempt, job_id: str | None, conversation_id: str | None
+        self, attempt: Attempt, row: Row, job_id: str | None, conversation_id: str | None
     ) -> str:
-        record = partial(self._records.record_accepted, attempt, job_id, conversation_id)
-        state = await self._heartbeat.call(record)
+        record = partial(self._records.record_accepted, opens=row.opens)
+        state = await self._heartbeat.call(partial(record, attempt, job_id, conversation_id))
         if state != ItemState.ACCEPTED.value:
             _LOG.warning(
                 "item %s is %s, and was accepted: conversation %s, job %s",
@@ -322,13 +324,22 @@ class ItemSteps:
         return state
 
     async def _end(self, attempt: Attempt, state: ItemState, why: str | None) -> StepResult:
-        ended = await self._heartbeat.call(partial(self._records.record_end, attempt, state, why))
-        await self._ended(attempt, ended)
-        return StepResult(ended)
+        running = self._dispatcher.running
+        record = partial(self._records.record_end, attempt, state, why, running)
+        ended = await self._heartbeat.call(record)
+        if ended.state == state.value and state is not ItemState.COMPLETED:
+            _LOG.warning("item %s is %s: %s", attempt.key, state.value, why)
+        await self._ended(attempt, ended.state, ended.following)
+        return StepResult(ended.state)
 
-    async def _ended(self, attempt: Attempt, state: str | None) -> None:
-        """Release the slot's dispatcher, and emit the item's end."""
-        self.on_slot_free()
+    async def _ended(
+        self, attempt: Attempt, state: str | None, following: Row | None = None
+    ) -> None:
+        """Start the item that got the slot, if one did, and emit the end of this one."""
+        if following is None:
+            self._dispatcher.slot_freed()
+        else:
+            self._dispatcher.slot_passed(following)
         if not self.observers or state in (None, SUPERSEDED):
             return
         # Read again: the event has the times of the database.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from symbl_aio._core.polls import HINT_GAP
 from symbl_aio.durable._database import dbos
-from symbl_aio.durable._store.attempt_records import Row
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.attempt_steps import ItemSteps
 from symbl_aio.durable.items import Attempt
 

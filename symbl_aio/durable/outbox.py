@@ -24,10 +24,10 @@ from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import SCHEMA, Database
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store import queue_control
-from symbl_aio.durable._store.attempt_records import record_webhook
 from symbl_aio.durable._store.reads import PAGE, Watcher, read_item, read_page
 from symbl_aio.durable._store.submit import submit
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
+from symbl_aio.durable._store.webhook_records import WebhookRecords
 from symbl_aio.durable.content import Options, encode
 from symbl_aio.durable.items import (
     Item,
@@ -87,6 +87,7 @@ class Outbox(Resolution):
         self._is_open = False
         self._started = False
         self._watcher = Watcher(self._database)
+        self._webhooks = WebhookRecords(self._database)
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
@@ -360,7 +361,7 @@ class Outbox(Resolution):
         """Record a call that ``webhooks.verify`` has returned, as ``webhook`` does."""
         self._check_open()
         ended = JobStatus.parse(call.status).is_terminal
-        await self._call(partial(record_webhook, self._database, nonce, call.job_id, ended=ended))
+        await self._call(partial(self._webhooks.record, nonce, call.job_id, ended=ended))
 
 
 def _reached(item: Item) -> list[tuple[ItemState, float]]:

@@ -15,7 +15,8 @@ from attrs import frozen
 from symbl_aio import NotFoundError, SymblClient
 from symbl_aio._core.acceptance_evidence import SentTexts
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempt_records import AttemptRecords, Row
+from symbl_aio.durable._database.tables import Row
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.content import Content
 
 _MAX_LISTED: Final = 50_000

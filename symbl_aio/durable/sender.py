@@ -34,7 +34,8 @@ from symbl_aio import (
     UploadStalledError,
 )
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._store.attempt_records import AttemptRecords, Row
+from symbl_aio.durable._database.tables import Row
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.content import Content, Options
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt

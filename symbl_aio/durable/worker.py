@@ -291,10 +291,14 @@ class Worker:
         )
         await heartbeat.register()  # before it dequeues anything
         self._heartbeat = heartbeat
+        dispatcher = Dispatcher(
+            self._database, heartbeat.may_send, poll_interval=self._poll_interval
+        )
         steps = ItemSteps(
             self._database,
             self._client,
             heartbeat,
+            dispatcher,
             self.id,
             on_ambiguous=self._on_ambiguous,
             reconcile_interval=min(15.0, self._ambiguity_timeout / 4),
@@ -303,19 +307,12 @@ class Worker:
             webhook_timeout=2 * self._config.polls.ceiling,
         )
         self._workflows = here = ItemWorkflows(steps)
-        dispatcher = Dispatcher(
-            self._database,
-            here.start,
-            running=partial(len, here.active),
-            poll_interval=self._poll_interval,
-        )
         notifications = Notifications(
             self._database,
             ready=dispatcher.woken,
             on_webhook=here.wake,
             poll_interval=self._poll_interval,
         )
-        steps.on_slot_free = dispatcher.slot_freed
         steps.observers = self._observers
         await self._database.call(partial(set_cap, self._database, self._concurrency))
         # Soon enough, since no worker follows a handed-over job until it is dequeued.
@@ -324,7 +321,7 @@ class Worker:
             dequeue_interval = min(dequeue_interval, 1.0)
         await dbos.launch(self._database, here.run, worker=self.id, interval=dequeue_interval)
         self._dispatching = self._loop.create_task(
-            dispatcher.run(heartbeat.may_send, heartbeat.end_if_incompatible)
+            dispatcher.run(here.start, here.active, heartbeat.end_if_incompatible)
         )
         self._tasks = [self._dispatching] + [
             self._loop.create_task(work)

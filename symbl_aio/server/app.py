@@ -27,6 +27,7 @@ from symbl_aio.server.html_pages import PAGE_PATH
 from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
+from symbl_aio.server.option_support import READS, UnknownOptions
 from symbl_aio.server.public_address import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding
 from symbl_aio.server.request_log import RequestLog
@@ -37,6 +38,8 @@ from symbl_aio.server.token_handlers import REFRESH_PATH, TOKEN_PATH, TokenHandl
 logger = logging.getLogger("symbl_aio.server")
 
 _OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, REFRESH_PATH}
+# Streams have a query of their own, with the token in it.
+_READ_PATHS = ("/v1/conversations", "/v1/groups/", "/v1/manage/", "/v1/job/")
 
 
 class App:
@@ -71,6 +74,7 @@ class App:
         # By the id of the request object, which lives until _log_request() has ended. Not in the
         # request itself: newer versions of aiohttp warn of a key that the oldest one needs.
         self._account_of: dict[int, Account] = {}
+        self._unknown_options = UnknownOptions(READS)
 
     def build(self) -> web.Application:
         """Return the application."""
@@ -145,6 +149,8 @@ class App:
                 self._account_of[id(request)] = self._tokens.authenticate(request)
                 self._connections.trust(request)
                 self._log.record_headers(request)
+                if request.method == "GET" and path.startswith(_READ_PATHS):
+                    self._unknown_options.name(request.query)
             check_encoding(request)
         except ApiError as error:
             response = error.response()

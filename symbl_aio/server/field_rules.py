@@ -25,9 +25,15 @@ def read_flag(value: JSON) -> JSON:
 
 
 def read_number(value: JSON) -> JSON:
-    """Read the digits of a text as a number."""
+    """Read the digits of a text as a number, and ``60.0`` as the whole number that it is."""
     number = _read_json(value) if isinstance(value, str) else value
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**53:
+        return int(number)
     return number if isinstance(number, int | float) else value
+
+
+def read_lower_case(value: JSON) -> JSON:
+    return value.lower() if isinstance(value, str) else value
 
 
 def read_json_text(value: JSON) -> JSON:
@@ -47,15 +53,26 @@ class FieldRule:
     read: Callable[[JSON], JSON] = as_it_is
 
 
-def check_fields(rules: Mapping[str, FieldRule], fields: Mapping[str, JSON]) -> None:
-    """Raise a 400 ``ApiError`` that names a field with a wrong value.
+def read_fields(
+    rules: Mapping[str, FieldRule], fields: Mapping[str, JSON], *, subject: str = '"{}"'
+) -> dict[str, JSON]:
+    """Return the fields as the API documents them; null and "" count as absent.
 
-    A field without a rule passes; null counts as absent.
+    A field without a rule passes. A 400 ``ApiError`` names the ``subject`` with a wrong value.
     """
+    found: dict[str, JSON] = {}
     for name, value in fields.items():
         rule = rules.get(name)
-        if rule is not None and value is not None and not rule.check(value):
-            raise ApiError(400, f'"{name}" must be {rule.expected}.')
+        if rule is None:
+            found[name] = value
+            continue
+        known = rule.read(value)
+        if known is None or known == "":
+            continue
+        if not rule.check(known):
+            raise ApiError(400, f"{subject.format(name)} must be {rule.expected}.")
+        found[name] = known
+    return found
 
 
 def is_text(value: JSON) -> bool:
@@ -64,6 +81,9 @@ def is_text(value: JSON) -> bool:
 
 def is_flag(value: JSON) -> bool:
     return isinstance(value, bool)
+
+
+FLAG = FieldRule(is_flag, "true or false", read_flag)
 
 
 def is_whole_number(value: JSON) -> TypeGuard[int]:

@@ -18,11 +18,12 @@ from symbl_aio.report.page import Entry, policy_of, render_list, render_page
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import (
+    FLAG,
     FieldRule,
-    check_fields,
-    is_flag,
     is_object,
     is_whole_number,
+    read_fields,
+    read_number,
 )
 from symbl_aio.server.http_json import (
     JSON,
@@ -31,6 +32,7 @@ from symbl_aio.server.http_json import (
     json_response,
     query_flag,
 )
+from symbl_aio.server.option_support import PAGES, UnknownOptions
 from symbl_aio.server.public_address import ORIGINS
 from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
@@ -56,11 +58,13 @@ _RULES: Mapping[str, FieldRule] = {
     "color": FieldRule(is_object, "an object"),
     "font": FieldRule(is_object, "an object"),
     "speakerAvatarURLs": FieldRule(is_object, "an object"),
-    "readOnly": FieldRule(is_flag, "true or false"),
-    "enableCustomDomain": FieldRule(is_flag, "true or false"),
+    "readOnly": FLAG,
+    "enableCustomDomain": FLAG,
+    "disableSummaryURLAuthentication": FLAG,
     "summaryURLExpiresIn": FieldRule(
         lambda value: is_whole_number(value) and value >= 0,
         "a whole number of seconds, 0 for never",
+        read_number,
     ),
 }
 _REQUIRED_URL = {"video-summary": "videoUrl", "audio-summary": "audioUrl"}
@@ -78,6 +82,7 @@ class PageHandlers:
         self._conversations = conversations
         self._clock = clock
         self._key = key
+        self._unknown_options = UnknownOptions(PAGES)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -99,7 +104,8 @@ class PageHandlers:
         self, request: web.Request, conversation: Conversation, fields: Mapping[str, JSON]
     ) -> web.Response:
         """Respond with the link to a page of the conversation, as ``fields`` describe it."""
-        check_fields(_RULES, fields)
+        fields = read_fields(_RULES, fields)
+        self._unknown_options.name({k: v for k, v in fields.items() if v is not False})
         kind = fields.get("name")
         if not isinstance(kind, str):
             raise ApiError(400, f'"name" is required: {_RULES["name"].expected}.')

@@ -161,12 +161,22 @@ def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
     return value
 
 
+def query_text(request: web.Request, name: str) -> str | None:
+    """Return a parameter of the query, None if it is absent or empty.
+
+    Raises a 400 ``ApiError`` for one that is given with two values.
+    """
+    values = set(request.query.getall(name, ())) - {""}
+    if len(values) > 1:
+        raise ApiError(400, f'The query parameter "{name}" was given with {len(values)} values.')
+    return next(iter(values), None)
+
+
 def query_flag(request: web.Request, name: str) -> bool | None:
     """Return a boolean of the query, None if it is absent. Raises a 400 ``ApiError``."""
-    if name not in request.query:
-        return None
-    value = parse_bool(request.query[name])
-    if value is None:
+    text = query_text(request, name)
+    value = None if text is None else parse_bool(text)
+    if value is None and text is not None:
         raise ApiError(400, f'"{name}" must be true or false.')
     return value
 

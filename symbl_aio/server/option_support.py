@@ -29,7 +29,7 @@ class OptionEffect:
 
 
 _ACTED_ON = {
-    "name": "the name of the conversation",
+    "name": "the name of the conversation, new or appended to",
     "messages": "the text of the conversation",
     "url": "the recording is downloaded, after the address is checked",
     "webhookUrl": "is called with each status of the job",
@@ -38,7 +38,7 @@ _ACTED_ON = {
     "detectEntities": "entities are found",
     "entities": "custom entities are found",
     "customEntities": "as `entities`",
-    "trackers": "their phrases are found",
+    "trackers": "their phrases are found, and with the offset -1 their inflections",
     "enableAllTrackers": "all stored trackers are used",
     "enableSummary": "the summary grows with each append",
     "timezoneOffset": "due times are read in this zone",
@@ -60,6 +60,7 @@ _ACTED_ON_IN_READS = {
     "endTime": "later conversations are left out",
     "filter": "conversations are chosen by RSQL",
     "subType": "entities of this kind are deleted",
+    "name": "trackers: the one with this name",
     "redact": "what has a form, and names of speakers, is masked; a header says it is partial",
     "exclude": "with `redact`: these categories stay",
 }
@@ -68,9 +69,36 @@ _HARMLESS = {
     "conversationType": "the rules are the same for sales and for others",
     "metadata": "describes a call to be scored, and no call is scored",
 }
+_ACTED_ON_IN_TRANSCRIPTS = {
+    "contentType": "Markdown, or subtitles as SRT",
+    "createParagraphs": "Markdown: the messages of a turn are one paragraph",
+    "showSpeakerSeparation": "each line begins with its speaker",
+    "phrases": "Markdown: its two flags, the rows `highlight…`",
+    "highlightAllKeyPhrases": "the phrases of all messages and insights are marked",
+    "highlightOnlyInsightKeyPhrases": "the phrases of insights are marked",
+}
+_ACTED_ON_IN_PAGES = {
+    "name": "names what the page plays: nothing, a video or a recording",
+    "videoUrl": "the page plays it",
+    "audioUrl": "the page plays it",
+    "readOnly": "true: speakers cannot be renamed on the page",
+    "summaryURLExpiresIn": "the link ends after so many seconds",
+}
+_HARMLESS_IN_PAGES = {
+    "logo": "the page has one look, and requests nothing from other hosts",
+    "favicon": "as `logo`",
+    "color": "as `logo`",
+    "font": "as `logo`",
+    "speakerAvatarURLs": "as `logo`",
+}
+_LOGGED_IN_PAGES = {
+    "enableCustomDomain": "the link has the public address of the server",
+    "disableSummaryURLAuthentication": "each link is signed, and opens one page",
+}
 _HARMLESS_IN_READS = {
     "sort": "there is one order, by start, and another value is refused",
     "customTopicVocabulary": "topics are words of the conversation",
+    "customVocabulary": "as `customTopicVocabulary`, its older name",
     "includeCallScore": "no call is scored",
 }
 _ACTED_ON_IN_STREAMS = {
@@ -131,6 +159,14 @@ READS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_READS.items()},
 }
 
+TRANSCRIPTS: Mapping[str, OptionEffect] = {
+    name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_TRANSCRIPTS.items()
+}
+PAGES: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_PAGES.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_PAGES.items()},
+    **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_PAGES.items()},
+}
 STREAMS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_STREAMS.items()},

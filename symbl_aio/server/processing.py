@@ -35,7 +35,7 @@ from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
 from symbl_aio.server.thread_pool import run_in_thread
-from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times
+from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times, seconds_of
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -145,6 +145,8 @@ class SubmissionProcessor:
             # The server's own words must not become topics or insights.
             conversation.notices.update(line.text for line in transcription.lines)
         end = start + (transcription.duration if transcription else 0.0)
+        if isinstance(name := payload.parameters.get("name"), str):
+            conversation.name = name
         if (zone := callers_zone(payload.parameters)) is not None:
             conversation.set_zone(zone)
         settings = merge_settings(conversation.settings, payload.parameters)
@@ -250,7 +252,10 @@ def _check_size(conversation: Conversation) -> None:
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
-    """Return the utterances of a text submission; one without times follows the one before."""
+    """Return the utterances of a text submission in the order of their times.
+
+    One without times follows the one before it.
+    """
     lines = []
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
@@ -261,30 +266,45 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
         assert isinstance(times, dict)
         start, end = (_offset(conversation, times.get(k)) for k in ("startTime", "endTime"))
         lines.append(Line(str(payload["content"]), None, start, end))
-        name, user_id = sender.get("name"), sender.get("userId")
+        # Members have their address under the other name.
+        name, user_id = sender.get("name"), sender.get("userId") or sender.get("email")
         speakers.append(
             conversation.get_or_add_speaker(
                 str(name) if name else None, str(user_id) if user_id else None
             )
         )
-    return [
+    utterances = [
         # An end before the start must not give a negative length.
         Utterance(line.text, speaker, start, max(start, end))
         for (line, start, end), speaker in zip(
             assign_times(lines, conversation.duration), speakers, strict=True
         )
     ]
+    return sorted(utterances, key=lambda utterance: utterance.start)
 
 
 def earliest_instant(messages: JSON) -> datetime | None:
-    """Return the earliest time in text messages, or None. Raises ValueError for bad ISO 8601."""
-    found = []
+    """Return the start of the earliest of text messages; None if none has a time.
+
+    Messages without times come before the one that follows them. Raises ValueError for bad
+    ISO 8601.
+    """
+    found: list[datetime] = []
+    before = 0.0
     for item in messages if isinstance(messages, list) else []:
-        times = item.get("duration") if isinstance(item, dict) else None
-        for key in ("endTime", "startTime"):
-            text = times.get(key) if isinstance(times, dict) else None
-            if isinstance(text, str):
-                found.append(parse_instant(text))
+        assert isinstance(item, dict)
+        payload, times = item["payload"], item.get("duration") or {}
+        assert isinstance(payload, dict)
+        assert isinstance(times, dict)
+        start, end = (
+            parse_instant(text) if isinstance(text := times.get(key), str) else None
+            for key in ("startTime", "endTime")
+        )
+        if start is None and (end is not None or not found):
+            before += seconds_of(str(payload["content"]))
+        if (first := start or end) is not None:
+            found.append(first - timedelta(seconds=before))
+            before = 0.0
     return min(found, default=None)
 
 
@@ -312,7 +332,9 @@ def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings
         for e in _dicts(parameters.get(key))
     ]
     trackers = [
-        Tracker(str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")))
+        Tracker(
+            str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")), excluded_phrases(t)
+        )
         for t in _dicts(parameters.get("trackers"))
         if isinstance(vocabulary := t.get("vocabulary"), list)
     ]
@@ -344,6 +366,11 @@ def add_stored(
         trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
         custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
     )
+
+
+def excluded_phrases(tracker: Mapping[str, JSON]) -> tuple[str, ...]:
+    phrases = tracker.get("excludeVocabulary")
+    return tuple(map(str, phrases)) if isinstance(phrases, list) else ()
 
 
 def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:

@@ -71,8 +71,10 @@ def _speakers(channels: list[JSON]) -> list[tuple[int, ChannelSpeaker]]:
 
 def check_recognition(parameters: Mapping[str, JSON], *, english_only: bool) -> None:
     """Raise a 400 ``ApiError`` for what this server's recognition does not do."""
+    # With an explicit false the count has no meaning.
+    wanted = parameters.get("enableSpeakerDiarization") is not False
     for name in ("enableSpeakerDiarization", "diarizationSpeakerCount"):
-        if parameters.get(name):
+        if wanted and parameters.get(name):
             raise ApiError(400, _DIARIZATION.format(name=name))
     if parameters.get("customVocabulary"):
         raise ApiError(400, _VOCABULARY)

@@ -1,6 +1,7 @@
 """The path of each request, changed before a route is looked up.
 
-One slash at its end, which some clients write, is ignored. A path longer than any of the API is
+One slash at its end, which some clients write, is ignored, and slashes before its first one, as a
+base URL with a slash at its end makes them. A path longer than any of the API is
 none: aiohttp looks for a route at each of its slashes, and copies the rest each time, which takes
 minutes for the slashes of one request line of a megabyte, before a token is checked.
 """
@@ -28,10 +29,13 @@ def limit_paths(server: web.Server) -> None:
 
     def make_with_limited_path(message: Any, *arguments: Any) -> web.BaseRequest:
         raw = message.url.raw_path
-        is_long = len(raw) > MAX_PATH
-        if is_long or (raw.endswith("/") and raw != "/"):
+        # The library takes "//v1" for a host, so its path lacks it.
+        doubled = message.path.startswith("//")
+        if doubled or len(raw) > MAX_PATH or (raw.endswith("/") and raw != "/"):
             path, question, query = message.path.partition("?")
-            target = (_TOO_LONG if is_long else path.removesuffix("/")) + question + query
+            path = "/" + path.lstrip("/") if doubled else path
+            is_long = len(path if doubled else raw) > MAX_PATH
+            target = (_TOO_LONG if is_long else path.removesuffix("/") or "/") + question + query
             message = message._replace(path=target, url=URL(target, encoded=True))
         return make(message, *arguments)
 

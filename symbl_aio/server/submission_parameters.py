@@ -14,15 +14,15 @@ from typing import Literal
 from aiohttp import web
 
 from symbl_aio.server.field_rules import (
+    FLAG,
     FieldRule,
-    is_flag,
     is_object,
     is_score,
     is_text,
     is_text_list,
     is_whole_number,
     list_of,
-    read_flag,
+    read_fields,
     read_json_text,
     read_number,
 )
@@ -46,12 +46,12 @@ def _features(value: JSON) -> bool:
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
-    return is_whole_number(item.get("channel")) and is_object(item.get("speaker"))
+    number = item.get("channel")
+    return is_whole_number(number) and number >= 1 and is_object(item.get("speaker"))
 
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
 
-_FLAG = FieldRule(is_flag, "true or false", read_flag)
 _ENTITIES = FieldRule(list_of(_entity), "a list of {customType, text}", read_json_text)
 
 
@@ -72,6 +72,11 @@ def _read_vocabulary(value: JSON) -> JSON:
     return [word for word in words if word] or None
 
 
+def _read_language(value: JSON) -> JSON:
+    """Read ``en_US``, as operating systems write it, as ``en-US``."""
+    return value.replace("_", "-") if isinstance(value, str) else value
+
+
 def _read_speaker_count(value: JSON) -> JSON:
     """Read a count; clients that have no such setting send 0."""
     return read_number(value) or None
@@ -82,22 +87,24 @@ _BARE_LIST = re.compile(r"\[([^\"\[\]{}]*)\]")
 RULES: Mapping[str, FieldRule] = {
     "name": FieldRule(is_text, "a string"),
     "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", read_number),
-    "detectPhrases": _FLAG,
+    "detectPhrases": FLAG,
     "entities": _ENTITIES,
     "customEntities": _ENTITIES,
-    "detectEntities": _FLAG,
+    "detectEntities": FLAG,
     "trackers": FieldRule(
         list_of(_tracker), "a list of {name, vocabulary} or {id}", read_json_text
     ),
-    "enableAllTrackers": _FLAG,
-    "enableSummary": _FLAG,
+    "enableAllTrackers": FLAG,
+    "enableSummary": FLAG,
     "webhookUrl": FieldRule(is_text, "a string"),
     "customVocabulary": FieldRule(is_text_list, "a list of strings", _read_vocabulary),
-    "languageCode": FieldRule(is_text, "a string"),
+    "languageCode": FieldRule(is_text, "a string", _read_language),
     "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),
-    "enableSeparateRecognitionPerChannel": _FLAG,
-    "channelMetadata": FieldRule(list_of(_channel), "a list of {channel, speaker}", read_json_text),
-    "enableSpeakerDiarization": _FLAG,
+    "enableSeparateRecognitionPerChannel": FLAG,
+    "channelMetadata": FieldRule(
+        list_of(_channel), "a list of {channel, speaker}, counted from 1", read_json_text
+    ),
+    "enableSpeakerDiarization": FLAG,
     "diarizationSpeakerCount": FieldRule(
         lambda value: is_whole_number(value) and value >= 1,
         "a whole number above 0",
@@ -136,19 +143,7 @@ def read(parameters: Mapping[str, JSON], *, subject: str = '"{}"') -> dict[str, 
 
     A 400 ``ApiError`` names the ``subject`` with a wrong type or range.
     """
-    found: dict[str, JSON] = {}
-    for name, value in parameters.items():
-        rule = RULES.get(name)
-        if rule is None:
-            found[name] = value
-            continue
-        known = rule.read(value)
-        if known is None or known == "":
-            continue
-        if not rule.check(known):
-            raise ApiError(400, f"{subject.format(name)} must be {rule.expected}.")
-        found[name] = known
-    return found
+    return read_fields(RULES, parameters, subject=subject)
 
 
 # Items of one submission: about ten hours of talk. Each may have a speaker of its own.
@@ -169,7 +164,10 @@ def check_messages(messages: JSON) -> None:
         content = payload.get("content")
         if not isinstance(content, str) or not content.strip():
             raise ApiError(400, f'{where}.payload.content" is required and must be text.')
-        for field, names in (("from", ("name", "userId")), ("duration", ("startTime", "endTime"))):
+        for field, names in (
+            ("from", ("name", "userId", "email")),
+            ("duration", ("startTime", "endTime")),
+        ):
             part = item.get(field)
             if part is None:
                 continue

@@ -12,7 +12,7 @@ from attrs import frozen
 from symbl_aio.server.check_arguments import check_types
 
 # Speech at 150 words a minute, for lines without times.
-SECONDS_PER_WORD = 0.4
+_SECONDS_PER_WORD = 0.4
 
 # In place of an id or a number: some clients choose an id that the caller never sees.
 _EVERY = "*"
@@ -59,15 +59,40 @@ def parse_transcript(transcript: Transcript) -> tuple[Line, ...]:
 
 
 def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float, float]]:
-    """Return each line with its start and end; a line without times follows the one before it."""
-    result = []
+    """Return each line with its start and end; a line without times follows the one before it.
+
+    Lines without an end have the length of their words, or less if a line with a start follows
+    earlier than that.
+    """
+    turns = list(lines)
+    result: list[tuple[Line, float, float]] = []
     at = start
-    for line in lines:
-        begin = at if line.start is None else start + line.start
-        spoken = begin + SECONDS_PER_WORD * len(line.text.split())
-        at = spoken if line.end is None else start + line.end
-        result.append((line, begin, at))
+    while (index := len(result)) < len(turns):
+        line = turns[index]
+        if line.end is not None:
+            end = start + line.end
+            begin = max(at, end - seconds_of(line.text))
+            result.append((line, begin if line.start is None else start + line.start, end))
+            at = end
+            continue
+        at = at if line.start is None else start + line.start
+        after = index + 1
+        while after < len(turns) and turns[after].start is turns[after].end is None:
+            after += 1
+        run = turns[index:after]
+        spoken = sum(seconds_of(turn.text) for turn in run)
+        following = turns[after].start if after < len(turns) else None
+        room = spoken if following is None else start + following - at
+        pace = room / spoken if 0 < room < spoken else 1.0
+        for turn in run:
+            begin, at = at, at + seconds_of(turn.text) * pace
+            result.append((turn, begin, at))
     return result
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds in which a text is spoken, if nothing states them."""
+    return _SECONDS_PER_WORD * len(text.split())
 
 
 class TranscriptRegistry:

@@ -18,7 +18,7 @@ from symbl_aio.durable import Item, ItemState, Outbox, Worker
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store import queue_control
-from symbl_aio.durable.dispatch import Dispatcher
+from symbl_aio.durable._store.slots import Slots
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -109,13 +109,8 @@ async def outbox(database: str) -> AsyncIterator[Outbox]:
 
 def dispatch(database: Database, cap: int = 50) -> int:
     """Fill free slots, as a worker does that hands all over; return how many items got one."""
-
-    async def start(attempt: Attempt, _row: object) -> None:
-        await dbos.start(attempt)
-
-    dispatcher = Dispatcher(database, start, running=lambda: 0, poll_interval=1.0)
     queue_control.set_cap(database, cap)
-    turns = dispatcher.fill()
+    turns = [Attempt(row.key, row.attempt) for row in Slots(database).fill()]
     client = dbos._client(database)
     for turn in turns:
         client.enqueue(

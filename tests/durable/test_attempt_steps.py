@@ -24,6 +24,7 @@ from symbl_aio.durable import Item, ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.dbos import Workflows
 from symbl_aio.durable.attempt_steps import MAX_CRASHES, ItemSteps, StepResult
+from symbl_aio.durable.dispatch import Dispatcher
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
@@ -86,6 +87,7 @@ async def two(outbox: Outbox, database: str, server: LocalSymbl) -> AsyncIterato
             tables,
             client,
             heartbeat,
+            Dispatcher(tables, heartbeat.may_send, poll_interval=60.0),
             name,
             on_ambiguous="at_most_once",
             reconcile_interval=0.0,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 
-from symbl_aio import ConfigurationError, Text
+from symbl_aio import ConfigurationError, NotFoundError, Text
 from symbl_aio.durable import Item, ItemState, Outbox
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store import queue_control
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, Working, said, until
+from tests.durable.test_dispatch import change
 from tests.support import QUICK
 
 FOLLOWERS = ["two", "three", "four"]
@@ -385,3 +390,22 @@ async def test_nothing_stays_blocked_by_who_decides_while_it_is_being_blocked(
     for key in conversations:
         of_it = [text for text in said(server) if text.startswith(key)]
         assert of_it == [key, *(f"{key} {number}" for number in range(6))]
+
+
+async def test_an_item_that_expires_before_a_decision_about_it_is_not_found(
+    outbox: Outbox, tables: Database
+) -> None:
+    await outbox.submit(Text("Old."), key="old")
+    change(tables, "old", state="failed", ended_at=0.0, ready=None)
+    expired = threading.Event()
+
+    def expire(*given: Any) -> None:
+        is_first = given[2].startswith("begin") or "FOR UPDATE" in given[2]
+        if is_first and not expired.is_set():
+            expired.set()
+            assert not queue_control.delete_expired(tables, 60.0)
+
+    sa.event.listen(outbox._database.engine, "before_cursor_execute", expire)
+    with pytest.raises(NotFoundError, match="old"):
+        await outbox.retry("old")
+    assert expired.is_set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from symbl_aio import ConfigurationError, Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database import dbos, schema
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
@@ -184,6 +186,93 @@ async def test_the_job_that_a_person_names_holds_a_slot_beyond_the_cap(
     AttemptRecords(tables, "w").record_end(Attempt("two", 1), ItemState.FAILED, "no")
     assert dispatch(tables, cap=1) == 1
     assert holding(tables) == ["three"]
+
+
+# A slot that is passed on
+
+
+async def ended(tables: Database, key: str, running: int | None = 1) -> str | None:
+    """End an item as completed; return the key of the item that got its slot."""
+    end = partial(AttemptRecords(tables, "w").record_end, Attempt(key, 1), ItemState.COMPLETED)
+    following = (await tables.call(lambda: end(None, running))).following
+    return None if following is None else str(following.key)
+
+
+async def test_a_slot_is_passed_on_by_priority_and_to_the_next_of_the_conversation(
+    outbox: Outbox, tables: Database
+) -> None:
+    for key in ("one", "two"):
+        await outbox.append("9", Text(key), key=key)
+    assert dispatch(tables, cap=1) == 1
+    assert await ended(tables, "one") == "two"
+    await outbox.append("8", Text("late"), key="late")
+    await outbox.append("7", Text("live"), key="live", priority=1)
+    assert await ended(tables, "two") == "live"
+    assert await ended(tables, "live") == "late"
+    assert holding(tables) == ["late"]
+    assert await ended(tables, "late") is None
+    assert holding(tables) == []
+
+
+@pytest.mark.parametrize("obstacle", ["paused", "lowered", "leaving", "share", "under way"])
+async def test_a_slot_that_is_not_ours_to_pass_on_is_freed(
+    outbox: Outbox, tables: Database, obstacle: str
+) -> None:
+    for number in range(4):
+        await outbox.append(str(number), Text("We ship."), key=f"k{number}")
+    await outbox.append("9", Text("Sent."), key="sent")
+    assert dispatch(tables, cap=2) == 2
+    if obstacle == "paused":
+        await outbox.pause()
+    elif obstacle == "lowered":
+        queue_control.set_cap(tables, 1)
+    elif obstacle == "share":
+        register(tables, "w", "other")
+    elif obstacle == "under way":
+        change(tables, "sent", sent_by="w/1")
+    running = {"leaving": None, "share": 2}.get(obstacle, 1)
+    assert await ended(tables, "k0", running) is None
+    assert holding(tables) == ["k1"]
+
+
+def register(tables: Database, *workers: str) -> None:
+    with tables.begin() as connection:
+        for worker in workers:
+            row = {"id": worker, "beat": tables.now, "time_to_live": 60.0}
+            row["queue"] = tables.queue_name
+            connection.execute(sa.insert(tables.workers).values(row))
+
+
+def change(tables: Database, key: str, **values: object) -> None:
+    with tables.begin() as connection:
+        connection.execute(sa.update(tables.items).where(tables.items.c.key == key).values(values))
+
+
+async def test_items_that_end_at_once_pass_their_slots_on_to_different_ones(
+    outbox: Outbox, tables: Database
+) -> None:
+    await hand_in_at_once(outbox, tables, 40)
+    assert dispatch(tables, cap=10) == 10
+    before = holding(tables)
+    after = await asyncio.gather(*(ended(tables, key, 10) for key in before))
+    assert sorted(map(str, after)) == sorted(holding(tables))
+    assert len(set(after)) == 10
+    assert not {*before} & {*after}
+
+
+async def test_a_worker_goes_on_without_a_dispatch_for_each_item(
+    outbox: Outbox, tables: Database, working: Working
+) -> None:
+    """The poll interval is a minute: a slot that was lost between two items would be noticed."""
+    await outbox.submit(Text("We begin."), key="first")
+    for number in range(12):
+        await outbox.append("first", Text(f"Number {number}."), key=f"k{number}")
+    async with working(concurrency=1, poll_interval=60.0) as worker:
+        with counted(worker._database) as seen:
+            last = await outbox.result("k11", timeout=30)
+    assert last.ok
+    dispatches = [one for one in seen if one.lower().startswith("select case")]
+    assert len(dispatches) <= 2
 
 
 ENDINGS = [ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED]

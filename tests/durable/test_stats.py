@@ -27,7 +27,7 @@ async def test_slots_and_what_waits_are_counted(outbox: Outbox, tables: Database
         )
     dispatch(tables, cap=2)
     records = AttemptRecords(tables, "w")
-    records.record_accepted(Attempt("k0", 1), "job", "conversation")
+    records.record_accepted(Attempt("k0", 1), "job", "conversation", opens=True)
     records.mark_in_doubt(Attempt("k1", 1))
 
     stats = await outbox.stats()

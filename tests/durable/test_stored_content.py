@@ -119,12 +119,14 @@ async def test_what_has_ended_is_forgotten_with_all_that_the_engine_keeps_of_it(
         await outbox.submit(Text("One."), key="monday")
         await outbox.append("monday", Text("Two."), key="tuesday")
         await outbox.result("tuesday")
+        assert "item tuesday is failed: " in caplog.text
         await outbox.retry("tuesday")
         assert (await outbox.result("tuesday")).ok
         assert "never retrieved" not in caplog.text  # a failure that is written down is known
         server.inject("status:400", on="POST")
         await outbox.submit(Text("Refused."), key="refused")
         await outbox.result("refused")
+        assert "item refused is refused: " in caplog.text
     full = of_items(tables)
     # DBOS records no steps of a workflow, so its table of their outputs stays empty.
     assert full >= {"symbl_item", "symbl_conversation", "workflow_status"}

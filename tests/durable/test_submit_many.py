@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, MediaRejectedError, Text
 from symbl_aio.durable import Entered, Entry, ItemState, Outbox
@@ -74,6 +76,52 @@ async def test_the_same_again_is_the_same_items(outbox: Outbox, database: str) -
     twice = [Entry("x", Text("x")), Entry("x", Text("x")), Entry("y", Text("y"), conversation="x")]
     assert await outbox.submit_many([*twice, *twice]) == Entered(items=6, new=2)
     assert (await outbox.stats()).counts == {Q: 122}
+
+
+OPENER = ("monday", Text("We begin."), None)
+APPEND = ("tuesday", Text("We go on."), "monday")
+
+
+async def give(outbox: Outbox, way: str, key: str, media: Text, conversation: str | None) -> None:
+    if way == "many":
+        await outbox.submit_many([Entry(key, media, conversation=conversation)])
+    elif conversation is None:
+        await outbox.submit(media, key=key)
+    else:
+        await outbox.append(conversation, media, key=key)
+
+
+@pytest.mark.durable
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("way", ["one", "many"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [([OPENER], OPENER), ([OPENER], APPEND), ([OPENER, APPEND], APPEND)],
+    ids=["opener", "append", "both"],
+)
+async def test_what_another_process_commits_between_two_statements_is_no_contradiction(
+    outbox: Outbox, database: str, way: str, first: list[Any], then: Any
+) -> None:
+    """Its conversation was not there to be locked, and its items are there when they are read."""
+    loop, engine = asyncio.get_running_loop(), outbox._database.engine
+    done = threading.Event()
+    async with Outbox(database) as elsewhere:
+
+        async def submit_elsewhere() -> None:
+            for given in first:
+                await give(elsewhere, "one", *given)
+
+        def meanwhile(*given: Any) -> None:
+            if "FOR UPDATE" in given[2] and not done.is_set():
+                done.set()
+                asyncio.run_coroutine_threadsafe(submit_elsewhere(), loop).result(30)
+
+        sa.event.listen(engine, "after_cursor_execute", meanwhile)
+        await give(outbox, way, *then)
+    found = [(item.key, item.conversation, item.number) async for item in outbox.jobs()]
+    numbers = {"monday": 1, "tuesday": 2}
+    keys = sorted({given[0] for given in [*first, then]})
+    assert found == [(key, "monday", numbers[key]) for key in keys]
 
 
 async def test_appends_find_their_conversations_as_one_by_one(outbox: Outbox, tables: Any) -> None:

@@ -58,7 +58,7 @@ async def test_a_link_opens_the_transcript_without_a_token(caller: Any, name: st
             "color": {"background": "#000000"},
             "font": {"family": "roboto"},
             "readOnly": True,
-            "summaryURLExpiresIn": 0,
+            "summaryURLExpiresIn": "0",
             "speakerAvatarURLs": {},
         },
     )
@@ -143,7 +143,7 @@ async def test_the_page_of_a_deleted_conversation_is_gone(caller: Any) -> None:
         ({"name": "video-summary"}, "videoUrl"),
         ({"name": "audio-summary", "audioUrl": "file:///etc/passwd"}, "audioUrl"),
         ({"name": "verbose-text-summary", "color": "red"}, "color"),
-        ({"name": "verbose-text-summary", "readOnly": "true"}, "readOnly"),
+        ({"name": "verbose-text-summary", "readOnly": "yes"}, "readOnly"),
         ({"name": "verbose-text-summary", "summaryURLExpiresIn": -1}, "summaryURLExpiresIn"),
         ({"name": "verbose-text-summary", "summaryURLExpiresIn": True}, "summaryURLExpiresIn"),
     ],

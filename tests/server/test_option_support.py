@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
+from symbl_aio.server.conversations.handlers import _TRANSCRIPT_RULES
+from symbl_aio.server.html_pages import _RULES as PAGE_RULES
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.option_support import READS, STREAMS, SUBMISSIONS, UnknownOptions
+from symbl_aio.server.option_support import (
+    PAGES,
+    READS,
+    STREAMS,
+    SUBMISSIONS,
+    TRANSCRIPTS,
+    UnknownOptions,
+)
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.submission_parameters import RULES
 
@@ -75,7 +84,7 @@ def test_every_option_of_a_submission_has_an_effect() -> None:
 
 def test_every_option_that_a_reading_call_looks_at_has_an_effect() -> None:
     pattern = re.compile(
-        r'(?:query_flag|_query_int|_query_instant)\(request, "(\w+)"'
+        r'(?:query_flag|query_text|_query_int|_query_instant)\(request, "(\w+)"'
         r'|request\.query\.get\("(\w+)"|"(\w+)" in request\.query'
     )
     found = {
@@ -84,15 +93,41 @@ def test_every_option_that_a_reading_call_looks_at_has_an_effect() -> None:
         if path.name != "submission_parameters.py"
         for groups in pattern.findall(path.read_text())
     }
-    # Names that stand in a loop, and one that chooses a tracker.
-    assert found | {"customTopicVocabulary"} == READS.keys() | {"name"}
+    # Names that stand in a loop.
+    assert found | {"customTopicVocabulary", "customVocabulary"} == READS.keys()
+
+
+def test_every_option_of_a_transcript_and_of_a_page_has_an_effect() -> None:
+    assert TRANSCRIPTS.keys() == _TRANSCRIPT_RULES.keys()
+    assert PAGES.keys() == PAGE_RULES.keys()
+
+
+async def test_an_option_of_a_read_a_transcript_or_a_page_is_named_if_it_has_no_effect(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/v1/conversations/{(await caller.text('Hello.')).body['conversationId']}"
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        for _ in range(2):
+            await caller.get(f"{path}/messages", page="2", verbose="true")
+            await caller.request(
+                "POST", f"{path}/transcript", json={"contentType": "text/srt", "bold": True}
+            )
+            page = {"name": "verbose-text-summary", "enableCustomDomain": "true", "logo": ""}
+            page["disableSummaryURLAuthentication"] = "false"
+            await caller.request("POST", f"{path}/experiences", json=page)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'page' is unknown here and has no effect",
+        "the option 'bold' is unknown here and has no effect",
+        "the option 'enableCustomDomain' has no effect: "
+        "the link has the public address of the server",
+    ]
 
 
 def test_the_document_has_every_row() -> None:
     text = (ROOT / "docs" / "server-options.md").read_text()
     rows = {
         f"| `{n}` | {o.effect} | {o.note} |"
-        for t in (SUBMISSIONS, READS, STREAMS)
+        for t in (SUBMISSIONS, READS, TRANSCRIPTS, PAGES, STREAMS)
         for n, o in t.items()
     }
     assert rows == {line for line in text.splitlines() if line.startswith("| `")}
@@ -124,6 +159,16 @@ def test_an_option_that_is_refused_is_so_where_speech_is_recognised(name: str) -
     with pytest.raises(ApiError) as caught:
         check_recognition({name: REFUSED[name]}, english_only=False)  # type: ignore[dict-item]
     assert caught.value.status == 400
+
+
+async def test_a_feature_that_does_not_exist_is_named(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        await caller.text("Hello.", features={"featureList": ["insights", "callScore", "magic"]})
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'features magic' is unknown here and has no effect"
+    ]
 
 
 def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> None:

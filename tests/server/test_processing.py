@@ -226,6 +226,49 @@ async def test_text_with_times_keeps_them(caller: Any) -> None:
     assert messages[2]["startTime"] == "2026-03-01T10:00:00.000Z"
 
 
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        # Out of order: the times give the order.
+        ([(10, 12), (0, 5)], [(1, 0.0, 5.0), (0, 10.0, 2.0)]),
+        # Without an end: speech of 1.2 s, and not into the next message.
+        ([(0, None), (30, 31)], [(0, 0.0, 1.2), (1, 30.0, 1.0)]),
+        ([(0, None), (0.6, 1)], [(0, 0.0, 0.6), (1, 0.6, 0.4)]),
+        # Without a start, or both: before the next message, in which another speaks.
+        ([(None, 10), (30, 31)], [(0, 0.0, 1.2), (1, 21.2, 1.0)]),
+        ([(None, None), (30, 31)], [(0, 0.0, 1.2), (1, 1.2, 1.0)]),
+        ([(0, 5), (None, None), (5.6, 7)], [(0, 0.0, 5.0), (1, 5.0, 0.6), (2, 5.6, 1.4)]),
+        # An end before the start has no length, and is no start of the conversation.
+        ([(10, 5), (12, 13)], [(0, 0.0, 0.0), (1, 2.0, 1.0)]),
+    ],
+)
+async def test_messages_with_some_times_are_in_order_and_overlap_nothing(
+    caller: Any, times: list[tuple[float | None, float | None]], expected: list[Any]
+) -> None:
+    def at(seconds: float | None) -> str | None:
+        return None if seconds is None else f"2020-07-21T16:00:{seconds:06.3f}Z"
+
+    messages = [
+        {
+            "payload": {"content": f"Number {index} speaks."},
+            "from": {"name": f"Speaker {index}"},
+            "duration": {"startTime": at(start), "endTime": at(end)},
+        }
+        for index, (start, end) in enumerate(times)
+    ]
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": messages})
+    _, found = await done(caller, answer)
+
+    assert [(int(m["text"].split()[1]), m["timeOffset"], m["duration"]) for m in found] == expected
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    metrics = (await caller.get(f"{path}/analytics")).body["metrics"]
+    last = max(offset + length for _, offset, length in expected)
+    spoken = sum(length for _, _, length in expected)
+    assert [round(m["seconds"], 3) for m in metrics] == [
+        round(last - spoken, 3), round(spoken, 3), 0
+    ]  # fmt: skip
+
+
 def test_an_append_adds_to_the_settings_and_removes_none() -> None:
     first = merge_settings(
         Settings(),

@@ -78,6 +78,7 @@ async def test_channels_without_names_are_still_apart(caller: Any) -> None:
 @pytest.mark.parametrize(
     "name, value, text",
     [
+        ("channelMetadata", '[{"channel":0,"speaker":{"name":"Ann"}}]', "from 1"),
         ("enableSpeakerDiarization", "true", "does not distinguish voices"),
         ("diarizationSpeakerCount", "2", "does not distinguish voices"),
         ("customVocabulary", '["Symbl"]', "loses sentences"),
@@ -111,6 +112,10 @@ def test_absent_values_and_another_model_are_no_reason_to_refuse() -> None:
     check_recognition(nothing, english_only=True)
     check_recognition({"languageCode": "es-ES"}, english_only=False)
     check_recognition({"languageCode": "EN-au"}, english_only=True)
+    # Some clients send the count with each request.
+    check_recognition(
+        {"enableSpeakerDiarization": False, "diarizationSpeakerCount": 2}, english_only=True
+    )
     with pytest.raises(ApiError):
         check_recognition({"languageCode": "es-ES"}, english_only=True)
 

@@ -12,7 +12,7 @@ import pytest
 from symbl_aio.server.request_path import MAX_PATH
 
 
-@pytest.mark.parametrize("piece", ["a/", "../", "a%2F/", "//"])
+@pytest.mark.parametrize("piece", ["a/", "../", "a%2F/", "//", "/a/"])
 async def test_a_path_of_many_slashes_costs_no_more_than_its_length(start: Any, piece: str) -> None:
     caller = await start()
     url = urlsplit(caller.server.base_url)
@@ -39,3 +39,12 @@ async def test_one_slash_at_the_end_of_a_path_is_ignored(start: Any) -> None:
 
     assert (await caller.get("/v1/conversations/", limit="1")).status == 200
     assert (await caller.get("/v1/conversations//")).status == 404
+
+
+async def test_slashes_before_a_path_are_ignored(start: Any) -> None:
+    caller = await start()
+
+    for path in ("//v1/conversations", "///v1/conversations/?limit=1"):
+        assert (await caller.get(path)).status == 200
+    assert (await caller.get("//v1/conversations")).body == {"conversations": []}
+    assert (await caller.get("//")).status == 404

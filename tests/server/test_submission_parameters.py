@@ -30,6 +30,7 @@ QUERIES = [
     ([("customVocabulary", "[]")], {"customVocabulary": []}),
     ([("entities", '[{"customType":"drug","text":"aspirin"}]')],
      {"entities": [{"customType": "drug", "text": "aspirin"}]}),
+    ([("languageCode", "en_US")], {"languageCode": "en-US"}),
 ]  # fmt: skip
 
 BODIES = [
@@ -41,6 +42,8 @@ BODIES = [
      {"enableSpeakerDiarization": True, "diarizationSpeakerCount": 2}),
     ({"confidenceThreshold": "0.7"}, {"confidenceThreshold": 0.7}),
     ({"customVocabulary": "Symbl"}, {"customVocabulary": ["Symbl"]}),
+    ({"timezoneOffset": 60.0, "diarizationSpeakerCount": "2.0"},
+     {"timezoneOffset": 60, "diarizationSpeakerCount": 2}),
     ({"webhookUrl": "", "mode": "", "diarizationSpeakerCount": 0, "languageCode": None}, {}),
 ]  # fmt: skip
 

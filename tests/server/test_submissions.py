@@ -234,6 +234,19 @@ async def test_audio_of_an_unknown_type_is_accepted(caller: Any, content_type: s
     assert answer.status == 201
 
 
+async def test_a_form_with_a_file_in_it_is_refused_with_the_remedy(caller: Any) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nsound\r\n--x--\r\n'
+    answer = await caller.request(
+        "POST",
+        "/v1/process/audio",
+        data=form,
+        headers={"Content-Type": "multipart/form-data; boundary=x"},
+    )
+
+    assert answer.status == 400
+    assert "as the body" in answer.body["message"]
+
+
 async def test_an_empty_body_without_a_length_is_refused(caller: Any) -> None:
     answer = await caller.request("POST", "/v1/process/audio", data=_pieces())
 

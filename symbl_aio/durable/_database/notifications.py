@@ -32,17 +32,19 @@ _RECONNECT_PAUSE: Final = 5.0
 
 def notify_ready(database: Database, connection: sa.Connection) -> None:
     """Notify all workers, on commit, that an item is ready."""
-    _notify(database, connection, _READY)
-
-
-def notify_attempt(database: Database, connection: sa.Connection, attempt: Attempt) -> None:
-    """Notify the worker that runs an attempt, on commit, that a webhook call came for it."""
-    _notify(database, connection, attempt.id)
-
-
-def _notify(database: Database, connection: sa.Connection, payload: str) -> None:
     if not database.is_sqlite:
-        connection.execute(sa.select(sa.func.pg_notify(database.channel, payload)))
+        connection.execute(sa.select(_notification(database, _READY)))
+
+
+def webhook_notification(database: Database, items: sa.FromClause) -> sa.ColumnElement[None]:
+    """Return the call that notifies the worker which runs an item: a webhook call came for it."""
+    return _notification(database, items.c.key + "#" + sa.cast(items.c.attempt, sa.Text))
+
+
+def _notification(
+    database: Database, payload: str | sa.ColumnElement[str]
+) -> sa.ColumnElement[None]:
+    return sa.func.pg_notify(database.channel, payload)
 
 
 class Notifications:

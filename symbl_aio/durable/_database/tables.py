@@ -7,13 +7,15 @@ All times are seconds of the database's clock, which all machines share.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from symbl_aio.durable.items import CompletedItem, Item, ItemState, UncompletedItem
 
+Row: TypeAlias = sa.Row[Any]
+"""A row that a statement returned, with its columns by name."""
 QUEUE_NAME: Final = "symbl"
 """Name of the queue of a database that only one account uses."""
 _WORKER_TIMEOUT: Final = 15.0

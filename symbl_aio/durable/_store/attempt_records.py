@@ -7,27 +7,29 @@ was paused, and resumes after others have continued the item, changes nothing. A
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from symbl_aio.durable._database.database import Database
-from symbl_aio.durable._database.notifications import notify_attempt
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import NO_SLOT, Heads, block_reason
+from symbl_aio.durable._store.slots import Slots
 from symbl_aio.durable.items import Attempt, ItemState
-
-Row: TypeAlias = sa.Row[Any]
 
 SUPERSEDED: Final = "superseded"
 """State of an attempt whose item was queued again, discarded or deleted: nothing is to do."""
 _RESTORED: Final = "a worker of before the restored backup"
-_MAX_ID_LENGTH: Final = 200
-_REPORTABLE: Final = {
-    False: (ItemState.QUEUED,),
-    True: (ItemState.QUEUED, ItemState.ACCEPTED),
-}
-"""States of items that a webhook call concerns, by whether it reports the job's end."""
+
+
+class Ended(NamedTuple):
+    """Result of recording the end of an attempt."""
+
+    state: str
+    """The item's state afterwards, or ``SUPERSEDED``."""
+    following: Row | None = None
+    """The item that got its slot, as ``Slots.fill`` returns it."""
 
 
 class AttemptRecords:
@@ -40,6 +42,7 @@ class AttemptRecords:
         self._database = database
         self._worker = worker
         self._heads = Heads(database)
+        self._slots = Slots(database)
 
     def read(self, attempt: Attempt) -> Row | None:
         """Return an item, with its conversation's ``target`` (id) and ``halted_by``.
@@ -134,16 +137,20 @@ class AttemptRecords:
     # Acceptance
 
     def record_accepted(
-        self, attempt: Attempt, job_id: str | None, conversation_id: str | None
+        self, attempt: Attempt, job_id: str | None, conversation_id: str | None, *, opens: bool
     ) -> str:
-        """Record that an item was accepted; return its state afterwards."""
+        """Record that an item was accepted; return its state afterwards.
+
+        ``opens``: it opens its conversation.
+        """
         found = {"job": job_id, "target": conversation_id}
-        with self._database.begin() as connection:
+        # For an append one statement is all.
+        with self._database.begin() if opens else self._database.single() as connection:
             accepted = connection.execute(self._accept, _parameters(attempt) | found).first()
             if accepted is None:
                 return self._record_late(connection, attempt, job_id, conversation_id)
             # From now on appends to the conversation have a target.
-            if accepted.opens:
+            if opens:
                 opened = {"of_name": accepted.conversation, "target": conversation_id}
                 connection.execute(self._open, opened)
             return ItemState.ACCEPTED.value
@@ -163,7 +170,7 @@ class AttemptRecords:
                 conversation_id=sa.bindparam("target"),
                 accepted_at=sa.func.coalesce(table.c.accepted_at, self._database.now),
             )
-            .returning(table.c.opens, table.c.conversation)
+            .returning(table.c.conversation)
         )
 
     @cached_property
@@ -195,8 +202,13 @@ class AttemptRecords:
 
     # End
 
-    def record_end(self, attempt: Attempt, state: ItemState, why: str | None) -> str:
-        """End an item, and advance its conversation; return the item's state afterwards."""
+    def record_end(
+        self, attempt: Attempt, state: ItemState, why: str | None, running: int | None = None
+    ) -> Ended:
+        """End an item, advance its conversation, and pass its slot on.
+
+        ``running``: number of attempts that run here; without it the slot is only freed.
+        """
         conversations = self._database.conversations
         with self._database.begin() as connection:
             # The conversation before its items, as operators' decisions lock them.
@@ -204,7 +216,7 @@ class AttemptRecords:
             final = {"ending": state.value, "why": why}
             ended = connection.execute(self._end, _parameters(attempt) | final)
             if conversation is None or ended.rowcount == 0:
-                return self._state(connection, attempt)
+                return Ended(self._state(connection, attempt))
             halted_by = conversation.halted_by
             # The server may still process it: later items must wait for the operator.
             if state is ItemState.AMBIGUOUS:
@@ -215,7 +227,8 @@ class AttemptRecords:
                     .values(halted_by=halted_by)
                 )
             self._heads.advance(connection, conversation, halted_by)
-            return state.value
+            following = None if running is None else self._slots.pass_on(connection, running)
+            return Ended(state.value, following)
 
     @cached_property
     def _end(self) -> sa.Update:
@@ -327,37 +340,3 @@ class AttemptRecords:
 
 def _parameters(attempt: Attempt) -> dict[str, Any]:
     return {"of_key": attempt.key, "of_attempt": attempt.number}
-
-
-def record_webhook(database: Database, nonce: str, job_id: str, *, ended: bool) -> None:
-    """Record a verified call to the webhook URL of the item that has this nonce. Blocks.
-
-    ``ended``: it reports the end of the job, and wakes the worker that follows it. Another
-    call is kept as evidence, and wakes only a worker that is in doubt about the item: any
-    other gets the job id from the answer to its submission.
-    """
-    # Both come from the network, and a database may refuse some characters.
-    if not (_is_plain(nonce) and _is_plain(job_id)):
-        return
-    table = database.items
-    is_queued = table.c.state == ItemState.QUEUED.value
-    is_news = sa.true() if ended else table.c.in_doubt
-    with database.begin() as connection:
-        row = connection.execute(
-            sa.update(table)
-            .where(table.c.nonce == nonce)
-            .where(table.c.state.in_([state.value for state in _REPORTABLE[ended]]))
-            .values(
-                heard=sa.case((is_queued, job_id), else_=table.c.heard),
-                told_at=sa.case((is_news, database.now), else_=table.c.told_at),
-            )
-            .returning(table.c.key, table.c.attempt, table.c.in_doubt, table.c.slot_at)
-        ).first()
-        # Without a slot no worker has it yet, and the one that gets it polls the server.
-        if row is not None and row.slot_at is not None and (ended or row.in_doubt):
-            notify_attempt(database, connection, Attempt(row.key, row.attempt))
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether a text may be an id, which every database can store."""
-    return text.isascii() and text.isprintable() and len(text) <= _MAX_ID_LENGTH

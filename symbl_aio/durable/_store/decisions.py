@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 from attrs import evolve, field, frozen
@@ -19,10 +19,10 @@ from attrs import evolve, field, frozen
 from symbl_aio import ConfigurationError, NotFoundError
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import NO_SLOT, advance_all, lock_conversations, unblock
 from symbl_aio.durable.items import Item, ItemFilter, ItemState, unknown_key
 
-Row: TypeAlias = sa.Row[Any]
 T = TypeVar("T")
 
 _BATCH_CONVERSATIONS: Final = 500
@@ -282,13 +282,13 @@ class Decisions:
 
     def decide_one(self, decision: Decision, key: str, *, dry_run: bool) -> Item:
         """Change one item. Raises ``ConfigurationError`` and ``NotFoundError``."""
-        batches, unknown = self.batches_of([key])
-        if unknown:
-            raise NotFoundError(404, unknown_key(key))
-        result = self.decide(decision, batches[0], dry_run=dry_run)
-        if result.refused:
-            raise ConfigurationError(result.refused[key])
-        return result.items[0]
+        for batch in self.batches_of([key])[0]:
+            result = self.decide(decision, batch, dry_run=dry_run)
+            if result.refused:
+                raise ConfigurationError(result.refused[key])
+            for item in result.items:
+                return item
+        raise NotFoundError(404, unknown_key(key))  # or it has expired since then
 
     def _decide(self, decision: Decision, batch: Batch, dry_run: bool) -> BatchResult:
         result = BatchResult()
@@ -322,7 +322,7 @@ class Decisions:
         columns = "id key conversation state opens sent_by".split()
         rows: Iterable[Row] = connection.execute(
             sa.select(*(table.c[name] for name in columns))
-            .where(table.c.conversation.in_(batch.conversations), batch.chosen)
+            .where(table.c.conversation.in_(locked), batch.chosen)
             .order_by(table.c.conversation, table.c.number)
             .with_for_update()
         ).all()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.items import ItemState
-
-Row: TypeAlias = sa.Row[Any]
 
 NO_SLOT: Final = {"ready": None, "slot_at": None}
 """Columns of an item that has ended: it holds no slot, and is not the head."""

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 from attrs import define
 
 from symbl_aio import ClientClosedError, NotFoundError, OutboxUnavailableError
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable.items import ItemState, unknown_key
 
-Row: TypeAlias = sa.Row[Any]
 Known: TypeAlias = tuple[ItemState, ...]
 """States that do not wake a waiter."""
 

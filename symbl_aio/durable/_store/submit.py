@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -11,11 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from symbl_aio import ConfigurationError
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import is_same, source_of
 from symbl_aio.durable.items import Item, ItemState
-
-Row: TypeAlias = sa.Row[Any]
 
 
 def submit(
@@ -168,9 +167,10 @@ def _lock(database: Database, connection: sa.Connection, conversation: str) -> R
 
 def _check_no_append(database: Database, connection: sa.Connection, conversation: str) -> None:
     table = database.items
-    # A wrong name would open a second conversation, silently and out of order.
+    # A wrong name would open a second conversation, silently and out of order. An item that
+    # opens this one was inserted just now: then its conversation cannot be inserted again.
     opener = connection.execute(
-        sa.select(table.c.conversation).where(table.c.key == conversation)
+        sa.select(table.c.conversation).where(table.c.key == conversation, ~table.c.opens)
     ).scalar()
     if opener is not None:
         raise ConfigurationError(is_no_conversation(conversation, opener))

@@ -41,8 +41,6 @@ from symbl_aio.durable.content import Options, encode, source_of
 from symbl_aio.durable.items import check_conversation, check_key, check_priority
 from symbl_aio.media import MediaLike
 
-Row: TypeAlias = sa.Row[Any]
-
 _CHUNK_ITEMS: Final = 1000
 """Maximum items of a chunk, which is one transaction."""
 _CHUNK_CHARACTERS: Final = 2**23
@@ -264,12 +262,7 @@ class _ChunkPlan:
         # Locked first: other submissions to them are visible now, or come later.
         self._by_name: dict[str, _Conversation] = {}
         self._by_id: dict[str, _Conversation] = {}
-        for row in self._lock(connection, named | {e.key for e in chunk if not e.conversation}):
-            check_queue(database, row)
-            locked = _Conversation(row.name, row.last, row.conversation_id, row.halted_by)
-            self._by_name[locked.name] = locked
-            if locked.conversation_id is not None:
-                self._by_id.setdefault(locked.conversation_id, locked)
+        self._lock(connection, named | {e.key for e in chunk if not e.conversation})
         table = self._database.items
         # Conversations of appends, too: one may be the key of an append.
         wanted = sorted({*keys, *(named - self._by_name.keys())})
@@ -278,15 +271,18 @@ class _ChunkPlan:
         self._known = {
             row.key: _Known(*row) for row in connection.execute(sa.select(*known).where(of_them))
         }
+        # Both may have been inserted between the two statements.
+        if missed := {item.conversation for item in self._known.values()} - self._by_name.keys():
+            self._lock(connection, missed)
         busy = sa.select(table.c.conversation).distinct()
         busy = busy.where(database.is_among(table.c.conversation, sorted(self._by_name)))
         for name in connection.execute(busy.where(database.unfinished(table))).scalars():
             self._by_name[name].busy = True
         self._now: float = connection.execute(sa.select(database.now)).scalar_one()
 
-    def _lock(self, connection: sa.Connection, names: Iterable[str]) -> Sequence[Row]:
+    def _lock(self, connection: sa.Connection, names: Iterable[str]) -> None:
         table, wanted = self._database.conversations, sorted(names)
-        return connection.execute(
+        rows = connection.execute(
             sa.select(table)
             .where(
                 sa.or_(
@@ -296,7 +292,13 @@ class _ChunkPlan:
             )
             .order_by(table.c.name)
             .with_for_update()
-        ).all()
+        )
+        for row in rows:
+            check_queue(self._database, row)
+            locked = _Conversation(row.name, row.last, row.conversation_id, row.halted_by)
+            self._by_name[locked.name] = locked
+            if locked.conversation_id is not None:
+                self._by_id.setdefault(locked.conversation_id, locked)
 
     def _find(self, name: str) -> _Conversation | None:
         return self._by_name.get(name) or self._by_id.get(name)

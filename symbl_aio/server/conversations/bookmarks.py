@@ -11,7 +11,7 @@ from attrs import evolve
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.field_rules import is_whole_number
+from symbl_aio.server.field_rules import is_whole_number, read_number
 from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.request_body import read_json, read_json_object
@@ -210,7 +210,7 @@ def _parse_position(
 ) -> tuple[float, float, tuple[int, ...] | None]:
     """Return (begin, duration, message indexes or None) of a bookmark."""
     refs = body.get("messageRefs")
-    begin, duration = body.get("beginTimeOffset"), body.get("duration")
+    begin, duration = map(read_number, (body.get("beginTimeOffset"), body.get("duration")))
     if refs is None:
         if not (_is_seconds(begin) and _is_seconds(duration)):
             raise ApiError(

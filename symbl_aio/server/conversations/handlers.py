@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -12,7 +12,14 @@ from symbl_aio.server.conversations.list_query import query_conversations
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.speaker_events import apply_speaker_events
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
-from symbl_aio.server.field_rules import is_text_list
+from symbl_aio.server.field_rules import (
+    FLAG,
+    FieldRule,
+    is_object,
+    is_text_list,
+    read_fields,
+    read_lower_case,
+)
 from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.http_json import (
     JSON,
@@ -22,15 +29,27 @@ from symbl_aio.server.http_json import (
     long_json_response,
     parse_json,
     query_flag,
+    query_text,
 )
 from symbl_aio.server.job import Status
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.language.redaction import Redactor
+from symbl_aio.server.option_support import TRANSCRIPTS, UnknownOptions
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.thread_pool import run_in_thread
 
 # A longer answer is written in a thread, so that other callers need not wait for it.
 _MAX_INLINE_MESSAGES = 500
+
+_FORMATS = ("text/markdown", "text/srt")
+_TRANSCRIPT_RULES: Mapping[str, FieldRule] = {
+    "contentType": FieldRule(_FORMATS.__contains__, " or ".join(_FORMATS), read_lower_case),
+    "createParagraphs": FLAG,
+    "showSpeakerSeparation": FLAG,
+    "phrases": FieldRule(is_object, "an object"),
+    "highlightAllKeyPhrases": FLAG,
+    "highlightOnlyInsightKeyPhrases": FLAG,
+}
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -45,6 +64,7 @@ class ConversationHandlers:
         self._conversations = conversations
         self._jobs = jobs
         self._pages = pages
+        self._unknown_options = UnknownOptions(TRANSCRIPTS)
 
     def routes(self) -> list[web.RouteDef]:
         base = "/v1/conversations/{conversation_id}"
@@ -142,7 +162,7 @@ class ConversationHandlers:
         async with self._conversations.change(conversation.id) as changed:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
-                changed.update_member(member_id, name, email or None)
+                changed.update_member(member_id, name, email or changed.members[member_id].email)
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )
@@ -166,20 +186,25 @@ class ConversationHandlers:
         return json_response({"url": url})
 
     async def _transcript(self, request: web.Request) -> web.Response:
-        fields = await read_json_object(request)
+        body = await read_json_object(request)
         conversation = await self._conversations.analysed(request)
-        phrases = fields.get("phrases")
-        highlight = phrases if isinstance(phrases, dict) else {}
+        phrases = body.get("phrases")
+        # The two of "phrases" have names of their own, so one table has all.
+        fields = read_fields(
+            _TRANSCRIPT_RULES, {**body, **(phrases if isinstance(phrases, dict) else {})}
+        )
+        self._unknown_options.name(fields)
+        if (kind := fields.get("contentType")) is None:
+            raise ApiError(
+                400, f'"contentType" must be {_TRANSCRIPT_RULES["contentType"].expected}.'
+            )
         options = TranscriptFormat(
             paragraphs=fields.get("createParagraphs") is True,
             speakers=fields.get("showSpeakerSeparation") is True,
-            all_phrases=highlight.get("highlightAllKeyPhrases") is True,
-            insight_phrases=highlight.get("highlightOnlyInsightKeyPhrases") is True,
+            all_phrases=fields.get("highlightAllKeyPhrases") is True,
+            insight_phrases=fields.get("highlightOnlyInsightKeyPhrases") is True,
         )
-        kind = fields.get("contentType")
-        write = {"text/markdown": markdown, "text/srt": srt}.get(str(kind))
-        if write is None:
-            raise ApiError(400, '"contentType" must be text/markdown or text/srt.')
+        write = markdown if kind == "text/markdown" else srt
         payload = await run_in_thread(write, conversation, options)
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
@@ -271,7 +296,7 @@ class ConversationHandlers:
 
 def _redactor(conversation: Conversation, request: web.Request) -> Redactor | None:
     """Return what masks personal data, if the query asks for it; a 400 for an unknown category."""
-    text = request.query.get("exclude") or "[]"
+    text = query_text(request, "exclude") or "[]"
     try:
         exclude = parse_json(text)
     except ApiError:
@@ -281,4 +306,4 @@ def _redactor(conversation: Conversation, request: web.Request) -> Redactor | No
     if not query_flag(request, "redact"):
         return None
     speakers = {message.speaker for message in conversation.analysis.messages if message.speaker}
-    return Redactor(speakers, frozenset(exclude))
+    return Redactor(speakers, frozenset(category.upper() for category in exclude))

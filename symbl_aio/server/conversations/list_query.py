@@ -11,13 +11,16 @@ from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import ConversationHead
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.http_json import ApiError, now, parse_instant
+from symbl_aio.server.http_json import ApiError, now, parse_instant, query_text
 from symbl_aio.server.storage.store import ListQuery
 
 _MAX_LIMIT = 65536
 _MAX_TERMS = 20
 
 Predicate: TypeAlias = Callable[[ConversationHead], bool]
+
+# A plus that was not escaped is a space: "2026-03-01T08:00:00 02:00".
+_BARE_PLUS = re.compile(r"(T\S+) (?=\d\d:?\d\d$)")
 
 _TERM = re.compile(
     r"(?P<name>conversation\.[\w.-]++)\s*+(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*+"
@@ -50,16 +53,16 @@ async def query_conversations(
 def _parse_list_query(request: web.Request, criteria: Predicate | None) -> ListQuery:
     limit = _query_int(request, "limit", 20, _MAX_LIMIT)
     offset = _query_int(request, "offset", 0, None)
-    order = request.query.get("order", "asc")
+    order = (query_text(request, "order") or "asc").lower()
     if order not in ("asc", "desc"):
         raise ApiError(400, '"order" must be asc or desc.')
-    if request.query.get("sort", "conversation.startTime") != "conversation.startTime":
+    if query_text(request, "sort") not in (None, "conversation.startTime"):
         raise ApiError(400, '"sort" must be conversation.startTime.')
     end = _query_instant(request, "endTime", now())
     start = _query_instant(request, "startTime", end - timedelta(days=7))
     if start >= end or end > now():
         raise ApiError(400, '"startTime" must be before "endTime", and both before now.')
-    matches = parse_filter(request.query.get("filter", ""))
+    matches = parse_filter(query_text(request, "filter") or "")
     if matches is not None and criteria is not None:
         both = (matches, criteria)
         matches = lambda head: all(test(head) for test in both)  # noqa: E731
@@ -116,7 +119,7 @@ def _parse_term(name: str, op: str, value: str, field: str) -> Predicate:
 
 
 def _query_int(request: web.Request, name: str, default: int, maximum: int | None) -> int:
-    text = request.query.get(name, str(default))
+    text = query_text(request, name) or str(default)
     # isdigit() alone accepts characters that int() refuses, such as superscripts.
     if not text.isascii() or not text.isdigit() or (maximum is not None and int(text) > maximum):
         raise ApiError(400, f'"{name}" must be a whole number from 0 to {maximum or "any"}.')
@@ -124,8 +127,8 @@ def _query_int(request: web.Request, name: str, default: int, maximum: int | Non
 
 
 def _query_instant(request: web.Request, name: str, default: datetime) -> datetime:
-    text = request.query.get(name)
+    text = query_text(request, name)
     try:
-        return default if text is None else parse_instant(text)
+        return default if text is None else parse_instant(_BARE_PLUS.sub(r"\1+", text))
     except ValueError:
         raise ApiError(400, f'"{name}" must be an ISO 8601 time.') from None

@@ -215,7 +215,8 @@ def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
     # A question has none of the fields below.
     if insight.kind == "question":
         return body
-    body["entities"] = [_insight_entity(entity) for entity in insight.entities]
+    assignee = insight.assignee.name if insight.assignee is not None else None
+    body["entities"] = [_insight_entity(entity, assignee) for entity in insight.entities]
     body["phrases"] = _phrases(insight.phrases)
     body["definitive"] = insight.definitive
     body["assignee"] = person(insight.assignee, "email")
@@ -232,8 +233,8 @@ def entities(conversation: Conversation) -> list[JSON]:
     """Return entities in the documented flat shape (6.12); equal ones are merged."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
     for entity in conversation.analysis.entities:
-        # Equal entities share a normal form; the words may differ.
-        key = (entity.type, entity.custom_type, entity.value)
+        # The words too, but for capitals: the text of an entity stands at each of its offsets.
+        key = (entity.type, entity.custom_type, entity.value, entity.text.casefold())
         merged.setdefault(key, []).append(entity)
     return [_entity(conversation, same) for same in merged.values()]
 
@@ -350,11 +351,14 @@ def _member(conversation: Conversation, speaker: Speaker | None) -> dict[str, JS
 
 
 def person(speaker: Speaker | None, address: str) -> dict[str, JSON]:
-    """Return a member, with the email under the key ``address``; ``{}`` for an unknown one."""
+    """Return a member, with the email under the key ``address``; ``{}`` for an unknown one.
+
+    A person who was only named has no id.
+    """
     if speaker is None:
         return {}
     fields: Mapping[str, JSON] = {
-        "id": speaker.id,
+        "id": speaker.id or None,
         "name": speaker.name,
         address: speaker.email,
     }
@@ -390,11 +394,12 @@ def _words(conversation: Conversation, message: Message) -> list[JSON]:
     ]
 
 
-def _insight_entity(entity: Entity) -> dict[str, JSON]:
+def _insight_entity(entity: Entity, assignee: str | None) -> dict[str, JSON]:
     value: JSON = entity.value
     # Inside an insight a person is an object, unlike in the list of entities.
     if entity.type == "person":
-        value = {"name": entity.value}
+        is_assignee: dict[str, JSON] = {"assignee": True} if entity.value == assignee else {}
+        value = {"name": entity.value, **is_assignee}
     return {"type": entity.type, "text": entity.text, "offset": entity.offset, "value": value}
 
 

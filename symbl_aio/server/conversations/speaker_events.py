@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.field_rules import read_number
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.analysis_values import Speaker, Utterance
 
@@ -86,7 +87,7 @@ def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, 
     name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
     if not name and not email:
         raise ApiError(400, f'{where}.user" must have a name or an email.')
-    seconds, nanos = offset.get("seconds", 0), offset.get("nanos", 0)
+    seconds, nanos = (read_number(offset.get(unit, 0)) for unit in ("seconds", "nanos"))
     if not isinstance(seconds, int | float) or not isinstance(nanos, int | float):
         raise ApiError(400, f'{where}.offset" must have numbers: "seconds", "nanos".')
     return str(kind), name, email, seconds + nanos / 1e9

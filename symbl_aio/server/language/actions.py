@@ -45,10 +45,14 @@ class _Rule:
 
 @frozen
 class _Name:
-    """The name at the start of a clause, and the offset after it. ``speaker``: if known."""
+    """The name at the start of a clause, and the offset after it.
+
+    ``speaker``: the member of this name, else a person with the name and no id.
+    """
 
     end: int
     speaker: Speaker | None = None
+    known: bool = False
     # "the treasurer", "she": not a name.
     role: bool = False
 
@@ -74,8 +78,8 @@ class ActionFinder:
         at_start = True
         before = ""
         for clause in parts:
-            name = self._name_at_start(clause)
-            if name is not None and name.speaker and name.end == len(clause.text):
+            name = self._name_at_start(clause, sentence)
+            if name is not None and name.known and name.end == len(clause.text):
                 addressee = name.speaker  # "Tom, can you ..."
                 continue
             if heading := _HEADING.fullmatch(clause.text):
@@ -96,7 +100,8 @@ class ActionFinder:
                 match = rule.pattern.match(clause.text, start)
                 offset = task_at(clause.text, match.end(), rule.demand) if match else None
                 if offset is not None:
-                    other = (name.speaker if name is not None else None) or addressee
+                    named = name is not None and (name.known or start > 0)
+                    other = (name.speaker if name is not None and named else None) or addressee
                     assignees = {"speaker": speaker, "other": other, "group": None}
                     return Action(
                         rule.score,
@@ -107,7 +112,7 @@ class ActionFinder:
             at_start, before = False, clause.text
         return None
 
-    def _name_at_start(self, clause: Clause) -> _Name | None:
+    def _name_at_start(self, clause: Clause, sentence: str) -> _Name | None:
         known = [
             match
             for match in self._names.find(clause.text[:_LONGEST_NAME])
@@ -115,13 +120,14 @@ class ActionFinder:
         ]
         if known:
             longest = max(known, key=lambda match: match.end)
-            return _Name(longest.end, longest.value)
+            return _Name(longest.end, longest.value, known=True)
         words = clause.text.split(" ", 3)[:3]
         count = 0
         while count < len(words) and clause.capital[count] and words[count] not in NO_NAMES:
             count += 1
         if count:
-            return _Name(len(" ".join(words[:count])))
+            name = sentence[clause.starts[0] : clause.ends[count - 1]].lstrip("@")
+            return _Name(len(" ".join(words[:count])), Speaker("", name))
         role = _ROLE.match(clause.text)
         return _Name(role.end() - 1, role=True) if role else None
 
@@ -157,9 +163,9 @@ def _rules(
         return
     if after_name is not None:
         assert name is not None
-        group = _ROLE_RULES if name.role else _KNOWN_RULES if name.speaker else _NAME_RULES
+        group = _ROLE_RULES if name.role else _KNOWN_RULES if name.known else _NAME_RULES
         yield from ((after_name, rule) for rule in group)
-        if name.speaker:
+        if name.known:
             yield from ((after_name, rule) for rule in (*_TOLD, _COMMANDS[Demand.COMMAND]))
     if addressed:
         yield from ((0, rule) for rule in _TOLD)
@@ -188,12 +194,12 @@ _LONGEST_NAME = 60  # characters
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d{1,2}[.)]|\[[ x]?\])\s")
 _HEADING = re.compile(
     r"(?:(?:a|the|new|next|first|another|your|my) )?"
-    r"(?:action items?|actions?|to[ -]?dos?|tasks?|next steps?)"
-    r"(?: (?:for|of) (?P<owner>[\w' -]+))?"
+    r"(?:action items?|actions?|to[ -]?dos?|tasks?|next steps?|reminders?)"
+    r"(?: (?:for|of) (?P<owner>[\w'-]+(?: [\w'-]+){0,2}))?"
 )
 _ROLE = re.compile(
     r"(?:he|she|somebody|someone|anybody|anyone|everyone|everybody|one of (?:you|us|them)"
-    r"|(?:the|our|my|your) (?:[\w'-]+ ){0,2}[\w'-]+(?= (?:will|is|has|needs) )) "
+    r"|(?:the|our|my|your) (?:[\w'-]+ ){0,2}[\w'-]+(?= (?:will|is|has|needs|must) )) "
 )
 # "If you have any questions, call me" asks for nothing.
 _OFFER = re.compile(
@@ -212,7 +218,9 @@ _AND_ADVERBS = (
     r"(?: (?:just|also|still|really|then|only|definitely|certainly|probably|quickly|now|first"
     r"|personally|actually|always|all|both|maybe|perhaps|please))*"
 )
-_WILL = r"(?:will|shall|(?:am|are|is)(?: just| also| then| still| now)? going to)"
+_WILL = (
+    r"(?:will|shall|(?:am|are|is)(?: just| also| then| still| now)? going to)(?: (?:need|have) to)?"
+)
 _MUST = r"(?:needs? to|ha(?:s|ve) to|(?:have |has )?got to|must|should|ought to)"
 _HOPE = (
     r"(?:(?:promise|plan|intend|want) to|can|could|would (?:like|love|need) to"
@@ -224,6 +232,7 @@ _AGREED_TO = r"(?:has )?(?:agreed|promised|volunteered|offered) to"
 _REQUESTS = (
     _rule(rf"(?:can|could|would|will) {_YOU}{_AND_ADVERBS}", "other", 0.8, Demand.ASKED),
     _rule(rf"(?:would|do) {_YOU} mind{_AND_ADVERBS}", "other", 0.8, Demand.ASKED),
+    _rule(rf"would it be possible(?: for {_YOU})? to", "other", 0.75, Demand.ASKED),
     _rule(
         rf"i (?:need|want|would like|would love) (?:{_YOU}|(?:the|our) [\w-]+) to",
         "other",
@@ -245,6 +254,7 @@ _TOLD = (
 _PROMISES = (
     _rule(rf"i{_AND_ADVERBS} {_WILL}{_AND_ADVERBS}", "speaker", 0.9, Demand.OBJECT),
     _rule(rf"i{_AND_ADVERBS} (?:{_MUST}|{_HOPE}){_AND_ADVERBS}", "speaker", 0.75, Demand.TASK),
+    _rule(rf"i am{_AND_ADVERBS}(?= [\w-]+ing )", "speaker", 0.75, Demand.DATED),
     _rule(rf"we{_AND_ADVERBS} {_WILL}{_AND_ADVERBS}", "group", 0.9, Demand.OFFICE),
     _rule(rf"we{_AND_ADVERBS} {_MUST}{_AND_ADVERBS}", "group", 0.75, Demand.OFFICE),
     _rule(rf"let me{_AND_ADVERBS}(?! know)", "speaker", 0.75, Demand.OFFICE),
@@ -253,7 +263,8 @@ _PROMISES = (
     _rule(rf"(?:will|need to|have to|got to|going to){_AND_ADVERBS}", "speaker", 0.75, Demand.TASK),
     _rule(rf"you{_AND_ADVERBS} (?:{_WILL}|{_MUST}){_AND_ADVERBS}", "other", 0.75, Demand.DATED),
     _rule(
-        r"(?:the )?(?:next|first) (?:step|thing|task) (?:is|will be) to",
+        r"(?:(?:the|my|your|our) )?(?:(?:next|first) (?:step|thing|task)|action item)"
+        r"(?: for [\w'-]+)? (?:is|will be) to",
         "group",
         0.75,
         Demand.OBJECT,

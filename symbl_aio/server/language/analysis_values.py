@@ -20,7 +20,10 @@ _NON_SPACE = re.compile(r"\S+")
 
 @frozen
 class Speaker:
-    """A speaker; ``id`` is the same for all utterances of a person in a conversation."""
+    """A speaker; ``id`` is the same for all utterances of a person in a conversation.
+
+    It is empty for a person who was only named.
+    """
 
     id: str
     name: str | None = None
@@ -51,11 +54,15 @@ class CustomEntity:
 
 @frozen
 class Tracker:
-    """A named set of phrases, from the ``trackers`` parameter (API section 2.0)."""
+    """A named set of phrases, from the ``trackers`` parameter (API section 2.0).
+
+    ``excluded``: phrases in which no phrase of the vocabulary counts.
+    """
 
     name: str
     vocabulary: tuple[str, ...]
     id: str | None = None
+    excluded: tuple[str, ...] = ()
 
 
 @frozen
@@ -145,7 +152,10 @@ class Topic:
 
 @frozen
 class TrackerMatch:
-    """A phrase of a tracker, found in a message at character ``offset``."""
+    """A phrase of a tracker, found in a message at character ``offset``.
+
+    -1 if the words of the message are other forms of those of the phrase.
+    """
 
     tracker: Tracker
     value: str

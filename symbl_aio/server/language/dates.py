@@ -190,6 +190,17 @@ def _iso_day(match: re.Match[str], now: datetime) -> _Phrase:
     return _Phrase(*match.span(), date.fromisoformat(match[0]))
 
 
+def _numeric_day(match: re.Match[str], now: datetime) -> _Phrase:
+    """Parse "12/24/2026", month first as in the USA unless there is no such month."""
+    first, second = int(match["first"]), int(match["second"])
+    month, day = (first, second) if match["mark"] == "/" and first <= 12 else (second, first)
+    year = int(match["year"] or now.year)
+    found = date(year + 2000 if year < 100 else year, month, day)
+    if not match["year"] and found < now.date():
+        found = date(found.year + 1, month, day)
+    return _Phrase(*match.span(), found)
+
+
 def _in_some_time(match: re.Match[str], now: datetime) -> _Phrase:
     count = match["count"].lower()
     unit = match["unit"].lower()
@@ -266,6 +277,21 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], datetime], _Phrase
     ),
     (_pattern(r"the (?P<day>\d{1,2})(?:st|nd|rd|th)"), _calendar_day),
     (_pattern(r"\d{4}-\d\d-\d\d"), _iso_day),
+    # Without a year only after a word such as "by": "3/4 of it" is a part.
+    (
+        _pattern(
+            r"(?<![\d/.])(?P<first>\d{1,2})(?P<mark>[/.])(?P<second>\d{1,2})(?P=mark)"
+            r"(?P<year>\d{4}|\d\d)(?![/.]\d)"
+        ),
+        _numeric_day,
+    ),
+    (
+        _pattern(
+            r"(?:(?<=\bby )|(?<=\bbefore )|(?<=\buntil ))(?P<first>\d{1,2})(?P<mark>/)"
+            r"(?P<second>\d{1,2})(?P<year>)(?!/)"
+        ),
+        _numeric_day,
+    ),
     (
         _pattern(
             rf"(?:in|within)(?: the next)? (?P<count>\d{{1,4}}|{_COUNT}) "

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
+from attrs import frozen
+
 from symbl_aio.server.language.analysis_values import (
     CustomEntity,
     Entity,
@@ -21,6 +23,7 @@ from symbl_aio.server.language.analysis_values import (
 )
 from symbl_aio.server.language.dates import find_dates
 from symbl_aio.server.language.phrase_index import PhraseIndex
+from symbl_aio.server.language.word_stems import stem
 
 # Each entity and match repeats the text of its message in an answer: without a limit, a
 # message of nothing but numbers would make answers many times its own size.
@@ -70,26 +73,75 @@ class EntityFinder:
 
 
 class TrackerFinder:
-    """Finds the phrases of trackers, without regard to case."""
+    """Finds the phrases of trackers, in any case and with any inflection of their words."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._phrases = _tracker_index(tuple(trackers))
 
     def find(self, text: str, message: int) -> tuple[TrackerMatch, ...]:
         """Return the phrases in a message, in the order of the trackers and their vocabulary."""
-        found = sorted(self._phrases.find(text), key=lambda match: (match.value[0], match.start))
+        matches = list(self._phrases.find(text))
+        excluded: dict[Tracker, list[tuple[int, int]]] = {}
+        for match in matches:
+            if match.value.excluded:
+                excluded.setdefault(match.value.tracker, []).append((match.start, match.end))
+        found = [
+            match
+            for match in matches
+            if not match.value.excluded
+            and not any(
+                start <= match.start and match.end <= end
+                for start, end in excluded.get(match.value.tracker, ())
+            )
+        ]
+        found.sort(key=lambda match: (match.value.number, match.start))
         return tuple(
-            TrackerMatch(match.value[1], match.value[2], message, match.start)
+            TrackerMatch(
+                match.value.tracker,
+                match.value.phrase,
+                message,
+                match.start if match.value.is_exactly(text[match.start : match.end]) else _SIMILAR,
+            )
             for match in found[:MAX_IN_MESSAGE]
         )
 
 
+@frozen
+class _TrackedPhrase:
+    """A phrase of a tracker, the ``number``-th of all. ``excluded``: nothing counts in it."""
+
+    number: int
+    tracker: Tracker
+    phrase: str
+    excluded: bool
+
+    def is_exactly(self, text: str) -> bool:
+        return _plain(text) == _plain(self.phrase)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("\u2019", "'").casefold().split())
+
+
+# The offset of words that are similar to those of a phrase, and not the same (API section 6.17).
+_SIMILAR = -1
+
+
 # Conversations of one account share their trackers and entities: an index is built once.
 @lru_cache(maxsize=8)
-def _tracker_index(trackers: tuple[Tracker, ...]) -> PhraseIndex[tuple[int, Tracker, str]]:
-    phrases = [(tracker, phrase) for tracker in trackers for phrase in tracker.vocabulary]
+def _tracker_index(trackers: tuple[Tracker, ...]) -> PhraseIndex[_TrackedPhrase]:
+    phrases = (
+        (tracker, phrase, excluded)
+        for tracker in trackers
+        for phrases, excluded in ((tracker.vocabulary, False), (tracker.excluded, True))
+        for phrase in phrases
+    )
     return PhraseIndex(
-        (phrase, (number, tracker, phrase)) for number, (tracker, phrase) in enumerate(phrases)
+        (
+            (phrase, _TrackedPhrase(number, tracker, phrase, excluded))
+            for number, (tracker, phrase, excluded) in enumerate(phrases)
+        ),
+        stem=stem,
     )
 
 

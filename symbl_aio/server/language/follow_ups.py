@@ -32,6 +32,11 @@ _CONTACT = re.compile(
     r"|(?:follow|catch)(?:ing)? up\b|circl(?:e|ing) back\b|touch(?:ing)? base\b"
     r"|(?:get|come)(?:ting)? back to\b|get(?:ting)? in (?:touch|contact)\b|reach(?:ing)? out\b"
     r"|(?:check|double-check|clarify|confirm|sync)(?: it| that| this)? with\b|check in\b"
+    r"|sync(?:ing)? up\b|reconven(?:e|ing)\b|regroup(?:ing)?\b"
+    # Put off until the next meeting.
+    r"|(?:discuss|talk about|revisit|review|continue|cover|address|go over"
+    r"|pick (?:it|this|that) up)"
+    rf"\b.{{0,60}} (?:in|at|on|during|for) (?:the|our) next {_MEETING}"
     rf"|let {_PERSON} know\b|tell(?:ing)? (?!(?:you|me|us)\b)|hear from\b"
     rf"|have (?:a|another) {_MEETING}"
     rf"|(?:give|drop) {_PERSON} (?:a|another) (?:[\w-]+ )?(?:call|ring|shout|line|buzz|bell)\b"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -41,10 +41,20 @@ class _Node(Generic[T]):
 
 
 class PhraseIndex(Generic[T]):
-    """Phrases and a value for each; a space in a phrase matches any white space."""
+    """Phrases and a value for each; a space in a phrase matches any white space.
 
-    def __init__(self, phrases: Iterable[tuple[str, T]], *, ignore_case: bool = True) -> None:
+    ``stem``: words with the same stem match each other.
+    """
+
+    def __init__(
+        self,
+        phrases: Iterable[tuple[str, T]],
+        *,
+        ignore_case: bool = True,
+        stem: Callable[[str], str] | None = None,
+    ) -> None:
         self._ignore_case = ignore_case
+        self._stem = stem
         self._root: _Node[T] = _Node(0)
         for number, (phrase, value) in enumerate(phrases):
             node = self._root
@@ -97,7 +107,11 @@ class PhraseIndex(Generic[T]):
     def _normalise(self, token: str) -> str:
         if token.isspace():
             return " "
-        return token.casefold() if self._ignore_case else token
+        if token == "\u2019":  # as keyboards of telephones write it: don't
+            return "'"
+        if self._ignore_case:
+            token = token.casefold()
+        return token if self._stem is None else self._stem(token)
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:

@@ -21,6 +21,7 @@ from symbl_aio.server.http_json import (
     ApiError,
     check_depth,
     json_response,
+    query_text,
     require_object,
 )
 from symbl_aio.server.language.analysis_values import CustomEntity, Tracker
@@ -77,7 +78,12 @@ class ManagementHandlers:
     def trackers(self) -> dict[str, Tracker]:
         """The stored trackers by id."""
         return {
-            identity: Tracker(str(record["name"]), tuple(_texts(record["vocabulary"])), identity)
+            identity: Tracker(
+                str(record["name"]),
+                tuple(_texts(record["vocabulary"])),
+                identity,
+                tuple(_texts(record.get("excludeVocabulary"))),
+            )
             for identity, record in self._trackers.by_id.items()
         }
 
@@ -193,7 +199,7 @@ class ManagementHandlers:
 
     async def _list_trackers(self, request: web.Request) -> web.Response:
         """Respond with all trackers, or those of one name (case-sensitive)."""
-        name = request.query.get("name")
+        name = query_text(request, "name")
         known = self._trackers.by_id.values()
         return json_response({"trackers": [t for t in known if name in (None, t["name"])]})
 
@@ -220,7 +226,7 @@ class ManagementHandlers:
         return json_response({"conversations": serializers.conversation_items(heads)})
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
-        kind = request.query.get("subType")
+        kind = query_text(request, "subType")
         if not kind:
             raise ApiError(400, '"subType" is required.')
         ids = [i for i, e in self._entities.by_id.items() if e["subType"] == kind]

@@ -119,8 +119,9 @@ def decode_conversation(
                 **settings,
                 "custom_entities": tuple(CustomEntity(*e) for e in settings["custom_entities"]),
                 "trackers": tuple(
-                    Tracker(name, tuple(vocabulary), tracker_id)
-                    for name, vocabulary, tracker_id in settings["trackers"]
+                    # Those of the first version have no excluded phrases.
+                    Tracker(name, tuple(vocabulary), tracker_id, *map(tuple, excluded))
+                    for name, vocabulary, tracker_id, *excluded in settings["trackers"]
                 ),
             }
         ),

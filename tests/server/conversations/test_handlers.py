@@ -77,6 +77,23 @@ async def test_a_conversation_has_the_submitted_name_or_its_id(caller: Any) -> N
     assert answer["type"] == "meeting"
 
 
+async def test_a_submitted_tracker_has_excluded_phrases_too(caller: Any) -> None:
+    tracker = {"name": "Orders", "vocabulary": ["order"], "excludeVocabulary": ["out of order"]}
+    path = await conversation(caller, "It is out of order.", "I order it.", trackers=[tracker])
+
+    (found,) = (await caller.get(f"{path}/trackers-detected")).body
+    assert [ref["text"] for ref in found["matches"][0]["messageRefs"]] == ["I order it."]
+
+
+async def test_an_append_with_a_name_renames_the_conversation(caller: Any) -> None:
+    path = await conversation(caller, name="Standup")
+
+    for name, shown in (("", "Standup"), ("Monday", "Monday"), (None, "Monday")):
+        await caller.text("More.", into=path.rpartition("/")[2], name=name)
+        await caller.server.until(lambda: not caller.server.unfinished)
+        assert (await caller.get(path)).body["name"] == shown
+
+
 @pytest.mark.parametrize(
     "method,part",
     [
@@ -222,6 +239,23 @@ async def test_a_member_can_be_renamed_everywhere(caller: Any) -> None:
     assert message["from"] == new
 
 
+async def test_a_member_that_is_renamed_without_an_address_keeps_it(caller: Any) -> None:
+    said = {"payload": {"content": "Hi."}, "from": {"name": "Ann", "email": "ann@example.test"}}
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": [said]})
+    await caller.server.until(lambda: not caller.server.unfinished)
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    (ann,) = (await caller.get(f"{path}/members")).body["members"]
+    assert ann["email"] == "ann@example.test"
+
+    for sent in ({"name": "Anna"}, {"name": "Anna", "email": None}):
+        await caller.put(f"{path}/members/{ann['id']}", {"id": ann["id"], **sent})
+        (member,) = (await caller.get(f"{path}/members")).body["members"]
+        assert member == {**ann, "name": "Anna"}
+    other = {"id": ann["id"], "name": "Anna", "email": "anna@example.test"}
+    await caller.put(f"{path}/members/{ann['id']}", other)
+    assert (await caller.get(f"{path}/members")).body["members"] == [other]
+
+
 async def test_members_with_the_same_address_become_one(caller: Any) -> None:
     path = await conversation(caller)
     for member in (await caller.get(f"{path}/members")).body["members"]:
@@ -324,6 +358,8 @@ async def test_a_slash_at_the_end_of_a_path_changes_nothing(caller: Any) -> None
 
     assert slashed.status == 200
     assert slashed.body == plain.body
+    # The base URL of some clients ends with a slash.
+    assert (await caller.get(f"/{path}/messages", verbose="")).body == plain.body
     assert speakers.status != 404
     assert token.status == 200
 
@@ -475,3 +511,75 @@ async def test_a_text_without_a_full_stop_is_cut_into_messages(caller: Any) -> N
     assert " ".join(texts) == text
     assert max(map(len, texts)) <= 1000
     assert all(text.endswith(",") for text in texts[:-1])
+
+
+@pytest.mark.parametrize(
+    "body,shown",
+    [
+        ({"showSpeakerSeparation": "true"}, "Ann: I will send the report."),
+        ({"createParagraphs": "TRUE"}, "I will send the report. It is long."),
+        ({"phrases": {"highlightAllKeyPhrases": "true"}}, "I will <mark>send the report</mark>."),
+        ({"contentType": "TEXT/Markdown"}, "I will send the report.<br/>"),
+    ],
+)
+async def test_the_options_of_a_transcript_may_be_text(
+    caller: Any, body: dict[str, Any], shown: str
+) -> None:
+    path = await conversation(caller, "Ann: I will send the report. It is long.")
+
+    sent = {"contentType": "text/markdown", **body}
+    answer = await caller.request("POST", f"{path}/transcript", json=sent)
+
+    assert answer.body["transcript"]["payload"].startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"contentType": "text/html"},
+        {"contentType": "text/srt", "createParagraphs": "yes"},
+        {"contentType": "text/srt", "phrases": True},
+        {"contentType": "text/markdown", "phrases": {"highlightAllKeyPhrases": 1}},
+    ],
+)
+async def test_a_wrong_option_of_a_transcript_is_refused(caller: Any, body: dict[str, Any]) -> None:
+    path = await conversation(caller)
+
+    assert (await caller.request("POST", f"{path}/transcript", json=body)).status == 400
+
+
+async def test_empty_parameters_of_a_read_count_as_absent(caller: Any) -> None:
+    path = await conversation(caller)
+
+    for call in ("messages?verbose=&sentiment=&redact=", "topics?parentRefs=", "summary?refresh="):
+        assert (await caller.get(f"{path}/{call}")).status == 200
+    assert (await caller.get(f"{path}/messages?verbose=true&verbose=false")).status == 400
+
+
+async def test_each_reference_of_an_entity_points_to_its_words(caller: Any) -> None:
+    path = await conversation(
+        caller,
+        "It starts next week.",
+        "It starts on Monday, and Monday is soon.",
+        detectEntities=True,
+    )
+
+    entities = (await caller.get(f"{path}/entities")).body["entities"]
+    found = {entity["text"]: entity for entity in entities}
+    assert found["next week"]["type"] == found["Monday"]["type"] == "date"
+    assert len(found["Monday"]["messageRefs"]) == 2
+    for text, entity in found.items():
+        assert all(ref["text"][ref["offset"] :].startswith(text) for ref in entity["messageRefs"])
+
+
+async def test_a_person_who_has_not_spoken_can_be_the_assignee(caller: Any) -> None:
+    path = await conversation(caller, "Ann: Maria will draft the contract for Bob.", "Bob: Good.")
+
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"] == {"name": "Maria"}
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob"}]
+    path = await conversation(caller, "Ann: Bob will draft the contract.", "Bob: Good.")
+    (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
+    assert item["assignee"]["name"] == "Bob"
+    assert [e["value"] for e in item["entities"]] == [{"name": "Bob", "assignee": True}]

@@ -53,6 +53,28 @@ async def test_a_window_is_from_start_to_end(caller: Any, three: list[str]) -> N
     assert await query_conversations(caller, endTime=days_ago(1.5)) == three[1:2]
 
 
+async def test_empty_parameters_count_as_absent(caller: Any, three: list[str]) -> None:
+    empty = dict.fromkeys(
+        ("limit", "offset", "order", "sort", "filter", "startTime", "endTime"), ""
+    )
+    assert await query_conversations(caller, **empty) == three[1:]
+
+
+async def test_an_order_may_have_capitals_and_a_plus_may_be_bare(
+    caller: Any, three: list[str]
+) -> None:
+    start = (NOW - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%S")
+    answer = await caller.get(f"/v1/conversations?order=DESC&startTime={start}+00:00")
+    assert [c["id"] for c in answer.body["conversations"]] == three[::-1]
+
+
+async def test_a_parameter_with_two_values_is_refused_by_name(caller: Any) -> None:
+    answer = await caller.get("/v1/conversations?limit=1&limit=2")
+    assert answer.status == 400
+    assert '"limit"' in answer.body["message"]
+    assert (await caller.get("/v1/conversations?limit=1&limit=1")).status == 200
+
+
 async def test_pages_are_cut_after_ordering(caller: Any, three: list[str]) -> None:
     start = days_ago(30)
 

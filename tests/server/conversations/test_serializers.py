@@ -140,7 +140,12 @@ def test_insights_have_assignee_text_and_due_date(conversation: Conversation) ->
         "from": {"id": "m-ann", "name": "Ann", "userId": "ann@example.test"},
         "entities": [
             {"type": "date", "text": "tomorrow", "offset": 16, "value": "2026-03-03"},
-            {"type": "person", "text": "Bob", "offset": 12, "value": {"name": "Bob"}},
+            {
+                "type": "person",
+                "text": "Bob",
+                "offset": 12,
+                "value": {"name": "Bob", "assignee": True},
+            },
         ],
         "phrases": [{"type": "action_phrase", "text": "call Bob"}],
         "definitive": True,

@@ -2,6 +2,10 @@ from symbl_aio.server.language.analysis_values import Speaker
 from tests.server.language.lines import PRIYA, TOM, action, analyse_lines
 from tests.tables import table
 
+# Named, and not among the speakers.
+BOB = Speaker("", "Bob")
+ANN_LEE = Speaker("", "Mary Ann Lee")
+
 
 @table(
     "text, phrase, assignee",
@@ -12,7 +16,19 @@ from tests.tables import table
         ("Let me check the logs.", "check the logs", PRIYA),
         ("The tests are slow, so I need to clean the fixtures", "clean the fixtures", PRIYA),
         ("We will create a small file, and that is it.", "create a small file", None),
-        ("Bob will prepare the slides.", "prepare the slides", None),
+        ("Bob will prepare the slides.", "prepare the slides", BOB),
+        ("Mary Ann Lee has to sign the form today.", "sign the form today", ANN_LEE),
+        ("Bob, can you look at ticket 12 today?", "look at ticket 12 today", None),
+        ("The action item for Tom is to update the deck.", "update the deck", None),
+        ("Reminder: submit timesheets by Friday.", "submit timesheets by Friday", None),
+        ("I forgot it, but I will do it tonight.", "do it tonight", PRIYA),
+        ("I'm sending the contract over today.", "sending the contract over today", PRIYA),
+        ("I'll have to check the logs.", "check the logs", PRIYA),
+        ("We are going to need to fix the login.", "fix the login", None),
+        ("Would it be possible to get the contract?", "get the contract", None),
+        ("So @Bob please update the wiki.", "update the wiki", BOB),
+        ("Action item: Bob to write the notes.", "write the notes", BOB),
+        ("The team must deliver the prototype by Friday.", "deliver the prototype by Friday", None),
         ("Tom will prepare the slides.", "prepare the slides", TOM),
         ("Tom, can you update the tracker?", "update the tracker", TOM),
         ("Could you review my draft, Tom?", "review my draft", TOM),
@@ -21,7 +37,7 @@ from tests.tables import table
         ("Thanks. Update the wiki, please.", "Update the wiki", None),
         ("Can someone fix the build?", "fix the build", None),
         ("I'd like you to test the app.", "test the app", None),
-        ("Bob will update the wiki by Wednesday.", "update the wiki by Wednesday", None),
+        ("Bob will update the wiki by Wednesday.", "update the wiki by Wednesday", BOB),
         ("I will send the report to Tom by Friday.", "send the report to Tom by Friday", PRIYA),
         ("We need to print the badges by the tenth.", "print the badges by the tenth", None),
         ("It would be great if you could sign it.", "sign it", None),
@@ -91,6 +107,13 @@ def test_contacting_a_person_is_a_follow_up(text):
         "I'm going to present the findings.",
         "If you have any questions, please call me.",
         "Please find attached the report.",
+        "Please find the minutes of our call attached.",
+        "Let's look at the budget.",
+        "I'm sending the contract.",
+        "I'll do it.",
+        "I'll have to go.",
+        "We will need to be careful.",
+        "Is it possible to get the contract?",
         "> I will send the report.",
         "The plants will be moved separately.",
         "We will talk about colours next time.",

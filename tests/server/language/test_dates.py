@@ -36,6 +36,11 @@ from tests.tables import table
         ("on the 14th", (3, 14)),
         ("on March 20, 2026, or so", (3, 20)),
         ("on 2026-05-01", (5, 1)),
+        ("by 3/20/2026", (3, 20)),
+        ("by 20/3/2026", (3, 20)),
+        ("by 20.3.2026", (3, 20)),
+        ("on 3/20/26 at 2 pm", (3, 20, 14)),
+        ("by 3/20", (3, 20)),
         ("on 1st of May 2026", (5, 1)),
         ("at 3 o'clock", (3, 4, 15)),
         ("before noon", (3, 4, 12)),
@@ -56,7 +61,19 @@ def test_a_day_of_the_year_that_is_over_means_the_next_one():
     assert found.due == datetime(2027, 3, 3, tzinfo=STARTED_AT.tzinfo)
 
 
-@table("phrase", ["we had last Friday", "of yesterday", "on February 30", "at 13 pm", "soon"])
+@table(
+    "phrase",
+    [
+        "we had last Friday",
+        "of yesterday",
+        "on February 30",
+        "at 13 pm",
+        "soon",
+        "of 9/11",
+        "on 24/7",
+        "on 1/2/3",
+    ],
+)
 def test_without_a_time_to_come_an_action_is_indefinite(phrase):
     found = action(f"I will write the report {phrase}.")
     assert found is not None

@@ -15,6 +15,7 @@ from tests.tables import table
         ("About 12 percent left.", "percentage", "12 percent"),
         ("About 12.5% left.", "percentage", "12.5%"),
         ("We sold 1,250 chairs.", "number", "1250"),
+        ("It starts on 12/24/2026.", "date", "2026-12-24"),
         ("It starts tomorrow.", "date", "2026-03-05"),
         ("It starts at 5 p.m. sharp.", "time", "17:00:00"),
         ("It starts tomorrow at 5 pm.", "datetime", "2026-03-05 17:00:00"),
@@ -41,6 +42,35 @@ def test_entities_are_looked_for_on_request_but_custom_ones_always():
 def test_insights_carry_their_entities():
     (found,) = analyse_lines("I will pay $50 tomorrow.").action_items
     assert [entity.type for entity in found.entities] == ["money", "date"]
+
+
+def test_trackers_match_inflections_which_are_similar_and_not_exact():
+    trackers = [
+        Tracker("Leave", ("cancel my subscription",)),
+        Tracker("Papers", ("send document", "contract")),
+        Tracker("Doubt", ("don't know",)),
+    ]
+    found = analyse_lines(
+        "Cancelling my subscriptions is easy.",
+        "Sending documents, contracts or a contract, contractual.",
+        "I don\u2019t know.",
+        trackers=trackers,
+    ).trackers
+    assert [(m.value, m.message, m.offset) for m in found] == [
+        ("cancel my subscription", 0, -1),
+        ("send document", 1, -1),
+        ("contract", 1, -1),
+        ("contract", 1, 34),
+        ("don't know", 2, 2),
+    ]
+
+
+def test_an_excluded_phrase_hides_what_it_contains():
+    order = Tracker("Orders", ("order",), excluded=("out of order", "order of magnitude"))
+    found = analyse_lines(
+        "The lift is out of order.", "My order is an order of magnitude off.", trackers=[order]
+    ).trackers
+    assert [(m.message, m.offset) for m in found] == [(1, 3)]
 
 
 def test_trackers_match_whole_phrases_of_any_case():

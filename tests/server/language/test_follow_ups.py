@@ -14,6 +14,10 @@ from tests.tables import table
         "give them a call",
         "let you know",
         "check with the lawyers",
+        "sync up again tomorrow",
+        "reconvene at 2 pm",
+        "discuss this in the next meeting",
+        "go over the budget on our next call",
     ],
 )
 def test_contacting_a_person_is_a_follow_up(task: str) -> None:
@@ -27,6 +31,8 @@ def test_contacting_a_person_is_a_follow_up(task: str) -> None:
         "email you the offer",
         "call it a day",
         "talk about the budget",
+        "discuss the next meeting",
+        "sync the folders",
         "set up the server",
         "meet the deadline",
         "tell you a story",

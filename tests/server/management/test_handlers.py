@@ -264,6 +264,13 @@ async def test_all_stored_trackers_are_used_on_request_only(caller: Any) -> None
     assert [one["name"] for one in await detected(caller, asked)] == ["Price"]
 
 
+async def test_the_excluded_vocabulary_of_a_stored_tracker_is_not_detected(caller: Any) -> None:
+    await post(caller, "/v1/manage/tracker", {**PRICE, "excludeVocabulary": ["how much"]})
+    answer = await caller.text("How much is it?", enableAllTrackers=True)
+
+    assert await detected(caller, answer) == []
+
+
 async def test_a_tracker_deleted_later_stays_in_processed_results(caller: Any) -> None:
     tracker = (await post(caller, "/v1/manage/tracker", PRICE)).body["tracker"]
     answer = await caller.text("How much is it?", enableAllTrackers=True)

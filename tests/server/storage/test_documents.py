@@ -30,7 +30,7 @@ RICH = Conversation(
         False,
         True,
         (CustomEntity("a", "b"), CustomEntity("a", "b", "c")),
-        (Tracker("price", ("too dear", "é")), Tracker("", (), "77")),
+        (Tracker("price", ("too dear", "é")), Tracker("", (), "77", ("dear me",))),
     ),
     utterances=[
         Utterance("Hello.", ANN, 0.0, 0.1 + 0.2),
