@@ -95,6 +95,17 @@ _LOGGED_IN_PAGES = {
     "enableCustomDomain": "the link has the public address of the server",
     "disableSummaryURLAuthentication": "each link is signed, and opens one page",
 }
+_ACTED_ON_IN_MANAGEMENT = {
+    "vocabulary": "trackers: phrases to be found, and their inflections",
+    "excludeVocabulary": "trackers: phrases in which nothing is found",
+    "criteria": "groups: conversations are chosen by RSQL",
+    "values": "entities: texts to be found",
+}
+_HARMLESS_IN_MANAGEMENT = {
+    "description": "describes a tracker or a group",
+    "categories": "as `description`",
+    "languages": "as `description`; every text is searched",
+}
 _HARMLESS_IN_READS = {
     "sort": "there is one order, by start, and another value is refused",
     "customTopicVocabulary": "topics are words of the conversation",
@@ -166,6 +177,11 @@ PAGES: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_PAGES.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_PAGES.items()},
     **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_PAGES.items()},
+}
+MANAGEMENT: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_MANAGEMENT.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_MANAGEMENT.items()},
+    "settings": OptionEffect("logged", "they are stored and returned only"),
 }
 STREAMS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},

@@ -13,6 +13,7 @@ from symbl_aio.server.conversations.handlers import _TRANSCRIPT_RULES
 from symbl_aio.server.html_pages import _RULES as PAGE_RULES
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.option_support import (
+    MANAGEMENT,
     PAGES,
     READS,
     STREAMS,
@@ -127,7 +128,7 @@ def test_the_document_has_every_row() -> None:
     text = (ROOT / "docs" / "server-options.md").read_text()
     rows = {
         f"| `{n}` | {o.effect} | {o.note} |"
-        for t in (SUBMISSIONS, READS, TRANSCRIPTS, PAGES, STREAMS)
+        for t in (SUBMISSIONS, READS, TRANSCRIPTS, PAGES, MANAGEMENT, STREAMS)
         for n, o in t.items()
     }
     assert rows == {line for line in text.splitlines() if line.startswith("| `")}
@@ -159,6 +160,18 @@ def test_an_option_that_is_refused_is_so_where_speech_is_recognised(name: str) -
     with pytest.raises(ApiError) as caught:
         check_recognition({name: REFUSED[name]}, english_only=False)  # type: ignore[dict-item]
     assert caught.value.status == 400
+
+
+async def test_settings_without_an_effect_are_named_once(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    patch = [{"op": "replace", "path": "/intelligence/bookmarks/duration", "value": 30}]
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        for _ in range(2):
+            await caller.request("PATCH", "/v1/manage/settings", json=patch)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'settings' has no effect: they are stored and returned only"
+    ]
 
 
 async def test_a_feature_that_does_not_exist_is_named(
