@@ -47,6 +47,12 @@ _MAX_SECONDS = 4 * 3600.0
 # a length of its own, and the tracks of an mp4 differ.
 _ONE_LENGTH = ("wav", "flac", "aiff")
 
+# More messages are read in a thread, so that other callers need not wait for them.
+_MAX_INLINE_MESSAGES = 500
+
+# Characters of a conversation: as many as one text submission may have. A reader needs all of it.
+_MAX_TEXT = 8 * 1024**2
+
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
     "if it is started with recognition on and has the extra, "
@@ -109,11 +115,12 @@ class SubmissionProcessor:
 
         async def publish(end: JobEnded) -> None:
             async with self._conversations.change(job.conversation_id, end) as conversation:
-                self._publish(conversation, payload, transcription)
+                await self._publish(conversation, payload, transcription)
+                _check_size(conversation)
 
         return publish
 
-    def _publish(
+    async def _publish(
         self,
         conversation: Conversation,
         payload: SubmissionPayload,
@@ -122,7 +129,11 @@ class SubmissionProcessor:
         # Read at publication: an earlier job may have extended the conversation.
         start = conversation.duration
         if transcription is None:
-            utterances = text_utterances(conversation, payload.parameters.get("messages"))
+            messages = payload.parameters.get("messages")
+            if isinstance(messages, list) and len(messages) > _MAX_INLINE_MESSAGES:
+                utterances = await run_in_thread(text_utterances, conversation, messages)
+            else:
+                utterances = text_utterances(conversation, messages)
         else:
             utterances = [
                 Utterance(
@@ -230,6 +241,14 @@ async def _recognise(
         ]
     lines.sort(key=lambda line: line.start or 0.0)
     return _Transcription(tuple(lines), transcript.duration, language=transcript.language)
+
+
+def _check_size(conversation: Conversation) -> None:
+    """Raise a ``ProcessingError`` for a conversation that has grown too long."""
+    if sum(len(utterance.text) for utterance in conversation.utterances) > _MAX_TEXT:
+        raise ProcessingError(
+            f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
+        )
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
