@@ -113,7 +113,6 @@ _HARMLESS_IN_READS = {
     "includeCallScore": "no call is scored",
 }
 _ACTED_ON_IN_STREAMS = {
-    "actions": "calls: the addresses are in `summaryInfo`; no mail is sent",
     "config": "the next rows",
     "confidenceThreshold": "insights and topics with a lower score are left out",
     "detectEntities": "entities are found",
@@ -149,6 +148,7 @@ _HARMLESS_IN_STREAMS = {
 }
 # Without an effect, and yet the caller may count on one.
 _LOGGED_IN_STREAMS = {
+    "actions": "no mail is sent; of a call the addresses are in `summaryInfo`",
     "customVocabulary": "with it, the speech model would lose sentences",
     "customVocabularyStrength": "as `customVocabulary`",
     "prebuiltTrackers": "there are none",

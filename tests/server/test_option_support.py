@@ -231,6 +231,27 @@ def test_a_known_option_that_a_caller_may_count_on_is_named_once_with_the_reason
     )
 
 
+async def test_a_call_that_wants_a_mail_is_told_that_none_is_sent(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = {"name": "sendSummaryEmail", "invokeOn": "stop", "parameters": {"emails": ["a@b.test"]}}
+    everything: list[Any] = [{}, [], None, [mail]]
+    for actions in everything:
+        body = {
+            "operation": "start",
+            "endpoint": {"type": "pstn", "phoneNumber": "15551234"},
+            "actions": actions,
+        }
+        with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+            assert (await caller.request("POST", "/v1/endpoint:connect", json=body)).status == 200
+    assert [
+        record.getMessage() for record in caplog.records if "actions" in record.getMessage()
+    ] == [
+        "the option 'actions' has no effect: "
+        "no mail is sent; of a call the addresses are in `summaryInfo`"
+    ]
+
+
 def test_a_setting_that_a_client_leaves_empty_is_not_counted() -> None:
     from symbl_aio.server.live.client_frames import StartRequest, parse_frame
 

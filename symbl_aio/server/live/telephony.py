@@ -21,7 +21,12 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
 from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.live import server_frames
-from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
+from symbl_aio.server.live.client_frames import (
+    EMPTY,
+    INSIGHT_TYPES,
+    StartRequest,
+    read_insight_types,
+)
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
@@ -130,7 +135,9 @@ class CallHandlers:
     async def _start(self, request: web.Request, fields: Mapping[str, JSON]) -> _Call:
         number = _number_of(fields)
         options = {**fields, **_nested(fields, "endpoint")}
-        self._sessions.unknown_options.name({k: v for k, v in options.items() if k not in _ROUTING})
+        self._sessions.unknown_options.name(
+            {k: v for k, v in options.items() if k not in _ROUTING and v not in EMPTY}
+        )
         if len(self._calls) >= self._most_calls:
             raise ApiError(429, f"The application may have {self._most_calls} calls.")
         location = _nested(fields, "data", "session")
