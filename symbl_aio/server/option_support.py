@@ -123,6 +123,7 @@ _ACTED_ON_IN_STREAMS = {
     "intents": "calls: intents are sent",
     "interimResults": "false: only complete results are sent",
     "languageCode": "another language than the model's is refused",
+    "languages": "calls: the first is that of a recording; another than the model's is refused",
     "meetingTitle": "the name of the conversation",
     "noConnectionTimeout": "a lost socket may come back within so many seconds",
     "redaction": "names of speakers, and what has a form, are masked; with `identifyContent` "
@@ -141,7 +142,6 @@ _HARMLESS_IN_STREAMS = {
     "dtmf": "as `audioConfig`",
     "engine": "there is one",
     "id": "the id in the address counts",
-    "languages": "calls: a transcript has its words already",
     "providerName": "as `audioConfig`",
     "pushSpeakerEvents": "speaker events are always taken",
     "transportConfig": "as `audioConfig`",
