@@ -29,7 +29,7 @@ class OptionEffect:
 
 
 _ACTED_ON = {
-    "name": "the name of the conversation",
+    "name": "the name of the conversation, new or appended to",
     "messages": "the text of the conversation",
     "url": "the recording is downloaded, after the address is checked",
     "webhookUrl": "is called with each status of the job",

@@ -146,10 +146,16 @@ def read(parameters: Mapping[str, JSON], *, subject: str = '"{}"') -> dict[str, 
     return read_fields(RULES, parameters, subject=subject)
 
 
+# Items of one submission: about ten hours of talk. Each may have a speaker of its own.
+MAX_MESSAGES = 10_000
+
+
 def check_messages(messages: JSON) -> None:
     """Raise a 400 ``ApiError`` for wrong ``messages`` of a text submission (2.1)."""
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, '"messages" is required and must be a list with at least one item.')
+    if len(messages) > MAX_MESSAGES:
+        raise ApiError(400, f'"messages" has {MAX_MESSAGES:,} items at most; append the others.')
     for index, item in enumerate(messages):
         where = f'"messages[{index}]'
         payload = item.get("payload") if isinstance(item, dict) else None
@@ -158,7 +164,10 @@ def check_messages(messages: JSON) -> None:
         content = payload.get("content")
         if not isinstance(content, str) or not content.strip():
             raise ApiError(400, f'{where}.payload.content" is required and must be text.')
-        for field, names in (("from", ("name", "userId")), ("duration", ("startTime", "endTime"))):
+        for field, names in (
+            ("from", ("name", "userId", "email")),
+            ("duration", ("startTime", "endTime")),
+        ):
             part = item.get(field)
             if part is None:
                 continue

@@ -161,6 +161,16 @@ def test_an_option_that_is_refused_is_so_where_speech_is_recognised(name: str) -
     assert caught.value.status == 400
 
 
+async def test_a_feature_that_does_not_exist_is_named(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        await caller.text("Hello.", features={"featureList": ["insights", "callScore", "magic"]})
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'features magic' is unknown here and has no effect"
+    ]
+
+
 def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     unknown = UnknownOptions()
     with caplog.at_level(logging.WARNING, "symbl_aio.server"):

@@ -26,6 +26,7 @@ from symbl_aio.server.http_json import (
     ApiError,
     is_http_url,
     json_response,
+    long_json_response,
     parse_json,
     query_flag,
     query_text,
@@ -116,7 +117,7 @@ class ConversationHandlers:
             conversation = await self._conversations.analysed(request)
             if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
                 return json_response(serialize(conversation, request))
-            return await run_in_thread(lambda: json_response(serialize(conversation, request)))
+            return await run_in_thread(lambda: long_json_response(serialize(conversation, request)))
 
         return handle
 
@@ -161,7 +162,7 @@ class ConversationHandlers:
         async with self._conversations.change(conversation.id) as changed:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
-                changed.update_member(member_id, name, email or None)
+                changed.update_member(member_id, name, email or changed.members[member_id].email)
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )
@@ -203,7 +204,8 @@ class ConversationHandlers:
             all_phrases=fields.get("highlightAllKeyPhrases") is True,
             insight_phrases=fields.get("highlightOnlyInsightKeyPhrases") is True,
         )
-        payload = (markdown if kind == "text/markdown" else srt)(conversation, options)
+        write = markdown if kind == "text/markdown" else srt
+        payload = await run_in_thread(write, conversation, options)
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:

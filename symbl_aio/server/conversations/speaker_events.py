@@ -11,9 +11,16 @@ from symbl_aio.server.field_rules import read_number
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.analysis_values import Speaker, Utterance
 
+# Turns that are compared again for the next utterance: those of a crowd who never stop, for each
+# of many utterances, would take minutes.
+_MAX_CONTINUING = 16
+
 
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
-    """Return the utterances, each with the speaker of most of its time; others are unchanged."""
+    """Return the utterances, each with the speaker of most of its time; others are unchanged.
+
+    Of more than sixteen turns that began before an utterance, the last ones count.
+    """
     turns = sorted(_turns(conversation, events), key=lambda turn: turn[1])
     in_order = sorted(range(len(conversation.utterances)), key=_start_of(conversation))
     result = list(conversation.utterances)
@@ -22,10 +29,10 @@ def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utter
     started = 0
     for index in in_order:
         utterance = result[index]
+        active = [turn for turn in active if turn[2] > utterance.start][-_MAX_CONTINUING:]
         while started < len(turns) and turns[started][1] < utterance.end:
             active.append(turns[started])
             started += 1
-        active = [turn for turn in active if turn[2] > utterance.start]
         result[index] = _with_main_speaker(utterance, active)
     return result
 

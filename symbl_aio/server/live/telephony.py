@@ -138,7 +138,7 @@ class CallHandlers:
         zone = fields.get("timezone") or _nested(location, "location", "timeZone").get("name")
         kinds = fields.get("insightTypes")
         request_of_call = StartRequest(
-            insight_types=read_insight_types(kinds) if isinstance(kinds, list) else INSIGHT_TYPES,
+            insight_types=INSIGHT_TYPES if kinds is None else read_insight_types(kinds),
             parameters=_zone_offset(zone) if isinstance(zone, str) else {},
         )
         session = await self._sessions.start(
