@@ -18,7 +18,7 @@ MAX_WAIT = 1800.0
 INSIGHT_TYPES = frozenset({"question", "action_item", "follow_up"})
 _LONGEST_MASK = 16
 # Clients send these for a setting that they do not use.
-_EMPTY: tuple[JSON, ...] = (None, "", [], {})
+EMPTY: tuple[JSON, ...] = (None, "", [], {})
 # Of a start request, those that mean the same as in a submission.
 _AS_IN_SUBMISSIONS = ("confidenceThreshold", "detectEntities", "languageCode", "timezoneOffset")
 
@@ -124,7 +124,7 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
             else None
         ),
         options=frozenset(
-            name for name, value in {**fields, **speech}.items() if value not in _EMPTY
+            name for name, value in {**fields, **speech}.items() if value not in EMPTY
         ).union(_unknown_insight_types(fields.get("insightTypes")))
         - {"type"},
     )
