@@ -166,15 +166,25 @@ class APIError(SymblError):
     """The server answered with an error status.
 
     ``status`` is the HTTP status, ``message`` the server's own words (may be empty),
-    ``body`` the answer's text, cut to 4096 characters.
+    ``body`` the answer's text, cut to 4096 characters. ``retry_after``: seconds until another
+    try, if the server named any.
     """
 
-    def __init__(self, status: int, message: str = "", body: str = "", *, where: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str = "",
+        body: str = "",
+        *,
+        where: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         text = f"{status} {message}".rstrip() if message else f"{status} without a message"
         super().__init__(f"{where}: {text}" if where else text)
         self.status = status
         self.message = message
         self.body = body
+        self.retry_after = retry_after
 
 
 class BadRequestError(APIError):
@@ -246,7 +256,9 @@ class StreamTimeoutError(StreamError, TimeoutError):
     """The server did not start to listen, or did not complete the conversation, in time."""
 
 
-def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
+def api_error(
+    status: int, message: str, body: str, *, where: str, retry_after: float | None = None
+) -> APIError:
     """Return the error for an HTTP status (Errors page): the only such table."""
     by_status: dict[int, type[APIError]] = {
         401: AuthenticationError,
@@ -255,7 +267,8 @@ def api_error(status: int, message: str, body: str, *, where: str) -> APIError:
         429: ConcurrencyLimitError,
     }
     fallback = ServerError if status >= 500 else BadRequestError
-    return by_status.get(status, fallback)(status, message, body, where=where)
+    error = by_status.get(status, fallback)
+    return error(status, message, body, where=where, retry_after=retry_after)
 
 
 def _restored(

@@ -92,7 +92,7 @@ def example(parameter: inspect.Parameter) -> Any:
     known: dict[str, Any] = {
         "message": "the message", "raw": "<raw>", "sent": "partial", "status": 418, "key": "k-1",
         "body": "<body>", "where": "GET /", "job": a_job(), "cause": ServerWords("cause"),
-        "reconcile": None, "final": True, "conversation_id": "c-1",
+        "reconcile": None, "final": True, "conversation_id": "c-1", "retry_after": 2.5,
     }  # fmt: skip
     return known[parameter.name]
 

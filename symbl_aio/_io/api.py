@@ -310,7 +310,13 @@ class Api:
             )
         )
         message = message or excerpt
-        return api_error(answer.status, message, body, where=f"{call.method} {call.path}")
+        return api_error(
+            answer.status,
+            message,
+            body,
+            where=f"{call.method} {call.path}",
+            retry_after=retry_after(answer.headers),
+        )
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do work that a transient fault, local or of a provider, may fail.

@@ -221,6 +221,7 @@ class Link:
                     attempts=_UNLIMITED,
                     max_elapsed=self._window,
                     cap=max(first.base, min(first.cap, self._window / 10)),
+                    max_retry_after=min(first.max_retry_after, self._window / 3),
                 )
                 attempts = Attempts(patience)
             await self._pause(attempts, None)
@@ -366,10 +367,15 @@ class Link:
         """Wait before the next connection, or raise when there is to be none."""
         if isinstance(error, TransportError) and error.final:
             raise error
-        if isinstance(error, APIError) and on_status(error.status, "read") is not Verdict.RETRY:
+        verdicts = (Verdict.RETRY, Verdict.WAIT_FOR_SLOT)
+        if isinstance(error, APIError) and on_status(error.status, "read") not in verdicts:
             raise error
         self._cause = error or self._cause
-        wait = attempts.pause(self._clock(), jitter=self._jitter())
+        wait = attempts.pause(
+            self._clock(),
+            jitter=self._jitter(),
+            retry_after=error.retry_after if isinstance(error, APIError) else None,
+        )
         if wait is None:
             raise self._failure()
         _LOG.debug("%s: connecting again in %.2f s", self._path, wait)

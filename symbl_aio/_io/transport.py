@@ -20,6 +20,7 @@ from aiohttp.resolver import DefaultResolver, ThreadedResolver
 from yarl import URL
 
 from symbl_aio import _environment
+from symbl_aio._core.retries import retry_after
 from symbl_aio._error_classes import api_error
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
@@ -206,8 +207,11 @@ class Transport:
         except aiohttp.WSServerHandshakeError as error:
             refusal = error.status if error.status >= 300 else 0
             why = f"the server did not open a WebSocket ({error.message})"
+            named = {name.lower(): value for name, value in (error.headers or {}).items()}
             failure = (
-                api_error(refusal, "", "", where=f"WebSocket {path}")
+                api_error(
+                    refusal, "", "", where=f"WebSocket {path}", retry_after=retry_after(named)
+                )
                 if refusal
                 else TransportError(f"WebSocket {path}: {why}", "yes", final=True)
             )

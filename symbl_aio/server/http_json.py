@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -68,6 +68,32 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
         status=status,
         headers=_JSON_TYPE,
     )
+
+
+def long_json_response(body: JSON) -> web.Response:
+    """Return a JSON response of any length; for a thread that works beside the event loop.
+
+    The JSON library keeps all other threads waiting until it has written a value. Here the items
+    of a list, also of one in an object, are written one by one.
+    """
+    written = bytearray()
+    for piece in _pieces(body):
+        written += piece.encode(errors="replace")
+    return web.Response(body=written, headers=_JSON_TYPE)
+
+
+def _pieces(body: JSON) -> Iterator[str]:
+    if isinstance(body, dict):
+        for number, (key, value) in enumerate(body.items()):
+            yield f"{',' if number else '{'}{encode_json(key)}:"
+            yield from _pieces(value) if isinstance(value, list) else (encode_json(value),)
+        yield "}" if body else "{}"
+    elif isinstance(body, list):
+        for number, item in enumerate(body):
+            yield f"{',' if number else '['}{encode_json(item)}"
+        yield "]" if body else "[]"
+    else:
+        yield encode_json(body)
 
 
 def parse_json(body: bytes | str) -> JSON:

@@ -40,11 +40,11 @@ class Jobs:
     """All jobs of the server, with one lane for each conversation.
 
     ``process`` processes the submission of a job and returns a function that publishes the
-    results. That function is called on completion, so the conversation shows no result before;
-    it stores them together with the end of the job. ``keep_bodies``: a recording outlives its
-    job. ``limit``: slots of the account. ``min_seconds``: the shortest time in progress.
-    ``on_status_change`` is called after each change of status. ``retain``: how many finished
-    jobs to keep in memory; None keeps all.
+    results; both raise ProcessingError. That function is called on completion, so the
+    conversation shows no result before; it stores them together with the end of the job.
+    ``keep_bodies``: a recording outlives its job. ``limit``: slots of the account.
+    ``min_seconds``: the shortest time in progress. ``on_status_change`` is called after each
+    change of status. ``retain``: how many finished jobs to keep in memory; None keeps all.
     """
 
     def __init__(
@@ -211,6 +211,9 @@ class Jobs:
             raise
         except ApiError:
             self._fail(job, "its conversation was deleted")
+            return False
+        except ProcessingError as error:
+            self._fail(job, str(error))
             return False
         except Exception:
             self._fail(job, UNEXPECTED, traceback=True)

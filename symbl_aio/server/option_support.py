@@ -29,7 +29,7 @@ class OptionEffect:
 
 
 _ACTED_ON = {
-    "name": "the name of the conversation",
+    "name": "the name of the conversation, new or appended to",
     "messages": "the text of the conversation",
     "url": "the recording is downloaded, after the address is checked",
     "webhookUrl": "is called with each status of the job",
@@ -95,6 +95,17 @@ _LOGGED_IN_PAGES = {
     "enableCustomDomain": "the link has the public address of the server",
     "disableSummaryURLAuthentication": "each link is signed, and opens one page",
 }
+_ACTED_ON_IN_MANAGEMENT = {
+    "vocabulary": "trackers: phrases to be found, and their inflections",
+    "excludeVocabulary": "trackers: phrases in which nothing is found",
+    "criteria": "groups: conversations are chosen by RSQL",
+    "values": "entities: texts to be found",
+}
+_HARMLESS_IN_MANAGEMENT = {
+    "description": "describes a tracker or a group",
+    "categories": "as `description`",
+    "languages": "as `description`; every text is searched",
+}
 _HARMLESS_IN_READS = {
     "sort": "there is one order, by start, and another value is refused",
     "customTopicVocabulary": "topics are words of the conversation",
@@ -102,7 +113,6 @@ _HARMLESS_IN_READS = {
     "includeCallScore": "no call is scored",
 }
 _ACTED_ON_IN_STREAMS = {
-    "actions": "calls: the addresses are in `summaryInfo`; no mail is sent",
     "config": "the next rows",
     "confidenceThreshold": "insights and topics with a lower score are left out",
     "detectEntities": "entities are found",
@@ -113,6 +123,7 @@ _ACTED_ON_IN_STREAMS = {
     "intents": "calls: intents are sent",
     "interimResults": "false: only complete results are sent",
     "languageCode": "another language than the model's is refused",
+    "languages": "calls: the first is that of a recording; another than the model's is refused",
     "meetingTitle": "the name of the conversation",
     "noConnectionTimeout": "a lost socket may come back within so many seconds",
     "redaction": "names of speakers, and what has a form, are masked; with `identifyContent` "
@@ -131,13 +142,13 @@ _HARMLESS_IN_STREAMS = {
     "dtmf": "as `audioConfig`",
     "engine": "there is one",
     "id": "the id in the address counts",
-    "languages": "calls: a transcript has its words already",
     "providerName": "as `audioConfig`",
     "pushSpeakerEvents": "speaker events are always taken",
     "transportConfig": "as `audioConfig`",
 }
 # Without an effect, and yet the caller may count on one.
 _LOGGED_IN_STREAMS = {
+    "actions": "no mail is sent; of a call the addresses are in `summaryInfo`",
     "customVocabulary": "with it, the speech model would lose sentences",
     "customVocabularyStrength": "as `customVocabulary`",
     "prebuiltTrackers": "there are none",
@@ -166,6 +177,11 @@ PAGES: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_PAGES.items()},
     **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_PAGES.items()},
     **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_PAGES.items()},
+}
+MANAGEMENT: Mapping[str, OptionEffect] = {
+    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_MANAGEMENT.items()},
+    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_MANAGEMENT.items()},
+    "settings": OptionEffect("logged", "they are stored and returned only"),
 }
 STREAMS: Mapping[str, OptionEffect] = {
     **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},

@@ -47,6 +47,12 @@ _MAX_SECONDS = 4 * 3600.0
 # a length of its own, and the tracks of an mp4 differ.
 _ONE_LENGTH = ("wav", "flac", "aiff")
 
+# More messages are read in a thread, so that other callers need not wait for them.
+_MAX_INLINE_MESSAGES = 500
+
+# Characters of a conversation: as many as one text submission may have. A reader needs all of it.
+_MAX_TEXT = 8 * 1024**2
+
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
     "if it is started with recognition on and has the extra, "
@@ -109,11 +115,12 @@ class SubmissionProcessor:
 
         async def publish(end: JobEnded) -> None:
             async with self._conversations.change(job.conversation_id, end) as conversation:
-                self._publish(conversation, payload, transcription)
+                await self._publish(conversation, payload, transcription)
+                _check_size(conversation)
 
         return publish
 
-    def _publish(
+    async def _publish(
         self,
         conversation: Conversation,
         payload: SubmissionPayload,
@@ -122,7 +129,11 @@ class SubmissionProcessor:
         # Read at publication: an earlier job may have extended the conversation.
         start = conversation.duration
         if transcription is None:
-            utterances = text_utterances(conversation, payload.parameters.get("messages"))
+            messages = payload.parameters.get("messages")
+            if isinstance(messages, list) and len(messages) > _MAX_INLINE_MESSAGES:
+                utterances = await run_in_thread(text_utterances, conversation, messages)
+            else:
+                utterances = text_utterances(conversation, messages)
         else:
             utterances = [
                 Utterance(
@@ -134,6 +145,8 @@ class SubmissionProcessor:
             # The server's own words must not become topics or insights.
             conversation.notices.update(line.text for line in transcription.lines)
         end = start + (transcription.duration if transcription else 0.0)
+        if isinstance(name := payload.parameters.get("name"), str):
+            conversation.name = name
         if (zone := callers_zone(payload.parameters)) is not None:
             conversation.set_zone(zone)
         settings = merge_settings(conversation.settings, payload.parameters)
@@ -230,6 +243,14 @@ async def _recognise(
     return _Transcription(tuple(lines), transcript.duration, language=transcript.language)
 
 
+def _check_size(conversation: Conversation) -> None:
+    """Raise a ``ProcessingError`` for a conversation that has grown too long."""
+    if sum(len(utterance.text) for utterance in conversation.utterances) > _MAX_TEXT:
+        raise ProcessingError(
+            f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
+        )
+
+
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:
     """Return the utterances of a text submission in the order of their times.
 
@@ -245,7 +266,8 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
         assert isinstance(times, dict)
         start, end = (_offset(conversation, times.get(k)) for k in ("startTime", "endTime"))
         lines.append(Line(str(payload["content"]), None, start, end))
-        name, user_id = sender.get("name"), sender.get("userId")
+        # Members have their address under the other name.
+        name, user_id = sender.get("name"), sender.get("userId") or sender.get("email")
         speakers.append(
             conversation.get_or_add_speaker(
                 str(name) if name else None, str(user_id) if user_id else None
@@ -310,7 +332,9 @@ def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings
         for e in _dicts(parameters.get(key))
     ]
     trackers = [
-        Tracker(str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")))
+        Tracker(
+            str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")), excluded_phrases(t)
+        )
         for t in _dicts(parameters.get("trackers"))
         if isinstance(vocabulary := t.get("vocabulary"), list)
     ]
@@ -342,6 +366,11 @@ def add_stored(
         trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
         custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
     )
+
+
+def excluded_phrases(tracker: Mapping[str, JSON]) -> tuple[str, ...]:
+    phrases = tracker.get("excludeVocabulary")
+    return tuple(map(str, phrases)) if isinstance(phrases, list) else ()
 
 
 def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:

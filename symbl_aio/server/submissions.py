@@ -6,7 +6,7 @@ the job limit included: a caller with gigabytes to send receives a refusal at on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -41,6 +41,8 @@ AUDIO_TYPES = frozenset({"audio/wav", "audio/wave", "audio/mpeg", "audio/mp3"})
 _UNKNOWN_TYPES = frozenset(
     {"", "application/octet-stream", "application/x-www-form-urlencoded", "multipart/form-data"}
 )
+
+_FEATURES = frozenset({"insights", "callScore"})
 
 # Seconds until another server may have replaced one that stops.
 _RETRY_AFTER = 5
@@ -149,6 +151,9 @@ class SubmissionHandlers:
 
     def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         self._unknown_options.name(parameters)
+        self._unknown_options.name(
+            {f"features {name}": None for name in _features(parameters) if name not in _FEATURES}
+        )
         if kind != "text":
             self._processing.check_recognition(parameters)
         unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
@@ -199,7 +204,7 @@ class SubmissionHandlers:
             webhook_url=webhook_url if isinstance(webhook_url, str) and webhook_url else None,
             faults=self._take_job_faults(request),
         )
-        accepted, features = JobAccepted(job), _requested_features(payload)
+        accepted, features = JobAccepted(job), _features(payload.parameters)
         if opened is not None:
             if features:
                 opened.features, opened.features_job = features, job.id
@@ -222,8 +227,8 @@ def _open_conversation(payload: SubmissionPayload) -> Conversation:
     return conversation
 
 
-def _requested_features(payload: SubmissionPayload) -> tuple[str, ...]:
-    features = payload.parameters.get("features")
+def _features(parameters: Mapping[str, JSON]) -> tuple[str, ...]:
+    features = parameters.get("features")
     names = features.get("featureList") if isinstance(features, dict) else None
     return tuple(map(str, names)) if isinstance(names, list) else ()
 

@@ -45,7 +45,9 @@ class TokenHandlers:
         """Return the account of a request's token. Raises a 401 ``ApiError``."""
         tokens = _tokens_of(request)
         if not tokens:
-            raise ApiError(401, "The request carries no token.")
+            raise ApiError(
+                401, 'The request carries no token; send "Authorization: Bearer" and the token.'
+            )
         for account in self._accounts:
             if any(account.tokens.is_valid(token) for token in tokens):
                 return account

@@ -122,6 +122,7 @@ class Peer:
         self.subscribers: list[Session] = []
         self.conversations: dict[str, str] = {}
         self.refusals: list[int] = []
+        self.retry_after: str | None = None
         self.refused = 0
         self.tokens: list[str] = []
         self.answers_pings = True
@@ -162,7 +163,9 @@ class Peer:
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         if self.refusals:
             self.refused += 1
-            return web.json_response({"message": "no"}, status=self.refusals.pop(0))
+            headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+            answer = {"message": "no"}
+            return web.json_response(answer, status=self.refusals.pop(0), headers=headers)
         ws = web.WebSocketResponse(autoping=False, timeout=0.5)
         await ws.prepare(request)
         session = Session(ws, request, self)

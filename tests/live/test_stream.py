@@ -207,6 +207,25 @@ async def test_a_handshake_that_fails_on_the_server_is_tried_again(peer: Peer):
     assert peer.refused == 3
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["first", "lost"])
+async def test_a_server_that_names_a_time_to_come_back_is_not_asked_before(
+    peer: Peer, is_lost: bool
+):
+    loop, refused = asyncio.get_running_loop(), [429, 503]
+    if not is_lost:
+        peer.refusals, peer.retry_after = refused, "1"
+    began = loop.time()
+    async with peer.client() as symbl, symbl.stream() as stream:
+        if is_lost:
+            peer.refusals, peer.retry_after = refused, "1"
+            began = loop.time()
+            (await peer.session()).break_off()
+            await peer.session(at_least=2)
+        assert loop.time() - began >= 2.0
+        await stream.stop()
+    assert peer.refused == 2
+
+
 async def test_a_modified_encoding_is_announced_and_kept_for_the_next_connection(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         await stream.modify(encoding="LINEAR16", sample_rate=8000)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from symbl_aio.server.http_json import ApiError, json_response, parse_instant, parse_json
+from symbl_aio.server.http_json import (
+    JSON,
+    ApiError,
+    json_response,
+    long_json_response,
+    parse_instant,
+    parse_json,
+)
+from symbl_aio.server.thread_pool import run_in_thread
 
 HALF = "\ud800"
 # JSON text with the half of a pair, as json.dumps() of any language writes it.
@@ -140,3 +150,33 @@ def test_a_time_has_a_date_in_utc_from_1900_to_2199() -> None:
             parse_instant(text)
     # The end of a long conversation has a date, too.
     assert (parse_instant("2199-12-31") + timedelta(days=365_000)).year == 3199
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"a": []},
+        {"a": [1, {"b": [2]}], "c": {}},
+        [[], {}, None],
+        {"\u00e9": [HALF]},
+        "a",
+        1,
+    ],
+)
+def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
+    assert long_json_response(body).body == json_response(body).body
+
+
+async def test_others_have_their_turns_while_a_long_response_is_written() -> None:
+    body: JSON = {"messages": [{"text": "Good morning. " * 4, "from": {}} for _ in range(300_000)]}
+    began = last = time.monotonic()
+    longest = 0.0
+    writing = asyncio.create_task(run_in_thread(long_json_response, body))
+    while not writing.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+
+    # The library alone writes all of it in one turn.
+    assert longest < (last - began) / 3

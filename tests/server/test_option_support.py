@@ -13,6 +13,7 @@ from symbl_aio.server.conversations.handlers import _TRANSCRIPT_RULES
 from symbl_aio.server.html_pages import _RULES as PAGE_RULES
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.option_support import (
+    MANAGEMENT,
     PAGES,
     READS,
     STREAMS,
@@ -127,7 +128,7 @@ def test_the_document_has_every_row() -> None:
     text = (ROOT / "docs" / "server-options.md").read_text()
     rows = {
         f"| `{n}` | {o.effect} | {o.note} |"
-        for t in (SUBMISSIONS, READS, TRANSCRIPTS, PAGES, STREAMS)
+        for t in (SUBMISSIONS, READS, TRANSCRIPTS, PAGES, MANAGEMENT, STREAMS)
         for n, o in t.items()
     }
     assert rows == {line for line in text.splitlines() if line.startswith("| `")}
@@ -159,6 +160,28 @@ def test_an_option_that_is_refused_is_so_where_speech_is_recognised(name: str) -
     with pytest.raises(ApiError) as caught:
         check_recognition({name: REFUSED[name]}, english_only=False)  # type: ignore[dict-item]
     assert caught.value.status == 400
+
+
+async def test_settings_without_an_effect_are_named_once(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    patch = [{"op": "replace", "path": "/intelligence/bookmarks/duration", "value": 30}]
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        for _ in range(2):
+            await caller.request("PATCH", "/v1/manage/settings", json=patch)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'settings' has no effect: they are stored and returned only"
+    ]
+
+
+async def test_a_feature_that_does_not_exist_is_named(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+        await caller.text("Hello.", features={"featureList": ["insights", "callScore", "magic"]})
+    assert [record.getMessage() for record in caplog.records] == [
+        "the option 'features magic' is unknown here and has no effect"
+    ]
 
 
 def test_an_unknown_option_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,6 +229,27 @@ def test_a_known_option_that_a_caller_may_count_on_is_named_once_with_the_reason
         "the option 'customVocabulary' has no effect: "
         "with it, the speech model would lose sentences"
     )
+
+
+async def test_a_call_that_wants_a_mail_is_told_that_none_is_sent(
+    caller: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = {"name": "sendSummaryEmail", "invokeOn": "stop", "parameters": {"emails": ["a@b.test"]}}
+    everything: list[Any] = [{}, [], None, [mail]]
+    for actions in everything:
+        body = {
+            "operation": "start",
+            "endpoint": {"type": "pstn", "phoneNumber": "15551234"},
+            "actions": actions,
+        }
+        with caplog.at_level(logging.WARNING, "symbl_aio.server"):
+            assert (await caller.request("POST", "/v1/endpoint:connect", json=body)).status == 200
+    assert [
+        record.getMessage() for record in caplog.records if "actions" in record.getMessage()
+    ] == [
+        "the option 'actions' has no effect: "
+        "no mail is sent; of a call the addresses are in `summaryInfo`"
+    ]
 
 
 def test_a_setting_that_a_client_leaves_empty_is_not_counted() -> None:

@@ -290,3 +290,17 @@ def test_an_append_adds_to_the_settings_and_removes_none() -> None:
     assert second.custom_entities[0].value == "c"
     assert second.trackers == first.trackers
     assert len(second.trackers) == 1
+
+
+async def test_a_conversation_that_would_be_too_long_keeps_what_it_has(caller: Any) -> None:
+    first = (await caller.text("Ann: Hello.", "Ann: " + "yes " * 2_000_000)).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    second = (await caller.text("Bob: " + "no " * 300_000, into=first["conversationId"])).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    job = (await caller.get(f"/v1/job/{second['jobId']}")).body
+    assert job["status"] == "failed"
+    assert "more than 8,388,608 characters; begin another one" in job["reason"]
+    # The list needs no analysis.
+    (found,) = (await caller.get("/v1/conversations")).body["conversations"]
+    assert [member["name"] for member in found["members"]] == ["Ann"]

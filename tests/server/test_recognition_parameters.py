@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from symbl_aio.server.http_json import JSON, ApiError
@@ -118,6 +119,33 @@ def test_absent_values_and_another_model_are_no_reason_to_refuse() -> None:
     )
     with pytest.raises(ApiError):
         check_recognition({"languageCode": "es-ES"}, english_only=True)
+
+
+@pytest.mark.parametrize("languages", [["en-GB"], [{"code": "en_GB"}, {"code": "es-ES"}]])
+async def test_the_first_language_of_a_call_reaches_the_recogniser(
+    caller: Any, tmp_path: Path, languages: JSON
+) -> None:
+    recording = tmp_path / "call.wav"
+    recording.write_bytes(wav(3.0))
+    caller.server.register_recording(recording, number="*", paced=False)
+    call = {"endpoint": {"type": "pstn", "phoneNumber": "15551234"}, "languages": languages}
+
+    spanish = {**call, "operation": "start", "languages": ["es-ES"]}
+    refused = await caller.request("POST", "/v1/endpoint:connect", json=spanish)
+    assert refused.status == 400
+    assert "recognises English only" in refused.body["message"]
+    started = {**call, "operation": "start"}
+    ids = (await caller.request("POST", "/v1/endpoint:connect", json=started)).body
+    base = caller.server.base_url.replace("http", "ws", 1)
+    token = caller.token
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(
+            f"{base}/session/subscribe/{ids['connectionId']}?access_token={token}"
+        ) as listener,
+    ):
+        heard = await anext(f.data async for f in listener if "message_response" in f.data)
+    assert "0 en-GB None." in heard
 
 
 @pytest.mark.parametrize("offset, due", [(None, "17:00"), (480, "09:00"), (-300, "22:00")])

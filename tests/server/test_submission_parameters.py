@@ -92,3 +92,12 @@ async def test_a_value_without_a_meaning_is_refused_by_name(
 def _given(caller: Any) -> dict[str, Any]:
     parameters = caller.server.submissions[-1].parameters
     return {name: value for name, value in parameters.items() if name != "messages"}
+
+
+async def test_too_many_messages_are_refused_with_the_remedy(caller: Any) -> None:
+    messages = [{"payload": {"content": "Yes."}}] * 10_001
+
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": messages})
+
+    assert answer.status == 400
+    assert answer.body["message"] == '"messages" has 10,000 items at most; append the others.'

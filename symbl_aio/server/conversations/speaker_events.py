@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.field_rules import read_number
+from symbl_aio.server.field_rules import MAX_NAME, is_name, read_number
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.analysis_values import Speaker, Utterance
 
+# Turns that are compared again for the next utterance: those of a crowd who never stop, for each
+# of many utterances, would take minutes.
+_MAX_CONTINUING = 16
+
 
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
-    """Return the utterances, each with the speaker of most of its time; others are unchanged."""
+    """Return the utterances, each with the speaker of most of its time; others are unchanged.
+
+    Of more than sixteen turns that began before an utterance, the last ones count.
+    """
     turns = sorted(_turns(conversation, events), key=lambda turn: turn[1])
     in_order = sorted(range(len(conversation.utterances)), key=_start_of(conversation))
     result = list(conversation.utterances)
@@ -22,10 +29,10 @@ def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utter
     started = 0
     for index in in_order:
         utterance = result[index]
+        active = [turn for turn in active if turn[2] > utterance.start][-_MAX_CONTINUING:]
         while started < len(turns) and turns[started][1] < utterance.end:
             active.append(turns[started])
             started += 1
-        active = [turn for turn in active if turn[2] > utterance.start]
         result[index] = _with_main_speaker(utterance, active)
     return result
 
@@ -78,6 +85,8 @@ def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, 
     if not isinstance(user, dict) or not isinstance(offset, dict):
         raise ApiError(400, f'{where}" must have "user" and "offset", both objects.')
     name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
+    if not is_name(name) or not is_name(email):
+        raise ApiError(400, f'{where}.user" must have texts of at most {MAX_NAME} characters.')
     if not name and not email:
         raise ApiError(400, f'{where}.user" must have a name or an email.')
     seconds, nanos = (read_number(offset.get(unit, 0)) for unit in ("seconds", "nanos"))

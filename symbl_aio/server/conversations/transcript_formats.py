@@ -33,7 +33,8 @@ def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
     if options.all_phrases or options.insight_phrases:
         for insight in (*analysis.action_items, *analysis.follow_ups):
             phrases_of.setdefault(insight.message, set()).update(insight.phrases)
-    blocks: list[str] = []
+    # A list for each block: a paragraph may have every message of a long conversation.
+    blocks: list[list[str]] = []
     last: Message | None = None
     for index, message in enumerate(analysis.messages):
         text = _highlight(message.text, phrases_of.get(index, ()))
@@ -43,11 +44,11 @@ def markdown(conversation: Conversation, options: TranscriptFormat) -> str:
             and message.start - last.end < _PARAGRAPH_PAUSE
         )
         if options.paragraphs and same_paragraph:
-            blocks[-1] += f" {text}"
+            blocks[-1].append(text)
         else:
-            blocks.append(_speaker_prefix(message, options) + text)
+            blocks.append([_speaker_prefix(message, options) + text])
         last = message
-    return "<br/><br/>".join(blocks)
+    return "<br/><br/>".join(map(" ".join, blocks))
 
 
 def srt(conversation: Conversation, options: TranscriptFormat) -> str:

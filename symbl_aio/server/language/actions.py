@@ -194,8 +194,8 @@ _LONGEST_NAME = 60  # characters
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d{1,2}[.)]|\[[ x]?\])\s")
 _HEADING = re.compile(
     r"(?:(?:a|the|new|next|first|another|your|my) )?"
-    r"(?:action items?|actions?|to[ -]?dos?|tasks?|next steps?)"
-    r"(?: (?:for|of) (?P<owner>[\w' -]+))?"
+    r"(?:action items?|actions?|to[ -]?dos?|tasks?|next steps?|reminders?)"
+    r"(?: (?:for|of) (?P<owner>[\w'-]+(?: [\w'-]+){0,2}))?"
 )
 _ROLE = re.compile(
     r"(?:he|she|somebody|someone|anybody|anyone|everyone|everybody|one of (?:you|us|them)"
@@ -218,7 +218,9 @@ _AND_ADVERBS = (
     r"(?: (?:just|also|still|really|then|only|definitely|certainly|probably|quickly|now|first"
     r"|personally|actually|always|all|both|maybe|perhaps|please))*"
 )
-_WILL = r"(?:will|shall|(?:am|are|is)(?: just| also| then| still| now)? going to)"
+_WILL = (
+    r"(?:will|shall|(?:am|are|is)(?: just| also| then| still| now)? going to)(?: (?:need|have) to)?"
+)
 _MUST = r"(?:needs? to|ha(?:s|ve) to|(?:have |has )?got to|must|should|ought to)"
 _HOPE = (
     r"(?:(?:promise|plan|intend|want) to|can|could|would (?:like|love|need) to"
@@ -230,6 +232,7 @@ _AGREED_TO = r"(?:has )?(?:agreed|promised|volunteered|offered) to"
 _REQUESTS = (
     _rule(rf"(?:can|could|would|will) {_YOU}{_AND_ADVERBS}", "other", 0.8, Demand.ASKED),
     _rule(rf"(?:would|do) {_YOU} mind{_AND_ADVERBS}", "other", 0.8, Demand.ASKED),
+    _rule(rf"would it be possible(?: for {_YOU})? to", "other", 0.75, Demand.ASKED),
     _rule(
         rf"i (?:need|want|would like|would love) (?:{_YOU}|(?:the|our) [\w-]+) to",
         "other",
@@ -251,6 +254,7 @@ _TOLD = (
 _PROMISES = (
     _rule(rf"i{_AND_ADVERBS} {_WILL}{_AND_ADVERBS}", "speaker", 0.9, Demand.OBJECT),
     _rule(rf"i{_AND_ADVERBS} (?:{_MUST}|{_HOPE}){_AND_ADVERBS}", "speaker", 0.75, Demand.TASK),
+    _rule(rf"i am{_AND_ADVERBS}(?= [\w-]+ing )", "speaker", 0.75, Demand.DATED),
     _rule(rf"we{_AND_ADVERBS} {_WILL}{_AND_ADVERBS}", "group", 0.9, Demand.OFFICE),
     _rule(rf"we{_AND_ADVERBS} {_MUST}{_AND_ADVERBS}", "group", 0.75, Demand.OFFICE),
     _rule(rf"let me{_AND_ADVERBS}(?! know)", "speaker", 0.75, Demand.OFFICE),
@@ -259,7 +263,8 @@ _PROMISES = (
     _rule(rf"(?:will|need to|have to|got to|going to){_AND_ADVERBS}", "speaker", 0.75, Demand.TASK),
     _rule(rf"you{_AND_ADVERBS} (?:{_WILL}|{_MUST}){_AND_ADVERBS}", "other", 0.75, Demand.DATED),
     _rule(
-        r"(?:the )?(?:next|first) (?:step|thing|task) (?:is|will be) to",
+        r"(?:(?:the|my|your|our) )?(?:(?:next|first) (?:step|thing|task)|action item)"
+        r"(?: for [\w'-]+)? (?:is|will be) to",
         "group",
         0.75,
         Demand.OBJECT,

@@ -1,8 +1,8 @@
 """The analysis pipeline: utterances in, messages and insights out, without I/O.
 
-The same input always gives the same output. The messages of an utterance depend on it
-alone, so an append never changes earlier messages. Insights may change: a later speaker
-may have a name that an earlier sentence mentions.
+The same input always gives the same output. The messages of an utterance depend on it and
+on what was before it, so an append never changes earlier messages. Insights may change: a later
+speaker may have a name that an earlier sentence mentions.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.language.sentiment import sentiment_score
 from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.language.topics import TopicCounter
+
+# Messages of one sentence in a conversation: about a day of speech. Each needs a kilobyte, and
+# a text may be nothing but ends of sentences.
+MAX_SENTENCES = 20_000
 
 
 def analyse(
@@ -103,20 +107,22 @@ class ConversationAnalyser:
     def update(
         self, utterances: Sequence[Utterance], *, stop: Callable[[], bool] = lambda: False
     ) -> Analysis:
-        """Return the analysis of all ``utterances``; only those of no earlier call are examined.
+        """Return the analysis of all ``utterances``.
 
+        Those of earlier calls are examined again only if they have the name of a new speaker.
         ``stop`` is called before each message: once it returns True, that message and all after
-        it are returned without findings.
+        it are returned without findings, and earlier ones with those that they have.
         """
         with self._lock:
             if not self._begin(utterances):
                 self._reset()
             added = utterances[len(self._utterances) :]
-            self._add_speakers(u.speaker for u in added if u.speaker is not None)
+            self._add_speakers(_speakers(added), stop)
             stopped = False
             for utterance in added:
                 self._utterances.append(utterance)
-                for piece in sentences([TimedText(utterance.text, utterance.start, utterance.end)]):
+                spoken = TimedText(utterance.text, utterance.start, utterance.end)
+                for piece in sentences([spoken], most=MAX_SENTENCES - len(self._found)):
                     stopped = stopped or stop()
                     message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
                     self._found.append(
@@ -126,8 +132,11 @@ class ConversationAnalyser:
             return self._analysis()
 
     def characters_to_examine(self, utterances: Sequence[Utterance]) -> int:
-        """Return the length of the text that ``update()`` would examine."""
+        """Return the most characters that ``update()`` would examine."""
         known = len(self._utterances) if self._begin(utterances) else 0
+        # The name of a new speaker may be in every earlier message.
+        if not self._speakers.keys() >= set(_speakers(utterances[known:])):
+            known = 0
         return sum(len(utterance.text) for utterance in utterances[known:])
 
     def _begin(self, utterances: Sequence[Utterance]) -> bool:
@@ -143,7 +152,7 @@ class ConversationAnalyser:
         self._topics = TopicCounter(())
         self._set_speakers()
 
-    def _add_speakers(self, speakers: Iterable[Speaker]) -> None:
+    def _add_speakers(self, speakers: Iterable[Speaker], stop: Callable[[], bool]) -> None:
         """Add speakers, and analyse again the earlier messages that mention a new name."""
         new = [speaker for speaker in dict.fromkeys(speakers) if speaker not in self._speakers]
         if not new:
@@ -153,13 +162,15 @@ class ConversationAnalyser:
         names = [part for speaker in new for part in (speaker.name or "").split()]
         mentioned = PhraseIndex((name, None) for name in names)
         for index, findings in enumerate(self._found):
+            if stop():
+                break
             if any(mentioned.find(findings.message.text)):
                 self._found[index] = self._examine(findings.message, index)
         # The name of a speaker is no topic of the conversation.
-        if self._topics.ignore(names):
+        if self._topics.ignore(names) and not stop():
             self._topics = TopicCounter(s.name for s in self._speakers if s.name)
             for findings in self._found:
-                self._topics.add(findings.message.text)
+                self._topics.add("" if stop() else findings.message.text)
 
     def _set_speakers(self) -> None:
         self._actions = ActionFinder(self._speakers)
@@ -208,6 +219,10 @@ class ConversationAnalyser:
     def _insights(self) -> Iterator[Insight]:
         for findings in self._found:
             yield from findings.insights
+
+
+def _speakers(utterances: Iterable[Utterance]) -> Iterator[Speaker]:
+    return (utterance.speaker for utterance in utterances if utterance.speaker is not None)
 
 
 def _insight(

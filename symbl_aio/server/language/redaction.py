@@ -36,8 +36,8 @@ CATEGORIES = (_PERSON, *(name for name, _ in _FORMS))
 class Redactor:
     """Replaces personal data by its category, such as ``[PERSON_NAME]``.
 
-    ``speakers``: those of the conversation; each part of a name is masked. ``exclude``:
-    categories that stay. ``mask``: stands for every category.
+    ``speakers``: those of the conversation; each part of a name is masked, a whole name also in
+    small letters. ``exclude``: categories that stay. ``mask``: stands for every category.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Redactor:
         self._mask = mask
         names = [speaker.name for speaker in speakers if speaker.name]
         parts = {part for name in names for part in (name, *name.split()) if len(part) > 1}
+        # "will" in small letters is a word, "will smith" is not.
+        parts |= {part.upper() for part in parts} | {part.lower() for part in parts if " " in part}
         hidden = () if _PERSON in exclude else sorted(parts)
         self._names = PhraseIndex(((part, None) for part in hidden), ignore_case=False)
         self._forms = [(name, pattern) for name, pattern in _FORMS if name not in exclude]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,17 +62,18 @@ class TimedText:
     end: float
 
 
-def sentences(pieces: Sequence[TimedText]) -> list[TimedText]:
+def sentences(pieces: Sequence[TimedText], *, most: float = math.inf) -> list[TimedText]:
     """Join consecutive pieces and split them into whole sentences.
 
-    Inside a piece, time is assumed to pass evenly with the characters.
+    Inside a piece, time is assumed to pass evenly with the characters. The text behind ``most``
+    sentences is cut into parts as long as the longest sentence.
     """
     found: list[TimedText] = []
     for group in _split_at_pauses(pieces):
         text = " ".join(piece.text.strip() for piece in group)
         times = _TimeInterpolator(group)
-        spans = (part for span in _sentence_spans(text) for part in _cut(text, *span))
-        for start, end in spans:
+        spans = _sentence_spans(text, most - len(found))
+        for start, end in (part for span in spans for part in _cut(text, *span)):
             found.append(TimedText(text[start:end], times.at(start), times.at(end, ending=True)))
     return found
 
@@ -110,11 +112,16 @@ def _split_at_pauses(pieces: Iterable[TimedText]) -> list[list[TimedText]]:
     return groups
 
 
-def _sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return the ranges of the sentences; every word is in one of them."""
+def _sentence_spans(text: str, most: float) -> list[tuple[int, int]]:
+    """Return the ranges of the sentences; every word is in one of them.
+
+    What follows ``most`` sentences is one range.
+    """
     spans: list[tuple[int, int]] = []
     start = begin = end = line_start = -1
     for word in _NON_SPACE.finditer(text):
+        if len(spans) >= most:
+            return [*spans, (word.start() if start < 0 else start, len(text))]
         if start >= 0:
             between = text[end : word.start()]
             line_ends = "\n" in between and _is_line_end(

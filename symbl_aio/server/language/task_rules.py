@@ -91,6 +91,7 @@ def _is_task(words: Sequence[str], demand: Demand) -> bool:
             accepted = (
                 with_particle
                 or _LOOK.match(task) is not None
+                or (dated and verbs == {"do"} and rest[0] in _PRONOUN_OBJECTS)
                 or (not verbs & idle and _has_object(rest, works=works))
                 # "Could you review and approve?"
                 or (
@@ -165,7 +166,7 @@ def _stems(verb: str) -> set[str]:
 
 
 _PRONOUN_OBJECTS = frozenset({"it", "that", "this", "them", "these", "those"})
-_LOOK = re.compile(r"(?:have|having|take|taking) a (?:closer |quick )?look at\b")
+_LOOK = re.compile(r"(?:(?:have|having|take|taking) a (?:closer |quick )?look|look(?:ing)?) at\b")
 _PARTICLES = frozenset(phrase.split()[1] for phrase in PARTICLE_VERBS)
 _DEADLINE = re.compile(
     r"\b(?:by|until|till|before|after) "
@@ -182,5 +183,5 @@ _MOMENTARY = re.compile(
     r"(?:overview|introduction|intro|update|summary|idea|example|tour|rundown|recap)"
     r"|take (?:(?:it|that|this|them) )?into account"
     r"|take (?:a|an|another) (?:[\w-]+ ){0,2}(?:break|seat|minute|moment|vote|guess)"
-    r"|find (?:attached|enclosed)|note that)\b"
+    r"|find (?:[\w'-]+ ){0,6}?(?:attached|enclosed)|note that)\b"
 )

@@ -96,6 +96,8 @@ class TopicCounter:
     def topics(self, messages: Sequence[Message]) -> tuple[Topic, ...]:
         """Return the topics of the messages, which are those whose texts were added."""
         once_is_enough = self._count <= _SHORT_CONVERSATION
+        # A longer phrase that is no topic hides none of its parts.
+        least = 1 if once_is_enough else 2
         ranked = heapq.nsmallest(
             max(3, min(_MAX_TOPICS, self._count)),
             (
@@ -103,7 +105,7 @@ class TopicCounter:
                 for key, candidate in (
                     self._candidates if once_is_enough else self._repeated
                 ).items()
-                if candidate.count - self._counts_in_longer.get(key, 0)
+                if candidate.count - self._count_in_longer(key, least)
                 >= (1 if len(key) > 1 and once_is_enough else 2)
             ),
         )
@@ -112,6 +114,10 @@ class TopicCounter:
             _topic(self._candidates[key], weight / ranked[0][0], messages, _parents(key, texts))
             for weight, _, key in ranked
         )
+
+    def _count_in_longer(self, key: _Key, least: int) -> int:
+        count = self._counts_in_longer.get(key, 0)
+        return count if count >= least else 0
 
 
 def _topic(

@@ -41,6 +41,7 @@ STOP_WORDS = word_set("""
     updated wrote write writing mention mentioned mister mr mrs ms dr
     agenda meeting item items slide slides regards sincerely dear cheers lol haha thx pls
     ah aha eh er erm ha hm hmm huh mhm mm mmm mm-hmm mm-hm uh-huh uh-oh yup nah nope oops wow
+    percent percentage dollar dollars euro euros
     basically actually obviously exactly absolutely totally literally honestly simple kindly guy
 """)
 

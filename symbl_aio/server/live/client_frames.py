@@ -18,7 +18,7 @@ MAX_WAIT = 1800.0
 INSIGHT_TYPES = frozenset({"question", "action_item", "follow_up"})
 _LONGEST_MASK = 16
 # Clients send these for a setting that they do not use.
-_EMPTY: tuple[JSON, ...] = (None, "", [], {})
+EMPTY: tuple[JSON, ...] = (None, "", [], {})
 # Of a start request, those that mean the same as in a submission.
 _AS_IN_SUBMISSIONS = ("confidenceThreshold", "detectEntities", "languageCode", "timezoneOffset")
 
@@ -101,7 +101,6 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
     config = _object(fields, "config")
     speech = {**config, **_object(config, "speechRecognition")}
     encoding, rate = _read_format(speech)
-    title = config.get("meetingTitle") or fields.get("meetingTitle")
     parameters = {name: config[name] for name in _AS_IN_SUBMISSIONS if name in config}
     parameters["trackers"] = fields.get("trackers")
     parameters["customVocabulary"] = fields.get("customVocabulary")
@@ -111,30 +110,49 @@ def _parse_start(fields: Mapping[str, JSON]) -> StartRequest:
         parameters["detectEntities"] = True
     return StartRequest(
         speaker=_object(fields, "speaker"),
-        title=title if isinstance(title, str) and title else None,
+        title=_read_title(config.get("meetingTitle") or fields.get("meetingTitle")),
         audio=AudioFormat.of(encoding, rate),
         insight_types=read_insight_types(fields.get("insightTypes")),
         parameters=submission_parameters.read(parameters),
-        sentiment=config.get("sentiment") is True,
-        interim_results=speech.get("interimResults") is not False,
+        sentiment=_read_flag(config, "sentiment"),
+        interim_results=_read_flag(speech, "interimResults", default=True),
         mask=_read_mask(redaction),
         no_connection_timeout=_read_wait(fields, "noConnectionTimeout", 0.0),
         keep_open=(
             _read_wait(fields, "disconnectOnStopRequestTimeout", MAX_WAIT)
-            if fields.get("disconnectOnStopRequest") is False
+            if not _read_flag(fields, "disconnectOnStopRequest", default=True)
             else None
         ),
         options=frozenset(
-            name for name, value in {**fields, **speech}.items() if value not in _EMPTY
-        )
+            name for name, value in {**fields, **speech}.items() if value not in EMPTY
+        ).union(_unknown_insight_types(fields.get("insightTypes")))
         - {"type"},
     )
 
 
 def read_insight_types(kinds: JSON) -> frozenset[str]:
-    """Return the known types in a list; topics, which clients list too, are always sent."""
-    names = kinds if isinstance(kinds, list) else []
-    return INSIGHT_TYPES.intersection(name for name in names if isinstance(name, str))
+    """Return the known types in a list, or of one; topics, which clients list too, are always sent.
+
+    Raises a 400 ``ApiError`` for another value.
+    """
+    return INSIGHT_TYPES.intersection(_names(kinds))
+
+
+def _unknown_insight_types(kinds: JSON) -> frozenset[str]:
+    return frozenset(f"insightTypes {kind}" for kind in _names(kinds) - INSIGHT_TYPES - {"topic"})
+
+
+def _names(kinds: JSON) -> frozenset[str]:
+    names = [kinds] if isinstance(kinds, str) else [] if kinds is None else kinds
+    if not isinstance(names, list):
+        raise ApiError(400, '"insightTypes" must be a list of types.')
+    return frozenset(name for name in names if isinstance(name, str) and name)
+
+
+def _read_title(title: JSON) -> str | None:
+    if not isinstance(title, str | None):
+        raise ApiError(400, '"meetingTitle" must be a string.')
+    return title or None
 
 
 def _read_format(speech: Mapping[str, JSON]) -> tuple[str | None, int | None]:
@@ -162,11 +180,13 @@ def _read_wait(fields: Mapping[str, JSON], name: str, default: float) -> float:
     return float(seconds)
 
 
-def _read_flag(fields: Mapping[str, JSON], name: str) -> bool:
+def _read_flag(fields: Mapping[str, JSON], name: str, *, default: bool = False) -> bool:
     flag = read_flag(fields.get(name))
-    if not isinstance(flag, bool | None):
+    if flag is None or flag == "":
+        return default
+    if not isinstance(flag, bool):
         raise ApiError(400, f'"{name}" must be true or false.')
-    return bool(flag)
+    return flag
 
 
 def _read_mask(redaction: Mapping[str, JSON]) -> str | None:

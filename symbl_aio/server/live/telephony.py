@@ -17,17 +17,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 from attrs import define
 
+from symbl_aio.server import submission_parameters
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
 from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.live import server_frames
-from symbl_aio.server.live.client_frames import INSIGHT_TYPES, StartRequest, read_insight_types
+from symbl_aio.server.live.client_frames import (
+    EMPTY,
+    INSIGHT_TYPES,
+    StartRequest,
+    read_insight_types,
+)
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.public_address import ORIGINS
+from symbl_aio.server.recognition_parameters import RecognitionParameters, check_recognition
 from symbl_aio.server.recognition_pool import RecognitionPool
-from symbl_aio.server.recognizer import RecognitionError
+from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.transcript_registry import Line, RegisteredStream, TranscriptRegistry
@@ -130,16 +137,21 @@ class CallHandlers:
     async def _start(self, request: web.Request, fields: Mapping[str, JSON]) -> _Call:
         number = _number_of(fields)
         options = {**fields, **_nested(fields, "endpoint")}
-        self._sessions.unknown_options.name({k: v for k, v in options.items() if k not in _ROUTING})
+        self._sessions.unknown_options.name(
+            {k: v for k, v in options.items() if k not in _ROUTING and v not in EMPTY}
+        )
         if len(self._calls) >= self._most_calls:
             raise ApiError(429, f"The application may have {self._most_calls} calls.")
         location = _nested(fields, "data", "session")
         title = location.get("name")
         zone = fields.get("timezone") or _nested(location, "location", "timeZone").get("name")
         kinds = fields.get("insightTypes")
+        parameters = submission_parameters.read({"languageCode": _first_language(fields)})
+        if self._recognizer is not None and self._transcripts.recording(number) is not None:
+            check_recognition(parameters, english_only=self._recognizer.english_only)
         request_of_call = StartRequest(
-            insight_types=read_insight_types(kinds) if isinstance(kinds, list) else INSIGHT_TYPES,
-            parameters=_zone_offset(zone) if isinstance(zone, str) else {},
+            insight_types=INSIGHT_TYPES if kinds is None else read_insight_types(kinds),
+            parameters={**parameters, **(_zone_offset(zone) if isinstance(zone, str) else {})},
         )
         session = await self._sessions.start(
             str(uuid.uuid4()),
@@ -211,7 +223,8 @@ class CallHandlers:
             raise RecognitionError("register_transcript(…, number=…) adds a transcript.")
         if self._recognizer is None:
             raise RecognitionError("the server recognises no speech, and has a recording only.")
-        speech = await self._recognizer.transcribe(recording.path, seconds=None, size=0)
+        wanted = Wanted(RecognitionParameters.of(call.turn.request.parameters).language)
+        speech = await self._recognizer.transcribe(recording.path, wanted, seconds=None, size=0)
         lines = tuple(Line(said.text, None, said.start, said.end) for said in speech.utterances)
         return Playback(RegisteredStream(lines, recording.paced))
 
@@ -275,6 +288,13 @@ def _nested(fields: Mapping[str, JSON], *names: str) -> Mapping[str, JSON]:
         value = fields.get(name)
         fields = value if isinstance(value, dict) else {}
     return fields
+
+
+def _first_language(fields: Mapping[str, JSON]) -> JSON:
+    """Return the first of ``languages``, the only one that counts: a code, or an object with it."""
+    languages = fields.get("languages")
+    first = languages[0] if isinstance(languages, list) and languages else None
+    return first.get("code") if isinstance(first, dict) else first
 
 
 def _zone_offset(name: str) -> Mapping[str, JSON]:

@@ -28,6 +28,7 @@ from symbl_aio.server.language.analysis_values import CustomEntity, Tracker
 from symbl_aio.server.management import validation
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.management.records import RecordStore
+from symbl_aio.server.option_support import MANAGEMENT, UnknownOptions
 from symbl_aio.server.request_body import read_json
 from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.storage.changes import RecordSaved
@@ -64,6 +65,7 @@ class ManagementHandlers:
             validation.entity_record,
             key=lambda record: f"{record['type']}/{record['subType']}",
         )
+        self._unknown_options = UnknownOptions(MANAGEMENT)
         self._settings: Record = {"intelligence": {"bookmarks": {}}}
 
     def restore(self, state: StoredState) -> None:
@@ -241,6 +243,7 @@ class ManagementHandlers:
     async def _patch_settings(self, request: web.Request) -> web.Response:
         """Store and return settings; this server does not act on them."""
         async with self._exclusive_write(request) as body:
+            self._unknown_options.name({"settings": body})
             settings = apply_json_patch(self._settings, body, create_missing=True)
             # Patches add up: each may nest the values of the one before, or lengthen them.
             check_depth(settings)

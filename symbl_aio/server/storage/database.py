@@ -102,13 +102,17 @@ class Database:
             loop.call_soon_threadsafe(_set_error, opened, error)
             return
         loop.call_soon_threadsafe(opened.set_result, None)
-        truncate = False
+        # A server that was killed, or whose disk was full, may have left deleted text in the log.
+        truncate = True
         try:
             while (group := self._next_group(_TRUNCATE_AGAIN if truncate else None)) is not None:
                 if group:
                     _commit(connection, group)
                 if truncate or any(work.erases for work in group):
-                    truncate = not _truncate_log(connection)
+                    later = not _truncate_log(connection)
+                    if later and not truncate:
+                        logger.warning("deleted text stays in the log of the database for now")
+                    truncate = later
                 if group:
                     # A loop that was closed meanwhile has no callers left.
                     with contextlib.suppress(RuntimeError):
@@ -180,14 +184,17 @@ def _run_in_savepoint(connection: sqlite3.Connection, work: _Work[Any]) -> None:
 
 
 def _truncate_log(connection: sqlite3.Connection) -> bool:
-    """Move the log into the database and empty it; return False while another reads it."""
+    """Move the log into the database and empty it; return False to be called again.
+
+    That is while another process reads it, or while the disk is full.
+    """
     try:
         connection.execute("PRAGMA busy_timeout = 0")
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return False
+    finally:
         connection.execute("PRAGMA busy_timeout = 30000")
-    except sqlite3.Error as error:
-        logger.error("the log of the database cannot be emptied: %s", error)
-        return True
     return not busy
 
 

@@ -77,6 +77,23 @@ async def test_a_conversation_has_the_submitted_name_or_its_id(caller: Any) -> N
     assert answer["type"] == "meeting"
 
 
+async def test_a_submitted_tracker_has_excluded_phrases_too(caller: Any) -> None:
+    tracker = {"name": "Orders", "vocabulary": ["order"], "excludeVocabulary": ["out of order"]}
+    path = await conversation(caller, "It is out of order.", "I order it.", trackers=[tracker])
+
+    (found,) = (await caller.get(f"{path}/trackers-detected")).body
+    assert [ref["text"] for ref in found["matches"][0]["messageRefs"]] == ["I order it."]
+
+
+async def test_an_append_with_a_name_renames_the_conversation(caller: Any) -> None:
+    path = await conversation(caller, name="Standup")
+
+    for name, shown in (("", "Standup"), ("Monday", "Monday"), (None, "Monday")):
+        await caller.text("More.", into=path.rpartition("/")[2], name=name)
+        await caller.server.until(lambda: not caller.server.unfinished)
+        assert (await caller.get(path)).body["name"] == shown
+
+
 @pytest.mark.parametrize(
     "method,part",
     [
@@ -220,6 +237,23 @@ async def test_a_member_can_be_renamed_everywhere(caller: Any) -> None:
     assert new in (await caller.get(f"{path}/members")).body["members"]
     message = (await caller.get(f"{path}/messages")).body["messages"][0]
     assert message["from"] == new
+
+
+async def test_a_member_that_is_renamed_without_an_address_keeps_it(caller: Any) -> None:
+    said = {"payload": {"content": "Hi."}, "from": {"name": "Ann", "email": "ann@example.test"}}
+    answer = await caller.request("POST", "/v1/process/text", json={"messages": [said]})
+    await caller.server.until(lambda: not caller.server.unfinished)
+    path = f"/v1/conversations/{answer.body['conversationId']}"
+    (ann,) = (await caller.get(f"{path}/members")).body["members"]
+    assert ann["email"] == "ann@example.test"
+
+    for sent in ({"name": "Anna"}, {"name": "Anna", "email": None}):
+        await caller.put(f"{path}/members/{ann['id']}", {"id": ann["id"], **sent})
+        (member,) = (await caller.get(f"{path}/members")).body["members"]
+        assert member == {**ann, "name": "Anna"}
+    other = {"id": ann["id"], "name": "Anna", "email": "anna@example.test"}
+    await caller.put(f"{path}/members/{ann['id']}", other)
+    assert (await caller.get(f"{path}/members")).body["members"] == [other]
 
 
 async def test_members_with_the_same_address_become_one(caller: Any) -> None:
@@ -549,3 +583,72 @@ async def test_a_person_who_has_not_spoken_can_be_the_assignee(caller: Any) -> N
     (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
     assert item["assignee"]["name"] == "Bob"
     assert [e["value"] for e in item["entities"]] == [{"name": "Bob", "assignee": True}]
+
+
+LONG_NAME = "x" * 501
+
+
+@pytest.mark.parametrize(
+    "method,path,body,named",
+    [
+        (
+            "POST",
+            "/v1/process/text",
+            {"messages": [{"payload": {"content": "a"}, "from": {"name": LONG_NAME}}]},
+            "messages[0].from.name",
+        ),
+        (
+            "POST",
+            "/v1/process/text",
+            {"messages": [{"payload": {"content": "a"}}], "name": LONG_NAME},
+            "name",
+        ),
+        (
+            "POST",
+            "/v1/process/audio/url",
+            {
+                "url": "http://127.0.0.1/a.wav",
+                "channelMetadata": [{"channel": 1, "speaker": {"name": LONG_NAME}}],
+            },
+            "channelMetadata",
+        ),
+        ("PUT", "{one}/members/{member}", {"id": "{member}", "name": LONG_NAME}, "name"),
+        (
+            "PUT",
+            "{one}/speakers",
+            {
+                "speakerEvents": [
+                    {"type": "started_speaking", "user": {"name": LONG_NAME}, "offset": {}}
+                ]
+            },
+            "speakerEvents[0].user",
+        ),
+        ("PUT", "{one}", {"metadata": {LONG_NAME: "a"}}, "metadata."),
+        ("PUT", "{one}", {"metadata": {f"k{n}": "a" for n in range(201)}}, "metadata"),
+        (
+            "POST",
+            "{one}/bookmarks",
+            {
+                "label": "a",
+                "description": "b",
+                "user": {"name": LONG_NAME},
+                "beginTimeOffset": 0,
+                "duration": 1,
+            },
+            "user",
+        ),
+    ],
+)
+async def test_a_name_that_each_answer_would_repeat_is_short(
+    caller: Any, method: str, path: str, body: Any, named: str
+) -> None:
+    one = await conversation(caller)
+    member = (await caller.get(f"{one}/members")).body["members"][0]["id"]
+    if "id" in body:
+        body = {**body, "id": member}
+
+    answer = await caller.request(method, path.format(one=one, member=member), json=body)
+
+    assert answer.status == 400
+    assert answer.body["message"].startswith(f'"{named}')
+    assert len(answer.body["message"]) < 400

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.conversations.speaker_events import apply_speaker_events
+from symbl_aio.server.http_json import JSON
+from symbl_aio.server.language.analysis_values import Utterance
 
 
 def event(kind: str, name: str, seconds: float, nanos: int = 0) -> dict[str, Any]:
@@ -50,6 +57,29 @@ async def test_a_speaker_without_a_stop_event_speaks_until_the_end(caller: Any, 
 
     messages = (await caller.get(f"{path}/messages")).body["messages"]
     assert [m["from"].get("name") for m in messages] == ["Ann", "Ann", "Ann"]
+
+
+async def test_many_turns_within_a_message_all_count(caller: Any, path: str) -> None:
+    # Ann speaks half of the time, each of the others an eightieth of it.
+    events = [event("started_speaking", "Ann", 0), event("stopped_speaking", "Ann", 2)]
+    for n in range(40):
+        events += [event("started_speaking", f"n{n}", 2 + n / 20)]
+        events += [event("stopped_speaking", f"n{n}", 2 + (n + 1) / 20)]
+
+    await caller.put(f"{path}/speakers", {"speakerEvents": events})
+
+    messages = (await caller.get(f"{path}/messages")).body["messages"]
+    assert messages[0]["from"]["name"] == "Ann"
+
+
+def test_a_crowd_that_never_stops_costs_no_square() -> None:
+    lines = [Utterance("Yes.", None, n + 0.0, n + 1.0) for n in range(20_000)]
+    crowd: JSON = [event("started_speaking", f"n{n}", 0) for n in range(3_000)]
+    long = Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), utterances=lines)
+    began = time.thread_time()
+
+    assert all(line.speaker is not None for line in apply_speaker_events(long, crowd))
+    assert time.thread_time() - began < 3  # it was half a minute
 
 
 @pytest.mark.parametrize(

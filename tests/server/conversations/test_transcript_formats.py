@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -39,6 +40,16 @@ def test_paragraphs_end_with_the_speaker_or_a_pause(conversation: Conversation) 
         "Ann: Later.",
         "Bob: Fine.",
     ]
+
+
+def test_a_paragraph_of_many_messages_costs_what_its_length_costs() -> None:
+    messages = tuple(Message("We go on. " * 10, ANN, n, n + 1, 0.0) for n in range(40_000))
+    analysis = Analysis(messages, (), (), (), (), (), (), Analytics(0, 0, 0, 0, ()))
+    long = Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)
+    began = time.thread_time()
+
+    assert len(markdown(long, TranscriptFormat(paragraphs=True))) > 4_000_000
+    assert time.thread_time() - began < 1
 
 
 def test_phrases_are_marked_once(conversation: Conversation) -> None:

@@ -58,6 +58,31 @@ def test_findings_end_when_the_time_is_over_and_the_text_stays() -> None:
     assert {question.message for question in found.questions} == {2}
 
 
+def test_a_new_speaker_whose_name_is_everywhere_counts_as_all_of_the_text() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    lines = meeting(10)
+    analyser.update(lines)
+    same, new = (Utterance("Hello.", speaker, 70, 71) for speaker in (TOM, ANN))
+
+    assert analyser.characters_to_examine([*lines, same]) == len("Hello.")
+    assert analyser.characters_to_examine([*lines, new]) > len("".join(LINES))
+
+
+def test_a_new_speaker_does_not_outlast_the_time() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    lines = meeting(10)
+    before = analyser.update(lines)
+    calls = iter(range(100))
+
+    found = analyser.update(
+        [*lines, Utterance("Any word.", ANN, 70, 71)], stop=lambda: next(calls) >= 1
+    )
+
+    assert next(calls) < 10
+    assert found.questions == before.questions
+    assert found.messages[-1].text == "Any word."
+
+
 def test_append_40_costs_about_what_append_1_costs() -> None:
     analyser = ConversationAnalyser(started_at=STARTED_AT, detect_entities=True)
     lines, costs = meeting(40 * 25), []
@@ -90,3 +115,12 @@ def test_two_thousand_speakers_are_no_square() -> None:
         return time.thread_time() - start
 
     assert cost(2000) < 10 * cost(500)
+
+
+def test_a_text_of_nothing_but_ends_of_sentences_has_few_messages() -> None:
+    analyser = ConversationAnalyser(started_at=STARTED_AT)
+    lines = [Utterance("? " * 300_000, TOM, 0, 9)]
+    assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000
+    # The messages of before stay, those of an append are as long as they may be.
+    lines = [*lines, *(Utterance("? " * 5_000, TOM, 9, 18) for _ in range(10))]
+    assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000

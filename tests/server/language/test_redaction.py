@@ -45,3 +45,10 @@ def test_a_masked_text_has_no_digit() -> None:
     for count in range(1, 40):
         text = f"id {'7' * count} and {'1 2-3.' * count}"
         assert not any(character.isdigit() for character in Redactor([]).redact(text))
+
+
+def test_names_are_masked_as_streams_and_forms_write_them() -> None:
+    redactor = Redactor([Speaker("1", "Will Smith")])
+    assert redactor.redact("WILL SMITH or will smith, WILL, and I will go.") == (
+        "[PERSON_NAME] or [PERSON_NAME], [PERSON_NAME], and I will go."
+    )

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 from symbl_aio.server.language.pipeline import analyse
+from symbl_aio.server.language.sentences import TimedText, sentences
 from tests.server.language.lines import PRIYA, STARTED_AT, analyse_lines
 from tests.tables import table
 
@@ -77,3 +78,14 @@ def test_lines_and_abbreviations_end_sentences_where_the_next_word_begins_one(
     text: str, parts: list[str]
 ) -> None:
     assert [message.text for message in analyse_lines(text).messages] == parts
+
+
+def test_behind_the_most_sentences_the_text_is_cut_by_length() -> None:
+    text = "Yes. " * 1000
+
+    found = sentences([TimedText(text, 0.0, 10.0)], most=10)
+
+    assert [piece.text for piece in found[:10]] == ["Yes."] * 10
+    assert all(990 < len(piece.text) <= 1000 for piece in found[10:-1])
+    assert " ".join(piece.text for piece in found) == text.strip()
+    assert len(sentences([TimedText(text, 0.0, 10.0)], most=-3)) == 5

@@ -25,3 +25,25 @@ def test_what_follows_but_counts_more():
 @table("text", ["No problem.", "Not bad!", "I can't wait.", "Don\u2019t worry."])
 def test_set_phrases_with_bad_words_are_not_bad(text):
     assert sentiment_score(text) > 0
+
+
+@table(
+    "text",
+    [
+        "I don't think this is a good idea.",
+        "We do not believe that it is a great plan.",
+        "I don't like it.",
+        "It did not really work.",
+        "It could be better.",
+    ],
+)
+def test_what_is_denied_or_wished_better_is_bad(text):
+    assert sentiment_score(text) < 0
+
+
+@table(
+    "text",
+    ["What kind of plan is it?", "Best regards,", "Good morning, everyone.", "I would like to go."],
+)
+def test_forms_with_good_words_are_neutral(text):
+    assert sentiment_score(text) == 0

@@ -62,3 +62,13 @@ def test_singular_and_plural_are_one_topic() -> None:
 
 def test_small_talk_has_no_topic() -> None:
     assert analyse_lines("Yes, okay.", "So what do you think about it?").topics == ()
+
+
+def test_a_phrase_that_a_longer_one_contains_once_is_a_topic_of_a_long_conversation():
+    lines = [
+        "The payment screen crashes.",
+        "Look at the payment screen.",
+        "Ten percent and 5 percent.",
+    ]
+    found = analyse_lines(*lines, *["Go on."] * 20).topics
+    assert [topic.text for topic in found] == ["payment screen"]

@@ -64,7 +64,14 @@ def test_the_settings_of_a_submission_are_read_as_in_one() -> None:
             {"disconnectOnStopRequest": False, "disconnectOnStopRequestTimeout": 5},
             {"keep_open": 5.0},
         ),
+        ({"disconnectOnStopRequest": "false"}, {"keep_open": 1800.0}),
         ({"config": {"sentiment": True}}, {"sentiment": True}),
+        ({"config": {"sentiment": "True"}}, {"sentiment": True}),
+        (
+            {"config": {"speechRecognition": {"interimResults": "false"}}},
+            {"interim_results": False},
+        ),
+        ({"insightTypes": "question"}, {"insight_types": frozenset({"question"})}),
         (
             {"config": {"speechRecognition": {"encoding": "MULAW"}}},
             {"audio": AudioFormat("MULAW", 8000)},
@@ -94,6 +101,11 @@ def test_a_setting_is_read(fields: dict[str, Any], expected: dict[str, Any]) -> 
         ({"config": {"sampleRateHertz": 4000}}, "8000 to 48000"),
         ({"config": []}, '"config" must be a JSON object'),
         ({"speaker": "Ann"}, '"speaker" must be a JSON object'),
+        ({"insightTypes": {"question": True}}, '"insightTypes" must be a list'),
+        ({"config": {"sentiment": "yes"}}, '"sentiment" must be true or false'),
+        ({"config": {"interimResults": 1}}, '"interimResults" must be true or false'),
+        ({"disconnectOnStopRequest": 0}, '"disconnectOnStopRequest" must be true or false'),
+        ({"config": {"meetingTitle": 5}}, '"meetingTitle" must be a string'),
         ({"noConnectionTimeout": 1801}, "0 to 1800"),
         ({"noConnectionTimeout": "soon"}, "0 to 1800"),
         ({"config": {"confidenceThreshold": 2}}, '"confidenceThreshold"'),
@@ -126,6 +138,11 @@ def test_a_wrong_setting_is_refused_by_name(fields: dict[str, Any], words: str) 
 )
 def test_a_frame_is_parsed(text: str, expected: object) -> None:
     assert parse_frame(text) == expected
+
+
+def test_an_insight_type_that_does_not_exist_is_an_option_without_a_name() -> None:
+    request = start(insightTypes=["question", "topic", "risk"])
+    assert request.options == {"insightTypes", "insightTypes risk"}
 
 
 def test_a_bookmark_request_is_known() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 import time
@@ -131,13 +132,46 @@ async def test_deleted_text_leaves_the_log_as_soon_as_a_reader_has_ended(
     assert (tmp_path / "x.sqlite3-wal").stat().st_size == 0
 
 
+async def test_deleted_text_leaves_the_log_after_an_error(
+    database: Database, tmp_path: Path
+) -> None:
+    await database.submit(lambda c: c.executemany(INSERT, [("Xanadu4711",), ("b",), ("c",)]))
+    # SQLite refuses to empty the log while its own connection reads.
+    reading = await database.submit(lambda c: iter(c.execute("SELECT * FROM page_keys")))
+    await database.submit(lambda _: next(reading))
+
+    await database.submit(lambda c: c.execute("DELETE FROM page_keys"), erases=True)
+    assert b"Xanadu4711" in _bytes(tmp_path)
+    await database.submit(lambda _: list(reading))
+    await asyncio.to_thread(_wait_until_gone, tmp_path)
+
+    assert (tmp_path / "x.sqlite3-wal").stat().st_size == 0
+
+
+async def test_deleted_text_of_a_killed_server_leaves_the_log_at_the_next_start(
+    database: Database, tmp_path: Path
+) -> None:
+    await database.submit(lambda c: c.execute(INSERT, ("Xanadu4711",)))
+    await database.submit(lambda c: c.execute("DELETE FROM page_keys"))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(tmp_path / f"x.sqlite3{end}", copy / f"x.sqlite3{end}")
+    assert b"Xanadu4711" in _bytes(copy)
+
+    restarted = Database(copy / "x.sqlite3")
+    await restarted.open()
+    await asyncio.to_thread(_wait_until_gone, copy)
+    await restarted.aclose()
+
+
 def _wait_until_gone(directory: Path) -> None:
     while b"Xanadu4711" in _bytes(directory):
         time.sleep(0.05)
 
 
 def _bytes(directory: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in directory.iterdir())
+    return b"".join(path.read_bytes() for path in directory.iterdir() if path.is_file())
 
 
 async def test_each_commit_reaches_the_disk(database: Database) -> None:
