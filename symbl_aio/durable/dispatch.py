@@ -63,7 +63,7 @@ class Dispatcher:
         self._active = None
 
     def expect(self, rows: Sequence[Row]) -> None:
-        """Note items that have a slot, and are to start here. Thread-safe.
+        """Keep the slots of items that are to start here. Thread-safe.
 
         Called in the thread that gave them the slots: a task that waits for it may be
         cancelled.
