@@ -27,7 +27,7 @@ from symbl_aio import (
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.faults import passes
 from symbl_aio.durable._database.tables import Row
-from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords
+from symbl_aio.durable._store.attempt_records import SUPERSEDED, AttemptRecords, Ended
 from symbl_aio.durable._store.heads import block_reason
 from symbl_aio.durable.content import Content
 from symbl_aio.durable.dispatch import Dispatcher
@@ -178,7 +178,7 @@ class ItemSteps:
             return await self._abandon(attempt, f"{row.deaths} workers died while they had it")
         if block_reason(row.opens, row.target, row.halted_by) is not None:
             blocked = await self._heartbeat.call(partial(self._records.record_blocked, attempt))
-            await self._ended(attempt, blocked)
+            self._dispatcher.slot_freed()
             return StepResult(blocked or "unsent")
         if row.maybe_sent_since is not None:
             await self._heartbeat.call(partial(self._records.record_restored, attempt))
@@ -324,28 +324,26 @@ class ItemSteps:
         return state
 
     async def _end(self, attempt: Attempt, state: ItemState, why: str | None) -> StepResult:
-        running = self._dispatcher.running
-        record = partial(self._records.record_end, attempt, state, why, running)
-        ended = await self._heartbeat.call(record)
-        if ended.state == state.value and state is not ItemState.COMPLETED:
+        ended = await self._heartbeat.call(partial(self._record_end, attempt, state, why))
+        if ended.item is None:
+            self._dispatcher.slot_freed()
+            return StepResult(SUPERSEDED)
+        if ended.item.state == state.value and state is not ItemState.COMPLETED:
             _LOG.warning("item %s is %s: %s", attempt.key, state.value, why)
-        await self._ended(attempt, ended.state, ended.following)
-        return StepResult(ended.state)
-
-    async def _ended(
-        self, attempt: Attempt, state: str | None, following: Row | None = None
-    ) -> None:
-        """Start the item that got the slot, if one did, and emit the end of this one."""
-        if following is None:
+        # Before the next item starts, whose events come later.
+        if self.observers:
+            _emit(self.observers, ended.item)
+        if ended.following is None:
             self._dispatcher.slot_freed()
         else:
-            self._dispatcher.slot_passed(following)
-        if not self.observers or state in (None, SUPERSEDED):
-            return
-        # Read again: the event has the times of the database.
-        row = await self._heartbeat.call(partial(self._records.read, attempt))
-        if row is not None and ItemState(row.state).is_ending:
-            _emit(self.observers, row)
+            self._dispatcher.slot_passed(ended.following)
+        return StepResult(ended.item.state)
+
+    def _record_end(self, attempt: Attempt, state: ItemState, why: str | None) -> Ended:
+        ended = self._records.record_end(attempt, state, why, self._dispatcher.running)
+        if ended.following is not None:
+            self._dispatcher.expect([ended.following])
+        return ended
 
     async def _abandon(self, attempt: Attempt, why: str) -> StepResult:
         """End an item that cannot continue, in the state that its records prove."""

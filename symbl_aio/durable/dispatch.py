@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from contextvars import Context
 from functools import partial
@@ -49,11 +49,26 @@ class Dispatcher:
         """The attempts in this process, while ``run`` runs."""
         self._has_freed = False
         self._starting: set[asyncio.Task[None]] = set()
+        self.unstarted: dict[Attempt, float] = {}
+        """Times of the slots that were given here, until their attempts have started."""
 
     @property
     def running(self) -> int | None:
         """The number of attempts in this process, ``None`` while none may be started."""
-        return None if self._active is None or not self._may_send() else len(self._active)
+        active = self._active
+        return None if active is None or not self._may_send() else len(active)
+
+    def stop(self) -> None:
+        """Start no more attempts; the slots that were just given are released."""
+        self._active = None
+
+    def expect(self, rows: Sequence[Row]) -> None:
+        """Keep the slots of items that are to start here. Thread-safe.
+
+        Called in the thread that gave them the slots: a task that waits for it may be
+        cancelled.
+        """
+        self.unstarted.update({Attempt(row.key, row.attempt): row.slot_at for row in rows})
 
     def slot_passed(self, row: Row) -> None:
         """Start the attempt of an item that got the slot of one that ended here."""
@@ -88,33 +103,42 @@ class Dispatcher:
         one.
         """
         self._start, self._active = start, active
-        try:
-            while True:
-                self.woken.clear()
-                if self._may_send():
-                    try:
-                        await self._dispatch(len(active))
-                    except Exception as error:
-                        _LOG.warning("dispatch failed (%s)", type(error).__name__)
-                        await on_error(error)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_interval):
-                        await self.woken.wait()
-        finally:
-            self._active = None
+        while True:
+            self.woken.clear()
+            if (running := self.running) is not None:
+                try:
+                    await self._dispatch(running)
+                except Exception as error:
+                    _LOG.warning("dispatch failed (%s)", type(error).__name__)
+                    await on_error(error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_interval):
+                    await self.woken.wait()
 
     async def _dispatch(self, running: int) -> None:
         """Fill free slots, and start the attempts of all items that got one."""
         # Read here, and not in the thread: there another slot could be freed in between.
         has_freed, self._has_freed = self._has_freed, False
-        await self._start_all(
-            await self._database.call(partial(self._slots.fill, running, has_freed))
-        )
+        await self._start_all(await self._database.call(partial(self._fill, running, has_freed)))
 
-    async def _start_all(self, rows: Iterable[Row]) -> None:
-        """Start the attempts of items that got a slot.
+    def _fill(self, running: int, has_freed: bool) -> list[Row]:
+        rows = self._slots.fill(running, has_freed)
+        self.expect(rows)
+        return rows
+
+    async def _start_all(self, rows: Sequence[Row]) -> None:
+        """Start the attempts of items that got a slot, or release the slots after ``stop``.
 
         One that is not started after all, after a crash or during an outage, is found by its
         slot (``Heartbeat.watch``).
         """
-        await asyncio.gather(*(self._start(Attempt(row.key, row.attempt), row) for row in rows))
+        if self._active is None:
+            slots = {Attempt(row.key, row.attempt): row.slot_at for row in rows}
+            await self._database.call(partial(self._slots.release, slots))
+        else:
+            await asyncio.gather(*(self._start_one(row) for row in rows))
+
+    async def _start_one(self, row: Row) -> None:
+        attempt = Attempt(row.key, row.attempt)
+        await self._start(attempt, row)
+        self.unstarted.pop(attempt, None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from symbl_aio.durable._database import schema
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.dbos import Workflows
 from symbl_aio.durable._database.faults import is_incompatible, passes
+from symbl_aio.durable._store.slots import Slots
 from symbl_aio.durable.items import Attempt, ItemState
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Heartbeat:
     ) -> None:
         self._database = database
         self._workflows = workflows
+        self._slots = Slots(database)
         self._worker = worker
         self._interval = interval
         self._worker_timeout = worker_timeout
@@ -119,9 +121,15 @@ class Heartbeat:
                 )
             )
 
-    async def hand_over(self) -> None:
-        """Requeue the items of this worker for the others, once nothing runs here any more."""
-        await self._requeue(await self._own_attempts())
+    async def hand_over(self, unstarted: Mapping[Attempt, float]) -> None:
+        """Requeue the items of this worker for the others, once nothing runs here any more.
+
+        ``unstarted``: times of the slots of items that this worker may not have started.
+        """
+        own = await self._own_attempts()
+        await self._requeue(own)
+        if never_started := {one: at for one, at in unstarted.items() if one not in own}:
+            await self._database.call(partial(self._slots.release, never_started))
         await self._database.call(self._resign)
 
     def _resign(self) -> None:
@@ -238,7 +246,7 @@ class Heartbeat:
 
         ``active``: the attempts that really run here.
         """
-        suspects: set[Attempt] = set()
+        suspects: set[tuple[Attempt, float]] = set()
         while True:
             try:
                 if self.is_fresh():
@@ -248,49 +256,45 @@ class Heartbeat:
                 await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 
-    async def _check(self, suspects: set[Attempt], active: Collection[Attempt]) -> set[Attempt]:
+    async def _check(
+        self, suspects: set[tuple[Attempt, float]], active: Collection[Attempt]
+    ) -> set[tuple[Attempt, float]]:
         held = await self._database.call(self._slot_holders)
         started = await self._database.call(self._workflows.started) if held else {}
         # After an outage, or a start of all workers, each has the time for a heartbeat.
         patient = monotonic() - self._well_since < self._worker_timeout
         living, dead = await self._database.call(partial(self._worker_states, patient))
-        working = {worker for one in held if (worker := started.get(one)) is not None}
+        working = {worker for one, _ in held if (worker := started.get(one)) is not None}
         for worker in (dead | working) - living - {self._worker}:
             await self._reclaim(worker, patient)
         # If the reply to a dequeue got lost, an attempt is ours in the database alone; and a
         # worker may die between a slot and the start. Seen twice in a row, else it is new.
-        stranded = held - started.keys()
-        stranded |= {one for one in held if started.get(one) == self._worker and one not in active}
+        stranded = {
+            (one, at)
+            for one, at in held
+            if one not in started or (started[one] == self._worker and one not in active)
+        }
         lost = stranded & suspects
-        if never_run := lost & started.keys():
+        if never_run := [one for one, _ in lost if one in started]:
             _LOG.warning("%d items that never started are queued again", len(never_run))
             await self._requeue(never_run)
-        if never_started := lost - started.keys():
+        if never_started := {one: at for one, at in lost if one not in started}:
             # Fewer, since an item that ended between the two lists was in the first alone.
-            number = await self._database.call(partial(self._release_slots, never_started))
+            number = await self._database.call(partial(self._slots.release, never_started))
             if number:
                 _LOG.warning("%d slots without a started workflow are dispatched again", number)
         return stranded - lost
 
-    def _slot_holders(self) -> set[Attempt]:
+    def _slot_holders(self) -> set[tuple[Attempt, float]]:
+        """Return the attempts that hold a slot, each with the time of its slot."""
         table = self._database.items
         with self._database.read() as connection:
             rows = connection.execute(
-                sa.select(table.c.key, table.c.attempt).where(self._database.holds_slot())
+                sa.select(table.c.key, table.c.attempt, table.c.slot_at).where(
+                    self._database.holds_slot()
+                )
             ).all()
-        return {Attempt(row.key, row.attempt) for row in rows}
-
-    def _release_slots(self, attempts: Collection[Attempt]) -> int:
-        table = self._database.items
-        pairs = [(attempt.key, attempt.number) for attempt in attempts]
-        with self._database.begin() as connection:
-            released = connection.execute(
-                sa.update(table)
-                .where(sa.tuple_(table.c.key, table.c.attempt).in_(pairs))
-                .where(table.c.slot_at.is_not(None))
-                .values(slot_at=None)
-            )
-            return released.rowcount
+        return {(Attempt(row.key, row.attempt), row.slot_at) for row in rows}
 
     async def _reclaim(self, worker: str, patient: bool) -> None:
         """Evict a dead worker, and requeue its items, unless another worker does."""

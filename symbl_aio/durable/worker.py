@@ -47,6 +47,8 @@ _RETENTION_INTERVAL: Final = 3600.0
 _FAILED_INTERVAL: Final = 60.0
 _SHUTDOWN_TIMEOUT: Final = 5.0
 """Seconds that DBOS, and the handover, have when the worker stops."""
+_CALLS_TIMEOUT: Final = 1.0
+"""Seconds that database calls of cancelled tasks have to commit, before the handover."""
 _ANSWER_TIMEOUT: Final = 2.5
 """Seconds that a stopping worker waits for an answer of the database."""
 
@@ -142,7 +144,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._dispatching: asyncio.Task[None] | None = None
+        self._dispatcher: Dispatcher | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._file_lock: WorkerLock | None = None
@@ -291,7 +293,7 @@ class Worker:
         )
         await heartbeat.register()  # before it dequeues anything
         self._heartbeat = heartbeat
-        dispatcher = Dispatcher(
+        self._dispatcher = dispatcher = Dispatcher(
             self._database, heartbeat.may_send, poll_interval=self._poll_interval
         )
         steps = ItemSteps(
@@ -320,12 +322,10 @@ class Worker:
         if self._file_lock is not None:  # a poll of a file costs next to nothing
             dequeue_interval = min(dequeue_interval, 1.0)
         await dbos.launch(self._database, here.run, worker=self.id, interval=dequeue_interval)
-        self._dispatching = self._loop.create_task(
-            dispatcher.run(here.start, here.active, heartbeat.end_if_incompatible)
-        )
-        self._tasks = [self._dispatching] + [
+        self._tasks = [
             self._loop.create_task(work)
             for work in (
+                dispatcher.run(here.start, here.active, heartbeat.end_if_incompatible),
                 heartbeat.run(),
                 heartbeat.watch(here.active),
                 notifications.run(),
@@ -337,9 +337,9 @@ class Worker:
 
     async def _drain(self) -> None:
         assert self._workflows is not None
+        assert self._dispatcher is not None
         dbos.stop_dequeuing()
-        if self._dispatching is not None:
-            self._dispatching.cancel()
+        self._dispatcher.stop()
         while tasks := {task for tasks in self._workflows.active.values() for task in tasks}:
             await asyncio.wait(tasks)
 
@@ -373,9 +373,11 @@ class Worker:
 
     async def _hand_over(self, heartbeat: Heartbeat) -> None:
         """Hand the items over to the other workers, if the database answers in time."""
+        dispatcher = self._dispatcher
         try:
             async with asyncio.timeout(_SHUTDOWN_TIMEOUT):
-                await heartbeat.hand_over()
+                await self._database.finish_calls(_CALLS_TIMEOUT)
+                await heartbeat.hand_over({} if dispatcher is None else dispatcher.unstarted)
         except Exception as error:
             _LOG.warning(
                 "the items of worker %s wait for the worker timeout to pass (%s)",

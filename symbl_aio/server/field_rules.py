@@ -13,6 +13,8 @@ from attrs import frozen
 
 from symbl_aio.server.http_json import JSON, ApiError, parse_bool, parse_json
 
+MAX_NAME = 500  # characters; names of files have 255
+
 
 def as_it_is(value: JSON) -> JSON:
     return value
@@ -77,6 +79,14 @@ def read_fields(
 
 def is_text(value: JSON) -> bool:
     return isinstance(value, str)
+
+
+def is_name(value: JSON) -> bool:
+    """Return whether a value is text of the length of a name, or null.
+
+    Answers repeat the name of a speaker with each message, and of a conversation in each list.
+    """
+    return value is None or (isinstance(value, str) and len(value) <= MAX_NAME)
 
 
 def is_flag(value: JSON) -> bool:

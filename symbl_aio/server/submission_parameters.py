@@ -15,7 +15,9 @@ from aiohttp import web
 
 from symbl_aio.server.field_rules import (
     FLAG,
+    MAX_NAME,
     FieldRule,
+    is_name,
     is_object,
     is_score,
     is_text,
@@ -46,8 +48,14 @@ def _features(value: JSON) -> bool:
 
 
 def _channel(item: Mapping[str, JSON]) -> bool:
-    number = item.get("channel")
-    return is_whole_number(number) and number >= 1 and is_object(item.get("speaker"))
+    number, speaker = item.get("channel"), item.get("speaker")
+    return (
+        is_whole_number(number)
+        and number >= 1
+        and isinstance(speaker, dict)
+        # Other values than text are no names, and have no effect.
+        and all(is_name(v) for k in ("name", "email") if isinstance(v := speaker.get(k), str))
+    )
 
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
@@ -85,7 +93,7 @@ def _read_speaker_count(value: JSON) -> JSON:
 _BARE_LIST = re.compile(r"\[([^\"\[\]{}]*)\]")
 
 RULES: Mapping[str, FieldRule] = {
-    "name": FieldRule(is_text, "a string"),
+    "name": FieldRule(is_name, f"a string of at most {MAX_NAME} characters"),
     "confidenceThreshold": FieldRule(is_score, "a number from 0.0 to 1.0", read_number),
     "detectPhrases": FLAG,
     "entities": _ENTITIES,
@@ -174,8 +182,9 @@ def check_messages(messages: JSON) -> None:
             if not isinstance(part, dict):
                 raise ApiError(400, f'{where}.{field}" must be an object.')
             for name in names:
-                if not isinstance(part.get(name, ""), str | None):
-                    raise ApiError(400, f'{where}.{field}.{name}" must be a string.')
+                if not is_name(part.get(name)):
+                    expected = f"a string of at most {MAX_NAME} characters"
+                    raise ApiError(400, f'{where}.{field}.{name}" must be {expected}.')
 
 
 def check_url(value: JSON) -> None:

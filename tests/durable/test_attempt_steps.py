@@ -120,6 +120,34 @@ async def reached(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, 10)
 
 
+# Observers
+
+
+async def test_the_end_of_an_item_that_is_sent_again_at_once_is_emitted(two: Two) -> None:
+    """An operator retries it before the worker does anything after the commit."""
+    seen: list[Any] = []
+    two.a.steps.observers = [seen.append]
+    loop, ended, retried = asyncio.get_running_loop(), threading.Event(), threading.Event()
+
+    def note(*given: Any) -> None:
+        if given[2].startswith("UPDATE") and "error=" in given[2]:
+            ended.set()
+
+    def retry(*given: Any) -> None:
+        if ended.is_set() and not retried.is_set():
+            retried.set()
+            asyncio.run_coroutine_threadsafe(two.outbox.retry("one"), loop).result(30)
+
+    sa.event.listen(two.database.engine, "after_cursor_execute", note)
+    sa.event.listen(two.database.engine, "checkin", retry)
+    await two.outbox.submit(Text("One."), key="one")
+    two.server.inject("status:400", on="/v1/process/text")
+    assert (await two.a.steps.send(Attempt("one", 1))).state == ItemState.REFUSED.value
+    assert retried.is_set()
+    assert [(event.key, event.state) for event in seen] == [("one", "refused")]
+    assert seen[0].ended_at >= seen[0].queued_at
+
+
 # Paused workers
 
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable import ItemState, Outbox, Worker
 from symbl_aio.durable._database import dbos, schema
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.attempt_records import AttemptRecords
+from symbl_aio.durable._store.slots import Slots
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
-from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, said, scene
-from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, until
+from tests.durable.chaos import WORKER_TIMEOUT, Scene, in_conversations, scene
+from tests.durable.chaos import said as to_say
+from tests.durable.conftest import KINDS, NAMELESS, Working, dispatch, said, until
 
 CAP = 10
 HERE = Path(__file__).parent
@@ -65,7 +69,7 @@ async def test_no_more_jobs_than_slots_and_each_is_followed(database: str, way: 
     workers = 1 if database.startswith("sqlite") else 2
     conversations = 30 if database.startswith("sqlite") else 300
     async with scene(database, webhooks=False, concurrency=CAP) as found:
-        await found.hand_in(in_conversations(conversations, 1), said)
+        await found.hand_in(in_conversations(conversations, 1), to_say)
         await found.server.ask("hold")
         await asyncio.gather(*(found.add_worker() for _ in range(workers)))
         for number in range(CAP):  # recorded, so that no kill leaves one in doubt
@@ -95,7 +99,7 @@ async def test_a_worker_whose_clock_is_wrong_holds_nothing_up(database: str, ahe
     """Only the database's clock counts: the items of the dead worker are taken over as early."""
     async with scene(database, webhooks=True, concurrency=CAP) as found:
         await found.server.ask("inject", "accept_then_status:502", "/v1/process/", 2)
-        await found.hand_in(in_conversations(6, 2), said)
+        await found.hand_in(in_conversations(6, 2), to_say)
         await found.server.ask("hold")
         await found.add_worker(ahead=ahead)
         await found.until("accepted", 6)
@@ -273,6 +277,79 @@ async def test_a_worker_goes_on_without_a_dispatch_for_each_item(
     assert last.ok
     dispatches = [one for one in seen if one.lower().startswith("select case")]
     assert len(dispatches) <= 2
+
+
+@contextmanager
+def before_the_commit(
+    worker: Worker, meanwhile: Callable[[], Coroutine[Any, Any, None]]
+) -> Iterator[None]:
+    """Run ``meanwhile`` on the worker's loop, when it has passed its first slot on."""
+    first = threading.Event()
+
+    def wait(*given: Any) -> None:
+        if ") * (SELECT count" in given[2] and not first.is_set():
+            first.set()
+            asyncio.run_coroutine_threadsafe(meanwhile(), worker._loop).result(30)
+
+    sa.event.listen(worker._database.engine, "after_cursor_execute", wait)
+    yield
+    assert first.is_set()
+
+
+async def test_a_slot_that_is_passed_on_while_the_worker_stops_is_free_at_once(
+    outbox: Outbox, tables: Database, working: Working
+) -> None:
+    """The task that would start the next item is cancelled before the slot is committed."""
+    for key in ("one", "two"):
+        await outbox.submit(Text("We ship."), key=key)
+    stopping = asyncio.Event()
+    here = asyncio.get_running_loop()
+    async with working(concurrency=1) as worker:
+        assert worker._workflows is not None
+        active = worker._workflows.active
+
+        async def stop() -> None:
+            here.call_soon_threadsafe(stopping.set)
+            await asyncio.wait([task for tasks in active.values() for task in tasks])
+
+        with before_the_commit(worker, stop):
+            await asyncio.wait_for(stopping.wait(), 30)
+            await worker.aclose(0.0)
+    assert holding(tables) == []
+    assert (await outbox.item("one")).ok
+
+
+async def test_a_worker_that_drains_starts_nothing_whose_slot_was_passed_on_just_then(
+    outbox: Outbox, tables: Database, working: Working, server: LocalSymbl
+) -> None:
+    for key in ("one", "two"):
+        await outbox.submit(Text(key), key=key)
+    draining: list[asyncio.Task[None]] = []
+    async with working(concurrency=1) as worker:
+
+        async def drain() -> None:
+            draining.append(asyncio.create_task(worker._drain()))
+            await asyncio.sleep(0)  # its first step
+
+        with before_the_commit(worker, drain):
+            await outbox.result("one", timeout=30)
+            await worker.drain()
+    assert said(server) == ["one"]
+    assert holding(tables) == []
+
+
+async def test_a_slot_that_an_item_got_since_then_is_not_released(
+    outbox: Outbox, tables: Database
+) -> None:
+    """As by a second worker that found the first slot stranded, too, and was a moment later."""
+    await outbox.submit(Text("We ship."), key="one")
+    queue_control.set_cap(tables, 1)
+    slots = Slots(tables)
+    stranded = {Attempt("one", 1): slots.fill()[0].slot_at}
+    assert slots.release(stranded) == 1
+    assert len(slots.fill()) == 1
+    assert slots.release(stranded) == 0
+    assert holding(tables) == ["one"]
 
 
 ENDINGS = [ItemState.COMPLETED, ItemState.FAILED, ItemState.LOST, ItemState.REFUSED]

@@ -66,6 +66,17 @@ async def test_jobs_end_while_it_is_paused_and_what_waits_is_not_lost(
             assert (await outbox.result(f"k{number}", timeout=20)).ok
 
 
+async def test_a_resumed_queue_continues_before_the_next_poll(
+    outbox: Outbox, working: Working
+) -> None:
+    await outbox.pause()
+    await outbox.submit(Text("One."), key="one")
+    async with working(poll_interval=60.0) as worker:
+        assert (await worker.stats()).paused
+        await outbox.resume()
+        assert (await outbox.result("one", timeout=20)).ok
+
+
 async def test_a_worker_that_drains_takes_nothing_new_and_ends_with_its_own_jobs(
     outbox: Outbox, working: Working, server: LocalSymbl
 ) -> None:

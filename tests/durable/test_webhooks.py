@@ -8,12 +8,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Polls, Text, TextOptions, WebhookReceiver
 from symbl_aio.durable import ItemState, Outbox
+from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import mark
-from tests.durable.conftest import NAMELESS, SECRET, Working, said, until
+from tests.durable.conftest import NAMELESS, SECRET, Working, dispatch, said, until
 from tests.support import QUICK
 
 HOOKS: dict[str, Any] = {
@@ -62,6 +65,46 @@ async def test_a_call_to_any_outbox_brings_the_end_at_once(
         # A call after the end is answered, and has no effect.
         assert await elsewhere.webhook(*url_of(server), said) == 204
     assert asked(server) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_call_after_the_clock_was_set_back_brings_the_end_at_once(
+    outbox: Outbox, tables: Database, working: Working, server: LocalSymbl
+) -> None:
+    async with working(config=HOOKS):
+        first = await accepted(outbox, server, "first")
+        tell(tables, "first", 4e9)  # by the clock before it was set back
+        await server.until(lambda: asked(server) == 1)
+        second = await accepted(outbox, server, "second")
+        server.release()
+        await server.until(lambda: server.unfinished == 0)
+        assert await outbox.webhook(*url_of(server), body(second)) == 204
+        assert (await outbox.result("second", timeout=10)).ok
+    assert first != second
+
+
+async def test_calls_are_found_by_polls_in_any_order_of_their_times(
+    outbox: Outbox, tables: Database
+) -> None:
+    """Times are taken before the commit, so a later commit may have the earlier time."""
+    for key in ("one", "two"):
+        await outbox.submit(Text("We ship."), key=key)
+    dispatch(tables)
+    polls = Notifications(
+        tables, ready=asyncio.Event(), on_webhook=lambda attempt: None, poll_interval=60.0
+    )
+    found: list[list[str]] = []
+    for key, at in (("one", 200.0), ("two", 100.0), ("two", 100.0), ("one", 150.0)):
+        tell(tables, key, at)
+        found.append([attempt.key for attempt in polls._read_webhooks()])
+    assert found == [["one"], ["two"], [], ["one"]]
+
+
+def tell(tables: Database, key: str, at: float) -> None:
+    """Record a webhook call for an item, with its time."""
+    with tables.begin() as connection:
+        change = sa.update(tables.items).where(tables.items.c.key == key)
+        connection.execute(change.values(told_at=at))
 
 
 @pytest.mark.durable

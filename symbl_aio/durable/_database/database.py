@@ -169,6 +169,11 @@ class Database(Tables):
         future.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(future)
 
+    async def finish_calls(self, timeout: float) -> None:
+        """Wait for the calls that run, although the tasks that began them were cancelled."""
+        if running := [asyncio.wrap_future(call) for call in self._calls]:
+            await asyncio.wait(running, timeout=timeout)
+
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
         """Translate database errors to ``OutboxUnavailableError``, with the password redacted.

@@ -67,8 +67,8 @@ class Notifications:
         self._ready = ready
         self._on_webhook = on_webhook
         self._poll_interval = poll_interval
-        self._last_told_at = 0.0
-        """Time of the newest webhook call that was read."""
+        self._told: dict[Attempt, float] = {}
+        """Times of the webhook calls that were read, for attempts that hold a slot."""
 
     async def run(self) -> None:
         """Receive notifications until cancelled. During an outage none arrives."""
@@ -105,10 +105,13 @@ class Notifications:
             rows = connection.execute(
                 sa.select(table.c.key, table.c.attempt, table.c.told_at)
                 .where(table.c.slot_at.is_not(None))
-                .where(table.c.told_at > self._last_told_at)
+                .where(table.c.told_at.is_not(None))
             ).all()
-        self._last_told_at = max((row.told_at for row in rows), default=self._last_told_at)
-        return [Attempt(row.key, row.attempt) for row in rows]
+        # Compared one by one: a call that is committed later may have an earlier time than one
+        # that was read, as may any call after the clock was set back.
+        before = self._told
+        self._told = {Attempt(row.key, row.attempt): row.told_at for row in rows}
+        return [one for one, at in self._told.items() if before.get(one) != at]
 
     # SQLite
 

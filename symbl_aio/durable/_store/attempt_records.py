@@ -26,8 +26,8 @@ _RESTORED: Final = "a worker of before the restored backup"
 class Ended(NamedTuple):
     """Result of recording the end of an attempt."""
 
-    state: str
-    """The item's state afterwards, or ``SUPERSEDED``."""
+    item: Row | None
+    """The item as it is afterwards, without its content; ``None`` if the attempt is superseded."""
     following: Row | None = None
     """The item that got its slot, as ``Slots.fill`` returns it."""
 
@@ -214,9 +214,9 @@ class AttemptRecords:
             # The conversation before its items, as operators' decisions lock them.
             conversation = self._heads.lock(connection, attempt.key)
             final = {"ending": state.value, "why": why}
-            ended = connection.execute(self._end, _parameters(attempt) | final)
-            if conversation is None or ended.rowcount == 0:
-                return Ended(self._state(connection, attempt))
+            item = connection.execute(self._end, _parameters(attempt) | final).first()
+            if conversation is None or item is None:
+                return Ended(connection.execute(self._read_end, _parameters(attempt)).first())
             halted_by = conversation.halted_by
             # The server may still process it: later items must wait for the operator.
             if state is ItemState.AMBIGUOUS:
@@ -228,10 +228,10 @@ class AttemptRecords:
                 )
             self._heads.advance(connection, conversation, halted_by)
             following = None if running is None else self._slots.pass_on(connection, running)
-            return Ended(state.value, following)
+            return Ended(item, following)
 
     @cached_property
-    def _end(self) -> sa.Update:
+    def _end(self) -> ReturningUpdate[*tuple[Any, ...]]:
         table = self._database.items
         return (
             sa.update(table)
@@ -243,7 +243,12 @@ class AttemptRecords:
                 ended_at=self._database.now,
                 **NO_SLOT,
             )
+            .returning(*self._database.without_content)
         )
+
+    @cached_property
+    def _read_end(self) -> sa.Select[*tuple[Any, ...]]:
+        return sa.select(*self._database.without_content).where(self._is_it)
 
     def record_blocked(self, attempt: Attempt) -> str | None:
         """End an item as blocked; ``None`` if an operator removes the obstacle at this moment."""

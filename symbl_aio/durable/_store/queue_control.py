@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from symbl_aio import ConfigurationError
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable.items import Attempt, ItemState
 
 _BATCH: Final = 500
@@ -41,6 +42,7 @@ def _update_queue(database: Database, **values: int | bool) -> None:
     table = database.queue
     change = sa.update(table).where(table.c.name == database.queue_name).values(**values)
     with database.begin() as connection:
+        notify_ready(database, connection)  # waiting items may get slots now
         if connection.execute(change).rowcount:
             return
         row = {"name": database.queue_name, "cap": 0, "paused": False, **values}

@@ -7,6 +7,7 @@ of it blocks.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from math import ceil
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
 from symbl_aio.durable._database.schema import mark_heads
 from symbl_aio.durable._database.tables import Row
+from symbl_aio.durable.items import Attempt
 
 _LOG = logging.getLogger("symbl_aio.durable")
 
@@ -79,6 +81,22 @@ class Slots:
         transaction leaves the number of used slots as it was.
         """
         return connection.execute(self._pass_on, {"running": running}).first()
+
+    def release(self, slots: Mapping[Attempt, float]) -> int:
+        """Free slots whose attempts were not started; return how many were still held.
+
+        Each with its time: since then the item may have got another slot, and use it.
+        """
+        table = self._database.items
+        given = [(attempt.key, attempt.number, at) for attempt, at in slots.items()]
+        held = sa.tuple_(table.c.key, table.c.attempt, table.c.slot_at)
+        with self._database.begin() as connection:
+            released = connection.execute(
+                sa.update(table).where(held.in_(given)).values(slot_at=None)
+            )
+            if released.rowcount:
+                notify_ready(self._database, connection)
+            return released.rowcount
 
     def _look(self) -> _Overview:
         """Return whether a slot can be given. One statement without locks: most end here."""

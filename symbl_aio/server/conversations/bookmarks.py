@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TypeGuard
 
 from aiohttp import web
@@ -11,15 +12,22 @@ from attrs import evolve
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.field_rules import is_whole_number, read_number
-from symbl_aio.server.http_json import JSON, ApiError, json_response
+from symbl_aio.server.field_rules import is_name, is_whole_number, read_number
+from symbl_aio.server.http_json import JSON, ApiError, json_response, long_json_response
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.request_body import read_json, read_json_object
+from symbl_aio.server.thread_pool import run_in_thread
 
 # A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
 
 _MAX_SECONDS = 10**9
+
+# A list repeats the texts of the messages for each bookmark.
+_MAX_BOOKMARKS = 200
+_MAX_REFS = 1000
+_MAX_USER_FIELDS = 20
+_MAX_TEXT = 10_000  # characters of a label or a description
 
 
 class BookmarkHandlers:
@@ -44,13 +52,9 @@ class BookmarkHandlers:
 
     async def _list(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)
-        return json_response(
-            {
-                "bookmarks": [
-                    _serialize(conversation, bookmark)
-                    for bookmark in conversation.bookmarks.values()
-                ]
-            }
+        marks = conversation.bookmarks.values()
+        return await run_in_thread(
+            lambda: long_json_response({"bookmarks": [_serialize(conversation, m) for m in marks]})
         )
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -69,7 +73,11 @@ class BookmarkHandlers:
             raise ApiError(400, "The body must be a list with at least one bookmark.")
         async with self._conversations.change(conversation.id) as changed:
             created = _add_all(changed, body)
-        return json_response({"bookmarks": [_serialize(changed, mark) for mark in created]}, 201)
+        response = await run_in_thread(
+            lambda: long_json_response({"bookmarks": [_serialize(changed, m) for m in created]})
+        )
+        response.set_status(201)
+        return response
 
     async def _get(self, request: web.Request) -> web.Response:
         return json_response(_serialize(*await self._find(request)))
@@ -95,13 +103,16 @@ class BookmarkHandlers:
 
     async def _summaries(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)
-        return json_response(
-            {
-                "bookmarksSummary": [
-                    {"bookmarkId": bookmark.id, "summary": _summarise(conversation, bookmark)}
-                    for bookmark in conversation.bookmarks.values()
-                ]
-            }
+        marks = conversation.bookmarks.values()
+        return await run_in_thread(
+            lambda: long_json_response(
+                {
+                    "bookmarksSummary": [
+                        {"bookmarkId": mark.id, "summary": _summarise(conversation, mark)}
+                        for mark in marks
+                    ]
+                }
+            )
         )
 
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:
@@ -157,19 +168,22 @@ def _summarise(conversation: Conversation, bookmark: Bookmark) -> list[JSON]:
 
 
 def _covered_messages(conversation: Conversation, bookmark: Bookmark) -> Sequence[int]:
-    """Return the indexes of the messages that a bookmark marks or overlaps."""
+    """Return the indexes of the messages that a bookmark marks or overlaps, the first 1,000."""
     if bookmark.messages is not None:
-        return bookmark.messages
+        return bookmark.messages[:_MAX_REFS]
     end = bookmark.begin + bookmark.duration
-    return [
+    found = (
         index
         for index, message in enumerate(conversation.analysis.messages)
         if message.start < end and message.end > bookmark.begin
-    ]
+    )
+    return list(islice(found, _MAX_REFS))
 
 
 def _add_all(conversation: Conversation, items: Sequence[JSON]) -> list[Bookmark]:
     """Add all bookmarks, or none if one is wrong."""
+    if len(conversation.bookmarks) + len(items) > _MAX_BOOKMARKS:
+        raise ApiError(400, f"A conversation has {_MAX_BOOKMARKS} bookmarks at most; delete some.")
     created = [
         evolve(
             _parse_bookmark(conversation, fields, require_texts=True),
@@ -193,12 +207,16 @@ def _parse_bookmark(conversation: Conversation, body: JSON, *, require_texts: bo
             raise ApiError(400, f'"{name}" is required.')
         if text is not None and (not isinstance(text, str) or not text.strip()):
             raise ApiError(400, f'"{name}" is not allowed to be empty, and must be a string.')
+        if text is not None and len(text) > _MAX_TEXT:
+            raise ApiError(400, f'"{name}" has {_MAX_TEXT:,} characters at most.')
         texts[name] = text
     user = body.get("user")
     if user is None and require_texts:
         raise ApiError(400, '"user" is required.')
     if user is not None and not (
-        isinstance(user, dict) and user and all(isinstance(v, str) for v in user.values())
+        isinstance(user, dict)
+        and 0 < len(user) <= _MAX_USER_FIELDS
+        and all(isinstance(v, str) and is_name(v) for v in user.values())
     ):
         raise ApiError(400, '"user" must be an object with name, userId and email.')
     begin, duration, messages = _parse_position(conversation, body)

@@ -14,7 +14,9 @@ from symbl_aio.server.conversations.speaker_events import apply_speaker_events
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
 from symbl_aio.server.field_rules import (
     FLAG,
+    MAX_NAME,
     FieldRule,
+    is_name,
     is_object,
     is_text_list,
     read_fields,
@@ -50,6 +52,10 @@ _TRANSCRIPT_RULES: Mapping[str, FieldRule] = {
     "highlightAllKeyPhrases": FLAG,
     "highlightOnlyInsightKeyPhrases": FLAG,
 }
+
+_MAX_INLINE_HEADS = 100
+
+_MAX_METADATA = 200  # entries; each list of conversations has them all
 
 _NOT_SCORED = "[not scored: this server has no rules by which a call could be scored]"
 
@@ -123,7 +129,11 @@ class ConversationHandlers:
 
     async def _list(self, request: web.Request) -> web.Response:
         heads = await query_conversations(self._conversations, request)
-        return json_response({"conversations": serializers.conversation_items(heads)})
+        if len(heads) <= _MAX_INLINE_HEADS:
+            return json_response({"conversations": serializers.conversation_items(heads)})
+        return await run_in_thread(
+            lambda: long_json_response({"conversations": serializers.conversation_items(heads)})
+        )
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
@@ -133,11 +143,15 @@ class ConversationHandlers:
             raise ApiError(400, '"metadata" is required and must be an object.')
         texts: dict[str, str] = {}
         for key, value in metadata.items():
-            if not isinstance(value, str) or len(value) > 128:
-                raise ApiError(400, f'"metadata.{key}" must be a string of at most 128 characters.')
+            if not isinstance(value, str) or max(len(key), len(value)) > 128:
+                raise ApiError(
+                    400, f'"metadata.{key[:128]}" must be a string of at most 128 characters.'
+                )
             texts[key] = value
         async with self._conversations.change(conversation.id) as changed:
             changed.metadata.update(texts)
+            if len(changed.metadata) > _MAX_METADATA:
+                raise ApiError(400, f'"metadata" has {_MAX_METADATA} entries at most.')
         return json_response({"id": changed.id, "metadata": dict(changed.metadata)})
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -155,10 +169,10 @@ class ConversationHandlers:
         name, email = fields.get("name"), fields.get("email")
         if fields.get("id") != member_id:
             raise ApiError(400, '"id" is required and must be the id in the path.')
-        if not isinstance(name, str) or not name.strip():
-            raise ApiError(400, '"name" is required and must be text.')
-        if not isinstance(email, str | None):
-            raise ApiError(400, '"email" must be a string.')
+        if not isinstance(name, str) or not name.strip() or not is_name(name):
+            raise ApiError(400, f'"name" is required: text of at most {MAX_NAME} characters.')
+        if not isinstance(email, str | None) or not is_name(email):
+            raise ApiError(400, f'"email" must be a string of at most {MAX_NAME} characters.')
         async with self._conversations.change(conversation.id) as changed:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:

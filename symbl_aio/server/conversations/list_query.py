@@ -15,6 +15,7 @@ from symbl_aio.server.http_json import ApiError, now, parse_instant, query_text
 from symbl_aio.server.storage.store import ListQuery
 
 _MAX_LIMIT = 65536
+_MAX_OFFSET = 10**15
 _MAX_TERMS = 20
 
 Predicate: TypeAlias = Callable[[ConversationHead], bool]
@@ -52,7 +53,7 @@ async def query_conversations(
 
 def _parse_list_query(request: web.Request, criteria: Predicate | None) -> ListQuery:
     limit = _query_int(request, "limit", 20, _MAX_LIMIT)
-    offset = _query_int(request, "offset", 0, None)
+    offset = _query_int(request, "offset", 0, _MAX_OFFSET)
     order = (query_text(request, "order") or "asc").lower()
     if order not in ("asc", "desc"):
         raise ApiError(400, '"order" must be asc or desc.')
@@ -118,12 +119,15 @@ def _parse_term(name: str, op: str, value: str, field: str) -> Predicate:
     raise ApiError(400, f'"{field}" does not know {name}.')
 
 
-def _query_int(request: web.Request, name: str, default: int, maximum: int | None) -> int:
+def _query_int(request: web.Request, name: str, default: int, maximum: int) -> int:
     text = query_text(request, name) or str(default)
-    # isdigit() alone accepts characters that int() refuses, such as superscripts.
-    if not text.isascii() or not text.isdigit() or (maximum is not None and int(text) > maximum):
-        raise ApiError(400, f'"{name}" must be a whole number from 0 to {maximum or "any"}.')
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    # isdigit() alone accepts characters that int() refuses, such as superscripts; and int()
+    # refuses thousands of digits.
+    whole = text.isascii() and text.isdigit() and len(digits) <= len(str(maximum))
+    if not whole or int(digits) > maximum:
+        raise ApiError(400, f'"{name}" must be a whole number from 0 to {maximum}.')
+    return int(digits)
 
 
 def _query_instant(request: web.Request, name: str, default: datetime) -> datetime:

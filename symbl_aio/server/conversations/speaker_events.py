@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.field_rules import read_number
+from symbl_aio.server.field_rules import MAX_NAME, is_name, read_number
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.analysis_values import Speaker, Utterance
 
@@ -85,6 +85,8 @@ def _parse_event(event: JSON, where: str) -> tuple[str, str | None, str | None, 
     if not isinstance(user, dict) or not isinstance(offset, dict):
         raise ApiError(400, f'{where}" must have "user" and "offset", both objects.')
     name, email = (v if isinstance(v := user.get(k), str) else None for k in ("name", "email"))
+    if not is_name(name) or not is_name(email):
+        raise ApiError(400, f'{where}.user" must have texts of at most {MAX_NAME} characters.')
     if not name and not email:
         raise ApiError(400, f'{where}.user" must have a name or an email.')
     seconds, nanos = (read_number(offset.get(unit, 0)) for unit in ("seconds", "nanos"))

@@ -160,3 +160,24 @@ async def test_messages_that_do_not_follow_one_another_are_refused(
 @pytest.mark.parametrize("body", [[], {}, "x", [1]])
 async def test_many_must_be_a_list(caller: Any, path: str, body: Any) -> None:
     assert (await post(caller, f"{path}/bookmarks/bulk", body)).status == 400
+
+
+async def test_a_list_of_bookmarks_has_an_end(caller: Any) -> None:
+    answer = await caller.text(*["Ann: Yes."] * 1_100)
+    await caller.server.until(lambda: not caller.server.unfinished)
+    path = f"/v1/conversations/{answer.body['conversationId']}/bookmarks"
+    all_of_it = bookmark(beginTimeOffset=0, duration=10**6)
+
+    beginning = bookmark(beginTimeOffset=0, duration=1)
+
+    made = await post(caller, f"{path}/bulk", [all_of_it, *[beginning] * 199])
+    one_more = await post(caller, path, all_of_it)
+
+    assert made.status == 201
+    assert len(made.body["bookmarks"][0]["messageRefs"]) == 1000
+    assert one_more.status == 400
+    assert one_more.body["message"] == "A conversation has 200 bookmarks at most; delete some."
+    long = beginning | {"description": "x" * 10_001}
+    removed = f"{path}/{made.body['bookmarks'][0]['id']}"
+    assert (await caller.request("DELETE", removed)).status == 200
+    assert (await post(caller, path, long)).status == 400

@@ -583,3 +583,72 @@ async def test_a_person_who_has_not_spoken_can_be_the_assignee(caller: Any) -> N
     (item,) = (await caller.get(f"{path}/action-items")).body["actionItems"]
     assert item["assignee"]["name"] == "Bob"
     assert [e["value"] for e in item["entities"]] == [{"name": "Bob", "assignee": True}]
+
+
+LONG_NAME = "x" * 501
+
+
+@pytest.mark.parametrize(
+    "method,path,body,named",
+    [
+        (
+            "POST",
+            "/v1/process/text",
+            {"messages": [{"payload": {"content": "a"}, "from": {"name": LONG_NAME}}]},
+            "messages[0].from.name",
+        ),
+        (
+            "POST",
+            "/v1/process/text",
+            {"messages": [{"payload": {"content": "a"}}], "name": LONG_NAME},
+            "name",
+        ),
+        (
+            "POST",
+            "/v1/process/audio/url",
+            {
+                "url": "http://127.0.0.1/a.wav",
+                "channelMetadata": [{"channel": 1, "speaker": {"name": LONG_NAME}}],
+            },
+            "channelMetadata",
+        ),
+        ("PUT", "{one}/members/{member}", {"id": "{member}", "name": LONG_NAME}, "name"),
+        (
+            "PUT",
+            "{one}/speakers",
+            {
+                "speakerEvents": [
+                    {"type": "started_speaking", "user": {"name": LONG_NAME}, "offset": {}}
+                ]
+            },
+            "speakerEvents[0].user",
+        ),
+        ("PUT", "{one}", {"metadata": {LONG_NAME: "a"}}, "metadata."),
+        ("PUT", "{one}", {"metadata": {f"k{n}": "a" for n in range(201)}}, "metadata"),
+        (
+            "POST",
+            "{one}/bookmarks",
+            {
+                "label": "a",
+                "description": "b",
+                "user": {"name": LONG_NAME},
+                "beginTimeOffset": 0,
+                "duration": 1,
+            },
+            "user",
+        ),
+    ],
+)
+async def test_a_name_that_each_answer_would_repeat_is_short(
+    caller: Any, method: str, path: str, body: Any, named: str
+) -> None:
+    one = await conversation(caller)
+    member = (await caller.get(f"{one}/members")).body["members"][0]["id"]
+    if "id" in body:
+        body = {**body, "id": member}
+
+    answer = await caller.request(method, path.format(one=one, member=member), json=body)
+
+    assert answer.status == 400
+    assert answer.body["message"].startswith(f'"{named}')
+    assert len(answer.body["message"]) < 400

@@ -148,3 +148,14 @@ def test_a_long_filter_is_refused_at_once(text: str) -> None:
         parse_filter(text)
     # The square of its length would be minutes.
     assert time.thread_time() - start < 1.0
+
+
+@pytest.mark.parametrize("name", ["limit", "offset"])
+@pytest.mark.parametrize("digits", [1, 25, 5000])
+async def test_a_number_beyond_all_lists_is_refused_by_name(
+    caller: Any, name: str, digits: int
+) -> None:
+    answer = await caller.get("/v1/conversations", **{name: "9" * digits})
+
+    assert answer.status == (200 if digits == 1 else 400)
+    assert digits == 1 or answer.body["message"].startswith(f'"{name}" must be a whole number')
