@@ -84,13 +84,6 @@ class DataDirectory:
             await run_in_thread(self._remove_orphans, referenced)
         except SchemaError as error:
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
-        except DataDirectoryError:
-            raise
-        except StorageError as error:
-            raise DataDirectoryError(
-                f"{self.path} cannot be used: {error}; if it is damaged, restore a backup into a "
-                "new directory"
-            ) from error
         except OSError as error:
             raise DataDirectoryError(
                 f"{self.path} cannot be used as the data directory: {error.strerror or error}"

@@ -167,7 +167,16 @@ def _commit(connection: sqlite3.Connection, group: list[_Work[Any]]) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         for work in group:
-            work.error = StorageError(str(error))
+            work.error = _storage_error(error)
+
+
+def _storage_error(error: sqlite3.Error) -> StorageError:
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StorageError(
+            f"the database in the data directory is damaged ({error}): restore a backup into a "
+            "new directory"
+        )
+    return StorageError(str(error))
 
 
 def _run_in_savepoint(connection: sqlite3.Connection, work: _Work[Any]) -> None:
@@ -177,8 +186,7 @@ def _run_in_savepoint(connection: sqlite3.Connection, work: _Work[Any]) -> None:
     except Exception as error:
         if not connection.in_transaction:
             raise  # some errors, such as a full disk, roll back the whole group
-        failed = isinstance(error, sqlite3.Error)
-        work.error = StorageError(str(error)) if failed else error
+        work.error = _storage_error(error) if isinstance(error, sqlite3.Error) else error
         connection.execute("ROLLBACK TO work")
     connection.execute("RELEASE work")
 

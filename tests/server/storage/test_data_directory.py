@@ -103,12 +103,12 @@ def test_the_default_is_where_the_user_keeps_data(
     assert default_directory() == Path(expected)
 
 
-async def test_a_damaged_database_is_named_with_the_remedy(tmp_path: Path) -> None:
+async def test_a_damaged_database_comes_with_the_remedy(tmp_path: Path) -> None:
     async with LocalServer(data=tmp_path):
         pass
     with (tmp_path / "symbl.sqlite3").open("r+b") as file:
         file.seek(4096)
         file.write(b"\x99" * 40_000)
 
-    with pytest.raises(DataDirectoryError, match=f"{tmp_path} cannot be used.*restore a backup"):
+    with pytest.raises(StorageError, match=r"is damaged \(.*\): restore a backup into a new"):
         await LocalServer(data=tmp_path).start()
