@@ -1,5 +1,6 @@
 """The guide is true: its programs run as they stand, on both databases, and its words exist."""
 
+import ast
 import io
 import re
 import runpy
@@ -26,6 +27,30 @@ PATIENT = 20.0
 def test_the_guide_has_programs():
     assert len(PROGRAMS) >= 4
     assert len(SERVICES) == 1
+
+
+def log_lines():
+    """Return the lines that the outbox logs, with … for each value in them."""
+    sources = [*(ROOT / "symbl_aio" / "durable").rglob("*.py")]
+    sources += [
+        ROOT / "symbl_aio" / name for name in ("contrib/service_outbox.py", "cli/worker_probes.py")
+    ]
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_LOG."):
+                yield re.sub("%[sd]", "…", ast.literal_eval(node.args[0]))
+
+
+def test_the_table_names_each_line_of_the_log():
+    table = GUIDE.partition("**Log lines**")[2].partition("\n\n**")[0]
+    named = re.findall("`([^`]+)`", table)
+    lines = set(log_lines())
+    assert len(lines) >= 25
+    assert {line for line in lines if not any(fits(line, one) for one in named)} == set()
+
+
+def fits(line, named):
+    return re.fullmatch(re.escape(line).replace("…", ".+"), named)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=partial(heading_of, GUIDE))
