@@ -301,7 +301,7 @@ class Outbox(Resolution):
             last = rows[-1].id
 
     async def stats(self) -> OutboxStats:
-        """Return numbers of items, slots and workers, by two statements.
+        """Return numbers of items, slots and workers, all of one moment.
 
         The counts by state read an index of all items (10 ms for 100,000): with millions of
         items call it every few seconds, not more often.

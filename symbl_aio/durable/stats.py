@@ -1,7 +1,7 @@
 """Statistics of an outbox: backlog, slots and workers; and their OpenMetrics text.
 
-Two statements. All but the counts by state read a few rows by partial indexes, however
-long the backlog is; the counts read one index of all items, without their contents.
+One statement, so that its numbers agree. All but the counts by state read a few rows by
+partial indexes, however long the backlog is; the counts read one index of all items.
 """
 
 from __future__ import annotations
@@ -139,9 +139,6 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
     )
     lives = database.is_alive()
 
-    def count(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-        return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
-
     def of_queue(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
         return sa.select(column).where(queue.c.name == database.queue_name).scalar_subquery()
 
@@ -151,34 +148,36 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
         slots.where(table.c.state == ItemState.QUEUED.value).scalar_subquery().label("begun"),
         oldest.with_only_columns(table.c.key).scalar_subquery().label("oldest_key"),
         (now - oldest.with_only_columns(table.c.queued_at).scalar_subquery()).label("oldest"),
-        count(table, own, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
-        count(table, own, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
-        count(workers, of_worker, workers.c.beat != 0.0, lives).label("workers"),
-        count(workers, of_worker, workers.c.beat != 0.0, ~lives).label("dead"),
+        _count(table, own, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
+        _count(table, own, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
+        _count(workers, of_worker, workers.c.beat != 0.0, lives).label("workers"),
+        _count(workers, of_worker, workers.c.beat != 0.0, ~lives).label("dead"),
         of_queue(queue.c.cap).label("cap"),
         of_queue(queue.c.paused).label("paused"),
     )
 
 
+def _count(table: sa.Table, *which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(table).where(*which).scalar_subquery()
+
+
 def read_stats(database: Database) -> OutboxStats:
     """Return the statistics of a database. Blocks."""
     table = database.items
+    own = database.in_queue(table)
+    by_state = [
+        _count(table, own, table.c.state == one.value).label(one.value) for one in ItemState
+    ]
     with database.read() as connection:
-        by_state = (
-            sa.select(table.c.state, sa.func.count())
-            .where(database.in_queue(table))
-            .group_by(table.c.state)
-        )
-        counts = {ItemState(state): count for state, count in connection.execute(by_state)}
-        found = dict(connection.execute(numbers(database)).one()._mapping)
+        found = dict(connection.execute(numbers(database).add_columns(*by_state)).one()._mapping)
+    counts = {state: found.pop(state.value) for state in ItemState}
     # Queued items with a slot are being sent, and do not wait.
     begun = found.pop("begun")
     return OutboxStats(
         **{
             **found,
-            "counts": counts,
-            # Counted by two statements, between which an item may have got a slot.
-            "waiting": max(0, counts.get(ItemState.QUEUED, 0) - begun),
+            "counts": {state: number for state, number in counts.items() if number},
+            "waiting": counts[ItemState.QUEUED] - begun,
             "cap": found["cap"] or None,
             "paused": bool(found["paused"]),
         }

@@ -40,6 +40,25 @@ async def test_slots_and_what_waits_are_counted(outbox: Outbox, tables: Database
 
 
 @pytest.mark.parametrize("database", KINDS, indirect=True)
+async def test_all_numbers_are_of_one_moment(outbox: Outbox, tables: Database) -> None:
+    for number in range(3):
+        await outbox.submit(Text("One."), key=f"k{number}")
+    dispatch(tables, cap=3)
+    left = [Attempt(f"k{number}", 1) for number in range(3)]
+
+    def end_all(*given: object) -> None:
+        while left:
+            AttemptRecords(tables, "w").record_end(left.pop(), ItemState.COMPLETED, None)
+
+    sa.event.listen(outbox._database.engine, "after_cursor_execute", end_all)
+    stats = await outbox.stats()
+
+    assert not left
+    assert stats.counts == {ItemState.QUEUED: 3}
+    assert (stats.waiting, stats.cap_used, stats.ended_in_minute) == (0, 3, 0)
+
+
+@pytest.mark.parametrize("database", KINDS, indirect=True)
 async def test_what_has_ended_lately_is_a_rate(outbox: Outbox, tables: Database) -> None:
     for key, age in (("now", 0.0), ("minutes", 600.0), ("hours", 7200.0)):
         await outbox.submit(Text("One."), key=key)

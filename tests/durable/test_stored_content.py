@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import sqlalchemy as sa
 from symbl_aio import Text
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
+from symbl_aio.durable._store.attempt_records import AttemptRecords
 from symbl_aio.durable._store.queue_control import delete_expired
+from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from symbl_aio.webhooks import mark
-from tests.durable.conftest import NAMELESS, SECRET, Working, said
+from tests.durable.conftest import NAMELESS, SECRET, Working, dispatch, said
 from tests.support import mp4_bytes
 
 APP_SECRET = "app/secret+0f-3ad1"
@@ -208,6 +211,38 @@ async def test_much_is_forgotten_by_and_by(outbox: Outbox, tables: Database) -> 
     assert len([item async for item in outbox.jobs()]) == 200
     assert delete_expired(tables, 3600.0) is False
     assert of_items(tables) == set()
+
+
+@pytest.mark.parametrize(
+    "database", [pytest.param("postgresql", marks=pytest.mark.durable)], indirect=True
+)
+async def test_an_opener_stays_for_an_append_that_is_committed_while_items_are_deleted(
+    outbox: Outbox, tables: Database
+) -> None:
+    """The append is blocked until its opener is sent again: it must not be gone."""
+    await outbox.submit(Text("We begin."), key="monday")
+    dispatch(tables)
+    AttemptRecords(tables, "w").record_end(Attempt("monday", 1), ItemState.REFUSED, "no")
+    waits = threading.Event()
+    deleting: list[asyncio.Future[bool]] = []
+    loop = asyncio.get_running_loop()
+
+    def delete_meanwhile(*given: Any) -> None:
+        if given[2].startswith("INSERT"):
+            deleting.append(loop.run_in_executor(None, delete_expired, tables, -1.0))
+            assert waits.wait(30)
+
+    def note(*given: Any) -> None:
+        if "FOR UPDATE" in given[2]:
+            waits.set()
+
+    sa.event.listen(outbox._database.engine, "after_cursor_execute", delete_meanwhile)
+    sa.event.listen(tables.engine, "before_cursor_execute", note)
+    blocked = await outbox.append("monday", Text("We ship."), key="note")
+    await deleting[0]
+    assert blocked.state is ItemState.BLOCKED
+    assert (await outbox.retry("monday")).state is ItemState.QUEUED
+    assert (await outbox.item("note")).state is ItemState.QUEUED
 
 
 @pytest.mark.durable

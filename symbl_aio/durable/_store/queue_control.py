@@ -15,6 +15,7 @@ from symbl_aio import ConfigurationError
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.notifications import notify_ready
+from symbl_aio.durable._store.heads import lock_conversations
 from symbl_aio.durable.items import Attempt, ItemState
 
 _BATCH: Final = 500
@@ -154,35 +155,26 @@ def delete_expired(database: Database, retention: float) -> bool:
     )
     with database.read() as connection:
         found = connection.execute(
-            sa.select(table.c.key, table.c.attempt).where(expired).limit(_BATCH)
+            sa.select(table.c.key, table.c.attempt, table.c.conversation)
+            .where(expired)
+            .limit(_BATCH)
         ).all()
     if not found:
         return False
     dbos.purge(
         database,
-        [Attempt(key, number) for key, last in found for number in range(1, last + 1)],
+        [Attempt(row.key, number) for row in found for number in range(1, row.attempt + 1)],
     )
+    names, conversations = {row.conversation for row in found}, database.conversations
+    used = sa.exists().where(table.c.conversation == conversations.c.name)
     with database.begin() as connection:
+        # Locked first: other changes of them are visible now, or wait for this transaction.
+        lock_conversations(database, connection, names)
         # The condition again: some may have been queued again meanwhile.
-        gone = connection.execute(
-            sa.delete(table)
-            .where(table.c.key.in_([key for key, _ in found]))
-            .where(expired)
-            .returning(table.c.conversation)
+        connection.execute(
+            sa.delete(table).where(table.c.key.in_([row.key for row in found])).where(expired)
         )
-        _delete_empty(database, connection, set(gone.scalars()))
+        connection.execute(
+            sa.delete(conversations).where(conversations.c.name.in_(names)).where(~used)
+        )
     return len(found) == _BATCH
-
-
-def _delete_empty(database: Database, connection: sa.Connection, names: set[str]) -> None:
-    """Delete those of the conversations that have no items."""
-    table, items = database.conversations, database.items
-    # Locked first: other submissions to them are visible now, or wait for this transaction.
-    connection.execute(
-        sa.select(table.c.name)
-        .where(table.c.name.in_(names))
-        .order_by(table.c.name)
-        .with_for_update()
-    ).all()
-    used = sa.exists().where(items.c.conversation == table.c.name)
-    connection.execute(sa.delete(table).where(table.c.name.in_(names)).where(~used))

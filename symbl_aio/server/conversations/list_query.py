@@ -20,8 +20,7 @@ _MAX_TERMS = 20
 
 Predicate: TypeAlias = Callable[[ConversationHead], bool]
 
-# A plus that was not escaped is a space: "2026-03-01T08:00:00 02:00".
-_BARE_PLUS = re.compile(r"(T\S+) (?=\d\d:?\d\d$)")
+_ZONE = re.compile(r"\d\d:?\d\d")
 
 _TERM = re.compile(
     r"(?P<name>conversation\.[\w.-]++)\s*+(?P<op>==|!=|=[lg][te]=|[<>]=?)\s*+"
@@ -133,6 +132,12 @@ def _query_int(request: web.Request, name: str, default: int, maximum: int) -> i
 def _query_instant(request: web.Request, name: str, default: datetime) -> datetime:
     text = query_text(request, name)
     try:
-        return default if text is None else parse_instant(_BARE_PLUS.sub(r"\1+", text))
+        return default if text is None else parse_instant(_with_plus(text))
     except ValueError:
         raise ApiError(400, f'"{name}" must be an ISO 8601 time.') from None
+
+
+def _with_plus(text: str) -> str:
+    """Return a time in which a plus was not escaped, and is a space: "2026-03-01T08:00 02:00"."""
+    instant, space, zone = text.rpartition(" ")
+    return f"{instant}+{zone}" if space and "T" in instant and _ZONE.fullmatch(zone) else text

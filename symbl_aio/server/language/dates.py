@@ -280,8 +280,9 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], datetime], _Phrase
     # Without a year only after a word such as "by": "3/4 of it" is a part.
     (
         _pattern(
+            # With full stops the year has four digits: "3.11.27" is a version.
             r"(?<![\d/.])(?P<first>\d{1,2})(?P<mark>[/.])(?P<second>\d{1,2})(?P=mark)"
-            r"(?P<year>\d{4}|\d\d)(?![/.]\d)"
+            r"(?P<year>\d{4}|(?<=/)\d\d)(?![/.]\d)"
         ),
         _numeric_day,
     ),

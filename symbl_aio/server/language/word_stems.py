@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+_LONGEST = 30
 _VOWELS_THEN_CONSONANTS = re.compile(r"[aeiouy]+[^aeiouy]+")
 # "hop" and "fil": short words of this form lost an "e", or double their last letter.
 _SHORT = re.compile(r"[^aeiouy]*[aeiouy][^aeiouwxy]")
@@ -17,11 +18,16 @@ _NO_PLURALS = frozenset({"news"})
 _PLURALS = (("sses", "ss"), ("ies", "y"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"))
 
 
-@lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
     """Return the stem of a word in small letters; another token stays as it is."""
-    if len(word) < 4 or not (word.isascii() and word.isalpha()):
+    # A longer one is no word, and must neither be examined nor kept.
+    if not 4 <= len(word) <= _LONGEST or not (word.isascii() and word.isalpha()):
         return word
+    return _stem(word)
+
+
+@lru_cache(maxsize=20_000)
+def _stem(word: str) -> str:
     return _without_last_letter(_without_past(_singular(word)))
 
 

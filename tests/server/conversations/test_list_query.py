@@ -68,6 +68,13 @@ async def test_an_order_may_have_capitals_and_a_plus_may_be_bare(
     assert [c["id"] for c in answer.body["conversations"]] == three[::-1]
 
 
+async def test_a_time_that_is_none_costs_no_more_than_its_length(caller: Any) -> None:
+    began = time.process_time()
+    assert (await caller.get(f"/v1/conversations?startTime={'T' * 200_000}")).status == 400
+    # It was minutes.
+    assert time.process_time() - began < 1
+
+
 async def test_a_parameter_with_two_values_is_refused_by_name(caller: Any) -> None:
     answer = await caller.get("/v1/conversations?limit=1&limit=2")
     assert answer.status == 400

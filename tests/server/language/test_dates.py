@@ -72,6 +72,8 @@ def test_a_day_of_the_year_that_is_over_means_the_next_one():
         "of 9/11",
         "on 24/7",
         "on 1/2/3",
+        "with Python 3.11.27",
+        "at 10.10.20.26",
     ],
 )
 def test_without_a_time_to_come_an_action_is_indefinite(phrase):
