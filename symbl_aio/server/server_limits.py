@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 from aiohttp import web
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -14,6 +14,11 @@ def _default_connections() -> int:
     # Files, downloads and webhooks need the other half of the descriptors.
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return min(2048, descriptors // 2)
+
+
+def _half_of_the_connections(limits: ServerLimits) -> int:
+    # Streams stay open for long: with all connections, one application shuts out the others.
+    return min(1000, limits.connections // 2)
 
 
 @frozen
@@ -30,10 +35,11 @@ class ServerLimits:
     ``token_body``, ``body`` and ``text_body``: JSON of a token request, of a text submission and
     of any other call. ``buffered``: what heads and JSON bodies on their way may hold together.
     ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
-    ``live_sockets``: open WebSockets of an application. ``live_frame``: a frame of one.
-    ``live_idle``: how long a speaker may send nothing. ``live_unread``: frames that a client may
-    leave unread; one more ends its connection. ``live_audio``: audio of a speaker that waits for
-    its recognition; the speaker's connection is not read meanwhile.
+    ``live_sockets``: open WebSockets of an application, by default half of ``connections``.
+    ``live_frame``: a frame of one. ``live_idle``: how long a speaker may send nothing.
+    ``live_unread``: frames that a client may leave unread; one more ends its connection.
+    ``live_audio``: audio of a speaker that waits for its recognition; the speaker's connection is
+    not read meanwhile.
     ``wrong_secrets``: wrong credentials that an address may try at once; each is forgotten after
     ``wrong_secret_seconds``.
     """
@@ -52,7 +58,7 @@ class ServerLimits:
     buffered: int = 16 * MIB
     upload: int = 4 * GIB
     disk_reserve: int = 64 * MIB
-    live_sockets: int = 1000
+    live_sockets: int = Factory(_half_of_the_connections, takes_self=True)
     live_frame: int = 64 * KIB
     live_idle: float = 1800.0
     live_unread: int = MIB

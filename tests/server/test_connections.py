@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from symbl_aio.server import LocalServer
@@ -103,6 +104,23 @@ async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
         with pytest.raises(ConnectionError):
             while True:
                 await loop.sock_sendall(sock, request)
+
+
+async def test_streams_of_one_application_leave_connections_to_others(start: Any) -> None:
+    caller = await start(limits=ServerLimits(connections=6))
+    assert (await caller.get("/v1/conversations")).status == 200
+    async with aiohttp.ClientSession(caller.server.base_url) as session:
+        headers = {"Authorization": f"Bearer {caller.token}"}
+        streams = [
+            await session.ws_connect(f"/v1/streaming/{number}", headers=headers)
+            for number in range(3)
+        ]
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect("/v1/streaming/3", headers=headers)
+
+        async with aiohttp.ClientSession(caller.server.base_url) as other:
+            assert (await other.get("/healthz")).status == 200
+        assert not any(stream.closed for stream in streams)
 
 
 async def test_a_crowd_without_a_token_shuts_out_only_itself(start: Any) -> None:
