@@ -20,7 +20,7 @@ from attrs import frozen
 
 from symbl_aio import ConfigurationError, Credentials, Polls, SymblClient, Text, TextOptions
 from symbl_aio.config import Config
-from symbl_aio.durable import Item, ItemState, Outbox
+from symbl_aio.durable import Item, ItemFilter, ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.dbos import Workflows
 from symbl_aio.durable.attempt_steps import MAX_CRASHES, ItemSteps, StepResult
@@ -146,6 +146,40 @@ async def test_the_end_of_an_item_that_is_sent_again_at_once_is_emitted(two: Two
     assert retried.is_set()
     assert [(event.key, event.state) for event in seen] == [("one", "refused")]
     assert seen[0].ended_at >= seen[0].queued_at
+
+
+# Deadlocks
+
+
+@pytest.mark.parametrize(
+    "database", [pytest.param("postgresql", marks=pytest.mark.durable)], indirect=True
+)
+async def test_a_deadlock_with_a_decision_is_no_outage(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker has the item, and the operator the conversation that it opens."""
+    loop, waits = asyncio.get_running_loop(), threading.Event()
+    deciding: list[Any] = []
+
+    def decide(*given: Any) -> None:
+        if "accepted_at=coalesce" in given[2] and not deciding:
+            which = ItemFilter(conversation="one", state=[ItemState.QUEUED])
+            deciding.append(asyncio.run_coroutine_threadsafe(two.outbox.discard(which), loop))
+            assert waits.wait(10)
+
+    def note(_connection: Any, cursor: Any, statement: str, *_given: Any) -> None:
+        if "FOR UPDATE" in statement and "symbl_item.key" in statement:
+            cursor.execute("set local deadlock_timeout = '1min'")  # the worker notices it first
+            waits.set()
+
+    await two.outbox.submit(Text("One."), key="one")
+    sa.event.listen(two.database.engine, "after_cursor_execute", decide)
+    sa.event.listen(two.outbox._database.engine, "before_cursor_execute", note)
+    result = await two.a.steps.send(Attempt("one", 1))
+    assert result.state == ItemState.ACCEPTED.value
+    decided = await asyncio.wrap_future(deciding[0])
+    assert list(decided.refused) == ["one"]
+    assert "cannot be reached" not in caplog.text
 
 
 # Paused workers
