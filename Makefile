@@ -17,6 +17,9 @@ SECONDS ?= 120
 # Where the caller stands, for a relative FILE under make -C.
 FROM := $(PWD)
 export PYTHON FILE PORT FROM
+# Byte code is kept, also where the environment says otherwise: tests start many processes, and
+# each of them would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
 
