@@ -59,6 +59,10 @@ class SymblError(Exception):
         if cls.__module__ in ("symbl_aio._error_classes", "symbl_aio.job"):
             cls.__module__ = "symbl_aio.errors"
 
+    def __str__(self) -> str:
+        # A server's words may have half of a surrogate pair, which no log and no stream takes.
+        return super().__str__().encode("utf-8", "backslashreplace").decode()
+
     def __reduce__(self) -> tuple[Any, ...]:
         state = {name: _portable(value) for name, value in self._state().items()}
         causes: list[object] = []

@@ -120,3 +120,8 @@ def test_every_class_says_what_it_means():
     for name, cls in vars(errors).items():
         if isinstance(cls, type) and issubclass(cls, SymblError):
             assert cls.__doc__, name
+
+
+@pytest.mark.parametrize("error", [APIError(400, "a\ud800b"), ConfigurationError("a\ud800b")])
+def test_every_error_can_be_written_to_a_log(error: SymblError) -> None:
+    assert str(error).encode().endswith(rb"a\ud800b")
