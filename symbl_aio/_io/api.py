@@ -194,7 +194,6 @@ class Api:
         while True:
             headers = self._auth(token) if token is not None else {}
             error: SymblError
-            wait: float | None = None
             body = None if payload is None else payload.body()
             try:
                 answer = await self._transport.send(call, headers, body)
@@ -209,11 +208,11 @@ class Api:
             else:
                 if 200 <= answer.status < 300:
                     return answer
-                sent, wait = "yes", retry_after(answer.headers)
+                sent = "yes"
                 verdict = on_status(
                     answer.status,
                     purpose,
-                    has_retry_after=wait is not None,
+                    has_retry_after=retry_after(answer.headers) is not None,
                     complete=body is None or body.complete,
                 )
                 if verdict is Verdict.WAIT_FOR_SLOT and not full_is_error:
@@ -230,7 +229,7 @@ class Api:
                 token, renewed = await self._another(token, error), True
             elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
                 attempts = attempts or Attempts(self._config.retries)
-                await self._pause(attempts, error, wait)
+                await self._pause(attempts, error)
             else:
                 raise error
 
@@ -330,11 +329,12 @@ class Api:
             except (TransportError, UploadStalledError, FileUnavailableError) as error:
                 if isinstance(error, TransportError) and error.final:
                     raise
-                await self._pause(attempts, error, None)
+                await self._pause(attempts, error)
 
-    async def _pause(self, attempts: Attempts, error: SymblError, wait: float | None) -> None:
+    async def _pause(self, attempts: Attempts, error: SymblError) -> None:
         """Wait before the next attempt, or raise ``error`` when there is none."""
-        pause = attempts.pause(monotonic(), jitter=self._jitter(), retry_after=wait)
+        named = error.retry_after if isinstance(error, APIError) else None
+        pause = attempts.pause(monotonic(), jitter=self._jitter(), retry_after=named)
         if pause is None:
             raise error
         _LOG.debug("trying again in %.2f s: %s", pause, error)
