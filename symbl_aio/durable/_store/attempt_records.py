@@ -27,7 +27,7 @@ class Ended(NamedTuple):
     """Result of recording the end of an attempt."""
 
     item: Row | None
-    """The item as it is afterwards, without its content; ``None`` if the attempt is superseded."""
+    """The item as it is afterwards; ``None`` if the attempt is superseded."""
     following: Row | None = None
     """The item that got its slot, as ``Slots.fill`` returns it."""
 
@@ -216,7 +216,7 @@ class AttemptRecords:
             final = {"ending": state.value, "why": why}
             item = connection.execute(self._end, _parameters(attempt) | final).first()
             if conversation is None or item is None:
-                return Ended(connection.execute(self._read_end, _parameters(attempt)).first())
+                return Ended(connection.execute(self._read, _parameters(attempt)).first())
             halted_by = conversation.halted_by
             # The server may still process it: later items must wait for the operator.
             if state is ItemState.AMBIGUOUS:
@@ -245,10 +245,6 @@ class AttemptRecords:
             )
             .returning(*self._database.without_content)
         )
-
-    @cached_property
-    def _read_end(self) -> sa.Select[*tuple[Any, ...]]:
-        return sa.select(*self._database.without_content).where(self._is_it)
 
     def record_blocked(self, attempt: Attempt) -> str | None:
         """End an item as blocked; ``None`` if an operator removes the obstacle at this moment."""
