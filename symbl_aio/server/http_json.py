@@ -70,7 +70,7 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
     )
 
 
-def long_json_response(body: JSON) -> web.Response:
+def long_json_response(body: JSON, status: int = 200) -> web.Response:
     """Return a JSON response of any length; for a thread that works beside the event loop.
 
     The JSON library keeps all other threads waiting until it has written a value. Here the items
@@ -79,7 +79,7 @@ def long_json_response(body: JSON) -> web.Response:
     written = bytearray()
     for piece in _pieces(body):
         written += piece.encode(errors="replace")
-    return web.Response(body=written, headers=_JSON_TYPE)
+    return web.Response(body=written, status=status, headers=_JSON_TYPE)
 
 
 def _pieces(body: JSON) -> Iterator[str]:
@@ -174,9 +174,9 @@ def query_text(request: web.Request, name: str) -> str | None:
 
 def query_flag(request: web.Request, name: str) -> bool | None:
     """Return a boolean of the query, None if it is absent. Raises a 400 ``ApiError``."""
-    text = query_text(request, name)
-    value = None if text is None else parse_bool(text)
-    if value is None and text is not None:
+    if (text := query_text(request, name)) is None:
+        return None
+    if (value := parse_bool(text)) is None:
         raise ApiError(400, f'"{name}" must be true or false.')
     return value
 

@@ -73,11 +73,11 @@ class BookmarkHandlers:
             raise ApiError(400, "The body must be a list with at least one bookmark.")
         async with self._conversations.change(conversation.id) as changed:
             created = _add_all(changed, body)
-        response = await run_in_thread(
-            lambda: long_json_response({"bookmarks": [_serialize(changed, m) for m in created]})
+        return await run_in_thread(
+            lambda: long_json_response(
+                {"bookmarks": [_serialize(changed, m) for m in created]}, 201
+            )
         )
-        response.set_status(201)
-        return response
 
     async def _get(self, request: web.Request) -> web.Response:
         return json_response(_serialize(*await self._find(request)))
