@@ -160,33 +160,36 @@ _REFUSED = {
     "diarizationSpeakerCount": "as `enableSpeakerDiarization`",
 }
 
+
+def _effects(effect: Effect, notes: Mapping[str, str]) -> dict[str, OptionEffect]:
+    return {name: OptionEffect(effect, note) for name, note in notes.items()}
+
+
 SUBMISSIONS: Mapping[str, OptionEffect] = {
-    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON.items()},
-    **{name: OptionEffect("refused", note) for name, note in _REFUSED.items()},
-    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS.items()},
+    **_effects("acted on", _ACTED_ON),
+    **_effects("refused", _REFUSED),
+    **_effects("harmless", _HARMLESS),
 }
 READS: Mapping[str, OptionEffect] = {
-    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_READS.items()},
-    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_READS.items()},
+    **_effects("acted on", _ACTED_ON_IN_READS),
+    **_effects("harmless", _HARMLESS_IN_READS),
 }
 
-TRANSCRIPTS: Mapping[str, OptionEffect] = {
-    name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_TRANSCRIPTS.items()
-}
+TRANSCRIPTS: Mapping[str, OptionEffect] = _effects("acted on", _ACTED_ON_IN_TRANSCRIPTS)
 PAGES: Mapping[str, OptionEffect] = {
-    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_PAGES.items()},
-    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_PAGES.items()},
-    **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_PAGES.items()},
+    **_effects("acted on", _ACTED_ON_IN_PAGES),
+    **_effects("harmless", _HARMLESS_IN_PAGES),
+    **_effects("logged", _LOGGED_IN_PAGES),
 }
 MANAGEMENT: Mapping[str, OptionEffect] = {
-    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_MANAGEMENT.items()},
-    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_MANAGEMENT.items()},
+    **_effects("acted on", _ACTED_ON_IN_MANAGEMENT),
+    **_effects("harmless", _HARMLESS_IN_MANAGEMENT),
     "settings": OptionEffect("logged", "they are stored and returned only"),
 }
 STREAMS: Mapping[str, OptionEffect] = {
-    **{name: OptionEffect("acted on", note) for name, note in _ACTED_ON_IN_STREAMS.items()},
-    **{name: OptionEffect("harmless", note) for name, note in _HARMLESS_IN_STREAMS.items()},
-    **{name: OptionEffect("logged", note) for name, note in _LOGGED_IN_STREAMS.items()},
+    **_effects("acted on", _ACTED_ON_IN_STREAMS),
+    **_effects("harmless", _HARMLESS_IN_STREAMS),
+    **_effects("logged", _LOGGED_IN_STREAMS),
 }
 
 
