@@ -290,7 +290,7 @@ def earliest_instant(messages: JSON) -> datetime | None:
     ISO 8601.
     """
     found: list[datetime] = []
-    before = 0.0
+    before: list[str] = []
     for item in messages if isinstance(messages, list) else []:
         assert isinstance(item, dict)
         payload, times = item["payload"], item.get("duration") or {}
@@ -301,10 +301,10 @@ def earliest_instant(messages: JSON) -> datetime | None:
             for key in ("startTime", "endTime")
         )
         if start is None and (end is not None or not found):
-            before += seconds_of(str(payload["content"]))
+            before.append(str(payload["content"]))
         if (first := start or end) is not None:
-            found.append(first - timedelta(seconds=before))
-            before = 0.0
+            found.append(first - timedelta(seconds=sum(map(seconds_of, before))))
+            before.clear()
     return min(found, default=None)
 
 
