@@ -156,8 +156,9 @@ class SubmissionHandlers:
         )
         if kind != "text":
             self._processing.check_recognition(parameters)
-        unknown = set(stored_tracker_ids(parameters)).difference(self._management.trackers)
-        if unknown:
+        named = set(stored_tracker_ids(parameters))
+        # Most submissions name none, and all stored ones are built anew to be compared.
+        if named and (unknown := named.difference(self._management.trackers)):
             raise ApiError(400, f'"trackers" names unknown ones: {", ".join(sorted(unknown))}.')
 
     async def _read_file(self, request: web.Request, received: Received) -> SpooledBody:
