@@ -38,6 +38,11 @@ def read_lower_case(value: JSON) -> JSON:
     return value.lower() if isinstance(value, str) else value
 
 
+def texts_of(value: JSON) -> tuple[str, ...]:
+    """Return the items of a list as texts; another value has none."""
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
 def read_json_text(value: JSON) -> JSON:
     """Read JSON text; other text stays as it is."""
     return _read_json(value) if isinstance(value, str) else value

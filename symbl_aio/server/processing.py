@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import JSON, parse_instant
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import ProcessingError, Publish
@@ -333,7 +334,10 @@ def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings
     ]
     trackers = [
         Tracker(
-            str(t["name"]), tuple(map(str, vocabulary)), _text(t.get("id")), excluded_phrases(t)
+            str(t["name"]),
+            tuple(map(str, vocabulary)),
+            _text(t.get("id")),
+            texts_of(t.get("excludeVocabulary")),
         )
         for t in _dicts(parameters.get("trackers"))
         if isinstance(vocabulary := t.get("vocabulary"), list)
@@ -366,11 +370,6 @@ def add_stored(
         trackers=tuple(dict.fromkeys((*settings.trackers, *trackers))),
         custom_entities=tuple(dict.fromkeys((*settings.custom_entities, *entities))),
     )
-
-
-def excluded_phrases(tracker: Mapping[str, JSON]) -> tuple[str, ...]:
-    phrases = tracker.get("excludeVocabulary")
-    return tuple(map(str, phrases)) if isinstance(phrases, list) else ()
 
 
 def stored_tracker_ids(parameters: Mapping[str, JSON]) -> list[str]:

@@ -17,6 +17,7 @@ from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations, new_conversation
+from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import JSON, ApiError, json_response, parse_json, require_object
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_queue import Jobs
@@ -230,8 +231,7 @@ def _open_conversation(payload: SubmissionPayload) -> Conversation:
 
 def _features(parameters: Mapping[str, JSON]) -> tuple[str, ...]:
     features = parameters.get("features")
-    names = features.get("featureList") if isinstance(features, dict) else None
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+    return texts_of(features.get("featureList")) if isinstance(features, dict) else ()
 
 
 def _check_headers(received: Received, request: web.Request) -> None:

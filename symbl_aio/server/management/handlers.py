@@ -16,6 +16,7 @@ from aiohttp import web
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
 from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
@@ -82,9 +83,9 @@ class ManagementHandlers:
         return {
             identity: Tracker(
                 str(record["name"]),
-                tuple(_texts(record["vocabulary"])),
+                texts_of(record["vocabulary"]),
                 identity,
-                tuple(_texts(record.get("excludeVocabulary"))),
+                texts_of(record.get("excludeVocabulary")),
             )
             for identity, record in self._trackers.by_id.items()
         }
@@ -95,7 +96,7 @@ class ManagementHandlers:
         return tuple(
             CustomEntity(str(record["subType"]), text)
             for record in self._entities.by_id.values()
-            for text in _texts(record["values"])
+            for text in texts_of(record["values"])
         )
 
     # Routes and handlers
@@ -211,7 +212,7 @@ class ManagementHandlers:
             identity, fields = request.match_info["id"], require_object(body)
             old = self._trackers.get(identity)
             new = validation.tracker_record(fields)["vocabulary"]
-            terms = dict.fromkeys([*_texts(new), *_texts(old["vocabulary"])])
+            terms = dict.fromkeys([*texts_of(new), *texts_of(old["vocabulary"])])
             body = {**old, **fields, "vocabulary": list(terms)}
             return json_response({"tracker": await self._trackers.replace(identity, body)})
 
@@ -279,7 +280,3 @@ async def _create_many(records: RecordStore, key: str, body: JSON) -> list[JSON]
     if not isinstance(body, list) or not body:
         raise ApiError(400, f"The body must be a list of {key}.")
     return list(await records.create(body))
-
-
-def _texts(value: JSON) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
