@@ -30,9 +30,9 @@ _GATHER: Final = 0.1
 class Dispatcher:
     """Dispatches slots: each worker takes its share, one worker at a time, by a row's lock.
 
-    The share of a worker is the limit divided by the number of live workers. ``may_send``:
-    returns whether this worker may start an attempt. ``poll_interval``: seconds between two
-    dispatches without a wake-up.
+    The share of a worker is the limit divided by the number of live workers, without those that
+    drain. ``may_send``: returns whether this worker may start an attempt. ``poll_interval``:
+    seconds between two dispatches without a wake-up.
     """
 
     def __init__(

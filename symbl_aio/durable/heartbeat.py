@@ -69,6 +69,7 @@ class Heartbeat:
         self._last_beat = self._well_since = monotonic()
         self._may_send = asyncio.Event()
         self._leaving = False
+        self._draining = False
         self.evicted = asyncio.Event()
         """Set when this worker must end: others evicted it, or there is a ``failure``."""
         self.failure: ConfigurationError | OutboxUnavailableError | None = None
@@ -96,6 +97,10 @@ class Heartbeat:
     def stop_sending(self) -> None:
         """Start nothing that sends, from now on."""
         self._leaving = True
+
+    def drain(self) -> None:
+        """Leave this worker's share of the slots to the others, from the next heartbeat on."""
+        self._draining = True
 
     # This worker
 
@@ -199,7 +204,7 @@ class Heartbeat:
                 sa.update(table)
                 .where(table.c.id == self._worker)
                 .where(table.c.beat > 0.0)
-                .values(beat=self._database.now)
+                .values(beat=self._database.now, draining=self._draining)
             )
             return updated.rowcount == 1
 

@@ -338,7 +338,9 @@ class Worker:
     async def _drain(self) -> None:
         assert self._workflows is not None
         assert self._dispatcher is not None
+        assert self._heartbeat is not None
         dbos.stop_dequeuing()
+        self._heartbeat.drain()
         self._dispatcher.stop()
         while tasks := {task for tasks in self._workflows.active.values() for task in tasks}:
             await asyncio.wait(tasks)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from symbl_aio.server.html_pages import PAGE_PATH
-
 LOGGER = logging.getLogger("symbl_aio.server.access")
 
-_LONGEST = 200
+_PLACE = re.compile(r"\{(\w+)\}")
+# Digits, and the UUID of a job. The signature of a page is hexadecimal, too, but longer.
+_ID = re.compile(r"[0-9]{1,20}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class AccessLogger(AbstractAccessLogger):
@@ -34,13 +35,15 @@ class AccessLogger(AbstractAccessLogger):
 
 
 def loggable_path(request: web.BaseRequest) -> str:
-    """Return the path without its query, or the pattern of a path that may be a secret.
+    """Return the pattern of the route, with the ids of this server in their places.
 
-    The path is percent-encoded, so it has no line break.
+    Anything else may be a secret in the wrong place: a token where an id belongs, a path that no
+    route has.
     """
-    resource = request.match_info.route.resource if isinstance(request, web.Request) else None
-    if resource is None:
-        return "-"  # an unknown path may be anything, a secret in the wrong place too
-    if resource.canonical.startswith(PAGE_PATH):
-        return resource.canonical
-    return request.rel_url.raw_path[:_LONGEST]
+    if not isinstance(request, web.Request) or request.match_info.route.resource is None:
+        return "-"
+    values, resource = request.match_info, request.match_info.route.resource
+    return _PLACE.sub(
+        lambda place: value if _ID.fullmatch(value := values[place[1]]) else place[0],
+        resource.canonical,
+    )

@@ -14,6 +14,7 @@ from typing import cast
 from aiohttp import web
 from attrs import evolve
 
+from symbl_aio.server.access_log import loggable_path
 from symbl_aio.server.account import Account, kind_of_route
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.cross_origin import allow_every_origin, answer_preflight
@@ -29,7 +30,7 @@ from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
 from symbl_aio.server.option_support import READS, UnknownOptions
 from symbl_aio.server.public_address import ORIGINS, Origins
-from symbl_aio.server.request_body import check_encoding
+from symbl_aio.server.request_body import check_encoding, waits_to_send
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
 from symbl_aio.server.storage.store import StorageError
@@ -125,6 +126,8 @@ class App:
         try:
             response = await handler(request)
             status = response.status
+            if waits_to_send(request):
+                response.force_close()
             return response
         except ConnectionDroppedError:
             return web.Response()  # the connection is closed: aiohttp cannot send it
@@ -173,7 +176,7 @@ class App:
         except ApiError as error:
             return error.response()
         except StorageError as error:
-            logger.error("%s %s: %s", request.method, request.path, error)
+            logger.error("%s %s: %s", request.method, loggable_path(request), error)
             return ApiError(503, "The server cannot store it now.", retry_after=10).response()
         except web.HTTPException as error:
             response = json_response({"message": f"{error.reason}."}, error.status)

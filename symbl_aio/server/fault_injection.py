@@ -18,6 +18,7 @@ from symbl_aio.server.change_notifier import ChangeNotifier
 from symbl_aio.server.http_json import json_response
 from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.live.live_socket import wants_websocket
+from symbl_aio.server.request_body import ask_for_body
 from symbl_aio.server.request_log import Received, RequestLog
 from symbl_aio.server.webhooks import WebhookDelivery
 
@@ -81,6 +82,7 @@ class _FaultedRequest:
         """Read this fraction of the body and discard it."""
         limit = (self.request.content_length or 0) * fraction
         size = 0
+        await ask_for_body(self.request)
         async for piece in self.request.content.iter_any():
             size += len(piece)
             if self.submission is not None:

@@ -8,6 +8,7 @@ caller, the log names it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -204,13 +205,18 @@ class UnknownOptions:
         """Log the options without an effect that were not logged before."""
         for name in parameters.keys() - self._named:
             known = self._known.get(name)
-            # A caller that invents names must not fill the log, or the memory.
-            if known is None and len(self._named) < _MAX_NAMED:
-                self._named.add(name)
-                logger.warning("the option %.60r is unknown here and has no effect", name)
-            elif known is not None and known.effect == "logged":
+            if known is None:
+                shown = name if _NAME.fullmatch(name) else _UNNAMED
+                # A caller that invents names must not fill the log, or the memory.
+                if shown not in self._named and len(self._named) < _MAX_NAMED:
+                    self._named.add(shown)
+                    logger.warning("the option %r is unknown here and has no effect", shown)
+            elif known.effect == "logged":
                 self._named.add(name)
                 logger.warning("the option %r has no effect: %s", name, known.note)
 
 
 _MAX_NAMED = 100
+# Without digits, and short: no token or secret that stands in the wrong place.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_. -]{0,39}")
+_UNNAMED = "..."

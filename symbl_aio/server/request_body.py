@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from symbl_aio.server.http_json import JSON, ApiError, parse_json, require_object
 from symbl_aio.server.server_limits import BUFFERS, LIMITS
@@ -18,6 +18,27 @@ def check_encoding(request: web.Request) -> None:
             raise ApiError(415, "A body with a Content-Encoding is not accepted; send it as it is.")
 
 
+def waits_to_send(request: web.Request) -> bool:
+    """Return whether the caller may wait for "100 Continue" with (the rest of) its body.
+
+    After a response to such a request nothing can follow on the connection: the caller may send
+    the body, or leave it out.
+    """
+    # ``request_path`` takes the header out of ``headers``: aiohttp would answer it at once.
+    return not request.content.is_eof() and any(
+        name.lower() == b"expect" and value.lower() == b"100-continue"
+        for name, value in request.raw_headers
+    )
+
+
+async def ask_for_body(request: web.Request) -> None:
+    """Write "100 Continue" if the caller waits for it; called when the body is read first."""
+    if waits_to_send(request) and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The size of the response is counted, and this belongs to none.
+        request.writer.output_size = 0
+
+
 async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
     """Yield a body as it arrives. Raises a 408 ``ApiError`` if it stops, or all but stops.
 
@@ -25,6 +46,7 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
     """
     limits, loop = request.app[LIMITS], asyncio.get_running_loop()
     received, waited = 0, 0.0
+    await ask_for_body(request)
     while not request.content.is_eof():
         began = loop.time()
         patience = limits.silence + received / limits.min_rate - waited

@@ -1,9 +1,12 @@
-"""The path of each request, changed before a route is looked up.
+"""The path of each request, and its ``Expect``, changed before a route is looked up.
 
 One slash at its end, which some clients write, is ignored, and slashes before its first one, as a
 base URL with a slash at its end makes them. A path longer than any of the API is
 none: aiohttp looks for a route at each of its slashes, and copies the rest each time, which takes
 minutes for the slashes of one request line of a megabyte, before a token is checked.
+
+``Expect`` is taken out: aiohttp would ask for a body before the token is checked. The handlers ask
+for it when they read it; an expectation other than ``100-continue`` is ignored.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 # Characters. An id in a path may be chosen by a caller; the vendor's own have 16.
@@ -37,6 +41,10 @@ def limit_paths(server: web.Server) -> None:
             is_long = len(path if doubled else raw) > MAX_PATH
             target = (_TOO_LONG if is_long else path.removesuffix("/") or "/") + question + query
             message = message._replace(path=target, url=URL(target, encoded=True))
+        if "Expect" in message.headers:
+            headers = message.headers.copy()
+            headers.popall("Expect")
+            message = message._replace(headers=CIMultiDictProxy(headers))
         return make(message, *arguments)
 
     server.request_factory = make_with_limited_path

@@ -338,6 +338,30 @@ async def test_a_worker_that_drains_starts_nothing_whose_slot_was_passed_on_just
     assert holding(tables) == []
 
 
+@pytest.mark.parametrize("database", KINDS, indirect=True)
+async def test_a_worker_that_drains_leaves_its_share_to_the_others(
+    outbox: Outbox, tables: Database, working: Working, server: LocalSymbl
+) -> None:
+    """Its own job may run for an hour: the others use all other slots meanwhile."""
+    server.hold_jobs()
+    async with working(concurrency=10) as worker:
+        await outbox.submit(Text("We ship."), key="its own")
+        await until(outbox, "its own", ItemState.ACCEPTED)
+        assert worker._heartbeat is not None
+        draining = asyncio.create_task(worker.drain())
+        await asyncio.sleep(0)  # its first step
+        assert await worker._inside(worker._heartbeat.is_answered(20))  # a heartbeat, now
+        with tables.begin() as connection:
+            another = {"id": "another", "beat": tables.now, "time_to_live": 60.0}
+            connection.execute(sa.insert(tables.workers).values(another))
+        for number in range(12):
+            await outbox.submit(Text("We ship."), key=f"another's {number}")
+        assert len(Slots(tables).fill()) == 9
+        server.release()
+        async with asyncio.timeout(20):
+            await draining
+
+
 async def test_a_slot_that_an_item_got_since_then_is_not_released(
     outbox: Outbox, tables: Database
 ) -> None:

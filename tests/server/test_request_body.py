@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,18 +20,28 @@ JSON_TYPE = {"Content-Type": "application/json"}
 QUICK = ServerLimits(silence=0.2, exclusive=0.2)
 
 
-async def send(caller: Any, head: str, body: bytes = b"") -> tuple[int, bytes]:
-    """Send a request as it is, and return the status and the body of its response."""
-    await caller.get("/v1/conversations")
+@asynccontextmanager
+async def opened(caller: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     url = urlsplit(caller.server.base_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
-        lines = [*head.splitlines(), "Host: x", f"Authorization: Bearer {caller.token}", "", ""]
-        writer.write("\r\n".join(lines).encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        return int(answer.split()[1]), await reader.read(1000)
+        yield reader, writer
     finally:
         writer.transport.abort()
+
+
+def head_of(caller: Any, head: str) -> bytes:
+    lines = [*head.splitlines(), "Host: x", f"Authorization: Bearer {caller.token}", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+async def send(caller: Any, head: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Send a request as it is, and return the status and the body of its response."""
+    await caller.get("/v1/conversations")
+    async with opened(caller) as (reader, writer):
+        writer.write(head_of(caller, head) + body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        return int(answer.split()[1]), await reader.read(1000)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +202,60 @@ async def test_a_body_that_is_no_http_is_answered_so(caller: Any) -> None:
         caller, f"POST {TOKEN} HTTP/1.1\nTransfer-Encoding: chunked", b"zzz\r\n{}\r\n0\r\n\r\n"
     )
     assert status == 400
+
+
+EXPECT = "Expect: 100-continue\nContent-Length: 2"
+
+
+@pytest.mark.parametrize(
+    "head,token,status",
+    [
+        ("POST /v1/process/video", "none", 401),
+        ("POST /v1/unknown", "none", 401),
+        ("POST /v1/unknown", None, 404),
+        ("PUT /v1/job/1", None, 405),
+        ("PUT /v1/process/video/1", None, 404),
+        ("POST /v1/process/text", None, 400),
+        ("POST /v1/process/video?enableMagic=x&confidenceThreshold=9", None, 400),
+    ],
+)
+async def test_no_body_is_asked_for_that_is_refused_already(
+    caller: Any, head: str, token: str | None, status: int
+) -> None:
+    await caller.get("/v1/conversations")
+    caller.token = token or caller.token
+    async with opened(caller) as (reader, writer):
+        writer.write(head_of(caller, f"{head} HTTP/1.1\n{EXPECT}"))
+        answer = await reader.readuntil(b"\r\n\r\n")
+
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        # The caller may send the body or not, so no other request can follow on the connection.
+        assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("fault", [None, "status:500"])
+@pytest.mark.parametrize("path", ["/v1/process/text", "/oauth2/token:generate"])
+async def test_a_body_is_asked_for_when_it_is_read(
+    caller: Any, path: str, fault: str | None
+) -> None:
+    if fault is not None:
+        caller.server.inject(fault)
+    await caller.get("/v1/conversations")
+    async with opened(caller) as (reader, writer):
+        for _ in range(2):
+            writer.write(
+                head_of(caller, f"POST {path} HTTP/1.1\nContent-Type: application/json\n{EXPECT}")
+            )
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"{}")
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            size = next(line for line in answer.split(b"\r\n") if b"ontent-Length" in line)
+            await reader.readexactly(int(size.split()[1]))
+
+
+async def test_an_expectation_that_does_not_exist_is_ignored(caller: Any) -> None:
+    await caller.get("/v1/conversations")
+    status, _ = await send(caller, "GET /v1/conversations HTTP/1.1\nExpect: magic")
+
+    assert status == 200

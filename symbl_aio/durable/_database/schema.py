@@ -132,6 +132,14 @@ def _add_slots(database: Database, connection: sa.Connection) -> None:
     mark_heads(database, connection)
 
 
+def _add_draining(database: Database, connection: sa.Connection) -> None:
+    """Version 3: workers that start nothing new any more."""
+    prefix, false = ("", "0") if database.is_sqlite else (f"{database.schema}.", "false")
+    connection.exec_driver_sql(
+        f"alter table {prefix}symbl_worker add column draining boolean not null default {false}"
+    )
+
+
 def mark_heads(tables: Tables, connection: sa.Connection) -> int:
     """Mark the items that an older release submitted, and return their number.
 
@@ -164,7 +172,10 @@ def mark_heads(tables: Tables, connection: sa.Connection) -> int:
     return marked.rowcount
 
 
-_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (_add_slots,)
+_MIGRATIONS: Final[tuple[Callable[[Database, sa.Connection], None], ...]] = (
+    _add_slots,
+    _add_draining,
+)
 """The first migrates from version 1 to 2, and so on."""
 
 VERSION: Final = len(_MIGRATIONS) + 1

@@ -146,6 +146,7 @@ class Tables:
             sa.Column("beat", sa.Double, nullable=False),
             sa.Column("time_to_live", sa.Double),
             _queue_column(),
+            sa.Column("draining", sa.Boolean, nullable=False, server_default=sa.false()),
         )
         self.meta = meta
 

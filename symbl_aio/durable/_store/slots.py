@@ -130,9 +130,9 @@ class Slots:
 
     @cached_property
     def _alive(self) -> sa.ScalarSelect[int]:
-        """Return the number of live workers."""
+        """Return the number of live workers that share the slots: those that drain do not."""
         workers = self._database.workers
-        alive = sa.select(sa.func.count()).select_from(workers)
+        alive = sa.select(sa.func.count()).select_from(workers).where(~workers.c.draining)
         alive = alive.where(self._database.is_alive(), self._database.in_queue(workers))
         return alive.scalar_subquery()
 
