@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,6 +32,7 @@ from symbl_aio import (
 )
 from symbl_aio.server import LocalServer
 from symbl_aio.testing import LocalSymbl
+from tests.live.peer import open_cutter
 from tests.support import QUICK
 
 LINES = [
@@ -113,6 +115,44 @@ async def test_a_listener_has_the_events_of_the_speaker(server: LocalSymbl):
             await stream.stop()
             heard = await texts_of(events)
         assert heard == await texts_of(stream) == SPOKEN
+
+
+async def test_a_listener_that_is_cut_off_at_the_end_gets_the_end(server: LocalSymbl):
+    port = urlsplit(server.base_url).port
+    assert port is not None
+    async with open_cutter(port) as cutter:
+        through = Config(base_url=f"http://127.0.0.1:{cutter.port}", **QUICK)
+        async with (
+            server.client(**QUICK) as speaking,
+            SymblClient(Credentials(server.app_id, server.app_secret), config=through) as listening,
+            speaking.stream("pier-4") as stream,
+            listening.subscribe("pier-4") as events,
+        ):
+            cutter.running.clear()
+            await stream.stop()
+            cutter.cut()
+            cutter.running.set()
+            seen = [event async for event in events]
+        assert isinstance(seen[0], Gap)
+        assert events.conversation.id == stream.conversation.id
+    assert isinstance(seen[-1], StateEvent)
+    assert seen[-1].state == "conversation_completed"
+
+
+async def test_a_subscription_after_the_end_ends_at_once(server: LocalSymbl):
+    async with server.client(**QUICK) as symbl:
+        async with symbl.stream("pier-4") as stream:
+            pass
+        call = await symbl.telephony.start(Pstn("+14155550123"))
+        await call.stop()
+        for subscription, conversation in (
+            (symbl.subscribe("pier-4"), stream.conversation),
+            (call.events(), call.conversation),
+        ):
+            (event,) = [event async for event in subscription]
+            assert isinstance(event, StateEvent)
+            assert event.state == "conversation_completed"
+            assert event.conversation_id == conversation.id
 
 
 async def test_a_second_speaker_joins_the_same_conversation(server: LocalSymbl):

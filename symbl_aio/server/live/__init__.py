@@ -5,6 +5,7 @@ frames of a client, ``server_frames`` builds those of the server. ``speaker_sock
 speaker, and passes the audio to a ``speech_stream``: a registered transcript (``playback``),
 speech recognition (``live_recognizer``, with ``live_worker`` and ``live_audio_decoder`` in a
 process of their own), or neither. ``session`` stores the results in the conversation of a
-connection id, and sends them to each socket of that id; ``sessions`` finds and ends sessions.
-``telephony`` handles calls, and ``live_faults`` the injected faults of sockets.
+connection id, and sends them to each socket of that id; ``sessions`` finds and ends sessions, and
+``ended_sessions`` keeps their last frames for a while. ``telephony`` handles calls, and
+``live_faults`` the injected faults of sockets.
 """

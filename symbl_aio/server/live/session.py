@@ -140,6 +140,15 @@ class LiveSession:
 
     async def begin(self, request: StartRequest) -> Turn:
         """Begin a speaker's turn. Raises ``ApiError`` if the conversation was deleted."""
+        # Counted before the first await: another speaker's stop must not complete the session.
+        self.turns += 1
+        try:
+            return await self._begin(request)
+        except BaseException:
+            self.turns -= 1
+            raise
+
+    async def _begin(self, request: StartRequest) -> Turn:
         now = self._clock()
         async with self._conversations.change(self.conversation_id) as draft:
             if self._began is None:
@@ -157,7 +166,6 @@ class LiveSession:
             await self._conversations.commit(self.conversation_id, self._record())
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
-        self.turns += 1
         self.awaited.pop(identity, None)
         return Turn(request, {**request.speaker, "id": identity}, offset)
 

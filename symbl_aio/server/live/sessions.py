@@ -11,6 +11,7 @@ from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.conversations.registry import Conversations, new_conversation
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.ended_sessions import EndedSessions
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import SESSION, Audience, LiveSession
@@ -53,6 +54,7 @@ class LiveSessions:
         self._changed = changed
         self._sessions: dict[str, LiveSession] = {}
         self._audiences: dict[str, Audience] = {}
+        self._ended = EndedSessions(clock)
         self.unknown_options = UnknownOptions(STREAMS)
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
@@ -94,7 +96,15 @@ class LiveSessions:
         return self._sessions.get(connection_id)
 
     def join(self, connection_id: str, socket: LiveSocket) -> None:
-        """Send the frames of a connection id to a socket from now on, before a session too."""
+        """Send the frames of a connection id to a socket from now on, before a session too.
+
+        A socket that comes just after the end of a session gets its last frame, and is closed.
+        """
+        # A listener whose connection was lost at the end would wait for it without end.
+        if (last := self._ended.last_frame(connection_id)) is not None:
+            socket.send(last)
+            socket.close()
+            return
         audience = self._audiences.setdefault(connection_id, Audience())
         audience.sockets[socket] = None
         audience.joined.set()
@@ -120,6 +130,10 @@ class LiveSessions:
         # Two speakers of one id may start at the same moment.
         async with self._opening:
             session = self._sessions.get(connection_id)
+            if session is not None and session.ends_at is not None:
+                # Before the next await: the wait could end during it.
+                session.ends_at.cancel()
+                session.ends_at = None
             if session is not None and not session.turns and not await session.exists():
                 # Deleted, while it waited for its speaker.
                 self.complete(session, "")
@@ -134,9 +148,6 @@ class LiveSessions:
                     is_call=is_call,
                     intents=intents,
                 )
-        if session.ends_at is not None:
-            session.ends_at.cancel()
-            session.ends_at = None
         return session
 
     def _new_session(
@@ -148,6 +159,7 @@ class LiveSessions:
         is_call: bool = False,
         intents: bool = False,
     ) -> LiveSession:
+        self._ended.discard(connection_id)
         session = self._sessions[connection_id] = LiveSession(
             connection_id,
             conversation_id,
@@ -191,6 +203,7 @@ class LiveSessions:
         last = encode_frame(
             server_frames.conversation_completed(session.conversation_id, summary_url)
         )
+        self._ended.add(session.connection_id, last)
         for socket in session.audience.sockets:
             socket.send(last)
         session.audience.close()

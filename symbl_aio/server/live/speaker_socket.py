@@ -119,7 +119,7 @@ class SpeakerSocket:
         conversation_id = session.conversation_id
         try:
             turn = await session.begin(request)
-        except (ApiError, StorageError):
+        except BaseException:
             self._sessions.end(session, self._summary_url(conversation_id))
             raise
         self._sessions.join(self._connection_id, self._socket)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server.live.conftest import StartLive
+from symbl_aio.server.live.client_frames import StartRequest
+from tests.server.live.conftest import LiveCaller, StartLive
 
 TALK = "Ann: I will send the report on Friday.\nBob: When does the ferry go?"
 
@@ -87,3 +89,78 @@ async def test_a_speaker_who_does_not_come_back_is_awaited_no_longer_than_it_ask
     live = await live_of(data=tmp_path)
     listener = await live.subscribe()
     assert (await listener.until("conversation_completed"))["conversationId"] == lost
+
+
+@pytest.mark.parametrize("end", ["stopped", "lost", "deleted"])
+async def test_a_listener_of_a_session_that_has_just_ended_gets_its_end(
+    live: LiveCaller, end: str
+) -> None:
+    speaker, witness = await live.speak(), await live.subscribe()
+    conversation = await speaker.start()
+    if end == "deleted":
+        await live.caller.request("DELETE", f"/v1/conversations/{conversation}")
+    if end == "lost":
+        await speaker.ws.close()
+    else:
+        await speaker.stop()
+    assert await witness.closed() == 1000
+
+    listener = await live.subscribe()
+    assert await listener.closed() == 1000
+    assert listener.kinds() == ["conversation_completed"]
+    assert listener.seen[0]["conversationId"] == conversation
+
+
+async def test_a_listener_of_the_next_session_of_an_id_gets_that_one(live: LiveCaller) -> None:
+    first = await live.speak()
+    await first.start()
+    await first.stop()
+    second = await live.speak()
+    conversation = await second.start()
+    listener = await live.subscribe()
+    await second.stop()
+
+    assert await listener.closed() == 1000
+    assert [f["conversationId"] for f in listener.of("conversation_completed")] == [conversation]
+
+
+async def test_a_listener_of_an_id_without_a_session_waits_for_one(live: LiveCaller) -> None:
+    listener, speaker = await live.subscribe(), await live.speak()
+    conversation = await speaker.start()
+    await speaker.stop()
+
+    assert await listener.closed() == 1000
+    assert listener.seen[-1]["conversationId"] == conversation
+
+
+async def test_a_speaker_who_starts_while_another_stops_is_in_the_conversation(
+    live: LiveCaller,
+) -> None:
+    listener, speaker = await live.subscribe(), await live.speak()
+    conversation = await speaker.start()
+    sessions = live.server._accounts[0].live
+    session = sessions.find("meeting")
+    assert session is not None
+    # The other's start waits for the conversation, and the stop comes meanwhile.
+    async with session._conversations.change(conversation):
+        beginning = asyncio.create_task(session.begin(StartRequest()))
+        await speaker.stop()
+    turn = await beginning
+    assert sessions.find("meeting") is session
+
+    session.end(turn)
+    sessions.end(session, "")
+    assert await listener.closed() == 1000
+    assert listener.kinds().count("conversation_completed") == 1
+
+
+async def test_a_start_that_fails_ends_the_session(live: LiveCaller) -> None:
+    listener, speaker = await live.subscribe(), await live.speak()
+    conversation = await speaker.start(noConnectionTimeout=60)
+    other = await live.speak()
+    await live.caller.request("DELETE", f"/v1/conversations/{conversation}")
+    await other.send(type="start_request")
+    await other.until("error")
+    await speaker.stop()
+
+    assert await listener.closed() == 1000

@@ -81,6 +81,19 @@ async def test_a_call_is_stopped_once(live: LiveCaller) -> None:
     assert [answer.status for answer in answers] == [200, 404]
 
 
+@pytest.mark.parametrize("path", ["/session/subscribe/", "/events/"])
+async def test_a_listener_of_a_call_that_was_stopped_gets_its_end(
+    live: LiveCaller, path: str
+) -> None:
+    started = (await connect(live, endpoint=PSTN)).body
+    await connect(live, "stop", connectionId=started["connectionId"])
+    listener = await live.connect(path + started["connectionId"])
+
+    assert await listener.closed() == 1000
+    assert listener.kinds() == ["conversation_completed"]
+    assert listener.seen[0]["conversationId"] == started["conversationId"]
+
+
 async def test_a_paced_call_goes_on_with_the_clock(live: LiveCaller) -> None:
     live.server.register_transcript("One two.\n" + "word " * 500, number="15551234567")
     identity = (await connect(live, endpoint=PSTN)).body["connectionId"]
