@@ -73,11 +73,14 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
     )
 
 
-def long_json_response(body: JSON, status: int = 200) -> web.Response:
+def long_json_response(
+    body: JSON | Mapping[str, JSON | Iterator[JSON]], status: int = 200
+) -> web.Response:
     """Return a JSON response of any length; for a thread that works beside the event loop.
 
     The JSON library keeps all other threads waiting until it has written a value. Here the items
-    of a list, also of one in an object, are written one by one.
+    of a list, also of one in an object, are written one by one. Those of an iterator are made
+    one by one, too: as objects they take several times the memory of their bytes.
     """
     written = bytearray()
     for piece in _pieces(body):
@@ -85,16 +88,20 @@ def long_json_response(body: JSON, status: int = 200) -> web.Response:
     return web.Response(body=written, status=status, headers=_JSON_TYPE)
 
 
-def _pieces(body: JSON) -> Iterator[str]:
-    if isinstance(body, dict):
+def _pieces(body: JSON | Iterator[JSON] | Mapping[str, JSON | Iterator[JSON]]) -> Iterator[str]:
+    if isinstance(body, Mapping):
         for number, (key, value) in enumerate(body.items()):
             yield f"{',' if number else '{'}{encode_json(key)}:"
-            yield from _pieces(value) if isinstance(value, list) else (encode_json(value),)
+            yield from (
+                _pieces(value) if isinstance(value, list | Iterator) else (encode_json(value),)
+            )
         yield "}" if body else "{}"
-    elif isinstance(body, list):
-        for number, item in enumerate(body):
-            yield f"{',' if number else '['}{encode_json(item)}"
-        yield "]" if body else "[]"
+    elif isinstance(body, list | Iterator):
+        separator = "["
+        for item in body:
+            yield separator + encode_json(item)
+            separator = ","
+        yield "[]" if separator == "[" else "]"
     else:
         yield encode_json(body)
 

@@ -169,6 +169,13 @@ def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
     assert long_json_response(body).body == json_response(body).body
 
 
+@pytest.mark.parametrize("items", [[], [1], [{"a": [2]}, None, "b"]])
+def test_the_items_of_an_iterator_are_written_as_those_of_a_list(items: list[JSON]) -> None:
+    body = long_json_response({"a": iter(items), "b": 1}).body
+
+    assert body == json_response({"a": items, "b": 1}).body
+
+
 async def test_others_have_their_turns_while_a_long_response_is_written() -> None:
     body: JSON = {"messages": [{"text": "Good morning. " * 4, "from": {}} for _ in range(300_000)]}
     began = last = time.monotonic()

@@ -223,22 +223,21 @@ class ConversationHandlers:
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:
-        response = await self._part_handler(self._messages)(request)
+        conversation = await self._conversations.analysed(request)
+        items = serializers.messages(
+            conversation,
+            verbose=bool(query_flag(request, "verbose")),
+            sentiment=bool(query_flag(request, "sentiment")),
+            redactor=_redactor(conversation, request),
+        )
+        if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
+            response = json_response({"messages": list(items)})
+        else:
+            response = await run_in_thread(long_json_response, {"messages": items})
         if query_flag(request, "redact"):
             # The rules find what has a form; a caller must not take that for all of it.
             response.headers["X-Redaction"] = "partial"
         return response
-
-    def _messages(self, conversation: Conversation, request: web.Request) -> JSON:
-        verbose, sentiment = query_flag(request, "verbose"), query_flag(request, "sentiment")
-        return {
-            "messages": serializers.messages(
-                conversation,
-                verbose=bool(verbose),
-                sentiment=bool(sentiment),
-                redactor=_redactor(conversation, request),
-            )
-        }
 
     def _topics(self, conversation: Conversation, request: web.Request) -> JSON:
         for name in ("refresh", "customTopicVocabulary", "customVocabulary"):

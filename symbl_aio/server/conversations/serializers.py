@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve
 
@@ -58,12 +58,11 @@ def messages(
     verbose: bool,
     sentiment: bool,
     redactor: Redactor | None = None,
-) -> list[JSON]:
-    """Return the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment.
+) -> Iterator[JSON]:
+    """Yield the messages (6.5); ``verbose`` adds words, ``sentiment`` adds sentiment.
 
     ``redactor`` masks the texts, and what repeats a part of them.
     """
-    found: list[JSON] = []
     for index, message in enumerate(conversation.analysis.messages):
         if redactor is not None:
             message = _redacted(message, redactor)
@@ -82,8 +81,7 @@ def messages(
             item["sentiment"] = sentiment_item(message.sentiment)
         if verbose:
             item["words"] = _words(conversation, message)
-        found.append(item)
-    return found
+        yield item
 
 
 def topics(conversation: Conversation, *, sentiment: bool, parents: bool) -> list[JSON]:

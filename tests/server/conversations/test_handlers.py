@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -652,3 +653,24 @@ async def test_a_name_that_each_answer_would_repeat_is_short(
     assert answer.status == 400
     assert answer.body["message"].startswith(f'"{named}')
     assert len(answer.body["message"]) < 400
+
+
+async def test_a_long_answer_takes_little_more_memory_than_its_bytes(caller: Any) -> None:
+    lines = [f"Ann: {'word ' * 11}{number}." for number in range(520)]
+    path = await conversation(caller, *lines)
+    url = f"{caller.server.base_url}{path}/messages"
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    size = 0
+    await caller.get(f"{path}/messages")
+    tracemalloc.start()
+    try:
+        async with caller._session.get(url, params={"verbose": "true"}, headers=headers) as answer:
+            async for piece in answer.content.iter_any():
+                size += len(piece)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert size > 700_000
+    # The bytes, and again on their way to the socket. As objects they take five times as much.
+    assert peak < 3 * size

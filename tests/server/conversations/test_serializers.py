@@ -116,7 +116,7 @@ def test_messages_have_words_and_sentiment_only_on_request(conversation: Convers
     assert isinstance(second, dict)
     assert second["from"] == {}
 
-    full: Any = serializers.messages(conversation, verbose=True, sentiment=True)
+    full: Any = list(serializers.messages(conversation, verbose=True, sentiment=True))
     assert full[0]["words"][1] == {
         "word": "call",
         "startTime": "2026-03-02T09:00:01.700Z",
