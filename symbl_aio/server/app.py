@@ -25,7 +25,7 @@ from symbl_aio.server.fault_injection import (
     Handler,
 )
 from symbl_aio.server.html_pages import PAGE_PATH
-from symbl_aio.server.http_json import ApiError, json_response
+from symbl_aio.server.http_json import ApiError, check_query, json_response
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
 from symbl_aio.server.option_support import READS, UnknownOptions
@@ -144,6 +144,7 @@ class App:
         path = request.path
         try:
             self._origins.check_host(request)
+            check_query(request)
             if path.startswith(PAGE_PATH):
                 # Pages are protected by the signature in their path.
                 signed = (account for account in self._accounts if account.signed(request))

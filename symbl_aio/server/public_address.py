@@ -18,6 +18,9 @@ from symbl_aio.server.http_json import ApiError
 # Names that were checked are remembered, up to this number: parsing one costs more than a lookup.
 _REMEMBERED = 64
 
+# More proxies than any chain has. A caller can name thousands, and each is parsed.
+_MOST_HOPS = 32
+
 
 class Origins:
     """The public address of the server, the names it answers to, and the proxies before it.
@@ -48,7 +51,8 @@ class Origins:
         peer = request.remote or "?"
         if not self._networks or not self._is_proxy(peer):
             return peer
-        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        hops = [hop.strip() for hop in forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
         # From the right: what stands on the left of an unknown hop is the caller's invention.
         for hop in reversed(hops):
             if not _is_address(hop):

@@ -42,7 +42,7 @@ class TokenHandlers:
         ]
 
     def authenticate(self, request: web.Request) -> Account:
-        """Return the account of a request's token. Raises a 401 ``ApiError``."""
+        """Return the account of a request's token. Raises a 401 or 431 ``ApiError``."""
         tokens = _tokens_of(request)
         if not tokens:
             raise ApiError(

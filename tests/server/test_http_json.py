@@ -180,3 +180,15 @@ async def test_others_have_their_turns_while_a_long_response_is_written() -> Non
 
     # The library alone writes all of it in one turn.
     assert longest < (last - began) / 3
+
+
+@pytest.mark.parametrize("path", ["/v1/streaming/meeting", "/v1/conversations", "/pages/a/1/b"])
+async def test_a_query_of_many_parameters_is_refused_before_it_is_parsed(
+    caller: Any, path: str
+) -> None:
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    for count, refused in ((1000, False), (1001, True)):
+        query = "&".join(["a=b"] * count)
+        answer = await caller.anonymous("GET", f"{path}?{query}", headers=headers)
+
+        assert (answer.status == 400) is refused

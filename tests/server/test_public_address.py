@@ -53,6 +53,13 @@ def test_a_forwarded_text_that_is_no_address_is_not_a_client(forwarded: str) -> 
     assert origins.client(request({"Host": "x", "X-Forwarded-For": forwarded})) == "10.0.0.1"
 
 
+def test_of_a_long_chain_of_proxies_the_nearest_count() -> None:
+    origins = Origins(proxies=["10.0.0.0/8"])
+    chain = ", ".join(["203.0.113.9", "10.0.0.3", "10.0.0.4", *["10.0.0.7"] * 31])
+
+    assert origins.client(request({"Host": "x", "X-Forwarded-For": chain})) == "10.0.0.4"
+
+
 @table("headers", [PROXY, {"Host": "evil.example"}])
 def test_links_lead_to_the_public_url(headers: dict[str, str]) -> None:
     origins = Origins(public_url="https://symbl.example.com/", proxies=["10.0.0.0/8"])

@@ -16,13 +16,15 @@ from collections.abc import AsyncIterator
 from aiohttp import WSMsgType, hdrs, web
 
 from symbl_aio.server.connections import hand_over
-from symbl_aio.server.http_json import JSON, encode_json
+from symbl_aio.server.http_json import JSON, ApiError, encode_json
 from symbl_aio.server.server_limits import LIMITS
 
 logger = logging.getLogger("symbl_aio.server")
 
 # A listener sends nothing. One that is gone is found by a ping.
 _PING_SECONDS = 60.0
+
+_MOST_PROTOCOLS = 32
 
 # Never sent: the code of a connection that ended without a close frame.
 _ABORTED = 1006
@@ -34,8 +36,11 @@ def wants_websocket(request: web.Request) -> bool:
 
 
 def wanted_protocols(request: web.Request) -> list[str]:
-    """Return the subprotocols that a handshake offers."""
+    """Return the subprotocols that a handshake offers. Raises a 431 ``ApiError`` for many."""
     offered = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ()))
+    # Each is looked up as a token, before the caller has shown one.
+    if offered.count(",") >= _MOST_PROTOCOLS:
+        raise ApiError(431, f"A handshake offers {_MOST_PROTOCOLS} subprotocols at most.")
     return [name for name in (part.strip() for part in offered.split(",")) if name]
 
 

@@ -80,3 +80,16 @@ async def test_bytes_that_are_no_frame_end_their_connection_alone(
     await speaker.closed()
     await other.stop()
     assert speaker.ws.close_code != aiohttp.WSCloseCode.INTERNAL_ERROR
+
+
+async def test_a_handshake_that_offers_many_protocols_is_refused(live: LiveCaller) -> None:
+    headers = {"x-api-key": await live.token()}
+    protocols = [f"p{number}" for number in range(33)]
+
+    speaker = await live.connect("/v1/streaming/a", headers=headers, protocols=protocols[:32])
+
+    assert speaker.ws.protocol == "p0"
+    for shown in (headers, {}):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await live.connect("/v1/streaming/a", headers=shown, protocols=protocols)
+        assert refused.value.status == 431
