@@ -15,6 +15,7 @@ from symbl_aio.server.http_json import JSON
 from symbl_aio.server.ids import derived_id
 from symbl_aio.server.language.analysis_values import (
     Analysis,
+    Analytics,
     CustomEntity,
     Speaker,
     Tracker,
@@ -22,6 +23,7 @@ from symbl_aio.server.language.analysis_values import (
 )
 from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
+from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.thread_pool import run_in_thread
 
 logger = logging.getLogger("symbl_aio.server")
@@ -109,6 +111,7 @@ class Conversation:
     summarised: tuple[int, ...] = ()
     summarised_count: int = 0
     _analysis: Analysis | None = None
+    _analytics: Analytics | None = None
     # Shared by the drafts of a conversation: it examines only the utterances that are new.
     _analyser: ConversationAnalyser | None = None
 
@@ -137,6 +140,13 @@ class Conversation:
         if self._analysis is None:
             self._analysis = self._update(self._current_analyser(), tuple(self.utterances))
         return self._analysis
+
+    @property
+    def analytics(self) -> Analytics:
+        """The talk times, computed on first use: few read them, and each word changes them."""
+        if self._analytics is None:
+            self._analytics = measure_talk_time(self.utterances)
+        return self._analytics
 
     async def analyse(self) -> None:
         """Compute the analysis, in a thread if there is much text."""
@@ -217,7 +227,7 @@ class Conversation:
         if settings != self.settings:
             self._analyser = None
         self.settings = settings
-        self._analysis = None
+        self._analysis = self._analytics = None
 
     def update_member(self, member_id: str, name: str, email: str | None) -> None:
         """Change a member everywhere; members with the same email become one."""
@@ -245,7 +255,7 @@ class Conversation:
     def replace_utterances(self, utterances: list[Utterance]) -> None:
         """Replace all utterances; the next read analyses them."""
         self.utterances = utterances
-        self._analysis = None
+        self._analysis = self._analytics = None
 
     def item_id(self, kind: str, *parts: object) -> str:
         """Return a stable id of sixteen digits for an item found in this conversation."""

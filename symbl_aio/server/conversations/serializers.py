@@ -298,7 +298,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
 
 def analytics(conversation: Conversation) -> dict[str, JSON]:
     """Return talk time and silence (6.16); unidentified speech belongs to "Unknown"."""
-    found = conversation.analysis.analytics
+    found = conversation.analytics
     # A recording may continue after its last word.
     total = max(conversation.duration, found.total)
     silence = total - found.talk

@@ -199,7 +199,7 @@ class Analytics:
 
 @frozen
 class Analysis:
-    """All results. Tuples are in message order; topics are best first."""
+    """All results but the talk times. Tuples are in message order; topics are best first."""
 
     messages: tuple[Message, ...]
     questions: tuple[Insight, ...]
@@ -208,4 +208,3 @@ class Analysis:
     topics: tuple[Topic, ...]
     entities: tuple[Entity, ...]
     trackers: tuple[TrackerMatch, ...]
-    analytics: Analytics

@@ -7,6 +7,7 @@ speaker may have a name that an earlier sentence mentions.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -32,7 +33,6 @@ from symbl_aio.server.language.phrase_index import PhraseIndex
 from symbl_aio.server.language.questions import question_score
 from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.language.sentiment import sentiment_score
-from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.language.topics import TopicCounter
 
 # Messages of one sentence in a conversation: about a day of speech. Each needs a kilobyte, and
@@ -50,7 +50,7 @@ def analyse(
     detect_entities: bool = False,
     detect_phrases: bool = False,
 ) -> Analysis:
-    """Find sentences, questions, action items, follow-ups, topics, entities and talk times.
+    """Find sentences, questions, action items, follow-ups, topics and entities.
 
     The parameters are those of ``ConversationAnalyser``.
     """
@@ -142,7 +142,7 @@ class ConversationAnalyser:
     def _begin(self, utterances: Sequence[Utterance]) -> bool:
         """Return whether the utterances begin with those of earlier calls."""
         return len(utterances) >= len(self._utterances) and all(
-            known is given for known, given in zip(self._utterances, utterances, strict=False)
+            map(operator.is_, self._utterances, utterances)
         )
 
     def _reset(self) -> None:
@@ -213,7 +213,6 @@ class ConversationAnalyser:
             topics=tuple(t for t in self._topics.topics(messages) if t.score >= self._threshold),
             entities=tuple(e for findings in self._found for e in findings.entities),
             trackers=tuple(t for findings in self._found for t in findings.trackers),
-            analytics=measure_talk_time(self._utterances),
         )
 
     def _insights(self) -> Iterator[Insight]:

@@ -177,7 +177,7 @@ def results(
     }
     insights = [i for kind in insight_types for i in _of(kinds, kind) if i.message in added]
     insights.sort(key=lambda insight: insight.message)
-    topics = [t for t in analysis.topics if any(index in added for index in t.messages)]
+    topics = [t for t in analysis.topics if t.messages[-1] >= first]
     matches = tuple(match for match in analysis.trackers if match.message in added)
     entities = [entity for entity in analysis.entities if entity.message in added]
     frames: list[Frame] = []

@@ -62,15 +62,15 @@ ANALYSIS = Analysis(
         TrackerMatch(Tracker("Doubt", ("why",)), "why", 1, 0),
         TrackerMatch(Tracker("Doubt", ("why",)), "why", 0, 3),
     ),
-    analytics=Analytics(
-        4.5,
-        3.0,
-        1.5,
-        0.0,
-        (
-            SpeakerTime(ANN, 2.5, 0.5, 60.4, 0.25, (Overlap(None, 0.25),)),
-            SpeakerTime(None, 0.5, 2.5, 0.0, 0.0, ()),
-        ),
+)
+ANALYTICS = Analytics(
+    4.5,
+    3.0,
+    1.5,
+    0.0,
+    (
+        SpeakerTime(ANN, 2.5, 0.5, 60.4, 0.25, (Overlap(None, 0.25),)),
+        SpeakerTime(None, 0.5, 2.5, 0.0, 0.0, ()),
     ),
 )
 
@@ -84,6 +84,7 @@ def conversation() -> Conversation:
         members={ANN.id: ANN},
         duration=10.0,
         analysis=ANALYSIS,
+        analytics=ANALYTICS,
     )
 
 

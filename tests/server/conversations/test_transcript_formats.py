@@ -7,7 +7,7 @@ import pytest
 
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
-from symbl_aio.server.language.analysis_values import Analysis, Analytics, Insight, Message, Speaker
+from symbl_aio.server.language.analysis_values import Analysis, Insight, Message, Speaker
 
 ANN, BOB = Speaker("a", "Ann"), Speaker("b", "Bob")
 
@@ -22,7 +22,7 @@ def conversation() -> Conversation:
     ]
     messages = tuple(Message(t, speaker, a, b, 0.0, p) for speaker, t, a, b, p in lines)
     action = Insight("action_item", messages[0].text, 0.9, 0, ANN, phrases=("will send it",))
-    analysis = Analysis(messages, (), (action,), (), (), (), (), Analytics(0, 0, 0, 0, ()))
+    analysis = Analysis(messages, (), (action,), (), (), (), ())
     return Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)
 
 
@@ -44,7 +44,7 @@ def test_paragraphs_end_with_the_speaker_or_a_pause(conversation: Conversation) 
 
 def test_a_paragraph_of_many_messages_costs_what_its_length_costs() -> None:
     messages = tuple(Message("We go on. " * 10, ANN, n, n + 1, 0.0) for n in range(40_000))
-    analysis = Analysis(messages, (), (), (), (), (), (), Analytics(0, 0, 0, 0, ()))
+    analysis = Analysis(messages, (), (), (), (), (), ())
     long = Conversation("1", "1", datetime(2026, 1, 1, tzinfo=UTC), analysis=analysis)
     began = time.thread_time()
 

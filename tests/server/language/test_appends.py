@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from types import FrameType
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.language.analysis_values import Speaker, Tracker, Utterance
 from symbl_aio.server.language.pipeline import ConversationAnalyser, analyse
+from symbl_aio.server.language.talk_time import measure_talk_time
 from tests.server.language.lines import PRIYA, STARTED_AT, TOM
 from tests.server.language.test_pipeline import SPOKEN
 
@@ -110,8 +114,8 @@ def test_two_thousand_speakers_are_no_square() -> None:
             for i in range(count)
         ]
         start = time.thread_time()
-        found = analyse(lines, started_at=STARTED_AT)
-        assert len(found.analytics.speakers) == count
+        analyse(lines, started_at=STARTED_AT)
+        assert len(measure_talk_time(lines).speakers) == count
         return time.thread_time() - start
 
     assert cost(2000) < 10 * cost(500)
@@ -124,3 +128,40 @@ def test_a_text_of_nothing_but_ends_of_sentences_has_few_messages() -> None:
     # The messages of before stay, those of an append are as long as they may be.
     lines = [*lines, *(Utterance("? " * 5_000, TOM, 9, 18) for _ in range(10))]
     assert len(analyser.update(lines, stop=lambda: True).messages) < 21_000
+
+
+def test_a_sentence_costs_little_for_each_one_before_it() -> None:
+    def calls(count: int) -> int:
+        """Return the calls of Python code for one more sentence after ``count`` others."""
+        lines = meeting(count)
+        before = Conversation("1", "1", STARTED_AT)
+        before.publish(lines, 0.0, before.settings)
+        assert len(before.analysis.messages) >= count
+        seen = 0
+
+        def count_call(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal seen
+            seen += event == "call"
+
+        after = before.draft()
+        sys.setprofile(count_call)
+        try:
+            after.publish([Utterance("We agree.", lines[0].speaker, 0.0, 1.0)], 1.0, after.settings)
+            assert len(after.analysis.messages) > count
+        finally:
+            sys.setprofile(None)
+        return seen
+
+    assert calls(2000) - calls(1000) < 8 * 1000
+
+
+def test_talk_times_follow_each_change() -> None:
+    before = Conversation("1", "1", STARTED_AT)
+    before.publish([Utterance("One.", None, 0.0, 2.0)], 2.0, before.settings)
+    assert before.analytics.talk == 2.0
+    after = before.draft()
+    after.publish([Utterance("Two.", None, 3.0, 4.0)], 4.0, after.settings)
+
+    assert (before.analytics.talk, after.analytics.talk) == (2.0, 3.0)
+    after.replace_utterances(after.utterances[1:])
+    assert after.analytics.talk == 1.0
