@@ -221,6 +221,17 @@ def test_no_sample_is_lost_in_decoding(encoding: str, rate: int) -> None:
     assert count / RATE == pytest.approx(len(decode(name)) / 2 / RATE, abs=0.05)
 
 
+@pytest.mark.parametrize("size", [1, 4096])
+def test_a_recorder_of_flac_may_start_again_at_another_rate(size: int) -> None:
+    name = "inaugural.mp4"
+    data = b"".join(b"".join(encoded(name, "FLAC", rate)) for rate in (16_000, 48_000, 48_000))
+    decoder = live_audio_decoder.Decoder("FLAC", 16_000)
+    count = sum(len(decoder.decode(data[at : at + size])) for at in range(0, len(data), size))
+    count += len(decoder.flush())
+
+    assert count / RATE == pytest.approx(3 * len(decode(name)) / 2 / RATE, abs=0.15)
+
+
 async def test_a_model_that_cannot_be_loaded_leaves_no_conversation_open(tmp_path: Path) -> None:
     from symbl_aio.server import RecognitionOptions
 

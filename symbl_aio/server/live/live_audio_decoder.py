@@ -6,6 +6,7 @@ are 16-bit and mono at ``SAMPLE_RATE``.
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias
 
 SAMPLE_RATE = 16_000
@@ -16,31 +17,41 @@ Samples: TypeAlias = Any
 # What the parser of FLAC keeps until it knows that a frame ended comes out one by one.
 _CODECS = {"FLAC": "flac", "OPUS": "opus"}
 
+# The mark of a FLAC stream, with the head of its first block: 64 bits that no audio has by chance.
+_FLAC_START = re.compile(rb"(?=fLaC[\x00\x80]\x00\x00\x22)")
+_FLAC_START_SIZE = 8
+
 
 class Decoder:
     """Decodes the audio of one stream. ``encoding`` is LINEAR16, MULAW, FLAC or OPUS.
 
     A frame that cannot be decoded is left out: what follows is decoded as if it were not there.
+    A recorder of FLAC that starts again begins another stream of it, perhaps of another rate.
     """
 
     def __init__(self, encoding: str, sample_rate: int) -> None:
         self._encoding = encoding
         self._rate = sample_rate
         self._odd = b""
+        # The end of FLAC audio, which may be the beginning of the mark of another stream.
+        self._held = b""
+        self._begin()
+
+    def _begin(self) -> None:
         self._resampler: Any = None
         self._codec: Any = None
-        if encoding in _CODECS:
+        if self._encoding in _CODECS:
             import av
 
-            self._codec = av.CodecContext.create(_CODECS[encoding], "r")
-            if encoding == "OPUS":
+            self._codec = av.CodecContext.create(_CODECS[self._encoding], "r")
+            if self._encoding == "OPUS":
                 # Raw packets have no header; whatever rate the client has, they decode to this.
                 self._codec.sample_rate, self._codec.layout = 48_000, "mono"
 
     def decode(self, data: bytes) -> Samples:
         """Return the samples of a frame, perhaps none."""
         if not data:
-            return _joined([])  # the parser of FLAC crashes on nothing
+            return _joined([])
         match self._encoding:
             case "LINEAR16":
                 return self._resample_array(self._linear(data), self._rate)
@@ -50,17 +61,34 @@ class Decoder:
                 # One packet a frame: raw packets do not show where the next one begins.
                 return self._decode_packets([_packet(data)])
             case _:
-                return self._decode_packets(self._codec.parse(data))
+                return self._decode_flac(data)
 
     def flush(self) -> Samples:
         """Return the last samples, which waited for more audio."""
         parts = []
         if self._encoding == "FLAC":
+            parts.append(self._parse(self._held))
+            self._held = b""
             while packets := self._codec.parse(None):
                 parts.append(self._decode_packets(packets))
         if self._resampler is not None:
             parts += [frame.to_ndarray()[0] for frame in self._resampler.resample(None)]
         return _joined(parts)
+
+    def _decode_flac(self, data: bytes) -> Samples:
+        *ended, last = _FLAC_START.split(self._held + data)
+        parts = []
+        for part in ended:
+            self._held = part
+            parts.append(self.flush())
+            self._begin()
+        known = max(0, len(last) - _FLAC_START_SIZE + 1)
+        self._held = last[known:]
+        return _joined([*parts, self._parse(last[:known])])
+
+    def _parse(self, data: bytes) -> Samples:
+        # The parser of FLAC crashes on nothing.
+        return self._decode_packets(self._codec.parse(data) if data else [])
 
     def _linear(self, data: bytes) -> Samples:
         import numpy as np
