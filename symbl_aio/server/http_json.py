@@ -17,6 +17,9 @@ from aiohttp import web
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
+LongJSON: TypeAlias = "JSON | Mapping[str, JSON | Iterator[JSON]]"
+"""The body of a long response: an iterator stands for the list of its items."""
+
 
 # Deeper than any body of the API, and far from the recursion limit of a JSON library.
 MAX_DEPTH = 32
@@ -73,9 +76,7 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
     )
 
 
-def long_json_response(
-    body: JSON | Mapping[str, JSON | Iterator[JSON]], status: int = 200
-) -> web.Response:
+def long_json_response(body: LongJSON, status: int = 200) -> web.Response:
     """Return a JSON response of any length; for a thread that works beside the event loop.
 
     The JSON library keeps all other threads waiting until it has written a value. Here the items
@@ -88,7 +89,7 @@ def long_json_response(
     return web.Response(body=written, status=status, headers=_JSON_TYPE)
 
 
-def _pieces(body: JSON | Iterator[JSON] | Mapping[str, JSON | Iterator[JSON]]) -> Iterator[str]:
+def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:
     if isinstance(body, Mapping):
         for number, (key, value) in enumerate(body.items()):
             yield f"{',' if number else '{'}{encode_json(key)}:"

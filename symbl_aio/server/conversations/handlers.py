@@ -26,6 +26,7 @@ from symbl_aio.server.html_pages import PageHandlers
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
+    LongJSON,
     is_http_url,
     json_response,
     long_json_response,
@@ -117,13 +118,17 @@ class ConversationHandlers:
         ]
 
     def _part_handler(
-        self, serialize: Callable[[Conversation, web.Request], JSON]
+        self, serialize: Callable[[Conversation, web.Request], LongJSON]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             conversation = await self._conversations.analysed(request)
+
+            def write() -> web.Response:
+                return long_json_response(serialize(conversation, request))
+
             if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
-                return json_response(serialize(conversation, request))
-            return await run_in_thread(lambda: long_json_response(serialize(conversation, request)))
+                return write()
+            return await run_in_thread(write)
 
         return handle
 
@@ -223,21 +228,22 @@ class ConversationHandlers:
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:
-        conversation = await self._conversations.analysed(request)
-        items = serializers.messages(
-            conversation,
-            verbose=bool(query_flag(request, "verbose")),
-            sentiment=bool(query_flag(request, "sentiment")),
-            redactor=_redactor(conversation, request),
-        )
-        if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
-            response = json_response({"messages": list(items)})
-        else:
-            response = await run_in_thread(long_json_response, {"messages": items})
+        response = await self._part_handler(self._messages)(request)
         if query_flag(request, "redact"):
             # The rules find what has a form; a caller must not take that for all of it.
             response.headers["X-Redaction"] = "partial"
         return response
+
+    def _messages(self, conversation: Conversation, request: web.Request) -> LongJSON:
+        verbose, sentiment = query_flag(request, "verbose"), query_flag(request, "sentiment")
+        return {
+            "messages": serializers.messages(
+                conversation,
+                verbose=bool(verbose),
+                sentiment=bool(sentiment),
+                redactor=_redactor(conversation, request),
+            )
+        }
 
     def _topics(self, conversation: Conversation, request: web.Request) -> JSON:
         for name in ("refresh", "customTopicVocabulary", "customVocabulary"):
