@@ -69,6 +69,9 @@ class ItemSteps:
     that a webhook call is waited for, before the job is polled.
     """
 
+    backoff: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    """Seconds between local retries of a step, after which the item is requeued."""
+
     def __init__(
         self,
         database: Database,
@@ -86,8 +89,6 @@ class ItemSteps:
         """Called with the end of each item."""
         self.reconcile_interval = reconcile_interval
         self.webhook_timeout = webhook_timeout
-        self.backoff: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
-        """Seconds between local retries of a step, after which the item is requeued."""
         self._records = AttemptRecords(database, worker)
         self._reconciler = Reconciler(database, self._records, client)
         self._sender = Sender(database, self._records, client, heartbeat, worker)
