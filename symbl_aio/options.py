@@ -35,7 +35,7 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.models import JSON
+from symbl_aio.models.base import JSON, wire_name
 
 __all__ = [
     "ChannelMetadata",
@@ -48,12 +48,6 @@ __all__ = [
     "Tracker",
     "TrackerRef",
 ]
-
-
-def wire_name(name: str) -> str:
-    """Return the API's name of a field: ``webhookUrl`` for ``webhook_url``."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _entities(value: Iterable[CustomEntity] | None) -> tuple[CustomEntity, ...] | None:
@@ -186,7 +180,7 @@ class SalesMetadata:
 _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, init=False, eq=False, repr=False)
 class SharedOptions:
     """The parameters of every kind of media. Use ``TextOptions`` or ``MediaOptions``."""
 
