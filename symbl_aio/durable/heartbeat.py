@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -165,7 +165,7 @@ class Heartbeat:
             except Exception as error:
                 # An outage: sending stops once the heartbeat is stale; the worker stays.
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
-                await self.end_if_incompatible(error)
+                await self._end_if_incompatible(error)
                 silent = monotonic() - self._last_beat
                 if silent > CUT_OFF * self._worker_timeout:
                     self._fail(
@@ -217,13 +217,25 @@ class Heartbeat:
                 return await self._database.call(work)
             except Exception as error:
                 if not passes(error):
-                    await self.end_if_incompatible(error)
+                    await self._end_if_incompatible(error)
                     raise
                 _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(5.0, 2 * pause)
 
-    async def end_if_incompatible(self, error: BaseException) -> None:
+    @asynccontextmanager
+    async def outages_pass(self, work: str) -> AsyncIterator[None]:
+        """Log an error of the block, and end this worker if no retry can help.
+
+        ``work``: the block, for the log.
+        """
+        try:
+            yield
+        except Exception as error:
+            _LOG.warning("%s failed (%s)", work, type(error).__name__)
+            await self._end_if_incompatible(error)
+
+    async def _end_if_incompatible(self, error: BaseException) -> None:
         """End this worker if the tables do not fit this release; otherwise return.
 
         Does not return then: the caller must not go on, and a worker that fits gets its items.
@@ -254,12 +266,9 @@ class Heartbeat:
         """
         suspects: set[tuple[Attempt, float]] = set()
         while True:
-            try:
+            async with self.outages_pass("watching the other workers"):
                 if self.is_fresh():
                     suspects = await self._check(suspects, active)
-            except Exception as error:
-                _LOG.warning("watching the other workers failed (%s)", type(error).__name__)
-                await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 
     async def _check(
