@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation
+from symbl_aio.server.http_json import format_instant, now
 from symbl_aio.server.job import Status
 from symbl_aio.server.storage import sqlite_store
 from tests.server.conftest import Caller
@@ -439,10 +441,11 @@ async def test_lists_are_those_of_a_server_in_memory(
     memory = await start()
     for caller in (stored, memory):
         for n in range(14):
+            # Explicit times: one server may open two conversations within a millisecond.
             at = f"2020-06-01T00:00:0{n // 2}Z"
-            item = {"payload": {"content": "Hello."}} | (
-                {"duration": {"startTime": at}} if n < 9 else {}
-            )
+            if n >= 9:
+                at = format_instant(now() - timedelta(minutes=14 - n))
+            item = {"payload": {"content": "Hello."}, "duration": {"startTime": at}}
             opened = await caller.request(
                 "POST", "/v1/process/text", json={"messages": [item], "name": f"call {n}"}
             )
