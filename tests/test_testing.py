@@ -1,6 +1,5 @@
 """The double that users write their own tests against."""
 
-
 from symbl_aio import Config, Limits, Text
 from symbl_aio.testing import LocalSymbl, Settings
 
