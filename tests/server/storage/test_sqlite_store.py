@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.http_json import format_instant, now
 from symbl_aio.server.job import Status
 from symbl_aio.server.storage import sqlite_store
 from tests.server.conftest import Caller
@@ -439,13 +438,15 @@ async def test_lists_are_those_of_a_server_in_memory(
 ) -> None:
     monkeypatch.setattr(sqlite_store, "_CHUNK", chunk)
     memory = await start()
+    # Of those that begin when they are sent there is one: two may begin in one millisecond, and
+    # would be equal on one of the servers alone.
+    starts = [f"2020-06-01T00:00:0{n // 2}Z" for n in range(9)]
+    starts += [(datetime.now(UTC) - timedelta(hours=14 - n)).isoformat() for n in range(9, 13)]
     for caller in (stored, memory):
         for n in range(14):
-            # Explicit times: one server may open two conversations within a millisecond.
-            at = f"2020-06-01T00:00:0{n // 2}Z"
-            if n >= 9:
-                at = format_instant(now() - timedelta(minutes=14 - n))
-            item = {"payload": {"content": "Hello."}, "duration": {"startTime": at}}
+            item = {"payload": {"content": "Hello."}} | (
+                {"duration": {"startTime": starts[n]}} if n < 13 else {}
+            )
             opened = await caller.request(
                 "POST", "/v1/process/text", json={"messages": [item], "name": f"call {n}"}
             )
