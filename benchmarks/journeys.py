@@ -302,6 +302,7 @@ JOURNEYS: Final = {"submit": submit, "append": append, "webhook": webhook, "outb
 def trace(name: str) -> list[Call]:
     """Make a journey, and return its calls in their order."""
     recorder = Recorder()
+    _imported()  # not within a profiled call, which may be too deep on the stack to parse
     with recorder.watching():
         return asyncio.run(JOURNEYS[name](recorder))
 

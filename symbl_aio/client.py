@@ -32,7 +32,6 @@ from symbl_aio._protocol import answers, calls
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode_models import decode
 from symbl_aio._version import __version__
-from symbl_aio.bulk import Outcome, outcomes
 from symbl_aio.config import (
     AccessToken,
     Config,
@@ -44,7 +43,6 @@ from symbl_aio.conversations import Conversation
 from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
-from symbl_aio.options import MediaOptions, TextOptions
 
 __all__ = ["SymblClient"]
 
@@ -145,7 +143,7 @@ class SymblClient:
     def submit(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,
@@ -174,7 +172,7 @@ class SymblClient:
         self,
         conversation_id: str | Submission | Job,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,
@@ -198,7 +196,7 @@ class SymblClient:
     async def process(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         timeout: float | None = None,
     ) -> Conversation:
@@ -234,10 +232,10 @@ class SymblClient:
     async def map(
         self,
         sources: Iterable[S] | AsyncIterable[S],
-        options: TextOptions | MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         ordered: bool = False,
-    ) -> AsyncGenerator[Outcome[S], None]:
+    ) -> AsyncGenerator[symbl_aio.Outcome[S], None]:
         """Process many sources, and yield an ``Outcome`` for each as its job finishes.
 
         Sources are pulled only as fast as they can be sent (back-pressure), so an endless or
@@ -247,6 +245,9 @@ class SymblClient:
         error of ``sources`` itself is raised after the outcomes of the sources before it; so
         is ``ClientClosedError`` when the client closes, and then nothing more is pulled.
         """
+        from symbl_aio.bulk import outcomes
+        from symbl_aio.options import MediaOptions, TextOptions
+
         if isinstance(sources, str | bytes | os.PathLike):
             raise ConfigurationError(
                 "sources is a single path; give an iterable, or use client.process"

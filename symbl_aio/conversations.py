@@ -19,7 +19,6 @@ from symbl_aio._protocol.encode import with_body
 from symbl_aio.job import HandleBackend, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JSON, Page
-from symbl_aio.options import Options
 
 __all__ = ["Conversation"]
 
@@ -379,7 +378,7 @@ class Conversation:
         return await gather(await self.info(), wanted, read)
 
     def append(
-        self, media: MediaLike, options: Options | None = None, *, key: str | None = None
+        self, media: MediaLike, options: symbl_aio.Options | None = None, *, key: str | None = None
     ) -> Submission:
         """Queue media to be added to this conversation, as ``client.append`` does.
 

@@ -26,7 +26,6 @@ from symbl_aio._source_names import labelled as labelled
 from symbl_aio.events import JobEvent, StatusSource, UploadProgress
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.options import Options
 
 __all__ = [
     "Acceptance",
@@ -131,7 +130,7 @@ class HandleBackend(Protocol):
     def check_open(self) -> None: ...
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer: ...
     def submit(
-        self, media: MediaLike, options: Options | None, *, key: str | None, to: str
+        self, media: MediaLike, options: symbl_aio.Options | None, *, key: str | None, to: str
     ) -> Submission: ...
     def resume_appends(self, conversation_id: str) -> None: ...
     def jobs_of(self, conversation_id: str) -> Sequence[Job]: ...

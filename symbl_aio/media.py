@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import field, fields, frozen
 
+import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._error_classes import ConfigurationError, MediaRejectedError, UploadError
 from symbl_aio._fields import require_flag, type_name
-from symbl_aio.options import MediaOptions, TextOptions
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -197,7 +197,7 @@ def _to_source(source: Source) -> str | os.PathLike[str] | bytes | OneShot:
     )
 
 
-@frozen(repr=False)
+@frozen(repr=False, init=False, eq=False)
 class _File:
     source: str | os.PathLike[str] | bytes | OneShot = field(converter=_to_source)
     """A path, the bytes themselves, or an async iterable of bytes."""
@@ -328,7 +328,7 @@ def _split_url(field_name: str, url: object) -> tuple[SplitResult, str]:
     return parts, host.rstrip(".")
 
 
-@frozen(repr=False)
+@frozen(repr=False, init=False, eq=False)
 class _Link:
     url: str
     """The link, http or https."""
@@ -410,13 +410,18 @@ def describe(media: Media | Recording) -> str:
     return shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-80:]}"
 
 
-def check_options(media: Media | Recording, options: TextOptions | MediaOptions | None) -> None:
+def check_options(media: Media | Recording, options: symbl_aio.Options | None) -> None:
     """Check that the endpoint of this kind of media supports the options.
 
     Raises ``ConfigurationError`` that names the fields.
     """
+    if options is None:
+        return
+    # Their classes are the largest of the package: who has no options does not load them.
+    from symbl_aio.options import MediaOptions, TextOptions
+
     wanted = TextOptions if isinstance(media, Text) else MediaOptions
-    if options is None or isinstance(options, wanted):
+    if isinstance(options, wanted):
         return
     name = "recordings" if isinstance(media, Recording) else type(media).__name__
     if not isinstance(options, TextOptions | MediaOptions):

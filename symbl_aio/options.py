@@ -35,25 +35,20 @@ from symbl_aio._fields import (
     strings,
     words,
 )
-from symbl_aio.models import JSON
+from symbl_aio.models.base import JSON, wire_name
 
 __all__ = [
     "ChannelMetadata",
     "CustomEntity",
     "Features",
     "MediaOptions",
+    "Options",
     "SalesMetadata",
     "Speaker",
     "TextOptions",
     "Tracker",
     "TrackerRef",
 ]
-
-
-def wire_name(name: str) -> str:
-    """Return the API's name of a field: ``webhookUrl`` for ``webhook_url``."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _entities(value: Iterable[CustomEntity] | None) -> tuple[CustomEntity, ...] | None:
@@ -186,7 +181,7 @@ class SalesMetadata:
 _NOT_PARAMETERS: Final = frozenset({"extra_body", "extra_query", "in_query"})
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, init=False, eq=False, repr=False)
 class SharedOptions:
     """The parameters of every kind of media. Use ``TextOptions`` or ``MediaOptions``."""
 
@@ -352,3 +347,4 @@ class MediaOptions(SharedOptions):
 
 
 Options: TypeAlias = TextOptions | MediaOptions
+"""Parameters of any media: those of texts, or those of recordings."""

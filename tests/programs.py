@@ -25,6 +25,7 @@ import pytest
 
 from symbl_aio.testing import LocalSymbl
 from tests.contrib.site import listening, uvicorn_serving
+from tests.support import QUICK_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "examples" / "media" / "inaugural.mp4"
@@ -130,6 +131,7 @@ def _environment(symbl: LocalSymbl) -> dict[str, str]:
         "SYMBL_APP_ID": "app",
         "SYMBL_APP_SECRET": "secret",
         "PYTHONPATH": str(ROOT),
+        **QUICK_VARIABLES,
     }
 
 

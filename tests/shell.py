@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from symbl_aio.cli.commands import cli
 from tests.forks import Program
+from tests.support import QUICK_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 CREDENTIALS = {"SYMBL_APP_ID": "app", "SYMBL_APP_SECRET": "secret"}
@@ -41,7 +42,7 @@ class Shell:
         # Neither the variables nor the configuration file of the person who runs the tests.
         none: dict[str, str | None] = {n: None for n in os.environ if n.startswith("SYMBL_")}
         none["SYMBL_AIO_CONFIG"] = os.path.join(os.devnull, "none")
-        self._env: dict[str, str | None] = {**none, **variables}
+        self._env: dict[str, str | None] = {**none, **QUICK_VARIABLES, **variables}
 
     async def run(self, *arguments: str | Path) -> Ended:
         """Run a command to its end, in a thread: an event loop of its own, as in a process."""

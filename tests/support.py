@@ -11,6 +11,12 @@ QUICK: dict[str, Any] = {
     "retries": Retries(base=0.001, cap=0.01),
 }
 """Settings under which the client waits for the server, and for nothing else."""
+QUICK_VARIABLES = {
+    "SYMBL_POLLS_FLOOR": "0.02",
+    "SYMBL_POLLS_AGE_FACTOR": "0.002",  # of the length of a recording, to the first poll
+    "SYMBL_POLLS_PER_SECOND": "200",
+}
+"""The same for a program that takes its settings from the environment."""
 
 
 def mp4_bytes(size: int = 4096) -> bytes:

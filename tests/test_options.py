@@ -8,6 +8,7 @@ from attrs import evolve, fields
 from attrs.exceptions import FrozenInstanceError
 
 from symbl_aio.errors import ConfigurationError
+from symbl_aio.models.base import wire_name
 from symbl_aio.options import (
     ChannelMetadata,
     CustomEntity,
@@ -18,7 +19,6 @@ from symbl_aio.options import (
     TextOptions,
     Tracker,
     TrackerRef,
-    wire_name,
 )
 from tests.options import RECORDINGS, SHARED
 from tests.tables import table

@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 
 import aiohttp
 
+import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
@@ -36,7 +37,6 @@ from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Job, JobToken, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
-from symbl_aio.options import MediaOptions, TextOptions
 
 _LOG = logging.getLogger("symbl_aio")
 
@@ -188,7 +188,7 @@ class Engine:
     def submit(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None,
+        options: symbl_aio.Options | None,
         *,
         key: str | None,
         to: str | Submission | Job | None = None,

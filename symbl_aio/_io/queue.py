@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
+import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
 from symbl_aio._fields import is_word
@@ -33,7 +34,6 @@ from symbl_aio.errors import (
 )
 from symbl_aio.job import Submission, labelled
 from symbl_aio.media import Audio, Media, Recording, Text, Video
-from symbl_aio.options import Options
 
 _HEADS_COMPARED: Final = 64
 """How many waiting submissions are compared to find the one that is cheapest to send."""
@@ -51,7 +51,7 @@ class PendingSubmission:
     """The caller's handle."""
     media: Media | Recording
     """What to send."""
-    options: Options | None
+    options: symbl_aio.Options | None
     """How to process it."""
     is_append: bool
     """Whether it is added to a conversation that exists."""

@@ -16,6 +16,7 @@ from time import monotonic
 
 from attrs import evolve
 
+import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._callback_checks import check_async
 from symbl_aio._io.api import Accepted, Api, Full, UnsettledError
 from symbl_aio._io.emit import Emitter
@@ -56,7 +57,6 @@ from symbl_aio.events import (
 )
 from symbl_aio.job import HandleBackend, Job, Submission
 from symbl_aio.media import Media, MediaLike, Text, check_options, coerce
-from symbl_aio.options import MediaOptions, Options, TextOptions
 from symbl_aio.webhooks import webhook_url
 
 _LOG = logging.getLogger("symbl_aio")
@@ -99,7 +99,7 @@ class Submissions:
     def submit(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None,
+        options: symbl_aio.Options | None,
         *,
         key: str | None,
         to: str | Submission | Job | None = None,
@@ -323,11 +323,13 @@ class Submissions:
             await self._api.ready()
         return await self._api.submit(call, payload, repeatable=not one_shot), prepared.duration
 
-    def _with_webhook(self, pending: PendingSubmission, media: Media) -> Options | None:
+    def _with_webhook(self, pending: PendingSubmission, media: Media) -> symbl_aio.Options | None:
         """Add the submission's own webhook URL, unless the caller has set one."""
         base_url, secret = self._config.webhook_base_url, self._config.webhook_secret
         if base_url is None or secret is None or pending.nonce is None:
             return pending.options
+        from symbl_aio.options import MediaOptions, TextOptions
+
         options = pending.options or (TextOptions() if isinstance(media, Text) else MediaOptions())
         if options.is_given("webhook_url"):
             return options

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from html import unescape
 from sys import intern
 from typing import Final
 
@@ -148,6 +147,8 @@ def error_excerpt(answer: Answer) -> str:
     if not text or text[0] in "{[":
         return ""
     if text[0] == "<":
+        from html import unescape  # its table of 2,000 names serves an error page alone
+
         lower = text.lower()
         start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
         end = lower.find("</title", start)

@@ -20,7 +20,7 @@ from symbl_aio._fields import (
 )
 from symbl_aio._protocol.encode import plain
 from symbl_aio.models import JSON
-from symbl_aio.options import wire_name
+from symbl_aio.models.base import wire_name
 
 _MAX_VALUE_LENGTH: Final = 128
 _NANOS: Final = 1_000_000_000

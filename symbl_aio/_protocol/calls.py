@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -18,8 +17,7 @@ from attrs import evolve, field, frozen
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
 from symbl_aio.media import Kind
-from symbl_aio.models import JSON
-from symbl_aio.options import wire_name
+from symbl_aio.models.base import JSON, wire_name
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Part: TypeAlias = Literal[
@@ -169,6 +167,8 @@ def query_text(value: JSON) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float):
+        from decimal import Decimal  # for the one option that is no whole number
+
         return f"{Decimal(text):f}"  # 0.00001, not 1e-05
     return text
 

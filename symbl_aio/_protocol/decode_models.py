@@ -20,7 +20,7 @@ from attrs import NOTHING, define, fields, has
 from symbl_aio import models
 from symbl_aio._error_classes import DecodeError
 from symbl_aio.models import JSON, JobStatus
-from symbl_aio.options import wire_name
+from symbl_aio.models.base import wire_name
 
 M = TypeVar("M")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 from attrs import evolve
 
+import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._protocol.calls import Call as Call
 from symbl_aio._protocol.calls import (
@@ -24,10 +25,8 @@ from symbl_aio._protocol.calls import (
 )
 from symbl_aio.config import Credentials
 from symbl_aio.media import Audio, Media, Text, Utterance, Video
-from symbl_aio.models import JSON
-from symbl_aio.options import MediaOptions, Options, wire_name
+from symbl_aio.models.base import JSON, wire_name
 
-_NO_OPTIONS = MediaOptions()
 # Tuples: ``isinstance(x, A | B)`` makes the union each time.
 _FILES: Final = (Audio, Video)
 _WITHOUT_URL: Final = (Text, Audio, Video)
@@ -36,7 +35,7 @@ _JSON_HEADERS = (("Content-Type", "application/json"),)
 
 def encode_submission(
     media: Media,
-    options: Options | None = None,
+    options: symbl_aio.Options | None = None,
     conversation_id: str | None = None,
     *,
     content_type: str | None = None,
@@ -50,20 +49,20 @@ def encode_submission(
     Raises ``ConfigurationError`` for an id or option that cannot be sent.
     """
     call = submission(media.kind, conversation_id)
-    given = {} if options is None else options.given()
-    options = _NO_OPTIONS if options is None else options
     urls = () if isinstance(media, _WITHOUT_URL) else (media.url,)
-    if options.webhook_url:
-        urls = (*urls, options.webhook_url)
-    named = {wire_name(name): plain(value) for name, value in given.items()}
+    named: dict[str, JSON] = {}
+    if options is not None:
+        named = {wire_name(name): plain(value) for name, value in options.given().items()}
+        if options.webhook_url:
+            urls = (*urls, options.webhook_url)
     if isinstance(media, _FILES):
-        if options.extra_body:
+        if options is not None and options.extra_body:
             raise ConfigurationError(
                 f"extra_body is set for {media.kind}, whose body is the file; give extra_query"
             )
         sent_type = "video/mp4" if isinstance(media, Video) else content_type or media.content_type
         headers = (("Content-Type", sent_type),) if sent_type else ()
-        pairs = _query(named, options)
+        pairs = () if options is None else _query(named, options)
         return Call(call.method, call.path, query=pairs, headers=headers, urls=urls)
 
     body: dict[str, JSON]
@@ -72,7 +71,7 @@ def encode_submission(
     else:
         body = {"url": media.url}
     query: tuple[tuple[str, str], ...] = ()
-    if options is not _NO_OPTIONS:
+    if options is not None:
         if twice := body.keys() & options.extra_body.keys():
             raise ConfigurationError(
                 f"extra_body[{min(twice)!r}] is the media itself; leave it out"
@@ -114,7 +113,7 @@ def encode_token(credentials: Credentials) -> Call:
     return evolve(token(), headers=_JSON_HEADERS, body=json_text(body).encode())
 
 
-def _query(named: Mapping[str, JSON], options: Options) -> tuple[tuple[str, str], ...]:
+def _query(named: Mapping[str, JSON], options: symbl_aio.Options) -> tuple[tuple[str, str], ...]:
     # An empty list has no effect, and no page has one in a query.
     pairs = {name: value for name, value in named.items() if value != []}
     pairs.update(options.extra_query)

@@ -164,7 +164,7 @@ class Heartbeat:
                     registered = await self._database.call(self._beat)
             except Exception as error:
                 # An outage: sending stops once the heartbeat is stale; the worker stays.
-                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                self._database.report("the heartbeat", error)
                 await self.end_if_incompatible(error)
                 silent = monotonic() - self._last_beat
                 if silent > CUT_OFF * self._worker_timeout:
@@ -176,6 +176,7 @@ class Heartbeat:
                     )
                     return
             else:
+                self._database.report_answer()
                 if not registered:
                     _LOG.warning("worker %s was taken for dead", self._worker)
                     self.stop_sending()
@@ -219,7 +220,7 @@ class Heartbeat:
                 if not passes(error):
                     await self.end_if_incompatible(error)
                     raise
-                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                self._database.report("a call", error)
                 await asyncio.sleep(pause)
                 pause = min(5.0, 2 * pause)
 
@@ -258,7 +259,7 @@ class Heartbeat:
                 if self.is_fresh():
                     suspects = await self._check(suspects, active)
             except Exception as error:
-                _LOG.warning("watching the other workers failed (%s)", type(error).__name__)
+                self._database.report("watching the other workers", error)
                 await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 

@@ -384,7 +384,7 @@ class Worker:
             _LOG.warning(
                 "the items of worker %s wait for the worker timeout to pass (%s)",
                 self.id,
-                type(error).__name__,
+                self._database.describe(error),
             )
 
     async def _stop_when_evicted(self, heartbeat: Heartbeat) -> None:
@@ -401,7 +401,7 @@ class Worker:
                 if number:
                     _LOG.warning("%d items whose workflow failed are queued again", number)
             except Exception as error:
-                _LOG.warning("requeuing failed workflows failed (%s)", type(error).__name__)
+                self._database.report("requeuing failed workflows", error)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_FAILED_INTERVAL)
 
@@ -413,7 +413,7 @@ class Worker:
                 while await self._database.call(delete):
                     pass
             except Exception as error:
-                _LOG.warning("deleting expired items failed (%s)", type(error).__name__)
+                self._database.report("deleting expired items", error)
                 await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_RETENTION_INTERVAL)
 

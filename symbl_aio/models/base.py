@@ -31,6 +31,12 @@ JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | 
 T_co = TypeVar("T_co", covariant=True)
 
 
+def wire_name(name: str) -> str:
+    """Return the API's name of a field: ``webhookUrl`` for ``webhook_url``."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 class _Nothing(dict[str, Never]):
     """An empty dict that refuses writes. A mapping proxy can neither be pickled nor encoded."""
 

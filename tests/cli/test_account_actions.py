@@ -10,10 +10,11 @@ from attrs import fields
 from symbl_aio import ConfigurationError, Everything, GroupDraft, Text, TrackerDraft
 from symbl_aio.cli.account_actions import DRAFTS, read_drafts
 from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
 
 
 async def talk(symbl: LocalSymbl, text: str) -> str:
-    async with symbl.client() as client:
+    async with symbl.client(**QUICK) as client:
         return (await client.process(Text(text))).id
 
 

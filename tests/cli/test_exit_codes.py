@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pytest
 
 from symbl_aio.cli.commands import cli
 from tests.shell import CREDENTIALS, Ended, Shell
@@ -113,9 +112,7 @@ def words_of(group: click.Group, *before: str) -> Iterator[str]:
             yield " ".join((*before, name))
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    path = tmp_path / "x.wav"
+def recorded(path: Path) -> Path:
     with wave.open(str(path), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -128,22 +125,24 @@ def test_no_command_is_missed():
     assert sorted(words_of(cli)) == sorted(WRONG)
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["", "json"])
-async def test_a_known_error_is_two_lines_on_stderr_at_most(form, recording):
+async def test_a_known_error_is_two_lines_on_stderr_at_most(tmp_path):
     here: list[Case] = []
     beside: list[Case] = []
-    for words, rows in WRONG.items():
-        if words == "demo" and form:
-            continue  # it is for people alone
-        for arguments, environment, code in rows:
-            given = [argument.replace(FILE, str(recording)) for argument in arguments]
-            case = ((*words.split(), *form, *given), environment, code)
-            # A process for those that handle signals, and for those that try again for seconds.
-            apart = words in ("worker", "serve") or environment is UNRESOLVED
-            (beside if apart else here).append(case)
+    for name, form in (("people.wav", []), ("json.wav", ["--json"])):
+        recording = recorded(tmp_path / name)
+        for words, rows in WRONG.items():
+            if words == "demo" and form:
+                continue  # it is for people alone
+            for arguments, environment, code in rows:
+                given = [argument.replace(FILE, str(recording)) for argument in arguments]
+                case = ((*words.split(), *form, *given), environment, code)
+                # A process for those that handle signals, and for those that try again for seconds.
+                apart = words in ("worker", "serve") or environment is UNRESOLVED
+                (beside if apart else here).append(case)
 
-    found = await asyncio.gather(*(in_process(*case) for case in beside))
-    found += [await in_thread(*case) for case in here]
+    processes = asyncio.gather(*(in_process(*case) for case in beside))
+    found = [await in_thread(*case) for case in here]
+    found += await processes
     assert not list(filter(None, found))
 
 

@@ -11,13 +11,14 @@ import pytest
 from symbl_aio import Text
 from symbl_aio.testing import LocalSymbl
 from tests.shell import Shell
+from tests.support import QUICK
 
 ROOT = Path(__file__).parents[2]
 INAUGURAL = ROOT / "examples" / "media" / "inaugural.mp4"
 
 
 async def conversation(symbl: LocalSymbl, text: str) -> str:
-    async with symbl.client() as client:
+    async with symbl.client(**QUICK) as client:
         return (await client.process(Text(text))).id
 
 
@@ -60,7 +61,7 @@ async def test_a_recording_is_put_into_the_page(shell: Shell, symbl: LocalSymbl,
 
 async def test_a_stored_conversation_needs_no_server(symbl: LocalSymbl, tmp_path: Path):
     id = await conversation(symbl, "Hello.")
-    async with symbl.client() as client:
+    async with symbl.client(**QUICK) as client:
         everything = await client.conversation(id).everything()
     stored = tmp_path / "monday.json"
     stored.write_text(everything.to_json(), "utf-8")

@@ -37,15 +37,24 @@ def settings(server: LocalSymbl, **config: Any) -> dict[str, Any]:
 
 
 class _ObservedServer(uvicorn.Server):
-    """A server with an event for its startup."""
+    """A server with an event for its startup, and one that stops it."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listens = asyncio.Event()
+        self.stops = asyncio.Event()
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
         self.listens.set()
+
+    async def main_loop(self) -> None:
+        # Which looks ten times a second whether it should stop.
+        looking = asyncio.create_task(super().main_loop())
+        stops = asyncio.create_task(self.stops.wait())
+        await asyncio.wait((looking, stops), return_when=asyncio.FIRST_COMPLETED)
+        looking.cancel()
+        stops.cancel()
 
 
 def listening() -> tuple[socket.socket, str]:
@@ -76,7 +85,7 @@ async def uvicorn_serving(
         yield server
     finally:
         listens.cancel()
-        server.should_exit = True
+        server.stops.set()
         await serving
 
 

@@ -19,6 +19,7 @@ from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store import queue_control
 from symbl_aio.durable._store.slots import Slots
+from symbl_aio.durable.attempt_steps import ItemSteps
 from symbl_aio.durable.items import Attempt
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -146,6 +147,12 @@ async def until(outbox: Outbox, key: str, state: ItemState) -> Item:
         if event.state is state:
             return await outbox.item(key)
     raise AssertionError(f"{key} never was {state}")
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers of this process repeat a step as often as ever, and sooner."""
+    monkeypatch.setattr(ItemSteps, "backoff", tuple(one / 20 for one in ItemSteps.backoff))
 
 
 class Working(Protocol):

@@ -26,7 +26,10 @@ from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import POLL_INTERVAL, Working, said
 from tests.support import QUICK, mp4_bytes
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database", ["sqlite"], indirect=True),
+    pytest.mark.usefixtures("quick_retries"),
+]
 
 ONCE = {**QUICK, "retries": Retries(attempts=1)}
 """Settings of a client that tries once, so that all else is the worker's patience."""

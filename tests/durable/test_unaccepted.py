@@ -12,6 +12,8 @@ from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, Working, said
 from tests.support import mp4_bytes
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 PROOF = ["retry_after:503:0", "status:429", "status:425", "status:511", "status:501"]
 NO_PROOF = ["status:500", "status:502", "status:503", "status:504", "status:408", "status:507"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from symbl_aio import NotFoundError, Text
 from symbl_aio.durable import Entry, ItemFilter, ItemState, Outbox
+from symbl_aio.durable._store import reads
 from tests.durable.conftest import KINDS
 from tests.durable.test_decisions_many import lay_out
 from tests.durable.test_dispatch import counted
@@ -64,7 +65,10 @@ async def test_a_wake_up_brings_the_next_look_forward(outbox: Outbox) -> None:
     assert (await asyncio.wait_for(waiting, 10)).state is ItemState.DISCARDED
 
 
-async def test_what_is_forgotten_while_somebody_waits_is_told(outbox: Outbox, tables: Any) -> None:
+async def test_what_is_forgotten_while_somebody_waits_is_told(
+    outbox: Outbox, tables: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "_FULL_INTERVAL", 0.3)
     await outbox.submit(Text("Hello."), key="c")
     waiting = asyncio.create_task(outbox.result("c"))
     with pytest.raises(TimeoutError):

@@ -17,6 +17,7 @@ import pytest
 from attrs import define
 
 from tests.forks import Program
+from tests.support import QUICK_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "examples" / "media" / "inaugural.mp4"
@@ -26,7 +27,8 @@ async def started(port: str) -> Program:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SYMBL_")}
     return await Program.start(
         "examples.fastapi_app",
-        env=inherited | {"PORT": port, "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1"},
+        env=inherited
+        | {"PORT": port, "PYTHONWARNINGS": "error", "PYTHONUNBUFFERED": "1", **QUICK_VARIABLES},
         stderr=STDOUT,
     )
 

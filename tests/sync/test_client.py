@@ -32,6 +32,7 @@ from symbl_aio.events import Event
 from symbl_aio.sync import Completed, Failed, SymblClient
 from symbl_aio.sync.portal import Portal
 from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
 
 RECORDING = Path(__file__).parents[2] / "examples" / "media" / "inaugural.mp4"
 
@@ -72,7 +73,7 @@ def client(server: Server) -> Iterator[SymblClient]:
 
 
 def client_of(server: Server | LocalSymbl, **settings: object) -> SymblClient:
-    config = Config(base_url=server.base_url, proxy=None, trust_env=False)
+    config = Config(base_url=server.base_url, proxy=None, trust_env=False, **QUICK)
     return SymblClient(Credentials(server.app_id, server.app_secret), config=config, **settings)  # type: ignore[arg-type]
 
 

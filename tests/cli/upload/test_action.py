@@ -34,9 +34,8 @@ async def symbl() -> AsyncIterator[LocalSymbl]:
 
 @pytest.fixture
 def shell(symbl: LocalSymbl, tmp_path: Path) -> Shell:
-    state = {"XDG_STATE_HOME": str(tmp_path / "state"), "SYMBL_POLLS_FLOOR": "0.02"}
-    state["SYMBL_POLLS_PER_SECOND"] = "200"
-    return Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS, **state)
+    state = str(tmp_path / "state")
+    return Shell(SYMBL_BASE_URL=symbl.base_url, XDG_STATE_HOME=state, **CREDENTIALS)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from symbl_aio.server import LocalServer, StorageError, default_directory
+from symbl_aio.server.storage import data_directory
 from symbl_aio.server.storage.data_directory import DataDirectoryError, lock_directory
 
 
@@ -35,7 +36,7 @@ async def test_only_this_user_can_read_it(tmp_path: Path, existing: bool) -> Non
 async def test_a_second_server_is_refused_with_the_name_of_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("symbl_aio.server.storage.data_directory._LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(data_directory.claim, "__defaults__", (0.1,))
     async with LocalServer(data=tmp_path):
         with pytest.raises(StorageError, match=f"{tmp_path} is in use .*process {os.getpid()}"):
             await LocalServer(data=tmp_path).start()
