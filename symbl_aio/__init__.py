@@ -60,8 +60,8 @@ _HOMES = {
         "StoredEntity StoredTracker SummaryItem TimeShare Topic TrackerMatch User Word"
     ),
     "options": (
-        "ChannelMetadata CustomEntity Features MediaOptions SalesMetadata Speaker TextOptions "
-        "Tracker TrackerRef"
+        "ChannelMetadata CustomEntity Features MediaOptions Options SalesMetadata Speaker "
+        "TextOptions Tracker TrackerRef"
     ),
     "transcript_formats": "TalkTime talk_time to_markdown to_srt to_text to_webvtt",
     "webhooks": "WebhookReceiver",

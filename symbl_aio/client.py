@@ -143,7 +143,7 @@ class SymblClient:
     def submit(
         self,
         media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,
@@ -172,7 +172,7 @@ class SymblClient:
         self,
         conversation_id: str | Submission | Job,
         media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,
@@ -196,7 +196,7 @@ class SymblClient:
     async def process(
         self,
         media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         timeout: float | None = None,
     ) -> Conversation:
@@ -232,7 +232,7 @@ class SymblClient:
     async def map(
         self,
         sources: Iterable[S] | AsyncIterable[S],
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
+        options: symbl_aio.Options | None = None,
         *,
         ordered: bool = False,
     ) -> AsyncGenerator[symbl_aio.Outcome[S], None]:

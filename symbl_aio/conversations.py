@@ -378,11 +378,7 @@ class Conversation:
         return await gather(await self.info(), wanted, read)
 
     def append(
-        self,
-        media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
-        *,
-        key: str | None = None,
+        self, media: MediaLike, options: symbl_aio.Options | None = None, *, key: str | None = None
     ) -> Submission:
         """Queue media to be added to this conversation, as ``client.append`` does.
 

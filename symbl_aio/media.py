@@ -410,9 +410,7 @@ def describe(media: Media | Recording) -> str:
     return shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-80:]}"
 
 
-def check_options(
-    media: Media | Recording, options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None
-) -> None:
+def check_options(media: Media | Recording, options: symbl_aio.Options | None) -> None:
     """Check that the endpoint of this kind of media supports the options.
 
     Raises ``ConfigurationError`` that names the fields.

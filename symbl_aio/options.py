@@ -42,6 +42,7 @@ __all__ = [
     "CustomEntity",
     "Features",
     "MediaOptions",
+    "Options",
     "SalesMetadata",
     "Speaker",
     "TextOptions",
@@ -346,3 +347,4 @@ class MediaOptions(SharedOptions):
 
 
 Options: TypeAlias = TextOptions | MediaOptions
+"""Parameters of any media: those of texts, or those of recordings."""

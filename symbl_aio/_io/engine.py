@@ -188,7 +188,7 @@ class Engine:
     def submit(
         self,
         media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None,
+        options: symbl_aio.Options | None,
         *,
         key: str | None,
         to: str | Submission | Job | None = None,

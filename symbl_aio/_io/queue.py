@@ -51,7 +51,7 @@ class PendingSubmission:
     """The caller's handle."""
     media: Media | Recording
     """What to send."""
-    options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None
+    options: symbl_aio.Options | None
     """How to process it."""
     is_append: bool
     """Whether it is added to a conversation that exists."""

@@ -99,7 +99,7 @@ class Submissions:
     def submit(
         self,
         media: MediaLike,
-        options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None,
+        options: symbl_aio.Options | None,
         *,
         key: str | None,
         to: str | Submission | Job | None = None,
@@ -323,9 +323,7 @@ class Submissions:
             await self._api.ready()
         return await self._api.submit(call, payload, repeatable=not one_shot), prepared.duration
 
-    def _with_webhook(
-        self, pending: PendingSubmission, media: Media
-    ) -> symbl_aio.TextOptions | symbl_aio.MediaOptions | None:
+    def _with_webhook(self, pending: PendingSubmission, media: Media) -> symbl_aio.Options | None:
         """Add the submission's own webhook URL, unless the caller has set one."""
         base_url, secret = self._config.webhook_base_url, self._config.webhook_secret
         if base_url is None or secret is None or pending.nonce is None:

@@ -35,7 +35,7 @@ _JSON_HEADERS = (("Content-Type", "application/json"),)
 
 def encode_submission(
     media: Media,
-    options: symbl_aio.TextOptions | symbl_aio.MediaOptions | None = None,
+    options: symbl_aio.Options | None = None,
     conversation_id: str | None = None,
     *,
     content_type: str | None = None,
@@ -113,9 +113,7 @@ def encode_token(credentials: Credentials) -> Call:
     return evolve(token(), headers=_JSON_HEADERS, body=json_text(body).encode())
 
 
-def _query(
-    named: Mapping[str, JSON], options: symbl_aio.TextOptions | symbl_aio.MediaOptions
-) -> tuple[tuple[str, str], ...]:
+def _query(named: Mapping[str, JSON], options: symbl_aio.Options) -> tuple[tuple[str, str], ...]:
     # An empty list has no effect, and no page has one in a query.
     pairs = {name: value for name, value in named.items() if value != []}
     pairs.update(options.extra_query)

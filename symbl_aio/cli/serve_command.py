@@ -83,8 +83,8 @@ def _warn_of_secret(
     show_default=True,
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Silence of a recogniser after which it is started again; it answers each five minutes "
-    "of sound.",
+    help="Silence of a recogniser after which it is started again; it answers each two and a "
+    "half minutes of sound.",
 )
 @click.option(
     "--data",

@@ -89,6 +89,7 @@ class ItemSteps:
         """Called with the end of each item."""
         self.reconcile_interval = reconcile_interval
         self.webhook_timeout = webhook_timeout
+        self._database = database
         self._records = AttemptRecords(database, worker)
         self._reconciler = Reconciler(database, self._records, client)
         self._sender = Sender(database, self._records, client, heartbeat, worker)
@@ -232,7 +233,7 @@ class ItemSteps:
         except SQLAlchemyError as error:
             if not passes(error):
                 raise
-            _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+            self._database.report("the search for evidence", error)
             return StepResult("in_doubt", has_webhook)
         except SymblError as error:
             _LOG.warning("item %s stays in doubt: %s", attempt.key, error)

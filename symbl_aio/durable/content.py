@@ -32,6 +32,7 @@ from symbl_aio import (
     FileUnavailableError,
     MediaOptions,
     MediaRejectedError,
+    Options,
     Retries,
     SalesMetadata,
     Speaker,
@@ -52,7 +53,6 @@ from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.media import MediaLike, Recording, SealedPath, check_options, coerce
 from symbl_aio.models import JSON
 
-Options: TypeAlias = TextOptions | MediaOptions
 Media: TypeAlias = Text | Audio | Video | AudioURL | VideoURL | SealedPath
 
 _BLOCK: Final = 2**20

@@ -9,7 +9,6 @@ and a worker dequeues handed-over items at once.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from contextvars import Context
@@ -21,8 +20,6 @@ from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.slots import Slots
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
-
-_LOG = logging.getLogger("symbl_aio.durable")
 
 _GATHER: Final = 0.1
 """Seconds from a slot that is freed to a dispatch: all that are freed meanwhile go with it."""
@@ -81,7 +78,7 @@ class Dispatcher:
         try:
             await self._start_all([row])
         except Exception as error:
-            _LOG.warning("item %s was not started (%s)", row.key, type(error).__name__)
+            self._database.report(f"starting item {row.key}", error)
 
     def slot_freed(self) -> None:
         """Dispatch soon: a slot is free. Other workers are notified if it exceeds our share."""

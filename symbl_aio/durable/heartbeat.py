@@ -164,7 +164,7 @@ class Heartbeat:
                     registered = await self._database.call(self._beat)
             except Exception as error:
                 # An outage: sending stops once the heartbeat is stale; the worker stays.
-                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                self._database.report("the heartbeat", error)
                 await self._end_if_incompatible(error)
                 silent = monotonic() - self._last_beat
                 if silent > CUT_OFF * self._worker_timeout:
@@ -176,6 +176,7 @@ class Heartbeat:
                     )
                     return
             else:
+                self._database.report_answer()
                 if not registered:
                     _LOG.warning("worker %s was taken for dead", self._worker)
                     self.stop_sending()
@@ -219,20 +220,20 @@ class Heartbeat:
                 if not passes(error):
                     await self._end_if_incompatible(error)
                     raise
-                _LOG.warning("the database cannot be reached (%s)", type(error).__name__)
+                self._database.report("a call", error)
                 await asyncio.sleep(pause)
                 pause = min(5.0, 2 * pause)
 
     @asynccontextmanager
     async def outages_pass(self, work: str) -> AsyncIterator[None]:
-        """Log an error of the block, and end this worker if no retry can help.
+        """Report an error of the block, and end this worker if no retry can help.
 
         ``work``: the block, for the log.
         """
         try:
             yield
         except Exception as error:
-            _LOG.warning("%s failed (%s)", work, type(error).__name__)
+            self._database.report(work, error)
             await self._end_if_incompatible(error)
 
     async def _end_if_incompatible(self, error: BaseException) -> None:

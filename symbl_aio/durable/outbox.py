@@ -16,6 +16,7 @@ from symbl_aio import (
     Config,
     ConfigurationError,
     JobStatus,
+    Options,
 )
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._shared_futures import check_loop
@@ -28,7 +29,7 @@ from symbl_aio.durable._store.reads import PAGE, Watcher, read_item, read_page
 from symbl_aio.durable._store.submit import submit
 from symbl_aio.durable._store.submit_many import Entered, Entry, encode_chunks, submit_chunk
 from symbl_aio.durable._store.webhook_records import WebhookRecords
-from symbl_aio.durable.content import Options, encode
+from symbl_aio.durable.content import encode
 from symbl_aio.durable.items import (
     Item,
     ItemEvent,

@@ -24,6 +24,7 @@ from symbl_aio import (
     FileUnavailableError,
     Job,
     MediaOptions,
+    Options,
     QueueFullError,
     ServerError,
     SymblClient,
@@ -36,7 +37,7 @@ from symbl_aio import (
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.attempt_records import AttemptRecords
-from symbl_aio.durable.content import Content, Options
+from symbl_aio.durable.content import Content
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.webhooks import webhook_url

@@ -384,7 +384,7 @@ class Worker:
             _LOG.warning(
                 "the items of worker %s wait for the worker timeout to pass (%s)",
                 self.id,
-                type(error).__name__,
+                self._database.describe(error),
             )
 
     async def _stop_when_evicted(self, heartbeat: Heartbeat) -> None:

@@ -3,9 +3,9 @@
 It runs as a file and imports nothing of the package but ``recording_decoder``, which stands beside
 it. Each line of stdin is ``{"path", "language", "separate", "seconds"}``: the language as a
 code or null, whether each channel is recognised by itself, and the seconds that the header
-states or null. The answer is one ``{"segments": [[start, end, text, channel], ...]}`` per five
-minutes or less, then ``{"duration": seconds, "language": code}``; or ``{"error": reason}`` at
-any point, which never contains a path. It exits when stdin is closed.
+states or null. The answer is one ``{"segments": [[start, end, text, channel], ...]}`` per two
+and a half minutes of a channel or less, then ``{"duration": seconds, "language": code}``; or
+``{"error": reason}`` at any point, which never contains a path. It exits when stdin is closed.
 
 Its one argument is JSON: ``model`` (a folder; null: that of the extra), ``device``,
 ``compute_type`` and ``threads``. It needs the ``asr`` extra, loads the model with the first
@@ -20,7 +20,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -63,6 +65,10 @@ _MOST_TOKENS = 224
 SILENCE = 8
 
 Answer: TypeAlias = Callable[..., None]
+Piece: TypeAlias = tuple[float, float, str]
+"""Start and end in seconds, and the text between."""
+Transcript: TypeAlias = tuple[list[Any], Any]
+"""The segments of faster-whisper, and its account of them; None for silence."""
 ReportableError = decoding.ReportableError
 
 
@@ -85,7 +91,7 @@ def serve(requests: IO[str], answers: IO[str], options: Mapping[str, Any]) -> No
 
     for line in requests:
         try:
-            model = model or load_model(options)
+            model = model or load_model(options, windows_at_once=True)
             transcribe(model, json.loads(line), answer)
         except decoding.ReportableError as error:
             answer(error=str(error))
@@ -109,18 +115,16 @@ def transcribe(model: Model, request: dict[str, Any], answer: Answer) -> None:
     for track in range(decoding.count_tracks(path)):
         rows = 0
         try:
-            for start, samples in decoding.windows(
-                path, track, separate=separate, stated=request["seconds"]
-            ):
-                rows = len(samples)
+            windows = decoding.windows(path, track, separate=separate, stated=request["seconds"])
+            for start, row, samples, spoken in recognition.recognise(windows):
+                rows = max(rows, row + 1)
                 answer(
                     segments=[
                         (start + begin, start + end, text, channel + row if separate else 0)
-                        for row in range(rows)
-                        for begin, end, text in recognition.recognise(samples[row])
+                        for begin, end, text in spoken
                     ]
                 )
-                duration = max(duration, start + samples.shape[1] / decoding.SAMPLE_RATE)
+                duration = max(duration, start + len(samples) / decoding.SAMPLE_RATE)
         except decoding.UnreadableTrackError as error:
             damaged = damaged or error
         channel += rows
@@ -135,10 +139,12 @@ def transcribe(model: Model, request: dict[str, Any], answer: Answer) -> None:
 
 
 class Model:
-    """A loaded Whisper model."""
+    """A loaded Whisper model, and the threads that recognise windows with it at the same time."""
 
-    def __init__(self, whisper: Any) -> None:
+    def __init__(self, whisper: Any, at_once: int) -> None:
         self.whisper = whisper
+        self.at_once = at_once
+        self.threads = ThreadPoolExecutor(at_once)
         self.multilingual = bool(whisper.model.is_multilingual)
 
     def language_of(self, code: str | None) -> str | None:
@@ -177,23 +183,54 @@ class Recognition:
     def whisper(self) -> Any:
         return self._model.whisper
 
-    def recognise(self, samples: decoding.Samples) -> list[tuple[float, float, str]]:
-        """Return (start, end, text) in seconds of the speech in one row of samples."""
-        length = len(samples) / decoding.SAMPLE_RATE
+    def recognise(
+        self, windows: Iterable[tuple[float, decoding.Samples]]
+    ) -> Iterator[tuple[float, int, decoding.Samples, list[Piece]]]:
+        """Yield (start, row, samples, pieces of speech) of each row of the windows, in order.
+
+        Windows are recognised as many at a time as the model has threads, but one by one until
+        the language is known.
+        """
+        ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript]]] = deque()
+        for start, window in windows:
+            for row, samples in enumerate(window):
+                transcript = self._model.threads.submit(self._transcribe, samples, self.language)
+                ahead.append((start, row, samples, transcript))
+                if self.language is None or len(ahead) > self._model.at_once:
+                    yield self._oldest(ahead)
+        while ahead:
+            yield self._oldest(ahead)
+
+    def _oldest(
+        self, ahead: deque[tuple[float, int, decoding.Samples, Future[Transcript]]]
+    ) -> tuple[float, int, decoding.Samples, list[Piece]]:
+        start, row, samples, transcript = ahead.popleft()
+        return start, row, samples, self._keep(samples, transcript.result())
+
+    def _transcribe(self, samples: decoding.Samples, language: str | None) -> Transcript:
+        """Return what the model makes of a row of samples; it runs in a thread."""
         if not len(samples) or max(-int(samples.min()), int(samples.max())) < SILENCE:
-            return []
+            return [], None
         # Greedy at temperature 0: the same words every time on the same machine. The
         # voice filter keeps noise and music from becoming words, and the n-gram guard
         # keeps overlapping speech from becoming an endless "yeah, yeah".
-        segments, info = self._model.whisper.transcribe(
+        segments, info = self.whisper.transcribe(
             samples.astype("float32") / 32768,
-            language=self.language,
+            language=language,
             beam_size=1,
             temperature=0.0,
             condition_on_previous_text=False,
             vad_filter=True,
             no_repeat_ngram_size=6,
         )
+        return list(segments), info
+
+    def _keep(self, samples: decoding.Samples, transcript: Transcript) -> list[Piece]:
+        """Return the pieces of speech of a transcript that are certain, and count all of them."""
+        segments, info = transcript
+        if info is None:
+            return []
+        length = len(samples) / decoding.SAMPLE_RATE
         found = []
         kept = 0.0
         for segment in segments:
@@ -281,8 +318,12 @@ def is_certain(log_probability: float, compression_ratio: float) -> bool:
     return bool(log_probability >= (PROBABLE if repeats else MIN_LOG_PROBABILITY))
 
 
-def load_model(options: Mapping[str, Any]) -> Model:
-    """Load the model of the options, otherwise the extra's after a check of its hashes."""
+def load_model(options: Mapping[str, Any], *, windows_at_once: bool = False) -> Model:
+    """Load the model of the options, otherwise the extra's after a check of its hashes.
+
+    With ``windows_at_once`` each thread recognises a window of its own, otherwise all of them
+    the same one. That ends sooner, but its threads wait for each other at every word.
+    """
     # The libraries must not download a model.
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
@@ -292,12 +333,17 @@ def load_model(options: Mapping[str, Any]) -> Model:
             "faster-whisper is not installed: pip install '.[asr]' in a checkout of symbl-aio"
         ) from error
     folder = options.get("model") or os.environ.get("SYMBL_AIO_MODEL") or packaged_model()
+    threads = options.get("threads") or min(os.cpu_count() or 1, 4)
+    device = options.get("device", "cpu")
+    # A graphics card is kept busy by one window.
+    at_once = threads if windows_at_once and device == "cpu" else 1
     try:
         model = WhisperModel(
             folder,
-            device=options.get("device", "cpu"),
+            device=device,
             compute_type=options.get("compute_type", "int8"),
-            cpu_threads=options.get("threads") or min(os.cpu_count() or 1, 4),
+            cpu_threads=threads // at_once,
+            num_workers=at_once,
             local_files_only=True,
         )
     except Exception as error:
@@ -306,7 +352,7 @@ def load_model(options: Mapping[str, Any]) -> Model:
             "with a CTranslate2 Whisper model, and --device and --compute-type must suit it"
         ) from error
 
-    return Model(model)
+    return Model(model, at_once)
 
 
 def packaged_model() -> str:

@@ -8,18 +8,22 @@ A connection counts from the moment it is accepted, before a TLS handshake.
 
 from __future__ import annotations
 
+import array
 import asyncio
 import contextlib
 import errno
+import fcntl
 import itertools
 import logging
 import socket
 import ssl
+import termios
 import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
@@ -47,8 +51,9 @@ class _Connection:
 
     ``waiting_since``: the loop's time at which the caller's turn began; None while a request is
     handled. ``head``: bytes that have arrived of the next head; ``whole``: it has arrived, and
-    what follows is a body. ``trusted``: a request on it has shown a token. ``unsent``: bytes of
-    the last response that were not taken yet.
+    what follows is a body. ``trusted``: a request on it has shown a token. ``response``: counts
+    the bytes of the last response; ``taken``: those of them that had left at the last look.
+    ``is_answered``: all of it was made.
     """
 
     sock: socket.socket
@@ -58,7 +63,20 @@ class _Connection:
     head: int = 0
     whole: bool = False
     trusted: bool = False
-    unsent: int = 0
+    response: AbstractStreamWriter | None = None
+    taken: int = 0
+    is_answered: bool = True
+
+    def unsent(self) -> int:
+        """Return the bytes of the last response that the caller has not taken yet."""
+        if self.protocol is None or self.protocol.transport is None:
+            return 0
+        # Those in the kernel, too: it takes some megabytes at a time, so that a slow reader would
+        # seem to read nothing for minutes.
+        queued = array.array("i", [0])
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.ioctl(self.sock, termios.TIOCOUTQ, queued)
+        return self.protocol.transport.get_write_buffer_size() + queued[0]
 
     def abort(self) -> None:
         if self.protocol is not None and self.protocol.transport is not None:
@@ -95,6 +113,15 @@ class ServerProtocol(web.RequestHandler):
             self.connection.abort()
             return
         super().data_received(data)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response; record when all of it was made and most of it has left."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.connection.is_answered = True
 
     def handle_error(
         self,
@@ -180,7 +207,8 @@ class Connections:
         self._buffers.release(connection.head)
         connection.head, connection.whole = 0, False
         connection.waiting_since = None
-        connection.body = request.content
+        connection.body, connection.response = request.content, request.writer
+        connection.taken, connection.is_answered = 0, False
 
     def trust(self, request: web.Request) -> None:
         """Record that the request has shown a token: newer connections do not take its place."""
@@ -191,7 +219,7 @@ class Connections:
         return _connection_of(request).trusted
 
     def end(self, request: web.Request) -> None:
-        """Record that the response is made, and that the caller's turn begins."""
+        """Record that the caller's turn begins: to read a response, which may grow meanwhile."""
         _connection_of(request).waiting_since = asyncio.get_running_loop().time()
 
     def accepts(self, connection: _Connection, data: bytes) -> bool:
@@ -280,16 +308,20 @@ class Connections:
             for connection in list(self._open):
                 if connection.waiting_since is None:
                     continue
-                transport = connection.protocol and connection.protocol.transport
-                unsent = transport.get_write_buffer_size() if transport else 0
-                if 0 < unsent < connection.unsent:
-                    connection.waiting_since = loop.time()  # a slow reader, but it reads
-                connection.unsent = unsent
+                now, unsent = loop.time(), connection.unsent()
+                if connection.response is not None:
+                    taken = connection.response.output_size - unsent
+                    # A slow reader gains time, but no more than its bytes are worth.
+                    gained = (taken - connection.taken) / limits.min_rate
+                    connection.taken = taken
+                    connection.waiting_since = min(now, connection.waiting_since + gained)
+                    if not (unsent or connection.is_answered):
+                        connection.waiting_since = now  # it waits for the server
                 if connection.head:
                     patience = limits.head
                 else:
                     patience = limits.silence if unsent else limits.idle
-                if loop.time() - connection.waiting_since > patience:
+                if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
 

@@ -178,15 +178,21 @@ async def _redirect(faulted: _FaultedRequest) -> web.StreamResponse:
 
 
 async def _half_answer(faulted: _FaultedRequest) -> web.StreamResponse:
-    """Handle the request, send half of the response body, and close the connection."""
+    """Handle the request, send half of the response body, and close the connection.
+
+    Of a long body, which is sent while it is made, no part is sent.
+    """
     response = await faulted.normal_response()
-    body = response.body
-    assert isinstance(body, bytes)
+    body, length = response.body, "Transfer-Encoding: chunked"
+    if isinstance(body, bytes):
+        body, length = body[: len(body) // 2], f"Content-Length: {len(body)}"
+    else:
+        body = b""
     head = (
         f"HTTP/1.1 {response.status} {response.reason}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\n{length}\r\n\r\n"
     )
-    raise faulted.write_raw(head.encode() + body[: len(body) // 2])
+    raise faulted.write_raw(head.encode() + body)
 
 
 async def _not_http(faulted: _FaultedRequest) -> web.StreamResponse:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from aiohttp import web
+from yarl import URL
+
+from symbl_aio.server.thread_pool import run_in_thread
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -29,6 +32,9 @@ _MAX_CONTAINERS = 400_000
 
 # A request line of a megabyte has room for half a million, which take a third of a second.
 _MOST_PARAMETERS = 1000
+
+# Bytes of a long response that are made at a time, and that its connection holds.
+_BLOCK = 1024 * 1024
 
 # What may stand for a value that no response could carry: half of an escaped pair, a number out
 # of range. A text without them, which is nearly every one, is parsed once and not twice.
@@ -76,17 +82,43 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
     )
 
 
-def long_json_response(body: LongJSON, status: int = 200) -> web.Response:
-    """Return a JSON response of any length; for a thread that works beside the event loop.
+async def long_json_response(
+    make: Callable[[], LongJSON], status: int = 200, *, in_thread: bool = True
+) -> web.Response:
+    """Return a JSON response of any length. ``make`` returns its body.
+
+    A long one is sent while it is made, without a length. The caller's reading sets the pace, and
+    memory is needed for a block of it. ``in_thread``: the first block is made beside the event
+    loop, as all others are.
+    """
+    blocks = _blocks(make)
+    first = await run_in_thread(next, blocks) if in_thread else next(blocks)
+    is_whole = len(first) < _BLOCK
+    body = first if is_whole else _send(first, blocks)
+    return web.Response(body=body, status=status, headers=_JSON_TYPE)
+
+
+async def _send(first: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    block = first
+    while block:
+        yield block
+        block = await run_in_thread(next, blocks, b"")
+
+
+def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:
+    """Yield the bytes of a body: blocks, and a shorter rest, which may be empty.
 
     The JSON library keeps all other threads waiting until it has written a value. Here the items
     of a list, also of one in an object, are written one by one. Those of an iterator are made
     one by one, too: as objects they take several times the memory of their bytes.
     """
-    written = bytearray()
-    for piece in _pieces(body):
-        written += piece.encode(errors="replace")
-    return web.Response(body=written, status=status, headers=_JSON_TYPE)
+    block = bytearray()
+    for piece in _pieces(make()):
+        block += piece.encode(errors="replace")
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block)
 
 
 def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:
@@ -204,8 +236,12 @@ def parse_bool(text: str) -> bool | None:
 
 
 def is_http_url(value: JSON) -> bool:
-    """Return whether a value is an http or https URL."""
-    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
+    """Return whether a value is an http or https URL with a host."""
+    try:
+        url = URL(value) if isinstance(value, str) else URL()
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def now() -> datetime:

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 # beside it from hiding those of the standard library.
 WORKER = (sys.executable, "-P", str(Path(__file__).with_name("asr_worker.py")))
 
-# The worker answers per five minutes of speech, about ten seconds on two old cores.
+# The worker answers per two and a half minutes of speech, about ten seconds on an old core.
 TIMEOUT = 300.0
 
 _MAX_LINE_SIZE = 4 * 1024 * 1024
@@ -99,7 +99,7 @@ class Recognizer:
     """Transcribes recordings one after another, in one event loop.
 
     ``timeout``: seconds without an answer after which the worker process counts as stuck; it
-    answers after every five minutes of sound. ``command`` replaces the worker.
+    answers after every two and a half minutes of sound. ``command`` replaces the worker.
     """
 
     def __init__(self, *, timeout: float = TIMEOUT, command: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ SAMPLE_RATE = 16_000
 # The longest recording, in seconds, whatever its header states: one recording must not keep
 # all others waiting.
 LONGEST = 4 * 3600.0
-WINDOW = 300 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
+WINDOW = 150 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
 SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
 
@@ -48,7 +48,7 @@ def count_tracks(path: str) -> int:
 def windows(
     path: str, track: int, *, separate: bool, stated: float | None = None
 ) -> Iterator[tuple[float, Samples]]:
-    """Decode a track in pieces of up to five minutes: (start in seconds, samples).
+    """Decode a track in pieces of up to two and a half minutes: (start in seconds, samples).
 
     The samples have one row, or with ``separate`` one for each channel. A piece is cut in the
     quietest fifth of a second of its last ten seconds. Raises ``UnreadableTrackError``, or

@@ -28,7 +28,7 @@ class ServerLimits:
     ``connections``: open at one time; one more closes the oldest that has shown no token.
     ``idle``: how long a connection may wait between requests. ``head``: the longest time for a
     request's head. ``silence``: the longest pause within a body or a response. ``min_rate``:
-    the lowest average rate of a body, in bytes a second, after a first ``silence``. ``exclusive``:
+    the lowest average rate of either, in bytes a second, after a first ``silence``. ``exclusive``:
     the longest time for the body of a management call, which keeps others of its account waiting.
 
     ``line``: a request line, with a file's parameters (API section 2). ``field``: a header field.

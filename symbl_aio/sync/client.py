@@ -12,7 +12,7 @@ from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Acceptance, AmbiguousSubmissionError
 from symbl_aio.media import MediaLike
-from symbl_aio.options import MediaOptions, TextOptions
+from symbl_aio.options import Options
 from symbl_aio.sync.handles import Conversation, Job, Submission, inner
 from symbl_aio.sync.management import Entities, Groups, Settings, Trackers
 from symbl_aio.sync.outcomes import Completed, Failed, Outcome
@@ -92,7 +92,7 @@ class SymblClient:
         self,
         conversation_id: str | Submission | Job,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,
@@ -111,7 +111,7 @@ class SymblClient:
     def process(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: Options | None = None,
         *,
         timeout: float | None = None,
     ) -> Conversation:
@@ -124,7 +124,7 @@ class SymblClient:
     def map(
         self,
         sources: Iterable[S],
-        options: TextOptions | MediaOptions | None = None,
+        options: Options | None = None,
         *,
         ordered: bool = False,
     ) -> Iterator[Outcome[S]]:
@@ -170,7 +170,7 @@ class SymblClient:
     def submit(
         self,
         media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
+        options: Options | None = None,
         *,
         key: str | None = None,
         before_last_byte: Callable[[], Awaitable[None]] | None = None,

@@ -15,7 +15,7 @@ from symbl_aio.events import JobEvent, UploadProgress
 from symbl_aio.everything import Everything, InsightPart
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus, Page
-from symbl_aio.options import MediaOptions, TextOptions
+from symbl_aio.options import Options
 from symbl_aio.sync.management import Bookmarks
 from symbl_aio.sync.portal import Portal
 
@@ -359,11 +359,7 @@ class Conversation:
         )
 
     def append(
-        self,
-        media: MediaLike,
-        options: TextOptions | MediaOptions | None = None,
-        *,
-        key: str | None = None,
+        self, media: MediaLike, options: Options | None = None, *, key: str | None = None
     ) -> Submission:
         """Queue media to be added to this conversation, as ``client.append`` does."""
         return Submission(

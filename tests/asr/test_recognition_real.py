@@ -6,12 +6,17 @@ import math
 import re
 import shutil
 import struct
+import threading
+import types
 import wave
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from symbl_aio.server import asr_worker
 from symbl_aio.server.recognizer import (
     RecognisedSpeech,
     RecognitionError,
@@ -191,3 +196,50 @@ async def test_unknown_files_are_not_loaded_and_no_code_of_the_wheel_is_run(
         await recognizer.transcribe(MEDIA / "inaugural.mp4")
     await recognizer.aclose()
     assert not ran.exists()
+
+
+class _WaitingModel:
+    """A stand-in for the weights: the first window ends only once the second one has begun."""
+
+    def __init__(self) -> None:
+        self.model = types.SimpleNamespace(is_multilingual=False)
+        self.second_began = threading.Event()
+
+    def transcribe(self, sound: Any, **_: object) -> tuple[list[Any], Any]:
+        first = sound[0] < 0.02
+        if not first:
+            self.second_began.set()
+        assert self.second_began.wait(30)
+        segment = types.SimpleNamespace(
+            start=0, end=1, text="one" if first else "two", tokens=[1], avg_logprob=-0.2
+        )
+        segment.compression_ratio = 1.0
+        return [segment], types.SimpleNamespace(duration_after_vad=1.0, language="en")
+
+
+def test_windows_are_recognised_at_the_same_time_and_answered_in_order():
+    import numpy as np
+
+    windows: list[tuple[float, Any]] = [
+        (second, np.full((1, RATE), amplitude, "int16"))
+        for second, amplitude in ((0.0, 300), (1.0, 3000))
+    ]
+    recognition = asr_worker.Recognition(asr_worker.Model(_WaitingModel(), 2), None)
+    found = [
+        (start, [text for _, _, text in pieces])
+        for start, _, _, pieces in recognition.recognise(windows)
+    ]
+    assert found == [(0.0, ["one"]), (1.0, ["two"])]
+
+
+async def test_a_second_of_speech_costs_a_twentieth_of_a_cpu_second(
+    recognizer: Recognizer, tmp_path: Path
+):
+    speech = decode("inaugural.mp4") + decode("sensibility.m4a")
+    await recognizer.transcribe(MEDIA / "sensibility.m4a")  # loads the model
+    (worker,) = psutil.Process().children()
+    before = sum(worker.cpu_times()[:2])
+    transcript = await recognizer.transcribe(write_wav(tmp_path / "long.wav", speech * 10))
+    spent = sum(worker.cpu_times()[:2]) - before
+    assert len(transcript.utterances) > 10
+    assert spent <= 0.05 * transcript.duration

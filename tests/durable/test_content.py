@@ -25,6 +25,7 @@ from symbl_aio import (
     FileChangedError,
     MediaOptions,
     MediaRejectedError,
+    Options,
     SalesMetadata,
     Speaker,
     Text,
@@ -36,7 +37,7 @@ from symbl_aio import (
     VideoURL,
 )
 from symbl_aio._protocol.encode import Call, encode_submission
-from symbl_aio.durable.content import Content, Media, Options, encode, is_same
+from symbl_aio.durable.content import Content, Media, encode, is_same
 from symbl_aio.media import SealedPath
 from symbl_aio.models.base import wire_name
 from symbl_aio.testing import LocalSymbl

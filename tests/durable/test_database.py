@@ -194,3 +194,55 @@ async def test_a_password_is_never_shown(
     assert where or "sqlalchemy" in caplog.text  # its pool writes each connection down
     assert (where.partition(":")[0] or "127.0.0.1") in shown[0]
     assert PASSWORD not in "\n".join(shown)
+
+
+# Log lines of an outage
+
+
+def refused(database: Database) -> Exception:
+    with pytest.raises(sa.exc.OperationalError) as found, database.begin():
+        pass
+    return found.value
+
+
+def test_an_outage_is_one_line_for_all_that_fails_and_one_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = Database(f"postgresql://app:{PASSWORD}@127.0.0.1:1/outbox")
+    try:
+        database.report_answer()
+        for work in ("the heartbeat", "dispatch", "a call"):
+            database.report(work, refused(database))
+        database.report("dispatch", RuntimeError("it is broken"))
+        database.report_answer()
+        database.report_answer()
+    finally:
+        database.close()
+
+    outage, fault, end = caplog.messages
+    assert outage.startswith("the database cannot be used (")
+    assert "refused" in outage
+    assert PASSWORD not in outage
+    assert fault == "dispatch failed (it is broken)"
+    assert end == "the database is back"
+
+
+def test_a_full_disk_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(f"sqlite:///{tmp_path}/outbox.db")
+    try:
+        with pytest.raises(sa.exc.OperationalError) as found, database.begin() as connection:
+            connection.exec_driver_sql("pragma max_page_count = 1")
+            connection.exec_driver_sql("create table large as select randomblob(100000)")
+        database.report("a call", found.value)
+    finally:
+        database.close()
+
+    assert caplog.messages == ["the database cannot be used (database or disk is full)"]
+
+
+def test_an_error_without_words_is_named_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+    database = Database("postgresql://127.0.0.1:1/outbox")
+    database.report("the heartbeat", TimeoutError())
+    database.close()
+
+    assert caplog.messages == ["the database cannot be used (TimeoutError)"]

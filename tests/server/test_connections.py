@@ -7,6 +7,7 @@ import logging
 import resource
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,10 +15,12 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from attrs import evolve
 
 from symbl_aio.server import LocalServer
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
+from symbl_aio.server.thread_pool import run_in_thread
 
 QUICK = ServerLimits(idle=0.2, head=0.2, silence=0.2)
 
@@ -104,6 +107,66 @@ async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
         with pytest.raises(ConnectionError):
             while True:
                 await loop.sock_sendall(sock, request)
+
+
+@asynccontextmanager
+async def long_answer(caller: Any) -> AsyncIterator[socket.socket]:
+    """Request 8 MB, more than the buffers of its sockets take, and yield the socket."""
+    accepted = (await caller.text(*[f"{'word ' * 999}."] * 60)).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    path = f"/v1/conversations/{accepted['conversationId']}/messages?verbose=true"
+    url = urlsplit(caller.server.base_url)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (url.hostname, url.port))
+        head = f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {caller.token}\r\n\r\n"
+        await asyncio.get_running_loop().sock_sendall(sock, head.encode())
+        yield sock
+
+
+async def read_slowly(sock: socket.socket, *, seconds: float) -> bytes:
+    """Read in pieces, with pauses that add up to ``seconds`` for 8 MB."""
+    received = bytearray()
+    while piece := await asyncio.get_running_loop().sock_recv(sock, 32 * 1024):
+        received += piece
+        await asyncio.sleep(seconds * len(piece) / 8_000_000)
+    return bytes(received)
+
+
+async def test_a_reader_who_is_slow_gets_all_of_a_long_answer(start: Any) -> None:
+    caller = await start(limits=evolve(QUICK, silence=1.0))
+    async with long_answer(caller) as sock:
+        received = await read_slowly(sock, seconds=2.5)
+
+        assert len(received) > 8_000_000
+        assert received.endswith(b"}]}]}")
+
+
+async def test_a_reader_below_the_lowest_rate_is_ended(start: Any) -> None:
+    caller = await start(limits=evolve(QUICK, min_rate=10**9))
+    async with long_answer(caller) as sock:
+        try:
+            received = await read_slowly(sock, seconds=3.0)
+        except ConnectionError:
+            received = b""
+
+        assert len(received) < 8_000_000
+
+
+async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any) -> None:
+    caller = await start(limits=QUICK)
+    busy = threading.Event()
+    async with long_answer(caller) as sock:
+        assert await asyncio.get_running_loop().sock_recv(sock, 1024)
+        reading = asyncio.create_task(read_slowly(sock, seconds=0))
+        # The server's threads have other work for longer than a caller may be silent.
+        others = [asyncio.create_task(run_in_thread(busy.wait)) for _ in range(8)]
+        await asyncio.wait([reading], timeout=5 * QUICK.idle)
+        busy.set()
+        await asyncio.gather(*others)
+
+        assert (await reading).endswith(b"}]}]}")
 
 
 async def test_streams_of_one_application_leave_connections_to_others(start: Any) -> None:

@@ -30,6 +30,16 @@ async def test_the_job_is_accepted_but_no_response_arrives(caller: Any, fault: s
     assert received.job_id in caller.server.jobs
 
 
+@pytest.mark.parametrize("words", [1, 12_000])
+async def test_half_of_an_answer_is_sent_however_long_it_is(caller: Any, words: int) -> None:
+    accepted = (await caller.text(f"{'word ' * words}.")).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    caller.server.inject("half_answer", on="/v1/conversations")
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await caller.get(f"/v1/conversations/{accepted['conversationId']}/messages", verbose="true")
+
+
 @pytest.mark.parametrize("fault", ["drop_before_body", "drop_mid_body", "reset"])
 async def test_the_connection_is_dropped_before_the_body_arrived(caller: Any, fault: str) -> None:
     into = await opened(caller)

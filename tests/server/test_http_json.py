@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from symbl_aio.server.http_json import (
@@ -17,7 +18,6 @@ from symbl_aio.server.http_json import (
     parse_instant,
     parse_json,
 )
-from symbl_aio.server.thread_pool import run_in_thread
 
 HALF = "\ud800"
 # JSON text with the half of a pair, as json.dumps() of any language writes it.
@@ -165,22 +165,29 @@ def test_a_time_has_a_date_in_utc_from_1900_to_2199() -> None:
         1,
     ],
 )
-def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
-    assert long_json_response(body).body == json_response(body).body
+async def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
+    assert (await long_json_response(lambda: body)).body == json_response(body).body
 
 
 @pytest.mark.parametrize("items", [[], [1], [{"a": [2]}, None, "b"]])
-def test_the_items_of_an_iterator_are_written_as_those_of_a_list(items: list[JSON]) -> None:
-    body = long_json_response({"a": iter(items), "b": 1}).body
+async def test_the_items_of_an_iterator_are_written_as_those_of_a_list(items: list[JSON]) -> None:
+    response = await long_json_response(lambda: {"a": iter(items), "b": 1})
 
-    assert body == json_response({"a": items, "b": 1}).body
+    assert response.body == json_response({"a": items, "b": 1}).body
 
 
 async def test_others_have_their_turns_while_a_long_response_is_written() -> None:
     body: JSON = {"messages": [{"text": "Good morning. " * 4, "from": {}} for _ in range(300_000)]}
     began = last = time.monotonic()
     longest = 0.0
-    writing = asyncio.create_task(run_in_thread(long_json_response, body))
+    response = await long_json_response(lambda: body)
+
+    async def write() -> None:
+        assert isinstance(response.body, aiohttp.AsyncIterablePayload)
+        async for _ in response.body._value:
+            pass
+
+    writing = asyncio.create_task(write())
     while not writing.done():
         await asyncio.sleep(0)
         longest, last = max(longest, time.monotonic() - last), time.monotonic()

@@ -132,7 +132,7 @@ async def test_an_unexpected_exception_is_a_500(
     caller: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "symbl_aio.server.conversations.handlers.query_conversations", lambda *_: 1 / 0
+        "symbl_aio.server.conversations.list_query.conversation_items", lambda _: 1 / 0
     )
 
     answer = await caller.get("/v1/conversations")

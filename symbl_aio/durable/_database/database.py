@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -17,11 +19,13 @@ from sqlalchemy import event, exc
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._threads import Threads
 from symbl_aio.durable._database import sqlite
-from symbl_aio.durable._database.faults import is_missing_object
+from symbl_aio.durable._database.faults import is_missing_object, passes
 from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
 from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("symbl_aio.durable")
 
 SCHEMA: Final = "symbl_aio"
 """Default schema of the tables in PostgreSQL."""
@@ -29,6 +33,8 @@ _PLAIN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _SILENCE: Final = 5.0
 _CLOSE_TIMEOUT: Final = 5.0
 """Seconds that running calls have when the database is closed."""
+_REPORT_EVERY: Final = 30.0
+"""Seconds between two log lines of one outage."""
 _DEADLOCK: Final = "40P01"
 """SQLSTATE of a transaction that PostgreSQL ended to break a deadlock."""
 _SHORT: Final = 5
@@ -81,6 +87,7 @@ class Database(Tables):
         # As many threads as connections: a call waits in the threads' queue, in order.
         self._threads = Threads(THREADS, connections)
         self._calls: set[Future[Any]] = set()
+        self._reported_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -183,10 +190,7 @@ class Database(Tables):
         try:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error, OSError) as error:  # of a file, the last
-            message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            password = self.engine.url.password or ""
-            if len(password) > _SHORT:  # of a short one the gaps would show where it was
-                message = message.replace(password, "***")
+            message = self.describe(error)
             if is_missing_object(error):
                 raise ConfigurationError(
                     f"database {self.name!r} lacks what this release of symbl-aio needs "
@@ -195,6 +199,30 @@ class Database(Tables):
             raise OutboxUnavailableError(
                 f"the database {self.name!r} cannot be used ({message})"
             ) from error
+
+    def describe(self, error: BaseException) -> str:
+        """Return the database's own words about an error: one line, with the password redacted."""
+        message = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        password = self.engine.url.password or ""
+        if len(password) > _SHORT:  # of a short one the gaps would show where it was
+            message = message.replace(password, "***")
+        return message or type(error).__name__
+
+    def report(self, work: str, error: BaseException) -> None:
+        """Log that ``work`` failed. An outage is one line for all that fails, every half minute."""
+        if not passes(error):
+            _LOG.warning("%s failed (%s)", work, self.describe(error))
+            return
+        now = monotonic()
+        if self._reported_at is None or now - self._reported_at >= _REPORT_EVERY:
+            self._reported_at = now
+            _LOG.warning("the database cannot be used (%s)", self.describe(error))
+
+    def report_answer(self) -> None:
+        """Log that the database answers, if it was reported that it does not."""
+        if self._reported_at is not None:
+            self._reported_at = None
+            _LOG.warning("the database is back")
 
     def retry_deadlocks(self, work: Callable[[], T]) -> T:
         """Run a transaction, again whenever PostgreSQL ended it to break a deadlock.

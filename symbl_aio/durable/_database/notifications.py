@@ -8,8 +8,7 @@ a poll early, and there are polls without any.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
@@ -19,8 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable.items import Attempt
-
-_LOG = logging.getLogger("symbl_aio.durable")
 
 _READY: Final = "ready"
 _FILE_INTERVAL: Final = 0.1
@@ -79,8 +76,17 @@ class Notifications:
         elif self._database.can_listen:
             receive = self._listen
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_repeat(receive))
-            tasks.create_task(_repeat(self._poll_regularly))
+            tasks.create_task(self._repeat(receive))
+            tasks.create_task(self._repeat(self._poll_regularly))
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run work again and again: each exception counts as an outage, which passes."""
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                self._database.report("receiving notifications", error)
+            await asyncio.sleep(_RECONNECT_PAUSE)
 
     # Polls
 
@@ -178,13 +184,3 @@ def _data_version(connection: sa.Connection) -> int:
     found: int = connection.exec_driver_sql("pragma data_version").scalar_one()
     connection.rollback()
     return found
-
-
-async def _repeat(work: Callable[[], Any]) -> None:
-    """Run work again and again: each exception counts as an outage, which passes."""
-    while True:
-        try:
-            await work()
-        except Exception as error:
-            _LOG.warning("notifications are not received (%s)", type(error).__name__)
-        await asyncio.sleep(_RECONNECT_PAUSE)

@@ -23,6 +23,7 @@ from symbl_aio import (
     ConfigurationError,
     FileUnavailableError,
     MediaRejectedError,
+    Options,
     Text,
     Video,
 )
@@ -37,7 +38,7 @@ from symbl_aio.durable._store.submit import (
     names_a_conversation,
     new_item,
 )
-from symbl_aio.durable.content import Options, encode, source_of
+from symbl_aio.durable.content import encode, source_of
 from symbl_aio.durable.items import check_conversation, check_key, check_priority
 from symbl_aio.media import MediaLike
 

@@ -16,7 +16,6 @@ from symbl_aio.server.field_rules import is_name, is_whole_number, read_number
 from symbl_aio.server.http_json import JSON, ApiError, json_response, long_json_response
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.request_body import read_json, read_json_object
-from symbl_aio.server.thread_pool import run_in_thread
 
 # A marked range matters to the caller: it has a summary even when it is short.
 _MIN_SUMMARY_MESSAGES = 3
@@ -53,8 +52,8 @@ class BookmarkHandlers:
     async def _list(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)
         marks = conversation.bookmarks.values()
-        return await run_in_thread(
-            lambda: long_json_response({"bookmarks": [_serialize(conversation, m) for m in marks]})
+        return await long_json_response(
+            lambda: {"bookmarks": (_serialize(conversation, mark) for mark in marks)}
         )
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -73,10 +72,8 @@ class BookmarkHandlers:
             raise ApiError(400, "The body must be a list with at least one bookmark.")
         async with self._conversations.change(conversation.id) as changed:
             created = _add_all(changed, body)
-        return await run_in_thread(
-            lambda: long_json_response(
-                {"bookmarks": [_serialize(changed, m) for m in created]}, 201
-            )
+        return await long_json_response(
+            lambda: {"bookmarks": (_serialize(changed, mark) for mark in created)}, 201
         )
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -104,15 +101,13 @@ class BookmarkHandlers:
     async def _summaries(self, request: web.Request) -> web.Response:
         conversation = await self._conversations.analysed(request)
         marks = conversation.bookmarks.values()
-        return await run_in_thread(
-            lambda: long_json_response(
-                {
-                    "bookmarksSummary": [
-                        {"bookmarkId": mark.id, "summary": _summarise(conversation, mark)}
-                        for mark in marks
-                    ]
-                }
-            )
+        return await long_json_response(
+            lambda: {
+                "bookmarksSummary": (
+                    {"bookmarkId": mark.id, "summary": _summarise(conversation, mark)}
+                    for mark in marks
+                )
+            }
         )
 
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:

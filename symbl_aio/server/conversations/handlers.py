@@ -8,7 +8,7 @@ from aiohttp import web
 
 from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation
-from symbl_aio.server.conversations.list_query import query_conversations
+from symbl_aio.server.conversations.list_query import list_response
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.speaker_events import apply_speaker_events
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
@@ -41,8 +41,8 @@ from symbl_aio.server.option_support import TRANSCRIPTS, UnknownOptions
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.thread_pool import run_in_thread
 
-# A longer answer is written in a thread, so that other callers need not wait for it.
-_MAX_INLINE_MESSAGES = 500
+# The answers about a longer one are made in a thread: other callers need not wait for them.
+_MAX_INLINE_MESSAGES = 100
 
 _FORMATS = ("text/markdown", "text/srt")
 _TRANSCRIPT_RULES: Mapping[str, FieldRule] = {
@@ -53,8 +53,6 @@ _TRANSCRIPT_RULES: Mapping[str, FieldRule] = {
     "highlightAllKeyPhrases": FLAG,
     "highlightOnlyInsightKeyPhrases": FLAG,
 }
-
-_MAX_INLINE_HEADS = 100
 
 _MAX_METADATA = 200  # entries; each list of conversations has them all
 
@@ -75,7 +73,7 @@ class ConversationHandlers:
 
     def routes(self) -> list[web.RouteDef]:
         base = "/v1/conversations/{conversation_id}"
-        parts: dict[str, Callable[[Conversation, web.Request], JSON]] = {
+        parts: dict[str, Callable[[Conversation, web.Request], LongJSON]] = {
             "topics": self._topics,
             "questions": lambda c, _: {"questions": serializers.insights(c, c.analysis.questions)},
             "action-items": lambda c, _: {
@@ -122,23 +120,15 @@ class ConversationHandlers:
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             conversation = await self._conversations.analysed(request)
-
-            def write() -> web.Response:
-                return long_json_response(serialize(conversation, request))
-
-            if len(conversation.analysis.messages) <= _MAX_INLINE_MESSAGES:
-                return write()
-            return await run_in_thread(write)
+            return await long_json_response(
+                lambda: serialize(conversation, request),
+                in_thread=len(conversation.analysis.messages) > _MAX_INLINE_MESSAGES,
+            )
 
         return handle
 
     async def _list(self, request: web.Request) -> web.Response:
-        heads = await query_conversations(self._conversations, request)
-        if len(heads) <= _MAX_INLINE_HEADS:
-            return json_response({"conversations": serializers.conversation_items(heads)})
-        return await run_in_thread(
-            lambda: long_json_response({"conversations": serializers.conversation_items(heads)})
-        )
+        return await list_response(self._conversations, request)
 
     async def _update(self, request: web.Request) -> web.Response:
         """Set metadata (6.3). Keys that are not sent are kept; the API leaves this open."""
@@ -255,7 +245,7 @@ class ConversationHandlers:
             )
         }
 
-    def _insights(self, conversation: Conversation, request: web.Request) -> JSON:
+    def _insights(self, conversation: Conversation, request: web.Request) -> LongJSON:
         analysis = conversation.analysis
         mixed = (*analysis.questions, *analysis.action_items, *analysis.follow_ups)
         return {

@@ -11,12 +11,21 @@ from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import ConversationHead
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.http_json import ApiError, now, parse_instant, query_text
+from symbl_aio.server.conversations.serializers import conversation_items
+from symbl_aio.server.http_json import (
+    ApiError,
+    long_json_response,
+    now,
+    parse_instant,
+    query_text,
+)
 from symbl_aio.server.storage.store import ListQuery
 
 _MAX_LIMIT = 65536
 _MAX_OFFSET = 10**15
 _MAX_TERMS = 20
+# A longer list is made in a thread, so that other callers need not wait for it.
+_MAX_INLINE_HEADS = 100
 
 Predicate: TypeAlias = Callable[[ConversationHead], bool]
 
@@ -39,15 +48,19 @@ _OPERATORS |= {"<": _OPERATORS["=lt="], "<=": _OPERATORS["=le="]}
 _OPERATORS |= {">": _OPERATORS["=gt="], ">=": _OPERATORS["=ge="]}
 
 
-async def query_conversations(
+async def list_response(
     conversations: Conversations, request: web.Request, criteria: Predicate | None = None
-) -> list[ConversationHead]:
-    """Return the conversations that a query selects; by default 20 of the last 7 days.
+) -> web.Response:
+    """Return the list of those that a query selects; by default 20 of the last 7 days.
 
     ``criteria``: all that are selected meet them, too. Raises a 400 ``ApiError`` that names a
     wrong parameter.
     """
-    return await conversations.heads(_parse_list_query(request, criteria))
+    heads = await conversations.heads(_parse_list_query(request, criteria))
+    return await long_json_response(
+        lambda: {"conversations": conversation_items(heads)},
+        in_thread=len(heads) > _MAX_INLINE_HEADS,
+    )
 
 
 def _parse_list_query(request: web.Request, criteria: Predicate | None) -> ListQuery:

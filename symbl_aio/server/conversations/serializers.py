@@ -35,16 +35,16 @@ def conversation_item(conversation: ConversationHead) -> dict[str, JSON]:
     return body
 
 
-def conversation_items(conversations: Iterable[ConversationHead]) -> list[JSON]:
-    """Return conversations as the list shows them; one that cannot be shown is left out."""
-    items: list[JSON] = []
+def conversation_items(conversations: Iterable[ConversationHead]) -> Iterator[JSON]:
+    """Yield conversations as the list shows them; one that cannot be shown is left out."""
     for conversation in conversations:
         # The callers of all others must not pay for one record.
         try:
-            items.append(conversation_item(conversation))
+            item = conversation_item(conversation)
         except (ValueError, OverflowError, TypeError) as error:
             logger.error("conversation %s is not listed: %s", conversation.id, type(error).__name__)
-    return items
+        else:
+            yield item
 
 
 def members(conversation: ConversationHead) -> list[JSON]:
@@ -185,20 +185,18 @@ def bookmark_item(
     return {key: value for key, value in body.items() if value is not None}
 
 
-def insights(conversation: Conversation, found: Iterable[Insight]) -> list[JSON]:
-    """Return questions, action items and follow-ups (6.7, 6.8, 6.10), or all of them (6.11)."""
-    return [_insight(conversation, insight) for insight in found]
+def insights(conversation: Conversation, found: Iterable[Insight]) -> Iterator[JSON]:
+    """Yield questions, action items and follow-ups (6.7, 6.8, 6.10), or all of them (6.11)."""
+    return (_insight(conversation, insight) for insight in found)
 
 
-def comprehensive_action_items(conversation: Conversation) -> list[JSON]:
-    """Return action items with ``messageRefs`` (6.9)."""
-    found: list[JSON] = []
+def comprehensive_action_items(conversation: Conversation) -> Iterator[JSON]:
+    """Yield action items with ``messageRefs`` (6.9)."""
     for insight in conversation.analysis.action_items:
         body = _insight(conversation, insight)
         # This call refers to messages by messageRefs only.
         del body["messageIds"]
-        found.append({**body, "messageRefs": [{"id": conversation.message_id(insight.message)}]})
-    return found
+        yield {**body, "messageRefs": [{"id": conversation.message_id(insight.message)}]}
 
 
 def _insight(conversation: Conversation, insight: Insight) -> dict[str, JSON]:
@@ -227,14 +225,14 @@ def insight_id(conversation: Conversation, insight: Insight) -> str:
     return conversation.item_id(insight.kind, insight.message)
 
 
-def entities(conversation: Conversation) -> list[JSON]:
-    """Return entities in the documented flat shape (6.12); equal ones are merged."""
+def entities(conversation: Conversation) -> Iterator[JSON]:
+    """Yield entities in the documented flat shape (6.12); equal ones are merged."""
     merged: dict[tuple[str | None, ...], list[Entity]] = {}
     for entity in conversation.analysis.entities:
         # The words too, but for capitals: the text of an entity stands at each of its offsets.
         key = (entity.type, entity.custom_type, entity.value, entity.text.casefold())
         merged.setdefault(key, []).append(entity)
-    return [_entity(conversation, same) for same in merged.values()]
+    return (_entity(conversation, same) for same in merged.values())
 
 
 def _entity(conversation: Conversation, same: list[Entity]) -> dict[str, JSON]:

@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from symbl_aio.server.conversations import serializers
-from symbl_aio.server.conversations.list_query import parse_filter, query_conversations
+from symbl_aio.server.conversations.list_query import list_response, parse_filter
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import (
@@ -225,8 +224,7 @@ class ManagementHandlers:
         """Respond with the conversations that meet the criteria and the list query."""
         criteria = self._groups.get(request.match_info["id"])["criteria"]
         matches = parse_filter(str(criteria), "criteria")
-        heads = await query_conversations(self._conversations, request, matches)
-        return json_response({"conversations": serializers.conversation_items(heads)})
+        return await list_response(self._conversations, request, matches)
 
     async def _delete_entities(self, request: web.Request) -> web.Response:
         kind = query_text(request, "subType")
