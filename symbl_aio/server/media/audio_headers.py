@@ -18,6 +18,7 @@ _BLOCK_FORMATS = (0x0002, 0x0011, 0x0031)
 
 # The samples of a packet of Opus last up to 120 ms; a page has up to 255 packets.
 _OGG_MAX_PAGE_SECONDS = 255 * 0.12
+_OGG_HEADER_SIZE = 27
 _OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
 
 
@@ -105,14 +106,26 @@ def read_ogg(file: BinaryIO, size: int) -> Sound:
         return Sound(False)
     file.seek(max(0, size - _OGG_TAIL_SIZE))
     tail = file.read()
-    last = tail.rfind(b"OggS")
+    last = tail.rfind(b"OggS\0")
     if last < 0 or rate == 0:
         return Sound(True)
+    if not _is_whole_page(tail[last:]):
+        raise ValueError(CUT_OFF)
     (end,) = struct.unpack_from("<q", tail, last + 6)
     # What was cut from a stream begins in the middle of its clock.
     first = next((at for at in _ogg_positions(head) if at > 0), 0)
     start = first if first > rate * _OGG_MAX_PAGE_SECONDS else preskip
     return Sound(True, (end - start) / rate if end > start else None)
+
+
+def _is_whole_page(page: bytes) -> bool:
+    """Return whether the bytes hold all of the Ogg page that they begin with."""
+    if len(page) < _OGG_HEADER_SIZE:
+        return False
+    # The lengths of its segments follow their number.
+    segments = page[_OGG_HEADER_SIZE - 1]
+    lengths = page[_OGG_HEADER_SIZE : _OGG_HEADER_SIZE + segments]
+    return len(page) >= _OGG_HEADER_SIZE + segments + sum(lengths)
 
 
 def _ogg_positions(head: bytes) -> Iterator[int]:

@@ -92,6 +92,16 @@ def test_an_ogg_without_a_page_near_its_end_has_no_known_length(probe_bytes):
     assert probe_bytes(first + bytes(200_000)) == MediaInfo("ogg", True, None)
 
 
+def test_an_ogg_that_ends_within_a_page_was_cut_off(probe_bytes):
+    first = ogg(b"OpusHead\1\1" + struct.pack("<HI", 312, 8000), 0)
+    last = ogg(bytes(255), 96_312)
+    for end in (10, 26, 27, 30, len(last) - 1):
+        with pytest.raises(MediaError, match="opus: the file is cut off"):
+            probe_bytes(first + last[:end])
+    # Some programs write tags behind the last page.
+    assert probe_bytes(first + last + b"TAG" + bytes(125)).duration == 2.0
+
+
 def test_an_ogg_of_pictures_has_no_audio(probe_bytes):
     assert probe_bytes(ogg(b"\x80theora", 0)) == MediaInfo("ogg", False, None)
 
