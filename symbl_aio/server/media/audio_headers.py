@@ -15,6 +15,9 @@ from symbl_aio.server.media.sound_facts import CUT_OFF, Sound
 # Formats whose blocks have a fixed number of samples: MS ADPCM, IMA ADPCM, GSM. The bytes a
 # second in their headers are rounded, or wrong.
 _BLOCK_FORMATS = (0x0002, 0x0011, 0x0031)
+# Those, integers, floats, A-law, µ-law, and what an extensible header names: each second has as
+# many bytes.
+_EVEN_FORMATS = (*_BLOCK_FORMATS, 0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE)
 
 # The samples of a packet of Opus last up to 120 ms; a page has up to 255 packets.
 _OGG_MAX_PAGE_SECONDS = 255 * 0.12
@@ -24,20 +27,23 @@ _OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307
 
 def read_wav(file: BinaryIO, size: int) -> Sound:
     """Read RIFF WAVE of any sample format; the ``wave`` module refuses floats."""
-    rate = 0.0
+    format_: bytes | None = None
     for kind, start, length in _chunks(file, size, "<I"):
         if kind == b"fmt ":
             file.seek(start)
-            rate = _wav_bytes_per_second(file.read(20))
+            format_ = file.read(20)
         elif kind == b"data":
-            if not rate:
+            if format_ is None:
                 raise ValueError("no sample format before the sound")
             available = size - start
             if _is_placeholder(length):
                 length = available
             if length > available:
                 raise ValueError(CUT_OFF)
-            return Sound(length > 0, length / rate)
+            rate = _wav_bytes_per_second(format_)
+            # The mean rate of mp3 and the like is a guess, or missing.
+            estimated = int.from_bytes(format_[:2], "little") not in _EVEN_FORMATS
+            return Sound(length > 0, length / rate if rate else None, estimated)
     raise ValueError("no sound in it")
 
 
