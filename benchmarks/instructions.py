@@ -11,12 +11,14 @@ import gc
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.harness import alone
+from benchmarks.harness import ROOT, alone
 
 _TOTAL: Final = re.compile(r"^totals: (\d+)", re.MULTILINE)
 _MARK: Final = "getloadavg"
@@ -45,21 +47,29 @@ def counted(target: Callable[..., Any], /, **arguments: Any) -> list[int]:
             target,
             # Fifty times slower than without.
             timeout=900.0,
-            prefix=(
-                "env",
-                "PYTHONHASHSEED=0",
-                "valgrind",
-                "--tool=callgrind",
-                f"--callgrind-out-file={files}",
-                f"--dump-before={_MARK}",
-                "--log-file=/dev/null",
-            ),
+            prefix=("env", "PYTHONHASHSEED=0", *_callgrind(files), f"--dump-before={_MARK}"),
             **arguments,
         )
         written = sorted(Path(folder).glob("count.*"), key=lambda path: int(path.suffix[1:]))
         counts = [_total(path) for path in written]
     # The first one is all that came before the first mark.
     return counts[1:]
+
+
+def of_program(program: str) -> int:
+    """Return the instructions of a Python program, with those of its interpreter."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "count"
+        subprocess.run(
+            [*_callgrind(file), sys.executable, "-c", program],
+            cwd=ROOT, check=True, env=os.environ | {"PYTHONHASHSEED": "0"},
+        )  # fmt: skip
+        return _total(file)
+
+
+def _callgrind(file: Path) -> tuple[str, ...]:
+    written = f"--callgrind-out-file={file}"
+    return ("valgrind", "--tool=callgrind", written, "--log-file=/dev/null")
 
 
 def _total(path: Path) -> int:

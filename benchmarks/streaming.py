@@ -313,7 +313,11 @@ QUESTION = Question(
         "`conversation_completed`, beside bare aiohttp, which sends the same frames and requests "
         "and neither decodes events nor accounts for what has arrived. Then many streams at the "
         "speed of speech, in frames of 20 ms, with five recognitions a second each. The server is "
-        "a stub in a process of its own."
+        "a stub in a process of its own. The bar of the rate is not reached: a coroutine that does "
+        "nothing but pass a frame of 20 ms on to aiohttp's `send_bytes` costs 1.09 times as many "
+        "instructions as that alone, the checks of a frame and its account (what may be lost with "
+        "the connection) bring it to 1.2. Of frames of 8,192 bytes, a quarter of what they cost "
+        "above aiohttp's are the pings that confirm what has arrived, one each 512 KiB."
     ),
     ask=ask,
 )

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 from aiohttp import web
+from yarl import URL
 
 from symbl_aio.server.thread_pool import run_in_thread
 
@@ -235,8 +236,12 @@ def parse_bool(text: str) -> bool | None:
 
 
 def is_http_url(value: JSON) -> bool:
-    """Return whether a value is an http or https URL."""
-    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
+    """Return whether a value is an http or https URL with a host."""
+    try:
+        url = URL(value) if isinstance(value, str) else URL()
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def now() -> datetime:

@@ -104,7 +104,7 @@ RULES: Mapping[str, FieldRule] = {
     ),
     "enableAllTrackers": FLAG,
     "enableSummary": FLAG,
-    "webhookUrl": FieldRule(is_text, "a string"),
+    "webhookUrl": FieldRule(is_http_url, "an http or https link"),
     "customVocabulary": FieldRule(is_text_list, "a list of strings", _read_vocabulary),
     "languageCode": FieldRule(is_text, "a string", _read_language),
     "mode": FieldRule(lambda value: value in ("phone", "default"), '"phone" or "default"'),

@@ -69,9 +69,20 @@ async def test_an_empty_webhook_is_none(caller: Any) -> None:
     assert caller.server.webhook_calls == []
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "ftp://x.test/", "http://[", "no url"])
-async def test_a_webhook_that_cannot_be_called_disturbs_nothing(caller: Any, url: str) -> None:
-    await caller.text("Hello.", webhookUrl=url)
+@pytest.mark.parametrize("url", ["ftp://x.test/", "http://[", "http:///x", "no url", 1, {}])
+async def test_a_webhook_that_is_no_link_is_refused(caller: Any, url: Any) -> None:
+    answers = [await caller.text("Hello.", webhookUrl=url)]
+    if isinstance(url, str):
+        answers.append(await caller.video(webhookUrl=url))
+
+    for answer in answers:
+        assert answer.status == 400
+        assert 'webhookUrl" must be an http or https link' in answer.body["message"]
+    assert not caller.server.jobs
+
+
+async def test_a_webhook_that_cannot_be_called_disturbs_nothing(caller: Any) -> None:
+    await caller.text("Hello.", webhookUrl="http://127.0.0.1:9/")
     await caller.server.until(lambda: len(caller.server.webhook_calls) == 3)
 
     assert not any(call.acknowledged for call in caller.server.webhook_calls)

@@ -23,6 +23,7 @@ from symbl_aio.server.language.analysis_values import (
     InsightKind,
     Message,
     Speaker,
+    Topic,
     Tracker,
     TrackerMatch,
     Utterance,
@@ -75,6 +76,43 @@ class _Findings:
     trackers: tuple[TrackerMatch, ...] = ()
 
 
+class _Results:
+    """The findings of all messages, by kind; what scores below ``threshold`` is left out."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._messages: list[Message] = []
+        self._insights: dict[InsightKind, list[Insight]] = {
+            "question": [],
+            "action_item": [],
+            "follow_up": [],
+        }
+        self._entities: list[Entity] = []
+        self._trackers: list[TrackerMatch] = []
+
+    def add(self, findings: _Findings) -> None:
+        """Add the findings of the next message."""
+        self._messages.append(findings.message)
+        for insight in findings.insights:
+            # Ids are derived from messages, so leaving insights out shifts none.
+            if insight.score >= self._threshold:
+                self._insights[insight.kind].append(insight)
+        self._entities += findings.entities
+        self._trackers += findings.trackers
+
+    def analysis(self, topics: Iterable[Topic]) -> Analysis:
+        """Return all of them, as they are now."""
+        return Analysis(
+            messages=tuple(self._messages),
+            questions=tuple(self._insights["question"]),
+            action_items=tuple(self._insights["action_item"]),
+            follow_ups=tuple(self._insights["follow_up"]),
+            topics=tuple(topic for topic in topics if topic.score >= self._threshold),
+            entities=tuple(self._entities),
+            trackers=tuple(self._trackers),
+        )
+
+
 class ConversationAnalyser:
     """Analyses a conversation that grows: an append costs what it adds.
 
@@ -125,11 +163,13 @@ class ConversationAnalyser:
                 for piece in sentences([spoken], most=MAX_SENTENCES - len(self._found)):
                     stopped = stopped or stop()
                     message = Message(piece.text, utterance.speaker, piece.start, piece.end, 0.0)
-                    self._found.append(
+                    findings = (
                         _Findings(message) if stopped else self._examine(message, len(self._found))
                     )
-                    self._topics.add("" if stopped else piece.text)
-            return self._analysis()
+                    self._found.append(findings)
+                    self._results.add(findings)
+                    self._topics.add("" if stopped else piece.text, findings.message.sentiment)
+            return self._results.analysis(self._topics.topics())
 
     def characters_to_examine(self, utterances: Sequence[Utterance]) -> int:
         """Return the most characters that ``update()`` would examine."""
@@ -149,6 +189,7 @@ class ConversationAnalyser:
         self._speakers: dict[Speaker, None] = {}
         self._utterances: list[Utterance] = []
         self._found: list[_Findings] = []
+        self._results = _Results(self._threshold)
         self._topics = TopicCounter(())
         self._set_speakers()
 
@@ -166,11 +207,15 @@ class ConversationAnalyser:
                 break
             if any(mentioned.find(findings.message.text)):
                 self._found[index] = self._examine(findings.message, index)
+        self._results = _Results(self._threshold)
+        for findings in self._found:
+            self._results.add(findings)
         # The name of a speaker is no topic of the conversation.
         if self._topics.ignore(names) and not stop():
             self._topics = TopicCounter(s.name for s in self._speakers if s.name)
             for findings in self._found:
-                self._topics.add("" if stop() else findings.message.text)
+                message = findings.message
+                self._topics.add("" if stop() else message.text, message.sentiment)
 
     def _set_speakers(self) -> None:
         self._actions = ActionFinder(self._speakers)
@@ -197,27 +242,6 @@ class ConversationAnalyser:
             self._entities.find_custom(text, index) + (entities if self._detect_entities else ()),
             self._trackers.find(text, index),
         )
-
-    def _analysis(self) -> Analysis:
-        messages = tuple(findings.message for findings in self._found)
-        # Ids are derived from messages, so leaving insights out shifts none.
-        kept: dict[InsightKind, list[Insight]] = {}
-        for insight in self._insights():
-            if insight.score >= self._threshold:
-                kept.setdefault(insight.kind, []).append(insight)
-        return Analysis(
-            messages=messages,
-            questions=tuple(kept.get("question", ())),
-            action_items=tuple(kept.get("action_item", ())),
-            follow_ups=tuple(kept.get("follow_up", ())),
-            topics=tuple(t for t in self._topics.topics(messages) if t.score >= self._threshold),
-            entities=tuple(e for findings in self._found for e in findings.entities),
-            trackers=tuple(t for findings in self._found for t in findings.trackers),
-        )
-
-    def _insights(self) -> Iterator[Insight]:
-        for findings in self._found:
-            yield from findings.insights
 
 
 def _speakers(utterances: Iterable[Utterance]) -> Iterator[Speaker]:

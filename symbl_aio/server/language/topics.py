@@ -31,13 +31,15 @@ class _Candidate:
     count: int = 0
     forms: dict[str, int] = field(factory=dict)
     messages: list[int] = field(factory=list)
+    sentiment: float = 0.0
 
-    def add(self, form: str, message: int) -> None:
+    def add(self, form: str, message: int, sentiment: float) -> None:
         self.count += 1
         self.forms[form] = self.forms.get(form, 0) + 1
         # Messages come in order, so an equal one can only be the last.
         if self.messages[-1:] != [message]:
             self.messages.append(message)
+            self.sentiment += sentiment
 
     @property
     def text(self) -> str:
@@ -55,8 +57,8 @@ def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple
     """
     counter = TopicCounter(names)
     for message in messages:
-        counter.add(message.text)
-    return counter.topics(messages)
+        counter.add(message.text, message.sentiment)
+    return counter.topics()
 
 
 class TopicCounter:
@@ -70,7 +72,7 @@ class TopicCounter:
         # For each phrase, how often the most frequent longer phrase around it occurs.
         self._counts_in_longer: dict[_Key, int] = {}
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, sentiment: float) -> None:
         """Count the phrases of the next message."""
         for run in _phrase_runs(text, self._ignored):
             stems = [_stem(word) for word in run]
@@ -81,7 +83,7 @@ class TopicCounter:
                     candidate = self._candidates[key] = _Candidate()
                 else:
                     self._repeated[key] = candidate
-                candidate.add(" ".join(run[start:end]), self._count)
+                candidate.add(" ".join(run[start:end]), self._count, sentiment)
                 for part in _parts(key):
                     known = self._counts_in_longer.get(part, 0)
                     self._counts_in_longer[part] = max(known, candidate.count)
@@ -93,8 +95,8 @@ class TopicCounter:
         self._ignored |= words
         return any((_stem(word),) in self._candidates for word in words)
 
-    def topics(self, messages: Sequence[Message]) -> tuple[Topic, ...]:
-        """Return the topics of the messages, which are those whose texts were added."""
+    def topics(self) -> tuple[Topic, ...]:
+        """Return the topics of the messages that were added."""
         once_is_enough = self._count <= _SHORT_CONVERSATION
         # A longer phrase that is no topic hides none of its parts.
         least = 1 if once_is_enough else 2
@@ -111,7 +113,7 @@ class TopicCounter:
         )
         texts = {key: self._candidates[key].text for _, _, key in ranked}
         return tuple(
-            _topic(self._candidates[key], weight / ranked[0][0], messages, _parents(key, texts))
+            _topic(self._candidates[key], weight / ranked[0][0], _parents(key, texts))
             for weight, _, key in ranked
         )
 
@@ -120,14 +122,9 @@ class TopicCounter:
         return count if count >= least else 0
 
 
-def _topic(
-    candidate: _Candidate,
-    relative_weight: float,
-    messages: Sequence[Message],
-    parents: tuple[str, ...],
-) -> Topic:
+def _topic(candidate: _Candidate, relative_weight: float, parents: tuple[str, ...]) -> Topic:
     where = tuple(candidate.messages)
-    sentiment = sum(messages[index].sentiment for index in where) / len(where)
+    sentiment = candidate.sentiment / len(where)
     score = round(0.5 + 0.5 * relative_weight, 3)
     return Topic(candidate.text, score, where, round(sentiment, 3), parents)
 
