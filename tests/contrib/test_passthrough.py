@@ -328,7 +328,7 @@ async def test_a_content_type_beyond_latin_1_is_a_bad_request(server: LocalSymbl
 async def test_an_api_that_stalls_is_no_fault_of_the_visitor(server: LocalSymbl):
     server.inject("stall")
     body = io.BytesIO(RECORDING * 20)
-    async with site_of("h11", server, timeouts=Timeouts(stall=0.05)) as site:
+    async with site_of("h11", server, timeouts=Timeouts(stall=0.5)) as site:
         status, told, _ = await post(f"{site.url}/recordings", body)
 
     assert (status, told["error"]) == (504, "UploadStalledError")
