@@ -187,9 +187,9 @@ endef
 # What the first process has compiled, the hundreds that the tests start need not compile anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Three processes for two cores, since many tests wait for sockets, and each collects all of
-# them. PARALLEL= runs them in one.
-PARALLEL ?= -n 3 --dist worksteal
+# Four processes for two cores, since many tests wait for sockets. More gain little, for each
+# collects all tests. PARALLEL= runs them in one.
+PARALLEL ?= -n 4 --dist worksteal
 WIRE_TESTS := tests/test_sent_once.py tests/io tests/live tests/test_calls.py tests/protocol/test_decode_models.py
 NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox_commands.py tests/contrib/test_service_outbox.py
 FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)

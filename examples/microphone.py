@@ -32,22 +32,32 @@ async def main() -> int:
             sample_rate=RATE, insight_types=["question", "action_item", "follow_up"]
         ) as stream,
     ):
-        # Not in this process's group: Ctrl-C is handled here, and ends the recording in order.
+        # Before anything is recorded: Ctrl-C ends the recording in order.
+        interrupted = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+        # Not in this process's group, all of which gets Ctrl-C.
         microphone = await asyncio.create_subprocess_exec(
             *command.split(), stdout=PIPE, stdin=DEVNULL, start_new_session=True
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, microphone.terminate)
         speaking = asyncio.create_task(speak(stream, microphone))
+        stopping = asyncio.create_task(stop(microphone, interrupted))
         try:
             await caption(stream)
         finally:
             speaking.cancel()
-            await asyncio.wait([speaking])
+            stopping.cancel()
+            await asyncio.wait([speaking, stopping])
             if microphone.returncode is None:
                 microphone.terminate()
             await microphone.wait()
         print(f"\nConversation {stream.conversation.id}")
     return 0
+
+
+async def stop(microphone: Process, interrupted: asyncio.Event) -> None:
+    await interrupted.wait()
+    if microphone.returncode is None:
+        microphone.terminate()
 
 
 async def speak(stream: Stream, microphone: Process) -> None:

@@ -23,3 +23,12 @@ def mp4_bytes(size: int = 4096) -> bytes:
     """What begins like an mp4, which is all that is asked of one before it is sent."""
     head = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
     return head + bytes(size - len(head))
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

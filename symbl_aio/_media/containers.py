@@ -21,6 +21,8 @@ _MAX_BOXES: Final = 512
 """Limit of a walk over boxes. Each costs one read of ``_HEADER`` bytes."""
 
 _HEADER: Final = 16
+_OGG_HEADER: Final = 27
+_OGG_PAGE: Final = _OGG_HEADER + 255 + 255 * 255
 _MVHD: Final = 36
 
 
@@ -228,6 +230,28 @@ def mp4_fault(size: int) -> Generator[tuple[int, int], bytes, str | None]:
         names.add(name)
         at += length
     return None
+
+
+def ogg_fault(size: int) -> Generator[tuple[int, int], bytes, str | None]:
+    """Find out whether an ogg of ``size`` bytes ends within a page: ``None`` if not.
+
+    Reads one page at the end, 64 KiB at most.
+    """
+    tail = yield (max(0, size - _OGG_PAGE), min(_OGG_PAGE, size))
+    last = tail.rfind(b"OggS\0")
+    if last < 0:
+        return None
+    # The lengths of its segments follow their number.
+    page = _OGG_HEADER
+    if len(tail) >= last + page:
+        segments = tail[last + page - 1]
+        page += segments + sum(tail[last + page : last + page + segments])
+    missing = last + page - len(tail)
+    return (
+        f"is cut off: at least {missing} bytes of its last page are missing"
+        if missing > 0
+        else None
+    )
 
 
 def _find(

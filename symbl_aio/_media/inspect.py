@@ -19,6 +19,7 @@ from symbl_aio._media.containers import (
     flac_duration,
     mp4_duration,
     mp4_fault,
+    ogg_fault,
     sniff,
     wav_duration,
     wav_fault,
@@ -104,7 +105,7 @@ def require_mp4(media: Video, container: Container) -> None:
 def examine(media: Audio | Video | Recording, size: int) -> Examination:
     """Yield ranges as ``(offset, length)``, receive their bytes, return the inspected media.
 
-    Needs a few kilobytes, independent of the ``size``. Raises ``MediaRejectedError`` for a
+    Needs at most some 80 KiB, independent of the ``size``. Raises ``MediaRejectedError`` for a
     recording that is empty, of the wrong kind, cut off or longer than four hours.
     """
     if size == 0:
@@ -119,6 +120,8 @@ def examine(media: Audio | Video | Recording, size: int) -> Examination:
     if container.is_mp4:
         fault = yield from mp4_fault(size)
         duration = yield from mp4_duration(size)
+    elif container.name in ("ogg", "opus"):
+        fault, duration = (yield from ogg_fault(size)), None
     else:
         fault = wav_fault(head, size)
         duration = wav_duration(head, size) or flac_duration(head)

@@ -18,6 +18,7 @@ from typing import Final
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.slots import Slots
+from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 
 _GATHER: Final = 0.1
@@ -28,16 +29,14 @@ class Dispatcher:
     """Dispatches slots: each worker takes its share, one worker at a time, by a row's lock.
 
     The share of a worker is the limit divided by the number of live workers, without those that
-    drain. ``may_send``: returns whether this worker may start an attempt. ``poll_interval``:
-    seconds between two dispatches without a wake-up.
+    drain. Nothing starts while the ``heartbeat`` forbids to send. ``poll_interval``: seconds
+    between two dispatches without a wake-up.
     """
 
-    def __init__(
-        self, database: Database, may_send: Callable[[], bool], *, poll_interval: float
-    ) -> None:
+    def __init__(self, database: Database, heartbeat: Heartbeat, *, poll_interval: float) -> None:
         self._database = database
         self._slots = Slots(database)
-        self._may_send = may_send
+        self._heartbeat = heartbeat
         self._poll_interval = poll_interval
         self.woken = asyncio.Event()
         """Set it to dispatch soon, when an item may be ready: on the loop of ``run``."""
@@ -53,7 +52,7 @@ class Dispatcher:
     def running(self) -> int | None:
         """The number of attempts in this process, ``None`` while none may be started."""
         active = self._active
-        return None if active is None or not self._may_send() else len(active)
+        return None if active is None or not self._heartbeat.may_send() else len(active)
 
     def stop(self) -> None:
         """Start no more attempts; the slots that were just given are released."""
@@ -88,26 +87,19 @@ class Dispatcher:
             asyncio.get_running_loop().call_later(_GATHER, self.woken.set)
 
     async def run(
-        self,
-        start: Callable[[Attempt, Row], Awaitable[None]],
-        active: Collection[Attempt],
-        on_error: Callable[[BaseException], Awaitable[None]],
+        self, start: Callable[[Attempt, Row], Awaitable[None]], active: Collection[Attempt]
     ) -> None:
-        """Fill free slots until cancelled, while ``may_send``. An outage only delays it.
+        """Fill free slots until cancelled. An outage only delays it.
 
         ``start`` starts an attempt in this process, with the item's row; ``active`` has those
-        that run. ``on_error`` gets each database error, and does not return for a permanent
-        one.
+        that run.
         """
         self._start, self._active = start, active
         while True:
             self.woken.clear()
             if (running := self.running) is not None:
-                try:
+                async with self._heartbeat.outages_pass("dispatch"):
                     await self._dispatch(running)
-                except Exception as error:
-                    self._database.report("dispatch", error)
-                    await on_error(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_interval):
                     await self.woken.wait()

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -165,7 +165,7 @@ class Heartbeat:
             except Exception as error:
                 # An outage: sending stops once the heartbeat is stale; the worker stays.
                 self._database.report("the heartbeat", error)
-                await self.end_if_incompatible(error)
+                await self._end_if_incompatible(error)
                 silent = monotonic() - self._last_beat
                 if silent > CUT_OFF * self._worker_timeout:
                     self._fail(
@@ -218,13 +218,25 @@ class Heartbeat:
                 return await self._database.call(work)
             except Exception as error:
                 if not passes(error):
-                    await self.end_if_incompatible(error)
+                    await self._end_if_incompatible(error)
                     raise
                 self._database.report("a call", error)
                 await asyncio.sleep(pause)
                 pause = min(5.0, 2 * pause)
 
-    async def end_if_incompatible(self, error: BaseException) -> None:
+    @asynccontextmanager
+    async def outages_pass(self, work: str) -> AsyncIterator[None]:
+        """Report an error of the block, and end this worker if no retry can help.
+
+        ``work``: the block, for the log.
+        """
+        try:
+            yield
+        except Exception as error:
+            self._database.report(work, error)
+            await self._end_if_incompatible(error)
+
+    async def _end_if_incompatible(self, error: BaseException) -> None:
         """End this worker if the tables do not fit this release; otherwise return.
 
         Does not return then: the caller must not go on, and a worker that fits gets its items.
@@ -255,12 +267,9 @@ class Heartbeat:
         """
         suspects: set[tuple[Attempt, float]] = set()
         while True:
-            try:
+            async with self.outages_pass("watching the other workers"):
                 if self.is_fresh():
                     suspects = await self._check(suspects, active)
-            except Exception as error:
-                self._database.report("watching the other workers", error)
-                await self.end_if_incompatible(error)
             await asyncio.sleep(self._interval)
 
     async def _check(

@@ -49,15 +49,18 @@ class Attempt:
     number: int
     """From 1."""
 
+    SEPARATOR: ClassVar = "#"
+    """Between the key and the number in an ``id``."""
+
     @property
     def id(self) -> str:
         """Id of its workflow in DBOS."""
-        return f"{self.key}#{self.number}"
+        return f"{self.key}{self.SEPARATOR}{self.number}"
 
     @classmethod
     def parse(cls, id: str) -> Attempt:
         """Parse an ``id``."""
-        key, _, number = id.rpartition("#")
+        key, _, number = id.rpartition(cls.SEPARATOR)
         return cls(key, int(number))
 
 

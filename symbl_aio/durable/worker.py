@@ -294,7 +294,7 @@ class Worker:
         await heartbeat.register()  # before it dequeues anything
         self._heartbeat = heartbeat
         self._dispatcher = dispatcher = Dispatcher(
-            self._database, heartbeat.may_send, poll_interval=self._poll_interval
+            self._database, heartbeat, poll_interval=self._poll_interval
         )
         steps = ItemSteps(
             self._database,
@@ -325,7 +325,7 @@ class Worker:
         self._tasks = [
             self._loop.create_task(work)
             for work in (
-                dispatcher.run(here.start, here.active, heartbeat.end_if_incompatible),
+                dispatcher.run(here.start, here.active),
                 heartbeat.run(),
                 heartbeat.watch(here.active),
                 notifications.run(),
@@ -395,26 +395,20 @@ class Worker:
     async def _requeue_failed(self, heartbeat: Heartbeat, workflows: dbos.Workflows) -> None:
         """Requeue the items of workflows that failed in DBOS, at each interval."""
         while True:
-            try:
+            async with heartbeat.outages_pass("requeuing failed workflows"):
                 failed = await self._database.call(workflows.failed)
                 number = await self._database.call(partial(requeue_failed, self._database, failed))
                 if number:
                     _LOG.warning("%d items whose workflow failed are queued again", number)
-            except Exception as error:
-                self._database.report("requeuing failed workflows", error)
-                await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_FAILED_INTERVAL)
 
     async def _delete_expired(self, heartbeat: Heartbeat) -> None:
         """Delete the items whose retention has passed, at each interval."""
         delete = partial(delete_expired, self._database, self._retention)
         while True:
-            try:
+            async with heartbeat.outages_pass("deleting expired items"):
                 while await self._database.call(delete):
                     pass
-            except Exception as error:
-                self._database.report("deleting expired items", error)
-                await heartbeat.end_if_incompatible(error)
             await asyncio.sleep(_RETENTION_INTERVAL)
 
 

@@ -289,13 +289,27 @@ async def test_quicktime_without_a_brand_is_recognised(hear: Hear, tmp_path: Pat
     assert (await hear(data[:4] + b"wide" + data[8:])).has(KENNEDY_WORDS)
 
 
-async def test_seconds_that_hold_hours_of_silence_do_not_last(hear: Hear, tmp_path: Path) -> None:
-    data = bytearray(
-        ffmpeg(tmp_path / "x.flac", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono:d=3600")
+@pytest.mark.parametrize("name", ["x.mp3", "x.opus", "x.flac"])
+async def test_recordings_that_were_joined_are_recognised_to_the_end(
+    hear: Hear, tmp_path: Path, name: str
+) -> None:
+    joined = b"".join(
+        ffmpeg(tmp_path / name, "-i", recording, "-vn") for recording in (KENNEDY, NOVEL)
     )
-    # 36 bits of the number of samples: one second.
-    data[21] &= 0xF0
-    data[22:26] = (8000).to_bytes(4, "big")
-    result = await hear(bytes(data))
-    assert result.status == "failed"
-    assert "more sound than" in json.dumps(result.job)
+    result = await hear(joined)
+    assert result.has(KENNEDY_WORDS)
+    assert result.has(NOVEL_WORDS)
+    assert result.duration == pytest.approx(18.1, abs=0.3)
+
+
+async def test_quiet_speech_on_the_constant_of_a_poor_sound_card_is_recognised(
+    hear: Hear, tmp_path: Path
+) -> None:
+    poor = "volume=0.1,aeval=val(0)+0.1"
+    data = ffmpeg(tmp_path / "x.wav", "-i", KENNEDY, "-vn", "-af", poor, "-c:a", "pcm_s16le")
+    assert (await hear(data)).has(KENNEDY_WORDS)
+
+
+async def test_mp3_in_a_wav_is_recognised(hear: Hear, tmp_path: Path) -> None:
+    data = ffmpeg(tmp_path / "x.wav", "-i", KENNEDY, "-vn", "-c:a", "mp3")
+    assert (await hear(data)).has(KENNEDY_WORDS)

@@ -10,7 +10,11 @@ import click
 from symbl_aio.cli.commands import cli
 from tests.shell import CREDENTIALS, Ended, Shell
 
-UNRESOLVED = {"SYMBL_BASE_URL": "https://does-not-exist.invalid", **CREDENTIALS}
+UNRESOLVED = {
+    "SYMBL_BASE_URL": "https://does-not-exist.invalid",
+    "SYMBL_RETRIES_BASE": "0.01",  # as many attempts as ever, and soon
+    **CREDENTIALS,
+}
 NO_DATABASE = {"SYMBL_AIO_DATABASE": "sqlite:////proc/version/outbox.db", **CREDENTIALS}
 NONSENSE = {"SYMBL_AIO_DATABASE": "nonsense", **CREDENTIALS}
 FILE = "{file}"
@@ -136,9 +140,8 @@ async def test_a_known_error_is_two_lines_on_stderr_at_most(tmp_path):
             for arguments, environment, code in rows:
                 given = [argument.replace(FILE, str(recording)) for argument in arguments]
                 case = ((*words.split(), *form, *given), environment, code)
-                # A process for those that handle signals, and for those that try again for seconds.
-                apart = words in ("worker", "serve") or environment is UNRESOLVED
-                (beside if apart else here).append(case)
+                # A process for those that handle signals.
+                (beside if words in ("worker", "serve") else here).append(case)
 
     processes = asyncio.gather(*(in_process(*case) for case in beside))
     found = [await in_thread(*case) for case in here]

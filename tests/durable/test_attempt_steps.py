@@ -87,7 +87,7 @@ async def two(outbox: Outbox, database: str, server: LocalSymbl) -> AsyncIterato
             tables,
             client,
             heartbeat,
-            Dispatcher(tables, heartbeat.may_send, poll_interval=60.0),
+            Dispatcher(tables, heartbeat, poll_interval=60.0),
             name,
             on_ambiguous="at_most_once",
             reconcile_interval=0.0,

@@ -11,6 +11,7 @@ from symbl_aio._media.containers import (
     flac_duration,
     mp4_duration,
     mp4_fault,
+    ogg_fault,
     sniff,
     wav_duration,
     wav_fault,
@@ -345,6 +346,23 @@ def test_a_wav_with_less_sound_than_it_states_is_cut_off():
         "is cut off: 9 bytes of its sound are missing"
     )
     assert wav_fault(b"RIFF", 4) is None
+
+
+def ogg_page(content: bytes) -> bytes:
+    lengths = bytes([255] * (len(content) // 255) + [len(content) % 255])
+    return b"OggS" + bytes(22) + bytes([len(lengths)]) + lengths + content
+
+
+def test_an_ogg_that_ends_within_a_page_is_cut_off():
+    def fault(data: bytes) -> str | None:
+        return run(ogg_fault(len(data)), Reader(data))
+
+    data = ogg_page(b"OpusHead") + ogg_page(bytes(300)) * 400 + ogg_page(bytes(64_000))
+    assert fault(data) is None
+    assert fault(data + b"TAG" + bytes(100)) is None
+    assert fault(data[:-7]) == "is cut off: at least 7 bytes of its last page are missing"
+    assert fault(ogg_page(b"")[:10]) == "is cut off: at least 17 bytes of its last page are missing"
+    assert fault(bytes(100)) is None
 
 
 def fault(data: bytes) -> str | None:

@@ -132,6 +132,7 @@ def test_four_hours_and_a_minute_of_flac_are_refused():
         ("cut.wav", wav(1000)[:-1]),
         ("cut.mp4", mp4(10) + b"\0\0\1\0mdat" + bytes(200)),
         ("cut.m4a", mp4(10, brand=b"M4A ")[:-1]),
+        ("cut.opus", b"OggS" + bytes(22) + b"\1\xffOpusHead" + bytes(200)),
         ("lost.mp4", b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x10mdat" + bytes(8)),
     ],
 )

@@ -7,13 +7,7 @@ import logging
 import pytest
 
 from symbl_aio.server.guess_limit import GuessLimit
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support import Clock
 
 
 def test_a_burst_is_allowed_and_then_one_guess_at_a_time() -> None:

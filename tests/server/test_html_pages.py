@@ -5,18 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.support import Clock
+
 NAMES = {
     "verbose-text-summary": {},
     "video-summary": {"videoUrl": "https://media.example.test/a.mp4"},
     "audio-summary": {"audioUrl": "https://media.example.test/a.mp3"},
 }
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import Clock
+
 PATH = "/oauth2/token:generate"
 PAIR = {"type": "application", "appId": "app", "appSecret": "secret"}
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_a_token_is_cached_with_its_remaining_lifetime(start: Any) -> None:

@@ -35,7 +35,8 @@ def notify_ready(database: Database, connection: sa.Connection) -> None:
 
 def webhook_notification(database: Database, items: sa.FromClause) -> sa.ColumnElement[None]:
     """Return the call that notifies the worker which runs an item: a webhook call came for it."""
-    return _notification(database, items.c.key + "#" + sa.cast(items.c.attempt, sa.Text))
+    attempt_id = items.c.key + Attempt.SEPARATOR + sa.cast(items.c.attempt, sa.Text)
+    return _notification(database, attempt_id)
 
 
 def _notification(

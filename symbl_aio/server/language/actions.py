@@ -8,6 +8,7 @@ will" any task with an object counts, after "we have to" only work that is named
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -18,7 +19,7 @@ from symbl_aio.server.language.clauses import Clause, clauses
 from symbl_aio.server.language.follow_ups import is_follow_up
 from symbl_aio.server.language.phrase_index import PhraseIndex
 from symbl_aio.server.language.task_rules import Demand, task_at
-from symbl_aio.server.language.word_lists import CONDITIONS, NO_NAMES
+from symbl_aio.server.language.word_lists import CONDITIONS, NO_ADDRESSEES, NO_NAMES
 
 Doer: TypeAlias = Literal["speaker", "other", "group"]
 
@@ -61,7 +62,9 @@ class ActionFinder:
     """Finds actions in sentences of one conversation; ``speakers`` can be addressed by name."""
 
     def __init__(self, speakers: Iterable[Speaker]) -> None:
+        speakers = tuple(speakers)
         self._names = PhraseIndex(_speakers_by_name(speakers).items())
+        self._shared = _shared_first_names(speakers)
 
     def find(self, text: str, speaker: Speaker | None) -> Action | None:
         """Return the promise of ``speaker``, or the request to another person; None without one."""
@@ -74,13 +77,15 @@ class ActionFinder:
             return None
         is_question = sentence.rstrip("\"')\u201d!").endswith("?")
         listed = _BULLET.match(sentence) is not None
-        addressee = self._addressed_last(parts)
+        # "Could you review it, Tom?"
+        addressee = self._called(parts[-1], sentence, parts[:-1]) if len(parts) > 1 else None
         at_start = True
         before = ""
-        for clause in parts:
+        for index, clause in enumerate(parts):
             name = self._name_at_start(clause, sentence)
-            if name is not None and name.known and name.end == len(clause.text):
-                addressee = name.speaker  # "Tom, can you ..."
+            # "Tom, can you ..."
+            if called := self._called(clause, sentence, parts[index + 1 : index + 2]):
+                addressee = called
                 continue
             if heading := _HEADING.fullmatch(clause.text):
                 owner = self._speaker_named(heading["owner"] or "")
@@ -131,9 +136,20 @@ class ActionFinder:
         role = _ROLE.match(clause.text)
         return _Name(role.end() - 1, role=True) if role else None
 
-    def _addressed_last(self, parts: Sequence[Clause]) -> Speaker | None:
-        """Return the speaker of "Could you review it, Tom?", whose name is the last clause."""
-        return self._speaker_named(parts[-1].text) if len(parts) > 1 else None
+    def _called(
+        self, clause: Clause, sentence: str, neighbours: Sequence[Clause]
+    ) -> Speaker | None:
+        """Return the person named by all of a clause: a speaker, or one who is asked beside it."""
+        name = self._name_at_start(clause, sentence)
+        if name is None or name.end != len(clause.text):
+            return None
+        is_person = name.known or (
+            clause.text not in self._shared
+            and clause.text not in NO_ADDRESSEES
+            and not clause.text.endswith("ly")
+            and any(_ASKED.match(neighbour.text) for neighbour in neighbours)
+        )
+        return name.speaker if is_person else None
 
     def _speaker_named(self, text: str) -> Speaker | None:
         whole = (m.value for m in self._names.find(text) if (m.start, m.end) == (0, len(text)))
@@ -179,17 +195,25 @@ def _rules(
 def _speakers_by_name(speakers: Iterable[Speaker]) -> Mapping[str, Speaker]:
     """Return speakers by full and first name; a first name of two speakers is left out."""
     named = [speaker for speaker in speakers if speaker.name and speaker.name.strip()]
-    first: dict[str, list[Speaker]] = {}
-    for speaker in named:
-        first.setdefault((speaker.name or "").lower().split()[0], []).append(speaker)
-    unique = {name: found[0] for name, found in first.items() if len(found) == 1}
+    shared = _shared_first_names(named)
+    first = {(speaker.name or "").lower().split()[0]: speaker for speaker in named}
+    unique = {name: speaker for name, speaker in first.items() if name not in shared}
     return unique | {" ".join((s.name or "").lower().split()): s for s in named}
+
+
+def _shared_first_names(speakers: Iterable[Speaker]) -> frozenset[str]:
+    firsts = Counter(name.lower().split()[0] for s in speakers if (name := (s.name or "").strip()))
+    return frozenset(name for name, count in firsts.items() if count > 1)
 
 
 def _rule(pattern: str, doer: Doer, score: float, demand: Demand) -> _Rule:
     return _Rule(re.compile(rf"(?:{pattern})(?: |$)" if pattern else ""), doer, score, demand)
 
 
+_ASKED = re.compile(
+    r"(?:can|could|would|will|do|did|are|have) you\b|please\b"
+    r"|(?:do not forget|remember|be sure) to\b|i (?:need|want|would like) you\b"
+)
 _LONGEST_NAME = 60  # characters
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2013]|\d{1,2}[.)]|\[[ x]?\])\s")
 _HEADING = re.compile(

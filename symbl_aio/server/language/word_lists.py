@@ -213,6 +213,15 @@ NO_NAMES = (
     STOP_WORDS | PRONOUNS | CLAUSE_OPENERS | DETERMINERS | TASK_VERBS | FILLER_WORDS
 ) | word_set("everything nothing nobody someone something let dear hi hello plus")
 
+# What stands alone before or behind a request, and is no name.
+NO_ADDRESSEES = word_set("""
+    absolutely afternoon agreed all awesome awhile brilliant cheers colleagues congratulations cool
+    correct darling dude evening everybody everyone exactly excellent excuse fantastic first folks
+    friends gentlemen god gosh guys indeed ladies lovely madam man mate monday tuesday wednesday
+    thursday friday saturday sunday next nice otherwise people please question second sir super
+    team therefore third today tomorrow tonight understood weird welcome wonderful yesterday
+""")
+
 # Verbs that contact a person.
 CONTACT_VERBS = word_set(
     "chase contact email e-mail invite mail message phone ping remind ring text"

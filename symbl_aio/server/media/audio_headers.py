@@ -15,28 +15,35 @@ from symbl_aio.server.media.sound_facts import CUT_OFF, Sound
 # Formats whose blocks have a fixed number of samples: MS ADPCM, IMA ADPCM, GSM. The bytes a
 # second in their headers are rounded, or wrong.
 _BLOCK_FORMATS = (0x0002, 0x0011, 0x0031)
+# Those, integers, floats, A-law, µ-law, and what an extensible header names: each second has as
+# many bytes.
+_EVEN_FORMATS = (*_BLOCK_FORMATS, 0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE)
 
 # The samples of a packet of Opus last up to 120 ms; a page has up to 255 packets.
 _OGG_MAX_PAGE_SECONDS = 255 * 0.12
+_OGG_HEADER_SIZE = 27
 _OGG_TAIL_SIZE = 128 * 1024  # holds at least one page, which has at most 65,307 bytes
 
 
 def read_wav(file: BinaryIO, size: int) -> Sound:
     """Read RIFF WAVE of any sample format; the ``wave`` module refuses floats."""
-    rate = 0.0
+    format_: bytes | None = None
     for kind, start, length in _chunks(file, size, "<I"):
         if kind == b"fmt ":
             file.seek(start)
-            rate = _wav_bytes_per_second(file.read(20))
+            format_ = file.read(20)
         elif kind == b"data":
-            if not rate:
+            if format_ is None:
                 raise ValueError("no sample format before the sound")
             available = size - start
             if _is_placeholder(length):
                 length = available
             if length > available:
                 raise ValueError(CUT_OFF)
-            return Sound(length > 0, length / rate)
+            rate = _wav_bytes_per_second(format_)
+            # The mean rate of mp3 and the like is a guess, or missing.
+            estimated = int.from_bytes(format_[:2], "little") not in _EVEN_FORMATS
+            return Sound(length > 0, length / rate if rate else None, estimated)
     raise ValueError("no sound in it")
 
 
@@ -105,14 +112,26 @@ def read_ogg(file: BinaryIO, size: int) -> Sound:
         return Sound(False)
     file.seek(max(0, size - _OGG_TAIL_SIZE))
     tail = file.read()
-    last = tail.rfind(b"OggS")
+    last = tail.rfind(b"OggS\0")
     if last < 0 or rate == 0:
         return Sound(True)
+    if not _is_whole_page(tail[last:]):
+        raise ValueError(CUT_OFF)
     (end,) = struct.unpack_from("<q", tail, last + 6)
     # What was cut from a stream begins in the middle of its clock.
     first = next((at for at in _ogg_positions(head) if at > 0), 0)
     start = first if first > rate * _OGG_MAX_PAGE_SECONDS else preskip
     return Sound(True, (end - start) / rate if end > start else None)
+
+
+def _is_whole_page(page: bytes) -> bool:
+    """Return whether the bytes hold all of the Ogg page that they begin with."""
+    if len(page) < _OGG_HEADER_SIZE:
+        return False
+    # The lengths of its segments follow their number.
+    segments = page[_OGG_HEADER_SIZE - 1]
+    lengths = page[_OGG_HEADER_SIZE : _OGG_HEADER_SIZE + segments]
+    return len(page) >= _OGG_HEADER_SIZE + segments + sum(lengths)
 
 
 def _ogg_positions(head: bytes) -> Iterator[int]:

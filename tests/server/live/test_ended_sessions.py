@@ -1,13 +1,7 @@
 from __future__ import annotations
 
 from symbl_aio.server.live.ended_sessions import KEPT_SECONDS, MOST_KEPT, EndedSessions
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support import Clock
 
 
 def test_an_end_is_kept_for_a_while_and_then_forgotten() -> None:

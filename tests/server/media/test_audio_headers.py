@@ -92,6 +92,24 @@ def test_an_ogg_without_a_page_near_its_end_has_no_known_length(probe_bytes):
     assert probe_bytes(first + bytes(200_000)) == MediaInfo("ogg", True, None)
 
 
+@pytest.mark.parametrize("bytes_per_second, seconds", [(0, None), (4000, 2.0)])
+def test_the_mean_rate_of_a_wav_with_mp3_in_it_is_a_guess(probe_bytes, bytes_per_second, seconds):
+    mp3 = chunk(b"fmt ", struct.pack("<HHIIHHH", 0x55, 1, 16_000, bytes_per_second, 576, 0, 0))
+    assert probe_bytes(riff(mp3, chunk(b"data", bytes(8000)))) == MediaInfo(
+        "wav", True, seconds, estimated=True
+    )
+
+
+def test_an_ogg_that_ends_within_a_page_was_cut_off(probe_bytes):
+    first = ogg(b"OpusHead\1\1" + struct.pack("<HI", 312, 8000), 0)
+    last = ogg(bytes(255), 96_312)
+    for end in (10, 26, 27, 30, len(last) - 1):
+        with pytest.raises(MediaError, match="opus: the file is cut off"):
+            probe_bytes(first + last[:end])
+    # Some programs write tags behind the last page.
+    assert probe_bytes(first + last + b"TAG" + bytes(125)).duration == 2.0
+
+
 def test_an_ogg_of_pictures_has_no_audio(probe_bytes):
     assert probe_bytes(ogg(b"\x80theora", 0)) == MediaInfo("ogg", False, None)
 
