@@ -215,7 +215,7 @@ class Recognition:
         # voice filter keeps noise and music from becoming words, and the n-gram guard
         # keeps overlapping speech from becoming an endless "yeah, yeah".
         segments, info = self.whisper.transcribe(
-            samples.astype("float32") / 32768,
+            waveform(samples),
             language=language,
             beam_size=1,
             temperature=0.0,
@@ -259,7 +259,7 @@ class Recognition:
         from faster_whisper.transcribe import get_compression_ratio
 
         whisper = self.whisper
-        sound = samples.astype("float32") / 32768
+        sound = waveform(samples)
         language = self.language or whisper.detect_language(sound)[0]
         tokenizer = Tokenizer(
             whisper.hf_tokenizer, self._model.multilingual, task="transcribe", language=language
@@ -310,6 +310,15 @@ class Recognition:
                 "the speech is of another language or not clear enough; "
                 "the model recognises English only"
             )
+
+
+def waveform(row: decoding.Samples) -> Any:
+    """Return a row of samples as floats from -1 to 1, without the constant of a poor sound card.
+
+    The voice filter takes quiet speech on a constant for silence.
+    """
+    floats = row.astype("float32") / 32768
+    return floats - floats.mean() if len(floats) else floats
 
 
 def is_certain(log_probability: float, compression_ratio: float) -> bool:

@@ -45,6 +45,10 @@ _JSON_TYPE = {"Content-Type": "application/json; charset=utf-8"}
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
+class LongList(list[JSON]):
+    """A list within an item of a long response, written item by item, too."""
+
+
 class ApiError(Exception):
     """A response other than 2xx, with the documented ``{"message"}`` body.
 
@@ -132,7 +136,11 @@ def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:
     elif isinstance(body, list | Iterator):
         separator = "["
         for item in body:
-            yield separator + encode_json(item)
+            if isinstance(item, dict) and any(isinstance(v, LongList) for v in item.values()):
+                yield separator
+                yield from _pieces(item)
+            else:
+                yield separator + encode_json(item)
             separator = ","
         yield "[]" if separator == "[" else "]"
     else:

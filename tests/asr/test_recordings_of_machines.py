@@ -302,6 +302,14 @@ async def test_recordings_that_were_joined_are_recognised_to_the_end(
     assert result.duration == pytest.approx(18.1, abs=0.3)
 
 
+async def test_quiet_speech_on_the_constant_of_a_poor_sound_card_is_recognised(
+    hear: Hear, tmp_path: Path
+) -> None:
+    poor = "volume=0.1,aeval=val(0)+0.1"
+    data = ffmpeg(tmp_path / "x.wav", "-i", KENNEDY, "-vn", "-af", poor, "-c:a", "pcm_s16le")
+    assert (await hear(data)).has(KENNEDY_WORDS)
+
+
 async def test_mp3_in_a_wav_is_recognised(hear: Hear, tmp_path: Path) -> None:
     data = ffmpeg(tmp_path / "x.wav", "-i", KENNEDY, "-vn", "-c:a", "mp3")
     assert (await hear(data)).has(KENNEDY_WORDS)

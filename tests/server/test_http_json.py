@@ -13,6 +13,7 @@ import pytest
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
+    LongList,
     json_response,
     long_json_response,
     parse_instant,
@@ -167,6 +168,17 @@ def test_a_time_has_a_date_in_utc_from_1900_to_2199() -> None:
 )
 async def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
     assert (await long_json_response(lambda: body)).body == json_response(body).body
+
+
+async def test_a_long_list_within_an_item_is_written_in_pieces() -> None:
+    refs = LongList({"text": f"Message {number} " + "word " * 50} for number in range(10_000))
+    body: JSON = [{"name": "a", "matches": LongList([{"value": "b", "refs": refs, "c": []}])}, {}]
+    response = await long_json_response(lambda: body)
+    assert isinstance(response.body, aiohttp.AsyncIterablePayload)
+    blocks = [block async for block in response.body._value]
+
+    assert b"".join(blocks) == json_response(body).body
+    assert max(map(len, blocks)) < 1.1 * 2**20
 
 
 @pytest.mark.parametrize("items", [[], [1], [{"a": [2]}, None, "b"]])

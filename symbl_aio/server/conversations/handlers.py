@@ -180,7 +180,8 @@ class ConversationHandlers:
         conversation = await self._conversations.from_request(request)
         events = (await read_json_object(request)).get("speakerEvents")
         async with self._conversations.change(conversation.id) as changed:
-            changed.replace_utterances(apply_speaker_events(changed, events))
+            spoken = await run_in_thread(apply_speaker_events, changed, events)
+            changed.replace_utterances(spoken)
         return json_response(
             {"message": f"The speakers of conversation {conversation.id} were updated."}
         )
@@ -270,9 +271,10 @@ class ConversationHandlers:
         if self._jobs.busy(conversation.id):
             raise ApiError(404, "There is no summary yet: the conversation is in progress.")
         # A summary grows with the calls for it, so it is stored where it does.
-        if conversation.draft().summary(refresh=refresh) != conversation.summarised:
+        draft = conversation.draft()
+        if await run_in_thread(draft.summary, refresh=refresh) != conversation.summarised:
             async with self._conversations.change(conversation.id) as conversation:
-                conversation.summary(refresh=refresh)
+                await run_in_thread(conversation.summary, refresh=refresh)
         chosen = conversation.summarised
         return json_response({"summary": serializers.summary(conversation, chosen)})
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from attrs import evolve
 
 from symbl_aio.server.conversations.conversation import Bookmark, Conversation, ConversationHead
-from symbl_aio.server.http_json import JSON, format_instant, format_offset
+from symbl_aio.server.http_json import JSON, LongList, format_instant, format_offset
 from symbl_aio.server.language.analysis_values import Entity, Insight, Message, Speaker, Topic
 from symbl_aio.server.language.call_intents import SCORE, find_intents
 from symbl_aio.server.language.redaction import Redactor
@@ -242,7 +242,7 @@ def _entity(conversation: Conversation, same: list[Entity]) -> dict[str, JSON]:
         body["customType"] = first.custom_type
     body["value"] = first.value
     body["text"] = first.text
-    body["messageRefs"] = [message_ref(conversation, e.message, e.offset) for e in same]
+    body["messageRefs"] = LongList(message_ref(conversation, e.message, e.offset) for e in same)
     return body
 
 
@@ -254,19 +254,19 @@ def message_ref(conversation: Conversation, index: int, offset: int) -> dict[str
 
 def trackers(conversation: Conversation) -> list[JSON]:
     """Return a bare list of the trackers that matched (6.17)."""
-    grouped: dict[str, dict[str, list[JSON]]] = {}
+    grouped: dict[str, dict[str, LongList]] = {}
     insights_of: dict[int, list[Insight]] = {}
     analysis = conversation.analysis
     for insight in (*analysis.questions, *analysis.action_items, *analysis.follow_ups):
         insights_of.setdefault(insight.message, []).append(insight)
-    insight_refs: dict[tuple[str, str], list[JSON]] = {}
+    insight_refs: dict[tuple[str, str], LongList] = {}
     ids: dict[str, str | None] = {}
     for match in analysis.trackers:
         name = match.tracker.name
         ids.setdefault(name, match.tracker.id)
-        refs = grouped.setdefault(name, {}).setdefault(match.value, [])
+        refs = grouped.setdefault(name, {}).setdefault(match.value, LongList())
         refs.append(message_ref(conversation, match.message, match.offset))
-        insight_refs.setdefault((name, match.value), []).extend(
+        insight_refs.setdefault((name, match.value), LongList()).extend(
             {
                 "id": insight_id(conversation, insight),
                 "type": insight.kind,
@@ -280,7 +280,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
             # A tracker sent with the submission has no stored id.
             "id": ids[name] or conversation.item_id("tracker", name),
             "name": name,
-            "matches": [
+            "matches": LongList(
                 {
                     "type": "vocabulary",
                     "value": value,
@@ -288,7 +288,7 @@ def trackers(conversation: Conversation) -> list[JSON]:
                     "insightRefs": insight_refs[name, value],
                 }
                 for value, refs in matches.items()
-            ],
+            ),
         }
         for name, matches in grouped.items()
     ]

@@ -299,7 +299,7 @@ def _voices(samples: decoding.Samples) -> list[tuple[int, int]]:
     options = VadOptions(
         threshold=_VOICE, min_silence_duration_ms=int(_QUIET * 1000), speech_pad_ms=int(_PAD * 1000)
     )
-    found = get_speech_timestamps(samples.astype("float32") / 32768, options)
+    found = get_speech_timestamps(asr.waveform(samples), options)
     return [(int(voice["start"]), int(voice["end"])) for voice in found]
 
 

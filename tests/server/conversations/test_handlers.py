@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import tracemalloc
 from typing import Any
 from urllib.parse import urlsplit
@@ -703,3 +704,26 @@ async def test_a_long_answer_is_the_same_in_every_form_of_http(caller: Any) -> N
         assert b" 200 OK" in answer
         assert b"X-Redaction: partial" in answer
         assert b"Access-Control-Allow-Origin: *" in answer
+
+
+@pytest.mark.parametrize("call", ["summary", "speakers"])
+async def test_what_looks_at_all_messages_keeps_no_other_caller_waiting(
+    caller: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = await conversation(caller, *LONG)
+    threads = []
+
+    def record(*_: object, **__: object) -> list[Any]:
+        threads.append(threading.current_thread())
+        return []
+
+    module = "symbl_aio.server.conversations"
+    monkeypatch.setattr(f"{module}.conversation.choose_summary", record)
+    monkeypatch.setattr(f"{module}.handlers.apply_speaker_events", record)
+    if call == "summary":
+        await caller.get(f"{path}/summary", refresh="true")
+    else:
+        await caller.put(f"{path}/speakers", {"speakerEvents": []})
+
+    assert threads
+    assert threading.main_thread() not in threads
