@@ -48,18 +48,14 @@ def _run() -> int:
 
         from symbl_aio.cli.commands import cli
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
-            raise
-        sys.stderr.write(
-            f"symbl-aio: the command line needs {error.name}, which is not installed.\n"
-            "Install the extra:  pip install '.[cli]' in a checkout of symbl-aio\n"
-        )
-        return 2
+        return _without_extra(error)
     except KeyboardInterrupt:
         return _interrupted_early()
     try:
         # In its standalone mode click exits with 1 on Ctrl-C: here the code of a failed job.
         return cli.main(prog_name="symbl-aio", standalone_mode=False) or 0
+    except ModuleNotFoundError as error:  # rich, which each command imports when it draws
+        return _without_extra(error)
     except click.Abort:
         return _interrupted_early()
     except click.ClickException as error:
@@ -67,6 +63,18 @@ def _run() -> int:
         return error.exit_code
     except SystemExit as exited:
         return exited.code if isinstance(exited.code, int) else 1
+
+
+def _without_extra(error: ModuleNotFoundError) -> int:
+    """Print which part of the extra is missing; raise any other error."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ("click", "rich"):
+        raise error
+    sys.stderr.write(
+        f"symbl-aio: the command line needs {name}, which is not installed.\n"
+        "Install the extra:  pip install '.[cli]' in a checkout of symbl-aio\n"
+    )
+    return 2
 
 
 def _interrupted_early() -> int:
