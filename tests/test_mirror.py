@@ -44,7 +44,6 @@ COVERED_BY = {
     "cli/demo.py": "tests/cli/test_commands.py",
     "cli/follow_jobs.py": "tests/cli/test_commands.py",
     "cli/upload/command.py": "tests/cli/upload/test_action.py",
-    "cli/upload/evidence.py": "tests/cli/upload/test_action.py",
     "cli/upload/fingerprint.py": "tests/cli/upload/test_action.py",
     "cli/upload/outcomes.py": "tests/cli/upload/test_action.py",
     "cli/upload/dry_run.py": "tests/cli/upload/test_action.py",

@@ -8,6 +8,7 @@ Absence proves nothing: without evidence the recording stays ambiguous, for a pe
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -31,6 +32,7 @@ class Evidence:
         self._patience = patience
         self._listing = asyncio.Lock()
         self._listed_at = -1.0
+        self._since = math.inf
         self._names: dict[str, str] = {}
 
     async def conversation_of(self, item: Item) -> str | None:
@@ -73,14 +75,16 @@ class Evidence:
 
     async def _named(self, item: Item) -> str | None:
         asked_at = monotonic()
+        # Each listing begins with the oldest recording of all: it answers those that wait, too.
+        self._since = min(self._since, item.since)
         async with self._listing:
-            if self._listed_at < asked_at:  # else one listing answers all that waited for it
-                await self._list(item.since)
+            if self._listed_at < asked_at:
+                await self._list()
         return self._names.get(item.name)
 
-    async def _list(self, since: float) -> None:
+    async def _list(self) -> None:
         began = monotonic()
-        oldest = datetime.fromtimestamp(since, UTC) - _SKEW
+        oldest = datetime.fromtimestamp(self._since, UTC) - _SKEW
         listed = self._client.conversations(start_time=oldest, order="desc", page_size=_PAGE)
         async with aclosing(listed):
             async for info in listed:

@@ -360,10 +360,8 @@ class Sender:
         try:
             found = await self._evidence.conversation_of(item)
         except SymblError as error:
-            found, reason = (
-                None,
-                f"it may have arrived, and evidence is not at hand: {describe(error)}",
-            )
+            found = None
+            reason = f"it may have arrived, and evidence is not at hand: {describe(error)}"
         if found is None:
             return _outcome(part, Result.AMBIGUOUS, item, reason=reason)
         item = evolve(item, state=State.ACCEPTED, conversation=found)
