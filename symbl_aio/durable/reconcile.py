@@ -7,6 +7,7 @@ workers sent to a conversation, and which jobs and conversations belong to other
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Literal
 
@@ -24,6 +25,8 @@ _MAX_LISTED: Final = 50_000
 _SKEW: Final = 60.0
 """Seconds that the server's clock may be behind the database's. One that is further behind
 yields no evidence; one that is ahead could accept a conversation that was begun before."""
+_WINDOW: Final = timedelta(days=7)
+"""What the API lists by itself. Items that were sent before are searched for further back."""
 
 
 @frozen
@@ -95,7 +98,8 @@ class Reconciler:
         not_before = since - _SKEW
         found: set[str] = set()
         listed = 0
-        newest = self._client.conversations(order="desc", page_size=1000)
+        oldest = min(datetime.fromtimestamp(not_before, UTC), datetime.now(UTC) - _WINDOW)
+        newest = self._client.conversations(start_time=oldest, order="desc", page_size=1000)
         async with aclosing(newest):
             async for info in newest:
                 if info.start_time is None or info.start_time.timestamp() < not_before:

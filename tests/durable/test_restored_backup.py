@@ -6,12 +6,13 @@ import asyncio
 import shutil
 import sqlite3
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from symbl_aio import ConfigurationError, Text, TextOptions
+from symbl_aio import ConfigurationError, Text, TextOptions, Utterance
 from symbl_aio.durable import ItemState, Outbox
 from symbl_aio.durable._database.database import Database
 from symbl_aio.testing import LocalSymbl
@@ -130,6 +131,26 @@ async def test_an_earlier_conversation_of_the_same_name_proves_nothing(
         connection.execute(sa.update(tables.items).values(maybe_sent_since=tables.now + 3600.0))
     async with working(**SETTLED):
         assert (await outbox.result("one", timeout=PATIENT)).state is ItemState.AMBIGUOUS
+
+
+async def test_what_was_sent_since_a_backup_of_last_month_is_found(
+    outbox: Outbox, tables: Database, working: Working, server: LocalSymbl
+) -> None:
+    """By itself the API lists the conversations of the last seven days alone."""
+    began = datetime.now(UTC) - timedelta(days=20)
+    words = Utterance("one", start=began, end=began + timedelta(seconds=1))
+    async with server.client() as symbl:
+        sent = await symbl.submit(Text([words]), TextOptions(name="one"))
+        await sent
+    await outbox.submit(Text("one"), key="one")
+    assert await outbox.doubt_unsent() == 1
+    with tables.begin() as connection:
+        long_ago = tables.now - timedelta(days=30).total_seconds()
+        connection.execute(sa.update(tables.items).values(maybe_sent_since=long_ago))
+    async with working(on_ambiguous="at_least_once", **SETTLED):
+        item = await outbox.result("one", timeout=PATIENT)
+    assert item.conversation_id == sent.conversation_id
+    assert said(server) == ["one"]
 
 
 async def test_it_is_refused_while_a_worker_is_alive(outbox: Outbox, working: Working) -> None:
