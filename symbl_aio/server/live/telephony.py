@@ -91,6 +91,7 @@ class CallHandlers:
         self._most_calls = most_calls
         self._recognizer = recognizer
         self._calls: dict[str, _Call] = {}
+        self._starting = 0
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -140,7 +141,7 @@ class CallHandlers:
         self._sessions.unknown_options.name(
             {k: v for k, v in options.items() if k not in _ROUTING and v not in EMPTY}
         )
-        if len(self._calls) >= self._most_calls:
+        if len(self._calls) + self._starting >= self._most_calls:
             raise ApiError(429, f"The application may have {self._most_calls} calls.")
         location = _nested(fields, "data", "session")
         title = location.get("name")
@@ -153,18 +154,30 @@ class CallHandlers:
             insight_types=INSIGHT_TYPES if kinds is None else read_insight_types(kinds),
             parameters={**parameters, **(_zone_offset(zone) if isinstance(zone, str) else {})},
         )
-        session = await self._sessions.start(
-            str(uuid.uuid4()),
-            title if isinstance(title, str) else None,
-            self._transcripts.by_number(number),
-            is_call=True,
-            intents=bool(fields.get("intents")),
-        )
+        # Counted before the first await: many may be asked for at the same moment.
+        self._starting += 1
+        try:
+            session = await self._sessions.start(
+                str(uuid.uuid4()),
+                title if isinstance(title, str) else None,
+                self._transcripts.by_number(number),
+                is_call=True,
+                intents=bool(fields.get("intents")),
+            )
+            page_url = self._page_url(request, session.conversation_id)
+            try:
+                turn = await session.begin(request_of_call)
+            except BaseException:
+                # Its caller gets no id with which it could be stopped.
+                self._sessions.end(session, page_url)
+                raise
+        finally:
+            self._starting -= 1
         call = _Call(
             session,
-            await session.begin(request_of_call),
+            turn,
             number,
-            self._page_url(request, session.conversation_id),
+            page_url,
             tuple(_emails(fields.get("actions"))),
             asyncio.Event(),
         )

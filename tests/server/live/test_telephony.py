@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from symbl_aio.server import ServerLimits
+from symbl_aio.server.live.session import LiveSession
 from tests.server.conftest import Answer
 from tests.server.live.conftest import LiveCaller, StartLive
 
@@ -221,8 +223,31 @@ async def test_a_wrong_event_is_refused(
     assert answer.status == status
 
 
-async def test_there_is_a_limit_on_calls(live_of: StartLive) -> None:
-    live = await live_of(limits=ServerLimits(live_sockets=2))
+@pytest.mark.parametrize("is_stored", [False, True])
+async def test_there_is_a_limit_on_calls(
+    live_of: StartLive, tmp_path: Path, is_stored: bool
+) -> None:
+    live = await live_of(
+        limits=ServerLimits(live_sockets=2), **({"data": tmp_path} if is_stored else {})
+    )
     answers = await asyncio.gather(*(connect(live, endpoint=PSTN) for _ in range(3)))
 
     assert sorted(answer.status for answer in answers) == [200, 200, 429]
+
+
+async def test_a_call_that_cannot_begin_is_none(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = live.server._accounts[0].live
+    start = sessions.start
+
+    async def start_and_delete(*arguments: Any, **settings: Any) -> LiveSession:
+        session = await start(*arguments, **settings)
+        await live.caller.request("DELETE", f"/v1/conversations/{session.conversation_id}")
+        return session
+
+    monkeypatch.setattr(sessions, "start", start_and_delete)
+    answer = await connect(live, endpoint=PSTN)
+
+    assert answer.status == 404
+    assert live.server.live == 0
