@@ -109,9 +109,8 @@ class Form:
             self._check_before(len(seen))
             return b""
         self._preamble = None
-        self._count_before_file(
-            found
-        )  # counts the line break before the delimiter, but not the added one
+        # The line break before the delimiter counts, the added one does not.
+        self._count_before_file(found)
         return seen[found + 2 :]
 
     def _count_before_file(self, size: int) -> None:

@@ -93,9 +93,8 @@ async def stream(
                 raise ClientClosedError("the service is stopping", job)
             else:
                 yield _COMMENT
-    except (
-        ConfigurationError
-    ):  # used on another event loop: a mistake in the service, not the visitor's
+    except ConfigurationError:
+        # Used on another event loop: a mistake in the service, not the visitor's.
         raise
     except SymblError as error:
         yield _event("problem", problem(error).as_dict())
