@@ -114,7 +114,9 @@ QUESTION = Question(
     "Decode a transcript of 10,000 messages",
     f"A verbose transcript (every field, {WORDS} words with times in each message) becomes "
     "frozen, typed models, all of them at once; beside it `json.loads` of the same text, which "
-    "is part of both. CPU seconds of the process.",
+    "is part of both. CPU seconds of the process. The ratio depends on the machine: 2.7 to 3.4 "
+    "were seen with the same code. Where all of it is at 2.8, a loop by hand that makes the words "
+    "alone, by their class, is at 2.2.",
     ask,
     draw,
 )
