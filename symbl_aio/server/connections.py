@@ -43,6 +43,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 class _Body(Protocol):
     def is_eof(self) -> bool: ...
+    def feed_eof(self) -> None: ...
 
 
 @define(eq=False)
@@ -50,10 +51,11 @@ class _Connection:
     """One accepted socket. ``protocol`` is None during a TLS handshake.
 
     ``waiting_since``: the loop's time at which the caller's turn began; None while a request is
-    handled. ``head``: bytes that have arrived of the next head; ``whole``: it has arrived, and
-    what follows is a body. ``trusted``: a request on it has shown a token. ``response``: counts
-    the bytes of the last response; ``taken``: those of them that had left at the last look.
-    ``is_answered``: all of it was made.
+    handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
+    until it has shown a token: a refused request stays for seconds, while its body is waited for.
+    ``whole``: the head has arrived, and what follows is a body. ``trusted``: a request on it has
+    shown a token. ``response``: counts the bytes of the last response; ``taken``: those of them
+    that had left at the last look. ``is_answered``: all of it was made.
     """
 
     sock: socket.socket
@@ -61,6 +63,7 @@ class _Connection:
     protocol: ServerProtocol | None = None
     body: _Body | None = None
     head: int = 0
+    kept: int = 0
     whole: bool = False
     trusted: bool = False
     response: AbstractStreamWriter | None = None
@@ -77,6 +80,16 @@ class _Connection:
         with contextlib.suppress(OSError, ValueError):
             fcntl.ioctl(self.sock, termios.TIOCOUTQ, queued)
         return self.protocol.transport.get_write_buffer_size() + queued[0]
+
+    def release(self) -> None:
+        """Let go of what refers back to this connection, once it is lost."""
+        if self.is_answered and self.body is not None and not self.body.is_eof():
+            # The library waits ten seconds for the rest of a body that nothing reads, with the
+            # request in memory.
+            self.body.feed_eof()
+        # Else the head of its last request, of up to a megabyte, would stay in memory until the
+        # garbage collector finds the circle.
+        self.protocol = self.body = self.response = None
 
     def abort(self) -> None:
         if self.protocol is not None and self.protocol.transport is not None:
@@ -105,6 +118,7 @@ class ServerProtocol(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._owner.closed(self.connection)
+        self.connection.release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -204,15 +218,18 @@ class Connections:
     def begin(self, request: web.Request) -> None:
         """Record that a head has arrived whole: from now on the server is at work."""
         connection = _connection_of(request)
-        self._buffers.release(connection.head)
-        connection.head, connection.whole = 0, False
+        self._buffers.release(connection.kept)
+        connection.kept, connection.head, connection.whole = connection.head, 0, False
         connection.waiting_since = None
         connection.body, connection.response = request.content, request.writer
         connection.taken, connection.is_answered = 0, False
 
     def trust(self, request: web.Request) -> None:
         """Record that the request has shown a token: newer connections do not take its place."""
-        _connection_of(request).trusted = True
+        connection = _connection_of(request)
+        connection.trusted = True
+        self._buffers.release(connection.kept)
+        connection.kept = 0
 
     def is_trusted(self, request: web.Request) -> bool:
         """Return whether a request on the same connection has shown a token."""
@@ -246,8 +263,8 @@ class Connections:
     def closed(self, connection: _Connection) -> None:
         """Forget a connection. A second call is harmless."""
         if self._open.pop(connection, connection) is None:
-            self._buffers.release(connection.head)
-            connection.head = 0
+            self._buffers.release(connection.head + connection.kept)
+            connection.head = connection.kept = 0
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         loop = asyncio.get_running_loop()

@@ -214,6 +214,40 @@ async def test_large_heads_on_their_way_share_a_limit_and_small_ones_pass(start:
         assert (await caller.get("/v1/conversations")).status == 200
 
 
+async def test_the_head_of_a_refused_request_counts_until_its_connection_ends(start: Any) -> None:
+    """It stays in memory while its body, which does not come, is waited for."""
+    caller = await start(limits=ServerLimits(buffered=256 * 1024))
+    head = b"POST /v1/process/text?name=" + b"x" * 200_000
+    head += b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n"
+    async with connected(caller.server) as (one, first), connected(caller.server) as (two, second):
+        first.write(head)
+        assert b" 401 " in await one.readline()
+        second.write(head)
+        assert await is_ended(two)
+        assert (await caller.get("/v1/conversations")).status == 200
+    while caller.server._buffers.held:  # noqa: ASYNC110 - no event for a lost connection
+        await asyncio.sleep(0)
+    async with connected(caller.server) as (three, third):
+        third.write(head)
+        assert b" 401 " in await three.readline()
+
+
+async def test_nothing_waits_for_the_body_of_a_caller_who_was_refused_and_left(start: Any) -> None:
+    def serving() -> int:
+        return sum("RequestHandler.start" in repr(task) for task in asyncio.all_tasks())
+
+    caller = await start()
+    before = serving()
+    async with connected(caller.server) as (reader, writer):
+        writer.write(
+            b"POST /v1/process/text HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n"
+        )
+        assert b" 401 " in await reader.readline()
+    async with asyncio.timeout(5):  # the library's own patience is ten seconds
+        while serving() > before:  # noqa: ASYNC110 - no event for a lost connection
+            await asyncio.sleep(0)
+
+
 async def test_no_handles_are_one_line_in_the_log_and_room_is_made(
     start: Any, caplog: pytest.LogCaptureFixture, few_handles: int
 ) -> None:
