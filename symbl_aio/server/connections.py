@@ -82,7 +82,7 @@ class _Connection:
         return self.protocol.transport.get_write_buffer_size() + queued[0]
 
     def release(self) -> None:
-        """Let go of what refers back to this connection, once it is lost."""
+        """Drop what refers back to this connection, once it is lost."""
         if self.is_answered and self.body is not None and not self.body.is_eof():
             # The library waits ten seconds for the rest of a body that nothing reads, with the
             # request in memory.
