@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 
@@ -108,24 +109,24 @@ class ConversationHandlers:
             web.get(f"{base}/callscore", self._call_score),
             web.get(f"{base}/callscore/status", self._call_score_status),
             web.get(f"{base}/lm-insights/status", self._features_status),
-            web.get(base, self._part_handler(lambda c, _: serializers.conversation_item(c))),
+            web.get(
+                base,
+                partial(self._get_part, serialize=lambda c, _: serializers.conversation_item(c)),
+            ),
             *(
-                web.get(f"{base}/{name}", self._part_handler(serialize))
+                web.get(f"{base}/{name}", partial(self._get_part, serialize=serialize))
                 for name, serialize in parts.items()
             ),
         ]
 
-    def _part_handler(
-        self, serialize: Callable[[Conversation, web.Request], LongJSON]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            conversation = await self._conversations.analysed(request)
-            return await long_json_response(
-                lambda: serialize(conversation, request),
-                in_thread=len(conversation.analysis.messages) > _MAX_INLINE_MESSAGES,
-            )
-
-        return handle
+    async def _get_part(
+        self, request: web.Request, serialize: Callable[[Conversation, web.Request], LongJSON]
+    ) -> web.Response:
+        conversation = await self._conversations.analysed(request)
+        return await long_json_response(
+            lambda: serialize(conversation, request),
+            in_thread=len(conversation.analysis.messages) > _MAX_INLINE_MESSAGES,
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         return await list_response(self._conversations, request)
@@ -219,7 +220,7 @@ class ConversationHandlers:
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:
-        response = await self._part_handler(self._messages)(request)
+        response = await self._get_part(request, self._messages)
         if query_flag(request, "redact"):
             # The rules find what has a form; a caller must not take that for all of it.
             response.headers["X-Redaction"] = "partial"
