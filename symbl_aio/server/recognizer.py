@@ -69,7 +69,7 @@ class Wanted:
 
     ``language``: a code such as ``"en-GB"``; without one the model detects the language.
     ``separate_channels``: recognise each channel by itself. ``stated_seconds``: the length in
-    the header, if that is no estimate; a recording with less sound is refused.
+    the header, if that is no estimate; a recording with less or more sound is refused.
     """
 
     language: str | None = None

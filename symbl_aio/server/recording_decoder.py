@@ -52,8 +52,8 @@ def windows(
 
     The samples have one row, or with ``separate`` one for each channel. A piece is cut in the
     quietest fifth of a second of its last ten seconds. Raises ``UnreadableTrackError``, or
-    ``ReportableError`` if there is more sound than ``LONGEST``, or less of it than the header
-    has ``stated``; both in seconds.
+    ``ReportableError`` if there is more sound than ``LONGEST`` or, like less of it, than the
+    header has ``stated``; both in seconds.
     """
     import numpy as np
 
@@ -141,7 +141,7 @@ def _decode(path: str, track: int, stated: float | None) -> Iterator[Samples]:
         # The first track's start may be later: sound that begins two seconds into a film.
         offset = -float(container.start_time or 0) / av.time_base
         resampler = None
-        position = 0.0  # seconds of all that was yielded
+        position = sound = 0.0  # seconds of all that was yielded, and without silence put in
         for frame in _frames(container, stream):
             if resampler is None or not resampler.fits(frame):
                 if resampler is not None:
@@ -158,8 +158,10 @@ def _decode(path: str, track: int, stated: float | None) -> Iterator[Samples]:
                     yield np.zeros((resampler.channels, rest), "int16")
                     position += gap
             position += frame.samples / frame.sample_rate
+            sound += frame.samples / frame.sample_rate
             # Counted while decoding: a header may state seconds and hold hours.
-            check_not_longer(position)
+            check_not_longer(position, None)
+            check_not_longer(sound, stated)
             yield from resampler.resample(frame)
         if resampler is not None:
             yield from resampler.resample(None)
@@ -167,14 +169,15 @@ def _decode(path: str, track: int, stated: float | None) -> Iterator[Samples]:
             check_not_shorter(position, stated)
 
 
-def check_not_longer(decoded: float) -> None:
-    """Raise ReportableError once there is more sound than allowed.
-
-    More than the header states is no fault: it is that of the first of several files which
-    were joined.
-    """
+def check_not_longer(decoded: float, stated: float | None) -> None:
+    """Raise ReportableError once there is more sound than allowed, or than stated."""
     if decoded > LONGEST:
         raise ReportableError(f"the media is longer than the {LONGEST / 3600:.0f} hours allowed")
+    # The queue took it for a short recording, which does not wait behind long ones.
+    if stated is not None and decoded > stated + tolerance(stated):
+        raise ReportableError(
+            f"the media has more sound than the {stated:.1f} s that its header states"
+        )
 
 
 def check_not_shorter(decoded: float, stated: float | None) -> None:

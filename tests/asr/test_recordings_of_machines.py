@@ -289,7 +289,19 @@ async def test_quicktime_without_a_brand_is_recognised(hear: Hear, tmp_path: Pat
     assert (await hear(data[:4] + b"wide" + data[8:])).has(KENNEDY_WORDS)
 
 
-@pytest.mark.parametrize("name", ["x.mp3", "x.opus", "x.flac"])
+async def test_seconds_that_hold_hours_of_silence_do_not_last(hear: Hear, tmp_path: Path) -> None:
+    data = bytearray(
+        ffmpeg(tmp_path / "x.flac", "-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono:d=3600")
+    )
+    # 36 bits of the number of samples: one second.
+    data[21] &= 0xF0
+    data[22:26] = (8000).to_bytes(4, "big")
+    result = await hear(bytes(data))
+    assert result.status == "failed"
+    assert "more sound than" in json.dumps(result.job)
+
+
+@pytest.mark.parametrize("name", ["x.mp3", "x.opus"])
 async def test_recordings_that_were_joined_are_recognised_to_the_end(
     hear: Hear, tmp_path: Path, name: str
 ) -> None:
