@@ -47,12 +47,19 @@ class Audience:
                 socket.send(text)
 
     async def settle(self) -> None:
-        """Wait, for a second at most, until the sockets have read most of their frames."""
-        slow = [asyncio.ensure_future(s.roomy.wait()) for s in self.sockets if not s.roomy.is_set()]
+        """Wait, for a second at most, until the sockets have read most of their frames.
+
+        One that has not is waited for again only after it has.
+        """
+        slow = {
+            asyncio.ensure_future(s.roomy.wait()): s for s in self.sockets if not s.roomy.is_set()
+        }
         if slow:
             _, waiting = await asyncio.wait(slow, timeout=1.0)
             for future in waiting:
                 future.cancel()
+                # Else one client that reads nothing would cost all others a second a sentence.
+                slow[future].roomy.set()
 
     def close(self) -> None:
         """Close every socket after its last frame."""
