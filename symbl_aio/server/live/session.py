@@ -126,6 +126,10 @@ class LiveSession:
         # loss of all its sockets.
         self.waits: dict[str, float] = {}
         self.ends_at: asyncio.TimerHandle | None = None
+        # The sockets whose audio is heard.
+        self.speaking: set[LiveSocket] = set()
+        # The last turn of each speaker who has a name.
+        self._last_turn: dict[str, Turn] = {}
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
         self._management = management
@@ -174,7 +178,10 @@ class LiveSession:
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
         self.awaited.pop(identity, None)
-        return Turn(request, {**request.speaker, "id": identity}, offset)
+        turn = Turn(request, {**request.speaker, "id": identity}, offset)
+        if speaker is not None:
+            self._last_turn[identity] = turn
+        return turn
 
     def _record(self) -> RecordSaved:
         fields: dict[str, JSON] = {
@@ -194,6 +201,13 @@ class LiveSession:
     def record_audio(self, turn: Turn, until: float) -> None:
         """Record the second of the conversation until which a speaker's audio has arrived."""
         self._heard_until[turn.speaker_id] = until
+
+    def is_resumed(self, turn: Turn) -> bool:
+        """Return whether a turn's speaker has come back, in a later turn.
+
+        Of speakers without a name it is not known which one has.
+        """
+        return self._last_turn.get(turn.speaker_id, turn) is not turn
 
     def end(self, turn: Turn) -> None:
         """End a turn; its results were published."""
