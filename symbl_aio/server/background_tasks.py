@@ -22,7 +22,8 @@ class BackgroundTasks:
 
     async def aclose(self) -> None:
         """Cancel every task and wait until each has ended. Closing twice is safe."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A task may start another one when it ends.
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -125,6 +125,8 @@ class LiveSession:
         # The seconds for which each speaker would be awaited. Stored: a stop of the server is a
         # loss of all its sockets.
         self.waits: dict[str, float] = {}
+        # Without a wait, too: after a kill its listeners get the end.
+        self.is_stored = False
         self.ends_at: asyncio.TimerHandle | None = None
         # The sockets whose audio is heard.
         self.speaking: set[LiveSocket] = set()
@@ -172,8 +174,11 @@ class LiveSession:
             settings = merge_settings(draft.settings, request.parameters)
             draft.publish((), 0.0, add_stored(settings, request.parameters, self._management))
         identity = speaker.id if speaker is not None else self._unknown_id
+        known = dict(self.waits)
         if request.no_connection_timeout:
             self.waits[identity] = request.no_connection_timeout
+        if not self.is_stored or known != self.waits:
+            self.is_stored = True
             await self._conversations.commit(self.conversation_id, self._record())
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
@@ -197,6 +202,7 @@ class LiveSession:
         assert isinstance(waits, dict)
         self._unknown_id = str(record["unknown"])
         self.waits = {name: float(str(seconds)) for name, seconds in waits.items()}
+        self.is_stored = True
 
     def record_audio(self, turn: Turn, until: float) -> None:
         """Record the second of the conversation until which a speaker's audio has arrived."""

@@ -58,15 +58,21 @@ class LiveSessions:
         self.unknown_options = UnknownOptions(STREAMS)
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
-        self._draining = False
+        self._draining = self._closing = False
 
     def restore(self, state: StoredState) -> None:
-        """Wait for the speakers whose sockets were lost when the last server stopped."""
+        """Wait for the speakers whose sockets were lost when the last server stopped.
+
+        A session without a speaker to wait for ends now, and its listeners get the last frame when
+        they connect again.
+        """
         for connection_id, record in state.records.get(SESSION, {}).items():
             session = self._new_session(connection_id, str(record["conversation"]))
             session.restore(record)
             for speaker_id, seconds in session.waits.items():
                 self.hold(session, speaker_id, seconds, "")
+            if not session.waits:
+                self.complete(session, "")
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -207,11 +213,14 @@ class LiveSessions:
         for socket in session.audience.sockets:
             socket.send(last)
         session.audience.close()
-        if session.waits:
+        # A listener whose socket the server has closed asks the next server for the end.
+        if session.is_stored and not self._closing:
             self.tasks.spawn(self._forget(session.connection_id), name="end of a stored session")
         self._changed()
 
     async def _forget(self, connection_id: str) -> None:
+        if connection_id in self._sessions:
+            return  # the next session of the id replaces it
         try:
             await self._store.commit(RecordDeleted(SESSION, connection_id))
         except StorageError as error:
@@ -219,6 +228,7 @@ class LiveSessions:
 
     async def close_sockets(self) -> None:
         """Close every socket, since the server goes away; wait shortly for the clients."""
+        self._closing = True
         for socket in self.sockets:
             socket.close(1001)
         if self.sockets:

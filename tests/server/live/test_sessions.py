@@ -70,13 +70,38 @@ async def test_a_session_that_has_ended_is_not_continued(
     assert found == held != ended
 
 
-async def test_a_session_without_a_wait_is_not_stored(live_of: StartLive, tmp_path: Path) -> None:
-    live = await live_of(data=tmp_path)
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_session_without_a_wait_ends_with_its_server_and_its_listeners_get_the_end(
+    live_of: StartLive, tmp_path: Path, is_killed: bool
+) -> None:
+    data = tmp_path / "data"
+    live = await live_of(data=data)
     lost = await (await live.speak()).start(noConnectionTimeout=0)
+    if is_killed:
+        data = files_of(data, tmp_path / "copy")
+    else:
+        await live.server.aclose()
+
+    live = await live_of(data=data)
+    listener = await live.subscribe()
+    assert await listener.closed() == 1000
+    assert [frame["conversationId"] for frame in listener.seen] == [lost]
+    assert await (await live.speak()).start() != lost
+
+
+async def test_a_call_ends_with_its_server_and_its_listeners_get_the_end(
+    live_of: StartLive, tmp_path: Path
+) -> None:
+    live = await live_of(data=tmp_path)
+    endpoint = {"type": "pstn", "phoneNumber": "14155550123"}
+    body = {"operation": "start", "endpoint": endpoint}
+    call = (await live.caller.request("POST", "/v1/endpoint:connect", json=body)).body
     await live.server.aclose()
 
     live = await live_of(data=tmp_path)
-    assert await (await live.speak()).start() != lost
+    listener = await live.connect(f"/session/subscribe/{call['connectionId']}")
+    assert await listener.closed() == 1000
+    assert [frame["conversationId"] for frame in listener.seen] == [call["conversationId"]]
 
 
 async def test_a_speaker_who_does_not_come_back_is_awaited_no_longer_than_it_asked(
