@@ -25,6 +25,8 @@ logger = logging.getLogger("symbl_aio.server")
 
 # How long the close frames of a closing server may take.
 _CLOSE_SECONDS = 0.2
+# How long a closing server waits for the words in the audio that it has received.
+_LAST_WORDS_SECONDS = 5.0
 # Seconds until another server may have replaced one that stops.
 _RETRY_AFTER = 5
 
@@ -46,6 +48,8 @@ class LiveSessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tasks = BackgroundTasks()
+        # Those that end with a speaker's audio.
+        self.turns = BackgroundTasks()
         self._conversations = conversations
         self._management = management
         self._store = store
@@ -237,9 +241,17 @@ class LiveSessions:
             for future in waiting:
                 future.cancel()
 
+    async def finish(self) -> None:
+        """Wait, for some seconds at most, until the words of the last audio are stored.
+
+        To be called once the sockets are closed.
+        """
+        await self.turns.wait(_LAST_WORDS_SECONDS)
+
     async def aclose(self) -> None:
         """End every session at once. What was published stays stored."""
         for session in list(self._sessions.values()):
             if session.ends_at is not None:
                 session.ends_at.cancel()
+        await self.turns.aclose()
         await self.tasks.aclose()

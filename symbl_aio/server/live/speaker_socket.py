@@ -136,7 +136,7 @@ class SpeakerSocket:
             turn,
             stream,
             request.audio,
-            self._sessions.tasks.spawn(
+            self._sessions.turns.spawn(
                 self._publish(session, turn, stream), name=f"live results of {conversation_id}"
             ),
         )
@@ -229,7 +229,7 @@ class SpeakerSocket:
             self._sessions.end(kept, self._summary_url(kept.conversation_id))
         listening, self._listening = self._listening, None
         if listening is not None:
-            self._sessions.tasks.spawn(self._finish(listening), name="end of a lost stream")
+            self._sessions.turns.spawn(self._finish(listening), name="end of a lost stream")
 
     async def _finish(self, listening: _Listening) -> None:
         await self._end(listening, lost=True)

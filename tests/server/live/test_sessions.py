@@ -89,6 +89,28 @@ async def test_a_session_without_a_wait_ends_with_its_server_and_its_listeners_g
     assert await (await live.speak()).start() != lost
 
 
+async def test_a_server_that_stops_hears_the_audio_that_it_has_received(
+    live_of: StartLive, tmp_path: Path
+) -> None:
+    live = await live_of(data=tmp_path)
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+    await speaker.hear(1)
+    # Its words come late.
+    async with session._conversations.change(conversation):
+        closing = asyncio.create_task(live.server.aclose())
+        await speaker.closed()
+        done, _ = await asyncio.wait([closing], timeout=0.5)
+        assert not done
+    await closing
+
+    live = await live_of(data=tmp_path)
+    (message,) = await live.messages(conversation)
+    assert message["text"].startswith("[1.0 s")
+
+
 async def test_a_call_ends_with_its_server_and_its_listeners_get_the_end(
     live_of: StartLive, tmp_path: Path
 ) -> None:
