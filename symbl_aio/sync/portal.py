@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -24,12 +25,15 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         # A call is scheduled before the stop of the loop, or not at all: none waits for ever.
-        self._scheduling = threading.Lock()
+        # Reentrant: the garbage collector, which may run inside it, closes iterations.
+        self._scheduling = threading.RLock()
+        self._pid = os.getpid()
 
     def start(self) -> None:
         """Start the thread. Raises ``ConfigurationError`` if it runs already."""
         if self._thread is not None:
             raise ConfigurationError("the client was started before; make a new one")
+        self._pid = os.getpid()
         ready: Future[asyncio.AbstractEventLoop] = Future()
         # A daemon: a client that was never closed must not keep the interpreter from ending.
         self._thread = threading.Thread(
@@ -38,12 +42,18 @@ class Portal:
         self._thread.start()
         self._loop = ready.result()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it runs, in this process."""
+        return self._loop is not None and self._pid == os.getpid()
+
     def stop(self) -> None:
         """End the thread, after it has cancelled the tasks that are left. Idempotent.
 
-        The calls of other threads that still wait raise ``ClientClosedError``.
+        The calls of other threads that still wait raise ``ClientClosedError``. Does nothing
+        in a process that was forked since the start.
         """
-        if threading.current_thread() is self._thread:
+        if self._is_forked() or self._is_here():
             return  # the call that led here has raised: a thread cannot wait for itself
         with self._scheduling:
             loop, self._loop = self._loop, None
@@ -56,15 +66,20 @@ class Portal:
         """Await what ``function`` returns, in the loop, and return or raise its outcome.
 
         An exception in the waiting thread, such as ``KeyboardInterrupt``, cancels that await.
-        Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile.
+        Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile,
+        and ``ConfigurationError`` in its own thread and in a forked process.
         """
 
         async def perform() -> T:
             return await function()
 
+        # Before the lock: a process that was forked may have it locked for ever, and this
+        # thread is the one for which its owner may be waiting.
+        self._check_caller()
         with self._scheduling:
-            loop = self._running()
-            future = asyncio.run_coroutine_threadsafe(perform(), loop)
+            if self._loop is None:
+                raise ClientClosedError("the client is not open; use it inside `with`")
+            future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -90,19 +105,28 @@ class Portal:
             while (item := self.call(lambda: anext(generator, _END))) is not _END:
                 yield item  # type: ignore[misc]  # no type checker knows the sentinel
         finally:
-            # After the client was closed, its loop has closed the generator.
-            if self._loop is not None:
+            # After the client was closed, its loop has closed the generator. It also closes one
+            # that is collected as garbage, which may happen in any thread.
+            if self.is_open and not self._is_here():
                 self.call(generator.aclose)  # type: ignore[attr-defined]
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            raise ClientClosedError("the client is not open; use it inside `with`")
-        if threading.current_thread() is self._thread:
+    def _is_forked(self) -> bool:
+        return self._loop is not None and self._pid != os.getpid()
+
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _check_caller(self) -> None:
+        if self._is_forked():
+            raise ConfigurationError(
+                "the client was started before this process was forked, and its background thread "
+                "is in the parent; make and start a client in each process"
+            )
+        if self._is_here():
             raise ConfigurationError(
                 "the client was called from its own background thread, which would wait for "
                 "itself: an observer may not call it"
             )
-        return self._loop
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
         ready.set_result(asyncio.get_running_loop())
