@@ -101,14 +101,25 @@ class Portal:
     def iterate(self, function: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Yield what the async generator yields that ``function`` returns; close it at the end."""
         generator = self.run(function)
+        # A step that Ctrl-C has cancelled ends before the closing, which it would make fail.
+        turn = asyncio.Lock()
+
+        async def next_item() -> T | object:
+            async with turn:
+                return await anext(generator, _END)
+
+        async def close() -> None:
+            async with turn:
+                await generator.aclose()  # type: ignore[attr-defined]
+
         try:
-            while (item := self.call(lambda: anext(generator, _END))) is not _END:
+            while (item := self.call(next_item)) is not _END:
                 yield item  # type: ignore[misc]  # no type checker knows the sentinel
         finally:
             # After the client was closed, its loop has closed the generator. It also closes one
             # that is collected as garbage, which may happen in any thread.
             if self.is_open and not self._is_here():
-                self.call(generator.aclose)  # type: ignore[attr-defined]
+                self.call(close)
 
     def _is_forked(self) -> bool:
         return self._loop is not None and self._pid != os.getpid()

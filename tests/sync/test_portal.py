@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -190,3 +192,26 @@ def test_garbage_that_its_own_thread_collects_is_closed(portal: Portal):
     portal.stop()
 
     assert closed == ["closed"]
+
+
+def test_ctrl_c_ends_an_iteration_whose_step_takes_a_moment_to_end(portal: Portal):
+    waiting = threading.Event()
+
+    async def wait_for_ever() -> AsyncIterator[int]:
+        try:
+            waiting.set()
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    def interrupt() -> None:
+        waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(portal.iterate(wait_for_ever))
+    thread.join()
