@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from symbl_aio._error_classes import SymblError
-from symbl_aio.live.events import LiveEvent, Missed, Recognition
+from symbl_aio.live.events import Gap, LiveEvent, Missed, Recognition
 
 MAX_EVENTS: Final = 1000
 """Events that wait at most. The server's largest frame bounds the size of each."""
@@ -20,6 +20,7 @@ _BEHIND: Final = 100
 class EventBuffer:
     """A queue of events. Above ``MAX_EVENTS`` the oldest are dropped, and ``Missed`` counts them.
 
+    A ``Gap`` goes last: the Conversation API has the other events, and no lost audio.
     The connection is read all the same: it carries the answers to ``stop`` and to pings, so a
     reader that is slow, or is not there, must not block it.
     """
@@ -39,7 +40,8 @@ class EventBuffer:
                 case Recognition(is_final=False, speaker=event.speaker):
                     waiting.pop()
         if len(waiting) >= MAX_EVENTS:
-            waiting.popleft()
+            oldest = next((i for i, one in enumerate(waiting) if not isinstance(one, Gap)), 0)
+            del waiting[oldest]
             self._missed += 1
         waiting.append(event)
         self._wake.set()
@@ -67,7 +69,7 @@ class EventBuffer:
             self._wake.clear()
             await self._wake.wait()
         if self._missed:
-            # First, since they are older than all that wait.
+            # First, since they are older than all that wait, but for a gap.
             missed, self._missed = Missed(events=self._missed), 0
             return missed
         return self._events.popleft()

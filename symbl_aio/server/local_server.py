@@ -303,6 +303,7 @@ class LocalServer(ServerControls):
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
 
+        Only the words in live audio that has arrived are waited for, five seconds at most.
         With a data directory, unfinished jobs stay there for the next server.
         """
         self._check_loop()
@@ -315,6 +316,7 @@ class LocalServer(ServerControls):
             await account.live.close_sockets()
         if self._runner is not None:
             await self._runner.cleanup()
+        await asyncio.gather(*(account.live.finish() for account in self._accounts))
         for account in self._accounts:
             await account.aclose()
         if self._recognizer is not None:

@@ -37,6 +37,8 @@ class ServerLimits:
     ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
     ``live_sockets``: open WebSockets of an application, by default half of ``connections``.
     ``live_frame``: a frame of one. ``live_idle``: how long a speaker may send nothing.
+    ``live_answer``: how long a speaker may take to answer a ping, when another one has joined: a
+    lost connection may have been replaced.
     ``live_unread``: frames that a client may leave unread; one more ends its connection.
     ``live_audio``: audio of a speaker that waits for its recognition; the speaker's connection is
     not read meanwhile.
@@ -61,6 +63,7 @@ class ServerLimits:
     live_sockets: int = Factory(_half_of_the_connections, takes_self=True)
     live_frame: int = 64 * KIB
     live_idle: float = 1800.0
+    live_answer: float = 5.0
     live_unread: int = MIB
     live_audio: int = MIB
     wrong_secrets: int = 10

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from symbl_aio import Missed, Recognition, StreamLostError, UnknownEvent, User
+from symbl_aio import Gap, Missed, Recognition, StreamLostError, UnknownEvent, User
 from symbl_aio.live.event_buffer import MAX_EVENTS, EventBuffer
 
 
@@ -48,6 +48,21 @@ async def test_events_beyond_the_bound_are_counted():
     assert await buffer.next() == UnknownEvent(type="7")
     buffer.end()
     assert len(await taken(buffer)) == MAX_EVENTS - 1
+
+
+async def test_a_gap_is_never_dropped_for_newer_events():
+    buffer = EventBuffer()
+    gaps = [Gap(seconds=1.0, bytes_lost=640, position=position) for position in (0, 6400)]
+    for gap in gaps:
+        buffer.put(UnknownEvent())
+        buffer.put(gap)
+    for _ in range(2 * MAX_EVENTS):
+        buffer.put(UnknownEvent())
+    buffer.end()
+    found = await taken(buffer)
+    assert [event for event in found if isinstance(event, Gap)] == gaps
+    assert found[0] == Missed(events=MAX_EVENTS + 4)
+    assert len(found) == MAX_EVENTS + 1
 
 
 async def test_a_slow_reader_gets_the_last_of_the_words_that_were_not_final():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import math
 import traceback
 from collections import deque
 from collections.abc import AsyncIterator
 
-from aiohttp import WSMsgType, hdrs, web
+from aiohttp import WSMessage, WSMsgType, hdrs, web
 
 from symbl_aio.server.connections import hand_over
 from symbl_aio.server.http_json import JSON, ApiError, encode_json
@@ -21,8 +23,13 @@ from symbl_aio.server.server_limits import LIMITS
 
 logger = logging.getLogger("symbl_aio.server")
 
-# A listener sends nothing. One that is gone is found by a ping.
+# A client that is gone without a word is found by a ping, once it has been silent for so long;
+# another silence of that length ends it. Not the heartbeat of aiohttp: it would end a client whose
+# audio, and the pong behind it, wait for the recognition.
 _PING_SECONDS = 60.0
+
+# After so many frames the other tasks have a turn: a burst of small ones is in memory at once.
+_BURST = 32
 
 _MOST_PROTOCOLS = 32
 
@@ -61,17 +68,26 @@ def log_break(what: str, error: Exception) -> None:
 class LiveSocket:
     """An open WebSocket. ``run()`` writes the frames; without it nothing is sent.
 
-    ``roomy``: less than half of the allowed bytes are unread. ``closed``: ``run()`` has ended.
+    ``roomy``: less than half of the allowed bytes are unread, or it is not waited for any more.
+    ``closed``: ``run()`` has ended. ``idle``: the seconds for which the client may send nothing.
     ``frozen``: a fault, after which no frame is written.
     """
 
-    def __init__(self, request: web.Request, ws: web.WebSocketResponse, largest: int) -> None:
+    def __init__(
+        self, request: web.Request, ws: web.WebSocketResponse, *, idle: float | None
+    ) -> None:
+        limits = request.app[LIMITS]
         self._request = request
         self._ws = ws
-        self._largest = largest
+        self._idle = idle
+        self._largest = limits.live_unread
+        self._silence, self._answer = limits.silence, limits.live_answer
+        # Whether nothing came since the last ping, and whether a frame is waited for.
+        self._is_silent = self._is_receiving = False
         self._waiting: deque[str] = deque()
         self._size = 0
         self._close_code: int | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self.frozen = False
         self.closed = asyncio.Event()
@@ -89,13 +105,12 @@ class LiveSocket:
             max_msg_size=limits.live_frame,
             # A small frame may inflate to any size.
             compress=False,
-            heartbeat=_PING_SECONDS if listens else None,
-            receive_timeout=None if listens else limits.live_idle,
+            autoping=False,
             timeout=5.0,
         )
         await ws.prepare(request)
         hand_over(request)
-        return cls(request, ws, limits.live_unread)
+        return cls(request, ws, idle=None if listens else limits.live_idle)
 
     @property
     def response(self) -> web.StreamResponse:
@@ -105,20 +120,26 @@ class LiveSocket:
         """Queue a frame. A client with more than ``live_unread`` unread bytes is disconnected."""
         if self._close_code is not None or self.frozen:
             return
+        half = self._largest // 2
+        was_roomy = self._size <= half
         self._size += len(text)
         if self._size > self._largest:
             self.abort()
             return
-        if self._size > self._largest // 2:
+        if was_roomy and self._size > half:
             self.roomy.clear()
         self._waiting.append(text)
         self._changed.set()
 
     def close(self, code: int = 1000) -> None:
-        """Close the socket after the frames that were queued before."""
+        """Close the socket after the frames that were queued before.
+
+        It is aborted if the client does not read them within ``silence`` seconds.
+        """
         if self._close_code is None:
             self._close_code = code
             self._changed.set()
+            self._deadline = asyncio.get_running_loop().call_later(self._silence, self.abort)
 
     def abort(self) -> None:
         """Drop the connection without a close frame."""
@@ -130,13 +151,54 @@ class LiveSocket:
 
     async def frames(self) -> AsyncIterator[str | bytes]:
         """Yield the frames of the client until it leaves, or sends nothing for ``live_idle``."""
-        with contextlib.suppress(TimeoutError):
+        clock = asyncio.get_running_loop().time
+        heard_at = clock()
+        with contextlib.suppress(TimeoutError, ConnectionError):
             # A socket that closes is read by ``run()``, until the client's own close frame.
-            while self._close_code is None:
-                message = await self._ws.receive()
-                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            for count in itertools.count(1):
+                if self._close_code is not None:
                     return
-                yield message.data
+                idle = math.inf if self._idle is None else heard_at + self._idle - clock()
+                message = await self._receive(idle)
+                if message.type is not WSMsgType.PONG:
+                    heard_at = clock()
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    yield message.data
+                elif message.type is WSMsgType.PING:
+                    async with asyncio.timeout(_PING_SECONDS):
+                        await self._ws.pong(message.data)
+                elif message.type is not WSMsgType.PONG:
+                    return
+                if count % _BURST == 0:
+                    await asyncio.sleep(0)
+
+    async def _receive(self, seconds: float) -> WSMessage:
+        """Return the next message. Raises ``TimeoutError`` for a client that is gone, or idle."""
+        self._is_receiving = True
+        try:
+            if seconds > _PING_SECONDS:
+                with contextlib.suppress(TimeoutError):
+                    return await self._ws.receive(_PING_SECONDS)
+                seconds -= _PING_SECONDS
+                await self._ping()
+            # A limit of 0 is none for the library.
+            return await self._ws.receive(max(0.001, min(seconds, _PING_SECONDS)))
+        finally:
+            self._is_silent = self._is_receiving = False
+
+    async def _ping(self) -> None:
+        async with asyncio.timeout(_PING_SECONDS):
+            await self._ws.ping()
+
+    async def probe(self) -> None:
+        """Drop the connection if the client does not answer a ping within ``live_answer``."""
+        self._is_silent = True
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            await self._ping()
+        await asyncio.sleep(self._answer)
+        # Otherwise its frames have to wait for the server.
+        if self._is_silent and self._is_receiving:
+            self.abort()
 
     async def run(self) -> None:
         """Write the queued frames until the socket closes."""
@@ -145,6 +207,8 @@ class LiveSocket:
         except ConnectionError:
             pass
         finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
             self.closed.set()
             self.roomy.set()
 

@@ -47,12 +47,19 @@ class Audience:
                 socket.send(text)
 
     async def settle(self) -> None:
-        """Wait, for a second at most, until the sockets have read most of their frames."""
-        slow = [asyncio.ensure_future(s.roomy.wait()) for s in self.sockets if not s.roomy.is_set()]
+        """Wait, for a second at most, until the sockets have read most of their frames.
+
+        One that has not is waited for again only after it has.
+        """
+        slow = {
+            asyncio.ensure_future(s.roomy.wait()): s for s in self.sockets if not s.roomy.is_set()
+        }
         if slow:
             _, waiting = await asyncio.wait(slow, timeout=1.0)
             for future in waiting:
                 future.cancel()
+                # Else one client that reads nothing would cost all others a second a sentence.
+                slow[future].roomy.set()
 
     def close(self) -> None:
         """Close every socket after its last frame."""
@@ -118,7 +125,13 @@ class LiveSession:
         # The seconds for which each speaker would be awaited. Stored: a stop of the server is a
         # loss of all its sockets.
         self.waits: dict[str, float] = {}
+        # Without a wait, too: after a kill its listeners get the end.
+        self.is_stored = False
         self.ends_at: asyncio.TimerHandle | None = None
+        # The sockets whose audio is heard.
+        self.speaking: set[LiveSocket] = set()
+        # The last turn of each speaker who has a name.
+        self._last_turn: dict[str, Turn] = {}
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
         self._management = management
@@ -161,13 +174,19 @@ class LiveSession:
             settings = merge_settings(draft.settings, request.parameters)
             draft.publish((), 0.0, add_stored(settings, request.parameters, self._management))
         identity = speaker.id if speaker is not None else self._unknown_id
+        known = dict(self.waits)
         if request.no_connection_timeout:
             self.waits[identity] = request.no_connection_timeout
+        if not self.is_stored or known != self.waits:
+            self.is_stored = True
             await self._conversations.commit(self.conversation_id, self._record())
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
         self.awaited.pop(identity, None)
-        return Turn(request, {**request.speaker, "id": identity}, offset)
+        turn = Turn(request, {**request.speaker, "id": identity}, offset)
+        if speaker is not None:
+            self._last_turn[identity] = turn
+        return turn
 
     def _record(self) -> RecordSaved:
         fields: dict[str, JSON] = {
@@ -183,10 +202,18 @@ class LiveSession:
         assert isinstance(waits, dict)
         self._unknown_id = str(record["unknown"])
         self.waits = {name: float(str(seconds)) for name, seconds in waits.items()}
+        self.is_stored = True
 
     def record_audio(self, turn: Turn, until: float) -> None:
         """Record the second of the conversation until which a speaker's audio has arrived."""
         self._heard_until[turn.speaker_id] = until
+
+    def is_resumed(self, turn: Turn) -> bool:
+        """Return whether a turn's speaker has come back, in a later turn.
+
+        Of speakers without a name it is not known which one has.
+        """
+        return self._last_turn.get(turn.speaker_id, turn) is not turn
 
     def end(self, turn: Turn) -> None:
         """End a turn; its results were published."""

@@ -25,6 +25,8 @@ logger = logging.getLogger("symbl_aio.server")
 
 # How long the close frames of a closing server may take.
 _CLOSE_SECONDS = 0.2
+# How long a closing server waits for the words in the audio that it has received.
+_LAST_WORDS_SECONDS = 5.0
 # Seconds until another server may have replaced one that stops.
 _RETRY_AFTER = 5
 
@@ -46,6 +48,8 @@ class LiveSessions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tasks = BackgroundTasks()
+        # Those that end with a speaker's audio.
+        self.turns = BackgroundTasks()
         self._conversations = conversations
         self._management = management
         self._store = store
@@ -58,15 +62,21 @@ class LiveSessions:
         self.unknown_options = UnknownOptions(STREAMS)
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
-        self._draining = False
+        self._draining = self._closing = False
 
     def restore(self, state: StoredState) -> None:
-        """Wait for the speakers whose sockets were lost when the last server stopped."""
+        """Wait for the speakers whose sockets were lost when the last server stopped.
+
+        A session without a speaker to wait for ends now, and its listeners get the last frame when
+        they connect again.
+        """
         for connection_id, record in state.records.get(SESSION, {}).items():
             session = self._new_session(connection_id, str(record["conversation"]))
             session.restore(record)
             for speaker_id, seconds in session.waits.items():
                 self.hold(session, speaker_id, seconds, "")
+            if not session.waits:
+                self.complete(session, "")
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -134,7 +144,7 @@ class LiveSessions:
                 # Before the next await: the wait could end during it.
                 session.ends_at.cancel()
                 session.ends_at = None
-            if session is not None and not session.turns and not await session.exists():
+            if session is not None and not session.turns and not await self._exists(session):
                 # Deleted, while it waited for its speaker.
                 self.complete(session, "")
                 session = None
@@ -149,6 +159,18 @@ class LiveSessions:
                     intents=intents,
                 )
         return session
+
+    async def _exists(self, session: LiveSession) -> bool:
+        # As a turn: the end of another speaker's wait must not complete the session meanwhile.
+        session.turns += 1
+        exists: bool | None = None
+        try:
+            exists = await session.exists()
+        finally:
+            session.turns -= 1
+            if exists is None:
+                self.end(session, "")  # its wait goes on
+        return exists
 
     def _new_session(
         self,
@@ -207,11 +229,14 @@ class LiveSessions:
         for socket in session.audience.sockets:
             socket.send(last)
         session.audience.close()
-        if session.waits:
+        # A listener whose socket the server has closed asks the next server for the end.
+        if session.is_stored and not self._closing:
             self.tasks.spawn(self._forget(session.connection_id), name="end of a stored session")
         self._changed()
 
     async def _forget(self, connection_id: str) -> None:
+        if connection_id in self._sessions:
+            return  # the next session of the id replaces it
         try:
             await self._store.commit(RecordDeleted(SESSION, connection_id))
         except StorageError as error:
@@ -219,6 +244,7 @@ class LiveSessions:
 
     async def close_sockets(self) -> None:
         """Close every socket, since the server goes away; wait shortly for the clients."""
+        self._closing = True
         for socket in self.sockets:
             socket.close(1001)
         if self.sockets:
@@ -227,9 +253,17 @@ class LiveSessions:
             for future in waiting:
                 future.cancel()
 
+    async def finish(self) -> None:
+        """Wait, for some seconds at most, until the words of the last audio are stored.
+
+        To be called once the sockets are closed.
+        """
+        await self.turns.wait(_LAST_WORDS_SECONDS)
+
     async def aclose(self) -> None:
         """End every session at once. What was published stays stored."""
         for session in list(self._sessions.values()):
             if session.ends_at is not None:
                 session.ends_at.cancel()
+        await self.turns.aclose()
         await self.tasks.aclose()

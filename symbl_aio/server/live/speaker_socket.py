@@ -136,10 +136,15 @@ class SpeakerSocket:
             turn,
             stream,
             request.audio,
-            self._sessions.tasks.spawn(
+            self._sessions.turns.spawn(
                 self._publish(session, turn, stream), name=f"live results of {conversation_id}"
             ),
         )
+        # One of them may be this speaker's own, which was lost without a word: until it is closed,
+        # its last words are not heard.
+        for other in session.speaking:
+            self._sessions.tasks.spawn(other.probe(), name="probe of a speaker")
+        session.speaking.add(self._socket)
         # Clients drop their audio until this frame.
         self._send(server_frames.envelope("started_listening"))
         self._send(server_frames.recognition_started(conversation_id))
@@ -209,6 +214,7 @@ class SpeakerSocket:
 
     async def _end(self, listening: _Listening, *, lost: bool) -> None:
         """Wait until all results of a turn were published."""
+        listening.session.speaking.discard(self._socket)
         try:
             await listening.stream.finish(lost=lost)
             await asyncio.wait({listening.published})
@@ -223,17 +229,17 @@ class SpeakerSocket:
             self._sessions.end(kept, self._summary_url(kept.conversation_id))
         listening, self._listening = self._listening, None
         if listening is not None:
-            self._sessions.tasks.spawn(self._finish(listening), name="end of a lost stream")
+            self._sessions.turns.spawn(self._finish(listening), name="end of a lost stream")
 
     async def _finish(self, listening: _Listening) -> None:
         await self._end(listening, lost=True)
-        session = listening.session
-        self._sessions.hold(
-            session,
-            listening.turn.speaker_id,
-            listening.turn.request.no_connection_timeout,
-            self._summary_url(session.conversation_id),
-        )
+        session, turn = listening.session, listening.turn
+        url = self._summary_url(session.conversation_id)
+        if session.is_resumed(turn):
+            self._sessions.end(session, url)
+        else:
+            seconds = turn.request.no_connection_timeout
+            self._sessions.hold(session, turn.speaker_id, seconds, url)
 
     def _send(self, frame: dict[str, JSON]) -> None:
         self._socket.send(encode_frame(frame))

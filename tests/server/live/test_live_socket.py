@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
 
 from symbl_aio.server import ServerLimits
+from symbl_aio.server.live import live_socket
 from tests.server.live.conftest import LiveCaller, StartLive
 
 
-async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_other(
-    live_of: StartLive,
-) -> None:
-    live = await live_of(limits=ServerLimits(live_unread=300_000))
-    # More than the buffers of two sockets hold.
-    lines = [f"{number} " + "word " * 600 for number in range(80)]
-    live.server.register_transcript(lines, stream="meeting", paced=False)
+async def listen_unread(live: LiveCaller) -> asyncio.StreamWriter:
+    """Open the socket of a listener that reads nothing after the handshake."""
     host, port = live.server.base_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     writer.write(
@@ -25,6 +22,17 @@ async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_
         b"x-api-key: " + (await live.token()).encode() + b"\r\n\r\n"
     )
     await reader.readuntil(b"\r\n\r\n")
+    return writer
+
+
+async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_other(
+    live_of: StartLive,
+) -> None:
+    live = await live_of(limits=ServerLimits(live_unread=300_000))
+    # More than the buffers of two sockets hold.
+    lines = [f"{number} " + "word " * 600 for number in range(80)]
+    live.server.register_transcript(lines, stream="meeting", paced=False)
+    writer = await listen_unread(live)
     sockets = live.server._accounts[0].live.sockets
     speaker = await live.speak()
     await speaker.start()
@@ -38,12 +46,86 @@ async def test_a_client_that_does_not_read_loses_its_connection_and_holds_up_no_
     await live.server.until(lambda: not sockets)
 
 
+async def test_a_client_that_reads_nothing_is_waited_for_once(live_of: StartLive) -> None:
+    # Less than it may leave unread, and for most of the time more than half of that.
+    live = await live_of(limits=ServerLimits(live_unread=32_000_000))
+    lines = [f"{number} " + "word " * 600 for number in range(200)]
+    live.server.register_transcript(lines, stream="meeting", paced=False)
+    writer = await listen_unread(live)
+    speaker = await live.speak()
+    await speaker.start()
+    async with asyncio.timeout(25):
+        await speaker.stop()
+
+    writer.close()
+
+
 async def test_compression_is_not_negotiated(live: LiveCaller) -> None:
     headers = {"x-api-key": await live.token()}
 
     speaker = await live.connect("/v1/streaming/meeting", headers=headers, compress=15)
 
     assert speaker.ws.compress == 0
+
+
+async def test_a_client_that_leaves_the_end_unread_loses_its_connection(live_of: StartLive) -> None:
+    live = await live_of(limits=ServerLimits(live_unread=50_000_000, silence=0.2))
+    lines = [f"{number} " + "word " * 600 for number in range(100)]
+    live.server.register_transcript(lines, stream="meeting", paced=False)
+    writer = await listen_unread(live)
+    speaker = await live.speak()
+    await speaker.start()
+    await speaker.stop()
+    await speaker.closed()
+
+    await live.server.until(lambda: not live.server._accounts[0].live.sockets)
+    writer.close()
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_a_client_that_is_silent_and_answers_no_ping_is_gone(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    monkeypatch.setattr(live_socket, "_PING_SECONDS", 0.05)
+    connect = live.subscribe if listens else live.speak
+    gone, there = await connect(), await connect("other")
+    reading = asyncio.create_task(there.ws.receive())
+    sockets = live.server._accounts[0].live.sockets
+    # One of them reads nothing.
+    await live.server.until(lambda: len(sockets) == 1)
+
+    await there.ws.send_str("__PING__")
+    assert (await reading).data == "__PONG__"
+    assert not gone.ws.closed
+
+
+@pytest.mark.parametrize("frame", [b"\x82\x80\0\0\0\0", b"\x89\x80\0\0\0\0"])
+async def test_a_burst_of_small_frames_holds_up_no_other(live: LiveCaller, frame: bytes) -> None:
+    speaker = await live.speak()
+    await speaker.start()
+    connection = speaker.ws._response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    handled: list[int] = []
+    (socket,) = live.server._accounts[0].live.sockets
+    receive = socket._receive
+
+    async def counted(seconds: float) -> Any:
+        handled[-1] += 1
+        return await receive(seconds)
+
+    socket._receive = counted  # type: ignore[method-assign]
+    reading = asyncio.create_task(speaker.until("conversation_completed"))
+    handled.append(0)
+    connection.transport.write(frame * 5000)
+    await speaker.send(type="stop_request")
+    while not reading.done():
+        handled.append(0)
+        await asyncio.sleep(0)
+    await reading
+
+    assert sum(handled) >= 5000
+    assert max(handled) < 100
 
 
 async def test_a_speaker_that_sends_nothing_for_long_is_closed(live_of: StartLive) -> None:

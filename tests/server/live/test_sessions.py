@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.live.client_frames import StartRequest
+from symbl_aio.server.storage.store import StorageError
 from tests.server.live.conftest import LiveCaller, StartLive
 
 TALK = "Ann: I will send the report on Friday.\nBob: When does the ferry go?"
@@ -70,13 +71,60 @@ async def test_a_session_that_has_ended_is_not_continued(
     assert found == held != ended
 
 
-async def test_a_session_without_a_wait_is_not_stored(live_of: StartLive, tmp_path: Path) -> None:
-    live = await live_of(data=tmp_path)
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_session_without_a_wait_ends_with_its_server_and_its_listeners_get_the_end(
+    live_of: StartLive, tmp_path: Path, is_killed: bool
+) -> None:
+    data = tmp_path / "data"
+    live = await live_of(data=data)
     lost = await (await live.speak()).start(noConnectionTimeout=0)
+    if is_killed:
+        data = files_of(data, tmp_path / "copy")
+    else:
+        await live.server.aclose()
+
+    live = await live_of(data=data)
+    listener = await live.subscribe()
+    assert await listener.closed() == 1000
+    assert [frame["conversationId"] for frame in listener.seen] == [lost]
+    assert await (await live.speak()).start() != lost
+
+
+async def test_a_server_that_stops_hears_the_audio_that_it_has_received(
+    live_of: StartLive, tmp_path: Path
+) -> None:
+    live = await live_of(data=tmp_path)
+    speaker = await live.speak()
+    conversation = await speaker.start()
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+    await speaker.hear(1)
+    # Its words come late.
+    async with session._conversations.change(conversation):
+        closing = asyncio.create_task(live.server.aclose())
+        await speaker.closed()
+        done, _ = await asyncio.wait([closing], timeout=0.5)
+        assert not done
+    await closing
+
+    live = await live_of(data=tmp_path)
+    (message,) = await live.messages(conversation)
+    assert message["text"].startswith("[1.0 s")
+
+
+async def test_a_call_ends_with_its_server_and_its_listeners_get_the_end(
+    live_of: StartLive, tmp_path: Path
+) -> None:
+    live = await live_of(data=tmp_path)
+    endpoint = {"type": "pstn", "phoneNumber": "14155550123"}
+    body = {"operation": "start", "endpoint": endpoint}
+    call = (await live.caller.request("POST", "/v1/endpoint:connect", json=body)).body
     await live.server.aclose()
 
     live = await live_of(data=tmp_path)
-    assert await (await live.speak()).start() != lost
+    listener = await live.connect(f"/session/subscribe/{call['connectionId']}")
+    assert await listener.closed() == 1000
+    assert [frame["conversationId"] for frame in listener.seen] == [call["conversationId"]]
 
 
 async def test_a_speaker_who_does_not_come_back_is_awaited_no_longer_than_it_asked(
@@ -152,6 +200,52 @@ async def test_a_speaker_who_starts_while_another_stops_is_in_the_conversation(
     sessions.end(session, "")
     assert await listener.closed() == 1000
     assert listener.kinds().count("conversation_completed") == 1
+
+
+async def test_a_speaker_who_starts_while_the_wait_of_another_ends_is_in_the_conversation(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, bob = await live.speak(), await live.speak()
+    conversation = await kept.start(speaker={"name": "Ann"}, disconnectOnStopRequest=False)
+    await kept.stop()
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+    asked, exists = asyncio.Event(), session.exists
+
+    async def slow() -> bool:
+        asked.set()
+        await live.server.until(lambda: len(live.server._accounts[0].live.sockets) == 1)
+        return await exists()
+
+    monkeypatch.setattr(session, "exists", slow)
+    starting = asyncio.create_task(bob.start(speaker={"name": "Bob"}))
+    await asked.wait()
+    await kept.ws.close()
+
+    assert await starting == conversation
+    assert live.server._accounts[0].live.find("meeting") is session
+    await bob.stop()
+    await live.server.until(lambda: live.server.live == 0)
+
+
+async def test_a_start_that_cannot_read_its_conversation_leaves_the_wait_as_it_was(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker, again = await live.speak(), await live.speak()
+    await speaker.start(noConnectionTimeout=1)
+    await speaker.ws.close()
+    await live.server.until(lambda: len(live.server._accounts[0].live.sockets) == 1)
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+
+    async def broken() -> bool:
+        raise StorageError("no disk")
+
+    monkeypatch.setattr(session, "exists", broken)
+    await again.send(type="start_request")
+    await again.until("error")
+
+    await live.server.until(lambda: live.server.live == 0)
 
 
 async def test_a_start_that_fails_ends_the_session(live: LiveCaller) -> None:

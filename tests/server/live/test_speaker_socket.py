@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -205,6 +206,42 @@ async def test_a_stop_of_another_speaker_does_not_end_the_wait(live: LiveCaller)
     assert listener.kinds().count("conversation_completed") == 1
 
 
+async def test_a_connection_that_was_lost_without_a_word_is_heard_to_its_end(
+    live_of: StartLive,
+) -> None:
+    live = await live_of(limits=ServerLimits(live_answer=0.05))
+    listener, lost = await live.subscribe(), await live.speak()
+    # Its network is gone: it answers no ping, and its connection is not closed.
+    conversation = await lost.start(speaker={"name": "Ann"}, noConnectionTimeout=60)
+    await lost.hear(1)
+    again = await live.speak()
+    assert await again.start(speaker={"name": "Ann"}, noConnectionTimeout=60) == conversation
+    await again.until("message_response")
+    await again.hear(2)
+    await again.stop()
+
+    # Ann has come back, so she is not waited for.
+    assert await listener.closed() == 1000
+    assert [text[:6] for text in listener.texts()] == ["[1.0 s", "[2.0 s"]
+
+
+async def test_a_speaker_who_is_there_stays_when_another_one_joins(live_of: StartLive) -> None:
+    live = await live_of(limits=ServerLimits(live_answer=0.05))
+    ann, bob = await live.speak(), await live.speak()
+    await ann.start()
+    reading = asyncio.create_task(ann.until("message_response"))
+    await bob.start()
+    tasks = live.server._accounts[0].live.tasks._tasks
+    await asyncio.wait([task for task in tasks if task.get_name() == "probe of a speaker"])
+    await bob.hear(1)
+    await bob.stop()
+    await reading
+
+    await ann.hear(2)
+    await ann.stop()
+    assert [text[:6] for text in ann.texts()] == ["[1.0 s", "[2.0 s"]
+
+
 async def test_a_socket_may_stay_open_for_another_start(live: LiveCaller) -> None:
     live.server.register_transcript(TALK, stream="meeting")
     speaker = await live.speak()
@@ -353,8 +390,6 @@ async def test_a_frame_beyond_the_limit_closes_its_socket_alone(live_of: StartLi
 
 
 async def test_twenty_streams_at_once_lose_nothing(live: LiveCaller) -> None:
-    import asyncio
-
     async def talk(number: int) -> tuple[list[str], list[Any]]:
         live.server.register_transcript(TALK.replace("One", f"S{number}"), stream=f"s{number}")
         speaker = await live.speak(f"s{number}")
