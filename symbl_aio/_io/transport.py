@@ -71,9 +71,9 @@ class _Pool(aiohttp.TCPConnector):
         super().__init__(**settings)
         self._pid = os.getpid()
 
-    def __del__(self) -> None:
+    def __del__(self, *arguments: Any) -> None:
         if self._pid == os.getpid():
-            super().__del__()
+            super().__del__(*arguments)
 
 
 class Transport:

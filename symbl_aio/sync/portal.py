@@ -76,18 +76,20 @@ class Portal:
         # Before the lock: a process that was forked may have it locked for ever, and this
         # thread is the one for which its owner may be waiting.
         self._check_caller()
-        with self._scheduling:
-            if self._loop is None:
-                raise ClientClosedError("the client is not open; use it inside `with`")
-            future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
+        future: Future[T] | None = None
         try:
+            with self._scheduling:
+                if self._loop is None:
+                    raise ClientClosedError("the client is not open; use it inside `with`")
+                future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
             return future.result()
         except CancelledError:
             if self._loop is None:
                 raise ClientClosedError("the client was closed during the call") from None
             raise
         except BaseException:
-            future.cancel()  # no-op for a failure of the call itself
+            if future is not None:
+                future.cancel()  # no-op for a failure of the call itself
             raise
 
     def run(self, function: Callable[[], T]) -> T:
@@ -101,16 +103,18 @@ class Portal:
     def iterate(self, function: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Yield what the async generator yields that ``function`` returns; close it at the end."""
         generator = self.run(function)
-        # A step that Ctrl-C has cancelled ends before the closing, which it would make fail.
-        turn = asyncio.Lock()
+        step: asyncio.Task[T | object] | None = None
 
         async def next_item() -> T | object:
-            async with turn:
-                return await anext(generator, _END)
+            nonlocal step
+            step = asyncio.current_task()
+            return await anext(generator, _END)
 
         async def close() -> None:
-            async with turn:
-                await generator.aclose()  # type: ignore[attr-defined]
+            if step is not None and not step.done():  # Ctrl-C
+                step.cancel()
+                await asyncio.wait([step])
+            await generator.aclose()  # type: ignore[attr-defined]
 
         try:
             while (item := self.call(next_item)) is not _END:
