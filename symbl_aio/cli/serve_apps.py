@@ -10,12 +10,9 @@ from attrs import frozen
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import add_secret, made_up_secret, read_secrets
+from symbl_aio.server import APPLICATIONS, add_secret, made_up_secret, read_secrets
 
 DEFAULT_SECRET = "secret"
-
-MADE_UP = "applications"
-"""Name of the file in a data directory that has the hash of a secret made up for it."""
 
 
 @frozen
@@ -92,7 +89,7 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
 
 
 def _made_up(app_id: str, data: Path | None) -> Applications:
-    file = None if data is None else data / MADE_UP
+    file = None if data is None else data / APPLICATIONS
     known = read_secrets(file) if file is not None and file.exists() else {}
     if app_id in known:
         return Applications({app_id: known[app_id]}, made_up=file)

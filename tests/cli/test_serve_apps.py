@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.cli.serve_apps import MADE_UP, Applications, applications
+from symbl_aio.cli.serve_apps import Applications, applications
+from symbl_aio.server import APPLICATIONS
 from tests.cli.test_serve import client_of, serving
 from tests.shell import Shell
 
@@ -28,8 +29,8 @@ def test_a_secret_that_is_made_up_is_the_same_after_a_restart(tmp_path: Path) ->
 
     assert first.shown is not None
     assert again.shown is None
-    assert first.shown not in (tmp_path / MADE_UP).read_text()
-    assert again.made_up == tmp_path / MADE_UP
+    assert first.shown not in (tmp_path / APPLICATIONS).read_text()
+    assert again.made_up == tmp_path / APPLICATIONS
 
 
 @pytest.mark.parametrize("pairs", [["one"], ["one:"], [":x"], ["one:x", "one:y"]])
@@ -89,7 +90,7 @@ async def test_a_start_that_fails_makes_no_secret_up_that_no_user_has_read(tmp_p
         pass
 
     assert failed.code == 2
-    assert f"remove {tmp_path / 'data' / MADE_UP}" in again["ended"].err
+    assert f"remove {tmp_path / 'data' / APPLICATIONS}" in again["ended"].err
     assert "remove" not in first["ended"].err
 
 

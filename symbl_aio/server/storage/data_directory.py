@@ -20,13 +20,15 @@ logger = logging.getLogger("symbl_aio.server")
 
 DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
+# The hash of a secret that was made up at the first start.
+APPLICATIONS: Final = "applications"
 _LOCK: Final = "lock"
 # Directories in which a backup is made.
 WORK_PREFIX: Final = "backup-"
 _OURS: Final = frozenset(
-    # tls: certificates that the server signs itself; applications: hashes of made-up secrets
+    # tls: certificates that the server signs itself
     (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
-) | {"tls", "applications"}
+) | {"tls", APPLICATIONS}
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
 
