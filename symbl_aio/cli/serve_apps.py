@@ -62,7 +62,10 @@ def applications(
         known[name] = secret
     if known:
         return Applications(known)
-    if app_secret is None and not is_local:
+    if file is not None:
+        raise ConfigurationError(f"{file} has no application; add one with --new-app")
+    # An empty text, as of a variable that is not set, is no secret.
+    if not app_secret and not is_local:
         return _made_up(app_id, data)
     if app_secret == DEFAULT_SECRET and not is_local:
         raise ConfigurationError(

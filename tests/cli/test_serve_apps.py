@@ -39,6 +39,21 @@ def test_a_pair_that_is_none_is_refused(pairs: list[str]) -> None:
         of(pairs=pairs)
 
 
+def test_an_empty_secret_counts_as_absent() -> None:
+    made_up = of(is_local=False, app_secret="")
+
+    assert made_up.shown is not None
+    assert len(made_up.shown) >= 32
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_file_without_applications_opens_no_other(tmp_path: Path, is_local: bool) -> None:
+    (tmp_path / "apps").write_text("# none yet\n")
+
+    with pytest.raises(ConfigurationError, match="--new-app"):
+        of(file=tmp_path / "apps", is_local=is_local)
+
+
 async def test_a_new_application_is_added_to_a_file_and_served_from_it(tmp_path: Path) -> None:
     file = tmp_path / "apps"
     made = {}
