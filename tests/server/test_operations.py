@@ -111,6 +111,33 @@ async def test_the_access_log_has_each_request_and_no_secret(
         assert secret not in text
 
 
+async def test_the_access_log_names_the_caller_behind_a_known_proxy(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    forwarded = {"X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+    for hosting in (Hosting(access_log=True, proxies=["127.0.0.1"]), Hosting(access_log=True)):
+        caller = await start(hosting=hosting)
+        with caplog.at_level(logging.INFO, "symbl_aio.server.access"):
+            await caller.anonymous("GET", "/v1/conversations", headers=forwarded)
+
+    lines = [r.getMessage() for r in caplog.records if r.name == "symbl_aio.server.access"]
+    assert [line.partition(" ")[0] for line in lines] == ["203.0.113.9", "127.0.0.1"]
+
+
+async def test_a_probe_is_logged_only_when_it_fails(
+    start: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = await start(hosting=Hosting(access_log=True))
+    with caplog.at_level(logging.INFO, "symbl_aio.server.access"):
+        for path in ("/healthz", "/readyz", "/metrics"):
+            await caller.anonymous("GET", path)
+        monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, 0))
+        await caller.anonymous("GET", "/readyz")
+
+    [line] = [r.getMessage() for r in caplog.records if r.name == "symbl_aio.server.access"]
+    assert '"GET /readyz" 503 ' in line
+
+
 @pytest.mark.parametrize(
     "path",
     [
