@@ -32,6 +32,8 @@ _OURS: Final = frozenset(
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
 
+_FOR_ITS_USER: Final = "; it, and its files, have to belong to the user that runs the server"
+
 # A service manager may start a server while the one before it still stops.
 _LOCK_PATIENCE: Final = 5.0
 _LOCK_PAUSE: Final = 0.05
@@ -87,8 +89,10 @@ class DataDirectory:
         except SchemaError as error:
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
         except OSError as error:
+            remedy = _FOR_ITS_USER if isinstance(error, PermissionError) else ""
             raise DataDirectoryError(
-                f"{self.path} cannot be used as the data directory: {error.strerror or error}"
+                f"{self.path} cannot be used as the data directory: "
+                f"{error.strerror or error}{remedy}"
             ) from error
 
     def store(self, application: str) -> SQLiteStore:
