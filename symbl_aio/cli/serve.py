@@ -75,7 +75,7 @@ class ServeOptions:
     @property
     def directory(self) -> Path | None:
         """The data directory: the one given, or that of this user; None in memory."""
-        return None if self.memory else (self.data or default_directory()).expanduser().absolute()
+        return None if self.memory else _directory(self.data)
 
 
 async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
@@ -159,6 +159,16 @@ async def _drain(server: LocalServer, ended: asyncio.Event) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _directory(data: Path | None) -> Path:
+    """Return the given directory, or that of this user. Raises ConfigurationError."""
+    try:
+        return (data or default_directory()).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "this user has no home directory, as a service has none; name a directory in --data"
+        ) from error
+
+
 def _fate(data: Path | None) -> str:
     if data is None:
         return "are lost: the server stores nothing (--memory)"
@@ -223,7 +233,7 @@ def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
-    certificate, key = self_signed(default_directory() / "tls", names)
+    certificate, key = self_signed(_directory(None) / "tls", names)
     return load_context(certificate, key), certificate
 
 

@@ -263,3 +263,13 @@ async def test_the_second_signal_ends_the_server_at_once(tmp_path: Path, number:
 )
 async def test_options_that_contradict_each_other_are_wrong_usage(words):
     assert (await Shell().run("serve", *words)).code == 2
+
+
+@pytest.mark.usefixtures("no_home")
+async def test_without_a_home_a_directory_has_to_be_named(tmp_path: Path) -> None:
+    shell, file = Shell(SYMBL_AIO_CONFIG=""), tmp_path / "monday.tar"
+    unnamed = await shell.run("serve", "--backup", file)
+    named = await shell.run("serve", "--backup", file, "--data", tmp_path)
+
+    assert (unnamed.code, "--data" in unnamed.err) == (2, True)
+    assert (named.code, f"{tmp_path} has no data" in named.err) == (2, True)
