@@ -27,6 +27,7 @@ from symbl_aio.server import (
     ServerLimits,
     StorageError,
     TLSError,
+    check_directory,
     default_directory,
     is_loopback,
     load_context,
@@ -95,7 +96,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     try:
         tls, ca_file = _tls(options)
         server = _server(options, apps, tls)
-    except (TLSError, ValueError) as error:
+    except (StorageError, TLSError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
     try:
         await server.start()
@@ -233,7 +234,9 @@ def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
-    certificate, key = self_signed(_directory(None) / "tls", names)
+    directory = options.directory or _directory(None)
+    check_directory(directory)
+    certificate, key = self_signed(directory / "tls", names)
     return load_context(certificate, key), certificate
 
 

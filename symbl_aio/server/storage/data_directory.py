@@ -153,12 +153,8 @@ def create_private(path: Path) -> None:
         path.chmod(0o700)
 
 
-def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
-    """Create a data directory, or check an existing one, and lock it; the file is the lock.
-
-    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
-    DataDirectoryError.
-    """
+def check_directory(path: Path) -> None:
+    """Raise DataDirectoryError for a directory with other files than those of a server."""
     if path.is_dir():
         others = {entry.name for entry in path.iterdir()} - _OURS - _IGNORED
         others = {name for name in others if not name.startswith(WORK_PREFIX)}
@@ -168,6 +164,15 @@ def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
                 f"{path} is no data directory: it contains {sorted(others)[0]}; "
                 "choose another one, or a new one"
             )
+
+
+def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
+    """Create a data directory, or check an existing one, and lock it; the file is the lock.
+
+    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
+    DataDirectoryError.
+    """
+    check_directory(path)
     create_private(path)
     return lock_directory(path, patience)
 
