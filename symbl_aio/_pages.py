@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 from symbl_aio import models
@@ -21,9 +21,6 @@ from symbl_aio.job import HandleBackend
 from symbl_aio.models import JSON, Page
 
 T = TypeVar("T")
-
-_DEFAULT_DAYS: Final = 7
-"""How far back a list without a start goes ("Get conversations" page)."""
 
 
 def page(answer: Answer, raw: JSON, items: tuple[T, ...]) -> Page[T]:
@@ -126,7 +123,7 @@ async def list_conversations(
     if selection.get("start_time") is None:
         # The server's own default moves on with its clock, and offsets would move with it.
         end = selection.get("end_time") or datetime.now(UTC)
-        selection["start_time"] = end - timedelta(days=_DEFAULT_DAYS)
+        selection["start_time"] = end - calls.DEFAULT_WINDOW
     offset = 0
     while True:
         call = calls.conversations(limit=page_size, offset=offset, group_id=group_id, **selection)

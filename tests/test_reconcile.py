@@ -79,6 +79,19 @@ async def test_yesterdays_conversation_of_the_same_name_proves_nothing(
             await error.reconcile()
 
 
+async def test_a_name_is_looked_for_as_far_back_as_it_was_sent(server: LocalSymbl) -> None:
+    """By itself the API lists the conversations of the last seven days alone."""
+    began = datetime.now(UTC) - timedelta(days=20)
+    said = Utterance("Hello.", start=began, end=began + timedelta(seconds=2))
+    async with server.client(**QUICK) as symbl:
+        server.inject("accept_then_drop", on="POST")
+        error = await doubted(symbl, Text([said]), TextOptions(name="Standup 17"))
+        (ambiguous,) = symbl._engine._ambiguous.open_ones
+        ambiguous.sent_at -= timedelta(days=30).total_seconds()
+        found = await error.reconcile()
+    assert found.conversation_id == server.submissions[0].conversation_id
+
+
 @pytest.mark.parametrize("rival_first", [True, False])
 async def test_a_name_borne_by_another_submission_proves_nothing(
     server: LocalSymbl, rival_first: bool

@@ -41,6 +41,8 @@ _PING_EVERY: Final = 0.5
 """Seconds between two pings while audio is on its way: a gap counts half a second too much."""
 _SETTLE_WITHIN: Final = 5.0
 """Seconds that a stop request waits at most for the audio before it."""
+_RECENT: Final = 1.0
+"""Seconds after a frame of the server in which it counts as there."""
 _STEP_WITHIN: Final = 5.0
 """Seconds that a handshake or a start may take at least, while a lost connection is replaced."""
 _UNLIMITED: Final = 1_000_000
@@ -79,7 +81,8 @@ class Link:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
-        self._lost = (0, 0)
+        self._lost = (0.0, 0, 0)
+        """When the server was there last, and the position and bytes of the audio since then."""
         self._has_ended = False
         self._has_progressed = False
         self._cause: SymblError | None = None
@@ -151,16 +154,21 @@ class Link:
         account = self.account
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_WITHIN):
-                while account.open and account.expects_pongs:
+                while account.expects_pongs:
                     socket = await self.listening()
+                    asked_at = self._clock()
+                    # A connection may have died unnoticed while there was nothing to send.
+                    if not account.open and socket.last_frame_at > asked_at - _RECENT:
+                        return
                     try:
                         await socket.ping(account.handed_over)
                     except BROKEN:
                         self.failed_on(socket)
-                    await self.until(partial(self._is_settled_or_not, socket))
+                    await self.until(partial(self._is_settled_or_not, socket, asked_at))
 
-    def _is_settled_or_not(self, asked: Socket) -> bool:
-        return not self.account.open or self.socket is not asked
+    def _is_settled_or_not(self, asked: Socket, asked_at: float) -> bool:
+        is_settled = not self.account.open and asked.last_frame_at >= asked_at
+        return is_settled or self.socket is not asked
 
     async def request(self, text: str) -> None:
         """Send one request on the connection, once. Raises ``TransportError`` if it breaks."""
@@ -270,7 +278,8 @@ class Link:
             self.socket = self.for_audio = None
             if self.states.phase in (Phase.LISTENING, Phase.STOPPING):
                 self._lost_at = self._clock()
-                self._lost = self.account.lose()
+                last = self._lost_at if socket.dead_since is None else socket.dead_since
+                self._lost = (last, *self.account.lose())
             self.pulse()
             try:
                 await cancel_and_wait(watch)
@@ -324,8 +333,9 @@ class Link:
 
     def _report_gap(self) -> None:
         if self._lost_at is not None:
-            seconds, self._lost_at = self._clock() - self._lost_at, None
-            self._port.on_gap(seconds, *self._lost)
+            self._lost_at = None
+            last, position, lost = self._lost
+            self._port.on_gap(self._clock() - last, position, lost)
 
     def _on_received(self, position: int) -> None:
         self._has_progressed = True
@@ -342,6 +352,7 @@ class Link:
             now = self._clock()
             if now - socket.last_frame_at > times.stall:
                 self._cause = TransportError("the server was silent for too long", "maybe")
+                socket.dead_since = socket.last_frame_at
                 break
             within = self._limit(times.read)
             if self.states.phase is Phase.OPENING and now - socket.start_sent_at > within:
@@ -359,7 +370,10 @@ class Link:
                 try:
                     async with asyncio.timeout(times.stall):
                         await socket.ping(self.account.handed_over)
-                except (TimeoutError, *BROKEN):
+                except TimeoutError:
+                    socket.dead_since = socket.last_frame_at
+                    break
+                except BROKEN:
                     break
         await socket.aclose()
 

@@ -235,9 +235,15 @@ class AmbiguousSubmissions:
         """
         found: dict[str, models.ConversationInfo] = {}
         not_before: datetime | None = None
+        # Further back than the API lists by itself, for one that was sent before; a day more,
+        # since the clocks of both sides may differ.
+        age = timedelta(days=1, seconds=monotonic() - sent_at)
+        oldest_listed = datetime.now(UTC) - max(calls.DEFAULT_WINDOW, age)
         for page in range(_MAX_PAGES):
             answer = await self._backend.call(
-                calls.conversations(limit=_PAGE, offset=page * _PAGE, order="desc")
+                calls.conversations(
+                    limit=_PAGE, offset=page * _PAGE, order="desc", start_time=oldest_listed
+                )
             )
             if not_before is None:
                 ago = monotonic() - sent_at

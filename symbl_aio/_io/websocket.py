@@ -31,6 +31,8 @@ class Socket:
         self.last_frame_at = self._clock()
         self.start_sent_at = self.last_frame_at
         """When the start was asked for, which is with the opening, and with each restart."""
+        self.dead_since: float | None = None
+        """When the last frame came from a server that was silent for too long."""
         self.close_code: int | None = None
         """The code with which the server closed; ``None`` if the connection broke."""
         self.close_reason = ""
@@ -70,7 +72,10 @@ class Socket:
                     pass  # a binary frame, of which the API has none
 
     async def aclose(self) -> None:
-        """Close the connection, also one that takes no more bytes, within two seconds."""
+        """Close the connection, also one that takes no more bytes, within two seconds.
+
+        A dead one at once: its server would not answer.
+        """
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_WITHIN):
+            async with asyncio.timeout(_CLOSE_WITHIN if self.dead_since is None else 0):
                 await self._connection.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,9 @@ from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import is_word, require, require_all, require_flag, require_word, type_name
 from symbl_aio.media import Kind
 from symbl_aio.models.base import JSON, wire_name
+
+DEFAULT_WINDOW: Final = timedelta(days=7)
+"""How far back a list of conversations without a start goes ("Get conversations" page)."""
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Part: TypeAlias = Literal[

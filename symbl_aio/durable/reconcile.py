@@ -7,7 +7,7 @@ workers sent to a conversation, and which jobs and conversations belong to other
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Literal
 
@@ -15,6 +15,7 @@ from attrs import frozen
 
 from symbl_aio import NotFoundError, SymblClient
 from symbl_aio._core.acceptance_evidence import SentTexts
+from symbl_aio._protocol.calls import DEFAULT_WINDOW
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.attempt_records import AttemptRecords
@@ -25,8 +26,6 @@ _MAX_LISTED: Final = 50_000
 _SKEW: Final = 60.0
 """Seconds that the server's clock may be behind the database's. One that is further behind
 yields no evidence; one that is ahead could accept a conversation that was begun before."""
-_WINDOW: Final = timedelta(days=7)
-"""What the API lists by itself. Items that were sent before are searched for further back."""
 
 
 @frozen
@@ -98,7 +97,8 @@ class Reconciler:
         not_before = since - _SKEW
         found: set[str] = set()
         listed = 0
-        oldest = min(datetime.fromtimestamp(not_before, UTC), datetime.now(UTC) - _WINDOW)
+        # Further back than the API lists by itself, for an item that was sent before.
+        oldest = min(datetime.fromtimestamp(not_before, UTC), datetime.now(UTC) - DEFAULT_WINDOW)
         newest = self._client.conversations(start_time=oldest, order="desc", page_size=1000)
         async with aclosing(newest):
             async for info in newest:

@@ -211,7 +211,7 @@ class Gap(Described):
     kind: ClassVar[str] = "gap"
 
     seconds: float
-    """Seconds without a connection."""
+    """Seconds without a connection; one that fell silent counts from its last frame."""
     bytes_lost: int
     """Bytes of audio at most that were handed over and may not have been received."""
     position: int

@@ -1,4 +1,4 @@
-"""Routes and middlewares of the server: authentication, request log, faults, errors.
+"""Routes, and what surrounds each handler: authentication, request log, faults, errors.
 
 A request shows its token first. Nothing of a request without one is kept or read, but for the
 small body of a token request.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Literal, TypeAlias, cast
 
 from aiohttp import web
-from attrs import evolve
+from attrs import evolve, frozen
 
 from symbl_aio.server.access_log import loggable_path
 from symbl_aio.server.account import Account, kind_of_route
-from symbl_aio.server.connections import Connections
-from symbl_aio.server.cross_origin import allow_every_origin, answer_preflight
+from symbl_aio.server.connections import Connection, Connections, connection_of
+from symbl_aio.server.cross_origin import EVERY_ORIGIN, is_preflight, preflight_response
 from symbl_aio.server.fault_injection import (
     ConnectionDroppedError,
     FaultContext,
@@ -34,6 +35,7 @@ from symbl_aio.server.request_body import check_encoding, waits_to_send
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
 from symbl_aio.server.storage.store import StorageError
+from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.token_handlers import REFRESH_PATH, TOKEN_PATH, TokenHandlers
 
 logger = logging.getLogger("symbl_aio.server")
@@ -41,6 +43,23 @@ logger = logging.getLogger("symbl_aio.server")
 _OPEN_PATHS = OPEN_PATHS | {TOKEN_PATH, REFRESH_PATH}
 # Streams have a query of their own, with the token in it.
 _READ_PATHS = ("/v1/conversations", "/v1/groups/", "/v1/manage/", "/v1/job/")
+
+_Proof: TypeAlias = Literal["none", "signature", "token"]
+
+
+@frozen
+class _Route:
+    """What is known of a route before its requests.
+
+    ``handlers``: one for each account, and one under None where a request needs no proof.
+    ``proof``: what a request shows first. ``reads``: it may have options that are unknown.
+    ``kind``: of a submission.
+    """
+
+    handlers: Mapping[Account | None, Handler]
+    proof: _Proof
+    reads: bool
+    kind: Kind | None = None
 
 
 class App:
@@ -72,131 +91,159 @@ class App:
         self._origins = origins
         self._metrics = metrics
         self._routes = routes
-        # By the id of the request object, which lives until _log_request() has ended. Not in the
-        # request itself: newer versions of aiohttp warn of a key that the oldest one needs.
-        self._account_of: dict[int, Account] = {}
         self._unknown_options = UnknownOptions(READS)
+        self._dispatch: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
     def build(self) -> web.Application:
-        """Return the application."""
-        app = web.Application(
-            # Outermost first: the log records what a fault or an error made of the response.
-            middlewares=[
-                answer_preflight,
-                self._log_request,
-                self._authenticate,
-                self._inject_fault,
-                self._errors_as_json,
-            ],
-            client_max_size=self._limits.body,
-        )
-        app.on_response_prepare.append(allow_every_origin)
+        """Return the application; ``surround()`` is needed before it is served."""
+        app = web.Application(client_max_size=self._limits.body)
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        app.router.add_routes([*self._tokens.routes(), *self._routes, *self._account_routes()])
+        app.router.add_routes(self._guarded_routes())
         return app
 
-    def _account_routes(self) -> Iterator[web.RouteDef]:
-        """Yield each route of an account once, with a handler that finds the account's own."""
-        routes = [account.routes() for account in self._accounts]
-        if len(routes) == 1:
-            yield from routes[0]
-            return
-        for same in zip(*routes, strict=True):
-            handlers = {
-                account: cast("Handler", route.handler)
-                for account, route in zip(self._accounts, same, strict=True)
-            }
+    def surround(self, server: web.Server) -> None:
+        """Record each request of the server, and respond also where there is no route.
 
-            async def handle(
-                request: web.Request, handlers: Mapping[Account, Handler] = handlers
-            ) -> web.StreamResponse:
-                return await handlers[self._account_of[id(request)]](request)
+        Not by a middleware: the first one costs a request as much as all checks of its head.
+        """
+        self._dispatch = server.request_handler
+        server.request_handler = self._handle
 
-            yield evolve(same[0], handler=handle)
+    def _guarded_routes(self) -> Iterator[web.RouteDef]:
+        """Yield each route once, with its checks and the handlers of all accounts."""
+        for route in [*self._tokens.routes(), *self._routes]:
+            yield self._guarded(route, self._for_all(cast("Handler", route.handler)))
+        for same in zip(*(account.routes() for account in self._accounts), strict=True):
+            handlers = (cast("Handler", route.handler) for route in same)
+            yield self._guarded(same[0], dict(zip(self._accounts, handlers, strict=True)))
 
-    @web.middleware
-    async def _log_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Record a submission before it is handled, and the status of any request after it."""
-        self._connections.begin(request)
-        kind = kind_of_route(request.match_info.route.name or "")
-        if kind is not None:
-            self._log.record_submission(request, kind)
-            self._fault_context.changes.notify()
+    def _guarded(
+        self, route: web.RouteDef, handlers: Mapping[Account | None, Handler]
+    ) -> web.RouteDef:
+        kind = kind_of_route(route.kwargs.get("name", ""))
+        facts = _facts_of(route.method, route.path, handlers, kind)
+        return evolve(route, handler=partial(self._guard, facts))
+
+    def _for_all(self, handler: Handler) -> dict[Account | None, Handler]:
+        return dict.fromkeys((None, *self._accounts), handler)
+
+    async def _respond_without_route(
+        self, request: web.Request, error: web.HTTPException
+    ) -> web.StreamResponse:
+        if is_preflight(request):
+            return preflight_response()
+
+        async def refuse(request: web.Request) -> web.StreamResponse:
+            raise error
+
+        return await self._guard(
+            _facts_of(request.method, request.path, self._for_all(refuse)), request
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Handle a request, and record it with the status of its response."""
+        assert isinstance(request, web.Request)
+        connection = connection_of(request)
+        self._connections.begin(connection, request)
         status: int | None = None
         try:
-            response = await handler(request)
+            try:
+                response = await self._dispatch(request)
+            except web.HTTPException as error:
+                # No route has this path and method; the errors of routes end in _guard().
+                response = await self._respond_without_route(request, error)
             status = response.status
             if waits_to_send(request):
                 response.force_close()
+            response.headers.extend(EVERY_ORIGIN)
             return response
         except ConnectionDroppedError:
             return web.Response()  # the connection is closed: aiohttp cannot send it
         finally:
-            self._connections.end(request)
-            self._account_of.pop(id(request), None)
+            self._connections.end(connection)
             self._log.record_response(request, status)
             self._metrics.count_response(status)
             self._fault_context.changes.notify()
 
-    @web.middleware
-    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check the access token, except for token requests and signed links to pages."""
-        path = request.path
+    async def _guard(self, route: _Route, request: web.Request) -> web.StreamResponse:
+        """Check a request before its handler is called, which a fault may replace."""
+        if route.kind is not None:
+            # Before its token is checked.
+            self._log.record_submission(request, route.kind)
+            self._fault_context.changes.notify()
+        connection = connection_of(request)
         try:
-            self._origins.check_host(request)
-            check_query(request)
-            if path.startswith(PAGE_PATH):
-                # Pages are protected by the signature in their path.
-                signed = (account for account in self._accounts if account.signed(request))
-                self._account_of[id(request)] = next(signed, self._accounts[0])
-            elif path not in _OPEN_PATHS:
-                self._account_of[id(request)] = self._tokens.authenticate(request)
-                self._connections.trust(request)
-                self._log.record_headers(request)
-                if request.method == "GET" and path.startswith(_READ_PATHS):
-                    self._unknown_options.name(request.query)
-            check_encoding(request)
+            account = self._check(route, request, connection)
         except ApiError as error:
             response = error.response()
             # Thousands of requests may wait behind this one on its connection.
-            if not self._connections.is_trusted(request):
+            if not connection.trusted:
                 response.force_close()
             return response
+        handler = route.handlers[account]
+        if self._faults.pending:
+            handle = partial(_with_errors_as_json, handler)
+            return await self._faults.handle(request, handle, self._fault_context)
+        return await _with_errors_as_json(handler, request)
+
+    def _check(self, route: _Route, request: web.Request, connection: Connection) -> Account | None:
+        """Return the account of a request. Raises an ``ApiError`` for one that is refused."""
+        self._origins.check_host(request)
+        query = request.rel_url.raw_query_string
+        if query:
+            check_query(query)
+        account = None
+        if route.proof == "token":
+            account = self._tokens.authenticate(request)
+            self._connections.trust(connection)
+            if route.kind is not None:
+                self._log.record_headers(request)
+            elif query and route.reads:
+                self._unknown_options.name(request.query)
+        elif route.proof == "signature":
+            signed = (account for account in self._accounts if account.signed(request))
+            account = next(signed, self._accounts[0])
+        check_encoding(request)
+        return account
+
+
+def _facts_of(
+    method: str, path: str, handlers: Mapping[Account | None, Handler], kind: Kind | None = None
+) -> _Route:
+    proof: _Proof = "none" if path in _OPEN_PATHS else "token"
+    if path.startswith(PAGE_PATH):
+        # Pages are protected by the signature in their path.
+        proof = "signature"
+    return _Route(handlers, proof, method == "GET" and path.startswith(_READ_PATHS), kind)
+
+
+async def _with_errors_as_json(handler: Handler, request: web.Request) -> web.StreamResponse:
+    """Call a handler, and convert every error to the documented ``{"message"}`` body."""
+    try:
         return await handler(request)
-
-    @web.middleware
-    async def _inject_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Replace the normal handling of a request if a fault was injected for it."""
-        return await self._faults.handle(request, handler, self._fault_context)
-
-    @web.middleware
-    async def _errors_as_json(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Convert every error to the documented ``{"message"}`` body."""
-        try:
-            return await handler(request)
-        except ApiError as error:
-            return error.response()
-        except StorageError as error:
-            logger.error("%s %s: %s", request.method, loggable_path(request), error)
-            return ApiError(503, "The server cannot store it now.", retry_after=10).response()
-        except web.HTTPException as error:
-            response = json_response({"message": f"{error.reason}."}, error.status)
-            # RFC 9110 requires it with 405.
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-            return response
-        except (ConnectionError, web.RequestPayloadError):
-            transport = request.transport
-            if transport is None or transport.is_closing():
-                # The caller left: there is no one to respond to, and nothing to log.
-                raise ConnectionDroppedError from None
-            # The caller is there; its body is no HTTP.
-            response = json_response({"message": "The body is malformed."}, 400)
-            response.force_close()
-            return response
-        except Exception as error:
-            # The method and the place only: a path, or the text of an error, may have a secret.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{place.filename}:{place.lineno}"
-            logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
-            return json_response({"message": "The server has made a mistake."}, 500)
+    except ApiError as error:
+        return error.response()
+    except StorageError as error:
+        logger.error("%s %s: %s", request.method, loggable_path(request), error)
+        return ApiError(503, "The server cannot store it now.", retry_after=10).response()
+    except web.HTTPException as error:
+        response = json_response({"message": f"{error.reason}."}, error.status)
+        # RFC 9110 requires it with 405.
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except (ConnectionError, web.RequestPayloadError):
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            # The caller left: there is no one to respond to, and nothing to log.
+            raise ConnectionDroppedError from None
+        # The caller is there; its body is no HTTP.
+        response = json_response({"message": "The body is malformed."}, 400)
+        response.force_close()
+        return response
+    except Exception as error:
+        # The method and the place only: a path, or the text of an error, may have a secret.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{place.filename}:{place.lineno}"
+        logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
+        return json_response({"message": "The server has made a mistake."}, 500)

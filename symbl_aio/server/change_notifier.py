@@ -14,6 +14,8 @@ class ChangeNotifier:
 
     def notify(self) -> None:
         """Wake every waiter; call it after each change of state."""
+        if not self._waiters:
+            return
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -20,6 +20,7 @@ import ssl
 import termios
 import traceback
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -47,10 +48,10 @@ class _Body(Protocol):
 
 
 @define(eq=False)
-class _Connection:
+class Connection:
     """One accepted socket. ``protocol`` is None during a TLS handshake.
 
-    ``waiting_since``: the loop's time at which the caller's turn began; None while a request is
+    ``waiting_since``: the time at which the caller's turn began; None while a request is
     handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
     until it has shown a token: a refused request stays for seconds, while its body is waited for.
     ``whole``: the head has arrived, and what follows is a body. ``trusted``: a request on it has
@@ -106,7 +107,7 @@ class ServerProtocol(web.RequestHandler):
     __slots__ = ("connection", "_owner")
 
     def __init__(
-        self, owner: Connections, connection: _Connection, server: web.Server, **options: Any
+        self, owner: Connections, connection: Connection, server: web.Server, **options: Any
     ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.connection = connection
@@ -184,7 +185,7 @@ class Connections:
         self._tls = tls
         self._options = options
         # The oldest first.
-        self._open: dict[_Connection, None] = {}
+        self._open: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
         self.refused = 0
@@ -215,31 +216,26 @@ class Connections:
             listener.close()
         self._listeners.clear()
 
-    def begin(self, request: web.Request) -> None:
+    def begin(self, connection: Connection, request: web.BaseRequest) -> None:
         """Record that a head has arrived whole: from now on the server is at work."""
-        connection = _connection_of(request)
-        self._buffers.release(connection.kept)
+        if connection.kept:
+            self._buffers.release(connection.kept)
         connection.kept, connection.head, connection.whole = connection.head, 0, False
         connection.waiting_since = None
         connection.body, connection.response = request.content, request.writer
         connection.taken, connection.is_answered = 0, False
 
-    def trust(self, request: web.Request) -> None:
-        """Record that the request has shown a token: newer connections do not take its place."""
-        connection = _connection_of(request)
+    def trust(self, connection: Connection) -> None:
+        """Record that a request has shown a token: newer connections do not take its place."""
         connection.trusted = True
         self._buffers.release(connection.kept)
         connection.kept = 0
 
-    def is_trusted(self, request: web.Request) -> bool:
-        """Return whether a request on the same connection has shown a token."""
-        return _connection_of(request).trusted
-
-    def end(self, request: web.Request) -> None:
+    def end(self, connection: Connection) -> None:
         """Record that the caller's turn begins: to read a response, which may grow meanwhile."""
-        _connection_of(request).waiting_since = asyncio.get_running_loop().time()
+        connection.waiting_since = monotonic()
 
-    def accepts(self, connection: _Connection, data: bytes) -> bool:
+    def accepts(self, connection: Connection, data: bytes) -> bool:
         """Count bytes that belong to no body; return False if there are too many of them."""
         if connection.whole or (connection.body is not None and not connection.body.is_eof()):
             return True
@@ -251,7 +247,7 @@ class Connections:
         size = len(data)
         if connection.waiting_since is not None:
             if not connection.head:
-                connection.waiting_since = asyncio.get_running_loop().time()
+                connection.waiting_since = monotonic()
             # An end in two pieces is not found; then a part of the body is counted, too.
             if (end := data.find(b"\r\n\r\n")) >= 0:
                 connection.whole, size = True, end
@@ -260,7 +256,7 @@ class Connections:
         connection.head += size
         return True
 
-    def closed(self, connection: _Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         """Forget a connection. A second call is harmless."""
         if self._open.pop(connection, connection) is None:
             self._buffers.release(connection.head + connection.kept)
@@ -289,11 +285,11 @@ class Connections:
                 self.refused += 1
                 sock.close()
                 continue
-            connection = _Connection(sock, loop.time())
+            connection = Connection(sock, monotonic())
             self._open[connection] = None
             self._tasks.spawn(self._connect(connection, server), name="new connection")
 
-    async def _connect(self, connection: _Connection, server: web.Server) -> None:
+    async def _connect(self, connection: Connection, server: web.Server) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: ServerProtocol(self, connection, server, **self._options),
@@ -319,13 +315,13 @@ class Connections:
 
     async def _close_silent(self) -> None:
         """Close, each second, the connections whose callers have taken too long."""
-        limits, loop = self._limits, asyncio.get_running_loop()
+        limits = self._limits
         while True:
             await asyncio.sleep(min(1.0, limits.head / 4, limits.idle / 4))
             for connection in list(self._open):
                 if connection.waiting_since is None:
                     continue
-                now, unsent = loop.time(), connection.unsent()
+                now, unsent = monotonic(), connection.unsent()
                 if connection.response is not None:
                     taken = connection.response.output_size - unsent
                     # A slow reader gains time, but no more than its bytes are worth.
@@ -345,10 +341,11 @@ class Connections:
 
 def hand_over(request: web.Request) -> None:
     """Count no more bytes of a connection: after an upgrade they belong to no HTTP head."""
-    _connection_of(request).whole = True
+    connection_of(request).whole = True
 
 
-def _connection_of(request: web.Request) -> _Connection:
+def connection_of(request: web.BaseRequest) -> Connection:
+    """Return the connection on which a request has arrived."""
     protocol = request.protocol
     assert isinstance(protocol, ServerProtocol)
     return protocol.connection

@@ -6,29 +6,36 @@ does a cookie.
 
 from __future__ import annotations
 
+from typing import Final
+
 from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
-from symbl_aio.server.fault_injection import Handler
+_PREFLIGHT: Final = CIMultiDict(
+    {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, x-api-key, content-type",
+        hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
+    }
+)
 
-_PREFLIGHT = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "authorization, x-api-key, content-type",
-    hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
-}
+EVERY_ORIGIN: Final = CIMultiDict(
+    {
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Retry-After",
+    }
+)
+"""The headers that allow the page to read a response: of each one, an error too."""
 
 
-@web.middleware
-async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer the question of a browser whether a page may call; it carries no token."""
-    if (
+def is_preflight(request: web.Request) -> bool:
+    """Return whether a browser asks if a page may call; it shows no token."""
+    return (
         request.method == hdrs.METH_OPTIONS
         and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-    ):
-        return web.Response(status=204, headers=_PREFLIGHT)
-    return await handler(request)
+    )
 
 
-async def allow_every_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """Allow the page to read the response, an error too: a signal before a response is sent."""
-    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
-    response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+def preflight_response() -> web.Response:
+    """Return the answer to a preflight, of any path."""
+    return web.Response(status=204, headers=_PREFLIGHT)

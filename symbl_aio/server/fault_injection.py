@@ -380,6 +380,11 @@ class FaultInjector:
         # Arguments were checked above: a wrong one fails in the test, not in a request.
         self._pending.append(_InjectedFault(name, argument, fault_type, on, times))
 
+    @property
+    def pending(self) -> int:
+        """The number of faults that no request has met yet."""
+        return len(self._pending)
+
     def clear(self) -> None:
         """Remove the faults that no request has met yet."""
         self._pending.clear()

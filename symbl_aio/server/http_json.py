@@ -36,9 +36,8 @@ _MOST_PARAMETERS = 1000
 # Bytes of a long response that are made at a time, and that its connection holds.
 _BLOCK = 1024 * 1024
 
-# What may stand for a value that no response could carry: half of an escaped pair, a number out
-# of range. A text without them, which is nearly every one, is parsed once and not twice.
-_SUSPICIOUS = re.compile(r"\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{19}")
+# Half of an escaped pair, or a whole one: no response could carry the half.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _JSON_TYPE = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -158,9 +157,8 @@ def parse_json(body: bytes | str) -> JSON:
         value: JSON = _DECODER.decode(text)
         if containers > MAX_DEPTH:
             check_depth(value)
-        if _SUSPICIOUS.search(text):
-            value = json.loads(text, parse_int=_bounded_int, parse_float=_finite_float)
-            json.dumps(value, ensure_ascii=False).encode()
+        if _SURROGATE.search(text):
+            encode_json(value).encode()
     except (ValueError, RecursionError):
         raise ApiError(400, "The body is not JSON in UTF-8, or has a value out of range.") from None
     return value
@@ -186,11 +184,6 @@ def _refuse_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
 
 
-# Each made once: ``json.loads`` and ``json.dumps`` make one for each call with options.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
 def _bounded_int(digits: str) -> int:
     number = int(digits)
     if abs(number) >= 2**63:
@@ -205,6 +198,13 @@ def _finite_float(text: str) -> float:
     return number
 
 
+# Each made once: ``json.loads`` and ``json.dumps`` make one for each call with options.
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_bounded_int, parse_float=_finite_float
+)
+encode_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
     """Return a JSON object as it is; raise a 400 ``ApiError`` about ``subject`` for other JSON."""
     if not isinstance(value, dict):
@@ -212,9 +212,9 @@ def require_object(value: JSON, subject: str = "The body") -> dict[str, JSON]:
     return value
 
 
-def check_query(request: web.Request) -> None:
+def check_query(query: str) -> None:
     """Raise a 400 ``ApiError`` for a query of many parameters, before it is parsed."""
-    if request.rel_url.raw_query_string.count("&") >= _MOST_PARAMETERS:
+    if query.count("&") >= _MOST_PARAMETERS:
         raise ApiError(400, f"A query has {_MOST_PARAMETERS} parameters at most.")
 
 

@@ -274,12 +274,13 @@ class LocalServer(ServerControls):
                 obstacle=lambda: self._obstacle(space),
                 authenticate=tokens.authenticate,
             ).routes(),
-        ).build()
+        )
         # Waiting handlers end when _closing is set, so the shutdown needs no long time.
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app.build(), shutdown_timeout=0.1)
         await self._runner.setup()
         assert self._runner.server is not None
         limit_paths(self._runner.server)
+        app.surround(self._runner.server)
         self._port = await self._connections.listen(self._runner.server, self._host, self._port)
 
     async def drain(self) -> None:

@@ -19,6 +19,8 @@ WINDOW = 150 * SAMPLE_RATE  # an hour in one piece would take 3.4 GB
 SEARCH = 10 * SAMPLE_RATE  # the end of a window, searched for a pause
 SLICE = SAMPLE_RATE // 5
 
+# One frame of fewer samples a second would be hours of sound in memory at once.
+_LEAST_RATE = 1000
 # Times of packets jitter by less; an encoder's delay is shorter.
 _MIN_GAP = 0.1
 # A longer jump is no pause but another clock, as in files that were joined.
@@ -143,6 +145,8 @@ def _decode(path: str, track: int, stated: float | None) -> Iterator[Samples]:
         resampler = None
         position = sound = 0.0  # seconds of all that was yielded, and without silence put in
         for frame in _frames(container, stream):
+            if frame.sample_rate < _LEAST_RATE:
+                raise ReportableError(f"the media has {frame.sample_rate} samples a second only")
             if resampler is None or not resampler.fits(frame):
                 if resampler is not None:
                     yield from resampler.resample(None)

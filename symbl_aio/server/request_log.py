@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiohttp import web
-from attrs import define, field, frozen
+from attrs import define, field
 
 from symbl_aio.server.http_json import JSON
 from symbl_aio.server.submission_parameters import Kind
@@ -45,8 +45,7 @@ class Received:
         return self.job_id is not None
 
 
-@frozen
-class Seen:
+class Seen(NamedTuple):
     """One request of any kind and its response status; None if the connection was dropped."""
 
     method: str

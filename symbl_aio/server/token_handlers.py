@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from symbl_aio.server.account import Account
 from symbl_aio.server.guess_limit import GuessLimit
@@ -43,14 +43,15 @@ class TokenHandlers:
 
     def authenticate(self, request: web.Request) -> Account:
         """Return the account of a request's token. Raises a 401 or 431 ``ApiError``."""
-        tokens = _tokens_of(request)
-        if not tokens:
+        token = None
+        for token in _tokens_of(request):
+            for account in self._accounts:
+                if account.tokens.is_valid(token):
+                    return account
+        if token is None:
             raise ApiError(
                 401, 'The request carries no token; send "Authorization: Bearer" and the token.'
             )
-        for account in self._accounts:
-            if any(account.tokens.is_valid(token) for token in tokens):
-                return account
         raise ApiError(401, "Token validation failed: it is unknown or has expired.")
 
     async def _generate(self, request: web.Request) -> web.Response:
@@ -103,19 +104,21 @@ async def _read_fields(request: web.Request) -> dict[str, JSON]:
     return await read_json_object(request, request.app[LIMITS].token_body)
 
 
-def _tokens_of(request: web.Request) -> list[str]:
-    """Return the tokens that a request shows.
+def _tokens_of(request: web.Request) -> Iterator[str]:
+    """Yield the tokens that a request shows. Raises a 431 ``ApiError`` for many.
 
     A browser cannot set a header of a WebSocket: the token is then in the query, or is the name
     of a subprotocol.
     """
-    found = [_token_of(request)]
+    if token := _token_of(request):
+        yield token
     if wants_websocket(request):
-        found += [request.query.get(_TOKEN_PARAMETER), *wanted_protocols(request)]
-    return [token for token in found if token]
+        if token := request.query.get(_TOKEN_PARAMETER):
+            yield token
+        yield from wanted_protocols(request)
 
 
 def _token_of(request: web.Request) -> str | None:
     # The older header x-api-key is accepted as well.
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, bearer = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return bearer.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")

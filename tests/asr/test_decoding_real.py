@@ -189,6 +189,12 @@ def test_too_much_sound_is_refused_by_the_seconds_decoded(
     assert whole(write(tmp_path / "short.flac", "flac", tone(5))).shape[1] == 5 * SAMPLE_RATE
 
 
+def test_sound_of_which_each_sample_is_a_second_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "slow.flac", "flac", tone(300, rate=1), rate=1)
+    with pytest.raises(ReportableError, match="1 samples a second only"):
+        whole(path)
+
+
 def test_a_track_without_sound_cannot_be_read(tmp_path: Path) -> None:
     path = write(tmp_path / "empty.wav", "pcm_s16le", tone(1))
     path.write_bytes(path.read_bytes()[: -2 * SAMPLE_RATE])

@@ -265,6 +265,52 @@ def test_audio_that_is_faster_than_the_model_is_not_asked_for() -> None:
     assert sum(answer.get("taken", 0) for answer in answers) == 40 * len(second)
 
 
+def silent_flac(*, samples: int, rate: int = RATE) -> bytes:
+    import av
+    import numpy as np
+
+    file = BytesIO()
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), "int16"), "s16", "mono")
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def test_a_few_bytes_that_are_hours_of_silence_are_decoded_bit_by_bit() -> None:
+    answers: list[dict[str, Any]] = []
+    worker = live_worker.Worker({}, lambda **fields: answers.append(fields))
+    worker._accept(
+        {"stream": 1, "open": True, "encoding": "FLAC", "rate": RATE, "language": None}, b""
+    )
+    audio = silent_flac(samples=3600 * RATE)
+    assert len(audio) < 1_000_000
+    for at in range(0, len(audio), 65_536):
+        worker._accept({"stream": 1}, audio[at : at + 65_536])
+    worker._accept({"stream": 1, "end": True}, b"")
+    stream = worker._streams[1]
+
+    assert stream.backlog < 120
+    longest = 0.0
+    while not stream.is_over:
+        assert stream.is_due
+        worker._advance(stream)
+        longest = max(longest, stream.backlog)
+    assert longest < 120
+    assert answers[-1]["error"] is None
+    assert stream.seconds == pytest.approx(3600)
+
+
+def test_flac_of_which_each_sample_is_a_second_is_left_out() -> None:
+    decoder = live_audio_decoder.Decoder("FLAC", RATE)
+    heard = len(decoder.decode(silent_flac(samples=1000, rate=1))) + len(decoder.flush())
+
+    assert heard == 0
+
+
 def test_a_backlog_with_long_silences_is_recognised_to_its_end() -> None:
     answers: list[dict[str, Any]] = []
     worker = live_worker.Worker({}, lambda **fields: answers.append(fields))

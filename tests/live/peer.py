@@ -253,7 +253,8 @@ class Cutter:
     """A TCP proxy that forwards up to a number of bytes of each connection, then cuts it.
 
     ``cut_after``: bytes of the client that are forwarded on the next connections; without one
-    all are. ``running``, cleared: forward nothing, in either direction, but keep the connections,
+    all are. ``cuts_next``: the next bytes of a client cut its connection, which looks alive until
+    then. ``running``, cleared: forward nothing, in either direction, but keep the connections,
     until the next one if ``thawed_by_next``.
     """
 
@@ -261,7 +262,7 @@ class Cutter:
         self._target = port
         self.cut_after: list[int] = []
         self.connections = 0
-        self.thawed_by_next = False
+        self.thawed_by_next = self.cuts_next = False
         self.forwarded: list[int] = []
         self.running = asyncio.Event()
         self.running.set()
@@ -283,6 +284,9 @@ class Cutter:
             with suppress(OSError):
                 while data := await source.read(65536):
                     await self.running.wait()
+                    if counts and self.cuts_next:
+                        self.cuts_next = False
+                        break
                     if most is not None:
                         data, most = data[:most], max(0, most - len(data))
                     target.write(data)

@@ -166,15 +166,54 @@ async def test_a_frozen_connection_is_noticed_and_replaced(peer: Peer, cutter: C
     times = Timeouts(connect=5, read=5, stall=0.3)
     async with peer.client(cutter.port, timeouts=times) as symbl, symbl.stream() as stream:
         cutter.running.clear()
+        frozen_at = asyncio.get_running_loop().time()
         sending = asyncio.create_task(stream.send(bytes(30_000_000)))  # more than any buffer
         cutter.thawed_by_next = True
         await peer.session(at_least=2)
+        seconds = asyncio.get_running_loop().time() - frozen_at
         sending.cancel()
         await asyncio.wait([sending])
         await stream.stop()
         gaps = await rest(stream)
     assert len(gaps) == 1
     assert 0 < gaps[0].bytes_lost < 8_000_000
+    assert gaps[0].seconds >= seconds
+
+
+async def test_a_subscription_that_was_frozen_states_all_of_the_time_without_events(
+    peer: Peer, cutter: Cutter
+):
+    times = Timeouts(connect=5, read=5, stall=0.3)
+    async with peer.client(cutter.port, timeouts=times) as symbl, symbl.subscribe("a") as events:
+        loop = asyncio.get_running_loop()
+        await peer.until(lambda: bool(peer.subscribers))
+        cutter.running.clear()
+        frozen_at = loop.time()
+        cutter.thawed_by_next = True
+        await peer.until(lambda: len(peer.subscribers) == 2)
+        seconds = loop.time() - frozen_at
+        gap = await anext(events)
+        assert isinstance(gap, Gap)
+        assert gap.seconds >= seconds
+
+
+async def test_a_connection_that_died_unnoticed_is_replaced_before_the_stop_request(
+    peer: Peer, cutter: Cutter
+):
+    async with peer.client(cutter.port) as symbl, symbl.stream() as stream:
+        await stream.send(numbered(0, 100))
+        link = stream._link
+        assert link is not None
+        await link.until(lambda: link.account.open == 0)
+        assert link.socket is not None
+        link.socket.last_frame_at -= 10
+        # As of a laptop that slept: the first bytes show that the connection is gone.
+        cutter.cuts_next = True
+        assert (await stream.stop()).id == stream.conversation.id
+        (gap,) = await rest(stream)
+    assert gap.bytes_lost == 0
+    assert len(peer.sessions) == 2
+    assert len(peer.conversations) == 1
 
 
 async def test_a_server_without_pongs_that_speaks_is_kept_and_a_silent_one_is_replaced(peer: Peer):

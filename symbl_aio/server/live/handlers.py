@@ -126,7 +126,7 @@ class LiveHandlers:
                 yield socket
                 socket.close()
             except Exception as error:
-                # No response can follow the handshake: the middlewares must not make one.
+                # No response can follow the handshake: an error must not make one.
                 log_break("a socket", error)
                 socket.close(1011)
             await writer

@@ -7,6 +7,7 @@ are 16-bit and mono at ``SAMPLE_RATE``.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any, TypeAlias
 
 SAMPLE_RATE = 16_000
@@ -16,6 +17,11 @@ Samples: TypeAlias = Any
 
 # What the parser of FLAC keeps until it knows that a frame ended comes out one by one.
 _CODECS = {"FLAC": "flac", "OPUS": "opus"}
+
+# Bytes of FLAC that are decoded at a time: of silence they may be a quarter of an hour.
+_FLAC_PIECE = 1024
+# FLAC of a lower rate is none that a client may send, and each byte of it would become seconds.
+_LEAST_RATE = 8000
 
 # The mark of a FLAC stream, with the head of its first block: 64 bits that no audio has by chance.
 _FLAC_START = re.compile(rb"(?=fLaC[\x00\x80]\x00\x00\x22)")
@@ -31,6 +37,8 @@ class Decoder:
 
     def __init__(self, encoding: str, sample_rate: int) -> None:
         self._encoding = encoding
+        self.most = _FLAC_PIECE if encoding == "FLAC" else sys.maxsize
+        """Bytes of one frame that are to be decoded at a time, at most."""
         self._rate = sample_rate
         self._odd = b""
         # The end of FLAC audio, which may be the beginning of the mark of another stream.
@@ -116,7 +124,7 @@ class Decoder:
                 frames = self._codec.decode(packet)
             except av.error.FFmpegError:
                 continue
-            parts += [self._resample(frame) for frame in frames]
+            parts += [self._resample(f) for f in frames if f.sample_rate >= _LEAST_RATE]
         return _joined(parts)
 
     def _resample(self, frame: Any) -> Samples:

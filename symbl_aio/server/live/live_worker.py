@@ -175,8 +175,9 @@ class Worker:
 class Stream:
     """The audio of one stream that is in no final result yet.
 
-    ``busy``: the seconds that the model has worked for it. ``owed``: bytes that arrived, and were
-    not acknowledged.
+    Audio that would fill the memory waits as it came: a few bytes may be minutes of it. ``busy``:
+    the seconds that the model has worked for it. ``owed``: bytes that were decoded, and not
+    acknowledged.
     """
 
     def __init__(
@@ -189,6 +190,8 @@ class Stream:
         self.busy = 0.0
         self.owed = 0
         self._decoder = decoder
+        # Audio, another decoder for what follows, and None for the end.
+        self._arrived: deque[bytes | decoding.Decoder | None] = deque()
         self._samples: decoding.Samples = np.zeros(0, "int16")
         self._new: list[decoding.Samples] = []
         # The sample of the stream with which ``_samples`` begins.
@@ -214,22 +217,41 @@ class Stream:
         """Whether there is work to do: enough new audio, or the end."""
         if self.is_over:
             return False
+        if self._arrived and self.backlog <= _BACKLOG:
+            return True
         return self._ended or self._is_unfinished or self._length - self._seen >= _STEP * RATE
 
     def add(self, audio: bytes) -> None:
-        """Decode the audio of one frame."""
-        self.owed += len(audio)
-        self._append(self._decoder.decode(audio))
+        """Add the audio of one frame."""
+        self._arrived.append(audio)
+        self._decode()
 
     def change(self, decoder: decoding.Decoder) -> None:
         """Decode the audio that follows by another decoder."""
-        self._append(self._decoder.flush())
-        self._decoder = decoder
+        self._arrived.append(decoder)
+        self._decode()
 
     def end(self) -> None:
         """End the audio."""
-        self._append(self._decoder.flush())
-        self._ended = True
+        self._arrived.append(None)
+        self._decode()
+
+    def _decode(self) -> None:
+        while self._arrived and self.backlog <= _BACKLOG:
+            match self._arrived.popleft():
+                case bytes(audio):
+                    most = self._decoder.most
+                    if rest := audio[most:]:
+                        self._arrived.appendleft(rest)
+                    audio = audio[:most]
+                    self.owed += len(audio)
+                    self._append(self._decoder.decode(audio))
+                case None:
+                    self._append(self._decoder.flush())
+                    self._ended = True
+                case decoder:
+                    self._append(self._decoder.flush())
+                    self._decoder = decoder
 
     def _append(self, samples: decoding.Samples) -> None:
         self._new.append(samples)
@@ -268,6 +290,7 @@ class Stream:
                 self._drop(start)
         self.is_over = self._ended and not len(self._samples)
         self._is_unfinished |= not is_last
+        self._decode()
         self.busy += time.monotonic() - began
 
     def _drop(self, count: int) -> None:

@@ -144,7 +144,7 @@ class LiveSessions:
                 # Before the next await: the wait could end during it.
                 session.ends_at.cancel()
                 session.ends_at = None
-            if session is not None and not session.turns and not await session.exists():
+            if session is not None and not session.turns and not await self._exists(session):
                 # Deleted, while it waited for its speaker.
                 self.complete(session, "")
                 session = None
@@ -159,6 +159,18 @@ class LiveSessions:
                     intents=intents,
                 )
         return session
+
+    async def _exists(self, session: LiveSession) -> bool:
+        # As a turn: the end of another speaker's wait must not complete the session meanwhile.
+        session.turns += 1
+        exists: bool | None = None
+        try:
+            exists = await session.exists()
+        finally:
+            session.turns -= 1
+            if exists is None:
+                self.end(session, "")  # its wait goes on
+        return exists
 
     def _new_session(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from symbl_aio.server.live.client_frames import StartRequest
+from symbl_aio.server.storage.store import StorageError
 from tests.server.live.conftest import LiveCaller, StartLive
 
 TALK = "Ann: I will send the report on Friday.\nBob: When does the ferry go?"
@@ -199,6 +200,52 @@ async def test_a_speaker_who_starts_while_another_stops_is_in_the_conversation(
     sessions.end(session, "")
     assert await listener.closed() == 1000
     assert listener.kinds().count("conversation_completed") == 1
+
+
+async def test_a_speaker_who_starts_while_the_wait_of_another_ends_is_in_the_conversation(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, bob = await live.speak(), await live.speak()
+    conversation = await kept.start(speaker={"name": "Ann"}, disconnectOnStopRequest=False)
+    await kept.stop()
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+    asked, exists = asyncio.Event(), session.exists
+
+    async def slow() -> bool:
+        asked.set()
+        await live.server.until(lambda: len(live.server._accounts[0].live.sockets) == 1)
+        return await exists()
+
+    monkeypatch.setattr(session, "exists", slow)
+    starting = asyncio.create_task(bob.start(speaker={"name": "Bob"}))
+    await asked.wait()
+    await kept.ws.close()
+
+    assert await starting == conversation
+    assert live.server._accounts[0].live.find("meeting") is session
+    await bob.stop()
+    await live.server.until(lambda: live.server.live == 0)
+
+
+async def test_a_start_that_cannot_read_its_conversation_leaves_the_wait_as_it_was(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker, again = await live.speak(), await live.speak()
+    await speaker.start(noConnectionTimeout=1)
+    await speaker.ws.close()
+    await live.server.until(lambda: len(live.server._accounts[0].live.sockets) == 1)
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+
+    async def broken() -> bool:
+        raise StorageError("no disk")
+
+    monkeypatch.setattr(session, "exists", broken)
+    await again.send(type="start_request")
+    await again.until("error")
+
+    await live.server.until(lambda: live.server.live == 0)
 
 
 async def test_a_start_that_fails_ends_the_session(live: LiveCaller) -> None:
