@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from threading import get_ident
 from typing import Final
 
 import aiohttp
@@ -76,6 +77,7 @@ class Link:
         self._path = path
         self._port = port
         self.loop = backend.tasks.loop
+        self.thread = get_ident()
         self._clock = self.loop.time
         self._window = window
         self._changed = asyncio.Event()

@@ -20,15 +20,19 @@ logger = logging.getLogger("symbl_aio.server")
 
 DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
+# The hash of a secret that was made up at the first start.
+APPLICATIONS: Final = "applications"
 _LOCK: Final = "lock"
 # Directories in which a backup is made.
 WORK_PREFIX: Final = "backup-"
 _OURS: Final = frozenset(
-    # tls: certificates that the server signs itself; applications: hashes of made-up secrets
+    # tls: certificates that the server signs itself
     (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
-) | {"tls", "applications"}
+) | {"tls", APPLICATIONS}
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
+
+_FOR_ITS_USER: Final = "; it, and its files, have to belong to the user that runs the server"
 
 # A service manager may start a server while the one before it still stops.
 _LOCK_PATIENCE: Final = 5.0
@@ -85,8 +89,10 @@ class DataDirectory:
         except SchemaError as error:
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
         except OSError as error:
+            remedy = _FOR_ITS_USER if isinstance(error, PermissionError) else ""
             raise DataDirectoryError(
-                f"{self.path} cannot be used as the data directory: {error.strerror or error}"
+                f"{self.path} cannot be used as the data directory: "
+                f"{error.strerror or error}{remedy}"
             ) from error
 
     def store(self, application: str) -> SQLiteStore:
@@ -147,12 +153,8 @@ def create_private(path: Path) -> None:
         path.chmod(0o700)
 
 
-def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
-    """Create a data directory, or check an existing one, and lock it; the file is the lock.
-
-    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
-    DataDirectoryError.
-    """
+def check_directory(path: Path) -> None:
+    """Raise DataDirectoryError for a directory with other files than those of a server."""
     if path.is_dir():
         others = {entry.name for entry in path.iterdir()} - _OURS - _IGNORED
         others = {name for name in others if not name.startswith(WORK_PREFIX)}
@@ -162,6 +164,15 @@ def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
                 f"{path} is no data directory: it contains {sorted(others)[0]}; "
                 "choose another one, or a new one"
             )
+
+
+def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
+    """Create a data directory, or check an existing one, and lock it; the file is the lock.
+
+    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
+    DataDirectoryError.
+    """
+    check_directory(path)
     create_private(path)
     return lock_directory(path, patience)
 
