@@ -25,7 +25,6 @@ from symbl_aio import (
     JobTimeoutError,
     SubmissionAccepted,
     SymblClient,
-    SymblError,
 )
 from symbl_aio._core.passing_faults import passes
 from symbl_aio._fields import require
@@ -148,7 +147,7 @@ class JobJournal:
         return [token for (token,) in file.execute("SELECT token FROM jobs")]
 
 
-def _is_over(error: SymblError | None) -> bool:
+def _is_over(error: BaseException | None) -> bool:
     """Return whether a job that ended so need not be followed by another process."""
     # Refused credentials (401) end only this process's knowledge of a job. Once they are
     # corrected, the process that starts with them follows it.
