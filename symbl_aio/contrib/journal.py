@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from symbl_aio import (
+    AuthenticationError,
     ClientClosedError,
     ConfigurationError,
     Event,
@@ -100,11 +101,7 @@ class JobJournal:
                     event.job_id,
                     error,
                 )
-        elif (
-            isinstance(event, JobEnded)
-            and not isinstance(event.error, ClientClosedError)
-            and self._file is not None
-        ):
+        elif isinstance(event, JobEnded) and _is_over(event.error) and self._file is not None:
             # One that stays in it is followed once more by the next process, and deleted.
             with suppress(sqlite3.Error):
                 self._file.execute("DELETE FROM jobs WHERE id = ?", (event.job_id,))
@@ -148,6 +145,15 @@ class JobJournal:
                 _take_over(other, file)
         self._file, self._path = file, path
         return [token for (token,) in file.execute("SELECT token FROM jobs")]
+
+
+def _is_over(error: BaseException | None) -> bool:
+    """Return whether a job that ended so need not be followed by another process."""
+    # Refused credentials (401) end only this process's knowledge of a job. Once they are
+    # corrected, the process that starts with them follows it.
+    return not isinstance(error, ClientClosedError) and not (
+        error is not None and isinstance(error.__cause__, AuthenticationError)
+    )
 
 
 def _take_over(path: Path, to: sqlite3.Connection) -> None:

@@ -19,6 +19,7 @@ from symbl_aio import (
     ConfigurationError,
     Job,
     JobFailedError,
+    JobLostError,
     JobStatus,
     SubmissionAccepted,
     SymblClient,
@@ -152,6 +153,21 @@ async def test_a_job_that_ended_is_crossed_out_and_one_that_goes_on_is_not(
     async with journalled(server, tmp_path) as (_, jobs):
         assert [job.id for job in jobs] == [running.id]
         assert jobs[0].token == running.token
+
+
+async def test_a_job_that_wrong_credentials_hide_is_followed_once_they_are_corrected(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        job = await client.submit(Text("The secret is replaced meanwhile."))
+        server.inject("status:401", on="job", times=1000)
+        with pytest.raises(JobLostError):
+            await job
+
+    server.clear_faults()
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [found.id for found in jobs] == [job.id]
 
 
 async def test_nothing_is_left_of_a_journal_without_jobs(server: LocalSymbl, tmp_path: Path):
