@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from threading import get_ident
 from typing import Final
 
 import aiohttp
@@ -76,6 +77,7 @@ class Link:
         self._path = path
         self._port = port
         self.loop = backend.tasks.loop
+        self.thread = get_ident()
         self._clock = self.loop.time
         self._window = window
         self._changed = asyncio.Event()
@@ -327,7 +329,9 @@ class Link:
         if not self.has_listened:
             # Later ones have to bring more than this: a server may listen and break for ever.
             self.has_listened = self._has_progressed = True
-        self.socket = self.for_audio = socket
+        self.socket = socket
+        if self.states.phase is Phase.LISTENING:
+            self.for_audio = socket  # not after a stop: it may be for another speaker
         self._report_gap()
         self.pulse()
 

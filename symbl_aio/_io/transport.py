@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -57,6 +58,22 @@ _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252"
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
 bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
 (punycode) takes the square of the time."""
+
+
+class _Pool(aiohttp.TCPConnector):
+    """A connection pool that a forked process lets go of without closing its connections.
+
+    The fork shares the selector of the parent's event loop: by closing a connection it would
+    stop the parent from noticing data on it, and the parent's next request would wait in vain.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._pid = os.getpid()
+
+    def __del__(self, *arguments: Any) -> None:
+        if self._pid == os.getpid():
+            super().__del__(*arguments)
 
 
 class Transport:
@@ -129,7 +146,7 @@ class Transport:
         # over the client's token.
         return aiohttp.ClientSession(
             # The number of requests at once is bounded by job slots and poll budget.
-            connector=aiohttp.TCPConnector(
+            connector=_Pool(
                 limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
             cookie_jar=aiohttp.DummyCookieJar(),

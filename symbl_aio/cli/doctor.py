@@ -171,7 +171,10 @@ def _job_limit(config: Config) -> Finding:
     if limits.jobs is not None:
         return Finding("job limit", "ok", f"{limits.jobs}, by SYMBL_LIMITS_JOBS")
     detail = f"learned, from {limits.initial_jobs} up to {limits.max_jobs}"
-    path = default_ledger(config)
+    try:
+        path = default_ledger(config)
+    except LedgerError:
+        return Finding("job limit", "ok", detail)
     if path.exists():
         try:
             seen = seen_in(path, LIMIT)

@@ -116,7 +116,8 @@ def config_path() -> Path:
     """
     if given := os.environ.get("SYMBL_AIO_CONFIG"):
         return Path(given)
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(Path.home(), ".config")
+    # A user without a home directory, as that of a service, has no file: "~" stays in the path.
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(home) / "symbl-aio" / "config.toml"
 
 

@@ -27,6 +27,7 @@ from symbl_aio.server import (
     ServerLimits,
     StorageError,
     TLSError,
+    check_directory,
     default_directory,
     is_loopback,
     load_context,
@@ -75,7 +76,7 @@ class ServeOptions:
     @property
     def directory(self) -> Path | None:
         """The data directory: the one given, or that of this user; None in memory."""
-        return None if self.memory else (self.data or default_directory()).expanduser().absolute()
+        return None if self.memory else _directory(self.data)
 
 
 async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
@@ -95,7 +96,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     try:
         tls, ca_file = _tls(options)
         server = _server(options, apps, tls)
-    except (TLSError, ValueError) as error:
+    except (StorageError, TLSError, ValueError) as error:
         raise ConfigurationError(str(error)) from error
     try:
         await server.start()
@@ -157,6 +158,16 @@ async def _drain(server: LocalServer, ended: asyncio.Event) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _directory(data: Path | None) -> Path:
+    """Return the given directory, or that of this user. Raises ConfigurationError."""
+    try:
+        return (data or default_directory()).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "this user has no home directory, as a service has none; name a directory in --data"
+        ) from error
 
 
 def _fate(data: Path | None) -> str:
@@ -223,7 +234,9 @@ def _tls(options: ServeOptions) -> tuple[ssl.SSLContext | None, Path | None]:
     names = [*own_names(options.host), "localhost", "127.0.0.1", "::1"]
     if options.public_url and (host := urlsplit(options.public_url).hostname):
         names.append(host)
-    certificate, key = self_signed(default_directory() / "tls", names)
+    directory = options.directory or _directory(None)
+    check_directory(directory)
+    certificate, key = self_signed(directory / "tls", names)
     return load_context(certificate, key), certificate
 
 

@@ -10,12 +10,9 @@ from attrs import frozen
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.exit_codes import OK
 from symbl_aio.cli.show_json import Show
-from symbl_aio.server import add_secret, made_up_secret, read_secrets
+from symbl_aio.server import APPLICATIONS, add_secret, made_up_secret, read_secrets
 
 DEFAULT_SECRET = "secret"
-
-MADE_UP = "applications"
-"""Name of the file in a data directory that has the hash of a secret made up for it."""
 
 
 @frozen
@@ -65,7 +62,10 @@ def applications(
         known[name] = secret
     if known:
         return Applications(known)
-    if app_secret is None and not is_local:
+    if file is not None:
+        raise ConfigurationError(f"{file} has no application; add one with --new-app")
+    # An empty text, as of a variable that is not set, is no secret.
+    if not app_secret and not is_local:
         return _made_up(app_id, data)
     if app_secret == DEFAULT_SECRET and not is_local:
         raise ConfigurationError(
@@ -92,7 +92,7 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
 
 
 def _made_up(app_id: str, data: Path | None) -> Applications:
-    file = None if data is None else data / MADE_UP
+    file = None if data is None else data / APPLICATIONS
     known = read_secrets(file) if file is not None and file.exists() else {}
     if app_id in known:
         return Applications({app_id: known[app_id]}, made_up=file)

@@ -199,7 +199,8 @@ async def current_client(request: HTTPConnection) -> SymblClient:
 
 
 def _running(request: HTTPConnection) -> Symbl | None:
-    found = getattr(request.state, _NAME, None) or getattr(request.app.state, _NAME, None)
+    # A mounted application has the state of the one above it, and may have a client of its own.
+    found = getattr(request.app.state, _NAME, None) or getattr(request.state, _NAME, None)
     return found if isinstance(found, Symbl) else None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from symbl_aio import (
+    AuthenticationError,
     ClientClosedError,
     ConfigurationError,
     Event,
@@ -62,9 +63,9 @@ class JobJournal:
     async def resume(self, client: SymblClient) -> list[Job]:
         """Open the journal, take over the files of dead processes, and follow their jobs.
 
-        Returns those jobs. A file that cannot be read is renamed, and a job of another host is
-        skipped, each with a warning. Raises ``ConfigurationError`` if the directory cannot be
-        written to.
+        Returns those jobs. A damaged file is renamed, one that cannot be taken over now is left
+        for the next process, and a job of another host is skipped, each with a warning. Raises
+        ``ConfigurationError`` if the directory cannot be written to.
         """
         require("client", client, SymblClient, "the started SymblClient")
         if self._file is not None:
@@ -82,27 +83,39 @@ class JobJournal:
         return jobs
 
     def __call__(self, event: Event) -> None:
-        """Record an event of the client, in well under a millisecond. Called by the client."""
+        """Record an event of the client, in well under a millisecond. Called by the client.
+
+        A job that cannot be stored now, as on a full disk, is named in a warning.
+        """
         if isinstance(event, SubmissionAccepted):
             if self._file is None:
                 raise ConfigurationError(
                     "the journal is not open, so the job is not in it; call resume(client) first"
                 )
             saved = (event.job_id, event.token)
-            self._file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", saved)
-        elif (
-            isinstance(event, JobEnded)
-            and not isinstance(event.error, ClientClosedError)
-            and self._file is not None
-        ):
-            self._file.execute("DELETE FROM jobs WHERE id = ?", (event.job_id,))
+            try:
+                self._file.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", saved)
+            except sqlite3.Error as error:
+                _LOG.warning(
+                    "job %s is not in the journal (%s): if this process dies, no other follows it",
+                    event.job_id,
+                    error,
+                )
+        elif isinstance(event, JobEnded) and _is_over(event.error) and self._file is not None:
+            # One that stays in it is followed once more by the next process, and deleted.
+            with suppress(sqlite3.Error):
+                self._file.execute("DELETE FROM jobs WHERE id = ?", (event.job_id,))
 
     def close(self) -> None:
         """Close the file. The next ``resume``, in any process, takes over the jobs still in it."""
         file, self._file = self._file, None
         if file is None or self._path is None:
             return
-        empty = not file.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        try:
+            empty = not file.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        except sqlite3.Error as error:
+            _LOG.warning("the journal %s cannot be read (%s)", self._path.name, error)
+            empty = False
         if empty:  # while it is locked, so that no other process has it open
             _remove(self._path)
         file.close()
@@ -110,13 +123,19 @@ class JobJournal:
             _remove(self._path)  # closing may write the -wal file again
 
     def _open(self) -> list[str]:
+        path = self._directory / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
         try:
             make_folder(self._directory)
-            path = self._directory / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
             make_file(path)
             file = _locked(path)
-            file.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, token TEXT NOT NULL)")
+            try:
+                file.execute("CREATE TABLE jobs (id TEXT PRIMARY KEY, token TEXT NOT NULL)")
+            except BaseException:
+                file.close()
+                raise
         except (OSError, sqlite3.Error) as error:
+            with suppress(OSError):  # or each start on a full disk would leave a file
+                _remove(path)
             raise ConfigurationError(
                 f"the journal's directory {os.fspath(self._directory)!r} cannot be written to "
                 f"({error}); give one on a disk of this machine"
@@ -128,29 +147,47 @@ class JobJournal:
         return [token for (token,) in file.execute("SELECT token FROM jobs")]
 
 
+def _is_over(error: BaseException | None) -> bool:
+    """Return whether a job that ended so need not be followed by another process."""
+    # Refused credentials (401) end only this process's knowledge of a job. Once they are
+    # corrected, the process that starts with them follows it.
+    return not isinstance(error, ClientClosedError) and not (
+        error is not None and isinstance(error.__cause__, AuthenticationError)
+    )
+
+
 def _take_over(path: Path, to: sqlite3.Connection) -> None:
     """Move the jobs of a dead process to another file; skip the file of a running process."""
     try:
         if not path.stat().st_size:
             return  # its process has created it, and locks it next
         with closing(_locked(path)) as file:
-            rows = file.execute("SELECT id, token FROM jobs").fetchall()
-            to.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
-            # In this order: a crash in between leaves a job in two files, never in none.
-            file.execute("DELETE FROM jobs")
+            # Without a table its process died before it could write anything.
+            if file.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                rows = file.execute("SELECT id, token FROM jobs").fetchall()
+                with to:
+                    to.execute("BEGIN")
+                    to.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
+                # In this order: a crash in between leaves a job in two files, never in none.
+                file.execute("DELETE FROM jobs")
             _remove(path)
         _remove(path)  # closing may write the -wal file again
-    except (FileNotFoundError, sqlite3.OperationalError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "no such table" in str(error):
-            _remove(path)  # its process died before it could write anything
     except (OSError, sqlite3.Error) as error:
-        if passes(error):
-            _LOG.warning("the journal %s cannot be read now (%s)", path.name, error)
+        if _is_locked(error) or not path.exists():
+            return  # its process runs, or another one has taken it over
+        if passes(error) or isinstance(error, sqlite3.OperationalError):
+            # Among others a full disk, and a file of another release, which can still use it.
+            _LOG.warning("the journal %s cannot be taken over now (%s)", path.name, error)
             return
         _LOG.warning("the journal %s cannot be read (%s) and is put aside", path.name, error)
         for part in _parts(path):
             with suppress(OSError):
                 part.rename(part.with_name(part.name + _BROKEN))
+
+
+def _is_locked(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the reason in the upper bits
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _locked(path: Path) -> sqlite3.Connection:

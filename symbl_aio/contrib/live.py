@@ -77,33 +77,38 @@ async def pass_stream(
     """Send a visitor's audio to a stream until it ends, and return the conversation.
 
     The visitor gets each event as JSON: ``kind`` and the fields of the event. After an error
-    of the stream it gets the problem, with the kind ``"problem"``, and the error is raised.
-    Cancelling it leaves no task and no socket.
+    of the stream it gets the problem, with the kind ``"problem"``, and the error is raised. A
+    visitor who takes no more does not hold it: the events and the close have ``Timeouts.stall``
+    seconds each. Cancelling it leaves no task and no socket.
     """
+    patience = client.config.timeouts.stall
     try:
         async with client.stream(id, **settings) as stream:
             telling = asyncio.create_task(_send_events(stream, visitor))
             try:
                 await _send_audio(stream, visitor, telling)
                 conversation = await stream.stop()
-                # A visitor who takes no more must not hold the route.
-                await asyncio.wait([telling], timeout=client.config.timeouts.stall)
+                await asyncio.wait([telling], timeout=patience)
             finally:
                 telling.cancel()
                 await asyncio.wait([telling])
-        await visitor.close(1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await visitor.close(1000)
         return conversation
     except SymblError as error:
-        await end_with_problem(visitor, error)
+        await end_with_problem(visitor, error, within=patience)
         raise
 
 
-async def end_with_problem(visitor: Visitor, error: Exception) -> None:
-    """Send an error as a problem, log it, and close the socket."""
+async def end_with_problem(visitor: Visitor, error: Exception, within: float = 60.0) -> None:
+    """Send an error as a problem, log it, and close the socket, within some seconds."""
     problem = problems.problem(error)
     problems.log(problem, error)
-    await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
-    await visitor.close(CLOSED_BY_FAULT)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
+            await visitor.close(CLOSED_BY_FAULT)
 
 
 async def _send_audio(stream: Stream, visitor: Visitor, telling: asyncio.Task[None]) -> None:

@@ -145,21 +145,30 @@ class Incoming:
         refusal is raised and there is no retry. Nothing was accepted then, unless the error is
         ``AmbiguousSubmissionError``.
 
+        Of two requests with one ``key`` the first is passed on, and both get its job. If its
+        visitor leaves or stalls, the second one is.
+
         Cancelling withdraws the upload as long as the API certainly has not accepted it; after
         that the client still follows its job.
         """
         try:
-            if to is None:
-                submission = client.submit(self.media, options, key=key)
-            else:
-                submission = client.append(to, self.media, options, key=key)
-            try:
-                return await submission
-            except asyncio.CancelledError:
-                # With a key it may be the submission of another request, with its own body.
-                if key is None or self._stream.is_read:
-                    submission.cancel()
-                raise
+            while True:
+                if to is None:
+                    submission = client.submit(self.media, options, key=key)
+                else:
+                    submission = client.append(to, self.media, options, key=key)
+                try:
+                    return await submission
+                except (asyncio.CancelledError, BadUploadError, UploadStalledError) as error:
+                    # With a key it may be the submission of another request, with its own body.
+                    is_own = key is None or self._stream.is_read
+                    if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                        if is_own:
+                            submission.cancel()
+                        raise
+                    if is_own:
+                        raise
+                    # The other one ended with its visitor, so the key is free.
         except UploadStalledError:
             # The upload stalled because the visitor did.
             if self._stream.is_waiting:
@@ -226,6 +235,11 @@ async def _media(stream: RecordingStream, stall: float | None) -> Audio | Video:
     if not stream.size:
         raise BadUploadError(400, "the recording is empty")
     return recording_of(await stream.peek(stall), stream, size=stream.size)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _next_chunk(chunks: AsyncGenerator[bytes, None], stall: float | None) -> bytes | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from asyncio import get_running_loop
 from contextlib import suppress
+from threading import get_ident
 from types import TracebackType
 from typing import Final, Unpack
 
@@ -65,9 +65,8 @@ class Stream(LiveHandle):
             settings.get("sample_rate") or live.SAMPLE_RATE,
         )
         self._formats = AudioFormats(encoding, sample_rate)
-        self._odd = encoding == "LINEAR16"
-        # Kept for its other half. On its own it might be lost, and shift all samples after it.
-        self._half_sample = b""
+        self._width = 2 if encoding == "LINEAR16" else 1
+        self._keep(b"")
         self._keeps_open = bool(settings.get("keep_open"))
         window = settings.get("no_connection_timeout")
         self._stopping: asyncio.Lock = asyncio.Lock()
@@ -115,10 +114,12 @@ class Stream(LiveHandle):
         if (
             type(audio) is bytes
             and 0 < (size := len(audio)) <= MAX_FRAME
-            and not (size & self._odd or self._half_sample)
+            and not size & self._unfit
             and link is not None
             and (socket := link.for_audio) is not None
-            and get_running_loop() is link.loop
+            # As ``get_running_loop() is link.loop``, which is a system call on Python 3.11.
+            and get_ident() == link.thread
+            and link.loop.is_running()
         ):
             account = link.account
             account.handed_over = position = account.handed_over + size
@@ -140,13 +141,22 @@ class Stream(LiveHandle):
             )
         link = self._not_stopped()
         if self._half_sample:
-            audio, self._half_sample = self._half_sample + bytes(audio), b""
+            audio = self._half_sample + bytes(audio)
+            self._keep(b"")
         for frame in frames(audio):
-            whole = len(frame) - (len(frame) & self._odd)
+            whole = len(frame) - len(frame) % self._width
             if whole:
                 await link.listening()  # so that the next line finds a connection
                 await self.send(bytes(frame[:whole]))
-            self._half_sample = bytes(frame[whole:])
+            self._keep(bytes(frame[whole:]))
+
+    def _keep(self, half_sample: bytes) -> None:
+        """Keep half a sample for its other half. On its own it might be lost, and shift all others.
+
+        ``_unfit``: the bits that the size of audio must not have to be sent as it is.
+        """
+        self._half_sample = half_sample
+        self._unfit = -1 if half_sample else self._width - 1
 
     def _not_stopped(self) -> Link:
         link = self._opened()
@@ -171,7 +181,8 @@ class Stream(LiveHandle):
         """Name another encoding in the start requests from now on."""
         self._request = live.with_encoding(self._request, encoding, sample_rate)
         self._formats.change(self.position, encoding, sample_rate)
-        self._odd, self._half_sample = encoding == "LINEAR16", b""
+        self._width = 2 if encoding == "LINEAR16" else 1
+        self._keep(b"")
 
     async def bookmark(
         self, draft: BookmarkDraft | None = None, *, bookmark_id: str | None = None
@@ -235,7 +246,8 @@ class Stream(LiveHandle):
         if link.socket is None:
             raise StreamLostError("the stream has ended", link.states.conversation_id)
         self._events.reopen()
-        self._stopped, self._half_sample = False, b""
+        self._stopped = False
+        self._keep(b"")
         await link.restart(link.socket, self._hello())
         await link.listening()
 

@@ -28,12 +28,13 @@ from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits
 from symbl_aio.server.storage.backup import restore_backup, write_backup
-from symbl_aio.server.storage.data_directory import default_directory
+from symbl_aio.server.storage.data_directory import APPLICATIONS, check_directory, default_directory
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.tls import TLSError, load_context
 from symbl_aio.server.transcript_registry import Line
 
 __all__ = [
+    "APPLICATIONS",
     "Hosting",
     "Line",
     "LocalServer",
@@ -44,6 +45,7 @@ __all__ = [
     "StorageError",
     "TLSError",
     "add_secret",
+    "check_directory",
     "default_directory",
     "is_loopback",
     "load_context",

@@ -1,4 +1,4 @@
-"""The access log: one line for each request, without a secret in it."""
+"""The access log: one line for each request but successful probes, without a secret in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+
+from symbl_aio.server.operations import OPEN_PATHS
+from symbl_aio.server.public_address import ORIGINS
 
 LOGGER = logging.getLogger("symbl_aio.server.access")
 
@@ -23,15 +26,26 @@ class AccessLogger(AbstractAccessLogger):
         return self.logger.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        path = loggable_path(request)
+        # A load balancer that probes each second would fill the log: 86,400 lines a day.
+        if path in OPEN_PATHS and response.status == 200:
+            return
         self.logger.info(
             '%s "%s %s" %d %d %.3f',
-            request.remote,
+            _caller(request),
             request.method,
-            loggable_path(request),
+            path,
             response.status,
             response.body_length,
             time,
         )
+
+
+def _caller(request: web.BaseRequest) -> str | None:
+    """Return the address of the caller, also behind a known proxy."""
+    if isinstance(request, web.Request):
+        return request.app[ORIGINS].client(request)
+    return request.remote
 
 
 def loggable_path(request: web.BaseRequest) -> str:

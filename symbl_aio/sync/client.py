@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -10,7 +11,7 @@ from symbl_aio import client, models
 from symbl_aio._pages import Selection
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.events import Drain, Observer, Stats
-from symbl_aio.job import Acceptance, AmbiguousSubmissionError
+from symbl_aio.job import Acceptance, AmbiguousSubmissionError, ClientClosedError
 from symbl_aio.media import MediaLike
 from symbl_aio.options import Options
 from symbl_aio.sync.handles import Conversation, Job, Submission, inner
@@ -34,7 +35,8 @@ class SymblClient:
     The arguments are those of ``symbl_aio.SymblClient``; an ``aiohttp.ClientSession`` cannot be
     lent, since it belongs to another loop. Any thread may call any method. ``observers`` and an
     async credentials function run in the background thread, and must not call this client.
-    Ctrl-C in a wait ends the wait and raises ``KeyboardInterrupt``; it cancels no job.
+    Ctrl-C in a wait ends the wait and raises ``KeyboardInterrupt``; it cancels no job. A process
+    that was forked since the start raises ``ConfigurationError``; it needs a client of its own.
     """
 
     def __init__(
@@ -77,9 +79,15 @@ class SymblClient:
             raise
 
     def close(self, *, drain: Drain = "uploads", timeout: float = 30.0) -> None:
-        """Close the client as ``aclose`` does, and end the background thread."""
+        """Close the client as ``aclose`` does, and end the background thread.
+
+        Does nothing if the client is not open, as in a process that was forked since its start.
+        """
+        if not self._portal.is_open:
+            return
         try:
-            self._portal.call(lambda: self._client.aclose(drain=drain, timeout=timeout))
+            with suppress(ClientClosedError):  # another thread closes it at the same time
+                self._portal.call(lambda: self._client.aclose(drain=drain, timeout=timeout))
         finally:
             self._portal.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -24,12 +25,15 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
         # A call is scheduled before the stop of the loop, or not at all: none waits for ever.
-        self._scheduling = threading.Lock()
+        # Reentrant: the garbage collector, which may run inside it, closes iterations.
+        self._scheduling = threading.RLock()
+        self._pid = os.getpid()
 
     def start(self) -> None:
         """Start the thread. Raises ``ConfigurationError`` if it runs already."""
         if self._thread is not None:
             raise ConfigurationError("the client was started before; make a new one")
+        self._pid = os.getpid()
         ready: Future[asyncio.AbstractEventLoop] = Future()
         # A daemon: a client that was never closed must not keep the interpreter from ending.
         self._thread = threading.Thread(
@@ -38,12 +42,18 @@ class Portal:
         self._thread.start()
         self._loop = ready.result()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it runs, in this process."""
+        return self._loop is not None and self._pid == os.getpid()
+
     def stop(self) -> None:
         """End the thread, after it has cancelled the tasks that are left. Idempotent.
 
-        The calls of other threads that still wait raise ``ClientClosedError``.
+        The calls of other threads that still wait raise ``ClientClosedError``. Does nothing
+        in a process that was forked since the start.
         """
-        if threading.current_thread() is self._thread:
+        if self._is_forked() or self._is_here():
             return  # the call that led here has raised: a thread cannot wait for itself
         with self._scheduling:
             loop, self._loop = self._loop, None
@@ -56,23 +66,30 @@ class Portal:
         """Await what ``function`` returns, in the loop, and return or raise its outcome.
 
         An exception in the waiting thread, such as ``KeyboardInterrupt``, cancels that await.
-        Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile.
+        Raises ``ClientClosedError`` while the portal does not run, or if it stops meanwhile,
+        and ``ConfigurationError`` in its own thread and in a forked process.
         """
 
         async def perform() -> T:
             return await function()
 
-        with self._scheduling:
-            loop = self._running()
-            future = asyncio.run_coroutine_threadsafe(perform(), loop)
+        # Before the lock: a process that was forked may have it locked for ever, and this
+        # thread is the one for which its owner may be waiting.
+        self._check_caller()
+        future: Future[T] | None = None
         try:
+            with self._scheduling:
+                if self._loop is None:
+                    raise ClientClosedError("the client is not open; use it inside `with`")
+                future = asyncio.run_coroutine_threadsafe(perform(), self._loop)
             return future.result()
         except CancelledError:
             if self._loop is None:
                 raise ClientClosedError("the client was closed during the call") from None
             raise
         except BaseException:
-            future.cancel()  # no-op for a failure of the call itself
+            if future is not None:
+                future.cancel()  # no-op for a failure of the call itself
             raise
 
     def run(self, function: Callable[[], T]) -> T:
@@ -86,23 +103,45 @@ class Portal:
     def iterate(self, function: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         """Yield what the async generator yields that ``function`` returns; close it at the end."""
         generator = self.run(function)
+        step: asyncio.Task[T | object] | None = None
+
+        async def next_item() -> T | object:
+            nonlocal step
+            step = asyncio.current_task()
+            return await anext(generator, _END)
+
+        async def close() -> None:
+            if step is not None and not step.done():  # Ctrl-C
+                step.cancel()
+                await asyncio.wait([step])
+            await generator.aclose()  # type: ignore[attr-defined]
+
         try:
-            while (item := self.call(lambda: anext(generator, _END))) is not _END:
+            while (item := self.call(next_item)) is not _END:
                 yield item  # type: ignore[misc]  # no type checker knows the sentinel
         finally:
-            # After the client was closed, its loop has closed the generator.
-            if self._loop is not None:
-                self.call(generator.aclose)  # type: ignore[attr-defined]
+            # After the client was closed, its loop has closed the generator. It also closes one
+            # that is collected as garbage, which may happen in any thread.
+            if self.is_open and not self._is_here():
+                self.call(close)
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            raise ClientClosedError("the client is not open; use it inside `with`")
-        if threading.current_thread() is self._thread:
+    def _is_forked(self) -> bool:
+        return self._loop is not None and self._pid != os.getpid()
+
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _check_caller(self) -> None:
+        if self._is_forked():
+            raise ConfigurationError(
+                "the client was started before this process was forked, and its background thread "
+                "is in the parent; make and start a client in each process"
+            )
+        if self._is_here():
             raise ConfigurationError(
                 "the client was called from its own background thread, which would wait for "
                 "itself: an observer may not call it"
             )
-        return self._loop
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
         ready.set_result(asyncio.get_running_loop())

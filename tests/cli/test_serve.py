@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,6 +108,28 @@ async def test_it_speaks_https_with_a_certificate_of_its_own(tmp_path: Path) -> 
 
     assert started["base_url"].startswith("https://")
     assert started["ca_file"] == str(certificate)
+
+
+async def test_its_certificate_stays_with_its_data(tmp_path: Path) -> None:
+    found, certificate = [], tmp_path / "data" / "tls" / "certificate.pem"
+    # The same volume in two containers: what is in the home of their user is not.
+    for home in ("first", "second"):
+        options = ("--tls", "self-signed", "--data", tmp_path / "data")
+        async with serving(*options, stores=True, XDG_DATA_HOME=str(tmp_path / home)) as started:
+            found.append(certificate.read_bytes())
+
+    assert found[0] == found[1]
+    assert started["ca_file"] == str(certificate)
+
+
+async def test_a_directory_that_is_refused_gets_no_certificate(tmp_path: Path) -> None:
+    (tmp_path / "thesis.odt").write_text("mine")
+    shell = Shell()
+    tls = ("--tls", "self-signed", "--data", tmp_path)
+    ended = await shell.end(await shell.start(*AS_JSON[:-1], *tls))
+
+    assert (ended.code, "thesis.odt" in ended.err) == (2, True)
+    assert os.listdir(tmp_path) == ["thesis.odt"]
 
 
 async def test_a_name_that_no_certificate_can_have_is_exit_code_2(tmp_path: Path) -> None:
@@ -263,3 +286,13 @@ async def test_the_second_signal_ends_the_server_at_once(tmp_path: Path, number:
 )
 async def test_options_that_contradict_each_other_are_wrong_usage(words):
     assert (await Shell().run("serve", *words)).code == 2
+
+
+@pytest.mark.usefixtures("no_home")
+async def test_without_a_home_a_directory_has_to_be_named(tmp_path: Path) -> None:
+    shell, file = Shell(SYMBL_AIO_CONFIG=""), tmp_path / "monday.tar"
+    unnamed = await shell.run("serve", "--backup", file)
+    named = await shell.run("serve", "--backup", file, "--data", tmp_path)
+
+    assert (unnamed.code, "--data" in unnamed.err) == (2, True)
+    assert (named.code, f"{tmp_path} has no data" in named.err) == (2, True)

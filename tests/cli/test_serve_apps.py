@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.cli.serve_apps import MADE_UP, Applications, applications
+from symbl_aio.cli.serve_apps import Applications, applications
+from symbl_aio.server import APPLICATIONS
 from tests.cli.test_serve import client_of, serving
 from tests.shell import Shell
 
@@ -28,14 +29,29 @@ def test_a_secret_that_is_made_up_is_the_same_after_a_restart(tmp_path: Path) ->
 
     assert first.shown is not None
     assert again.shown is None
-    assert first.shown not in (tmp_path / MADE_UP).read_text()
-    assert again.made_up == tmp_path / MADE_UP
+    assert first.shown not in (tmp_path / APPLICATIONS).read_text()
+    assert again.made_up == tmp_path / APPLICATIONS
 
 
 @pytest.mark.parametrize("pairs", [["one"], ["one:"], [":x"], ["one:x", "one:y"]])
 def test_a_pair_that_is_none_is_refused(pairs: list[str]) -> None:
     with pytest.raises(ConfigurationError, match="ID:SECRET"):
         of(pairs=pairs)
+
+
+def test_an_empty_secret_counts_as_absent() -> None:
+    made_up = of(is_local=False, app_secret="")
+
+    assert made_up.shown is not None
+    assert len(made_up.shown) >= 32
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_file_without_applications_opens_no_other(tmp_path: Path, is_local: bool) -> None:
+    (tmp_path / "apps").write_text("# none yet\n")
+
+    with pytest.raises(ConfigurationError, match="--new-app"):
+        of(file=tmp_path / "apps", is_local=is_local)
 
 
 async def test_a_new_application_is_added_to_a_file_and_served_from_it(tmp_path: Path) -> None:
@@ -89,7 +105,7 @@ async def test_a_start_that_fails_makes_no_secret_up_that_no_user_has_read(tmp_p
         pass
 
     assert failed.code == 2
-    assert f"remove {tmp_path / 'data' / MADE_UP}" in again["ended"].err
+    assert f"remove {tmp_path / 'data' / APPLICATIONS}" in again["ended"].err
     assert "remove" not in first["ended"].err
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +80,29 @@ async def test_a_mounted_application_finds_the_client(server: LocalSymbl):
 
     async with serving(app) as url:
         assert (await post(f"{url}/below/recordings", RECORDING))[0] == 200
+
+
+async def test_a_mounted_application_with_a_client_of_its_own_uses_that(server: LocalSymbl):
+    async with LocalSymbl() as other:
+        ours, theirs = Symbl(**settings(server)), Symbl(**settings(other))
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, object]]:
+            async with ours.lifespan(app) as state, theirs.lifespan(below):
+                yield state
+
+        app, below = FastAPI(lifespan=lifespan), FastAPI()
+        app.mount("/below", below)
+
+        async def base_url(client: Client) -> str:
+            return client.config.base_url
+
+        app.get("/url")(base_url)
+        below.get("/url")(base_url)
+
+        async with serving(app) as url:
+            assert (await get(f"{url}/url"))[1] == server.base_url
+            assert (await get(f"{url}/below/url"))[1] == other.base_url
 
 
 async def test_without_the_lifespan_the_remedy_is_named(server: LocalSymbl):

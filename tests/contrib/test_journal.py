@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +19,7 @@ from symbl_aio import (
     ConfigurationError,
     Job,
     JobFailedError,
+    JobLostError,
     JobStatus,
     SubmissionAccepted,
     SymblClient,
@@ -153,6 +155,21 @@ async def test_a_job_that_ended_is_crossed_out_and_one_that_goes_on_is_not(
         assert jobs[0].token == running.token
 
 
+async def test_a_job_that_wrong_credentials_hide_is_followed_once_they_are_corrected(
+    server: LocalSymbl, tmp_path: Path
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        job = await client.submit(Text("The secret is replaced meanwhile."))
+        server.inject("status:401", on="job", times=1000)
+        with pytest.raises(JobLostError):
+            await job
+
+    server.clear_faults()
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [found.id for found in jobs] == [job.id]
+
+
 async def test_nothing_is_left_of_a_journal_without_jobs(server: LocalSymbl, tmp_path: Path):
     async with journalled(server, tmp_path / "below" / "this", drain="jobs") as (client, _):
         await client.submit(Text("One."))
@@ -203,10 +220,86 @@ async def test_a_file_that_was_damaged_does_not_stop_the_start(
         await client.submit(Text("It goes on."))
 
 
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_start_on_a_full_disk_leaves_no_file(server: LocalSymbl, tmp_path: Path):
+    with full_disk(), pytest.raises(ConfigurationError, match="cannot be written to"):
+        async with journalled(server, tmp_path):
+            pass
+
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_job_that_a_full_disk_keeps_out_is_named(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        first = await client.submit(Text("Before."))
+        with full_disk():
+            job = await client.submit(Text("While it is full."))
+        last = await client.submit(Text("Afterwards."))
+
+    assert [record.message for record in caplog.records if job.id in record.message] == [
+        f"job {job.id} is not in the journal (disk I/O error): if this process dies, "
+        "no other follows it"
+    ]
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [found.id for found in jobs] == [first.id, last.id]
+
+
+async def test_jobs_that_cannot_be_taken_over_are_left_for_the_next_process(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    server.hold_jobs()
+    async with journalled(server, tmp_path) as (client, _):
+        tokens = [(await client.submit(Text("Hello."))).token for _ in range(8)]
+    (name,) = os.listdir(tmp_path)
+    with sqlite3.connect(tmp_path / name) as file:
+        # White space that the journal of the next process has no room for.
+        file.execute("UPDATE jobs SET token = token || ?", (" " * 30_000,))
+    file.close()
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        async with journalled(server, tmp_path) as (_, jobs):
+            assert jobs == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert f"{name} cannot be taken over now" in caplog.text
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert [job.token for job in jobs] == tokens
+
+
+@pytest.mark.parametrize("table", ["jobs (id, job_token)", "unfinished_jobs (id, token)"])
+async def test_the_file_of_another_release_is_left_alone(
+    server: LocalSymbl, tmp_path: Path, caplog: pytest.LogCaptureFixture, table: str
+):
+    with sqlite3.connect(tmp_path / "1-aaaa.jobs") as file:
+        file.execute(f"CREATE TABLE {table}")
+    file.close()
+
+    async with journalled(server, tmp_path) as (_, jobs):
+        assert jobs == []
+    assert "1-aaaa.jobs cannot be taken over now" in caplog.text
+    assert os.listdir(tmp_path) == ["1-aaaa.jobs"]
+
+
 async def test_an_empty_file_or_one_without_a_table_is_nobodys(server: LocalSymbl, tmp_path: Path):
     (tmp_path / "1-aaaa.jobs").touch()
     with sqlite3.connect(tmp_path / "2-bbbb.jobs") as file:
         file.execute("CREATE TABLE other (id)")
+        file.execute("DROP TABLE other")
     file.close()
 
     async with journalled(server, tmp_path) as (_, jobs):

@@ -29,26 +29,32 @@ async def peer() -> AsyncIterator[Peer]:
         yield running
 
 
-def settings(peer: Peer) -> dict[str, Any]:
+def settings(peer: Peer, stall: float = 5) -> dict[str, Any]:
     return {
         "credentials": Credentials("app", "a-secret-of-the-app"),
         "config": Config(
             base_url=f"http://127.0.0.1:{peer.port}",
             retries=Retries(base=0.001, cap=0.01),
-            timeouts=Timeouts(connect=5, read=5, stall=5),
+            timeouts=Timeouts(connect=5, read=5, stall=stall),
         ),
     }
 
 
 @asynccontextmanager
-async def by_fastapi(peer: Peer) -> AsyncIterator[str]:
-    symbl = for_fastapi.Symbl(**settings(peer))
+async def by_fastapi(
+    peer: Peer, stall: float = 5, ended: asyncio.Event | None = None
+) -> AsyncIterator[str]:
+    symbl = for_fastapi.Symbl(**settings(peer, stall))
     app = FastAPI(lifespan=symbl.lifespan)
     symbl.handle_errors(app)
 
     @app.websocket("/speak")
     async def speak(websocket: WebSocket, rate: int = 16_000) -> None:
-        await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+        try:
+            await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+        finally:
+            if ended is not None:
+                ended.set()
 
     sock, url = listening()
     async with uvicorn_serving(app, sock, ws="wsproto"):
@@ -56,14 +62,20 @@ async def by_fastapi(peer: Peer) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def by_aiohttp(peer: Peer) -> AsyncIterator[str]:
-    symbl = for_aiohttp.Symbl(**settings(peer))
+async def by_aiohttp(
+    peer: Peer, stall: float = 5, ended: asyncio.Event | None = None
+) -> AsyncIterator[str]:
+    symbl = for_aiohttp.Symbl(**settings(peer, stall))
     app = web.Application()
     symbl.setup(app)
 
     async def speak(request: web.Request) -> web.WebSocketResponse:
         rate = int(request.query.get("rate", 16_000))
-        return await for_aiohttp.stream_through(request, "pier-4", sample_rate=rate)
+        try:
+            return await for_aiohttp.stream_through(request, "pier-4", sample_rate=rate)
+        finally:
+            if ended is not None:
+                ended.set()
 
     app.router.add_get("/speak", speak)
     sock, url = listening()
@@ -172,6 +184,30 @@ async def test_a_silent_visitor_learns_that_the_stream_is_lost(peer: Peer, url: 
         assert websocket.close_code == 1011
     assert events[-1]["error"] == "StreamLostError"
     assert events[-1]["conversation_id"] == peer.conversations["pier-4"]
+
+
+@pytest.mark.parametrize("serving", [by_fastapi, by_aiohttp])
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_visitor_who_takes_no_more_does_not_hold_the_route(
+    peer: Peer, serving: Any, is_lost: bool
+):
+    async def answer(session, request):
+        if request["type"] == "stop_request":
+            for _ in range(600):
+                await session.send(recognised("word " * 10_000))
+            if is_lost:
+                await session.ws.close(code=1008)
+                return
+        await usual(session, request)
+
+    peer.on_request = answer
+    ended = asyncio.Event()
+    async with serving(peer, stall=0.5, ended=ended) as url, aiohttp.ClientSession() as http:
+        websocket = await http.ws_connect(f"{url}/speak", origin=url)
+        await websocket.send_json({"type": "stop_request"})
+        async with asyncio.timeout(20):  # it reads nothing
+            await ended.wait()
+        websocket._response.close()
 
 
 async def test_a_visitor_is_read_no_faster_than_the_api_receives(peer: Peer, url: str):

@@ -391,8 +391,13 @@ class Visitor:
         self.left = asyncio.Event()
         self.asked = asyncio.Event()
         self._more = asyncio.Event()
+        self._leaves = False
 
     def more(self) -> None:
+        self._more.set()
+
+    def leave(self) -> None:
+        self._leaves = True
         self._more.set()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -400,6 +405,8 @@ class Visitor:
             yield self.body[:100_000]
             self.asked.set()
             await self._more.wait()
+            if self._leaves:
+                raise BadUploadError(400, "the visitor left before the end of the body")
             yield self.body[100_000:]
         finally:
             self.left.set()
@@ -452,6 +459,35 @@ async def test_two_requests_of_one_key_are_one_upload(server: LocalSymbl):
         assert (await passing).id == (await again).id
         assert not second.asked.is_set()
         await second.left.wait()
+    assert arrived_whole(server)
+
+
+@pytest.mark.parametrize("first_one", ["leaves", "stalls", "is cancelled"])
+async def test_the_second_request_of_a_key_takes_the_place_of_the_first(
+    server: LocalSymbl, first_one: str
+):
+    timeouts = Timeouts(stall=0.3 if first_one == "stalls" else 60.0)
+    async with server.client(**QUICK, timeouts=timeouts) as symbl:
+        first, second, third = (Visitor(RECORDING) for _ in range(3))
+        passing = asyncio.create_task((await first.incoming()).pass_on(symbl, key="monday"))
+        await first.asked.wait()
+        again = [
+            asyncio.create_task((await other.incoming()).pass_on(symbl, key="monday"))
+            for other in (second, third)
+        ]
+        await asyncio.wait(again, timeout=0.01)
+        if first_one == "leaves":
+            first.leave()
+        elif first_one == "is cancelled":
+            passing.cancel()
+        await asyncio.wait([passing])
+        await second.asked.wait()
+        second.more()
+
+        jobs = await asyncio.gather(*again)
+        assert jobs[0].id == jobs[1].id
+        assert not third.asked.is_set()
+        assert passing.cancelled() or isinstance(passing.exception(), BadUploadError)
     assert arrived_whole(server)
 
 

@@ -16,6 +16,7 @@ from symbl_aio import (
     ConfigurationError,
     Recognition,
     StateEvent,
+    Stream,
     StreamLostError,
     StreamRefusedError,
     StreamTimeoutError,
@@ -25,7 +26,7 @@ from symbl_aio import (
     User,
 )
 from symbl_aio._core.live_audio_account import MAX_FRAME
-from tests.live.peer import Peer, Session, enveloped, recognised, usual
+from tests.live.peer import Peer, Session, enveloped, open_peer, recognised, usual
 
 
 async def test_a_stream_returns_once_the_server_listens_and_knows_its_conversation(peer: Peer):
@@ -450,3 +451,52 @@ async def test_a_start_as_the_connection_breaks_is_made_on_the_next_one(peer: Pe
         await stream.send(b"12")
         await stream.stop()
     assert [bytes(session.audio) for session in peer.sessions] == [b"", b"12"]
+
+
+async def test_a_server_that_listens_again_after_a_stop_request_gets_no_audio(peer: Peer):
+    again = asyncio.Event()
+
+    async def answer(session: Session, request):
+        if request["type"] == "stop_request":
+            # As for another speaker, who has just begun.
+            await session.send(enveloped("started_listening"))
+            await again.wait()
+        await usual(session, request)
+
+    peer.on_request = answer
+    async with peer.client() as symbl, symbl.stream() as stream:
+        stopping = asyncio.create_task(stream.stop())
+        states = 0
+        async for event in stream:
+            states += isinstance(event, StateEvent) and event.state == "started_listening"
+            if states == 2:
+                break
+        with pytest.raises(ConfigurationError, match="stopped"):
+            await stream.send(bytes(640))
+        again.set()
+        await stopping
+    assert peer.sessions[0].audio == b""
+
+
+def test_a_send_on_another_loop_of_the_same_thread_is_refused():
+    async def close(stream: Stream, symbl: SymblClient) -> None:
+        await stream.stop()
+        await stream.__aexit__(None, None, None)
+        await symbl.aclose()
+
+    async def send(stream: Stream) -> None:
+        await stream.send(bytes(640))
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        opening = open_peer()
+        peer = first.run(opening.__aenter__())
+        symbl = peer.client()
+        first.run(symbl.start())
+        stream = symbl.stream()
+        first.run(stream.__aenter__())
+        first.run(send(stream))
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            second.run(send(stream))
+        assert stream.position == 640
+        first.run(close(stream, symbl))
+        first.run(opening.__aexit__(None, None, None))

@@ -34,6 +34,39 @@ async def test_files_of_the_operator_are_used(tmp_path: Path) -> None:
         assert await fetch(server, trusted) == 200
 
 
+async def test_renewed_files_are_used_for_new_connections(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+
+    def issue() -> ssl.SSLContext:
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_pem.write_to_path(key)
+        issued.cert_chain_pems[0].write_to_path(certificate)
+        trusted = ssl.create_default_context()
+        authority.configure_trust(trusted)
+        return trusted
+
+    first = issue()
+    async with LocalServer(hosting=Hosting(tls=load_context(certificate, key))) as server:
+        assert await fetch(server, first) == 200
+        second = issue()
+        assert await fetch(server, second) == 200
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await fetch(server, first)
+
+        # Of the next pair only one file is there yet.
+        trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path(key)
+        assert await fetch(server, second) == 200
+        assert await fetch(server, second) == 200
+        third = issue()
+        assert await fetch(server, third) == 200
+
+    [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "the certificate before it stays in use" in warning
+
+
 @pytest.mark.parametrize("content", [None, "nothing", "key only"])
 def test_files_that_are_no_pair_are_refused_with_a_remedy(
     tmp_path: Path, content: str | None

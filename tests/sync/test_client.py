@@ -6,6 +6,8 @@ import asyncio
 import concurrent.futures
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -296,3 +298,54 @@ def test_ctrl_c_ends_the_wait_and_not_the_job(client: SymblClient, server: Serve
 
     server.release()
     assert job.wait(timeout=30).messages()
+
+
+def test_closing_it_again_or_unstarted_is_harmless(server: Server):
+    client_of(server).close()
+    with client_of(server) as client:
+        client.close()
+    client.close()
+
+
+FORKING = """
+import gc, os, sys, warnings
+from symbl_aio import Config, ConfigurationError, Credentials, Text
+from symbl_aio.sync import SymblClient
+
+warnings.simplefilter("ignore")  # of a fork beside threads
+
+def client_of_this_process():
+    config = Config(base_url=sys.argv[1], proxy=None, trust_env=False)
+    return SymblClient(Credentials(*sys.argv[2:]), config=config)
+
+with client_of_this_process() as client:
+    client.process(Text("Hello."))
+    iteration = client.conversations()
+    next(iteration)
+    if not (child := os.fork()):
+        try:
+            client.process(Text("Hello."))
+        except ConfigurationError as error:
+            print(error, flush=True)
+        iteration.close()
+        client.close()
+        client = client_of_this_process()
+        gc.collect()
+        with client:
+            client.process(Text("Hello."))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    client.process(Text("Hello."))
+"""
+
+
+def test_a_fork_is_refused_the_client_of_its_parent_and_leaves_it_whole(server: Server):
+    run = subprocess.run(
+        [sys.executable, "-c", FORKING, server.base_url, server.app_id, server.app_secret],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert "in each process" in run.stdout

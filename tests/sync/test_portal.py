@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -145,3 +148,70 @@ def test_it_cannot_be_used_before_its_start_after_its_end_or_twice():
 def test_a_call_from_its_own_thread_is_refused(portal: Portal):
     with pytest.raises(ConfigurationError, match="own background thread"):
         portal.run(lambda: portal.run(int))
+
+
+def test_garbage_that_is_collected_inside_a_call_closes_its_iteration(portal: Portal):
+    closed: list[str] = []
+
+    def call_and_collect() -> None:
+        # At each of the first allocations of a call, some of which it makes under its lock.
+        for allocations in range(1, 60):
+            gc.disable()
+            early = portal.iterate(lambda: numbers(closed))
+            next(early)
+            circle: list[object] = [early]
+            circle.append(circle)
+            del early, circle
+            gc.set_threshold(allocations)
+            gc.enable()
+            portal.run(int)
+            gc.collect()
+
+    thresholds = gc.get_threshold()
+    thread = threading.Thread(target=call_and_collect, daemon=True)
+    try:
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive(), "a call waits for itself"
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
+
+    assert len(closed) == 59
+
+
+def test_garbage_that_its_own_thread_collects_is_closed(portal: Portal):
+    closed: list[str] = []
+    early = portal.iterate(lambda: numbers(closed))
+    next(early)
+    circle: list[object] = [early]
+    circle.append(circle)
+    del early, circle
+
+    portal.run(gc.collect)
+    portal.stop()
+
+    assert closed == ["closed"]
+
+
+def test_ctrl_c_ends_an_iteration_whose_step_takes_a_moment_to_end(portal: Portal):
+    waiting = threading.Event()
+
+    async def wait_for_ever() -> AsyncIterator[int]:
+        try:
+            waiting.set()
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    def interrupt() -> None:
+        waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(portal.iterate(wait_for_ever))
+    thread.join()

@@ -299,8 +299,13 @@ def _ambiguous(ledger: Ledger, name: str) -> Item:
 
 
 def default_ledger(settings: Config) -> Path:
-    """Return the path of the account's ledger: by host and application, in the state folder."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(Path.home(), ".local", "state")
+    """Return the path of the account's ledger: by host and application, in the state folder.
+
+    Raises LedgerError for a user without a home directory.
+    """
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    if home.startswith("~"):
+        raise LedgerError("this user has no home directory; give a file with --ledger")
     account = f"{settings.base_url} {os.environ.get('SYMBL_APP_ID', '')}"
     digest = hashlib.sha256(account.encode()).hexdigest()[:8]
     host = urlsplit(settings.base_url).netloc.replace(":", "_").replace("[", "").replace("]", "")

@@ -56,6 +56,15 @@ class LiveRecognizer:
         self._tasks = BackgroundTasks()
         self._starting = asyncio.Lock()
         self._closed = False
+        # The loop's time.
+        self._answered_at = 0.0
+
+    def deadline(self, since: float) -> float:
+        """Return the loop's time at which the process is stuck, for one who waits ``since``.
+
+        It answers all streams in turn: who waits is not alone with it.
+        """
+        return max(since, self._answered_at) + self.timeout
 
     async def open(
         self, audio: AudioFormat, *, language: str | None, offset: float
@@ -130,6 +139,7 @@ class LiveRecognizer:
         assert process.stdout is not None
         try:
             async for line in process.stdout:
+                self._answered_at = asyncio.get_running_loop().time()
                 answer = json.loads(line)
                 stream = self._streams.get(answer["stream"])
                 if stream is not None:
@@ -190,15 +200,13 @@ class RecognisedStream:
 
     async def finish(self, *, lost: bool = False) -> None:
         await self._recognizer.send(self._number, end=True)
-        self._arm()
+        self._watch_from(asyncio.get_running_loop().time())
 
     def results(self) -> AsyncIterator[Heard]:
         return aiter(self._results)
 
     def receive(self, answer: dict[str, Any]) -> None:
         """Process an answer of the worker process."""
-        if self._watch is not None:
-            self._arm()
         match answer:
             case {"ready": True}:
                 self._is_ready = True
@@ -234,22 +242,30 @@ class RecognisedStream:
         self._error = error or SpeechError("the stream has ended")
         self._results.end(error)
 
-    def _arm(self) -> None:
-        """Kill the process if it does not answer in time: it is stuck."""
+    def _watch_from(self, since: float) -> None:
+        """Kill the process if it answers no more: it is stuck."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._error is None:
-            loop = asyncio.get_running_loop()
-            self._watch = loop.call_later(self._recognizer.timeout, self._recognizer.kill)
+        if self._error is not None:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = self._recognizer.deadline(since)
+        if loop.time() < deadline:
+            self._watch = loop.call_at(deadline, self._watch_from, since)
+        else:
+            self._recognizer.kill()
 
     async def _wait(self, predicate: Callable[[], bool]) -> None:
-        try:
-            async with asyncio.timeout(self._recognizer.timeout):
-                while not predicate():
-                    if self._error is not None:
-                        raise self._error
-                    self._changed.clear()
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        while not predicate():
+            if self._error is not None:
+                raise self._error
+            self._changed.clear()
+            deadline = self._recognizer.deadline(since)
+            if loop.time() >= deadline:
+                self._recognizer.kill()
+                raise SpeechError("recognition gave no sign of life and was ended")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
                     await self._changed.wait()
-        except TimeoutError:
-            self._recognizer.kill()
-            raise SpeechError("recognition gave no sign of life and was ended") from None

@@ -72,12 +72,13 @@ class Turn:
     """One speaker's part of a session, from a start request to the end of its audio.
 
     ``user``: the speaker as the frames show it. ``offset``: the second of the conversation at
-    which the audio begins.
+    which the audio begins. ``number``: counts the turns of a speaker who has a name.
     """
 
     request: StartRequest
     user: dict[str, JSON]
     offset: float
+    number: int = 0
 
     @property
     def speaker_id(self) -> str:
@@ -130,8 +131,8 @@ class LiveSession:
         self.ends_at: asyncio.TimerHandle | None = None
         # The sockets whose audio is heard.
         self.speaking: set[LiveSocket] = set()
-        # The last turn of each speaker who has a name.
-        self._last_turn: dict[str, Turn] = {}
+        # The turns of each speaker who has a name.
+        self._begun: Counter[str] = Counter()
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
         self._management = management
@@ -183,10 +184,10 @@ class LiveSession:
         # Audio may be faster than real time: a speaker's second turn follows the first.
         offset = max(now - self._began, self._heard_until.get(identity, 0.0))
         self.awaited.pop(identity, None)
-        turn = Turn(request, {**request.speaker, "id": identity}, offset)
         if speaker is not None:
-            self._last_turn[identity] = turn
-        return turn
+            self._begun[identity] += 1
+        user = {**request.speaker, "id": identity}
+        return Turn(request, user, offset, self._begun[identity])
 
     def _record(self) -> RecordSaved:
         fields: dict[str, JSON] = {
@@ -213,7 +214,7 @@ class LiveSession:
 
         Of speakers without a name it is not known which one has.
         """
-        return self._last_turn.get(turn.speaker_id, turn) is not turn
+        return self._begun[turn.speaker_id] > turn.number
 
     def end(self, turn: Turn) -> None:
         """End a turn; its results were published."""

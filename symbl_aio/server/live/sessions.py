@@ -27,6 +27,8 @@ logger = logging.getLogger("symbl_aio.server")
 _CLOSE_SECONDS = 0.2
 # How long a closing server waits for the words in the audio that it has received.
 _LAST_WORDS_SECONDS = 5.0
+# Sessions that wait for a speaker; one more ends the one that has waited for longest.
+_MOST_WAITING = 10_000
 # Seconds until another server may have replaced one that stops.
 _RETRY_AFTER = 5
 
@@ -57,6 +59,8 @@ class LiveSessions:
         self._clock = clock
         self._changed = changed
         self._sessions: dict[str, LiveSession] = {}
+        # Those without a speaker, in the order of their waits.
+        self._waiting: dict[LiveSession, None] = {}
         self._audiences: dict[str, Audience] = {}
         self._ended = EndedSessions(clock)
         self.unknown_options = UnknownOptions(STREAMS)
@@ -144,6 +148,7 @@ class LiveSessions:
                 # Before the next await: the wait could end during it.
                 session.ends_at.cancel()
                 session.ends_at = None
+                self._waiting.pop(session, None)
             if session is not None and not session.turns and not await self._exists(session):
                 # Deleted, while it waited for its speaker.
                 self.complete(session, "")
@@ -213,6 +218,9 @@ class LiveSessions:
             self.complete(session, summary_url)
         else:
             session.ends_at = loop.call_at(until, self.complete, session, summary_url)
+            self._waiting[session] = None
+            if len(self._waiting) > _MOST_WAITING:
+                self.complete(next(iter(self._waiting)), "")
 
     def complete(self, session: LiveSession, summary_url: str) -> None:
         """End a session: its sockets get the last frame, and are closed."""
@@ -220,6 +228,7 @@ class LiveSessions:
             return
         if session.ends_at is not None:
             session.ends_at.cancel()
+        self._waiting.pop(session, None)
         del self._sessions[session.connection_id]
         del self._audiences[session.connection_id]
         last = encode_frame(

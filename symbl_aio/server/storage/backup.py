@@ -1,8 +1,8 @@
 """A backup of a data directory in one file, while its server runs or not, and its restoration.
 
-The file is a tar: the database, as the backup API of SQLite copies it at one moment, and the
-bodies that it refers to. A server removes a body when its job has ended. So each body gets a
-second name before the database is copied, which keeps its bytes.
+The file is a tar: the database, as the backup API of SQLite copies it at one moment, the bodies
+that it refers to, and the hash of a made-up secret. A server removes a body when its job has
+ended. So each body gets a second name before the database is copied, which keeps its bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from symbl_aio.server.storage.data_directory import (
+    APPLICATIONS,
     BODIES,
     DATABASE,
     WORK_PREFIX,
@@ -34,8 +35,8 @@ _ATTEMPTS: Final = 20
 def write_backup(data: Path, file: Path) -> int:
     """Write a backup of a data directory to a new file, and return its size in bytes.
 
-    The file appears whole or not at all, for its owner alone. Raises DataDirectoryError for a
-    directory without data, and OSError, such as FileExistsError.
+    The file appears whole or not at all, for its owner alone. Raises DataDirectoryError, and
+    OSError with the name of a file, such as FileExistsError.
     """
     if not (data / DATABASE).is_file():
         raise DataDirectoryError(f"{data} has no data to back up")
@@ -45,10 +46,16 @@ def write_backup(data: Path, file: Path) -> int:
     part.unlink(missing_ok=True)
     try:
         # In the directory itself, since a second name is possible on the same file system only.
-        with _work_directory(data) as work, _create(part) as stream:
+        with (
+            _explained(f"{data} cannot be backed up to {file}"),
+            _work_directory(data) as work,
+            _create(part) as stream,
+        ):
             names = _snapshot(data, work)
             with tarfile.open(fileobj=stream, mode="w") as tar:
                 tar.add(work / DATABASE, DATABASE)
+                if (data / APPLICATIONS).exists():
+                    tar.add(data / APPLICATIONS, APPLICATIONS)
                 for name in sorted(names):
                     tar.add(work / BODIES / name, f"{BODIES}/{name}")
             _sync(stream)
@@ -61,10 +68,14 @@ def write_backup(data: Path, file: Path) -> int:
 def restore_backup(file: Path, data: Path) -> None:
     """Restore a backup into a data directory that is empty, or does not exist.
 
-    Raises OSError, and DataDirectoryError for a directory with data or a file that is no backup;
-    then the directory stays as it was.
+    Raises DataDirectoryError, and OSError with the name of a file; then the directory stays as
+    it was.
     """
-    with file.open("rb") as stream, closing(claim(data, patience=0)):
+    with (
+        _explained(f"{file} cannot be restored into {data}"),
+        file.open("rb") as stream,
+        closing(claim(data, patience=0)),
+    ):
         if (data / DATABASE).exists() and (data / DATABASE).stat().st_size:
             raise DataDirectoryError(f"{data} has data already; restore into another directory")
         with _work_directory(data) as work:
@@ -83,6 +94,8 @@ def restore_backup(file: Path, data: Path) -> None:
                 )
             shutil.rmtree(data / BODIES, ignore_errors=True)
             (work / BODIES).rename(data / BODIES)
+            if (work / APPLICATIONS).exists():
+                (work / APPLICATIONS).rename(data / APPLICATIONS)
             # Last: a directory with a database was restored whole.
             (work / DATABASE).rename(data / DATABASE)
 
@@ -130,11 +143,27 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> Non
     folder, _, name = member.name.rpartition("/")
     is_body = folder == BODIES and name not in ("", ".", "..")
     content = tar.extractfile(member) if member.isfile() else None
-    if content is None or not (is_body or member.name == DATABASE):
+    if content is None or not (is_body or member.name in (DATABASE, APPLICATIONS)):
         raise tarfile.TarError(f"it contains {member.name!r}")
     with content, _create(target / member.name) as stream:
         shutil.copyfileobj(content, stream, 1 << 20)
         _sync(stream)
+
+
+@contextmanager
+def _explained(failure: str) -> Iterator[None]:
+    """Raise an error of the database, or of a disk, as DataDirectoryError with what it prevents.
+
+    An OSError that names its file is explained already.
+    """
+    try:
+        yield
+    except (SchemaError, sqlite3.Error) as error:
+        raise DataDirectoryError(f"{failure}: {error}") from error
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise DataDirectoryError(f"{failure}: {error.strerror or error}") from error
 
 
 @contextmanager

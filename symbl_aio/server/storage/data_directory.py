@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -20,15 +21,19 @@ logger = logging.getLogger("symbl_aio.server")
 
 DATABASE: Final = "symbl.sqlite3"
 BODIES: Final = "bodies"
+# The hash of a secret that was made up at the first start.
+APPLICATIONS: Final = "applications"
 _LOCK: Final = "lock"
 # Directories in which a backup is made.
 WORK_PREFIX: Final = "backup-"
 _OURS: Final = frozenset(
-    # tls: certificates that the server signs itself; applications: hashes of made-up secrets
+    # tls: certificates that the server signs itself
     (DATABASE, *(f"{DATABASE}-{end}" for end in ("wal", "shm", "journal")), BODIES, _LOCK)
-) | {"tls", "applications"}
+) | {"tls", APPLICATIONS}
 # mkfs creates it in a file system, such as a volume of the directory's own.
 _IGNORED: Final = frozenset(("lost+found",))
+
+_FOR_ITS_USER: Final = "; it, and its files, have to belong to the user that runs the server"
 
 # A service manager may start a server while the one before it still stops.
 _LOCK_PATIENCE: Final = 5.0
@@ -73,20 +78,15 @@ class DataDirectory:
         try:
             self._lock = await run_in_thread(_prepare, self.path)
             await self._database.open()
-            referenced = await self._database.submit(
-                lambda connection: {
-                    str(name)
-                    for (name,) in connection.execute(
-                        "SELECT body FROM jobs WHERE body IS NOT NULL"
-                    )
-                }
-            )
+            referenced = await self._database.submit(self._referenced)
             await run_in_thread(self._remove_orphans, referenced)
         except SchemaError as error:
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
         except OSError as error:
+            remedy = _FOR_ITS_USER if isinstance(error, PermissionError) else ""
             raise DataDirectoryError(
-                f"{self.path} cannot be used as the data directory: {error.strerror or error}"
+                f"{self.path} cannot be used as the data directory: "
+                f"{error.strerror or error}{remedy}"
             ) from error
 
     def store(self, application: str) -> SQLiteStore:
@@ -100,15 +100,25 @@ class DataDirectory:
             self._lock.close()
             self._lock = None
 
+    def _referenced(self, connection: sqlite3.Connection) -> set[str]:
+        """Return the names of the bodies that jobs refer to."""
+        if not self.keeps_bodies:
+            # Of a server before this one, which kept them.
+            connection.execute(
+                "UPDATE jobs SET body = NULL WHERE body IS NOT NULL AND ended_at IS NOT NULL"
+            )
+        found = connection.execute("SELECT body FROM jobs WHERE body IS NOT NULL")
+        return {str(name) for (name,) in found}
+
     def _remove_orphans(self, referenced: set[str]) -> None:
-        """Remove the bodies that no job refers to: uploads that a kill cut off."""
+        """Remove the bodies that no job refers to: cut off by a kill, or not kept any longer."""
         count = size = 0
         for path in self.bodies.iterdir():
             if path.name not in referenced:
                 count, size = count + 1, size + path.stat().st_size
                 path.unlink()
         if count:
-            logger.info("removed %d unfinished uploads (%d bytes) of the last run", count, size)
+            logger.info("removed %d recordings that no job needs (%d bytes)", count, size)
 
 
 def lock_directory(path: Path, patience: float) -> BinaryIO:
@@ -147,12 +157,8 @@ def create_private(path: Path) -> None:
         path.chmod(0o700)
 
 
-def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
-    """Create a data directory, or check an existing one, and lock it; the file is the lock.
-
-    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
-    DataDirectoryError.
-    """
+def check_directory(path: Path) -> None:
+    """Raise DataDirectoryError for a directory with other files than those of a server."""
     if path.is_dir():
         others = {entry.name for entry in path.iterdir()} - _OURS - _IGNORED
         others = {name for name in others if not name.startswith(WORK_PREFIX)}
@@ -162,6 +168,15 @@ def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
                 f"{path} is no data directory: it contains {sorted(others)[0]}; "
                 "choose another one, or a new one"
             )
+
+
+def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
+    """Create a data directory, or check an existing one, and lock it; the file is the lock.
+
+    Blocks for ``patience`` seconds while another process has the lock. Raises OSError and
+    DataDirectoryError.
+    """
+    check_directory(path)
     create_private(path)
     return lock_directory(path, patience)
 

@@ -803,3 +803,16 @@ def _cpu_of(words: list[str], environment: dict[str, str], terminal: bool) -> fl
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.usefixtures("no_home")
+async def test_without_a_home_a_ledger_has_to_be_named(symbl: LocalSymbl, tmp_path: Path) -> None:
+    record(tmp_path, "a.wav")
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
+    unnamed = await shell.run("upload", tmp_path / "a.wav")
+    named = await shell.run("upload", tmp_path / "a.wav", "--ledger", tmp_path / "ledger.db")
+    checked = await shell.run("doctor")
+
+    assert (unnamed.code, "--ledger" in unnamed.err) == (2, True)
+    assert named.code == 0
+    assert checked.code == 0

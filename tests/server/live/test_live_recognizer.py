@@ -132,6 +132,25 @@ async def test_audio_waits_while_too_much_of_it_is_not_decoded(recognizer: LiveR
     await waiting
 
 
+async def test_a_process_that_is_busy_with_other_streams_is_not_killed(
+    recognizer: LiveRecognizer,
+) -> None:
+    recognizer.timeout = 0.5
+    stream = await recognizer.open(AUDIO, language=None, offset=0.0)
+    other = await recognizer.open(AUDIO, language=None, offset=0.0)
+    waiting = asyncio.create_task(stream.feed(b"hold" * 400))
+    results, loop = other.results(), asyncio.get_running_loop()
+    until = loop.time() + 1.5
+    while loop.time() < until:
+        await other.feed(b"busy")
+        assert (await anext(results)).text == "busy"
+    assert not waiting.done()
+
+    await waiting
+    with pytest.raises(SpeechError):
+        await read(stream)
+
+
 async def test_closing_ends_streams_and_opens_no_more(recognizer: LiveRecognizer) -> None:
     stream = await recognizer.open(AUDIO, language=None, offset=0.0)
     await recognizer.aclose()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from symbl_aio.server.live import sessions
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.storage.store import StorageError
 from tests.server.live.conftest import LiveCaller, StartLive
@@ -246,6 +247,24 @@ async def test_a_start_that_cannot_read_its_conversation_leaves_the_wait_as_it_w
     await again.until("error")
 
     await live.server.until(lambda: live.server.live == 0)
+
+
+async def test_no_more_than_so_many_sessions_wait_for_their_speakers(
+    live: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_MOST_WAITING", 2)
+    sockets = live.server._accounts[0].live.sockets
+    found = []
+    for identity in "abc":
+        speaker = await live.speak(identity)
+        found.append(await speaker.start(noConnectionTimeout=60))
+        await speaker.ws.close()
+        await live.server.until(lambda: not sockets)
+    await live.server.until(lambda: live.server.live == 2)
+
+    listener = await live.subscribe("a")
+    assert await listener.closed() == 1000
+    assert await (await live.speak("b")).start() == found[1]
 
 
 async def test_a_start_that_fails_ends_the_session(live: LiveCaller) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
+import sqlite3
 import tarfile
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from symbl_aio.server import StorageError, restore_backup, write_backup
+from symbl_aio.server import APPLICATIONS, StorageError, restore_backup, write_backup
 from tests.server.conftest import MP4, Caller, Start
 
 
@@ -148,3 +151,59 @@ async def test_a_backup_without_one_of_its_bodies_is_refused(
 
     with pytest.raises(StorageError, match="lacks 1 bodies"):
         await asyncio.to_thread(restore_backup, cut, tmp_path / "again")
+
+
+@pytest.mark.parametrize("pragma", ["user_version = 1000", "application_id = 1"])
+async def test_a_database_that_this_version_cannot_read_is_not_backed_up(
+    stored: Caller, data: Path, tmp_path: Path, pragma: str
+) -> None:
+    await stored.server.aclose()
+    with closing(sqlite3.connect(data / "symbl.sqlite3")) as connection:
+        connection.execute(f"PRAGMA {pragma}")
+
+    with pytest.raises(
+        StorageError, match=rf"{data} cannot be backed up to .*/b\.tar: .*(version|another)"
+    ):
+        write_backup(data, tmp_path / "b.tar")
+
+
+async def test_a_damaged_database_is_not_backed_up(
+    stored: Caller, data: Path, tmp_path: Path
+) -> None:
+    await stored.server.aclose()
+    database = data / "symbl.sqlite3"
+    database.write_bytes(database.read_bytes()[:20_000])
+
+    with pytest.raises(StorageError, match=rf"{data} cannot be backed up to .*/b\.tar: "):
+        write_backup(data, tmp_path / "b.tar")
+
+    assert os.listdir(tmp_path) == ["data"]
+
+
+async def test_a_full_disk_is_an_error_with_the_names_of_both_places(
+    stored: Caller, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await asyncio.to_thread(write_backup, data, tmp_path / "a.tar")
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(StorageError, match=rf"{data} cannot be backed up to .*/b\.tar: No space"):
+        await asyncio.to_thread(write_backup, data, tmp_path / "b.tar")
+    with pytest.raises(StorageError, match=r"a\.tar cannot be restored into .*again: No space"):
+        await asyncio.to_thread(restore_backup, tmp_path / "a.tar", tmp_path / "again")
+
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["lock"]
+
+
+async def test_the_secret_that_was_made_up_is_the_same_after_a_restore(
+    stored: Caller, data: Path, tmp_path: Path
+) -> None:
+    (data / APPLICATIONS).write_text("app:hash\n")
+    await asyncio.to_thread(write_backup, data, tmp_path / "a.tar")
+    restore_backup(tmp_path / "a.tar", tmp_path / "again")
+
+    restored = tmp_path / "again" / APPLICATIONS
+    assert restored.read_text() == "app:hash\n"
+    assert restored.stat().st_mode & 0o777 == 0o600

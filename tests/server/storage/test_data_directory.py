@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -89,6 +90,20 @@ async def test_a_path_that_cannot_be_created_is_an_error_with_its_name(tmp_path:
 
     with pytest.raises(StorageError, match=f"{tmp_path}/file/data .*Not a directory"):
         await LocalServer(data=tmp_path / "file" / "data").start()
+
+
+async def test_a_directory_of_another_user_comes_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_another_user(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    # The tests may run as root, whom nothing is forbidden.
+    monkeypatch.setattr(Path, "chmod", of_another_user)
+    os.chmod(tmp_path, 0o755)
+
+    with pytest.raises(StorageError, match=rf"{tmp_path} .*not permitted.*belong to the user"):
+        await LocalServer(data=tmp_path).start()
 
 
 @pytest.mark.parametrize(
