@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from symbl_aio.cli.commands import cli
-from symbl_aio.cli.exit_codes import MEANINGS
+from symbl_aio.cli.exit_codes import FAULT, MEANINGS, OK, USAGE
 from tests.programs import heading_of, programs, run, shell_lines
 from tests.tables import table
 
@@ -65,6 +65,15 @@ def test_the_exit_codes_are_those_of_the_program():
     assert table
     rows = dict(re.findall(r"\| (\d+) \| (.*?) \|", table[1]))
     assert rows == {str(code): meaning for code, meaning in MEANINGS.items()}
+
+
+def test_the_page_for_operators_has_the_exit_codes_of_a_worker():
+    page = (ROOT / "docs" / "operating.md").read_text()
+    table = re.search(r"\| Code \| When \|.*\n\|[- |]+\|\n((?:\|.*\n)+)", page)
+    assert table
+    rows = set(re.findall(r"^\| (\d+) ", table[1], re.M))
+    of_workers = {code for code, meaning in MEANINGS.items() if "start it again" in meaning}
+    assert rows >= {str(code) for code in of_workers | {OK, USAGE, FAULT}}
 
 
 @table("name", PAGES)

@@ -137,7 +137,7 @@ def _check_exists(database: str) -> None:
     if database.startswith("sqlite") and not Path(redacted(database)).exists():
         raise ConfigurationError(
             f"there is no database {redacted(database)!r}; "
-            "symbl-aio db migrate --database makes one"
+            f"symbl-aio db migrate --database {database} makes one"
         )
 
 

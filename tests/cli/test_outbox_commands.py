@@ -444,7 +444,7 @@ async def test_what_is_of_an_outbox_needs_one(shell, tmp_path):
 
     assert (alone.code, mistyped.code) == (2, 2)
     assert "--database" in alone.err
-    assert "symbl-aio db migrate --database makes one" in mistyped.err
+    assert f"db migrate --database sqlite:///{tmp_path}/no.db makes one" in mistyped.err
 
 
 # db

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -77,14 +78,7 @@ class DataDirectory:
         try:
             self._lock = await run_in_thread(_prepare, self.path)
             await self._database.open()
-            referenced = await self._database.submit(
-                lambda connection: {
-                    str(name)
-                    for (name,) in connection.execute(
-                        "SELECT body FROM jobs WHERE body IS NOT NULL"
-                    )
-                }
-            )
+            referenced = await self._database.submit(self._referenced)
             await run_in_thread(self._remove_orphans, referenced)
         except SchemaError as error:
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
@@ -106,15 +100,25 @@ class DataDirectory:
             self._lock.close()
             self._lock = None
 
+    def _referenced(self, connection: sqlite3.Connection) -> set[str]:
+        """Return the names of the bodies that jobs refer to."""
+        if not self.keeps_bodies:
+            # Of a server before this one, which kept them.
+            connection.execute(
+                "UPDATE jobs SET body = NULL WHERE body IS NOT NULL AND ended_at IS NOT NULL"
+            )
+        found = connection.execute("SELECT body FROM jobs WHERE body IS NOT NULL")
+        return {str(name) for (name,) in found}
+
     def _remove_orphans(self, referenced: set[str]) -> None:
-        """Remove the bodies that no job refers to: uploads that a kill cut off."""
+        """Remove the bodies that no job refers to: cut off by a kill, or not kept any longer."""
         count = size = 0
         for path in self.bodies.iterdir():
             if path.name not in referenced:
                 count, size = count + 1, size + path.stat().st_size
                 path.unlink()
         if count:
-            logger.info("removed %d unfinished uploads (%d bytes) of the last run", count, size)
+            logger.info("removed %d recordings that no job needs (%d bytes)", count, size)
 
 
 def lock_directory(path: Path, patience: float) -> BinaryIO:

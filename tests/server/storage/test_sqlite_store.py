@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from symbl_aio.server import write_backup
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.job import Status
 from symbl_aio.server.storage import sqlite_store
@@ -176,6 +178,19 @@ async def test_a_recording_is_removed_when_its_job_has_ended(
 
     assert (await after.get(f"/v1/job/{answer.body['jobId']}")).body["status"] == "completed"
     assert list(bodies.iterdir()) == []
+
+
+async def test_recordings_that_were_kept_are_removed_by_a_server_that_keeps_none(
+    stored: Caller, restart: Restart, data: Path
+) -> None:
+    keeping = await restart(stored, keep_days=30)
+    await keeping.video()
+    await keeping.server.until(lambda: not keeping.server.unfinished)
+    kept = len(os.listdir(data / "bodies"))
+    await restart(await restart(keeping, keep_days=30))
+
+    assert (kept, os.listdir(data / "bodies")) == (1, [])
+    await asyncio.to_thread(write_backup, data, data.with_suffix(".tar"))
 
 
 async def test_calls_of_webhooks_are_made_by_the_next_server(
