@@ -87,7 +87,6 @@ COVERED_BY = {
     "server/language/analysis_values.py": "tests/server/language/test_pipeline.py",
     "server/language/word_lists.py": "tests/server/language/test_topics.py",
     "server/live/live_audio_decoder.py": "tests/asr/test_live_real.py",
-    "server/live/live_worker.py": "tests/asr/test_live_real.py",
     "server/live/server_frames.py": "tests/server/live/test_handlers.py",
     "server/live/session.py": "tests/server/live/test_speaker_socket.py",
     "server/management/records.py": "tests/server/management/test_handlers.py",

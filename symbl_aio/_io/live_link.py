@@ -329,7 +329,9 @@ class Link:
         if not self.has_listened:
             # Later ones have to bring more than this: a server may listen and break for ever.
             self.has_listened = self._has_progressed = True
-        self.socket = self.for_audio = socket
+        self.socket = socket
+        if self.states.phase is Phase.LISTENING:
+            self.for_audio = socket  # not after a stop: it may be for another speaker
         self._report_gap()
         self.pulse()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import define, field
 
 from symbl_aio.server.http_json import JSON
@@ -12,12 +14,16 @@ from symbl_aio.server.submission_parameters import Kind
 
 @define(eq=False)
 class SubmissionPayload:
-    """The parameters of an accepted submission, and its body of bytes or JSON."""
+    """The parameters of an accepted submission, and its body of bytes or JSON.
+
+    ``started_at``: when its messages began, known until a conversation is opened for it.
+    """
 
     kind: Kind
     parameters: dict[str, JSON] = field(repr=False)
     body: SpooledBody | None = None
     media_info: MediaInfo | None = None
+    started_at: datetime | None = None
 
     @property
     def url(self) -> str | None:

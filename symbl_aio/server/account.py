@@ -197,12 +197,13 @@ class Account:
 
     async def _get_job(self, request: web.Request) -> web.Response:
         """Handle ``GET /v1/job/{jobId}`` (section 3)."""
-        job = await self.jobs.find(request.match_info["job_id"])
+        job_id = request.match_info["job_id"]
+        job = self.jobs.by_id.get(job_id) or await self.jobs.find(job_id)
         if job is None:
             raise ApiError(404, "The job is unknown.")
         # The API has no word for it: an extra key, and only for a job that has failed.
         reason: dict[str, JSON] = {} if job.reason is None else {"reason": job.reason}
-        return json_response({"id": job.id, "status": job.status.value, **reason})
+        return json_response({"id": job.id, "status": job.status, **reason})
 
     def _on_status_change(self, job: Job) -> None:
         self._shared.metrics.count_job(job)

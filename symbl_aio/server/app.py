@@ -184,7 +184,10 @@ class App:
         if self._faults.pending:
             handle = partial(_with_errors_as_json, handler)
             return await self._faults.handle(request, handle, self._fault_context)
-        return await _with_errors_as_json(handler, request)
+        try:
+            return await handler(request)
+        except Exception as error:
+            return _error_response(request, error)
 
     def _check(self, route: _Route, request: web.Request, connection: Connection) -> Account | None:
         """Return the account of a request. Raises an ``ApiError`` for one that is refused."""
@@ -218,32 +221,40 @@ def _facts_of(
 
 
 async def _with_errors_as_json(handler: Handler, request: web.Request) -> web.StreamResponse:
-    """Call a handler, and convert every error to the documented ``{"message"}`` body."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return error.response()
-    except StorageError as error:
-        logger.error("%s %s: %s", request.method, loggable_path(request), error)
-        return ApiError(503, "The server cannot store it now.", retry_after=10).response()
-    except web.HTTPException as error:
-        response = json_response({"message": f"{error.reason}."}, error.status)
-        # RFC 9110 requires it with 405.
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
-    except (ConnectionError, web.RequestPayloadError):
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            # The caller left: there is no one to respond to, and nothing to log.
-            raise ConnectionDroppedError from None
-        # The caller is there; its body is no HTTP.
-        response = json_response({"message": "The body is malformed."}, 400)
-        response.force_close()
-        return response
     except Exception as error:
-        # The method and the place only: a path, or the text of an error, may have a secret.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{place.filename}:{place.lineno}"
-        logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
-        return json_response({"message": "The server has made a mistake."}, 500)
+        return _error_response(request, error)
+
+
+def _error_response(request: web.Request, error: Exception) -> web.Response:
+    """Convert an error of a handler to the documented ``{"message"}`` body.
+
+    Raises ConnectionDroppedError if the caller left.
+    """
+    match error:
+        case ApiError():
+            return error.response()
+        case StorageError():
+            logger.error("%s %s: %s", request.method, loggable_path(request), error)
+            return ApiError(503, "The server cannot store it now.", retry_after=10).response()
+        case web.HTTPException():
+            response = json_response({"message": f"{error.reason}."}, error.status)
+            # RFC 9110 requires it with 405.
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+        case ConnectionError() | web.RequestPayloadError():
+            transport = request.transport
+            if transport is None or transport.is_closing():
+                # The caller left: there is no one to respond to, and nothing to log.
+                raise ConnectionDroppedError from None
+            # The caller is there; its body is no HTTP.
+            response = json_response({"message": "The body is malformed."}, 400)
+            response.force_close()
+            return response
+    # The method and the place only: a path, or the text of an error, may have a secret.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename}:{place.lineno}"
+    logger.error("%s broke with %s at %s", request.method, type(error).__name__, where)
+    return json_response({"message": "The server has made a mistake."}, 500)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -135,7 +136,7 @@ def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:
     elif isinstance(body, list | Iterator):
         separator = "["
         for item in body:
-            if isinstance(item, dict) and any(isinstance(v, LongList) for v in item.values()):
+            if isinstance(item, dict) and LongList in map(type, item.values()):
                 yield separator
                 yield from _pieces(item)
             else:
@@ -223,7 +224,9 @@ def query_text(request: web.Request, name: str) -> str | None:
 
     Raises a 400 ``ApiError`` for one that is given with two values.
     """
-    values = set(request.query.getall(name, ())) - {""}
+    if name not in request.query:
+        return None
+    values = set(request.query.getall(name)) - {""}
     if len(values) > 1:
         raise ApiError(400, f'The query parameter "{name}" was given with {len(values)} values.')
     return next(iter(values), None)
@@ -254,14 +257,12 @@ def is_http_url(value: JSON) -> bool:
 
 def now() -> datetime:
     """Return the current time, truncated to milliseconds as the API writes it."""
-    instant = datetime.now(UTC)
-    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 def format_instant(instant: datetime) -> str:
     """Format a time as ISO 8601 in UTC with milliseconds and ``Z``."""
-    utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_instant(text: str) -> datetime:

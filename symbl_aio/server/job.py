@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,6 +9,7 @@ from attrs import define, field
 
 from symbl_aio.server.accepted_submission import SubmissionPayload
 from symbl_aio.server.http_json import now
+from symbl_aio.server.ids import random_uuid
 
 
 class Status(StrEnum):
@@ -34,7 +34,7 @@ class Job:
     payload: SubmissionPayload | None = None
     webhook_url: str | None = None
     faults: frozenset[str] = frozenset()
-    id: str = field(factory=lambda: str(uuid.uuid4()))
+    id: str = field(factory=random_uuid)
     history: list[tuple[Status, datetime]] = field(factory=lambda: [(Status.SCHEDULED, now())])
     reason: str | None = None
 

@@ -38,7 +38,7 @@ class Metrics:
         self.gauges: list[Gauge] = []
         self._clock = clock
         self._responses: Counter[int] = Counter()
-        self._jobs: Counter[Status] = Counter()
+        self._running: set[str] = set()
         self._ended: Counter[Status] = Counter()
         # The oldest first.
         self._scheduled_at: dict[str, float] = {}
@@ -53,13 +53,13 @@ class Metrics:
         """Count the status that a job has now."""
         match job.status:
             case Status.SCHEDULED:
-                self._jobs[Status.SCHEDULED] += 1
                 self._scheduled_at[job.id] = self._clock()
             case Status.IN_PROGRESS:
-                self._leave(job, Status.SCHEDULED)
-                self._jobs[Status.IN_PROGRESS] += 1
+                # A job that the server took over from its predecessor was never scheduled here.
+                self._scheduled_at.pop(job.id, None)
+                self._running.add(job.id)
             case ended:
-                self._leave(job, Status.IN_PROGRESS)
+                self._running.discard(job.id)
                 self._ended[ended] += 1
 
     def count_speech(self, heard: float, busy: float) -> None:
@@ -77,13 +77,9 @@ class Metrics:
         """Return all metrics as OpenMetrics text."""
         return "".join(f"{line}\n" for line in [*self._lines(), "# EOF"])
 
-    def _leave(self, job: Job, status: Status) -> None:
-        self._scheduled_at.pop(job.id, None)
-        # A job that the server took over from its predecessor was never counted here.
-        self._jobs[status] = max(0, self._jobs[status] - 1)
-
     def _lines(self) -> Iterator[str]:
-        states = {s.value: self._jobs[s] for s in (Status.SCHEDULED, Status.IN_PROGRESS)}
+        scheduled, running = len(self._scheduled_at), len(self._running)
+        states = {Status.SCHEDULED.value: scheduled, Status.IN_PROGRESS.value: running}
         yield from _family("jobs", "gauge", "Unfinished jobs.", "state", states)
         ended = {s.value: self._ended[s] for s in (Status.COMPLETED, Status.FAILED)}
         yield from _family("jobs_ended", "counter", "Ended jobs.", "state", ended)

@@ -203,7 +203,9 @@ class UnknownOptions:
 
     def name(self, parameters: Mapping[str, JSON]) -> None:
         """Log the options without an effect that were not logged before."""
-        for name in parameters.keys() - self._named:
+        for name in parameters:
+            if name in self._named:
+                continue
             known = self._known.get(name)
             if known is None:
                 shown = name if _NAME.fullmatch(name) else _UNNAMED

@@ -54,6 +54,19 @@ _MAX_INLINE_MESSAGES = 500
 # Characters of a conversation: as many as one text submission may have. A reader needs all of it.
 _MAX_TEXT = 8 * 1024**2
 
+# The parameters that change what is found in a conversation.
+_SETTINGS = frozenset(
+    {
+        "confidenceThreshold",
+        "detectPhrases",
+        "detectEntities",
+        "enableSummary",
+        "entities",
+        "customEntities",
+        "trackers",
+    }
+)
+
 _PLACEHOLDER = (
     "[{what} received, not transcribed: this server recognises speech "
     "if it is started with recognition on and has the extra, "
@@ -261,11 +274,12 @@ def text_utterances(conversation: Conversation, messages: JSON) -> list[Utteranc
     speakers: list[Speaker | None] = []
     for item in messages if isinstance(messages, list) else []:
         assert isinstance(item, dict)
-        payload, sender, times = (item.get(k) or {} for k in ("payload", "from", "duration"))
+        payload, sender, times = item["payload"], item.get("from") or {}, item.get("duration") or {}
         assert isinstance(payload, dict)
         assert isinstance(sender, dict)
         assert isinstance(times, dict)
-        start, end = (_offset(conversation, times.get(k)) for k in ("startTime", "endTime"))
+        start = _offset(conversation, times.get("startTime"))
+        end = _offset(conversation, times.get("endTime"))
         lines.append(Line(str(payload["content"]), None, start, end))
         # Members have their address under the other name.
         name, user_id = sender.get("name"), sender.get("userId") or sender.get("email")
@@ -297,16 +311,17 @@ def earliest_instant(messages: JSON) -> datetime | None:
         payload, times = item["payload"], item.get("duration") or {}
         assert isinstance(payload, dict)
         assert isinstance(times, dict)
-        start, end = (
-            parse_instant(text) if isinstance(text := times.get(key), str) else None
-            for key in ("startTime", "endTime")
-        )
+        start, end = _instant(times.get("startTime")), _instant(times.get("endTime"))
         if start is None and (end is not None or not found):
             before.append(str(payload["content"]))
         if (first := start or end) is not None:
             found.append(first - timedelta(seconds=sum(map(seconds_of, before))))
             before.clear()
     return min(found, default=None)
+
+
+def _instant(text: JSON) -> datetime | None:
+    return parse_instant(text) if isinstance(text, str) else None
 
 
 def _offset(conversation: Conversation, text: JSON) -> float | None:
@@ -326,6 +341,8 @@ def callers_zone(parameters: Mapping[str, JSON]) -> timezone | None:
 
 def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings:
     """Return the settings of the conversation with the parameters of one more submission."""
+    if _SETTINGS.isdisjoint(parameters):
+        return before
     threshold = parameters.get("confidenceThreshold")
     entities = [
         CustomEntity(str(e["customType"]), str(e["text"]), _text(e.get("value")))
@@ -358,10 +375,11 @@ def add_stored(
     settings: Settings, parameters: Mapping[str, JSON], management: ManagementHandlers
 ) -> Settings:
     """Add the trackers and entities stored now; later changes have no effect on the result."""
-    stored = management.trackers
-    all_stored = stored.keys() if parameters.get("enableAllTrackers") is True else ()
-    named = [tracker_id for tracker_id in stored_tracker_ids(parameters) if tracker_id in stored]
-    trackers = [stored[tracker_id] for tracker_id in (*named, *all_stored)]
+    every, named = parameters.get("enableAllTrackers") is True, stored_tracker_ids(parameters)
+    # Most submissions name none, and all stored ones are built anew.
+    stored = management.trackers if every or named else {}
+    trackers = [stored[tracker_id] for tracker_id in named if tracker_id in stored]
+    trackers += stored.values() if every else ()
     entities = management.entities if settings.detect_entities else ()
     if not (trackers or entities):
         return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from symbl_aio.server.http_json import JSON, ApiError, parse_json, require_object
 from symbl_aio.server.server_limits import BUFFERS, LIMITS
@@ -13,7 +13,9 @@ from symbl_aio.server.server_limits import BUFFERS, LIMITS
 
 def check_encoding(request: web.Request) -> None:
     """Raise a 415 ``ApiError`` for a compressed body: a small one may inflate without end."""
-    for encoding in request.headers.getall("Content-Encoding", ()):
+    if hdrs.CONTENT_ENCODING not in request.headers:
+        return
+    for encoding in request.headers.getall(hdrs.CONTENT_ENCODING):
         if encoding.strip().lower() not in ("", "identity"):
             raise ApiError(415, "A body with a Content-Encoding is not accepted; send it as it is.")
 
@@ -46,7 +48,8 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
     """
     limits, loop = request.app[LIMITS], asyncio.get_running_loop()
     received, waited = 0, 0.0
-    await ask_for_body(request)
+    if not request.content.is_eof():
+        await ask_for_body(request)
     while not request.content.is_eof():
         began = loop.time()
         patience = limits.silence + received / limits.min_rate - waited
@@ -58,7 +61,7 @@ async def body_chunks(request: web.Request) -> AsyncIterator[bytes]:
         waited += loop.time() - began
         received += len(chunk)
         yield chunk
-    # The rest, and of most requests the whole, came together with what was read before.
+    # The rest, and of many requests the whole, came together with what was read before.
     yield request.content.read_nowait()
 
 
@@ -74,23 +77,34 @@ async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
     """
     limits, buffers = request.app[LIMITS], request.app[BUFFERS]
     largest = limits.body if max_size is None else max_size
-    too_large = f"The body of this call has {largest} bytes at most."
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise ApiError(415, "JSON is accepted in UTF-8 only.")
     # An announced length is refused without reading.
     if (request.content_length or 0) > largest:
-        raise ApiError(413, too_large)
+        raise _too_large(largest)
     body = bytearray()
+
+    def add(chunk: bytes) -> None:
+        if len(body) + len(chunk) > largest:
+            raise _too_large(largest)
+        if not buffers.allows(len(body), len(chunk)):
+            raise ApiError(503, "Too many large requests at a time.", retry_after=1)
+        body.extend(chunk)
+
     try:
-        async for chunk in body_chunks(request):
-            if len(body) + len(chunk) > largest:
-                raise ApiError(413, too_large)
-            if not buffers.allows(len(body), len(chunk)):
-                raise ApiError(503, "Too many large requests at a time.", retry_after=1)
-            body += chunk
+        if request.content.is_eof():
+            # As of most requests, the whole came with what was read before.
+            add(request.content.read_nowait())
+        else:
+            async for chunk in body_chunks(request):
+                add(chunk)
         return bytes(body)
     finally:
         buffers.release(len(body))
+
+
+def _too_large(largest: int) -> ApiError:
+    return ApiError(413, f"The body of this call has {largest} bytes at most.")
 
 
 async def read_json_object(request: web.Request, max_size: int | None = None) -> dict[str, JSON]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -41,9 +41,9 @@ def limit_paths(server: web.Server) -> None:
             is_long = len(path if doubled else raw) > MAX_PATH
             target = (_TOO_LONG if is_long else path.removesuffix("/") or "/") + question + query
             message = message._replace(path=target, url=URL(target, encoded=True))
-        if "Expect" in message.headers:
+        if hdrs.EXPECT in message.headers:
             headers = message.headers.copy()
-            headers.popall("Expect")
+            headers.popall(hdrs.EXPECT)
             message = message._replace(headers=CIMultiDictProxy(headers))
         return make(message, *arguments)
 

@@ -134,6 +134,8 @@ def from_query(request: web.Request) -> dict[str, JSON]:
     Raises a 400 ``ApiError`` that names a wrong parameter.
     """
     found: dict[str, JSON] = {}
+    if not request.rel_url.raw_query_string:
+        return found
     for name in request.query:
         values = request.query.getall(name)
         if name == "customVocabulary":

@@ -105,7 +105,8 @@ class SubmissionHandlers:
             await self._conversations.require(received.conversation_id)
         _check_headers(received, request)
         query = submission_parameters.from_query(request)
-        self._check_parameters(received.kind, query)
+        if query:
+            self._check_parameters(received.kind, query)
         if not self._jobs.acquire_slot():
             raise ApiError(
                 429,
@@ -133,7 +134,7 @@ class SubmissionHandlers:
         if received.kind in ("audio", "video"):
             body = await self._read_file(request, received)
             return SubmissionPayload(received.kind, query, body)
-        limits = request.app[LIMITS]
+        limits, start = request.app[LIMITS], None
         largest = limits.text_body if received.kind == "text" else limits.body
         text = await read_body(request, largest)
         fields = require_object(parse_json(text))
@@ -141,20 +142,19 @@ class SubmissionHandlers:
         if received.kind == "text":
             submission_parameters.check_messages(fields.get("messages"))
             try:
-                earliest_instant(fields.get("messages"))
+                start = earliest_instant(fields.get("messages"))
             except ValueError:
                 raise ApiError(400, '"startTime" and "endTime" must be ISO 8601.') from None
         else:
             submission_parameters.check_url(fields.get("url"))
         fields = submission_parameters.read(fields)
         self._check_parameters(received.kind, fields)
-        return SubmissionPayload(received.kind, {**query, **fields})
+        return SubmissionPayload(received.kind, {**query, **fields}, started_at=start)
 
     def _check_parameters(self, kind: Kind, parameters: dict[str, JSON]) -> None:
         self._unknown_options.name(parameters)
-        self._unknown_options.name(
-            {f"features {name}": None for name in _features(parameters) if name not in _FEATURES}
-        )
+        if unknown := set(_features(parameters)) - _FEATURES:
+            self._unknown_options.name({f"features {name}": None for name in unknown})
         if kind != "text":
             self._processing.check_recognition(parameters)
         named = set(stored_tracker_ids(parameters))
@@ -223,9 +223,8 @@ class SubmissionHandlers:
 def _open_conversation(payload: SubmissionPayload) -> Conversation:
     name = payload.parameters.get("name")
     conversation = new_conversation(name if isinstance(name, str) else None)
-    if payload.kind == "text":
-        start = earliest_instant(payload.parameters.get("messages"))
-        conversation.started_at = start or conversation.started_at
+    if payload.started_at is not None:
+        conversation.started_at = payload.started_at
     return conversation
 
 

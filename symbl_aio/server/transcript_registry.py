@@ -80,12 +80,13 @@ def assign_times(lines: Iterable[Line], start: float) -> list[tuple[Line, float,
         while after < len(turns) and turns[after].start is turns[after].end is None:
             after += 1
         run = turns[index:after]
-        spoken = sum(seconds_of(turn.text) for turn in run)
+        lengths = [seconds_of(turn.text) for turn in run]
+        spoken = sum(lengths)
         following = turns[after].start if after < len(turns) else None
         room = spoken if following is None else start + following - at
         pace = room / spoken if 0 < room < spoken else 1.0
-        for turn in run:
-            begin, at = at, at + seconds_of(turn.text) * pace
+        for turn, length in zip(run, lengths, strict=True):
+            begin, at = at, at + length * pace
             result.append((turn, begin, at))
     return result
 

@@ -453,6 +453,31 @@ async def test_a_start_as_the_connection_breaks_is_made_on_the_next_one(peer: Pe
     assert [bytes(session.audio) for session in peer.sessions] == [b"", b"12"]
 
 
+async def test_a_server_that_listens_again_after_a_stop_request_gets_no_audio(peer: Peer):
+    again = asyncio.Event()
+
+    async def answer(session: Session, request):
+        if request["type"] == "stop_request":
+            # As for another speaker, who has just begun.
+            await session.send(enveloped("started_listening"))
+            await again.wait()
+        await usual(session, request)
+
+    peer.on_request = answer
+    async with peer.client() as symbl, symbl.stream() as stream:
+        stopping = asyncio.create_task(stream.stop())
+        states = 0
+        async for event in stream:
+            states += isinstance(event, StateEvent) and event.state == "started_listening"
+            if states == 2:
+                break
+        with pytest.raises(ConfigurationError, match="stopped"):
+            await stream.send(bytes(640))
+        again.set()
+        await stopping
+    assert peer.sessions[0].audio == b""
+
+
 def test_a_send_on_another_loop_of_the_same_thread_is_refused():
     async def close(stream: Stream, symbl: SymblClient) -> None:
         await stream.stop()

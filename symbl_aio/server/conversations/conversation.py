@@ -117,14 +117,29 @@ class Conversation:
 
     def draft(self) -> Conversation:
         """Return a copy that can be changed without effect on this one."""
-        return evolve(
-            self,
-            metadata=dict(self.metadata),
-            utterances=list(self.utterances),
-            members=dict(self.members),
-            notices=set(self.notices),
-            bookmarks=dict(self.bookmarks),
-            aliases=dict(self.aliases),
+        # In the order of the fields, and without evolve(), which takes five times as long: each
+        # job makes a draft.
+        return Conversation(
+            self.id,
+            self.name,
+            self.started_at,
+            dict(self.metadata),
+            self.settings,
+            list(self.utterances),
+            dict(self.members),
+            self.duration,
+            set(self.notices),
+            dict(self.bookmarks),
+            self.bookmarks_made,
+            self.features,
+            self.features_job,
+            self.media_url,
+            dict(self.aliases),
+            self.summarised,
+            self.summarised_count,
+            self._analysis,
+            self._analytics,
+            self._analyser,
         )
 
     @property
@@ -224,7 +239,7 @@ class Conversation:
         """Add the utterances of a completed job, which end by second ``duration``."""
         self.utterances.extend(utterances)
         self.duration = max(self.duration, duration, *(u.end for u in utterances))
-        if settings != self.settings:
+        if settings is not self.settings and settings != self.settings:
             self._analyser = None
         self.settings = settings
         self._analysis = self._analytics = None

@@ -308,9 +308,9 @@ class ConversationHandlers:
 
 def _redactor(conversation: Conversation, request: web.Request) -> Redactor | None:
     """Return what masks personal data, if the query asks for it; a 400 for an unknown category."""
-    text = query_text(request, "exclude") or "[]"
+    text = query_text(request, "exclude")
     try:
-        exclude = parse_json(text)
+        exclude = [] if text is None else parse_json(text)
     except ApiError:
         exclude = None
     if not is_text_list(exclude):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from weakref import WeakValueDictionary
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
+from symbl_aio.server.conversations.conversation_locks import ConversationLocks
 from symbl_aio.server.http_json import ApiError, now
 from symbl_aio.server.ids import random_id
 from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
@@ -26,8 +25,7 @@ class Conversations:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # A lock lives as long as a caller holds it or waits for it.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = ConversationLocks()
 
     @property
     def by_id(self) -> Mapping[str, Conversation]:
@@ -63,24 +61,24 @@ class Conversations:
         """Store a new conversation, and other changes with it."""
         await self._store.commit(ConversationSaved(None, conversation), *also)
 
-    @asynccontextmanager
-    async def change(self, conversation_id: str, *also: Change) -> AsyncIterator[Conversation]:
-        """Yield a copy to write to; store it at the end, and show it to readers from then on.
+    def change(
+        self, conversation_id: str, *also: Change
+    ) -> AbstractAsyncContextManager[Conversation, None]:
+        """Return a context with a copy to write to, which is stored at its end, and shown then.
 
         One change of a conversation at a time. ``also`` is committed with it. An exception in the
         block changes nothing. Raises a 404 ``ApiError`` if the conversation was deleted.
         """
-        async with self._lock(conversation_id):
-            before = await self.require(conversation_id)
-            after = before.draft()
-            yield after
-            await self._store.commit(ConversationSaved(before, after), *also)
+        return _Change(self, self._store, self._locks, conversation_id, also)
 
     async def commit(self, conversation_id: str, *changes: Change) -> None:
         """Commit changes that need the conversation. Raises a 404 ``ApiError`` without it."""
-        async with self._lock(conversation_id):
+        await self._locks.acquire(conversation_id)
+        try:
             await self.require(conversation_id)
             await self._store.commit(*changes)
+        finally:
+            self._locks.release(conversation_id)
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation with all its copies. Raises a 404 ``ApiError``."""
@@ -88,15 +86,47 @@ class Conversations:
 
     async def expire(self, conversation_id: str, cutoff: float) -> None:
         """Delete a conversation, unless it was changed since ``cutoff``."""
-        async with self._lock(conversation_id):
+        await self._locks.acquire(conversation_id)
+        try:
             if await self._store.expired(cutoff, conversation_id):
                 await self._store.commit(ConversationDeleted(conversation_id))
+        finally:
+            self._locks.release(conversation_id)
 
-    def _lock(self, conversation_id: str) -> asyncio.Lock:
-        lock = self._locks.get(conversation_id)
-        if lock is None:
-            lock = self._locks[conversation_id] = asyncio.Lock()
-        return lock
+
+class _Change:
+    """The context of a change. A generator in its place takes twice as long."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        store: Store,
+        locks: ConversationLocks,
+        conversation_id: str,
+        also: Sequence[Change],
+    ) -> None:
+        self._conversations = conversations
+        self._store = store
+        self._locks = locks
+        self._id = conversation_id
+        self._also = also
+
+    async def __aenter__(self) -> Conversation:
+        await self._locks.acquire(self._id)
+        try:
+            self._before = await self._conversations.require(self._id)
+        except BaseException:
+            self._locks.release(self._id)
+            raise
+        self._after = self._before.draft()
+        return self._after
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self._store.commit(ConversationSaved(self._before, self._after), *self._also)
+        finally:
+            self._locks.release(self._id)
 
 
 def new_conversation(name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:

@@ -90,6 +90,7 @@ class Worker:
         self._requests: deque[tuple[dict[str, Any], bytes]] = deque()
         self._arrived = threading.Condition()
         self._closed = False
+        self._turns = 0
 
     def read(self, requests: IO[bytes]) -> None:
         """Read requests until the input is closed."""
@@ -115,12 +116,24 @@ class Worker:
                     return
             for request, audio in requests:
                 self._accept(request, audio)
-            # One piece of work for each stream: none waits for all audio of another.
-            for stream in [s for s in self._streams.values() if s.is_due]:
-                self._advance(stream)
+            if due := self._due():
+                self._advance(self._next(due))
 
-    def _due(self) -> bool:
-        return any(stream.is_due for stream in self._streams.values())
+    def _due(self) -> list[Stream]:
+        return [stream for stream in self._streams.values() if stream.is_due]
+
+    def _next(self, due: list[Stream]) -> Stream:
+        """Return the stream whose turn it is, for one piece of work.
+
+        Every other turn is for speakers whose audio is recognised as they speak: they do not wait
+        for all streams that are behind, whose audio came faster than that.
+        """
+        self._turns += 1
+        live = [stream for stream in due if stream.backlog <= _LONGEST + _SEARCH]
+        behind = [stream for stream in due if stream.backlog > _LONGEST + _SEARCH]
+        chosen = min((live or behind) if self._turns % 2 else (behind or live), key=_last_turn)
+        chosen.last_turn = self._turns
+        return chosen
 
     def _accept(self, request: dict[str, Any], audio: bytes) -> None:
         identity = request["stream"]
@@ -189,6 +202,7 @@ class Stream:
         self.recognition = recognition
         self.busy = 0.0
         self.owed = 0
+        self.last_turn = 0
         self._decoder = decoder
         # Audio, another decoder for what follows, and None for the end.
         self._arrived: deque[bytes | decoding.Decoder | None] = deque()
@@ -308,6 +322,10 @@ class Stream:
         text, score = self.recognition.recognise_short(self._samples[start:end], is_final=is_final)
         begin, until = (self._start + start) / RATE, (self._start + end) / RATE
         return [(begin, until, text, math.exp(score))] if text else []
+
+
+def _last_turn(stream: Stream) -> int:
+    return stream.last_turn
 
 
 def _voices(samples: decoding.Samples) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from attrs import field, frozen
 
@@ -14,8 +14,7 @@ from symbl_aio.server.job import Job, Status
 TokenKind: TypeAlias = Literal["access", "refresh"]
 
 
-@frozen
-class ConversationSaved:
+class ConversationSaved(NamedTuple):
     """A conversation is new (``before`` is None), or was changed."""
 
     before: Conversation | None
@@ -29,22 +28,19 @@ class ConversationDeleted:
     id: str
 
 
-@frozen
-class JobAccepted:
+class JobAccepted(NamedTuple):
     """A job is queued, after those that were accepted before it."""
 
     job: Job
 
 
-@frozen
-class JobStarted:
+class JobStarted(NamedTuple):
     """A job is in progress. A restart runs it again from the start."""
 
     job: Job
 
 
-@frozen
-class JobEnded:
+class JobEnded(NamedTuple):
     """A job has completed or failed; its submission is no longer needed."""
 
     job: Job

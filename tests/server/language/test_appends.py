@@ -6,6 +6,7 @@ import sys
 import time
 from types import FrameType
 
+from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,3 +166,16 @@ def test_talk_times_follow_each_change() -> None:
     assert (before.analytics.talk, after.analytics.talk) == (2.0, 3.0)
     after.replace_utterances(after.utterances[1:])
     assert after.analytics.talk == 1.0
+
+
+def test_a_draft_has_each_field_of_its_conversation_and_lists_of_its_own() -> None:
+    names = [field.name for field in fields(Conversation)]
+    before = Conversation("1", "1", STARTED_AT)
+    for name in names:
+        # Whatever collection it is copied to, it has one item, its name.
+        setattr(before, name, {name: name})
+    after = before.draft()
+
+    assert [list(getattr(after, name)) for name in names] == [[name] for name in names]
+    copied = {name for name in names if getattr(after, name) is not getattr(before, name)}
+    assert copied == {"metadata", "utterances", "members", "notices", "bookmarks", "aliases"}
