@@ -168,12 +168,13 @@ class LiveSessions:
     async def _exists(self, session: LiveSession) -> bool:
         # As a turn: the end of another speaker's wait must not complete the session meanwhile.
         session.turns += 1
-        exists: bool | None = None
+        is_known = False
         try:
             exists = await session.exists()
+            is_known = True
         finally:
             session.turns -= 1
-            if exists is None:
+            if not is_known:
                 self.end(session, "")  # its wait goes on
         return exists
 
