@@ -139,7 +139,8 @@ class Incoming:
 
         ``options`` and ``key`` are those of ``client.submit``; ``to`` is the conversation to
         append to, as for ``client.append``. Before it reads more from the visitor it waits for
-        its lane and a job slot, at most ``Limits.wait_for_slot``: a service should set that.
+        its lane, as long as the jobs of the appends before it take, and then for a job slot, at
+        most ``Limits.wait_for_slot``: a service should set that, and time out appends itself.
 
         Raises ``BadUploadError`` if the body is not as announced, or the visitor left before
         its end; otherwise the errors of a submission. A stream can be read once, so the first
