@@ -168,14 +168,13 @@ class LiveSessions:
     async def _exists(self, session: LiveSession) -> bool:
         # As a turn: the end of another speaker's wait must not complete the session meanwhile.
         session.turns += 1
-        is_known = False
         try:
             exists = await session.exists()
-            is_known = True
-        finally:
+        except BaseException:
             session.turns -= 1
-            if not is_known:
-                self.end(session, "")  # its wait goes on
+            self.end(session, "")  # its wait goes on
+            raise
+        session.turns -= 1
         return exists
 
     def _new_session(
