@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -144,3 +145,12 @@ def remedy_of(error: BaseException) -> str:
     if isinstance(error, AppendBlockedError):
         error = error.cause
     return next((remedy for cls, remedy in _REMEDIES if isinstance(error, cls)), "")
+
+
+def why_not_listening(error: OSError | UnicodeError) -> str:
+    """Return why an address cannot be listened on, without the address: Python repeats it."""
+    number = getattr(error, "errno", None) or 0
+    if number > 0:
+        return os.strerror(number)
+    # Of getaddrinfo the number is negative. A name that IDNA cannot encode is a UnicodeError.
+    return getattr(error, "strerror", None) or "no name of a host"

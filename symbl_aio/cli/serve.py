@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.exit_codes import OK
+from symbl_aio.cli.exit_codes import OK, why_not_listening
 from symbl_aio.cli.runner import stop_signals
 from symbl_aio.cli.self_signed import self_signed
 from symbl_aio.cli.serve_apps import Applications, applications
@@ -103,9 +103,8 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     except StorageError as error:
         raise ConfigurationError(f"{error} (--data, or --memory to store nothing)") from error
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a host"
         raise ConfigurationError(
-            f"cannot listen on {options.host}:{options.port} ({reason}); "
+            f"cannot listen on {options.host}:{options.port} ({why_not_listening(error)}); "
             "choose another --host or --port"
         ) from error
     try:

@@ -14,6 +14,7 @@ from aiohttp import web
 from attrs import frozen
 
 from symbl_aio import ConfigurationError, SymblError
+from symbl_aio.cli.exit_codes import why_not_listening
 from symbl_aio.durable import OutboxStats, Worker, openmetrics
 
 _LOG: Final = logging.getLogger("symbl_aio.cli")
@@ -174,10 +175,9 @@ class WorkerMonitor:
         try:
             await web.TCPSite(runner, address.host, address.port).start()
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "no name of a host"
             raise ConfigurationError(
-                f"cannot listen on {address} ({reason}); choose another address for "
-                "--health or --prometheus"
+                f"cannot listen on {address} ({why_not_listening(error)}); choose another "
+                "address for --health or --prometheus"
             ) from error
 
     async def _alive(self, _: web.Request) -> web.Response:

@@ -119,7 +119,11 @@ class Form:
 
     def _check_before(self, size: int) -> None:
         if size > MAX_BEFORE_FILE:
-            raise BadUploadError(413, f"the form has over {MAX_BEFORE_FILE} bytes before its file")
+            raise BadUploadError(
+                413,
+                f"the form has over {MAX_BEFORE_FILE} bytes before its file, "
+                "which is the part with a filename",
+            )
 
     def _write(self, data: bytes) -> None:
         try:

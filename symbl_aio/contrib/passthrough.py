@@ -34,7 +34,7 @@ from symbl_aio.contrib.form_parser import SHAPE, Form, boundary_of
 _HEAD_BYTES: Final = 4096
 """Bytes of a recording from which its format is detected."""
 
-STALLED: Final = "the visitor sent no more of the recording"
+STALLED: Final = "the visitor sent no more of the body"
 
 
 class RecordingStream:
@@ -57,6 +57,7 @@ class RecordingStream:
 
     async def peek(self, stall: float | None) -> bytes:
         """Return the first bytes, each chunk within ``stall`` seconds; iteration repeats them."""
+        self._check(whole=False)  # what came with the head of a form
         while len(self._head) < min(_HEAD_BYTES, self.size):
             self._head += await self._next(stall)
         return self._head
@@ -81,7 +82,7 @@ class RecordingStream:
         data = b""
         while not data:
             self.is_waiting = True
-            chunk = await _next_chunk(self._chunks, stall)
+            chunk = await next_chunk(self._chunks, stall)
             self.is_waiting = False
             if chunk is None:
                 self._check(whole=True)
@@ -138,7 +139,8 @@ class Incoming:
 
         ``options`` and ``key`` are those of ``client.submit``; ``to`` is the conversation to
         append to, as for ``client.append``. Before it reads more from the visitor it waits for
-        its lane and a job slot, at most ``Limits.wait_for_slot``: a service should set that.
+        its lane, as long as the jobs of the appends before it take, and then for a job slot, at
+        most ``Limits.wait_for_slot``: a service should set that, and time out appends itself.
 
         Raises ``BadUploadError`` if the body is not as announced, or the visitor left before
         its end; otherwise the errors of a submission. A stream can be read once, so the first
@@ -210,7 +212,7 @@ async def _read(
         return Incoming(await _media(stream, stall), {}, None, stream=stream)
     form = Form(boundary)
     while not form.at_file:
-        chunk = None if form.ended else await _next_chunk(chunks, stall)
+        chunk = None if form.ended else await next_chunk(chunks, stall)
         if chunk is None:
             raise BadUploadError(400, f"the form holds no file; {SHAPE}")
         form.feed(chunk)
@@ -242,7 +244,11 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _next_chunk(chunks: AsyncGenerator[bytes, None], stall: float | None) -> bytes | None:
+async def next_chunk(chunks: AsyncGenerator[bytes, None], stall: float | None) -> bytes | None:
+    """Return the next bytes of a body, or ``None`` at its end.
+
+    Raises ``BadUploadError`` (408) after ``stall`` seconds without any.
+    """
     try:
         async with asyncio.timeout(stall):
             return await anext(chunks, None)

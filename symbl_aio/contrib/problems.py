@@ -1,14 +1,16 @@
 """Problem details (RFC 9457) for visitors: one table from errors to responses.
 
-For a visitor's own mistake the detail is the error's message. For all other errors it is a
-fixed sentence, which reveals neither the host that this service calls nor its answer. No
-problem contains a credential.
+For a visitor's own mistake the detail is the error's message, without the folder of a file of
+this machine. For all other errors it is a fixed sentence, which reveals neither the host that
+this service calls nor its answer. No problem contains a credential.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, TypeAlias
@@ -49,7 +51,12 @@ _LOG = logging.getLogger("symbl_aio.contrib")
 MEDIA_TYPE: Final = "application/problem+json"
 
 RETRY_AFTER: Final = 10
-"""Seconds after which to retry a 503: no free slot or queue, or no running client."""
+"""Seconds after which to retry a 503, if the API named none."""
+
+_MAX_RETRY_AFTER: Final = 86_400
+
+_QUOTED: Final = re.compile(r"""(?:^|(?<=[\s(]))(['"])((?:(?!\1).)*/)(.*?)\1""")
+"""A path in quotes: the folder, and the file's name."""
 
 Value: TypeAlias = str | int | None
 """The value of a member of a problem."""
@@ -97,8 +104,8 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
     (AppendBlockedError, 409, "Nothing was sent: an earlier addition to this conversation has to "
      "be settled first."),
     (QueueFullError, 503, "Too much is waiting to be sent. Nothing of this was accepted."),
-    (ConcurrencyLimitError, 503, "The account has no free place for a job. Nothing of this was "
-     "accepted."),
+    (ConcurrencyLimitError, 503, "The service behind this one has reached its limit. Nothing of "
+     "this was accepted."),
     (ClientClosedError, 503, "The service is stopping or starting."),
     (OutboxUnavailableError, 503, "The service cannot reach its database. The same request may be "
      "repeated."),
@@ -140,9 +147,15 @@ def problem(error: BaseException) -> Problem:
             return _make(error, 502, _sentence(APIError))
         detail = error.message or "The service behind this one refused the request as it is."
         return _make(error, 400, detail)
+    if isinstance(error, ServerError) and error.status == 503 and error.retry_after is not None:
+        # By which the API says that it took nothing.
+        busy = "The service behind this one is busy. Nothing of this was accepted."
+        return _make(error, 503, busy)
     for kind, status, sentence in _TABLE:
         if isinstance(error, kind):
-            return _make(error, status, str(error) if sentence is None else sentence)
+            if sentence is None:
+                sentence = _QUOTED.sub(r"\1\3\1", str(error))
+            return _make(error, status, sentence)
     return _make(None, 500, "The service made a mistake.")
 
 
@@ -166,5 +179,8 @@ def _make(error: BaseException | None, status: int, detail: str) -> Problem:
         extra |= {"job_id": error.job.id, "conversation_id": error.job.conversation_id}
     if isinstance(error, StreamError):
         extra["conversation_id"] = error.conversation_id
-    headers = {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}
+    headers = {}
+    if status == 503:
+        named = error.retry_after if isinstance(error, APIError) else None
+        headers["Retry-After"] = str(math.ceil(min(named or RETRY_AFTER, _MAX_RETRY_AFTER)))
     return Problem(status, HTTPStatus(status).phrase, detail, headers, extra)

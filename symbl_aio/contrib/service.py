@@ -33,8 +33,9 @@ from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.passthrough import next_chunk
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
-from symbl_aio.webhooks import verify
+from symbl_aio.webhooks import WebhookCall, is_genuine, read_body, verify
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
@@ -236,18 +237,25 @@ class Embedded:
     ) -> int:
         """Process a webhook request, and return the status to answer.
 
-        403 for a caller that ``allows`` does not admit. Its body is read up to the first byte
-        beyond ``WebhookReceiver.MAX_BYTES``.
+        403 for a caller that ``allows`` does not admit, 404 for a URL that was not made with the
+        secret, both before the body is read. A body is read up to the first byte beyond
+        ``WebhookReceiver.MAX_BYTES``. Raises ``BadUploadError`` (408) if no more of it comes for
+        ``Timeouts.stall`` seconds.
         """
-        if not self.allows(peer):
-            return 403
+        secret = self.client.config.webhook_secret
         body = b""
         async with aclosing(chunks):
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > WebhookReceiver.MAX_BYTES:
+            if not self.allows(peer):
+                return 403
+            # Now: a caller without the secret must not keep a connection open with half a body.
+            if secret is None or not is_genuine(secret, nonce, mark):
+                return 404
+            stall = self.client.config.timeouts.stall
+            while len(body) <= WebhookReceiver.MAX_BYTES:
+                if (chunk := await next_chunk(chunks, stall)) is None:
                     break
-        return await self.on_webhook(nonce, mark, body)
+                body += chunk
+        return await self._accept_webhook(nonce, read_body(body))
 
     async def on_webhook(self, nonce: str, mark: str, body: bytes) -> int:
         """Process a webhook call, and return the status to answer; 404 without a secret.
@@ -257,8 +265,10 @@ class Embedded:
         secret = self.client.config.webhook_secret
         if secret is None:
             return 404
+        return await self._accept_webhook(nonce, verify(secret, nonce, mark, body))
+
+    async def _accept_webhook(self, nonce: str, call: WebhookCall | int) -> int:
         # Verified once: the outbox was opened with the secret of the client.
-        call = verify(secret, nonce, mark, body)
         if isinstance(call, int):
             return call
         self.client.webhooks.accept(nonce, call)

@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import json
 import logging
+import os
 import socket
 from collections.abc import Collection, Mapping
 
@@ -63,6 +64,19 @@ def _parse_address(host: str) -> str | None:
         return socket.inet_ntoa(socket.inet_aton(host))  # 2130706433, 127.1, 0x7f.1
     except OSError:
         return None  # a name: the resolver checks its addresses
+
+
+def _reason(error: Exception) -> str:
+    """Return why a request failed, without its URL: that may contain a secret."""
+    if isinstance(error, OutboundError):
+        return str(error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        # One text for both: a caller does not learn which names have private addresses.
+        return "its host is not found, or has no public address"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate cannot be verified"
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else type(error).__name__
 
 
 class _PublicAddressResolver(AbstractResolver):
@@ -135,9 +149,9 @@ class OutboundClient:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OutboundError("the disk of the server is full") from error
-            raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
+            raise OutboundError(f"the link cannot be read: {_reason(error)}") from error
         except (aiohttp.ClientError, ValueError) as error:
-            raise OutboundError(f"the link cannot be read: {type(error).__name__}") from error
+            raise OutboundError(f"the link cannot be read: {_reason(error)}") from error
 
     async def post_webhook(self, url: str, payload: Mapping[str, str]) -> bool:
         """POST a webhook payload and return whether the response was a 2xx. Never raises.
@@ -146,8 +160,8 @@ class OutboundClient:
         """
         host = "?"
         try:
+            host = URL(url).host or host
             target = self._checked_url(url)
-            host = target.host or host
             async with (
                 asyncio.timeout(self._webhook_timeout),
                 self._open_session().post(
@@ -161,7 +175,7 @@ class OutboundClient:
                     return True
                 logger.info("webhook on %s answered %s", host, response.status)
         except (aiohttp.ClientError, OSError, ValueError, OutboundError) as error:
-            logger.info("webhook on %s was not delivered: %s", host, type(error).__name__)
+            logger.info("webhook on %s was not delivered: %s", host, _reason(error))
         return False
 
     def _checked_url(self, url: str) -> URL:

@@ -467,15 +467,20 @@ async def test_serve_says_how_to_use_it_and_keeps_a_secret_of_the_user():
     assert "known-to-me-4711" not in said + ended.out + ended.err
 
 
-async def test_a_port_in_use_is_exit_code_2(symbl):
+async def test_a_port_in_use_is_exit_code_2(symbl, tmp_path):
     port = symbl.base_url.rsplit(":", 1)[1]
 
     shell = Shell()
     ended = await shell.end(await shell.start("serve", "--port", port))
 
-    assert ended.code == 2
-    assert "--port" in ended.err
-    assert "Traceback" not in ended.err
+    worker = ("worker", "--database", f"sqlite:///{tmp_path}/outbox.db", "--health", port)
+    shell = Shell(SYMBL_BASE_URL=symbl.base_url, **CREDENTIALS)
+    of_a_worker = await shell.end(await shell.start(*worker))
+
+    for refused, option in ((ended, "--port"), (of_a_worker, "--health")):
+        assert refused.code == 2
+        assert f"cannot listen on 127.0.0.1:{port} (Address already in use);" in refused.err
+        assert option in refused.err
 
 
 async def test_the_demo_needs_no_account_and_keeps_the_order():

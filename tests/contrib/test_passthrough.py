@@ -148,6 +148,17 @@ async def test_what_cannot_be_passed_on_is_refused_before_anything_is_sent(
     assert server.submissions == []
 
 
+async def test_a_form_without_its_last_line_break_says_how_a_form_ends(server: LocalSymbl):
+    for data in (RECORDING[:20_000], RECORDING * 4):
+        async with site_of("h11", server) as site:
+            body = form(data, end=b"")
+            status, told, _ = await post(f"{site.url}/recordings", body, as_form())
+
+        assert (status, told["error"]) == (400, "BadUploadError")
+        assert "is longer than" in told["detail"]
+        assert "and a line break" in told["detail"]
+
+
 async def test_a_refusal_reaches_a_visitor_who_is_still_sending(site: Site, server: LocalSymbl):
     sent = io.BytesIO(b"no recording" * 2_000_000)
     status, told, _ = await post(f"{site.url}/recordings", sent)

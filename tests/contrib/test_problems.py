@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from symbl_aio import (
     AmbiguousSubmissionError,
+    APIError,
     AppendBlockedError,
     AuthenticationError,
     BadRequestError,
@@ -120,6 +122,48 @@ async def test_what_is_about_a_job_names_it(kind, status, server: LocalSymbl):
     assert told.status == status
     assert (told.extra["job_id"], told.extra["conversation_id"]) == ("j1", "c1")
     assert "hunter2" not in told.detail
+
+
+@pytest.mark.parametrize(
+    "name,content,detail",
+    [
+        ("none.mp4", None, "'none.mp4' cannot be opened"),
+        ("empty.mp4", b"", "'empty.mp4' is empty"),
+        ("it's a recording.mp4", b"%PDF-1.4", '"it\'s a recording.mp4" is of an unknown format'),
+    ],
+)
+async def test_a_problem_names_no_folder_of_this_machine(
+    server: LocalSymbl, tmp_path: Path, name: str, content: bytes | None, detail: str
+):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    async with server.client() as symbl:
+        with pytest.raises(MediaRejectedError) as caught:
+            await symbl.submit(tmp_path / name)
+
+    assert str(tmp_path) in str(caught.value)
+    assert problem(caught.value).detail.startswith(detail)
+
+
+@table(
+    "error,status,seconds",
+    [
+        (ConcurrencyLimitError(429, SECRET, retry_after=59.2), 503, "60"),
+        (ConcurrencyLimitError(429, SECRET, retry_after=0.0), 503, "10"),
+        (ConcurrencyLimitError(429, SECRET), 503, "10"),
+        (ConcurrencyLimitError(429, SECRET, retry_after=float("9" * 400)), 503, "86400"),
+        (ServerError(503, SECRET, retry_after=30.0), 503, "30"),
+        (ServerError(503, SECRET), 502, None),
+        (ServerError(500, SECRET, retry_after=30.0), 502, None),
+    ],
+)
+def test_when_to_come_back_is_what_the_api_has_said(
+    error: APIError, status: int, seconds: str | None
+):
+    told = problem(error)
+
+    assert (told.status, told.headers.get("Retry-After")) == (status, seconds)
+    assert SECRET not in told.detail
 
 
 def test_what_may_have_been_accepted_is_told_with_its_key():

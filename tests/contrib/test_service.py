@@ -21,12 +21,14 @@ from symbl_aio import (
     Polls,
     SubmissionStarted,
     Text,
+    Timeouts,
     WebhookReceiver,
 )
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.testing import LocalSymbl
-from tests.contrib.site import Site, get, post, settings, site_of
+from symbl_aio.webhooks import mark
+from tests.contrib.site import SECRET, Site, get, post, settings, site_of
 from tests.contrib.test_sse import parse
 from tests.support import mp4_bytes
 
@@ -293,6 +295,17 @@ async def test_webhook_calls_are_answered_as_they_deserve(server: LocalSymbl, ki
         assert site.heard.of(JobEnded) == []
         assert await called(hook, body) == 204
         await site.heard.until(lambda: site.heard.of(JobEnded))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_webhook_whose_body_does_not_come_is_ended(server: LocalSymbl, kind: str):
+    async with site_of(kind, server, webhooks=True, timeouts=Timeouts(stall=0.05)) as site:
+        shown = mark(SECRET, "nonce")
+        for path, status in (("nonce/nothing", b" 404 "), (f"nonce/{shown}", b" 408 ")):
+            reader, writer = await site.connect()
+            writer.write(site.head(f"/symbl/webhooks/{path}", "Content-Length: 100") + b"{")
+            assert status in await reader.readline()
+            writer.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)

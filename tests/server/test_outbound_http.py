@@ -275,5 +275,20 @@ async def test_webhooks_follow_the_same_rules_and_are_not_logged(
     )
 
     assert site.paths == ["/moved"]
+    assert [line.partition("delivered: ")[2] for line in caplog.messages[:3]] == [
+        "127.0.0.1 is not a public address; the server can allow it",
+        "its host is not found, or has no public address",
+        "::1 is not a public address; the server can allow it",
+    ]
     assert "name.test" in caplog.text
     assert "n0nce" not in caplog.text
+
+
+async def test_a_link_that_cannot_be_read_has_a_reason_in_words(
+    outbound: Any, body: SpooledBody
+) -> None:
+    one = outbound(allow_private=False, resolver=FakeResolver("127.0.0.1"))
+    with pytest.raises(OutboundError, match="its host is not found, or has no public address"):
+        await one.download("http://name.test/a.mp3", body)
+    with pytest.raises(OutboundError, match="cannot be read: Connection refused"):
+        await outbound(allow_private=True).download("http://127.0.0.1:1/a.mp3", body)

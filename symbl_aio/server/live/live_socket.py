@@ -13,7 +13,7 @@ import logging
 import math
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from aiohttp import WSMessage, WSMsgType, hdrs, web
 
@@ -139,7 +139,9 @@ class LiveSocket:
         if self._close_code is None:
             self._close_code = code
             self._changed.set()
-            self._deadline = asyncio.get_running_loop().call_later(self._silence, self.abort)
+            if not self.closed.is_set():
+                loop = asyncio.get_running_loop()
+                self._deadline = loop.call_later(self._silence, self.abort)
 
     def abort(self) -> None:
         """Drop the connection without a close frame."""
@@ -153,7 +155,7 @@ class LiveSocket:
         """Yield the frames of the client until it leaves, or sends nothing for ``live_idle``."""
         clock = asyncio.get_running_loop().time
         heard_at = clock()
-        with contextlib.suppress(TimeoutError, ConnectionError):
+        with contextlib.suppress(TimeoutError):
             # A socket that closes is read by ``run()``, until the client's own close frame.
             for count in itertools.count(1):
                 if self._close_code is not None:
@@ -165,8 +167,7 @@ class LiveSocket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     yield message.data
                 elif message.type is WSMsgType.PING:
-                    async with asyncio.timeout(_PING_SECONDS):
-                        await self._ws.pong(message.data)
+                    await self._in_time(self._ws.pong(message.data))
                 elif message.type is not WSMsgType.PONG:
                     return
                 if count % _BURST == 0:
@@ -180,21 +181,24 @@ class LiveSocket:
                 with contextlib.suppress(TimeoutError):
                     return await self._ws.receive(_PING_SECONDS)
                 seconds -= _PING_SECONDS
-                await self._ping()
+                await self._in_time(self._ws.ping())
             # A limit of 0 is none for the library.
             return await self._ws.receive(max(0.001, min(seconds, _PING_SECONDS)))
         finally:
             self._is_silent = self._is_receiving = False
 
-    async def _ping(self) -> None:
-        async with asyncio.timeout(_PING_SECONDS):
-            await self._ws.ping()
+    async def _in_time(self, writing: Awaitable[None]) -> None:
+        """Write a ping or a pong. Raises ``TimeoutError`` for a client that reads nothing."""
+        # One that has left may have sent more before.
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(_PING_SECONDS):
+                await writing
 
     async def probe(self) -> None:
         """Drop the connection if the client does not answer a ping within ``live_answer``."""
         self._is_silent = True
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            await self._ping()
+        with contextlib.suppress(TimeoutError):
+            await self._in_time(self._ws.ping())
         await asyncio.sleep(self._answer)
         # Otherwise its frames have to wait for the server.
         if self._is_silent and self._is_receiving:

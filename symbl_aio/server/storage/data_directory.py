@@ -181,12 +181,20 @@ def claim(path: Path, patience: float = _LOCK_PATIENCE) -> BinaryIO:
     return lock_directory(path, patience)
 
 
+def _remove_rest(path: Path) -> None:
+    """Remove the directory of a backup that was killed. One of another user is logged."""
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        logger.warning("%s cannot be removed (%s)", path, error.strerror or error)
+
+
 def _prepare(path: Path) -> BinaryIO:
     lock = claim(path)
     try:
         for entry in path.iterdir():
             if entry.name.startswith(WORK_PREFIX):
-                shutil.rmtree(entry)  # of a backup that was killed
+                _remove_rest(entry)
         create_private(path / BODIES)
         # SQLite gives its other files the permissions of this one.
         open_private(path / DATABASE).close()

@@ -321,6 +321,26 @@ async def test_a_client_that_leaves_after_its_stop_loses_no_result(live: LiveCal
     assert len(await live.messages(conversation)) == 3
 
 
+async def test_what_comes_after_a_ping_is_heard_although_the_client_has_left(
+    live: LiveCaller,
+) -> None:
+    ann, bob = await live.speak(), await live.speak()
+    conversation = await ann.start()
+    session = live.server._accounts[0].live.find("meeting")
+    assert session is not None
+    # All of it waits while the start waits for the conversation.
+    async with session._conversations.change(conversation):
+        await bob.send(type="start_request")
+        await bob.ws.ping()
+        await bob.hear(1)
+        await bob.send(type="stop_request")
+        abort(bob)
+        await asyncio.sleep(0.2)
+    await ann.until("message_response")
+
+    assert ann.texts()[0].startswith("[1.0 s")
+
+
 async def test_the_lines_of_a_transcript_may_name_their_speakers(live: LiveCaller) -> None:
     lines = [Line("Hello.", "Ann", email="ann@example.com"), Line("Hi."), Line("Bye.", "Bob")]
     live.server.register_transcript(lines, stream="meeting")

@@ -106,6 +106,22 @@ async def test_a_directory_of_another_user_comes_with_the_remedy(
         await LocalServer(data=tmp_path).start()
 
 
+async def test_the_rest_of_a_backup_of_another_user_delays_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of_another_user(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    # Of root, that is, whose backup was killed: the tests may run as root.
+    monkeypatch.setattr("shutil.rmtree", of_another_user)
+    (tmp_path / "backup-1").mkdir()
+
+    async with LocalServer(data=tmp_path):
+        pass
+
+    assert f"{tmp_path / 'backup-1'} cannot be removed (Permission denied)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [("/x/share", "/x/share/symbl-aio"), ("relative", "/home/ann/.local/share/symbl-aio")],
