@@ -84,10 +84,19 @@ CALL = b'{"jobId": "job-1", "status": "completed"}'
 
 
 class Chunks:
-    """The body of a request, which arrives in one piece each time."""
+    """The body of a request, which arrives in one piece, each time that it is read."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield CALL
+    def __init__(self) -> None:
+        self._left = [CALL]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._left:
+            return self._left.pop()
+        self._left = [CALL]
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         pass

@@ -228,8 +228,9 @@ class Connections:
     def trust(self, connection: Connection) -> None:
         """Record that a request has shown a token: newer connections do not take its place."""
         connection.trusted = True
-        self._buffers.release(connection.kept)
-        connection.kept = 0
+        if connection.kept:
+            self._buffers.release(connection.kept)
+            connection.kept = 0
 
     def end(self, connection: Connection) -> None:
         """Record that the caller's turn begins: to read a response, which may grow meanwhile."""

@@ -363,7 +363,7 @@ class FaultInjector:
     """The injected faults that no request has met yet, in order of injection."""
 
     def __init__(self) -> None:
-        self._pending: list[_InjectedFault] = []
+        self.pending: list[_InjectedFault] = []
 
     def inject(self, fault: str, *, on: str | None, times: int) -> None:
         """Add a fault, such as ``status:502``. Raises ValueError for an unknown one."""
@@ -378,16 +378,11 @@ class FaultInjector:
         if on is not None and on not in _METHODS | {"token", "job"} and not on.startswith("/"):
             raise ValueError(f"on={on!r}: give a method, 'token', 'job' or the start of a path")
         # Arguments were checked above: a wrong one fails in the test, not in a request.
-        self._pending.append(_InjectedFault(name, argument, fault_type, on, times))
-
-    @property
-    def pending(self) -> int:
-        """The number of faults that no request has met yet."""
-        return len(self._pending)
+        self.pending.append(_InjectedFault(name, argument, fault_type, on, times))
 
     def clear(self) -> None:
         """Remove the faults that no request has met yet."""
-        self._pending.clear()
+        self.pending.clear()
 
     async def handle(
         self, request: web.Request, handler: Handler, context: FaultContext
@@ -424,10 +419,10 @@ class FaultInjector:
         exclude: Callable[[str], bool] = lambda name: False,
     ) -> _InjectedFault | None:
         """Return the first matching fault and count down its remaining ``times``."""
-        for fault in self._pending:
+        for fault in self.pending:
             if matches(fault.fault_type) and not exclude(fault.name) and fault.applies_to(request):
                 fault.times -= 1
                 if fault.times == 0:
-                    self._pending.remove(fault)
+                    self.pending.remove(fault)
                 return fault
         return None

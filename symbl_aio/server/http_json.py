@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from symbl_aio.server.thread_pool import run_in_thread
@@ -40,7 +41,7 @@ _BLOCK = 1024 * 1024
 # Half of an escaped pair, or a whole one: no response could carry the half.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
-_JSON_TYPE = {"Content-Type": "application/json; charset=utf-8"}
+_JSON_TYPE = CIMultiDict({hdrs.CONTENT_TYPE: "application/json; charset=utf-8"})
 
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -37,9 +36,9 @@ class Metrics:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.gauges: list[Gauge] = []
         self._clock = clock
-        self._responses: Counter[int] = Counter()
+        self._responses: dict[int, int] = {}
         self._running: set[str] = set()
-        self._ended: Counter[Status] = Counter()
+        self._ended: dict[Status, int] = {}
         # The oldest first.
         self._scheduled_at: dict[str, float] = {}
         self._heard = 0.0
@@ -47,7 +46,7 @@ class Metrics:
 
     def count_response(self, status: int | None) -> None:
         """Count a response; None: the connection was dropped."""
-        self._responses[status or 0] += 1
+        self._responses[status or 0] = self._responses.get(status or 0, 0) + 1
 
     def count_job(self, job: Job) -> None:
         """Count the status that a job has now."""
@@ -60,7 +59,7 @@ class Metrics:
                 self._running.add(job.id)
             case ended:
                 self._running.discard(job.id)
-                self._ended[ended] += 1
+                self._ended[ended] = self._ended.get(ended, 0) + 1
 
     def count_speech(self, heard: float, busy: float) -> None:
         """Count the seconds of a recording, and those that recognising it took."""
@@ -81,14 +80,14 @@ class Metrics:
         scheduled, running = len(self._scheduled_at), len(self._running)
         states = {Status.SCHEDULED.value: scheduled, Status.IN_PROGRESS.value: running}
         yield from _family("jobs", "gauge", "Unfinished jobs.", "state", states)
-        ended = {s.value: self._ended[s] for s in (Status.COMPLETED, Status.FAILED)}
+        ended = {s.value: self._ended.get(s, 0) for s in (Status.COMPLETED, Status.FAILED)}
         yield from _family("jobs_ended", "counter", "Ended jobs.", "state", ended)
         yield from _single("queue_age_seconds", "gauge", "Age of the oldest job.", self.queue_age)
         responses = {str(status): n for status, n in sorted(self._responses.items()) if status}
         yield from _family("responses", "counter", "Responses.", "status", responses)
-        refused = {str(status): self._responses[status] for status in sorted(_REFUSALS)}
+        refused = {str(status): self._responses.get(status, 0) for status in sorted(_REFUSALS)}
         yield from _family("refused", "counter", "Refused requests.", "status", refused)
-        yield from _single("dropped", "counter", "Dropped requests.", self._responses[0])
+        yield from _single("dropped", "counter", "Dropped requests.", self._responses.get(0, 0))
         yield from _single("heard_seconds", "counter", "Recognised sound.", self._heard)
         yield from _single("recognition_seconds", "counter", "Time for it.", self._busy)
         for gauge in self.gauges:

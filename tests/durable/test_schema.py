@@ -63,6 +63,7 @@ async def test_without_tables_such_a_role_is_told_what_it_may_not(two: Two):
 
     assert ended.code == 3
     assert "permission denied" in ended.err
+    assert "symbl-aio db migrate --role" in ended.err
     assert two.guest not in ended.err
 
 

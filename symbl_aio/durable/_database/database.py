@@ -19,7 +19,7 @@ from sqlalchemy import event, exc
 from symbl_aio import ConfigurationError, OutboxUnavailableError
 from symbl_aio._threads import Threads
 from symbl_aio.durable._database import sqlite
-from symbl_aio.durable._database.faults import is_missing_object, passes
+from symbl_aio.durable._database.faults import is_forbidden, is_missing_object, passes
 from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
 from symbl_aio.durable._database.tables import QUEUE_NAME, Tables
 
@@ -37,6 +37,9 @@ _REPORT_EVERY: Final = 30.0
 """Seconds between two log lines of one outage."""
 _DEADLOCK: Final = "40P01"
 """SQLSTATE of a transaction that PostgreSQL ended to break a deadlock."""
+_OF_ANOTHER_ROLE: Final = (
+    "; a role that has the right gives it to this one with symbl-aio db migrate --role"
+)
 _SHORT: Final = 5
 """Passwords of at most so many characters are not replaced in messages."""
 
@@ -196,8 +199,9 @@ class Database(Tables):
                     f"database {self.name!r} lacks what this release of symbl-aio needs "
                     f"({message}); run symbl-aio db migrate, or the release that made its tables"
                 ) from error
+            remedy = _OF_ANOTHER_ROLE if is_forbidden(error) else ""
             raise OutboxUnavailableError(
-                f"the database {self.name!r} cannot be used ({message})"
+                f"the database {self.name!r} cannot be used ({message}){remedy}"
             ) from error
 
     def describe(self, error: BaseException) -> str:

@@ -19,6 +19,7 @@ from symbl_aio._core import passing_faults
 _PASSING: Final = frozenset({"08", "25", "28", "40", "53", "55", "57", "58", "XX"})
 _INCOMPATIBLE: Final = frozenset({"3F", "42"})
 """Missing tables and columns, missing privileges, and an unknown prepared statement."""
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
 _MISSING: Final = frozenset({"3F000", "42P01", "42703", "42704", "42883"})
 """Schema, table, column, type or function that does not exist."""
 _PERMANENT_CODES: Final = frozenset(
@@ -71,6 +72,12 @@ def is_missing_object(error: BaseException) -> bool:
     return isinstance(found, sqlite3.OperationalError) and any(
         text in str(found) for text in _MISSING_MESSAGES
     )
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Return whether the role lacks a right, such as that to make tables."""
+    found = getattr(error, "orig", None) or error
+    return isinstance(found, psycopg.Error) and found.sqlstate == _INSUFFICIENT_PRIVILEGE
 
 
 def _code(error: sqlite3.Error) -> int | None:

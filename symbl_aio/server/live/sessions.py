@@ -168,13 +168,13 @@ class LiveSessions:
     async def _exists(self, session: LiveSession) -> bool:
         # As a turn: the end of another speaker's wait must not complete the session meanwhile.
         session.turns += 1
-        exists: bool | None = None
         try:
             exists = await session.exists()
-        finally:
+        except BaseException:
             session.turns -= 1
-            if exists is None:
-                self.end(session, "")  # its wait goes on
+            self.end(session, "")  # its wait goes on
+            raise
+        session.turns -= 1
         return exists
 
     def _new_session(
