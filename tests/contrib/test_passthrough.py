@@ -477,7 +477,8 @@ async def test_two_requests_of_one_key_are_one_upload(server: LocalSymbl):
 async def test_the_second_request_of_a_key_takes_the_place_of_the_first(
     server: LocalSymbl, first_one: str
 ):
-    timeouts = Timeouts(stall=0.3 if first_one == "stalls" else 60.0)
+    # Until a first chunk is full, the time for a connection counts as well.
+    timeouts = Timeouts(connect=1.0, stall=0.2 if first_one == "stalls" else 60.0)
     async with server.client(**QUICK, timeouts=timeouts) as symbl:
         first, second, third = (Visitor(RECORDING) for _ in range(3))
         passing = asyncio.create_task((await first.incoming()).pass_on(symbl, key="monday"))

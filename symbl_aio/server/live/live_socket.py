@@ -184,6 +184,10 @@ class LiveSocket:
                 await self._in_time(self._ws.ping())
             # A limit of 0 is none for the library.
             return await self._ws.receive(max(0.001, min(seconds, _PING_SECONDS)))
+        except TimeoutError:
+            if seconds > _PING_SECONDS:
+                self.abort()  # it is gone, and would answer no close frame either
+            raise
         finally:
             self._is_silent = self._is_receiving = False
 
