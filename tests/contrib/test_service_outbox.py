@@ -172,7 +172,7 @@ async def test_a_service_may_leave_the_sending_to_others(server, url):
 
 
 async def test_the_second_process_on_a_file_does_not_start_and_leaves_nothing_open(server, url):
-    alone = {"server": server.base_url, "hooks": None, "secret": None, "crash": None}
+    alone = {"server": server.base_url, "hooks": None, "secret": None}
     async with running("work", database=url, **alone):
         service = embedded(server, url)
         with pytest.raises(ConfigurationError, match="PostgreSQL"):

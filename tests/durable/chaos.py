@@ -82,8 +82,8 @@ class Scene:
     handed: list[Handed] = field(factory=list)
     _began: float = field(factory=monotonic)
 
-    async def add_worker(self, crash: list[Any] | None = None, **settings: Any) -> Process:
-        worker = await Process.start("work", crash=crash, **{**self.settings, **settings})
+    async def add_worker(self, **settings: Any) -> Process:
+        worker = await Process.start("work", **{**self.settings, **settings})
         self.workers.append(worker)
         return worker
 
@@ -97,7 +97,7 @@ class Scene:
     async def restart(self, number: int) -> None:
         """Start a worker again where there is none."""
         assert self.workers[number] is None
-        self.workers[number] = await Process.start("work", crash=None, **self.settings)
+        self.workers[number] = await Process.start("work", **self.settings)
 
     async def pause_for_long(self, number: int) -> None:
         """Stop a worker until the worker timeout has passed for long, then let it go on."""
@@ -113,6 +113,12 @@ class Scene:
                     await asyncio.sleep(_AGAIN)
         finally:
             worker.resume()
+
+    async def until_taken_for_dead(self, worker: str) -> None:
+        """Wait until the other workers have taken one for dead."""
+        async with asyncio.timeout(_PATIENCE):
+            while await self.silent_for(worker) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(_AGAIN)
 
     async def silent_for(self, worker: str) -> float | None:
         """Give the seconds since a worker said that it lives, ``None`` once it was taken for dead.

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
+import psutil
+
 from tests.forks import Fork
 
 _LONGEST_LINE = 2**26
@@ -88,6 +90,12 @@ class Process:
 
     def resume(self) -> None:
         self._fork.send(signal.SIGCONT)
+
+    async def paused(self) -> None:
+        """Wait until it has stopped itself."""
+        process = psutil.Process(self._fork.pid)
+        while process.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
         """End it at once (SIGKILL)."""

@@ -61,7 +61,7 @@ async def crash(scene: Scene, point: str, number: int) -> None:
         await scene.until("accepted", number)
         await scene.kill(0)
     else:
-        worker = await scene.add_worker(crash=[point, number])
+        worker = await scene.add_worker(crash_at=[point, number])
         async with asyncio.timeout(30):
             assert await worker.ended() == CRASHED
     await scene.add_worker()
@@ -83,6 +83,29 @@ async def test_what_the_server_has_accepted_is_never_sent_again(
         await crash(found, point, 2)
         accepted, items = await outcome(found)
     assert accepted == ONCE
+    assert {item.state for item in items.values()} == {ItemState.COMPLETED}
+
+
+@pytest.mark.parametrize("taken_for_dead", [True, False])
+@pytest.mark.parametrize("point", ["sending", "answered", "accepted", "following", "ended"])
+async def test_who_is_frozen_there_and_wakes_when_all_is_done_does_no_harm(
+    pg: Postgres, webhooks: bool, point: str, taken_for_dead: bool
+) -> None:
+    """It wakes with an item, or with the slot of the next one, that another worker has ended."""
+    async with scene(pg.create(), webhooks=webhooks, **QUICK) as found:
+        await found.hand_in(ITEMS, said)
+        frozen = await found.add_worker(freeze_at=[point, 2])
+        async with asyncio.timeout(30):
+            await frozen.paused()
+        await found.add_worker()
+        await outcome(found)
+        if taken_for_dead:
+            await found.until_taken_for_dead(frozen.told)
+        frozen.resume()
+        later = in_conversations(conversations=2, length=2)[1::2]
+        await found.hand_in(later, said)
+        accepted, items = await outcome(found)
+    assert accepted == ONCE | {item.key: 1 for item in later}
     assert {item.state for item in items.values()} == {ItemState.COMPLETED}
 
 
@@ -155,7 +178,7 @@ async def test_an_item_that_kills_whoever_takes_it_has_an_end(database: str) -> 
     async with scene(database, webhooks=True, **QUICK) as found:
         await found.hand_in(ITEMS[:1], said)
         for _ in range(MAX_CRASHES):
-            worker = await found.add_worker(crash=["sending", 1])
+            worker = await found.add_worker(crash_at=["sending", 1])
             async with asyncio.timeout(30):
                 assert await worker.ended() == CRASHED
         await found.add_worker()

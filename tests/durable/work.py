@@ -1,11 +1,13 @@
-"""A worker in a process of its own, which may end itself at a point where a crash hurts."""
+"""A worker in a process of its own, which may end or stop itself at a point where that hurts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,15 +20,26 @@ CRASHED = 9
 AGAIN = 0.5
 
 
-def crash_at(point: str, number: int) -> None:
-    """End this process, without a word, when ``Sender`` passes a point for the nth time."""
+def crash() -> None:
+    """End this process, without a word."""
+    os._exit(CRASHED)
+
+
+def freeze() -> None:
+    """Stop this process where it stands, until a SIGCONT."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def call_at(function: Callable[[], None], point: str, number: int) -> None:
+    """Call a function when ``Sender`` passes a point for the nth time."""
     left = number
 
     def passed(reached: str) -> None:
         nonlocal left
-        left -= reached == point
-        if not left:
-            os._exit(CRASHED)
+        if reached == point:
+            left -= 1
+            if not left:
+                function()
 
     Sender.checkpoint = staticmethod(passed)
 
@@ -47,7 +60,8 @@ async def main(
     server: str,
     hooks: str | None,
     secret: str | None,
-    crash: list[Any] | None,
+    crash_at: list[Any] | None = None,
+    freeze_at: list[Any] | None = None,
     ahead: float = 0.0,
     **settings: Any,
 ) -> None:
@@ -55,8 +69,10 @@ async def main(
         now = time.time
         time.time = lambda: now() + ahead
     logging.basicConfig(format=f"{os.getpid()} %(message)s", level=os.environ.get("LOG", "ERROR"))
-    if crash is not None:
-        crash_at(*crash)
+    if crash_at is not None:
+        call_at(crash, *crash_at)
+    if freeze_at is not None:
+        call_at(freeze, *freeze_at)
 
     def anew() -> Worker:
         given = config(server, hooks, secret)
