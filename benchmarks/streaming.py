@@ -207,7 +207,7 @@ async def hour(port: int, seconds: int) -> dict[str, float]:
 
 def ask(settings: Settings) -> Answer:
     found, skipped = field_of({"symbl-aio": "symbl-aio", "bare aiohttp": "aiohttp"})
-    rounds, count = settings.pick(7, 2), settings.pick(60_000, 5_000)
+    rounds, count = settings.pick(7, 2), settings.pick(300_000, 5_000)
     streams, seconds = settings.pick(20, 5), settings.pick(15.0, 2.0)
     figures: list[Figure] = []
     with serving(serve) as server:
