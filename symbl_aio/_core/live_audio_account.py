@@ -55,6 +55,11 @@ class AudioFormats:
         """The encoding of the audio to come."""
         return self._parts[-1][1]
 
+    @property
+    def width(self) -> int:
+        """Bytes of a sample of the audio to come; 1 for an encoding that compresses."""
+        return _BYTES_PER_SAMPLE.get(self.encoding, 1)
+
     def change(self, position: int, encoding: str, sample_rate: int) -> None:
         """Record the format of the audio from ``position`` on."""
         if self._parts[-1][0] == position:

@@ -65,7 +65,6 @@ class Stream(LiveHandle):
             settings.get("sample_rate") or live.SAMPLE_RATE,
         )
         self._formats = AudioFormats(encoding, sample_rate)
-        self._width = 2 if encoding == "LINEAR16" else 1
         self._keep(b"")
         self._keeps_open = bool(settings.get("keep_open"))
         window = settings.get("no_connection_timeout")
@@ -144,7 +143,7 @@ class Stream(LiveHandle):
             audio = self._half_sample + bytes(audio)
             self._keep(b"")
         for frame in frames(audio):
-            whole = len(frame) - len(frame) % self._width
+            whole = len(frame) - len(frame) % self._formats.width
             if whole:
                 await link.listening()  # so that the next line finds a connection
                 await self.send(bytes(frame[:whole]))
@@ -156,7 +155,7 @@ class Stream(LiveHandle):
         ``_unfit``: the bits that the size of audio must not have to be sent as it is.
         """
         self._half_sample = half_sample
-        self._unfit = -1 if half_sample else self._width - 1
+        self._unfit = -1 if half_sample else self._formats.width - 1
 
     def _not_stopped(self) -> Link:
         link = self._opened()
@@ -181,7 +180,6 @@ class Stream(LiveHandle):
         """Name another encoding in the start requests from now on."""
         self._request = live.with_encoding(self._request, encoding, sample_rate)
         self._formats.change(self.position, encoding, sample_rate)
-        self._width = 2 if encoding == "LINEAR16" else 1
         self._keep(b"")
 
     async def bookmark(
