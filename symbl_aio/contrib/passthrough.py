@@ -164,11 +164,10 @@ class Incoming:
                 except (asyncio.CancelledError, BadUploadError, UploadStalledError) as error:
                     # With a key it may be the submission of another request, with its own body.
                     is_own = key is None or self._stream.is_read
-                    if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                        if is_own:
-                            submission.cancel()
-                        raise
-                    if is_own:
+                    is_cancelled = isinstance(error, asyncio.CancelledError) and _is_cancelled()
+                    if is_own and is_cancelled:
+                        submission.cancel()
+                    if is_own or is_cancelled:
                         raise
                     # The other one ended with its visitor, so the key is free.
         except UploadStalledError:
@@ -239,7 +238,7 @@ async def _media(stream: RecordingStream, stall: float | None) -> Audio | Video:
     return recording_of(await stream.peek(stall), stream, size=stream.size)
 
 
-def _is_being_cancelled() -> bool:
+def _is_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
