@@ -197,8 +197,7 @@ class Account:
 
     async def _get_job(self, request: web.Request) -> web.Response:
         """Handle ``GET /v1/job/{jobId}`` (section 3)."""
-        job_id = request.match_info["job_id"]
-        job = self.jobs.by_id.get(job_id) or await self.jobs.find(job_id)
+        job = await self.jobs.find(request.match_info["job_id"])
         if job is None:
             raise ApiError(404, "The job is unknown.")
         # The API has no word for it: an extra key, and only for a job that has failed.
