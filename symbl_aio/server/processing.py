@@ -55,16 +55,14 @@ _MAX_INLINE_MESSAGES = 500
 _MAX_TEXT = 8 * 1024**2
 
 # The parameters that change what is found in a conversation.
-_SETTINGS = frozenset(
-    {
-        "confidenceThreshold",
-        "detectPhrases",
-        "detectEntities",
-        "enableSummary",
-        "entities",
-        "customEntities",
-        "trackers",
-    }
+_SETTINGS = (
+    "confidenceThreshold",
+    "detectPhrases",
+    "detectEntities",
+    "enableSummary",
+    "entities",
+    "customEntities",
+    "trackers",
 )
 
 _PLACEHOLDER = (
@@ -341,7 +339,9 @@ def callers_zone(parameters: Mapping[str, JSON]) -> timezone | None:
 
 def merge_settings(before: Settings, parameters: Mapping[str, JSON]) -> Settings:
     """Return the settings of the conversation with the parameters of one more submission."""
-    if _SETTINGS.isdisjoint(parameters):
+    # Nothing else is read below: a setting that is missing in the list has no effect at all.
+    parameters = {name: parameters[name] for name in _SETTINGS if name in parameters}
+    if not parameters:
         return before
     threshold = parameters.get("confidenceThreshold")
     entities = [
