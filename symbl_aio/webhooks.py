@@ -92,11 +92,8 @@ def verify(
     404: no holder of the secret made this URL, and the body was not parsed. 413: the body is
     larger than ``WebhookReceiver.MAX_BYTES``. 400: it has no job id or no status.
     """
-    return read_body(body) if is_genuine(secret, nonce, mark) else 404
-
-
-def read_body(body: bytes | bytearray | memoryview) -> WebhookCall | int:
-    """Return the call of a genuine URL, or 413 or 400 as ``verify``. Never raises."""
+    if not is_genuine(secret, nonce, mark):
+        return 404
     try:
         view = memoryview(body)
     except TypeError:

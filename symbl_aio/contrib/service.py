@@ -35,7 +35,7 @@ from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
 from symbl_aio.contrib.passthrough import next_chunk
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
-from symbl_aio.webhooks import WebhookCall, is_genuine, read_body, verify
+from symbl_aio.webhooks import WebhookCall, is_genuine, read_call, verify
 
 if TYPE_CHECKING:  # an extra, imported when a service has an outbox
     import symbl_aio.durable
@@ -251,11 +251,11 @@ class Embedded:
             if secret is None or not is_genuine(secret, nonce, mark):
                 return 404
             stall = self.client.config.timeouts.stall
-            while len(body) <= WebhookReceiver.MAX_BYTES:
-                if (chunk := await next_chunk(chunks, stall)) is None:
-                    break
+            while (chunk := await next_chunk(chunks, stall)) is not None:
                 body += chunk
-        return await self._accept_webhook(nonce, read_body(body))
+                if len(body) > WebhookReceiver.MAX_BYTES:
+                    return 413
+        return await self._accept_webhook(nonce, read_call(body) or 400)
 
     async def on_webhook(self, nonce: str, mark: str, body: bytes) -> int:
         """Process a webhook call, and return the status to answer; 404 without a secret.
