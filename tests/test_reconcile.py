@@ -92,6 +92,32 @@ async def test_a_name_is_looked_for_as_far_back_as_it_was_sent(server: LocalSymb
     assert found.conversation_id == server.submissions[0].conversation_id
 
 
+async def test_what_another_submission_of_the_same_key_wrote_proves_nothing(
+    server: LocalSymbl,
+) -> None:
+    """A key is free again once its submission has ended, as for a second attempt."""
+    async with server.client(**QUICK) as symbl:
+        conversation = await symbl.process(Text("We begin."))
+        server.inject("status:500", on="PUT")
+        with pytest.raises(AmbiguousSubmissionError) as unknown:
+            await symbl.append(conversation.id, Text("Hello."), key="greeting")
+        conversation.resume_appends()
+        await (await symbl.append(conversation.id, Text("Hello."), key="greeting"))
+        with pytest.raises(StillAmbiguousError):
+            await unknown.value.reconcile()
+
+
+async def test_the_opening_of_the_same_key_proves_nothing(server: LocalSymbl) -> None:
+    async with server.client(**QUICK) as symbl:
+        job = await symbl.submit(Text("Hello."), key="greeting")
+        await job
+        server.inject("status:500", on="PUT")
+        with pytest.raises(AmbiguousSubmissionError) as unknown:
+            await symbl.append(job, Text("Hello."), key="greeting")
+        with pytest.raises(StillAmbiguousError):
+            await unknown.value.reconcile()
+
+
 @pytest.mark.parametrize("rival_first", [True, False])
 async def test_a_name_borne_by_another_submission_proves_nothing(
     server: LocalSymbl, rival_first: bool

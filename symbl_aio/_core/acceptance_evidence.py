@@ -74,9 +74,9 @@ class _Record:
 class SentTexts:
     """The texts that this client sent, or may have sent, to the conversations that it opened.
 
-    Of each submission its key and its words, ``None`` for a recording, whose words are
-    not known. When the memory is full, the oldest conversation is forgotten, and then never
-    proves anything.
+    Of each submission a key that no other one ever has, and its words, ``None`` for a recording,
+    whose words are not known. When the memory is full, the oldest conversation is forgotten, and
+    then never proves anything.
     """
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, copy_context
-from itertools import islice
+from itertools import count, islice
 from secrets import token_hex
 from time import monotonic
 from typing import Final, TypeAlias
@@ -35,6 +35,7 @@ from symbl_aio.errors import (
 from symbl_aio.job import Submission, labelled
 from symbl_aio.media import Audio, Media, Recording, Text, Video
 
+_NUMBERS: Final = count(1)
 _HEADS_COMPARED: Final = 64
 """How many waiting submissions are compared to find the one that is cheapest to send."""
 
@@ -73,6 +74,8 @@ class PendingSubmission:
     """Why it was cancelled, if it was."""
     sent_at: float = 0.0
     """Loop time before the first byte of the last attempt."""
+    identity: str = field(factory=lambda: str(next(_NUMBERS)))
+    """Its own for ever, where its key is free again once it has ended."""
 
     @property
     def label(self) -> str:

@@ -40,6 +40,8 @@ class AmbiguousSubmission:
 
     key: str
     """The submission's key."""
+    identity: str
+    """What its words are remembered under: another submission may have its key."""
     conversation_id: str | None
     """The conversation that it was appended to; ``None`` if it opened one."""
     name: str | None
@@ -108,14 +110,14 @@ class AmbiguousSubmissions:
 
         Returns whether a webhook has reported already that the job ended.
         """
-        key, text = pending.key, pending.text
+        identity, text = pending.identity, pending.text
         if pending.is_append:
-            self.sent.add(conversation_id, key, text)
+            self.sent.add(conversation_id, identity, text)
         else:
-            self.sent.open(conversation_id, key, text)
+            self.sent.open(conversation_id, identity, text)
         if pending.name is not None:
             _remember(self._claimed, conversation_id)
-            self.forget_name(key, pending.name)
+            self.forget_name(pending.key, pending.name)
         return pending.nonce is not None and self._own(pending.nonce, job_id)
 
     def _own(self, nonce: str, job_id: str) -> bool:
@@ -136,6 +138,7 @@ class AmbiguousSubmissions:
         self,
         key: str,
         *,
+        identity: str = "",
         conversation_id: str | None,
         name: str | None,
         text: str | None,
@@ -146,6 +149,7 @@ class AmbiguousSubmissions:
         parked = self.parked.take(nonce)
         ambiguous = AmbiguousSubmission(
             key=key,
+            identity=identity,
             conversation_id=conversation_id,
             name=name,
             has_rival=key in self._rivals,
@@ -168,6 +172,7 @@ class AmbiguousSubmissions:
         """Record a pending submission as ambiguous. Returns its error, which can reconcile it."""
         ambiguous = self.open(
             pending.key,
+            identity=pending.identity,
             conversation_id=lane if pending.is_append else None,
             name=pending.name,
             text=pending.text,
@@ -270,7 +275,7 @@ class AmbiguousSubmissions:
             return None
         messages = decode_list(models.Message, answer.json(), "messages", text=answer.text)
         texts = [message.text for message in messages]
-        if not self.sent.proves(conversation_id, ambiguous.key, text, texts):
+        if not self.sent.proves(conversation_id, ambiguous.identity, text, texts):
             return None
         return Acceptance(conversation_id, None, "content")
 

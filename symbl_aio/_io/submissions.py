@@ -307,7 +307,7 @@ class Submissions:
         )
         if conversation_id is not None:
             # From its first byte on, and not only once accepted, its words may be found there.
-            self._ambiguous.sent.add(conversation_id, pending.key, pending.text)
+            self._ambiguous.sent.add(conversation_id, pending.identity, pending.text)
         report, confirm = pending.submission._report, pending.before_last_byte
         if prepared.size is None:
             data = call.body or b""
@@ -386,7 +386,7 @@ class Submissions:
     def _retract(self, pending: PendingSubmission) -> None:
         """Forget the words of an append that surely was not accepted."""
         if pending.is_append and (lane := self._queue.lane_of(pending.key)) is not None:
-            self._ambiguous.sent.withdraw(lane, pending.key)
+            self._ambiguous.sent.withdraw(lane, pending.identity)
 
     def _end_broken(
         self, pending: PendingSubmission, cause: SymblError, error: BaseException
