@@ -212,6 +212,10 @@ class Connections:
     async def stop(self) -> None:
         """Accept no more connections. Those that are open stay open."""
         await self._tasks.aclose()
+        for connection in [c for c in self._open if c.protocol is None]:
+            # Its task was cancelled before it began.
+            connection.sock.close()
+            self.closed(connection)
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -264,14 +268,18 @@ class Connections:
             connection.head = connection.kept = 0
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
-        loop = asyncio.get_running_loop()
         exhausted = False
         for number in itertools.count(1):
-            # While more are waiting, sock_accept() returns without a turn for the others.
+            # While more are waiting, nothing below gives a turn to the others.
             if number % _BURST == 0:
                 await asyncio.sleep(0)
             try:
-                sock, _ = await loop.sock_accept(listener)
+                # Not sock_accept(): cancelled in the wrong moment, it loses what it has accepted.
+                sock, _ = listener.accept()
+                sock.setblocking(False)
+            except BlockingIOError:
+                await _until_readable(listener)
+                continue
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     continue  # the caller left before it was accepted
@@ -338,6 +346,15 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
+
+
+async def _until_readable(listener: socket.socket) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listener, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 def hand_over(request: web.Request) -> None:

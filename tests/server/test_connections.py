@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,6 +53,22 @@ async def test_a_head_that_stops_arriving_ends_the_connection(start: Any, begun:
         writer.write(begun)
 
         assert await is_ended(reader)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_arrives_as_the_server_stops_is_closed(turns: int) -> None:
+    """In whatever turn of the event loop that is; the warning of a lost socket is an error."""
+    server = LocalServer()
+    await server.start()
+    url = urlsplit(server.base_url)
+    with socket.create_connection((url.hostname, url.port)) as caller:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await server.aclose()
+        gc.collect()
+        caller.settimeout(10)
+        with suppress(ConnectionError):
+            assert caller.recv(1) == b""
 
 
 async def test_a_head_that_trickles_ends_the_connection(start: Any) -> None:
