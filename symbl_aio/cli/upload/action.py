@@ -29,7 +29,7 @@ from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_l
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report
-from symbl_aio.cli.upload.show import JsonLines, Show
+from symbl_aio.cli.upload.show_json import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
 
 if TYPE_CHECKING:
