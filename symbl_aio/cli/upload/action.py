@@ -134,6 +134,7 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
+    from symbl_aio.cli.upload.outage import Unanswered
     from symbl_aio.cli.upload.run import Run
     from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
@@ -156,6 +157,7 @@ async def _send(
         files,
     )
     outcomes, began = run.outcomes, time.monotonic()
+    lines: list[str] = []
     _note_left_out(listing, grouped, outcomes, show)
     if request.watch:
         meetings = watched(request.paths, request.group, request.quiet_for, run)
@@ -171,15 +173,16 @@ async def _send(
                 await run.all(client, meetings)
             finally:
                 ledger.note(LIMIT, str(client.stats().limit))
+    except Unanswered as error:
+        lines.append(f"symbl-aio: {error}")
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
     finally:
         if request.report is not None:
             write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
-    show.summary(
-        outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
-    )
+    lines.extend(remedies(outcomes))
+    show.summary(outcomes, time.monotonic() - began, first_fault(outcomes), lines)
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
 
 
