@@ -117,7 +117,7 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
             for one in listing.found:
                 item = ledger.item(one.source)
                 if item is not None and item.state in (State.COMPLETED, State.FAILED):
-                    (ledger.overlook if request.dry_run else ledger.forget)(item)
+                    (ledger.overlook if request.dry_run else ledger.clear)(item)
         if request.dry_run:
             return await _dry_run(request, listing, grouped, ledger, show)
         return await _send(request, settings, listing, grouped, ledger, show)
@@ -318,11 +318,10 @@ def default_ledger(settings: Config) -> Path:
 def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
     """Yield at most ten lines: what is done, what goes on, and the command that continues."""
     done = sum(outcomes.counts[result] for result in (Result.COMPLETED, Result.SKIPPED))
-    states = [item.state for item in ledger.items()]
     yield f"Interrupted. {done:,} of {outcomes.total:,} recordings so far are done."
-    if running := states.count(State.ACCEPTED):
+    if running := ledger.unended(State.ACCEPTED):
         yield f"{running:,} are still processed on the server; the next run follows them."
-    if unsure := states.count(State.SENDING):
+    if unsure := ledger.unended(State.SENDING):
         yield f"{unsure:,} may have arrived; the next run looks for evidence before it sends them."
     command = shlex.join(["symbl-aio", *sys.argv[1:]])
     # A signed link is a secret, and must not be printed.

@@ -183,6 +183,8 @@ class Sender:
         known = ledger.known(found.source)
         read = await self._readers.run(partial(fingerprint, found, known))
         ledger.remember(found.source, read)
+        if ledger.item(found.source) is None:
+            await ledger.load(sha256=read.sha256)
         part = Part(found, read, meeting)
         while True:
             decision = decide(
