@@ -95,6 +95,7 @@ class Run:
         """Settle the recordings of a meeting in order; return whether the run goes on."""
         before: Outcome | None = None
         is_new = False
+        await self._ledger.load((part.source for part in meeting.parts), meeting=meeting.key)
         for part, behind in zip(meeting.parts, sent_behind(meeting, self._ledger), strict=True):
             if (
                 before is not None
