@@ -383,12 +383,12 @@ class Link:
 
     async def _pause(self, attempts: Attempts, error: TransportError | APIError | None) -> None:
         """Wait before the next connection, or raise when there is to be none."""
-        if isinstance(error, TransportError) and error.final:
-            raise error
-        verdicts = (Verdict.RETRY, Verdict.WAIT_FOR_SLOT)
-        if isinstance(error, APIError) and on_status(error.status, "read") not in verdicts:
-            raise error
         self._cause = error or self._cause
+        refused = (
+            isinstance(error, APIError) and on_status(error.status, "read") is not Verdict.RETRY
+        )
+        if refused or (isinstance(error, TransportError) and error.final):
+            raise self._failure()
         wait = attempts.pause(
             self._clock(),
             jitter=self._jitter(),

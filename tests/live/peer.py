@@ -113,7 +113,10 @@ Answer = Callable[[Session, dict[str, Any]], Awaitable[None]]
 
 
 class Peer:
-    """The server. ``on_request`` answers each request; ``refusals`` refuse the next handshakes."""
+    """The server. ``on_request`` answers each request; ``refusals`` refuse the next handshakes.
+
+    ``revoked``: the credentials, and all tokens, are refused.
+    """
 
     def __init__(self) -> None:
         self.on_request: Answer = usual
@@ -125,6 +128,7 @@ class Peer:
         self.retry_after: str | None = None
         self.refused = 0
         self.tokens: list[str] = []
+        self.revoked = False
         self.answers_pings = True
         self.changed = asyncio.Event()
         self.posts: list[tuple[str, Any]] = []
@@ -155,12 +159,16 @@ class Peer:
         )
 
     async def _token(self, request: web.Request) -> web.Response:
+        if self.revoked:
+            return web.json_response({"message": "no"}, status=401)
         body = await request.json()
         token = f"token-{body['appId']}-{len(self.tokens)}"
         self.tokens.append(token)
         return web.json_response({"accessToken": token, "expiresIn": 3600})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self.revoked:
+            return web.json_response({"message": "no"}, status=401)
         if self.refusals:
             self.refused += 1
             headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
