@@ -13,11 +13,16 @@ import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import WSMsgType, web
 
 from symbl_aio import AccessToken, Config, Credentials, Retries, SymblClient, Timeouts
+from symbl_aio.live.handle import LiveHandle
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
+
+T = TypeVar("T")
 
 
 def enveloped(kind: str, **fields: Any) -> dict[str, Any]:
@@ -333,6 +338,29 @@ async def open_cutter(port: int) -> AsyncIterator[Cutter]:
         cutter.cut()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def through_cutter(
+    server: LocalSymbl, **config: Any
+) -> AsyncIterator[tuple[Cutter, SymblClient]]:
+    """Open a client whose connections to a server can be cut."""
+    async with (
+        open_cutter(int(server.base_url.rpartition(":")[2])) as cutter,
+        SymblClient(
+            Credentials(server.app_id, server.app_secret),
+            config=Config(base_url=f"http://127.0.0.1:{cutter.port}", **{**QUICK, **config}),
+        ) as symbl,
+    ):
+        yield cutter, symbl
+
+
+async def next_of(handle: LiveHandle, kind: type[T]) -> T:
+    """Return the next event of a kind."""
+    async for event in handle:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"there was no {kind.__name__}")
 
 
 TOKEN = AccessToken("a-token-of-its-own")

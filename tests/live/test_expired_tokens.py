@@ -6,32 +6,19 @@ import asyncio
 
 import pytest
 
-from symbl_aio import AuthenticationError, Config, Credentials, Gap, StreamLostError, SymblClient
-from symbl_aio.live.handle import LiveHandle
+from symbl_aio import AuthenticationError, Credentials, Gap, StreamLostError
 from symbl_aio.testing import LocalSymbl
-from tests.live.peer import TOKEN, Peer, open_cutter
-from tests.support import QUICK, Clock
+from tests.live.peer import TOKEN, Peer, next_of, through_cutter
+from tests.support import Clock
 
 TOKEN_PATH = "/oauth2/token:generate"
-
-
-async def gap_of(handle: LiveHandle) -> Gap:
-    """Return the next gap."""
-    async for event in handle:
-        if isinstance(event, Gap):
-            return event
-    raise AssertionError("there was no gap")
 
 
 async def test_connections_that_are_cut_after_their_token_expired_share_one_new_token():
     clock = Clock()
     async with (
         LocalSymbl(token_life=1000, clock=clock) as server,
-        open_cutter(int(server.base_url.rpartition(":")[2])) as cutter,
-        SymblClient(
-            Credentials(server.app_id, server.app_secret),
-            config=Config(base_url=f"http://127.0.0.1:{cutter.port}", **QUICK),
-        ) as symbl,
+        through_cutter(server) as (cutter, symbl),
         symbl.stream("pier-4") as one,
         symbl.stream("pier-5") as other,
         symbl.subscribe("pier-4") as listener,
@@ -43,7 +30,7 @@ async def test_connections_that_are_cut_after_their_token_expired_share_one_new_
         await one.send(bytes(32_000))
         await link.until(lambda: link.account.open == 0)
         cutter.cut()
-        await asyncio.gather(*map(gap_of, (one, other, listener)))
+        await asyncio.gather(*(next_of(each, Gap) for each in (one, other, listener)))
         after = [(await stream.stop()).id for stream in (one, other)]
         asked = [seen for seen in server.requests if seen.path == TOKEN_PATH]
     assert after == before
@@ -57,7 +44,7 @@ async def test_a_token_that_the_client_knows_to_have_expired_is_shown_to_no_conn
         tokens._clock = lambda: now + 3600
         for session in list(peer.sessions):
             session.break_off()
-        await asyncio.gather(gap_of(one), gap_of(other))
+        await asyncio.gather(next_of(one, Gap), next_of(other, Gap))
     assert [session.token for session in peer.sessions[2:]] == [peer.tokens[1]] * 2
     assert (len(peer.tokens), peer.refused) == (2, 0)
 
