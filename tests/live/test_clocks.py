@@ -1,4 +1,4 @@
-"""Clocks that jump under a connection: a wall clock that is set."""
+"""Clocks that jump under a connection: a wall clock that is set, a process that was stopped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import datetime
 
 import pytest
 
-from symbl_aio import Gap, MessageEvent, Pstn, SpeakerEvent, StateEvent, User
+from symbl_aio import Gap, MessageEvent, Pstn, SpeakerEvent, StateEvent, Stream, Timeouts, User
 from symbl_aio.testing import LocalSymbl
-from tests.live.peer import Peer, next_of, through_cutter
+from tests.live.peer import Peer, enveloped, next_of, through_cutter
+from tests.support import LoopClock
 
 HOUR, DAY = 3600, 86_400
 
@@ -74,3 +75,31 @@ async def test_a_wall_clock_that_is_set_ends_no_stream_and_no_wait_for_one(
     for *_, last in events:
         assert isinstance(last, StateEvent)
         assert last.state == "conversation_completed"
+
+
+@pytest.mark.parametrize("subscribes", [True, False])
+async def test_a_process_that_was_stopped_keeps_a_connection_whose_server_is_there(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, subscribes: bool
+):
+    clock = LoopClock(monkeypatch)
+    async with (
+        peer.client(timeouts=Timeouts(connect=5, read=5, stall=1)) as symbl,
+        symbl.subscribe("pier-4") if subscribes else symbl.stream("pier-4") as handle,
+    ):
+        link = handle._opened()
+        if isinstance(handle, Stream):
+            await handle.send(bytes(32_000))
+        await peer.until(lambda: len(peer.subscribers) + len(peer.sessions) == 1)
+        (session,) = peer.subscribers + peer.sessions
+        for _ in range(3):
+            clock.ahead += 120
+            more = session.pings + 2
+            await session.until(lambda more=more: session.pings >= more)
+            await link.until(lambda: link.account.open == 0)
+        if isinstance(handle, Stream):
+            await handle.stop()
+        else:
+            await session.send(enveloped("conversation_completed", conversationId="7"))
+        kinds = [type(event) async for event in handle]
+    assert Gap not in kinds
+    assert len(peer.sessions + peer.subscribers) == 1
