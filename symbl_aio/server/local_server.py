@@ -26,7 +26,7 @@ from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.outbound_http import OutboundClient
-from symbl_aio.server.public_address import Origins, is_loopback
+from symbl_aio.server.proxy_headers import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.recognizer import Recognizer
 from symbl_aio.server.request_log import RequestLog
