@@ -336,7 +336,7 @@ class SymblClient:
     ) -> symbl_aio.FileStream:
         """Return a stream of a recording, which sends itself and stops at its end.
 
-        A wav of 16-bit samples needs nothing else, any other recording the extra ``media``.
+        A wav of 16-bit samples needs nothing else, any other recording the extra ``live``.
         ``realtime``: at the speed of speech; a number is that many times as fast, and false as
         fast as the server receives it. The recording determines encoding and sample rate.
         """

@@ -48,7 +48,7 @@ COVERED_BY = {
     "cli/upload/outcomes.py": "tests/cli/upload/test_action.py",
     "cli/upload/dry_run.py": "tests/cli/upload/test_action.py",
     "cli/upload/run.py": "tests/cli/upload/test_action.py",
-    "cli/upload/show.py": "tests/cli/upload/test_action.py",
+    "cli/upload/show_json.py": "tests/cli/upload/test_action.py",
     "cli/worker_probes.py": "tests/cli/test_outbox_actions.py",
     "cli/runner.py": "tests/cli/test_commands.py",
     "cli/show_terminal.py": "tests/cli/test_safe_streams.py",

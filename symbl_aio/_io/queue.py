@@ -73,7 +73,7 @@ class PendingSubmission:
     cancelled_by: BaseException | None = None
     """Why it was cancelled, if it was."""
     sent_at: float = 0.0
-    """Loop time before the first byte of the last attempt."""
+    """When it was last started, before its first byte, by the monotonic clock."""
     identity: str = field(factory=lambda: str(next(_NUMBERS)))
     """Its own for ever, where its key is free again once it has ended."""
 

@@ -30,7 +30,7 @@ from symbl_aio.server.http_json import ApiError, check_query, json_response
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.operations import OPEN_PATHS
 from symbl_aio.server.option_support import READS, UnknownOptions
-from symbl_aio.server.public_address import ORIGINS, Origins
+from symbl_aio.server.proxy_headers import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding, waits_to_send
 from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits

@@ -55,7 +55,7 @@ async def plan(
     made = Plan()
     readers = reading_threads()
     # A content is compared with that of earlier uploads: without any, the headers are enough.
-    hashed = any(True for _ in ledger.items())
+    hashed = not ledger.is_empty
     at_once = asyncio.Semaphore(2 * READERS)
 
     async def one(meeting: Meeting) -> None:
