@@ -52,18 +52,16 @@ class Engine:
         session: aiohttp.ClientSession | None,
         *,
         observers: Sequence[Observer],
-        agent: str,
-        rng: random.Random,
     ) -> None:
         self.origin = config.base_url
         self._config = config
-        self._rng = rng
+        self._jitter = jitter = random.Random().random
         self._tasks = Tasks()
         self._events = Emitter(observers)
-        self._transport = Transport(config, session, agent)
-        self._api = Api(config, credentials, self._transport, self._tasks, jitter=rng.random)
+        self._transport = Transport(config, session)
+        self._api = Api(config, credentials, self._transport, self._tasks, jitter=jitter)
         self._queue = SubmissionQueue(config)
-        self._poller = Poller(self._api, config.polls, self._tasks, self._events, jitter=rng.random)
+        self._poller = Poller(self._api, config.polls, self._tasks, self._events, jitter=jitter)
         self._jobs = Jobs(self._poller, self._queue, self._events, backend=self)
         self._ambiguous = AmbiguousSubmissions(
             self, self._jobs, answer_within=config.timeouts.answer
@@ -293,7 +291,7 @@ class Engine:
     def live(self) -> LiveBackend:
         """The client as its live handles use it."""
         return LiveBackend(
-            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._rng.random
+            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._jitter
         )
 
     # Common to all

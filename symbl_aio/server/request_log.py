@@ -59,7 +59,7 @@ class RequestLog:
     ``retain``: keep at least so many of each; None keeps all, and 0 none.
     """
 
-    def __init__(self, retain: int | None = None) -> None:
+    def __init__(self, retain: int | None) -> None:
         self._retain = retain
         self._next_order = 0
         self.submissions: list[Received] = []

@@ -116,7 +116,7 @@ class _Change:
             self._lock.release()
 
 
-def new_conversation(name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
+def new_conversation(name: str | None) -> Conversation:
     """Return a conversation with a new id, which is also its name if it has none."""
     conversation_id = random_id()
-    return Conversation(conversation_id, name or conversation_id, now(), dict(metadata or {}))
+    return Conversation(conversation_id, name or conversation_id, now(), {})
