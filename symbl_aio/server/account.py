@@ -201,7 +201,9 @@ class Account:
 
 
 _OPENING_PATHS: Mapping[str, Kind] = {f"/v1/process/{kind}": kind for kind in KINDS}
-_APPEND_PATHS = {f"{path}/{{conversation_id}}": kind for path, kind in _OPENING_PATHS.items()}
+_APPEND_PATHS: Mapping[str, Kind] = {
+    f"{path}/{{conversation_id}}": kind for path, kind in _OPENING_PATHS.items()
+}
 
 
 def kind_of_path(path: str) -> Kind | None:
