@@ -84,7 +84,7 @@ class Books:
                 self._compare(mark, (conversation_id, job_id))
 
     def _compare(self, mark: int, named: tuple[str | None, str]) -> None:
-        """Compare what the caller and the server say of a mark, once both have spoken."""
+        """Compare the two sides of a mark, once both have named its job."""
         first = self._first.pop(mark, None)
         if first is None:
             self._first[mark] = named
