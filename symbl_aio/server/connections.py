@@ -19,7 +19,7 @@ import socket
 import ssl
 import termios
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
@@ -195,9 +195,7 @@ class Connections:
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Listen on every address of a host, and return the port. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(infos):
+        for family, address in await _addresses_of(host, port):
             # Port 0 is any free one, the same for all addresses of the host.
             where = (address[0], port, *address[2:])
             listener = socket.create_server(where, family=family, backlog=_BACKLOG)
@@ -346,6 +344,18 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
+
+
+async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
+    """Return the family and the address of each that a host has. Raises OSError."""
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    try:
+        # A number needs no thread of the event loop's, all of which may be busy.
+        found = socket.getaddrinfo(host, port, type=kind, flags=flags | socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=kind, flags=flags)
+    return dict.fromkeys((family, address) for family, _, _, _, address in found)
 
 
 async def _until_readable(listener: socket.socket) -> None:
