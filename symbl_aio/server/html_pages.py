@@ -37,7 +37,6 @@ from symbl_aio.server.public_address import ORIGINS
 from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery
-from symbl_aio.server.thread_pool import run_in_thread
 
 PAGE_PATH = "/pages/"
 _LINK = "{subject}/{expires}/{signature}"
@@ -174,8 +173,9 @@ class PageHandlers:
         # Relative, so that it holds behind a proxy that serves this server below a path.
         rename_url = f"{request.match_info['signature']}/members"
         rename = None if expires.endswith(_READ_ONLY) else rename_url
-        await conversation.analyse()
-        return await run_in_thread(_report, conversation, rename)
+        threads = self._conversations.threads
+        await conversation.analyse(threads)
+        return await threads.run(_report, conversation, rename)
 
     async def _rename(self, request: web.Request) -> web.Response:
         """Rename a speaker, as PUT ``…/members/{id}`` does with a token (6.14)."""

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -88,26 +88,32 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
 
 
 async def long_json_response(
-    make: Callable[[], LongJSON], status: int = 200, *, in_thread: bool = True
+    make: Callable[[], LongJSON],
+    threads: ComputingThreads,
+    status: int = 200,
+    *,
+    in_thread: bool = True,
 ) -> web.Response:
     """Return a JSON response of any length. ``make`` returns its body.
 
     A long one is sent while it is made, without a length. The caller's reading sets the pace, and
     memory is needed for a block of it. ``in_thread``: the first block is made beside the event
-    loop, as all others are.
+    loop, as all others are, in one of the ``threads`` of the application.
     """
     blocks = _blocks(make)
-    first = await run_in_thread(next, blocks) if in_thread else next(blocks)
+    first = await threads.run(next, blocks) if in_thread else next(blocks)
     is_whole = len(first) < _BLOCK
-    body = first if is_whole else _send(first, blocks)
+    body = first if is_whole else _send(first, blocks, threads)
     return web.Response(body=body, status=status, headers=_JSON_TYPE)
 
 
-async def _send(first: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _send(
+    first: bytes, blocks: Iterator[bytes], threads: ComputingThreads
+) -> AsyncIterator[bytes]:
     block = first
     while block:
         yield block
-        block = await run_in_thread(next, blocks, b"")
+        block = await threads.run(next, blocks, b"")
 
 
 def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:

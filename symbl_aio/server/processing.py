@@ -143,7 +143,9 @@ class SubmissionProcessor:
         if transcription is None:
             messages = payload.parameters.get("messages")
             if isinstance(messages, list) and len(messages) > _MAX_INLINE_MESSAGES:
-                utterances = await run_in_thread(text_utterances, conversation, messages)
+                utterances = await self._conversations.threads.run(
+                    text_utterances, conversation, messages
+                )
             else:
                 utterances = text_utterances(conversation, messages)
         else:

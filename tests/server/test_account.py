@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -148,3 +149,26 @@ async def test_wrong_secrets_have_a_rate_and_the_right_one_is_not_tried_meanwhil
 
 def test_hashes_are_not_those_of_a_plain_digest() -> None:
     assert hashlib.sha256(b"s").hexdigest() not in hash_secret("s")
+
+
+async def test_the_long_texts_of_one_do_not_keep_the_readers_of_another_waiting(
+    tenants: Tenants,
+) -> None:
+    one, two = await tenants()
+    # Less than a hundred messages, whose answer needs no thread after their analysis.
+    long = [(await one.text("I will see if you can send it, " * 3000)).body for _ in range(8)]
+    short = (await two.text("I will see if you can send it, " * 80)).body
+    await two.server.until(lambda: not two.server.unfinished)
+
+    def read(caller: Caller, accepted: Any) -> asyncio.Task[Any]:
+        path = f"/v1/conversations/{accepted['conversationId']}/messages"
+        return asyncio.create_task(caller.get(path))
+
+    others = [read(one, accepted) for accepted in long]
+    # Answered after those have arrived.
+    assert (await two.get("/v1/manage/trackers")).status == 200
+    await read(two, short)
+
+    # Not after all of them, or after as many as there are threads.
+    assert sum(not other.done() for other in others) > 4
+    await asyncio.gather(*others)

@@ -21,7 +21,7 @@ from attrs import evolve
 from symbl_aio.server import LocalServer
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
 
 QUICK = ServerLimits(idle=0.2, head=0.2, silence=0.2)
 
@@ -178,7 +178,7 @@ async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any)
         assert await asyncio.get_running_loop().sock_recv(sock, 1024)
         reading = asyncio.create_task(read_slowly(sock, seconds=0))
         # The server's threads have other work for longer than a caller may be silent.
-        others = [asyncio.create_task(run_in_thread(busy.wait)) for _ in range(8)]
+        others = [asyncio.create_task(ComputingThreads().run(busy.wait)) for _ in range(8)]
         await asyncio.wait([reading], timeout=5 * QUICK.idle)
         busy.set()
         await asyncio.gather(*others)

@@ -24,7 +24,7 @@ from symbl_aio.server.language.analysis_values import (
 from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.talk_time import measure_talk_time
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -163,12 +163,12 @@ class Conversation:
             self._analytics = measure_talk_time(self.utterances)
         return self._analytics
 
-    async def analyse(self) -> None:
-        """Compute the analysis, in a thread if there is much text."""
+    async def analyse(self, threads: ComputingThreads) -> None:
+        """Compute the analysis, in one of the threads if there is much text."""
         if self._analysis is None:
             analyser, utterances = self._current_analyser(), tuple(self.utterances)
             if analyser.characters_to_examine(utterances) > _MAX_INLINE_CHARACTERS:
-                self._analysis = await run_in_thread(self._update, analyser, utterances)
+                self._analysis = await threads.run(self._update, analyser, utterances)
 
     def _current_analyser(self) -> ConversationAnalyser:
         if self._analyser is None:

@@ -59,6 +59,7 @@ async def list_response(
     heads = await conversations.heads(_parse_list_query(request, criteria))
     return await long_json_response(
         lambda: {"conversations": conversation_items(heads)},
+        conversations.threads,
         in_thread=len(heads) > _MAX_INLINE_HEADS,
     )
 

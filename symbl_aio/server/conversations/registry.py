@@ -13,6 +13,7 @@ from symbl_aio.server.http_json import ApiError, now
 from symbl_aio.server.ids import random_id
 from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
 from symbl_aio.server.storage.store import ListQuery, Store
+from symbl_aio.server.thread_pool import ComputingThreads
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
@@ -21,9 +22,11 @@ class Conversations:
     """All conversations by id, in order of creation.
 
     The conversations that it returns are for reading. ``change()`` yields a copy to write to.
+    What takes long to compute from them runs in ``threads``.
     """
 
     def __init__(self, store: Store) -> None:
+        self.threads = ComputingThreads()
         self._store = store
         self._locks = ConversationLocks()
 
@@ -50,7 +53,7 @@ class Conversations:
     async def analysed(self, request: web.Request) -> Conversation:
         """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
         conversation = await self.from_request(request)
-        await conversation.analyse()
+        await conversation.analyse(self.threads)
         return conversation
 
     async def heads(self, query: ListQuery) -> list[ConversationHead]:
