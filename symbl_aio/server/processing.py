@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import evolve, frozen
 
 from symbl_aio.server.accepted_submission import SubmissionPayload
-from symbl_aio.server.conversations.conversation import Conversation, Settings
+from symbl_aio.server.conversations.conversation import MAX_MEMBERS, Conversation, Settings
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import JSON, parse_instant
@@ -35,6 +35,7 @@ from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
+from symbl_aio.server.submission_parameters import MAX_VOCABULARY
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times, seconds_of
 
@@ -263,6 +264,12 @@ def _check_size(conversation: Conversation) -> None:
         raise ProcessingError(
             f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
         )
+    if len(conversation.members) > MAX_MEMBERS:
+        raise ProcessingError(
+            f"the conversation would have more than {MAX_MEMBERS:,} speakers; begin another one"
+        )
+    if conversation.settings.vocabulary_size > MAX_VOCABULARY:
+        raise ProcessingError("the conversation would have too many trackers and entities")
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:

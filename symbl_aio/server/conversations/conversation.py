@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from itertools import chain
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
@@ -21,6 +22,7 @@ from symbl_aio.server.language.analysis_values import (
     Tracker,
     Utterance,
 )
+from symbl_aio.server.language.phrase_index import size_of_phrases
 from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.talk_time import measure_talk_time
@@ -34,6 +36,9 @@ _MAX_INLINE_CHARACTERS = 2000
 
 _MAX_ANALYSIS_SECONDS = 60
 
+# As many as one submission may name. Lists of conversations have them all.
+MAX_MEMBERS = 10_000
+
 
 @define
 class Settings:
@@ -45,6 +50,15 @@ class Settings:
     summary: bool = False
     custom_entities: tuple[CustomEntity, ...] = ()
     trackers: tuple[Tracker, ...] = ()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The size of all phrases that are looked for."""
+        if not (self.trackers or self.custom_entities):
+            return 0
+        trackers = (p for t in self.trackers for p in (t.name, *t.vocabulary, *t.excluded))
+        entities = (p for e in self.custom_entities for p in (e.custom_type, e.text, e.value or ""))
+        return size_of_phrases(chain(trackers, entities))
 
 
 @frozen
@@ -147,6 +161,18 @@ class Conversation:
         return self.started_at + timedelta(seconds=self.duration)
 
     @property
+    def size(self) -> int:
+        """The characters of a text that takes as much memory with its analysis: 20 bytes each."""
+        return (
+            sum(len(utterance.text) for utterance in self.utterances)
+            + 50 * len(self.utterances)
+            + 100 * len(self.members)
+            + 20 * len(self.metadata)
+            + 500 * len(self.bookmarks)
+            + self.settings.vocabulary_size
+        )
+
+    @property
     def analysis(self) -> Analysis:
         """The analysis of everything published so far, computed on first use.
 
@@ -166,6 +192,8 @@ class Conversation:
     async def analyse(self, threads: ComputingThreads) -> None:
         """Compute the analysis, in one of the threads if there is much text."""
         if self._analysis is None:
+            if self._analyser is None and self.settings.vocabulary_size > _MAX_INLINE_CHARACTERS:
+                await threads.run(self._current_analyser)
             analyser, utterances = self._current_analyser(), tuple(self.utterances)
             if analyser.characters_to_examine(utterances) > _MAX_INLINE_CHARACTERS:
                 self._analysis = await threads.run(self._update, analyser, utterances)

@@ -24,8 +24,7 @@ logger = logging.getLogger("symbl_aio.server")
 
 T = TypeVar("T")
 
-# Characters of the conversations that stay in memory. With their analysis they need about
-# twenty times as many bytes.
+# Of the conversations that stay in memory. They need about twenty times as many bytes.
 _LOADED_SIZE = 512 * 1024
 # A conversation without a word has a size, too.
 _LEAST_SIZE = 1024
@@ -131,8 +130,7 @@ class SQLiteStore:
         if conversation is None or conversation.id in self.loaded:
             return
         self.loaded[conversation.id] = conversation
-        size = sum(len(utterance.text) for utterance in conversation.utterances)
-        self._sizes[conversation.id] = max(size, _LEAST_SIZE)
+        self._sizes[conversation.id] = max(conversation.size, _LEAST_SIZE)
         while len(self.loaded) > 1 and sum(self._sizes.values()) > _LOADED_SIZE:
             self._unload(next(iter(self.loaded)))
 
