@@ -107,6 +107,37 @@ async def long_json_response(
     return web.Response(body=body, status=status, headers=_JSON_TYPE)
 
 
+async def streamed_json_response(name: str, parts: AsyncIterator[str]) -> web.Response:
+    """Return a JSON object with one list of any length; ``parts`` are the texts of its items.
+
+    As a long response is, it is sent while it is made.
+    """
+    blocks = _list_blocks(name, parts)
+    first = await anext(blocks)
+    body = first if len(first) < _BLOCK else _continued(first, blocks)
+    return web.Response(body=body, headers=_JSON_TYPE)
+
+
+async def _continued(first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in blocks:
+        yield block
+
+
+async def _list_blocks(name: str, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Yield the bytes of a list, as ``_blocks`` does."""
+    block = bytearray(f"{{{encode_json(name)}:[".encode())
+    separator = b""
+    async for part in parts:
+        if part:
+            block += separator + part.encode(errors="replace")
+            separator = b","
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    yield bytes(block + b"]}")
+
+
 async def _send(
     first: bytes, blocks: Iterator[bytes], threads: ComputingThreads
 ) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import evolve, frozen
 
 from symbl_aio.server.accepted_submission import SubmissionPayload
-from symbl_aio.server.conversations.conversation import MAX_MEMBERS, Conversation, Settings
+from symbl_aio.server.conversations.conversation import Conversation, Settings
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import JSON, parse_instant
@@ -264,10 +264,8 @@ def _check_size(conversation: Conversation) -> None:
         raise ProcessingError(
             f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
         )
-    if len(conversation.members) > MAX_MEMBERS:
-        raise ProcessingError(
-            f"the conversation would have more than {MAX_MEMBERS:,} speakers; begin another one"
-        )
+    if (reason := conversation.too_many_speakers()) is not None:
+        raise ProcessingError(f"{reason}; begin another conversation")
     if conversation.settings.vocabulary_size > MAX_VOCABULARY:
         raise ProcessingError("the conversation would have too many trackers and entities")
 

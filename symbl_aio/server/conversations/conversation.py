@@ -36,8 +36,9 @@ _MAX_INLINE_CHARACTERS = 2000
 
 _MAX_ANALYSIS_SECONDS = 60
 
-# As many as one submission may name. Lists of conversations have them all.
-MAX_MEMBERS = 10_000
+# Characters of the names of all speakers: each list of conversations has them all.
+_MAX_NAMES = 1024**2
+_LEAST_NAME = 50
 
 
 @define
@@ -241,6 +242,18 @@ class Conversation:
             self.summarised += chosen
             self.summarised_count = count
         return self.summarised
+
+    def too_many_speakers(self) -> str | None:
+        """Return why a job, or a call, may not add these speakers; ``None`` if it may."""
+        size = sum(
+            _LEAST_NAME + len(m.name or "") + len(m.email or "") for m in self.members.values()
+        )
+        if size <= _MAX_NAMES:
+            return None
+        return (
+            f"the names and emails of all speakers may have {_MAX_NAMES:,} characters, "
+            f"{_LEAST_NAME} more for each"
+        )
 
     def get_or_add_speaker(self, name: str | None, email: str | None) -> Speaker | None:
         """Return the member with this email or else this name; add one if there is none."""

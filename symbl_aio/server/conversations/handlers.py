@@ -173,6 +173,8 @@ class ConversationHandlers:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
                 changed.update_member(member_id, name, email or changed.members[member_id].email)
+            if (reason := changed.too_many_speakers()) is not None:
+                raise ApiError(400, f"This would be too much: {reason}.")
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )

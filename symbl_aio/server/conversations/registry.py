@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
@@ -27,6 +28,8 @@ class Conversations:
 
     def __init__(self, store: Store) -> None:
         self.threads = ComputingThreads()
+        # For a part of a list: one may have the members of many conversations.
+        self.list_turns = asyncio.Semaphore(2)
         self._store = store
         self._locks = ConversationLocks()
 
@@ -56,9 +59,9 @@ class Conversations:
         await conversation.analyse(self.threads)
         return conversation
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
-        """Return the conversations that a query selects, as a list shows them."""
-        return await self._store.heads(query)
+    def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
+        """Yield the conversations that a query selects, as a list shows them, some at a time."""
+        return self._store.heads(query)
 
     async def create(self, conversation: Conversation, *also: Change) -> None:
         """Store a new conversation, and other changes with it."""

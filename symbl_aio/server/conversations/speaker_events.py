@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from attrs import evolve
 
-from symbl_aio.server.conversations.conversation import MAX_MEMBERS, Conversation
+from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.field_rules import MAX_NAME, is_name, read_number
 from symbl_aio.server.http_json import JSON, ApiError
 from symbl_aio.server.language.analysis_values import Speaker, Utterance
@@ -71,8 +71,8 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
             speaking_since.setdefault(speaker.id, at)
         elif speaker.id in speaking_since:
             turns.append((speaker, speaking_since.pop(speaker.id), at))
-    if len(conversation.members) > MAX_MEMBERS:
-        raise ApiError(400, f"A conversation has {MAX_MEMBERS:,} speakers at most.")
+    if (reason := conversation.too_many_speakers()) is not None:
+        raise ApiError(400, f"This would be too much: {reason}.")
     # A speaker without a stop event speaks until the end.
     turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
     return turns
