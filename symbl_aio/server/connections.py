@@ -71,16 +71,21 @@ class Connection:
     taken: int = 0
     is_answered: bool = True
 
-    def unsent(self) -> int:
-        """Return the bytes of the last response that the caller has not taken yet."""
+    @property
+    def buffered(self) -> int:
+        """The bytes of responses that wait in memory for the caller to read."""
         if self.protocol is None or self.protocol.transport is None:
             return 0
+        return self.protocol.transport.get_write_buffer_size()
+
+    def unsent(self) -> int:
+        """Return the bytes of the last response that the caller has not taken yet."""
         # Those in the kernel, too: it takes some megabytes at a time, so that a slow reader would
         # seem to read nothing for minutes.
         queued = array.array("i", [0])
         with contextlib.suppress(OSError, ValueError):
             fcntl.ioctl(self.sock, termios.TIOCOUTQ, queued)
-        return self.protocol.transport.get_write_buffer_size() + queued[0]
+        return self.buffered + queued[0]
 
     def release(self) -> None:
         """Drop what refers back to this connection, once it is lost."""
@@ -129,6 +134,15 @@ class ServerProtocol(web.RequestHandler):
             return
         super().data_received(data)
 
+    def pause_writing(self) -> None:
+        """Called as soon as a caller does not keep up with its response."""
+        super().pause_writing()
+        self._owner.bound_unread(self.connection)
+
+    def resume_writing(self) -> None:
+        self._owner.unread.discard(self.connection)
+        super().resume_writing()
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -137,6 +151,9 @@ class ServerProtocol(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self.connection.is_answered = True
+            if isinstance(resp, web.Response):
+                # The library refers to a response until the next request of its connection.
+                resp.body = None
 
     def handle_error(
         self,
@@ -188,6 +205,7 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
+        self.unread: set[Connection] = set()
         self.refused = 0
 
     def __len__(self) -> int:
@@ -261,8 +279,26 @@ class Connections:
         connection.head += size
         return True
 
+    def bound_unread(self, connection: Connection) -> None:
+        """Record that a response waits for its caller; end some if too much waits in memory.
+
+        First those who have taken least of theirs: a slow reader takes more than one who reads
+        nothing. The one who has taken most stays.
+        """
+        self.unread.add(connection)
+        too_many = sum(each.buffered for each in self.unread) - self._limits.unread
+        if too_many <= 0:
+            return
+        for least in sorted(self.unread, key=_taken)[:-1]:
+            if too_many > 0:
+                too_many -= least.buffered
+                self.refused += 1
+                self.closed(least)
+                least.abort()
+
     def closed(self, connection: Connection) -> None:
         """Forget a connection. A second call is harmless."""
+        self.unread.discard(connection)
         if self._open.pop(connection, connection) is None:
             self._buffers.release(connection.head + connection.kept)
             connection.head = connection.kept = 0
@@ -346,6 +382,11 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
+
+
+def _taken(connection: Connection) -> int:
+    written = 0 if connection.response is None else connection.response.output_size
+    return written - connection.buffered
 
 
 async def _until_readable(listener: socket.socket) -> None:

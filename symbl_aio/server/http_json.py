@@ -36,7 +36,7 @@ _MAX_CONTAINERS = 400_000
 _MOST_PARAMETERS = 1000
 
 # Bytes of a long response that are made at a time, and that its connection holds.
-_BLOCK = 1024 * 1024
+_BLOCK = 256 * 1024
 
 # Half of an escaped pair, or a whole one: no response could carry the half.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -103,7 +103,7 @@ async def long_json_response(
     blocks = _blocks(make)
     first = await threads.run(next, blocks) if in_thread else next(blocks)
     is_whole = len(first) < _BLOCK
-    body = first if is_whole else _send(first, blocks, threads)
+    body = first if is_whole else _send([first], blocks, threads)
     return web.Response(body=body, status=status, headers=_JSON_TYPE)
 
 
@@ -114,12 +114,12 @@ async def streamed_json_response(name: str, parts: AsyncIterator[str]) -> web.Re
     """
     blocks = _list_blocks(name, parts)
     first = await anext(blocks)
-    body = first if len(first) < _BLOCK else _continued(first, blocks)
+    body = first if len(first) < _BLOCK else _continued([first], blocks)
     return web.Response(body=body, headers=_JSON_TYPE)
 
 
-async def _continued(first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
+async def _continued(first: list[bytes], blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first.pop()
     async for block in blocks:
         yield block
 
@@ -132,19 +132,20 @@ async def _list_blocks(name: str, parts: AsyncIterator[str]) -> AsyncIterator[by
         if part:
             block += separator + part.encode(errors="replace")
             separator = b","
+        del part
         if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
+            yield _emptied(block)
     yield bytes(block + b"]}")
 
 
 async def _send(
-    first: bytes, blocks: Iterator[bytes], threads: ComputingThreads
+    made: list[bytes], blocks: Iterator[bytes], threads: ComputingThreads
 ) -> AsyncIterator[bytes]:
-    block = first
-    while block:
-        yield block
-        block = await threads.run(next, blocks, b"")
+    # Taken out of the list, so that nothing holds one that was sent while the next is waited for:
+    # a thousand may wait.
+    while made[0]:
+        yield made.pop()
+        made.append(await threads.run(next, blocks, b""))
 
 
 def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:
@@ -158,9 +159,15 @@ def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:
     for piece in _pieces(make()):
         block += piece.encode(errors="replace")
         if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
+            yield _emptied(block)
+    yield _emptied(block)
+
+
+def _emptied(block: bytearray) -> bytes:
+    """Return the bytes of a block, and empty it: its maker may wait for a slow reader."""
+    made = bytes(block)
+    block.clear()
+    return made
 
 
 def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:

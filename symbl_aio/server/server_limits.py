@@ -34,6 +34,7 @@ class ServerLimits:
     ``line``: a request line, with a file's parameters (API section 2). ``field``: a header field.
     ``token_body``, ``body`` and ``text_body``: JSON of a token request, of a text submission and
     of any other call. ``buffered``: what heads and JSON bodies on their way may hold together.
+    ``unread``: what responses may hold in memory together, for callers who do not read them.
     ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
     ``live_sockets``: open WebSockets of an application, by default half of ``connections``.
     ``live_frame``: a frame of one. ``live_idle``: how long a speaker may send nothing.
@@ -58,6 +59,7 @@ class ServerLimits:
     body: int = MIB
     text_body: int = 8 * MIB
     buffered: int = 16 * MIB
+    unread: int = 32 * MIB
     upload: int = 4 * GIB
     disk_reserve: int = 64 * MIB
     live_sockets: int = Factory(_half_of_the_connections, takes_self=True)

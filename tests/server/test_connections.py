@@ -9,8 +9,9 @@ import resource
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -126,12 +127,17 @@ async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
                 await loop.sock_sendall(sock, request)
 
 
-@asynccontextmanager
-async def long_answer(caller: Any) -> AsyncIterator[socket.socket]:
-    """Request 8 MB, more than the buffers of its sockets take, and yield the socket."""
+async def long_path(caller: Any) -> str:
+    """Return the path of an answer of 8 MB, more than the buffers of its sockets take."""
     accepted = (await caller.text(*[f"{'word ' * 999}."] * 60)).body
     await caller.server.until(lambda: not caller.server.unfinished)
-    path = f"/v1/conversations/{accepted['conversationId']}/messages?verbose=true"
+    return f"/v1/conversations/{accepted['conversationId']}/messages?verbose=true"
+
+
+@asynccontextmanager
+async def long_answer(caller: Any, path: str | None = None) -> AsyncIterator[socket.socket]:
+    """Request a long answer, and yield the socket."""
+    path = path or await long_path(caller)
     url = urlsplit(caller.server.base_url)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
@@ -184,6 +190,44 @@ async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any)
         await asyncio.gather(*others)
 
         assert (await reading).endswith(b"}]}]}")
+
+
+async def test_answers_that_are_not_read_share_a_limit_and_readers_get_all(start: Any) -> None:
+    caller = await start(limits=ServerLimits(unread=2**17))
+    path = await long_path(caller)
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(long_answer(caller, path)) for _ in range(10)]
+        reader = await stack.enter_async_context(long_answer(caller, path))
+
+        assert (await read_slowly(reader, seconds=0.5)).endswith(b"}]}]}")
+        whole = 0
+        for other in others:
+            with suppress(ConnectionError):
+                whole += (await read_slowly(other, seconds=0)).endswith(b"}]}]}")
+        assert whole <= 5
+
+
+async def test_an_idle_connection_holds_no_answer(start: Any) -> None:
+    caller = await start()
+    accepted = (await caller.text(*[f"{'word ' * 999}." for _ in range(200)])).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    url = f"{caller.server.base_url}/v1/conversations/{accepted['conversationId']}/transcript"
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    size = 0
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(aiohttp.ClientSession(headers=headers))
+            for _ in range(10)
+        ]
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        for session in sessions:
+            async with session.post(url, json={"contentType": "text/markdown"}) as answer:
+                async for piece in answer.content.iter_any():
+                    size += len(piece)
+
+        assert size > 8_000_000
+        assert tracemalloc.get_traced_memory()[0] < size / 2
 
 
 async def test_streams_of_one_application_leave_connections_to_others(start: Any) -> None:

@@ -68,11 +68,11 @@ async def _encoded_items(conversations: Conversations, query: ListQuery) -> Asyn
             if (heads := await anext(chunks, None)) is None:
                 return
             if sum(1 + len(head.members) for head in heads) > _MAX_INLINE_ITEMS:
-                text = await conversations.threads.run(_encode, heads)
+                made = [await conversations.threads.run(_encode, heads)]
             else:
-                text = _encode(heads)
+                made = [_encode(heads)]
             del heads
-        yield text
+        yield made.pop()
 
 
 def _encode(heads: Iterable[ConversationHead]) -> str:
