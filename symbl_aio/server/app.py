@@ -153,7 +153,7 @@ class App:
                 # No route has this path and method; the errors of routes end in _guard().
                 response = await self._respond_without_route(request, error)
             status = response.status
-            if waits_to_send(request):
+            if connection.has_large_head or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response
@@ -177,7 +177,7 @@ class App:
         except ApiError as error:
             response = error.response()
             # Thousands of requests may wait behind this one on its connection.
-            if not connection.trusted:
+            if connection.holder is None:
                 response.force_close()
             return response
         handler = route.handlers[account]
@@ -198,7 +198,7 @@ class App:
         account = None
         if route.proof == "token":
             account = self._tokens.authenticate(request)
-            self._connections.trust(connection)
+            self._connections.trust(connection, account)
             if route.kind is not None:
                 self._log.record_headers(request)
             elif query and route.reads:

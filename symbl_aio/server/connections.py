@@ -19,7 +19,8 @@ import socket
 import ssl
 import termios
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from time import monotonic
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.server_limits import BufferBudget, ServerLimits
+from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -53,9 +54,9 @@ class Connection:
 
     ``waiting_since``: the time at which the caller's turn began; None while a request is
     handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
-    until it has shown a token: a refused request stays for seconds, while its body is waited for.
-    ``whole``: the head has arrived, and what follows is a body. ``trusted``: a request on it has
-    shown a token. ``response``: counts the bytes of the last response; ``taken``: those of them
+    which stays until the next one; a small one counts only until it has shown a token.
+    ``whole``: the head has arrived, and what follows is a body. ``holder``: the application whose
+    token was shown last. ``response``: counts the bytes of the last response; ``taken``: those
     that had left at the last look. ``is_answered``: all of it was made.
     """
 
@@ -66,10 +67,15 @@ class Connection:
     head: int = 0
     kept: int = 0
     whole: bool = False
-    trusted: bool = False
+    holder: Hashable | None = None
     response: AbstractStreamWriter | None = None
     taken: int = 0
     is_answered: bool = True
+
+    @property
+    def has_large_head(self) -> bool:
+        """Whether the last head takes too much memory to stay."""
+        return self.kept > SMALL
 
     @property
     def buffered(self) -> int:
@@ -206,6 +212,8 @@ class Connections:
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
         self.unread: set[Connection] = set()
+        self._held: Counter[Hashable] = Counter()
+        self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
 
     def __len__(self) -> int:
@@ -247,12 +255,33 @@ class Connections:
         connection.body, connection.response = request.content, request.writer
         connection.taken, connection.is_answered = 0, False
 
-    def trust(self, connection: Connection) -> None:
-        """Record that a request has shown a token: newer connections do not take its place."""
-        connection.trusted = True
-        if connection.kept:
+    def trust(self, connection: Connection, holder: Hashable) -> None:
+        """Record that a request has shown a token: newer connections do not take its place.
+
+        Those of a holder of three in four do. Raises a 503 ``ApiError`` if none of them is idle.
+        """
+        if connection.holder is not holder:
+            self._give_to(connection, holder)
+        if 0 < connection.kept <= SMALL:
             self._buffers.release(connection.kept)
             connection.kept = 0
+
+    def _give_to(self, connection: Connection, holder: Hashable) -> None:
+        if self._held[holder] >= self._share:
+            mine = (c for c in self._open if c.holder is holder and c.waiting_since is not None)
+            if (idle := next(mine, None)) is None:
+                raise ApiError(503, "The application has too many connections.", retry_after=1)
+            self.refused += 1
+            self.closed(idle)
+            idle.abort()
+        self._take_back(connection)
+        connection.holder = holder
+        self._held[holder] += 1
+
+    def _take_back(self, connection: Connection) -> None:
+        if connection.holder is not None:
+            self._held[connection.holder] -= 1
+            connection.holder = None
 
     def end(self, connection: Connection) -> None:
         """Record that the caller's turn begins: to read a response, which may grow meanwhile."""
@@ -299,6 +328,7 @@ class Connections:
     def closed(self, connection: Connection) -> None:
         """Forget a connection. A second call is harmless."""
         self.unread.discard(connection)
+        self._take_back(connection)
         if self._open.pop(connection, connection) is None:
             self._buffers.release(connection.head + connection.kept)
             connection.head = connection.kept = 0
@@ -348,7 +378,7 @@ class Connections:
 
     def _make_room(self) -> bool:
         """Close the oldest connection that has shown no token, or else the oldest idle one."""
-        oldest = next((c for c in self._open if not c.trusted), None) or next(
+        oldest = next((c for c in self._open if c.holder is None), None) or next(
             (c for c in self._open if c.waiting_since is not None), None
         )
         if oldest is None:
