@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -17,10 +18,13 @@ _REMEMBERED = 10_000
 class GuessLimit:
     """At most ``burst`` wrong guesses at once, then one each ``seconds``, for each address.
 
-    ``clock`` returns seconds.
+    ``clock`` returns seconds. It must not be that of the machine, which may be set back: one
+    wrong guess would shut an address out for as long.
     """
 
-    def __init__(self, burst: int, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._burst = burst
         self._seconds = seconds
         self._clock = clock

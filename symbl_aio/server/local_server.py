@@ -254,7 +254,7 @@ class LocalServer(ServerControls):
             await account.open(bodies, space)
         tokens = TokenHandlers(
             self._accounts,
-            GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds, self._clock),
+            GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds),
             self._origins,
         )
         app = App(

@@ -522,3 +522,20 @@ async def test_the_trackers_of_a_deleted_conversation_are_not_in_memory(stored: 
 
     assert (await stored.request("DELETE", path)).status == 200
     assert not texts_with(secret)
+
+
+async def test_jobs_that_a_server_took_over_are_in_its_metrics(
+    stored: Caller, restart: Restart
+) -> None:
+    stored.server.hold_jobs()
+    opened = await stored.text("Ann: One.")
+    await stored.text("Ann: Two.", into=opened.body["conversationId"])
+
+    after = await restart(stored, job_seconds=1000)
+    await after.server.until(
+        lambda: after.server.jobs[opened.body["jobId"]].status is Status.IN_PROGRESS
+    )
+    lines = (await after.get("/metrics")).body.splitlines()
+
+    assert 'symbl_aio_jobs{state="in_progress"} 1' in lines
+    assert 'symbl_aio_jobs{state="scheduled"} 1' in lines
