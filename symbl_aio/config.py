@@ -318,7 +318,7 @@ class Config:
     webhook_secret: str | None = field(
         default=_environment.default("webhook_secret", "str", None), repr=False
     )
-    """Secret that all workers share which may be called; not shown in ``repr``."""
+    """Secret of the webhook URLs, the same in all workers; not shown in ``repr``."""
     webhook_networks: tuple[str, ...] = field(
         default=_environment.default("webhook_networks", "tuple[str, ...]", ()),
         converter=required_strings,
@@ -340,7 +340,7 @@ class Config:
     trust_env: bool = field(
         default=_environment.default("trust_env", "bool", True), validator=setting_of(bool)
     )
-    """Whether the environment's proxies and certificates are used, as described above."""
+    """Whether the proxies and certificates of the environment are used."""
 
     def __attrs_post_init__(self) -> None:
         self._check_origin("base_url", self.base_url)

@@ -50,6 +50,13 @@ def test_every_make_word_of_the_documents_exists():
                 assert word in targets, f"{document} names make {word}"
 
 
+def test_every_word_of_make_is_in_the_table_for_contributors():
+    (words,) = re.findall("^WORDS := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    table_of_words = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+    assert [word for word in words.split() if f"| `make {word}` |" not in table_of_words] == []
+
+
 @table("line", LINES)
 def test_every_command_of_the_pages_exists_with_its_options(line):
     done = CliRunner().invoke(cli, [line.split()[1], "--help"])

@@ -220,7 +220,7 @@ _CHOICE: Final = (
         "--older-than",
         type=click.FloatRange(0),
         metavar="SECONDS",
-        help="Those that ended, or were handed in and wait, so long ago or longer.",
+        help="Those that ended, or were submitted and wait, so long ago or longer.",
     ),
     click.option(
         "--newer-than", type=click.FloatRange(0), metavar="SECONDS", help="So long ago at most."

@@ -161,7 +161,7 @@ class Content:
     def changed(self) -> str:
         """The error message for a file whose content has changed since it was submitted."""
         path = self._media["path"]
-        return f"{path!r} is not the file that was handed in; hand it in under a new key"
+        return f"{path!r} is not the file that was submitted; submit it under a new key"
 
 
 # Media

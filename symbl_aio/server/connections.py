@@ -8,27 +8,22 @@ A connection counts from the moment it is accepted, before a TLS handshake.
 
 from __future__ import annotations
 
-import array
 import asyncio
-import contextlib
 import errno
-import fcntl
 import itertools
 import logging
 import socket
 import ssl
-import termios
 import traceback
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.connection import Connection
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
@@ -41,75 +36,6 @@ _UNREAD = 64 * 1024
 _HANDSHAKE_SECONDS = 10.0
 # No handles or no memory: accept() fails at once and again, until a connection ends.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class _Body(Protocol):
-    def is_eof(self) -> bool: ...
-    def feed_eof(self) -> None: ...
-
-
-@define(eq=False)
-class Connection:
-    """One accepted socket. ``protocol`` is None during a TLS handshake.
-
-    ``waiting_since``: the time at which the caller's turn began; None while a request is
-    handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
-    which stays until the next one; a small one counts only until it has shown a token.
-    ``whole``: the head has arrived, and what follows is a body. ``holder``: the application whose
-    token was shown last. ``response``: counts the bytes of the last response; ``taken``: those
-    that had left at the last look. ``is_answered``: all of it was made.
-    """
-
-    sock: socket.socket
-    waiting_since: float | None
-    protocol: ServerProtocol | None = None
-    body: _Body | None = None
-    head: int = 0
-    kept: int = 0
-    whole: bool = False
-    holder: Hashable | None = None
-    response: AbstractStreamWriter | None = None
-    taken: int = 0
-    is_answered: bool = True
-
-    @property
-    def has_large_head(self) -> bool:
-        """Whether the last head takes too much memory to stay."""
-        return self.kept > SMALL
-
-    @property
-    def buffered(self) -> int:
-        """The bytes of responses that wait in memory for the caller to read."""
-        if self.protocol is None or self.protocol.transport is None:
-            return 0
-        return self.protocol.transport.get_write_buffer_size()
-
-    def unsent(self) -> int:
-        """Return the bytes of the last response that the caller has not taken yet."""
-        # Those in the kernel, too: it takes some megabytes at a time, so that a slow reader would
-        # seem to read nothing for minutes.
-        queued = array.array("i", [0])
-        with contextlib.suppress(OSError, ValueError):
-            fcntl.ioctl(self.sock, termios.TIOCOUTQ, queued)
-        return self.buffered + queued[0]
-
-    def release(self) -> None:
-        """Drop what refers back to this connection, once it is lost."""
-        if self.is_answered and self.body is not None and not self.body.is_eof():
-            # The library waits ten seconds for the rest of a body that nothing reads, with the
-            # request in memory.
-            self.body.feed_eof()
-        # Else the head of its last request, of up to a megabyte, would stay in memory until the
-        # garbage collector finds the circle.
-        self.protocol = self.body = self.response = None
-
-    def abort(self) -> None:
-        if self.protocol is not None and self.protocol.transport is not None:
-            self.protocol.transport.abort()
-        else:
-            # The handshake fails with it.
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class ServerProtocol(web.RequestHandler):
@@ -221,9 +147,7 @@ class Connections:
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Listen on every address of a host, and return the port. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(infos):
+        for family, address in await _addresses_of(host, port):
             # Port 0 is any free one, the same for all addresses of the host.
             where = (address[0], port, *address[2:])
             listener = socket.create_server(where, family=family, backlog=_BACKLOG)
@@ -318,7 +242,7 @@ class Connections:
         too_many = sum(each.buffered for each in self.unread) - self._limits.unread
         if too_many <= 0:
             return
-        for least in sorted(self.unread, key=_taken)[:-1]:
+        for least in sorted(self.unread, key=lambda each: each.sent)[:-1]:
             if too_many > 0:
                 too_many -= least.buffered
                 self.refused += 1
@@ -414,9 +338,16 @@ class Connections:
                     connection.abort()
 
 
-def _taken(connection: Connection) -> int:
-    written = 0 if connection.response is None else connection.response.output_size
-    return written - connection.buffered
+async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
+    """Return the family and the address of each that a host has. Raises OSError."""
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    try:
+        # A number needs no thread of the event loop's, all of which may be busy.
+        found = socket.getaddrinfo(host, port, type=kind, flags=flags | socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=kind, flags=flags)
+    return dict.fromkeys((family, address) for family, _, _, _, address in found)
 
 
 async def _until_readable(listener: socket.socket) -> None:

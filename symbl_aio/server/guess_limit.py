@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import math
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -18,19 +17,15 @@ _REMEMBERED = 10_000
 class GuessLimit:
     """At most ``burst`` wrong guesses at once, then one each ``seconds``, for each address.
 
-    ``clock`` returns seconds. It must not be that of the machine, which may be set back: one
-    wrong guess would shut an address out for as long.
+    ``clock`` returns seconds.
     """
 
-    def __init__(
-        self, burst: int, seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, burst: int, seconds: float, clock: Callable[[], float]) -> None:
         self._burst = burst
         self._seconds = seconds
         self._clock = clock
         # The time at which all guesses of an address are forgotten. The oldest address first.
         self._forgotten_at: OrderedDict[str, float] = OrderedDict()
-        self.wrong = 0
 
     def wait(self, address: str) -> int:
         """Return the seconds until this address may try again; 0 for now."""
@@ -39,7 +34,6 @@ class GuessLimit:
 
     def record_wrong(self, address: str) -> None:
         """Record a wrong guess, and log it without the guess."""
-        self.wrong += 1
         key, now = _network(address), self._clock()
         self._forgotten_at[key] = max(self._forgotten_at.get(key, now), now) + self._seconds
         self._forgotten_at.move_to_end(key)

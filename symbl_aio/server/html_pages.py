@@ -33,7 +33,7 @@ from symbl_aio.server.http_json import (
     query_flag,
 )
 from symbl_aio.server.option_support import PAGES, UnknownOptions
-from symbl_aio.server.public_address import ORIGINS
+from symbl_aio.server.proxy_headers import ORIGINS
 from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery

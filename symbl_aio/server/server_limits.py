@@ -25,54 +25,57 @@ def _half_of_the_connections(limits: ServerLimits) -> int:
 
 @frozen
 class ServerLimits:
-    """Sizes in bytes, times in seconds.
-
-    ``connections``: open at one time; one more closes the oldest that has shown no token.
-    ``idle``: how long a connection may wait between requests. ``head``: the longest time for a
-    request's head. ``silence``: the longest pause within a body or a response. ``min_rate``:
-    the lowest average rate of either, in bytes a second, after a first ``silence``. ``exclusive``:
-    the longest time for the body of a management call, which keeps others of its account waiting.
-
-    ``line``: a request line, with a file's parameters (API section 2). ``field``: a header field.
-    ``token_body``, ``body`` and ``text_body``: JSON of a token request, of a text submission and
-    of any other call. ``buffered``: what heads on their way may hold together, and the JSON bodies
-    of each application.
-    ``unread``: what responses may hold in memory together, for callers who do not read them.
-    ``upload``: a recording. ``disk_reserve``: the space that uploads leave free.
-    ``live_sockets``: open WebSockets of an application, by default half of ``connections``.
-    ``live_frame``: a frame of one. ``live_idle``: how long a speaker may send nothing.
-    ``live_answer``: how long a speaker may take to answer a ping, when another one has joined: a
-    lost connection may have been replaced.
-    ``live_unread``: frames that a client may leave unread; one more ends its connection.
-    ``live_audio``: audio of a speaker that waits for its recognition; the speaker's connection is
-    not read meanwhile.
-    ``wrong_secrets``: wrong credentials that an address may try at once; each is forgotten after
-    ``wrong_secret_seconds``.
-    """
+    """Sizes in bytes, times in seconds."""
 
     connections: int = field(factory=_default_connections)
+    """Open at one time; one more closes the oldest that has shown no token."""
     idle: float = 75.0
+    """How long a connection may wait between requests."""
     head: float = 10.0
+    """The longest time for a request's head."""
     silence: float = 30.0
+    """The longest pause within a body or a response."""
     min_rate: int = KIB
+    """The lowest average rate of either, in bytes a second, after a first ``silence``."""
     exclusive: float = 5.0
+    """The longest time for the body of a management call, which keeps others of its account
+    waiting."""
     line: int = MIB
+    """A request line, with a file's parameters (API section 2)."""
     field: int = 64 * KIB
+    """A header field."""
     token_body: int = 16 * KIB
-    body: int = MIB
+    """JSON of a token request."""
     text_body: int = 8 * MIB
+    """JSON of a text submission."""
+    body: int = MIB
+    """JSON of any other call."""
     buffered: int = 16 * MIB
+    """What heads on their way may hold together, and the JSON bodies of each application."""
     unread: int = 32 * MIB
+    """What responses may hold in memory together, for callers who do not read them."""
     upload: int = 4 * GIB
+    """A recording."""
     disk_reserve: int = 64 * MIB
+    """The space that uploads leave free."""
     live_sockets: int = Factory(_half_of_the_connections, takes_self=True)
+    """Open WebSockets of an application, by default half of ``connections``."""
     live_frame: int = 64 * KIB
+    """A frame of one."""
     live_idle: float = 1800.0
+    """How long a speaker may send nothing."""
     live_answer: float = 5.0
+    """How long a speaker may take to answer a ping, when another one has joined: a lost
+    connection may have been replaced."""
     live_unread: int = MIB
+    """Bytes of frames that a client may leave unread; one frame more ends its connection."""
     live_audio: int = MIB
+    """Audio of a speaker that waits for its recognition; the speaker's connection is not read
+    meanwhile."""
     wrong_secrets: int = 10
+    """Wrong credentials that an address may try at once."""
     wrong_secret_seconds: float = 6.0
+    """The time after which one of them is forgotten."""
 
 
 # A head or a body up to this size is read however much the others hold.

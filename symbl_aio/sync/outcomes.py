@@ -1,4 +1,8 @@
-"""The outcomes of ``client.map``, with handles that need no ``await``."""
+"""The outcomes of ``client.map``, with handles that need no ``await``.
+
+Copies of the classes of ``bulk``, which a test compares: a common base with the handles as type
+parameters would show up in each annotation of a caller.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 @frozen
 class Completed(Generic[S_co]):
-    """The outcome of a source that was processed."""
+    """The outcome of a source whose job completed."""
 
     index: int
     """Index of the source, from 0."""

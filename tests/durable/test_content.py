@@ -272,7 +272,7 @@ async def test_a_file_is_looked_at_before_it_is_sent(tmp_path: Path) -> None:
     content = await encode(path, None)
     assert await Content(content).check_file() is None
     path.write_bytes(mp4_bytes() + b"x")
-    assert "not the file that was handed in" in str(await Content(content).check_file())
+    assert "not the file that was submitted" in str(await Content(content).check_file())
     path.unlink()
     assert "cannot be read here (No such file" in str(await Content(content).check_file())
     path.write_bytes(mp4_bytes())

@@ -151,7 +151,7 @@ async def test_a_file_that_is_not_what_was_handed_in_is_refused(
             assert str(tmp_path / f"{name}.mp4") in str(result.error)
             assert followers[name].state is ItemState.BLOCKED
         for name in ("changed", "replaced"):
-            assert "not the file that was handed in" in str(results[name].error)
+            assert "not the file that was submitted" in str(results[name].error)
         for name in ("missing", "unreadable"):
             assert "cannot be read here" in str(results[name].error)
         # Once it is there again, a person has it sent.

@@ -11,6 +11,7 @@ import ssl
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -370,3 +371,15 @@ async def test_a_tls_handshake_that_stops_counts_as_a_connection(start: Any) -> 
     await guarded.stop()
     for _, writer in silent:
         writer.transport.abort()
+
+
+async def test_a_start_needs_no_thread_of_the_program_under_test() -> None:
+    loop, release = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, release.wait)
+    try:
+        async with asyncio.timeout(10), LocalServer() as server:
+            assert server.base_url
+    finally:
+        release.set()
+        await busy

@@ -173,18 +173,6 @@ async def test_a_token_with_other_claims_is_refused(caller: Any) -> None:
     assert (await caller.get("/v1/conversations")).status == 401
 
 
-async def test_a_clock_that_is_set_back_shuts_no_address_out(start: Any) -> None:
-    clock = Clock()
-    caller = await start(clock=clock)
-    fields = {"type": "application", "appId": "app", "appSecret": "wrong"}
-    url = "/oauth2/token:generate"
-    assert (await caller.anonymous("POST", url, json=fields)).status == 401
-
-    clock.now -= 86_400
-    right = {**fields, "appSecret": "secret"}
-    assert (await caller.anonymous("POST", url, json=right)).status == 200
-
-
 async def test_a_token_that_could_not_be_stored_is_stored_with_the_next_answer(
     start: Any, tmp_path: Path
 ) -> None:

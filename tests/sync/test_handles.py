@@ -82,6 +82,11 @@ def test_every_method_has_words_and_none_is_a_coroutine(name: str):
         assert (member.__doc__ or "").strip().endswith("."), own
 
 
+@pytest.mark.parametrize("name", ["Completed", "Failed"])
+def test_the_outcomes_are_those_of_the_client_to_the_letter(name: str):
+    assert inspect.getsource(getattr(sync, name)) == inspect.getsource(getattr(symbl_aio, name))
+
+
 def test_the_exceptions_of_the_list_exist():
     assert set(ASYNC_ONLY) <= set(public(symbl_aio.SymblClient))
 

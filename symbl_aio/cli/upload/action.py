@@ -29,7 +29,7 @@ from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_l
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report
-from symbl_aio.cli.upload.show import JsonLines, Show
+from symbl_aio.cli.upload.show_json import JsonLines, Show
 from symbl_aio.cli.upload.time_left import in_words
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
             for one in listing.found:
                 item = ledger.item(one.source)
                 if item is not None and item.state in (State.COMPLETED, State.FAILED):
-                    (ledger.overlook if request.dry_run else ledger.forget)(item)
+                    (ledger.overlook if request.dry_run else ledger.clear)(item)
         if request.dry_run:
             return await _dry_run(request, listing, grouped, ledger, show)
         return await _send(request, settings, listing, grouped, ledger, show)
@@ -134,6 +134,7 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
+    from symbl_aio.cli.upload.outage import Unanswered
     from symbl_aio.cli.upload.run import Run
     from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
@@ -156,6 +157,7 @@ async def _send(
         files,
     )
     outcomes, began = run.outcomes, time.monotonic()
+    lines: list[str] = []
     _note_left_out(listing, grouped, outcomes, show)
     if request.watch:
         meetings = watched(request.paths, request.group, request.quiet_for, run)
@@ -171,15 +173,16 @@ async def _send(
                 await run.all(client, meetings)
             finally:
                 ledger.note(LIMIT, str(client.stats().limit))
+    except Unanswered as error:
+        lines.append(f"symbl-aio: {error}")
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
     finally:
         if request.report is not None:
             write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
-    show.summary(
-        outcomes, time.monotonic() - began, first_fault(outcomes), list(remedies(outcomes))
-    )
+    lines.extend(remedies(outcomes))
+    show.summary(outcomes, time.monotonic() - began, first_fault(outcomes), lines)
     return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
 
 
@@ -315,11 +318,10 @@ def default_ledger(settings: Config) -> Path:
 def interruption(outcomes: Outcomes, ledger: Ledger) -> Iterator[str]:
     """Yield at most ten lines: what is done, what goes on, and the command that continues."""
     done = sum(outcomes.counts[result] for result in (Result.COMPLETED, Result.SKIPPED))
-    states = [item.state for item in ledger.items()]
     yield f"Interrupted. {done:,} of {outcomes.total:,} recordings so far are done."
-    if running := states.count(State.ACCEPTED):
+    if running := ledger.unended(State.ACCEPTED):
         yield f"{running:,} are still processed on the server; the next run follows them."
-    if unsure := states.count(State.SENDING):
+    if unsure := ledger.unended(State.SENDING):
         yield f"{unsure:,} may have arrived; the next run looks for evidence before it sends them."
     command = shlex.join(["symbl-aio", *sys.argv[1:]])
     # A signed link is a secret, and must not be printed.

@@ -13,6 +13,7 @@ from attrs import define, field
 from symbl_aio import SymblError
 from symbl_aio.cli.exit_codes import OK, USAGE, describe
 from symbl_aio.cli.upload.decide import (
+    Decision,
     Follow,
     Prove,
     Refuse,
@@ -47,6 +48,28 @@ class Plan:
         """The exit code of the dry run: that of wrong usage if a recording would be refused."""
         return USAGE if self.counts["refuse"] else OK
 
+    def record(self, label: str, action: str, reason: str = "") -> None:
+        """Count a recording by its action, and keep the reason if there is one to show."""
+        self.counts[action] += 1
+        if reason:
+            self.reasons.append((label, action, reason))
+
+    def add(self, label: str, decision: Decision, seconds: float | None) -> None:
+        """Record the decision about a recording, of so many seconds if its header has them."""
+        match decision:
+            case Send(changed=changed):
+                self.seconds += seconds or 0.0
+                self.unknown += seconds is None
+                self.record(label, "send", "it changed since it was sent" if changed else "")
+            case Follow():
+                self.record(label, "follow")
+            case Prove():
+                self.record(label, "prove", "it may have arrived")
+            case Skip(reason=reason, moved=moved):
+                self.record(label, "skip", reason if moved else "")
+            case Refuse(reason=reason):
+                self.record(label, "refuse", reason)
+
 
 async def plan(
     meetings: Sequence[Meeting], ledger: Ledger, *, retry_failed: bool, again: bool
@@ -55,7 +78,7 @@ async def plan(
     made = Plan()
     readers = reading_threads()
     # A content is compared with that of earlier uploads: without any, the headers are enough.
-    hashed = any(True for _ in ledger.items())
+    hashed = not ledger.is_empty
     at_once = asyncio.Semaphore(2 * READERS)
 
     async def one(meeting: Meeting) -> None:
@@ -63,8 +86,7 @@ async def plan(
         async with at_once:
             for part, behind in zip(meeting.parts, sent_behind(meeting, ledger), strict=True):
                 if blocking and not was_sent(part, meeting, ledger):
-                    made.counts["block"] += 1
-                    made.reasons.append((part.label, "block", f"{blocking} comes before it"))
+                    made.record(part.label, "block", f"{blocking} comes before it")
                     continue
                 blocking = ""
                 try:
@@ -72,8 +94,7 @@ async def plan(
                         partial(fingerprint, part, ledger.known(part.source), hashed=hashed)
                     )
                 except (SymblError, OSError) as error:
-                    made.counts["refuse"] += 1
-                    made.reasons.append((part.label, "refuse", describe(error)))
+                    made.record(part.label, "refuse", describe(error))
                     blocking = part.label
                     continue
                 if hashed:
@@ -88,28 +109,10 @@ async def plan(
                     exists=os.path.exists,
                     again=again,
                 )
-                match decision:
-                    case Send(changed=changed):
-                        sends = True
-                        made.counts["send"] += 1
-                        made.seconds += read.seconds or 0.0
-                        made.unknown += read.seconds is None
-                        if changed:
-                            reason = "it changed since it was sent"
-                            made.reasons.append((part.label, "send", reason))
-                    case Follow():
-                        made.counts["follow"] += 1
-                    case Prove():
-                        made.counts["prove"] += 1
-                        made.reasons.append((part.label, "prove", "it may have arrived"))
-                    case Skip(reason=reason, moved=moved):
-                        made.counts["skip"] += 1
-                        if moved:
-                            made.reasons.append((part.label, "skip", reason))
-                    case Refuse(reason=reason):
-                        made.counts["refuse"] += 1
-                        made.reasons.append((part.label, "refuse", reason))
-                        blocking = part.label
+                made.add(part.label, decision, read.seconds)
+                sends |= isinstance(decision, Send)
+                if isinstance(decision, Refuse):
+                    blocking = part.label
         made.meetings += sends
 
     try:

@@ -1,16 +1,17 @@
 """The ledger of uploads: one SQLite file with each recording, and what became of it.
 
 It survives ``kill -9`` and a power cut: the intent to send is on disk before the last byte
-leaves. One process at a time uses a ledger. All rows are in memory as well, so that only
-writes wait; those that wait together are committed together.
+leaves. One process at a time uses a ledger. Writes that wait together are committed together.
+The rows of a run's recordings are read once, and kept in memory: those of all years before
+it, at ten thousand recordings a day, would take gigabytes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from attrs import define, evolve, field, fields, frozen
 
 from symbl_aio import ConfigurationError
 from symbl_aio._private_files import make_file, make_folder
-from symbl_aio._threads import Threads, Watch
+from symbl_aio._threads import Stalled, Threads, Watch
 from symbl_aio.cli.upload.fingerprint import Fingerprint, Stamp
 
 _VERSION: Final = 1
@@ -31,6 +32,8 @@ _SOON: Final = 0.25
 """Seconds after which a write that nothing waits for is committed."""
 
 _Statement: TypeAlias = tuple[str, tuple[Any, ...]]
+_Value: TypeAlias = tuple[str, str]
+"""A column, and the value that is looked for in it."""
 
 
 class LedgerError(ConfigurationError):
@@ -92,10 +95,23 @@ CREATE TABLE file (
     inode INTEGER NOT NULL, sha256 TEXT NOT NULL, seconds REAL
 );
 """
-_NOTES: Final = "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+_LATER: Final = (
+    "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS item_source ON item (source)",
+    "CREATE INDEX IF NOT EXISTS item_sha256 ON item (sha256)",
+    "CREATE INDEX IF NOT EXISTS item_meeting ON item (meeting) WHERE meeting IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS item_open ON item (state) WHERE state IN ('sending', 'accepted')",
+)
+"""Additions that an earlier release neither needs nor minds: the version stays."""
 _SAVE_ITEM: Final = (
     f"INSERT OR REPLACE INTO item ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
+_NEWEST: Final = (
+    f"SELECT {', '.join(_COLUMNS)} FROM item AS one "
+    "WHERE {} = ? AND id = (SELECT max(id) FROM item WHERE source = one.source)"
+)
+"""The newest items of the sources that have a value in a column."""
+_KNOWN: Final = "SELECT size, modified_ns, inode, sha256, seconds FROM file WHERE source = ?"
 _SAVE_FILE: Final = "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -105,31 +121,56 @@ class Ledger:
 
     path: Path
     _file: sqlite3.Connection
+    _last: int = 0
+    _notes: dict[str, str] = field(factory=dict)
     _items: dict[str, Item] = field(factory=dict)
     _known: dict[str, Fingerprint] = field(factory=dict)
-    _notes: dict[str, str] = field(factory=dict)
     _by_content: dict[str, dict[str, None]] = field(factory=dict)
     _meetings: dict[str, dict[str, None]] = field(factory=dict)
-    _last: int = 0
+    # Of these the memory is newer than the file, or equal.
+    _settled: set[str] = field(factory=set)
+    _read: set[_Value] = field(factory=set)
     _waiting: list[tuple[_Statement, asyncio.Future[None]]] = field(factory=list)
     _committing: asyncio.Task[None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _threads: Watch = field(factory=lambda: Watch(Threads("symbl-aio ledger", 1), _PATIENCE))
 
+    async def load(
+        self, sources: Iterable[str] = (), *, meeting: str | None = None, sha256: str | None = None
+    ) -> None:
+        """Read the rows of recordings, of a meeting and of a content.
+
+        The methods that return them read by themselves, but block the event loop meanwhile.
+        Raises ``LedgerError``.
+        """
+        wanted = [("source", source) for source in sources]
+        wanted += [("meeting", meeting)] if meeting is not None else []
+        wanted += [("sha256", sha256)] if sha256 is not None else []
+        wanted = [one for one in wanted if one not in self._read]
+        if wanted:
+            try:
+                self._absorb(wanted, *await self._threads.run(partial(self._rows, wanted)))
+            except Stalled as error:
+                raise self._unreadable(error) from None
+
     def item(self, source: str) -> Item | None:
         """Return the newest item of a recording."""
+        self._load("source", source)
         return self._items.get(source)
 
     def known(self, source: str) -> Fingerprint | None:
         """Return what was last read of a recording."""
+        self._load("source", source)
         return self._known.get(source)
 
     def with_content(self, sha256: str) -> list[Item]:
         """Return the newest items of the recordings that had this content when they were sent."""
+        self._load("sha256", sha256)
         return [self._items[source] for source in self._by_content.get(sha256, ())]
 
     def of_meeting(self, key: str) -> list[Item]:
         """Return the newest items of a meeting, in the order in which they were sent."""
+        self._load("meeting", key)
         found = [self._items[source] for source in self._meetings.get(key, ())]
         return sorted(found, key=lambda item: item.id)
 
@@ -138,9 +179,18 @@ class Ledger:
         known = (item.conversation for item in self.of_meeting(key))
         return next((one for one in known if one is not None), None)
 
-    def items(self) -> Iterable[Item]:
-        """Return the newest item of every recording."""
-        return self._items.values()
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever sent."""
+        return self._last == 0
+
+    def unended(self, state: State) -> int:
+        """Return how many recordings of the ledger are ``SENDING``, or ``ACCEPTED``. Blocks."""
+        others: set[str] = set()
+        with suppress(sqlite3.Error):  # those in memory are counted all the same
+            rows = self._file.execute(f"SELECT source FROM item WHERE state = '{state}'")
+            others = {_loaded(source) for (source,) in rows} - self._settled
+        return len(others) + sum(item.state is state for item in self._items.values())
 
     def next_id(self) -> int:
         """Return the number of a new item."""
@@ -163,6 +213,11 @@ class Ledger:
         self._drop(item)
         return self._write("DELETE FROM item WHERE id = ?", (item.id,))
 
+    def clear(self, item: Item) -> None:
+        """Remove an item, and all earlier ones of its source: it is to be sent as a new one."""
+        self._drop(item)
+        self._write("DELETE FROM item WHERE source = ?", (_stored(item.source),))
+
     def overlook(self, item: Item) -> None:
         """Return an item no more, and leave it in the file: for a dry run."""
         self._drop(item)
@@ -175,7 +230,7 @@ class Ledger:
     def remember(self, source: str, read: Fingerprint) -> None:
         """Store what was read of a file, so that the next run need not read it again."""
         stamp = read.stamp
-        if stamp is None or self._known.get(source) == read:
+        if stamp is None or self.known(source) == read:
             return
         self._known[source] = read
         row = (stamp.size, stamp.modified_ns, stamp.inode, read.sha256, read.seconds)
@@ -205,29 +260,54 @@ class Ledger:
         if (before := self._items.get(item.source)) is not None:
             self._drop(before)
         self._last = max(self._last, item.id)
+        self._settled.add(item.source)
         self._items[item.source] = item
         self._by_content.setdefault(item.sha256, {})[item.source] = None
         if item.meeting is not None:
             self._meetings.setdefault(item.meeting, {})[item.source] = None
 
     def _drop(self, item: Item) -> None:
+        self._settled.add(item.source)
         self._items.pop(item.source, None)
         self._by_content.get(item.sha256, {}).pop(item.source, None)
         if item.meeting is not None:
             self._meetings.get(item.meeting, {}).pop(item.source, None)
 
-    def _load(self) -> None:
-        for row in self._file.execute(f"SELECT {', '.join(_COLUMNS)} FROM item ORDER BY id"):
-            values: dict[str, Any] = dict(zip(_COLUMNS, map(_loaded, row), strict=True))
-            values["state"] = State(values["state"])
-            self._keep(Item(**values))
-        for source, size, modified, inode, sha256, seconds in self._file.execute(
-            "SELECT * FROM file"
-        ):
-            stamp = Stamp(size, modified, inode)
-            self._known[_loaded(source)] = Fingerprint(sha256, seconds, stamp)
+    # From disk
 
-        self._notes.update(self._file.execute("SELECT name, value FROM note"))
+    def _load(self, column: str, value: str) -> None:
+        if (column, value) not in self._read:
+            self._absorb([(column, value)], *self._rows([(column, value)]))
+
+    def _rows(self, wanted: Sequence[_Value]) -> tuple[list[Item], dict[str, Fingerprint]]:
+        """Read the rows that have one of the values in its column. Blocks."""
+        items: list[Item] = []
+        known: dict[str, Fingerprint] = {}
+        try:
+            for column, value in wanted:
+                for row in self._file.execute(_NEWEST.format(column), (_stored(value),)):
+                    values: dict[str, Any] = dict(zip(_COLUMNS, map(_loaded, row), strict=True))
+                    values["state"] = State(values["state"])
+                    items.append(Item(**values))
+                if column == "source":
+                    for *stamp, sha256, seconds in self._file.execute(_KNOWN, (_stored(value),)):
+                        known[value] = Fingerprint(sha256, seconds, Stamp(*stamp))
+        except (sqlite3.Error, ValueError) as error:
+            raise self._unreadable(error) from None
+        return items, known
+
+    def _absorb(
+        self, read: Sequence[_Value], items: Sequence[Item], known: Mapping[str, Fingerprint]
+    ) -> None:
+        self._read.update(read)
+        for item in items:
+            if item.source not in self._settled:
+                self._keep(item)
+        for source, fingerprint in known.items():
+            self._known.setdefault(source, fingerprint)
+
+    def _unreadable(self, error: Exception) -> LedgerError:
+        return LedgerError(f"the ledger {self.path} cannot be read ({error})")
 
     # On disk
 
@@ -316,13 +396,12 @@ def open_ledger(path: Path) -> Ledger:
     except (OSError, sqlite3.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise LedgerError(f"the ledger {path} cannot be used ({why})") from None
-    ledger = Ledger(path, file)
     try:
-        ledger._load()
-    except (sqlite3.Error, ValueError) as error:
+        ((last,),) = file.execute("SELECT ifnull(max(id), 0) FROM item")
+        return Ledger(path, file, last, dict(file.execute("SELECT name, value FROM note")))
+    except sqlite3.Error as error:
         file.close()
         raise LedgerError(f"the ledger {path} cannot be read ({error})") from None
-    return ledger
 
 
 def seen_in(path: Path, name: str) -> str | None:
@@ -352,7 +431,8 @@ def _connect(path: Path) -> sqlite3.Connection:
                 f"the ledger {path} is of version {version}; this release reads version "
                 f"{_VERSION}: upgrade symbl-aio, or give another with --ledger"
             )
-        file.execute(_NOTES)
+        for statement in _LATER:
+            file.execute(statement)
         file.execute("COMMIT")
     except BaseException:
         file.close()

@@ -15,7 +15,7 @@ from symbl_aio.cli.upload.ledger import Ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles
 from symbl_aio.cli.upload.sender import Sender, Settings
-from symbl_aio.cli.upload.show import Show
+from symbl_aio.cli.upload.show_json import Show
 
 AT_ONCE: Final = 100
 """Meetings under way: twice the jobs that a client runs, so that no slot waits for a file."""
@@ -95,6 +95,7 @@ class Run:
         """Settle the recordings of a meeting in order; return whether the run goes on."""
         before: Outcome | None = None
         is_new = False
+        await self._ledger.load((part.source for part in meeting.parts), meeting=meeting.key)
         for part, behind in zip(meeting.parts, sent_behind(meeting, self._ledger), strict=True):
             if (
                 before is not None

@@ -44,8 +44,9 @@ from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
+from symbl_aio.cli.upload.outage import Outage, Unanswered, Withheld
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
-from symbl_aio.cli.upload.show import Show
+from symbl_aio.cli.upload.show_json import Show
 
 ANSWER_DUE: Final = 5.0
 """Seconds that a stopped run waits for the answers to recordings that were sent whole."""
@@ -65,6 +66,7 @@ _ENDS_RUN: Final = (
     LedgerError,
     ClientClosedError,
     Unreachable,
+    Unanswered,
 )
 """Errors that every other recording would meet as well."""
 
@@ -125,6 +127,7 @@ class Sender:
         self._intents: dict[str, Item] = {}
         self._stopping = False
         self._unreached = 0
+        self._outage = Outage(waits=settings.waits_for_server)
 
     def observe(self, event: Event) -> None:
         """Withdraw an intent once the account's limit has refused the submission."""
@@ -180,6 +183,8 @@ class Sender:
         known = ledger.known(found.source)
         read = await self._readers.run(partial(fingerprint, found, known))
         ledger.remember(found.source, read)
+        if ledger.item(found.source) is None:
+            await ledger.load(sha256=read.sha256)
         part = Part(found, read, meeting)
         while True:
             decision = decide(
@@ -216,7 +221,18 @@ class Sender:
     # Sending
 
     async def _send(self, part: Part, *, changed: bool) -> Outcome | None:
-        meeting, key = part.meeting, secrets.token_hex(8)
+        while True:
+            key = secrets.token_hex(8)
+            try:
+                await self._outage.admit(key)
+                return await self._attempt(part, key, changed=changed)
+            except Withheld:
+                continue
+            finally:
+                self._outage.release(key)
+
+    async def _attempt(self, part: Part, key: str, *, changed: bool) -> Outcome | None:
+        meeting = part.meeting
         target = None if meeting.key is None else self._ledger.conversation_of(meeting.key)
         try:
             before = None if target is None else await self._client.conversation(target).messages()
@@ -244,6 +260,7 @@ class Sender:
                 now = await self._readers.run(partial(stamp_of, part.found.source))
                 if now != part.read.stamp:
                     raise FileChangedError(f"{part.found.label} changed after it was read")
+            self._outage.check(key)
             intent = evolve(item, since=time.time())
             # Before it is stored, which goes on if the submission is withdrawn meanwhile.
             self._intents[key] = intent
@@ -270,7 +287,8 @@ class Sender:
             await self._take_back(key)  # withdrawn: the run stops
             return None
         except AmbiguousSubmissionError:
-            return await self._prove(part, self._intents.pop(key, item))
+            self._outage.unanswered(key)
+            return await self._prove(part, self._intents.pop(key, item), key)
         except SymblError as error:
             return await self._not_accepted(part, key, item, error)
         finally:
@@ -278,6 +296,7 @@ class Sender:
             self._settled.set()
         self._intents.pop(key, None)
         self._unreached = 0
+        self._outage.accepted()
         item = evolve(
             item,
             state=State.ACCEPTED,
@@ -315,7 +334,7 @@ class Sender:
             await self._ledger.save(failed)
             return _outcome(part, Result.FAILED, failed, reason=describe(error), error=error)
         await self._take_back(key)
-        if isinstance(error.__cause__, FileChangedError):
+        if isinstance(error.__cause__, (FileChangedError, Withheld)):
             raise error.__cause__  # that of ``confirm``
         if isinstance(error, TransportError):
             self._unreached += 1
@@ -353,8 +372,8 @@ class Sender:
             part, Result.COMPLETED, done, changed=changed, job=None if job is None else job.id
         )
 
-    async def _prove(self, part: Part, item: Item) -> Outcome:
-        """Look for evidence about a recording that may have arrived."""
+    async def _prove(self, part: Part, item: Item, key: str | None = None) -> Outcome:
+        """Look for evidence about a recording that may have arrived, of this run if by ``key``."""
         self._show.proving(part.found, self._outcomes)
         reason = "it may have arrived, and no evidence of it was found"
         try:
@@ -362,6 +381,8 @@ class Sender:
         except SymblError as error:
             found = None
             reason = f"it may have arrived, and evidence is not at hand: {describe(error)}"
+        if key is not None:
+            self._outage.sought(key, found=found is not None)
         if found is None:
             return _outcome(part, Result.AMBIGUOUS, item, reason=reason)
         item = evolve(item, state=State.ACCEPTED, conversation=found)

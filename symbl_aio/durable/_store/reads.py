@@ -240,4 +240,4 @@ def _same(error: Exception) -> Exception:
 
 
 def _closed() -> ClientClosedError:
-    return ClientClosedError("the outbox was closed; what was handed in goes on")
+    return ClientClosedError("the outbox was closed; its items stay, and workers send them")

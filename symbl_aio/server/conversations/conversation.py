@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve, field, frozen
 
@@ -23,10 +23,12 @@ from symbl_aio.server.language.analysis_values import (
     Utterance,
 )
 from symbl_aio.server.language.phrase_index import size_of_phrases
-from symbl_aio.server.language.pipeline import ConversationAnalyser
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.talk_time import measure_talk_time
 from symbl_aio.server.thread_pool import ComputingThreads
+
+if TYPE_CHECKING:  # the rules of language, imported when a conversation is first analysed
+    from symbl_aio.server.language.pipeline import ConversationAnalyser
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -201,6 +203,8 @@ class Conversation:
 
     def _current_analyser(self) -> ConversationAnalyser:
         if self._analyser is None:
+            from symbl_aio.server.language.pipeline import ConversationAnalyser
+
             settings = self.settings
             self._analyser = ConversationAnalyser(
                 started_at=self.started_at,

@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 
-class _Lock(asyncio.Lock):
-    """``users``: the tasks that hold it or wait for it."""
+class ConversationLocks(dict[str, "ConversationLock"]):
+    """``async with locks[conversation_id]`` is a turn to change it. Ask for the lock each time."""
 
-    users = 0
+    def __missing__(self, conversation_id: str) -> ConversationLock:
+        lock = self[conversation_id] = ConversationLock(self, conversation_id)
+        return lock
 
 
-class ConversationLocks:
-    """Turns to change a conversation: one task at a time, in the order of their calls."""
+class ConversationLock(asyncio.Lock):
+    """Turns of one conversation, in the order of the calls. The last one takes it off ``locks``."""
 
-    def __init__(self) -> None:
-        self._locks: dict[str, _Lock] = {}
+    def __init__(self, locks: ConversationLocks, conversation_id: str) -> None:
+        super().__init__()
+        self._locks = locks
+        self._id = conversation_id
+        self._users = 0  # the tasks that hold it or wait for it
 
-    def __len__(self) -> int:
-        return len(self._locks)
-
-    async def acquire(self, conversation_id: str) -> None:
-        """Wait until no other task changes the conversation; ``release()`` ends the turn."""
-        lock = self._locks.get(conversation_id)
-        if lock is None:
-            lock = self._locks[conversation_id] = _Lock()
-        lock.users += 1
+    async def acquire(self) -> Literal[True]:
+        """Wait until no other task changes the conversation."""
+        self._users += 1
         try:
-            await lock.acquire()
+            return await super().acquire()
         except BaseException:
-            self._leave(conversation_id, lock)
+            self._leave()
             raise
 
-    def release(self, conversation_id: str) -> None:
+    def release(self) -> None:
         """End the turn; the next task that waits has its own."""
-        lock = self._locks[conversation_id]
-        lock.release()
-        self._leave(conversation_id, lock)
+        super().release()
+        self._leave()
 
-    def _leave(self, conversation_id: str, lock: _Lock) -> None:
-        lock.users -= 1
-        if not lock.users:
-            del self._locks[conversation_id]
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            del self._locks[self._id]

@@ -75,16 +75,13 @@ class Conversations:
         One change of a conversation at a time. ``also`` is committed with it. An exception in the
         block changes nothing. Raises a 404 ``ApiError`` if the conversation was deleted.
         """
-        return _Change(self, self._store, self._locks, conversation_id, also)
+        return _Change(self, conversation_id, also)
 
     async def commit(self, conversation_id: str, *changes: Change) -> None:
         """Commit changes that need the conversation. Raises a 404 ``ApiError`` without it."""
-        await self._locks.acquire(conversation_id)
-        try:
+        async with self._locks[conversation_id]:
             await self.require(conversation_id)
             await self._store.commit(*changes)
-        finally:
-            self._locks.release(conversation_id)
 
     async def delete(self, conversation_id: str) -> None:
         """Delete a conversation with all its copies. Raises a 404 ``ApiError``."""
@@ -92,37 +89,26 @@ class Conversations:
 
     async def expire(self, conversation_id: str, cutoff: float) -> None:
         """Delete a conversation, unless it was changed since ``cutoff``."""
-        await self._locks.acquire(conversation_id)
-        try:
+        async with self._locks[conversation_id]:
             if await self._store.expired(cutoff, conversation_id):
                 await self._store.commit(ConversationDeleted(conversation_id))
-        finally:
-            self._locks.release(conversation_id)
 
 
 class _Change:
     """The context of a change. A generator in its place takes twice as long."""
 
-    def __init__(
-        self,
-        conversations: Conversations,
-        store: Store,
-        locks: ConversationLocks,
-        conversation_id: str,
-        also: Sequence[Change],
-    ) -> None:
-        self._conversations = conversations
-        self._store = store
-        self._locks = locks
+    def __init__(self, of: Conversations, conversation_id: str, also: Sequence[Change]) -> None:
+        self._of = of
         self._id = conversation_id
         self._also = also
 
     async def __aenter__(self) -> Conversation:
-        await self._locks.acquire(self._id)
+        self._lock = self._of._locks[self._id]
+        await self._lock.acquire()
         try:
-            self._before = await self._conversations.require(self._id)
+            self._before = await self._of.require(self._id)
         except BaseException:
-            self._locks.release(self._id)
+            self._lock.release()
             raise
         self._after = self._before.draft()
         return self._after
@@ -130,12 +116,13 @@ class _Change:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                await self._store.commit(ConversationSaved(self._before, self._after), *self._also)
+                saved = ConversationSaved(self._before, self._after)
+                await self._of._store.commit(saved, *self._also)
         finally:
-            self._locks.release(self._id)
+            self._lock.release()
 
 
-def new_conversation(name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
+def new_conversation(name: str | None) -> Conversation:
     """Return a conversation with a new id, which is also its name if it has none."""
     conversation_id = random_id()
-    return Conversation(conversation_id, name or conversation_id, now(), dict(metadata or {}))
+    return Conversation(conversation_id, name or conversation_id, now(), {})

@@ -1,4 +1,8 @@
-"""The changes of the server's state. A store commits them, several at once or none."""
+"""The changes of the server's state. A store commits them, several at once or none.
+
+A change is a named tuple, which is cheap to make: a job makes up to eight. Only a change with a
+secret, or with what a caller stored, is a frozen class, which can hide a field from ``repr``.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,7 @@ class ConversationSaved(NamedTuple):
     after: Conversation
 
 
-@frozen
-class ConversationDeleted:
+class ConversationDeleted(NamedTuple):
     """A conversation, its recordings and the texts of its jobs are deleted."""
 
     id: str
@@ -47,8 +50,7 @@ class JobEnded(NamedTuple):
     status: Status
 
 
-@frozen
-class WebhookCalled:
+class WebhookCalled(NamedTuple):
     """The call about a status was made, with or without success."""
 
     job_id: str
@@ -64,8 +66,7 @@ class RecordSaved:
     record: Mapping[str, JSON] = field(repr=False)
 
 
-@frozen
-class RecordDeleted:
+class RecordDeleted(NamedTuple):
     """A record of the account is deleted."""
 
     kind: str

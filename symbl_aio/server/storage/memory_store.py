@@ -58,7 +58,7 @@ class MemoryStore:
 class TemporaryStorage:
     """A temporary directory for bodies, below ``parent``, and stores in memory."""
 
-    def __init__(self, parent: Path | str | None = None) -> None:
+    def __init__(self, parent: Path | str | None) -> None:
         self.survives = self.keeps_bodies = False
         self._parent = parent
         self._bodies: Path | None = None

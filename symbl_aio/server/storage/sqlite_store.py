@@ -37,7 +37,7 @@ class SQLiteStore:
     """The state of one application. ``keep_bodies``: recordings outlive their jobs."""
 
     def __init__(
-        self, database: Database, application: str, bodies: Path, *, keep_bodies: bool = False
+        self, database: Database, application: str, bodies: Path, *, keep_bodies: bool
     ) -> None:
         self._database = database
         self._application = application

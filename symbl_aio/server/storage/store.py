@@ -40,7 +40,7 @@ class StoredState:
 
     ``jobs``: unfinished ones, in order of acceptance. ``webhooks``: jobs with the statuses that
     their webhooks were not called for. ``records``: by kind, then by id, in order of creation.
-    ``tokens``: expiry by SHA-256, in seconds.
+    ``access_tokens``: expiry by SHA-256, in seconds. ``refresh_tokens``: SHA-256.
     """
 
     jobs: Sequence[Job] = ()

@@ -739,6 +739,36 @@ async def test_a_server_that_cannot_be_reached_ends_the_run(unused_tcp_port, fol
     assert ended.events().count("unsent") < 150
 
 
+async def test_a_server_that_only_fails_brings_few_recordings_into_doubt(shell, symbl, folder):
+    record(folder, *(f"{number}.wav" for number in range(200)))
+    symbl.inject("status:502", on="POST", times=1000)
+    command = ("upload", "--json", "--patience", "0", folder)
+
+    ended = await shell.run(*command)
+
+    ambiguous = [name for name, result in results(ended).items() if result == "ambiguous"]
+    assert ended.code == 4
+    assert len(symbl.submissions) == len(ambiguous) < 20
+    assert "so that no more come into doubt. The same command goes on" in ended.err
+    assert f"symbl-aio settle --accepted {folder / ambiguous[0]}" in ended.err
+    symbl.clear_faults()
+    again = await shell.run(*command)
+    assert again.code == 4
+    assert again.lines[-1]["counts"] == {
+        "ambiguous": len(ambiguous),
+        "completed": 200 - len(ambiguous),
+    }
+
+
+async def test_a_server_that_fails_for_a_moment_ends_no_run(shell, symbl, folder):
+    record(folder, *(f"{number}.wav" for number in range(100)))
+    symbl.inject("status:502", on="POST", times=4)
+
+    ended = await shell.run("upload", "--json", "--patience", "0", folder)
+
+    assert ended.lines[-1]["counts"] == {"completed": 96, "ambiguous": 4}
+
+
 async def test_wrong_credentials_end_the_run_at_once(symbl, folder, tmp_path):
     record(folder, *(f"{number}.wav" for number in range(9)))
     shell = Shell(

@@ -11,11 +11,12 @@ import pytest
 
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.upload.find_files import Found, find
+from symbl_aio.cli.upload.fingerprint import fingerprint
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import LedgerError, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcomes, Result
 from symbl_aio.cli.upload.sender import Sender, Settings
-from symbl_aio.cli.upload.show import JsonLines
+from symbl_aio.cli.upload.show_json import JsonLines
 from symbl_aio.testing import LocalSymbl
 from tests.cli.upload.recordings import record, recording
 
@@ -30,6 +31,7 @@ async def test_an_intent_that_is_being_stored_is_withdrawn_with_its_recording(sy
     (path,) = record(tmp_path, "a.wav")
     (found,) = find([str(path)]).found
     ledger = open_ledger(tmp_path / "ledger.db")
+    await ledger.load([found.source], sha256=fingerprint(found, None).sha256)
     disk_answers = threading.Event()
     ledger._threads.threads.submit(disk_answers.wait)
     show = JsonLines(Output(io.StringIO()), Output(io.StringIO()))
@@ -49,7 +51,7 @@ async def test_an_intent_that_is_being_stored_is_withdrawn_with_its_recording(sy
         await stopping
     await ledger.aclose()
     again = open_ledger(tmp_path / "ledger.db")
-    assert list(again.items()) == []
+    assert again.item(found.source) is None
     await again.aclose()
     assert [one for one in symbl.submissions if one.job_id is not None] == []
 

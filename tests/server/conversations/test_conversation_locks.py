@@ -13,37 +13,35 @@ async def test_turns_come_in_the_order_of_the_calls_and_leave_nothing() -> None:
     locks, turns = ConversationLocks(), list[int]()
 
     async def change(number: int) -> None:
-        await locks.acquire("1")
-        turns.append(number)
-        await asyncio.sleep(0)
-        locks.release("1")
+        async with locks["1"]:
+            turns.append(number)
+            await asyncio.sleep(0)
         # A new turn, although others wait for theirs.
-        await locks.acquire("1")
-        turns.append(number + 10)
-        locks.release("1")
+        async with locks["1"]:
+            turns.append(number + 10)
 
-    await locks.acquire("2")
-    await asyncio.gather(*(change(number) for number in range(3)))
+    async with locks["2"]:
+        await asyncio.gather(*(change(number) for number in range(3)))
 
-    assert turns == [0, 1, 2, 10, 11, 12]
-    assert len(locks) == 1
-    locks.release("2")
-    assert not len(locks)
+        assert turns == [0, 1, 2, 10, 11, 12]
+        assert list(locks) == ["2"]
+    assert not locks
 
 
 async def test_a_caller_who_stops_waiting_keeps_no_turn() -> None:
     locks = ConversationLocks()
-    await locks.acquire("1")
-    waiters = [asyncio.create_task(locks.acquire("1")) for _ in range(3)]
+    lock = locks["1"]
+    await lock.acquire()
+    waiters = [asyncio.create_task(locks["1"].acquire()) for _ in range(3)]
     await asyncio.sleep(0)
     waiters[0].cancel()
-    locks.release("1")
+    lock.release()
     # The second has its turn already, and stops in the same moment.
     waiters[1].cancel()
     await asyncio.wait(waiters, timeout=5)
 
     assert [waiter.cancelled() for waiter in waiters] == [True, True, False]
-    locks.release("1")
-    assert not len(locks)
-    with pytest.raises(KeyError):
-        locks.release("1")
+    lock.release()
+    assert not locks
+    with pytest.raises(RuntimeError):
+        lock.release()
