@@ -17,6 +17,7 @@ from typing import Literal, NoReturn
 import aiohttp
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio._detached_handles import JobToken
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
@@ -35,7 +36,7 @@ from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError
 from symbl_aio.events import Drain, Observer, Stats
-from symbl_aio.job import Job, JobToken, Submission
+from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 

@@ -29,7 +29,7 @@ from symbl_aio._io.host_resolver import Resolver
 from symbl_aio._io.proxy_and_tls import proxy_for, trusted
 from symbl_aio._io.single_use_body import Body, ReplayRefusedError, once
 from symbl_aio._protocol.answers import Answer
-from symbl_aio._protocol.encode import Call
+from symbl_aio._protocol.calls import Call
 from symbl_aio._proxies import Proxy
 from symbl_aio._version import __version__
 from symbl_aio.config import Config

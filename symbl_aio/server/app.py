@@ -17,7 +17,8 @@ from attrs import frozen
 
 from symbl_aio.server.access_log import loggable_path
 from symbl_aio.server.account import Account, kind_of_path
-from symbl_aio.server.connections import Connection, Connections, connection_of
+from symbl_aio.server.connection import Connection
+from symbl_aio.server.connections import Connections, connection_of
 from symbl_aio.server.cross_origin import EVERY_ORIGIN, is_preflight, preflight_response
 from symbl_aio.server.fault_injection import (
     ConnectionDroppedError,
@@ -141,7 +142,7 @@ class App:
                     facts = _facts_of(request.method, request.path)
                     response = await self.guard(_NO_ROUTE, facts, request)
             status = response.status
-            if waits_to_send(request):
+            if connection.has_large_head or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response
@@ -170,7 +171,7 @@ class App:
         except ApiError as error:
             response = error.response()
             # Thousands of requests may wait behind this one on its connection.
-            if not connection.trusted:
+            if connection.holder is None:
                 response.force_close()
             return response
         handler = self._handlers[index][account]
@@ -191,7 +192,7 @@ class App:
         account = None
         if route.proof == "token":
             account = self._tokens.authenticate(request)
-            self._connections.trust(connection)
+            self._connections.trust(connection, account)
             if route.kind is not None:
                 self._log.record_headers(request)
             elif query and route.reads:

@@ -7,11 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from attrs import define, field
 
 from symbl_aio import SymblError
-from symbl_aio.cli.exit_codes import OK, USAGE, describe
+from symbl_aio.cli.exit_codes import OK, USAGE, describe, most_severe
 from symbl_aio.cli.upload.decide import (
     Decision,
     Follow,
@@ -23,9 +24,17 @@ from symbl_aio.cli.upload.decide import (
     sent_behind,
     was_sent,
 )
+from symbl_aio.cli.upload.find_files import Listing
 from symbl_aio.cli.upload.fingerprint import READERS, fingerprint, reading_threads
-from symbl_aio.cli.upload.grouping import Meeting
+from symbl_aio.cli.upload.grouping import Grouped, Meeting
 from symbl_aio.cli.upload.ledger import Ledger
+from symbl_aio.cli.upload.show_json import Show
+from symbl_aio.cli.upload.time_left import in_words
+
+_SHOWN: Final = 20
+"""Lines of a dry run about single meetings and recordings; --json prints all of them."""
+_NAMED: Final = 8
+"""Recordings of a meeting that such a line names."""
 
 
 @define
@@ -124,3 +133,62 @@ async def plan(
     order = {part.label: at for at, part in enumerate(p for m in meetings for p in m.parts)}
     made.reasons.sort(key=lambda reason: order[reason[0]])
     return made
+
+
+async def dry_run(
+    listing: Listing,
+    grouped: Grouped,
+    ledger: Ledger,
+    show: Show,
+    *,
+    retry_failed: bool,
+    again: bool,
+) -> int:
+    """Print what an upload would do, and return the exit code."""
+    made = await plan(grouped.meetings, ledger, retry_failed=retry_failed, again=again)
+    reasons = [
+        *made.reasons,
+        *((one.label, "leave out", reason) for one, reason in grouped.left_out),
+        *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
+    ]
+    counts = made.counts
+    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
+    named = [
+        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
+        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
+    ]
+    fields: dict[str, object] = {
+        "recordings": len(listing.found),
+        "meetings": made.meetings,
+        "seconds": round(made.seconds, 3),
+        "unknown_length": made.unknown,
+        "counts": dict(counts),
+        "left_out": len(grouped.left_out) + listing.left_out,
+        "groups": [
+            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
+            for meeting in groups
+        ],
+        "reasons": [
+            {"source": label, "action": action, "reason": reason}
+            for label, action, reason in reasons
+        ],
+    }
+    unknown = f", and {made.unknown:,} of unknown length" if made.unknown else ""
+    length = in_words(made.seconds) if made.seconds else "0 s"
+    lines = [
+        f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
+        f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
+        f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
+        f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}. "
+        f"Blocked: {counts['block']:,}.",
+        *(f"  {line}" for line in named[:_SHOWN]),
+    ]
+    if len(named) > _SHOWN:
+        lines.append(f"  and {len(named) - _SHOWN:,} more; --json prints all of them")
+    show.planned(fields, lines)
+    return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return f"{', '.join(labels[:_NAMED])}{more}"
