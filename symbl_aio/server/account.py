@@ -142,6 +142,8 @@ class Account:
         # Before the first request: an append comes after the jobs of its conversation.
         for job, statuses in state.webhooks:
             self.webhooks.resume(job, statuses)
+        for job in state.jobs:
+            shared.metrics.count_job(job)
         self.jobs.resume(state.jobs)
         if shared.storage.survives:
             self._retention.start()

@@ -53,7 +53,6 @@ class Metrics:
             case Status.SCHEDULED:
                 self._scheduled_at[job.id] = time.monotonic()
             case Status.IN_PROGRESS:
-                # A job that the server took over from its predecessor was never scheduled here.
                 self._scheduled_at.pop(job.id, None)
                 self._running.add(job.id)
             case ended:

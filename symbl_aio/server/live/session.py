@@ -222,6 +222,7 @@ class LiveSession:
     async def change_bookmark(self, request: Mapping[str, JSON]) -> None:
         """Create, update or delete a bookmark. Raises ``ApiError``."""
         async with self._conversations.change(self.conversation_id) as draft:
+            await draft.analyse(self._conversations.threads)
             bookmark = apply_request(draft, request)
         self.send(
             {
@@ -271,7 +272,7 @@ class LiveSession:
         elif name is None:
             name, email = _text(user.get("name")), _text(user.get("userId"))
         async with self._conversations.change(self.conversation_id) as draft:
-            await draft.analyse()
+            await draft.analyse(self._conversations.threads)
             first = len(draft.analysis.messages)
             if heard.notice:
                 draft.notices.add(heard.text)
@@ -279,7 +280,7 @@ class LiveSession:
             utterance = Utterance(heard.text, speaker, heard.start, heard.end)
             draft.publish((utterance,), heard.end, draft.settings)
         # Stored now, and never changed again: a later change is one of a copy.
-        await draft.analyse()
+        await draft.analyse(self._conversations.threads)
         return draft, first
 
     def _send_words(self, conversation: Conversation, heard: Heard, user: dict[str, JSON]) -> None:
