@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LIMIT: Final = "limit"
 """Name of a note: the account's job limit, as the last run learned it."""
+_NOT_FOLLOWED: Final = "a symbolic link to a folder is not followed; give it as a FOLDER, too"
 _SHOWN: Final = 20
 """Lines of a dry run about single meetings and recordings; --json prints all of them."""
 _NAMED: Final = 8
@@ -207,6 +208,7 @@ async def _dry_run(
         *made.reasons,
         *((one.label, "leave out", reason) for one, reason in grouped.left_out),
         *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
+        *((folder, "leave out", _NOT_FOLLOWED) for folder in listing.links),
     ]
     counts = made.counts
     groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
@@ -373,6 +375,8 @@ def _note_left_out(listing: Listing, grouped: Grouped, outcomes: Outcomes, show:
         show.ended(outcome, outcomes)
     for folder, reason in listing.unreadable:
         show.error(f"{folder!r} cannot be read ({reason}); give its rights, or another")
+    for folder in listing.links:
+        show.error(f"{folder!r}: {_NOT_FOLLOWED}")
 
 
 async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:
