@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from symbl_aio import ConfigurationError
+from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
 from symbl_aio.cli.runner import config, run
@@ -135,7 +136,6 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
-    from symbl_aio.cli.upload.outage import Unanswered
     from symbl_aio.cli.upload.run import Run
     from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
@@ -174,8 +174,11 @@ async def _send(
                 await run.all(client, meetings)
             finally:
                 ledger.note(LIMIT, str(client.stats().limit))
-    except Unanswered as error:
-        lines.append(f"symbl-aio: {error}")
+    except UnansweredError as error:
+        lines.append(
+            f"symbl-aio: {error}; the run ends, so that no more come into doubt. The same "
+            "command goes on with the rest"
+        )
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
