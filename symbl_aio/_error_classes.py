@@ -98,7 +98,7 @@ class OutboxUnavailableError(SymblError):
 
 
 class DecodeError(SymblError):
-    """An answer could not be decoded. ``raw`` is its text, as received."""
+    """An answer could not be decoded. ``raw`` is its text; empty if it may hold a token."""
 
     def __init__(self, message: str, raw: str) -> None:
         super().__init__(message)

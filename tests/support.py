@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from symbl_aio import Polls, Retries
 
@@ -32,3 +35,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class LoopClock:
+    """The clock of the running event loop, as a process sees it that is stopped and goes on.
+
+    ``ahead``: the seconds by which it has jumped.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + self.ahead)

@@ -424,3 +424,23 @@ def test_a_stranger_among_the_dependencies_is_caught():
 def test_a_module_without_a_layer_is_caught():
     (told,) = violations({"symbl_aio.helpers": ""})
     assert told.endswith("give it one in tests/test_layers.py")
+
+
+def test_a_name_is_imported_from_the_module_that_defines_it():
+    bound = {
+        module: {
+            alias.name: node.module
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        }
+        for module, source in package().items()
+    }
+    doors = {f"{ROOT}.errors", *(module.rpartition(".")[0] for module in bound)}  # and packages
+    passed_on = {module: names.keys() for module, names in bound.items() if module not in doors}
+    assert not [
+        f"{module}: {name} of {home}"
+        for module, names in bound.items()
+        for name, home in names.items()
+        if name in passed_on.get(home, ())
+    ]

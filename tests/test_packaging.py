@@ -31,7 +31,7 @@ def test_every_extra_that_a_remedy_or_a_page_names_exists():
     named = [
         extra
         for path in [*SOURCES, *PAGES]
-        for extras in re.findall(r"'\.\[([a-z,]+)\]'", path.read_text("utf-8"))
+        for extras in re.findall(r"(?:'\.\[|extra ``?)([a-z,]+)", path.read_text("utf-8"))
         for extra in extras.split(",")
     ]
     assert set(named) >= {"asr", "cli", "durable", "fastapi", "multipart", "otel"}

@@ -10,8 +10,6 @@ import symbl_aio
 
 PACKAGE = Path(symbl_aio.__file__).parent
 PRIVATE = ("_core", "_protocol", "_media", "_io", "server", "cli")
-# Rows of the outbox, and no name of ``symbl_aio.durable``.
-WITHIN = ("Found", "Turn")
 
 
 def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
@@ -20,7 +18,7 @@ def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
         if inside.parts[0] in PRIVATE:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and node.name not in WITHIN:
+            if isinstance(node, ast.ClassDef):
                 yield str(inside), node
 
 

@@ -53,7 +53,7 @@ class JobSlots:
         return len(self._starting) + len(self._jobs)
 
     def may_start(self, now: float) -> Permission:
-        """Return whether one more may start."""
+        """Return whether one more may start, and if only as a probe."""
         occupied = len(self._starting) + len(self._jobs)
         if not self._blocked and occupied < self.limit:
             return Permission.YES

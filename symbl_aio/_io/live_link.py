@@ -348,47 +348,52 @@ class Link:
 
     async def _watch(self, socket: Socket) -> None:
         """Ping the server, and close a connection that is silent, stuck or never listens."""
-        times = self._config.timeouts
-        every = min(_PING_EVERY, times.stall / 3)
+        stall = self._config.timeouts.stall
         asked_at: float | None = None
+        was_overdue = False
         while True:
-            await asyncio.sleep(every)
-            now = self._clock()
-            if now - socket.last_frame_at > times.stall:
-                self._cause = TransportError("the server was silent for too long", "maybe")
-                socket.dead_since = socket.last_frame_at
+            await asyncio.sleep(min(_PING_EVERY, stall / 3))
+            now, cause = self._clock(), self._overdue(socket)
+            # At two looks: if this process was stopped, the frames of that time are still unread.
+            if cause is not None and was_overdue:
+                self._cause = cause
                 break
-            within = self._limit(times.read)
-            if self.states.phase is Phase.OPENING and now - socket.start_sent_at > within:
-                self._cause = StreamTimeoutError(
-                    f"the server did not start to listen within {within:.3g} s",
-                    self.states.conversation_id,
-                )
-                break
-            if asked_at is not None and socket.last_frame_at > asked_at + times.stall / 3:
+            was_overdue = cause is not None
+            if asked_at is not None and socket.last_frame_at > asked_at + stall / 3:
                 self.account.is_not_answered()
                 self.pulse()
             # A silent server is asked even if there is nothing to be confirmed.
-            if self.account.open or now - socket.last_frame_at > times.stall / 3:
+            if self.account.open or now - socket.last_frame_at > stall / 3:
                 asked_at = asked_at or now
                 try:
-                    async with asyncio.timeout(times.stall):
+                    async with asyncio.timeout(stall):
                         await socket.ping(self.account.handed_over)
-                except TimeoutError:
-                    socket.dead_since = socket.last_frame_at
+                except BROKEN:  # or it takes no more bytes: a TimeoutError is an OSError
                     break
-                except BROKEN:
-                    break
+        socket.dead_since = socket.last_frame_at
         await socket.aclose()
+
+    def _overdue(self, socket: Socket) -> SymblError | None:
+        """Return the error of a connection whose server has been silent for too long."""
+        now, times = self._clock(), self._config.timeouts
+        if now - socket.last_frame_at > times.stall:
+            return TransportError("the server was silent for too long", "maybe")
+        within = self._limit(times.read)
+        if self.states.phase is Phase.OPENING and now - socket.start_sent_at > within:
+            return StreamTimeoutError(
+                f"the server did not start to listen within {within:.3g} s",
+                self.states.conversation_id,
+            )
+        return None
 
     async def _pause(self, attempts: Attempts, error: TransportError | APIError | None) -> None:
         """Wait before the next connection, or raise when there is to be none."""
-        if isinstance(error, TransportError) and error.final:
-            raise error
-        verdicts = (Verdict.RETRY, Verdict.WAIT_FOR_SLOT)
-        if isinstance(error, APIError) and on_status(error.status, "read") not in verdicts:
-            raise error
         self._cause = error or self._cause
+        refused = (
+            isinstance(error, APIError) and on_status(error.status, "read") is not Verdict.RETRY
+        )
+        if refused or (isinstance(error, TransportError) and error.final):
+            raise self._failure()
         wait = attempts.pause(
             self._clock(),
             jitter=self._jitter(),

@@ -231,7 +231,7 @@ class Submissions:
                 self._run(pending),
                 f"submission {pending.key}",
                 pending.context,
-                on_end=partial(self._never_ran, pending),
+                on_end=partial(self._task_ended, pending),
             )
         if queue.lanes.waiting and (at := queue.wakes_at()) is not None:
             self._cancel_alarm()  # of a submission that an observer made meanwhile
@@ -273,8 +273,8 @@ class Submissions:
             pending.task = None
             self.dispatch()
 
-    def _never_ran(self, pending: PendingSubmission, task: asyncio.Task[None]) -> None:
-        """End a submission whose task was cancelled before its first step."""
+    def _task_ended(self, pending: PendingSubmission, task: asyncio.Task[None]) -> None:
+        """Forget the task; end a submission whose task was cancelled before its first step."""
         self._tasks.running.discard(task)
         if pending.task is task:
             pending.task = None

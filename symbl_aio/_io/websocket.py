@@ -32,7 +32,7 @@ class Socket:
         self.start_sent_at = self.last_frame_at
         """When the start was asked for, which is with the opening, and with each restart."""
         self.dead_since: float | None = None
-        """When the last frame came from a server that was silent for too long."""
+        """When the last frame came, of a connection that was given up."""
         self.close_code: int | None = None
         """The code with which the server closed; ``None`` if the connection broke."""
         self.close_reason = ""

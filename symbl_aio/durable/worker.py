@@ -27,7 +27,7 @@ from symbl_aio._private_files import make_folder
 from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
 from symbl_aio.durable._database import dbos
-from symbl_aio.durable._database.database import SCHEMA, Database
+from symbl_aio.durable._database.database import SCHEMA, SILENCE, Database
 from symbl_aio.durable._database.notifications import Notifications
 from symbl_aio.durable._database.tables import QUEUE_NAME
 from symbl_aio.durable._store.queue_control import delete_expired, requeue_failed, set_cap
@@ -42,7 +42,6 @@ T = TypeVar("T")
 _LOG = logging.getLogger("symbl_aio.durable")
 _CONNECTIONS: Final = 3
 """Connections beside the one that listens: twenty workers fit into a hundred."""
-_SILENCE: Final = 5.0
 _RETENTION_INTERVAL: Final = 3600.0
 _FAILED_INTERVAL: Final = 60.0
 _SHUTDOWN_TIMEOUT: Final = 5.0
@@ -132,7 +131,7 @@ class Worker:
             schema,
             queue=queue,
             connections=_CONNECTIONS,
-            silence=min(_SILENCE, worker_timeout / 3),
+            silence=min(SILENCE, worker_timeout / 3),
         )
         self._concurrency = concurrency
         self._on_ambiguous: OnAmbiguous = on_ambiguous

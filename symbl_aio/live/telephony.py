@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,13 @@ __all__ = ["Call", "CallEnded", "Pstn", "Sip", "SummaryEmail", "SummaryLink", "T
 _LOG = logging.getLogger("symbl_aio")
 
 _CLOSED = "the client was closed before the answer came; the call may be running"
+
+
+def _seconds() -> float:
+    """Return the time of a clock that is never set."""
+    if sys.platform == "linux":  # the other one stands still while the machine sleeps
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def _digits(number: str) -> str:
@@ -148,7 +156,9 @@ class Call:
             check_id("conversation_id", conversation_id)
         self._conversation_id = conversation_id
         self._backend = backend
-        self._began = time.time()
+        # Once for all events: a wall clock that is set meanwhile would change their order.
+        self._began = datetime.fromtimestamp(time.time(), UTC)
+        self._began_at = _seconds()
         self._ending: asyncio.Task[CallEnded] | None = None
 
     def __repr__(self) -> str:
@@ -170,8 +180,8 @@ class Call:
         repeated once the server may have received it.
         """
         require("event", event, SpeakerEvent, "SpeakerEvent(...)")
-        began = datetime.fromtimestamp(self._began, UTC)
-        at = datetime.now(UTC) if event.offset is None else began + timedelta(seconds=event.offset)
+        now = _seconds() - self._began_at
+        at = self._began + timedelta(seconds=now if event.offset is None else event.offset)
         call = with_body(live.speaker_event(self.id), telephony.speaker_event(event, at))
         await self._backend.call(call, repeatable=False)
 

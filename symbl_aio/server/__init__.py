@@ -23,7 +23,7 @@ from symbl_aio.server.app_secrets import add_secret, made_up_secret, read_secret
 from symbl_aio.server.freed_memory import return_freed_memory
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.local_server import LocalServer
-from symbl_aio.server.public_address import is_loopback, own_names
+from symbl_aio.server.proxy_headers import is_loopback, own_names
 from symbl_aio.server.recognition_pool import RecognitionOptions
 from symbl_aio.server.request_log import Received, Seen
 from symbl_aio.server.server_limits import ServerLimits

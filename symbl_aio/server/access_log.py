@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from symbl_aio.server.operations import OPEN_PATHS
-from symbl_aio.server.public_address import ORIGINS
+from symbl_aio.server.proxy_headers import ORIGINS
 
 LOGGER = logging.getLogger("symbl_aio.server.access")
 

@@ -11,7 +11,6 @@ import hmac
 import os
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import define, field
@@ -100,10 +99,6 @@ def add_secret(path: Path, app_id: str, secret: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{app_id}:{hash_secret(secret)}\n")
-
-
-def parse_apps(texts: Mapping[str, str]) -> dict[str, AppSecret]:
-    return {app_id: AppSecret.parse(text) for app_id, text in texts.items()}
 
 
 def _digest(secret: str) -> bytes:

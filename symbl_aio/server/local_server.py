@@ -26,7 +26,7 @@ from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.outbound_http import OutboundClient
-from symbl_aio.server.public_address import Origins, is_loopback
+from symbl_aio.server.proxy_headers import Origins, is_loopback
 from symbl_aio.server.recognition_pool import RecognitionOptions, RecognitionPool
 from symbl_aio.server.recognizer import Recognizer
 from symbl_aio.server.request_log import RequestLog
@@ -126,7 +126,6 @@ class LocalServer(ServerControls):
         self._host = host
         self._port = port
         self._keep_bodies = keep_bodies
-        self._clock = clock
         self._hash_bodies = hash_bodies
         self._changes = ChangeNotifier()
         self._gate = JobGate()
@@ -220,7 +219,7 @@ class LocalServer(ServerControls):
         # Remembered to reject calls from other loops and threads.
         self._loop = asyncio.get_running_loop()
         try:
-            await self._listen()
+            await self._listen(self._loop)
         except BaseException:
             # A failed or cancelled start leaves no directory and no open port.
             await self.aclose()
@@ -232,7 +231,7 @@ class LocalServer(ServerControls):
         )
         return self
 
-    async def _listen(self) -> None:
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         await self._storage.open()
         fault_context = FaultContext(
             self._jobs, self._webhooks, self._changes, self._log, self._closing
@@ -254,7 +253,7 @@ class LocalServer(ServerControls):
             await account.open(bodies, space)
         tokens = TokenHandlers(
             self._accounts,
-            GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds, self._clock),
+            GuessLimit(self._limits.wrong_secrets, self._limits.wrong_secret_seconds, loop.time),
             self._origins,
         )
         app = App(

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from symbl_aio.server.http_json import json_response
 from symbl_aio.server.metrics import CONTENT_TYPE, Metrics
-from symbl_aio.server.public_address import Origins, is_loopback
+from symbl_aio.server.proxy_headers import Origins, is_loopback
 
 HEALTH_PATH, READY_PATH, METRICS_PATH = "/healthz", "/readyz", "/metrics"
 OPEN_PATHS = frozenset({HEALTH_PATH, READY_PATH, METRICS_PATH})

@@ -10,7 +10,7 @@ from symbl_aio.server.account import Account
 from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.live.live_socket import wanted_protocols, wants_websocket
-from symbl_aio.server.public_address import Origins
+from symbl_aio.server.proxy_headers import Origins
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.server_limits import LIMITS
 from symbl_aio.server.thread_pool import run_in_thread

@@ -13,11 +13,16 @@ import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import WSMsgType, web
 
 from symbl_aio import AccessToken, Config, Credentials, Retries, SymblClient, Timeouts
+from symbl_aio.live.handle import LiveHandle
+from symbl_aio.testing import LocalSymbl
+from tests.support import QUICK
+
+T = TypeVar("T")
 
 
 def enveloped(kind: str, **fields: Any) -> dict[str, Any]:
@@ -113,7 +118,10 @@ Answer = Callable[[Session, dict[str, Any]], Awaitable[None]]
 
 
 class Peer:
-    """The server. ``on_request`` answers each request; ``refusals`` refuse the next handshakes."""
+    """The server. ``on_request`` answers each request; ``refusals`` refuse the next handshakes.
+
+    ``revoked``: the credentials, and all tokens, are refused.
+    """
 
     def __init__(self) -> None:
         self.on_request: Answer = usual
@@ -125,6 +133,7 @@ class Peer:
         self.retry_after: str | None = None
         self.refused = 0
         self.tokens: list[str] = []
+        self.revoked = False
         self.answers_pings = True
         self.changed = asyncio.Event()
         self.posts: list[tuple[str, Any]] = []
@@ -155,12 +164,16 @@ class Peer:
         )
 
     async def _token(self, request: web.Request) -> web.Response:
+        if self.revoked:
+            return web.json_response({"message": "no"}, status=401)
         body = await request.json()
         token = f"token-{body['appId']}-{len(self.tokens)}"
         self.tokens.append(token)
         return web.json_response({"accessToken": token, "expiresIn": 3600})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        if self.revoked:
+            return web.json_response({"message": "no"}, status=401)
         if self.refusals:
             self.refused += 1
             headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
@@ -325,6 +338,29 @@ async def open_cutter(port: int) -> AsyncIterator[Cutter]:
         cutter.cut()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def through_cutter(
+    server: LocalSymbl, **config: Any
+) -> AsyncIterator[tuple[Cutter, SymblClient]]:
+    """Open a client whose connections to a server can be cut."""
+    async with (
+        open_cutter(int(server.base_url.rpartition(":")[2])) as cutter,
+        SymblClient(
+            Credentials(server.app_id, server.app_secret),
+            config=Config(base_url=f"http://127.0.0.1:{cutter.port}", **{**QUICK, **config}),
+        ) as symbl,
+    ):
+        yield cutter, symbl
+
+
+async def next_of(handle: LiveHandle, kind: type[T]) -> T:
+    """Return the next event of a kind."""
+    async for event in handle:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"there was no {kind.__name__}")
 
 
 TOKEN = AccessToken("a-token-of-its-own")

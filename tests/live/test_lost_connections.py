@@ -330,9 +330,10 @@ async def test_a_refusal_that_is_final_ends_the_stream(peer: Peer):
     async with peer.client() as symbl, symbl.stream() as stream:
         peer.refusals = [403]
         (await peer.session()).break_off()
-        with pytest.raises(PermissionDeniedError):
+        with pytest.raises(StreamLostError) as caught:
             async for _ in stream:
                 pass
+    assert isinstance(caught.value.__cause__, PermissionDeniedError)
     assert len(peer.sessions) == 1
 
 

@@ -20,6 +20,8 @@ _OTHER_MEDIA: Final = frozenset(
 )
 """Formats that the API refuses: named with the reason, and not passed over in silence."""
 
+NOT_FOLLOWED: Final = "a symbolic link to a folder is not followed; give it as a FOLDER, too"
+
 _SUFFIXES: Final = AUDIO | VIDEO | _OTHER_MEDIA
 _DIGITS: Final = re.compile(r"(\d+)")
 

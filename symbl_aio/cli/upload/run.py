@@ -15,7 +15,7 @@ from symbl_aio.cli.upload.ledger import Ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles
 from symbl_aio.cli.upload.sender import Sender, Settings
-from symbl_aio.cli.upload.show import Show
+from symbl_aio.cli.upload.show_json import Show
 
 AT_ONCE: Final = 100
 """Meetings under way: twice the jobs that a client runs, so that no slot waits for a file."""

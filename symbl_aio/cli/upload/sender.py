@@ -46,7 +46,7 @@ from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_t
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
-from symbl_aio.cli.upload.show import Show
+from symbl_aio.cli.upload.show_json import Show
 
 ANSWER_DUE: Final = 5.0
 """Seconds that a stopped run waits for the answers to recordings that were sent whole."""

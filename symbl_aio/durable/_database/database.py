@@ -30,7 +30,8 @@ _LOG = logging.getLogger("symbl_aio.durable")
 SCHEMA: Final = "symbl_aio"
 """Default schema of the tables in PostgreSQL."""
 _PLAIN_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
-_SILENCE: Final = 5.0
+SILENCE: Final = 5.0
+"""Seconds without an answer of PostgreSQL after which a new connection is tried."""
 _CLOSE_TIMEOUT: Final = 5.0
 """Seconds that running calls have when the database is closed."""
 _REPORT_EVERY: Final = 30.0
@@ -64,7 +65,7 @@ class Database(Tables):
         *,
         queue: str = QUEUE_NAME,
         connections: int = 5,
-        silence: float = _SILENCE,
+        silence: float = SILENCE,
     ) -> None:
         found = _parse_url(url)
         for name, given in (("schema", schema), ("queue", queue)):

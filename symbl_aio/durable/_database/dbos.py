@@ -2,7 +2,7 @@
 
 One workflow is one attempt of an item, from its slot to its end. DBOS records nothing else:
 after a crash the worker that takes over runs it from the beginning, and reads from our own
-tables how far it has come (``workflow``). So a slot costs DBOS two transactions.
+tables how far it has come (``attempt_workflow``). So a slot costs DBOS two transactions.
 """
 
 from __future__ import annotations

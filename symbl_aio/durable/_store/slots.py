@@ -99,7 +99,7 @@ class Slots:
             return released.rowcount
 
     def _look(self) -> _Overview:
-        """Return whether a slot can be given. One statement without locks: most end here."""
+        """Return the numbers that decide whether a slot can be given. Takes no lock."""
         with self._database.read() as connection:
             found = connection.execute(self._overview).one()
         share = ceil(found.cap / max(1, found.alive))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from attrs import define, field
 
-from symbl_aio.server.language.analysis_values import Message, Topic
+from symbl_aio.server.language.analysis_values import Topic
 from symbl_aio.server.language.word_lists import STOP_WORDS
 
 _MAX_TOPICS = 10
@@ -47,18 +47,6 @@ class _Candidate:
 
     def weight(self, length: int) -> float:
         return self.count * (1 + len(self.messages)) * (1 + 0.6 * (length - 1))
-
-
-def find_topics(messages: Sequence[Message], names: Iterable[str] = ()) -> tuple[Topic, ...]:
-    """Return at most ten topics, best first; the ``names`` of speakers are no topics.
-
-    A phrase that occurs only inside a longer one is not counted by itself, and a single word
-    must occur twice; in a long conversation every topic must.
-    """
-    counter = TopicCounter(names)
-    for message in messages:
-        counter.add(message.text, message.sentiment)
-    return counter.topics()
 
 
 class TopicCounter:
@@ -96,7 +84,11 @@ class TopicCounter:
         return any((_stem(word),) in self._candidates for word in words)
 
     def topics(self) -> tuple[Topic, ...]:
-        """Return the topics of the messages that were added."""
+        """Return at most ten topics of the messages that were added, best first.
+
+        A phrase that occurs only inside a longer one is not counted by itself, and a single
+        word must occur twice; in a long conversation every topic must.
+        """
         once_is_enough = self._count <= _SHORT_CONVERSATION
         # A longer phrase that is no topic hides none of its parts.
         least = 1 if once_is_enough else 2

@@ -31,7 +31,7 @@ from symbl_aio.server.live.client_frames import (
 from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
-from symbl_aio.server.public_address import ORIGINS
+from symbl_aio.server.proxy_headers import ORIGINS
 from symbl_aio.server.recognition_parameters import RecognitionParameters, check_recognition
 from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.recognizer import RecognitionError, Wanted
@@ -82,7 +82,7 @@ class CallHandlers:
         *,
         page_url: Callable[[web.Request, str], str],
         most_calls: int,
-        recognizer: RecognitionPool | None = None,
+        recognizer: RecognitionPool | None,
     ) -> None:
         self._sessions = sessions
         self._conversations = conversations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -40,7 +40,7 @@ class StoredState:
 
     ``jobs``: unfinished ones, in order of acceptance. ``webhooks``: jobs with the statuses that
     their webhooks were not called for. ``records``: by kind, then by id, in order of creation.
-    ``tokens``: expiry by SHA-256, in seconds.
+    ``access_tokens``: expiry by SHA-256, in seconds. ``refresh_tokens``: SHA-256.
     """
 
     jobs: Sequence[Job] = ()
@@ -81,8 +81,8 @@ class Store(Protocol):
         """Return a conversation, from memory or loaded."""
         ...
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
-        """Return the heads of the conversations that a query selects."""
+    def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
+        """Yield the heads of the conversations that a query selects, some at a time."""
         ...
 
     async def finished_job(self, job_id: str) -> Job | None:

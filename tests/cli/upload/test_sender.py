@@ -16,7 +16,7 @@ from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import LedgerError, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcomes, Result
 from symbl_aio.cli.upload.sender import Sender, Settings
-from symbl_aio.cli.upload.show import JsonLines
+from symbl_aio.cli.upload.show_json import JsonLines
 from symbl_aio.testing import LocalSymbl
 from tests.cli.upload.recordings import record, recording
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from symbl_aio.server.language.analysis_values import Message
-from symbl_aio.server.language.topics import find_topics
+from symbl_aio.server.language.topics import TopicCounter
 from tests.server.language.lines import analyse_lines
 
 
 def topics(*texts: str) -> dict[str, tuple[str, ...]]:
-    messages = [Message(text, None, i, i + 1, 0) for i, text in enumerate(texts)]
-    return {topic.text: topic.parents for topic in find_topics(messages)}
+    counter = TopicCounter(())
+    for text in texts:
+        counter.add(text, 0.0)
+    return {topic.text: topic.parents for topic in counter.topics()}
 
 
 def test_a_narrower_topic_has_the_wider_one_as_its_parent() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from symbl_aio.server import LocalServer, ServerLimits
 from tests.server.live.conftest import LiveCaller, StartLive
+from tests.support import Clock
 
 TALK = "Ann: Can you send me the budget report by Friday?\nBob: I am not interested."
 
@@ -233,3 +234,25 @@ async def test_closing_the_server_closes_every_socket() -> None:
         assert await listener.closed() == 1001
         await live.aclose()
         await live.caller.aclose()
+
+
+async def test_an_open_socket_outlives_its_token_and_a_new_one_needs_another(
+    live_of: StartLive,
+) -> None:
+    clock = Clock()
+    live = await live_of(token_life=1000, clock=clock)
+    live.server.register_transcript("Can you send me the budget?", stream="meeting")
+    speaker = await live.speak()
+    conversation = await speaker.start(noConnectionTimeout=60)
+    clock.now += 1000
+    await speaker.hear(2)
+    await speaker.until("recognition_result")
+    speaker.ws._response.close()
+
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await live.speak()
+    assert refused.value.status == 401
+    live.caller.token = None
+    speaker = await live.speak()
+    assert await speaker.start(noConnectionTimeout=60) == conversation
+    await speaker.stop()

@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.public_address import Origins
+from symbl_aio.server.proxy_headers import Origins
 from tests.tables import table
 
 PROXY = {
