@@ -241,17 +241,10 @@ class SymblClient:
         is ``ClientClosedError`` when the client closes, and then nothing more is pulled. A wrong
         argument is a ``ConfigurationError`` at the call.
         """
-        from symbl_aio.bulk import outcomes
+        from symbl_aio.bulk import check_sources, outcomes
         from symbl_aio.options import MediaOptions, TextOptions
 
-        if isinstance(sources, str | bytes | os.PathLike):
-            raise ConfigurationError(
-                "sources is a single path; give an iterable, or use client.process"
-            )
-        if not isinstance(sources, Iterable | AsyncIterable):
-            raise ConfigurationError(
-                f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
-            )
+        check_sources(sources)
         require_flag("ordered", ordered)
         require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
