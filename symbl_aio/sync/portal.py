@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import CancelledError, Future
@@ -24,6 +25,8 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._close: Callable[[], Awaitable[object]] | None = None
+        # Kept at the end of the interpreter, where a task that is collected is an error in the log.
+        self._iterations: set[object] = set()
         self._stopped = asyncio.Event()
         # A call is scheduled before the stop of the loop, or not at all: none waits for ever.
         # Reentrant: the garbage collector, which may run inside it, closes iterations.
@@ -53,8 +56,8 @@ class Portal:
 
     @property
     def is_open(self) -> bool:
-        """Whether it runs, in this process."""
-        return self._loop is not None and self._pid == os.getpid()
+        """Whether it runs, in this process, whose end freezes its thread."""
+        return self._loop is not None and self._pid == os.getpid() and not sys.is_finalizing()
 
     def stop(self) -> None:
         """End the thread, after it has cancelled the tasks that are left. Idempotent.
@@ -62,7 +65,7 @@ class Portal:
         The calls of other threads that still wait raise ``ClientClosedError``. Does nothing
         in a process that was forked since the start.
         """
-        if self._is_forked() or self._is_here():
+        if self._is_forked() or self._is_here() or sys.is_finalizing():
             return  # the call that led here has raised: a thread cannot wait for itself
         with self._scheduling:
             loop, self._loop = self._loop, None
@@ -127,6 +130,7 @@ class Portal:
     ) -> Generator[T, None, None]:
         """Yield what the async generator yields that ``function`` returns; close it at the end."""
         generator = self.run(function)
+        self._iterations.add(generator)
         step: asyncio.Task[T | object] | None = None
 
         async def next_item() -> T | object:
@@ -144,6 +148,8 @@ class Portal:
             while (item := self.call(next_item, wait)) is not _END:
                 yield item  # type: ignore[misc]  # no type checker knows the sentinel
         finally:
+            if not sys.is_finalizing():
+                self._iterations.discard(generator)
             # After the client was closed, its loop has closed the generator. It also closes one
             # that is collected as garbage, which may happen in any thread.
             if self.is_open and not self._is_here():
@@ -166,6 +172,8 @@ class Portal:
                 "the client was called from its own background thread, which would wait for "
                 "itself: an observer may not call it"
             )
+        if sys.is_finalizing():
+            raise ClientClosedError("the interpreter ends, and the client has ended with it")
 
     def _run(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
         with asyncio.Runner() as runner:

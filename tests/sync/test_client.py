@@ -473,3 +473,37 @@ def test_an_observer_that_exits_closes_the_client(server: Server):
             client.process(Text("Hello."))
         with pytest.raises(ClientClosedError):
             client.stats()
+
+
+LEAVING = """
+import sys
+from symbl_aio import Config, Credentials, Text
+from symbl_aio.sync import SymblClient
+
+class Service:
+    def __init__(self):
+        config = Config(base_url=sys.argv[1], proxy=None, trust_env=False)
+        self.client = SymblClient(Credentials(*sys.argv[2:]), config=config)
+        self.client.start()
+
+    def __del__(self):
+        self.client.close()
+
+service = Service()
+outcomes = service.client.map(Text(f"Part {number}.") for number in range(999))
+print(next(outcomes).ok)
+conversations = service.client.conversations()
+next(conversations)
+"""
+
+
+def test_an_interpreter_ends_with_a_client_and_iterations_that_are_open(server: Server):
+    run = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", LEAVING, server.base_url, server.app_id,
+         server.app_secret],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")
