@@ -34,7 +34,7 @@ from symbl_aio.server.option_support import READS, UnknownOptions
 from symbl_aio.server.proxy_headers import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding, waits_to_send
 from symbl_aio.server.request_log import RequestLog
-from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
+from symbl_aio.server.server_limits import BUFFERS, LIMITS, SMALL, BufferBudget, ServerLimits
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.token_handlers import REFRESH_PATH, TOKEN_PATH, TokenHandlers
@@ -149,7 +149,7 @@ class App:
                 # No route has this path and method; the errors of routes end in guard().
                 response = await self._respond_without_route(request, error)
             status = response.status
-            if connection.has_large_head or waits_to_send(request):
+            if connection.kept > SMALL or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response
