@@ -21,14 +21,12 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.live.audio_clock import AudioFormat
 from symbl_aio.server.live.speech_stream import Heard, ResultQueue, SpeechError
 from symbl_aio.server.recognition_pool import RecognitionOptions
-from symbl_aio.server.recognizer import RecognitionError, start_worker
+from symbl_aio.server.recognizer import LATE, RecognitionError, start_worker
 
 _log = logging.getLogger(__name__)
 
 _WORKER = Path(__file__).with_name("live_worker.py")
 _CLOSED = "recognition was closed"
-# Seconds by which a timer may be late in a process that is busy.
-_LATE = 5.0
 
 
 class LiveRecognizer:
@@ -67,8 +65,7 @@ class LiveRecognizer:
         It answers all streams in turn: who waits is not alone with it.
         """
         now = asyncio.get_running_loop().time()
-        if now > max(since, self._answered_at) + self.timeout + _LATE:
-            # Timers are never so late but when this process was stopped: its answers are unread.
+        if now > max(since, self._answered_at) + self.timeout + LATE:
             self._answered_at = now
         return max(since, self._answered_at) + self.timeout
 
