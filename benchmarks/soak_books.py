@@ -29,7 +29,8 @@ class Books:
         self.errors: Counter[str] = Counter()
         self.running: set[str] = set()
         """Ids of the jobs that callers got and that have not ended."""
-        self._jobs: dict[int, tuple[str | None, str]] = {}
+        self._first: dict[int, tuple[str | None, str]] = {}
+        """Conversation and job of a mark that one of the two sides has named so far."""
         self._last: dict[str, int] = {}
 
     def call(self) -> int:
@@ -41,8 +42,9 @@ class Books:
         if isinstance(outcome, Job):
             self.reported[mark] = self.ACCEPTED
             self.counts["accepted"] += 1
-            self._jobs[mark] = (outcome.conversation_id, outcome.id)
+            self._compare(mark, (outcome.conversation_id, outcome.id))
             return
+        self._first.pop(mark, None)
         self.errors[type(outcome).__name__] += 1
         ambiguous = isinstance(outcome, AmbiguousSubmissionError)
         self.reported[mark] = self.AMBIGUOUS if ambiguous else self.REFUSED
@@ -78,11 +80,16 @@ class Books:
             self.counts["duplicates"] += self.accepted[mark] > 1
             self.counts["order violations"] += self._last.get(conversation_id, -1) > mark
             self._last[conversation_id] = mark
-            known = self._jobs.pop(mark, None)
-            if known is not None and known != (conversation_id, job_id):
-                self.mismatches.append(
-                    f"{mark} was reported as {known}, and is {(conversation_id, job_id)}"
-                )
+            if self.reported[mark] in (self.NOTHING, self.ACCEPTED):
+                self._compare(mark, (conversation_id, job_id))
+
+    def _compare(self, mark: int, named: tuple[str | None, str]) -> None:
+        """Compare the two sides of a mark, once both have named its job."""
+        first = self._first.pop(mark, None)
+        if first is None:
+            self._first[mark] = named
+        elif first != named:
+            self.mismatches.append(f"{mark} is {first} on one side, and {named} on the other")
 
     def forget(self, conversation_ids: list[str]) -> None:
         for conversation_id in conversation_ids:
@@ -90,6 +97,7 @@ class Books:
 
     def close(self) -> None:
         """Compare both sides at the end."""
+        self.mismatches += [f"only one side knows {named}" for named in self._first.values()]
         for mark, (reported, accepted) in enumerate(zip(self.reported, self.accepted, strict=True)):
             if reported == self.NOTHING:
                 self.counts["pending futures"] += 1

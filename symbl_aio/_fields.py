@@ -228,14 +228,13 @@ def setting_of(kind: type) -> Any:
     return check
 
 
-def require_visible_ascii(name: str, value: object) -> str:
-    """Return a header's value. Raises ``ConfigurationError``; a line break would start another."""
+def require_visible_ascii(name: str, value: object) -> None:
+    """Raise ``ConfigurationError`` for what is no header's value: a line break starts another."""
     if not isinstance(value, str) or not value or not all("!" <= c <= "~" for c in value):
         raise ConfigurationError(
             f"{name} is not a non-empty string without spaces, line breaks and non-ASCII letters; "
             "give the token as it was issued"
         )
-    return value
 
 
 def networks_setting(instance: object, attribute: "Attribute[Any]", value: object) -> None:

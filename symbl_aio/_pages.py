@@ -77,7 +77,7 @@ PARTS: Final[Mapping[str, PartSource]] = {
 """By the name of the method of ``Conversation`` and of the field of ``Everything``."""
 
 
-def decode_part(name: str, raw: JSON, *, text: str = "") -> Any:
+def decode_part(name: str, raw: JSON, *, text: str) -> Any:
     """Decode a part of a conversation: a tuple of models, or one model.
 
     ``text`` is the answer as received, for ``DecodeError.raw``.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -31,7 +30,6 @@ from symbl_aio._pages import Selection, list_conversations
 from symbl_aio._protocol import answers, calls
 from symbl_aio._protocol.calls import check_id
 from symbl_aio._protocol.decode_models import decode
-from symbl_aio._version import __version__
 from symbl_aio.config import (
     AccessToken,
     Config,
@@ -96,8 +94,6 @@ class SymblClient:
             credentials,
             session,
             observers=observers_of(observers),
-            agent=f"symbl-aio/{__version__}",
-            rng=random.Random(),
         )
 
     def __repr__(self) -> str:

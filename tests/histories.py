@@ -375,8 +375,8 @@ class World:
         assert lanes.waiting == 0
         assert not lanes._lane_of
         assert all(lane.halted is not None for lane in lanes._lanes.values())
-        assert len(engine._jobs.poller._plan) == 0
-        assert not engine._jobs.poller._polling
+        assert len(engine._poller._plan) == 0
+        assert not engine._poller._polling
 
     async def _all_ended(self) -> None:
         await asyncio.gather(*[c.submission for c in self._mine()], return_exceptions=True)

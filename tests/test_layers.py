@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_lazy",
         "_fields",
         "_callback_checks",
+        "_outage",
         "_private_files",
         "_proxies",
         "_threads",
@@ -78,9 +79,10 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
-# recordings that an upload would refuse.
+# recordings that an upload would refuse. Both that survive a crash send one at a time while the
+# server answers nothing usable.
 SHARED = {
-    "cli": ("_fields", "_media", "_private_files", "_threads", "media"),
+    "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media"),
     "contrib": (
         "_core.passing_faults",
         "_fields",
@@ -96,6 +98,7 @@ SHARED = {
         "_protocol",
         "_fields",
         "_lazy",
+        "_outage",
         "_private_files",
         "_source_names",
         "_threads",
@@ -421,3 +424,23 @@ def test_a_stranger_among_the_dependencies_is_caught():
 def test_a_module_without_a_layer_is_caught():
     (told,) = violations({"symbl_aio.helpers": ""})
     assert told.endswith("give it one in tests/test_layers.py")
+
+
+def test_a_name_is_imported_from_the_module_that_defines_it():
+    bound = {
+        module: {
+            alias.name: node.module
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        }
+        for module, source in package().items()
+    }
+    doors = {f"{ROOT}.errors", *(module.rpartition(".")[0] for module in bound)}  # and packages
+    passed_on = {module: names.keys() for module, names in bound.items() if module not in doors}
+    assert not [
+        f"{module}: {name} of {home}"
+        for module, names in bound.items()
+        for name, home in names.items()
+        if name in passed_on.get(home, ())
+    ]

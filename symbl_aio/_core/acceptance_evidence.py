@@ -11,18 +11,21 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from sys import getsizeof
 from typing import Final
 
 from attrs import define, field
 
 from symbl_aio import models
 
-MOST_REMEMBERED: Final = 2**18
-"""Characters of texts and their keys that one client remembers having written.
+MOST_REMEMBERED: Final = 2 * 2**20
+"""Bytes of memory in which one client remembers what it has written.
 
-With all that Python adds to a short text, that is 1 to 4 MiB. What is ambiguous was
-sent last, so the newest conversations are the ones that matter.
+What is ambiguous was sent last, so the newest conversations are the ones that matter.
 """
+_RECORD_BYTES: Final = 360
+"""What Python needs for a conversation without texts: its id, and its places in two tables."""
+_ENTRY_BYTES: Final = 40
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -89,7 +92,8 @@ class SentTexts:
         if conversation_id in self._records:
             self.forget(conversation_id)
         if text is not None:
-            self._records[conversation_id] = _Record()
+            self._records[conversation_id] = _Record(size=_RECORD_BYTES)
+            self._size += _RECORD_BYTES
             self.add(conversation_id, key, text)
 
     def add(self, conversation_id: str, key: str, text: str | None) -> None:
@@ -98,7 +102,7 @@ class SentTexts:
         if record is None or key in record.texts:
             return
         record.texts[key] = text
-        self._resize(record, len(key) + len(text or ""))
+        self._resize(record, 1, key, text)
         self._records.move_to_end(conversation_id)
         while self._size > self._most:
             self.forget(next(iter(self._records)))
@@ -107,7 +111,7 @@ class SentTexts:
         """Forget an append that surely was not accepted; no-op for an unknown one."""
         record = self._records.get(conversation_id)
         if record is not None and key in record.texts:
-            self._resize(record, -len(key) - len(record.texts.pop(key) or ""))
+            self._resize(record, -1, key, record.texts.pop(key))
 
     def forget(self, conversation_id: str) -> None:
         """Forget a conversation; no-op for an unknown one."""
@@ -133,9 +137,11 @@ class SentTexts:
         # Not str.count: of two that follow each other it sees one, for they share a space.
         return ours in there and there.find(ours) == there.rfind(ours)
 
-    def _resize(self, record: _Record, change: int) -> None:
-        record.size += change
-        self._size += change
+    def _resize(self, record: _Record, sign: int, key: str, text: str | None) -> None:
+        # Of a short text, most is what Python adds.
+        size = _ENTRY_BYTES + getsizeof(key) + getsizeof(text)
+        record.size += sign * size
+        self._size += sign * size
 
 
 def only_one_named(

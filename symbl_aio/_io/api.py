@@ -33,7 +33,7 @@ from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
 from symbl_aio._protocol import answers, encode
 from symbl_aio._protocol.answers import Answer
-from symbl_aio._protocol.encode import Call
+from symbl_aio._protocol.calls import Call
 from symbl_aio._protocol.redact import redact, secrets_of
 from symbl_aio.config import AccessToken, Config, Credentials, CredentialsLike, TokenProvider
 from symbl_aio.errors import (

@@ -17,11 +17,13 @@ from typing import Literal, NoReturn
 import aiohttp
 
 import symbl_aio  # for annotations alone: their names are imported when evaluated
+from symbl_aio._detached_handles import JobToken
 from symbl_aio._fields import require_seconds
 from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.jobs import Jobs
 from symbl_aio._io.live_backend import LiveBackend
+from symbl_aio._io.poller import Poller
 from symbl_aio._io.queue import SubmissionQueue
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.submissions import Submissions
@@ -34,7 +36,7 @@ from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.conversations import Conversation
 from symbl_aio.errors import ClientClosedError, ConfigurationError
 from symbl_aio.events import Drain, Observer, Stats
-from symbl_aio.job import Job, JobToken, Submission
+from symbl_aio.job import Job, Submission
 from symbl_aio.media import MediaLike
 from symbl_aio.models import JobStatus
 
@@ -51,20 +53,17 @@ class Engine:
         session: aiohttp.ClientSession | None,
         *,
         observers: Sequence[Observer],
-        agent: str,
-        rng: random.Random,
     ) -> None:
         self.origin = config.base_url
         self._config = config
-        self._rng = rng
+        self._jitter = jitter = random.Random().random
         self._tasks = Tasks()
         self._events = Emitter(observers)
-        self._transport = Transport(config, session, agent)
-        self._api = Api(config, credentials, self._transport, self._tasks, jitter=rng.random)
+        self._transport = Transport(config, session)
+        self._api = Api(config, credentials, self._transport, self._tasks, jitter=jitter)
         self._queue = SubmissionQueue(config)
-        self._jobs = Jobs(
-            self._api, config.polls, self._queue, self._tasks, self._events, backend=self, rng=rng
-        )
+        self._poller = Poller(self._api, config.polls, self._tasks, self._events, jitter=jitter)
+        self._jobs = Jobs(self._poller, self._queue, self._events, backend=self)
         self._ambiguous = AmbiguousSubmissions(
             self, self._jobs, answer_within=config.timeouts.answer
         )
@@ -78,8 +77,8 @@ class Engine:
             self._events,
             backend=self,
         )
-        self._jobs.poller.on_unfinished = self._submissions.on_unfinished
-        self._jobs.poller.on_end = self._submissions.on_job_end
+        self._poller.on_unfinished = self._submissions.on_unfinished
+        self._poller.on_end = self._submissions.on_job_end
         self._state: Literal["new", "open", "closing", "closed"] = "new"
         self._left: tuple[str, ...] = ()
         self._shutting: asyncio.Task[None] | None = None
@@ -131,7 +130,7 @@ class Engine:
             await asyncio.shield(self._shutting)
 
     async def _drain(self, drain: Drain, timeout: float) -> None:
-        pending, jobs, changed = self._queue.pending, self._jobs.poller.jobs, self._events.changed
+        pending, jobs, changed = self._queue.pending, self._poller.jobs, self._events.changed
         try:
             async with asyncio.timeout(timeout):
                 # Until nothing is left, or another caller of aclose will not wait.
@@ -149,7 +148,7 @@ class Engine:
     async def _shut(self) -> None:
         try:
             await self._submissions.cancel_started()
-            self._jobs.poller.close()
+            self._poller.close()
             await self._tasks.cancel_all()
         finally:
             self._left = self.unfinished
@@ -164,12 +163,12 @@ class Engine:
         if self._state == "closed":
             return self._left
         # Copied in one step: another thread may read it.
-        return tuple(job.token for job in tuple(self._jobs.poller.jobs.values()))
+        return tuple(job.token for job in tuple(self._poller.jobs.values()))
 
     def stats(self) -> Stats:
         """Return the counts. Raises ``ConfigurationError`` on another loop than the client's."""
         self.check_here()
-        queue, poller = self._queue, self._jobs.poller
+        queue, poller = self._queue, self._poller
         uploading = sum(1 for pending in queue.pending.values() if pending.task is not None)
         return Stats(
             queued=len(queue.pending) - uploading,
@@ -233,10 +232,10 @@ class Engine:
                 loop.call_soon_threadsafe(self.on_webhook, nonce, job_id, raw_status)
             return
         ended = JobStatus.parse(raw_status).is_terminal
-        if job_id not in self._jobs.poller.jobs:
+        if job_id not in self._poller.jobs:
             self._ambiguous.on_webhook(nonce, job_id, time.monotonic(), ended=ended)
         elif ended:
-            self._jobs.poller.hint(job_id)
+            self._poller.hint(job_id)
 
     def job(self, job_id: str, conversation_id: str | None) -> Job:
         """Return the handle of a job by its id or token. No I/O."""
@@ -261,14 +260,14 @@ class Engine:
             return
         self.check_here()
         # A closed client polls nothing, though it keeps the jobs that it abandoned.
-        if self._state == "closed" or job.id not in self._jobs.poller.jobs:
+        if self._state == "closed" or job.id not in self._poller.jobs:
             self.check_open()
             self._jobs.follow(job)
 
     async def poll(self, job: Job) -> None:
         """Poll a job now, outside the plan. Raises the poll's error."""
         self.follow(job)
-        await self._tasks.run(self._jobs.poller.poll(job), f"question about job {job.id}")
+        await self._tasks.run(self._poller.poll(job), f"question about job {job.id}")
 
     # Reading and managing
 
@@ -279,7 +278,7 @@ class Engine:
     def jobs_of(self, conversation_id: str) -> tuple[Job, ...]:
         """Return the jobs of a conversation that are followed: as far as is known, they run."""
         self.check_open()
-        jobs = self._jobs.poller.jobs.values()
+        jobs = self._poller.jobs.values()
         return tuple(job for job in jobs if job.conversation_id == conversation_id)
 
     async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
@@ -293,7 +292,7 @@ class Engine:
     def live(self) -> LiveBackend:
         """The client as its live handles use it."""
         return LiveBackend(
-            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._rng.random
+            self, self._api, self._tasks, self._config, self._ambiguous, jitter=self._jitter
         )
 
     # Common to all

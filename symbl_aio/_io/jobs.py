@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from weakref import WeakValueDictionary
 
-from symbl_aio._io.api import Api
 from symbl_aio._io.emit import Emitter
 from symbl_aio._io.poller import Poller
 from symbl_aio._io.queue import SubmissionQueue
-from symbl_aio._io.tasks import Tasks
-from symbl_aio.config import Polls
 from symbl_aio.errors import ClientClosedError
 from symbl_aio.events import JobEnded
 from symbl_aio.job import HandleBackend, Job
@@ -19,20 +15,17 @@ from symbl_aio.models import JobStatus
 
 
 class Jobs:
-    """The jobs that are followed, and the handles of those that are not yet."""
+    """One handle for each job: those that the poller follows, and those that it does not yet."""
 
     def __init__(
         self,
-        api: Api,
-        policy: Polls,
+        poller: Poller,
         queue: SubmissionQueue,
-        tasks: Tasks,
         events: Emitter,
         *,
         backend: HandleBackend,
-        rng: random.Random,
     ) -> None:
-        self.poller = Poller(api, policy, tasks, events, jitter=rng.random)
+        self._poller = poller
         self._queue = queue
         self._emit = events.emit
         self._backend = backend
@@ -48,15 +41,15 @@ class Jobs:
             job = Job(job_id, conversation_id, backend=self._backend, source=source)
         # Before any event: an observer that attaches to the job must get this handle.
         job._is_followed = True
-        self.poller.follow(job, duration=duration)
+        self._poller.follow(job, duration=duration)
         return job
 
     def start(self, job: Job, *, finished: bool) -> None:
         """Emit that an accepted job is scheduled. ``finished``: a webhook has reported its end."""
         scheduled = JobStatus.SCHEDULED
-        self.poller.record_status(job, scheduled, scheduled.value, "submit")
+        self._poller.record_status(job, scheduled, scheduled.value, "submit")
         if finished:
-            self.poller.hint(job.id)
+            self._poller.hint(job.id)
 
     def attach(self, job_id: str, conversation_id: str | None, since: float | None = None) -> Job:
         """Return the one handle of a job, as long as it is unfinished and referenced."""
@@ -66,30 +59,29 @@ class Jobs:
             self._attached[job_id] = job
         elif job.conversation_id is None and conversation_id is not None:
             job.conversation_id = conversation_id
-            if job_id in self.poller.jobs:
+            if job_id in self._poller.jobs:
                 self._queue.hold(job_id, conversation_id)
         return job
 
     def attach_unowned(self, job_id: str, conversation_id: str | None) -> Job | None:
         """Attach to a job that a webhook named; ``None`` if a submission owns it."""
-        return None if job_id in self.poller.jobs else self.attach(job_id, conversation_id)
+        return None if job_id in self._poller.jobs else self.attach(job_id, conversation_id)
 
     def _unfinished(self, job_id: str) -> Job | None:
         # Of two handles of a job only the followed one would learn of its end.
-        job = self.poller.jobs.get(job_id) or self._attached.get(job_id)
+        job = self._poller.jobs.get(job_id) or self._attached.get(job_id)
         return None if job is None or job.done() else job
 
     def follow(self, job: Job) -> None:
         """Follow an attached job: it counts, and the appends of its conversation wait."""
         self._queue.adopt(job.id, job.conversation_id)
         job._is_followed = True
-        self.poller.follow(job, age=max(0.0, time.time() - job._since))
+        self._poller.follow(job, age=max(0.0, time.time() - job._since))
         self._attached.pop(job.id, None)  # the poller has it now
 
-    def abandon(self) -> tuple[str, ...]:
-        """End the waiters of all followed jobs as the client closes. Returns the jobs' tokens."""
-        jobs = list(self.poller.jobs.values())
-        for job in jobs:
+    def abandon(self) -> None:
+        """End the waiters of all followed jobs as the client closes."""
+        for job in list(self._poller.jobs.values()):
             closed = ClientClosedError(
                 f"the client was closed while job {job.id} was {job.status.value}; "
                 "job.token re-attaches to it",
@@ -97,4 +89,3 @@ class Jobs:
             )
             job._settle(closed, expected=True)
             self._emit(JobEnded, job.id, job.conversation_id, closed, job.source)
-        return tuple(job.token for job in jobs)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio._io.api import Api, UnsettledError
 from symbl_aio._io.reconcile import AmbiguousSubmissions
 from symbl_aio._io.tasks import Tasks
@@ -41,25 +40,12 @@ class LiveBackend:
         self.jitter = jitter
         self.connect = api.websocket
         self.redacted = api.redacted
-        self._handles = handles
+        self.ready = api.ready
+        self.check_open = handles.check_open
+        self.call = handles.call
+        self.conversation = handles.conversation
         self._api = api
         self._ambiguous = ambiguous
-
-    def check_open(self) -> None:
-        """Raise unless the client is open, and on this event loop."""
-        self._handles.check_open()
-
-    def conversation(self, conversation_id: str | None) -> symbl_aio.Conversation:
-        """Return the read side of a conversation. No I/O."""
-        return self._handles.conversation(conversation_id)
-
-    async def ready(self) -> None:
-        """Get a token, with the retries of its own request."""
-        await self._api.ready()
-
-    async def call(self, call: Call, *, repeatable: bool = True) -> Answer:
-        """Send a call, again if need be."""
-        return await self._handles.call(call, repeatable=repeatable)
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Start a task of the client, which goes on if its caller is cancelled."""

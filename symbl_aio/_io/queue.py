@@ -22,6 +22,7 @@ from symbl_aio._core.conversation_lanes import Lanes
 from symbl_aio._core.slots import JobSlots, Permission, SlotDeadlines
 from symbl_aio._fields import is_word
 from symbl_aio._io.single_use_body import Payload
+from symbl_aio._source_names import labelled
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     AppendBlockedError,
@@ -32,10 +33,10 @@ from symbl_aio.errors import (
     QueueFullError,
     SymblError,
 )
-from symbl_aio.job import Submission, labelled
+from symbl_aio.job import Submission
 from symbl_aio.media import Audio, Media, Recording, Text, Video
 
-_NUMBERS: Final = count(1)
+_IDENTITIES: Final = map(str, count(1))
 _HEADS_COMPARED: Final = 64
 """How many waiting submissions are compared to find the one that is cheapest to send."""
 
@@ -73,8 +74,8 @@ class PendingSubmission:
     cancelled_by: BaseException | None = None
     """Why it was cancelled, if it was."""
     sent_at: float = 0.0
-    """Loop time before the first byte of the last attempt."""
-    identity: str = field(factory=lambda: str(next(_NUMBERS)))
+    """When it was last started, before its first byte, by the monotonic clock."""
+    identity: str = field(factory=_IDENTITIES.__next__)
     """Its own for ever, where its key is free again once it has ended."""
 
     @property

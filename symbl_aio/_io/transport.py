@@ -29,8 +29,9 @@ from symbl_aio._io.host_resolver import Resolver
 from symbl_aio._io.proxy_and_tls import proxy_for, trusted
 from symbl_aio._io.single_use_body import Body, ReplayRefusedError, once
 from symbl_aio._protocol.answers import Answer
-from symbl_aio._protocol.encode import Call
+from symbl_aio._protocol.calls import Call
 from symbl_aio._proxies import Proxy
+from symbl_aio._version import __version__
 from symbl_aio.config import Config
 from symbl_aio.errors import (
     ConfigurationError,
@@ -79,11 +80,11 @@ class _Pool(aiohttp.TCPConnector):
 class Transport:
     """One exchange at a time over a pool of connections that this client owns or borrows."""
 
-    def __init__(self, config: Config, session: aiohttp.ClientSession | None, agent: str) -> None:
+    def __init__(self, config: Config, session: aiohttp.ClientSession | None) -> None:
         self._config = config
         self._labs = config.labs_origin
         self._borrowed = session
-        self._headers = {"User-Agent": agent}
+        self._headers = {"User-Agent": f"symbl-aio/{__version__}"}
         self._connecting = aiohttp.ClientTimeout(
             total=None, sock_connect=config.timeouts.connect, sock_read=None
         )

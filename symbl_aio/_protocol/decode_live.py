@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from symbl_aio import models
 from symbl_aio._error_classes import DecodeError
-from symbl_aio._protocol.decode_models import decode, decode_insights
+from symbl_aio._protocol.decode_models import decode, decode_insights, within
 from symbl_aio.live.events import (
     EntityEvent,
     ErrorEvent,
@@ -70,16 +70,16 @@ def _no_number(name: str) -> None:
 
 
 def _state(kind: str, frame: _Object) -> StateEvent:
-    found = frame.get("conversationId") or _within(frame, "data", "conversationId")
+    found = frame.get("conversationId") or within(frame, "data", "conversationId")
     known = str(found) if type(found) in (str, int) else None
     return StateEvent(state=kind, conversation_id=known, raw=frame)
 
 
 def _recognition(frame: _Object) -> Iterator[LiveEvent]:
-    alternatives = _within(frame, "payload", "raw", "alternatives")
+    alternatives = within(frame, "payload", "raw", "alternatives")
     best = next((one for one in _objects(alternatives)), {})
     # Of some hosts inside the payload.
-    punctuated = _within(frame, "punctuated", "transcript") or _within(
+    punctuated = within(frame, "punctuated", "transcript") or within(
         frame, "payload", "punctuated", "transcript"
     )
     yield Recognition(
@@ -95,7 +95,7 @@ def _recognition(frame: _Object) -> Iterator[LiveEvent]:
 def _caption(frame: _Object) -> Iterator[LiveEvent]:
     """Telephony: the words of a call as they are spoken."""
     yield Recognition(
-        text=_text(_within(frame, "payload", "content")),
+        text=_text(within(frame, "payload", "content")),
         is_final=frame.get("isFinal") is True,
         speaker=_user(frame.get("from") or frame.get("user")),
         raw=frame,
@@ -114,8 +114,8 @@ def _messages(frame: _Object) -> Iterator[LiveEvent]:
             "id": "",
             **item,
             "text": _content(item),
-            "startTime": _within(item, "duration", "startTime"),
-            "endTime": _within(item, "duration", "endTime"),
+            "startTime": within(item, "duration", "startTime"),
+            "endTime": within(item, "duration", "endTime"),
             "words": _words_of(item),
         }
         shown.pop("duration", None)  # times here, and a number of seconds in the model
@@ -124,14 +124,14 @@ def _messages(frame: _Object) -> Iterator[LiveEvent]:
 
 def _insights(frame: _Object) -> Iterator[LiveEvent]:
     for item in _items(frame, "insights"):
-        reference = _within(item, "messageReference", "id")
+        reference = within(item, "messageReference", "id")
         shown = {
             "id": "",
             **item,
             "text": _content(item),
             "score": item.get("confidence"),
             "messageIds": [] if reference is None else [reference],
-            "dueBy": _within(item, "dueBy", "value"),
+            "dueBy": within(item, "dueBy", "value"),
         }
         (insight,) = decode_insights({"insights": [shown]})
         yield InsightEvent(insight=_with_raw(insight, item), raw=item)
@@ -139,7 +139,7 @@ def _insights(frame: _Object) -> Iterator[LiveEvent]:
 
 def _topics(frame: _Object) -> Iterator[LiveEvent]:
     for item in _items(frame, "topics"):
-        references = [_within(ref, "id") for ref in _objects(item.get("messageReferences"))]
+        references = [within(ref, "id") for ref in _objects(item.get("messageReferences"))]
         shown = {**item, "text": item.get("phrases") or item.get("text"), "messageIds": references}
         yield TopicEvent(topic=_made(models.Topic, shown, item), raw=item)
 
@@ -197,12 +197,6 @@ def _with_raw(value: Any, raw: _Object) -> Any:
     return value
 
 
-def _within(value: Any, *path: str) -> Any:
-    for name in path:
-        value = value.get(name) if type(value) is dict else None
-    return value
-
-
 def _objects(value: Any) -> list[_Object]:
     return [item for item in value if type(item) is dict] if type(value) is list else []
 
@@ -219,7 +213,7 @@ def _number(value: Any) -> float | None:
 
 
 def _content(item: _Object) -> str:
-    return _text(_within(item, "payload", "content")) or _text(item.get("text"))
+    return _text(within(item, "payload", "content")) or _text(item.get("text"))
 
 
 def _user(value: Any) -> models.User:
@@ -238,7 +232,7 @@ def _seconds(value: Any) -> float | None:
 
 def _words_of(item: _Object) -> Any:
     """Return the words of a message, which are JSON inside of a text."""
-    words = _within(item, "metadata", "words")
+    words = within(item, "metadata", "words")
     if type(words) is not str:
         return words
     try:

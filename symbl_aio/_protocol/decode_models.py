@@ -307,7 +307,7 @@ _PLAIN: Final[Mapping[Any, Reader]] = {
 # names; a value that does not fit is returned unchanged.
 
 
-def _within(value: Any, *path: str) -> Any:
+def within(value: Any, *path: str) -> Any:
     """Return the value at the end of a path of keys; ``None`` if a key is missing."""
     for name in path:
         value = value.get(name) if type(value) is dict else None
@@ -315,7 +315,7 @@ def _within(value: Any, *path: str) -> Any:
 
 
 def _sentiment(value: Any) -> Any:
-    polarity = _within(value, "polarity")
+    polarity = within(value, "polarity")
     return {**value, **polarity} if type(polarity) is dict else value
 
 
@@ -333,32 +333,32 @@ def _entity(value: Any) -> Any:
 
 def _entity_match(value: Any) -> Any:
     # The SDK's name comes first, a table of the documents has the other one.
-    detected = _within(value, "detectedValue")
+    detected = within(value, "detectedValue")
     return value if detected is None else {**value, "value": detected}
 
 
 def _comprehensive(value: Any) -> Any:
-    refs = _within(value, "messageRefs")
+    refs = within(value, "messageRefs")
     if type(refs) is not list or type(value.get("messageIds")) is list:
         return value
-    return {**value, "messageIds": [_within(ref, "id") for ref in refs]}
+    return {**value, "messageIds": [within(ref, "id") for ref in refs]}
 
 
 def _member_analytics(value: Any) -> Any:
-    pace, odd_name = _within(value, "pace", "wpm"), _within(value, "userID")
+    pace, odd_name = within(value, "pace", "wpm"), within(value, "userID")
     if pace is not None:
         value = {**value, "wordsPerMinute": pace}
     return value if odd_name is None else {"userId": odd_name, **value}
 
 
 def _summary_item(value: Any) -> Any:
-    bookmark = _within(value, "bookmarkReference", "id")
+    bookmark = within(value, "bookmarkReference", "id")
     return value if bookmark is None else {**value, "bookmarkId": bookmark}
 
 
 def _criterion(value: Any) -> Any:
     feedback = {
-        f"{kind}Feedback": _within(value, "feedback", kind, "summary")
+        f"{kind}Feedback": within(value, "feedback", kind, "summary")
         for kind in ("positive", "negative")
     }
     return {**value, **feedback} if type(value) is dict and value else value
@@ -366,7 +366,7 @@ def _criterion(value: Any) -> Any:
 
 def _transcript(value: Any) -> Any:
     # Markdown is a text, SRT an object that repeats its type.
-    payload = _within(value, "payload")
+    payload = within(value, "payload")
     if type(payload) is dict:
         return {**payload, **value, "text": payload.get("content")}
     return value if payload is None else {**value, "text": payload}

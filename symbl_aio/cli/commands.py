@@ -73,7 +73,7 @@ _OUTBOX_OPTIONS: Final = (
         "--database",
         metavar="URL",
         callback=outbox_commands.warn_of_password,
-        help="Hand in to this outbox, for a worker to send, and return.",
+        help="Put the items into this outbox, for a worker to send, and return.",
     ),
     click.option("--schema", help="Of the outbox's tables, in PostgreSQL."),
     click.option(

@@ -13,7 +13,7 @@ import attrs
 from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import Output, clean
-from symbl_aio.cli.unfinished import PLAIN, Resumption, RunningJob, summary
+from symbl_aio.cli.unfinished import Resumption, RunningJob, summary
 
 if TYPE_CHECKING:  # an extra that only some commands need, and modules that load slowly
     from symbl_aio import Job, JobEvent, LiveEvent, Message, SymblError
@@ -84,7 +84,7 @@ class Lines:
     place keeps them.
     """
 
-    def __init__(self, stream: Output, errors: Output, resumption: Resumption = PLAIN) -> None:
+    def __init__(self, stream: Output, errors: Output, resumption: Resumption) -> None:
         self._stream = stream
         self._errors = errors
         self._resumption = resumption

@@ -45,11 +45,11 @@ _PAUSE: Final = 0.25
 """Seconds between two redraws, at least."""
 
 
-def loopback(base_url: str) -> bool:
-    """Return whether the client allows plain http to this origin by default."""
-    # The rule is that of the client, which refuses any other origin.
+def is_allowed_at_once(base_url: str) -> bool:
+    """Return whether a client calls this origin without ``SYMBL_ALLOW_HTTP``."""
+    # The rule is that of the client. The variable may be set here, and not where it runs.
     try:
-        Config(base_url=base_url)
+        Config(base_url=base_url, allow_http=False)
     except ConfigurationError:
         return False
     return True
@@ -155,7 +155,7 @@ class Screen:
     ) -> None:
         self._console.print(f"Serving on {base_url}; Ctrl-C stops it.", highlight=False)
         self._console.print("To use it from another terminal:", highlight=False)
-        allowed = [] if loopback(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
+        allowed = [] if is_allowed_at_once(base_url) else [("SYMBL_ALLOW_HTTP", "1")]
         trusted = [] if ca_file is None else [("SYMBL_CA_FILE", shlex.quote(str(ca_file)))]
         for name, value in (
             ("SYMBL_BASE_URL", base_url),

@@ -142,6 +142,8 @@ class Account:
         # Before the first request: an append comes after the jobs of its conversation.
         for job, statuses in state.webhooks:
             self.webhooks.resume(job, statuses)
+        for job in state.jobs:
+            shared.metrics.count_job(job)
         self.jobs.resume(state.jobs)
         if shared.storage.survives:
             self._retention.start()
@@ -149,18 +151,9 @@ class Account:
     def routes(self) -> Sequence[web.RouteDef]:
         """Return the routes of an account: for each one the same paths, in the same order."""
         handle = self.submissions.handle
-        submit = [
-            route
-            for kind in KINDS
-            for route in (
-                web.post(f"/v1/process/{kind}", handle, name=route_name("post", kind)),
-                web.put(
-                    f"/v1/process/{kind}/{{conversation_id}}", handle, name=route_name("put", kind)
-                ),
-            )
-        ]
         return [
-            *submit,
+            *(web.post(path, handle) for path in _OPENING_PATHS),
+            *(web.put(path, handle) for path in _APPEND_PATHS),
             web.get("/v1/job/{job_id}", self._get_job),
             *LiveHandlers(
                 self.live,
@@ -209,15 +202,12 @@ class Account:
         self.webhooks.schedule(job)
 
 
-def route_name(method: str, kind: Kind) -> str:
-    return f"submit.{method}.{kind.replace('/', '_')}"
-
-
-_KIND_OF_ROUTE: Mapping[str, Kind] = {
-    route_name(method, kind): kind for method in ("post", "put") for kind in KINDS
+_OPENING_PATHS: Mapping[str, Kind] = {f"/v1/process/{kind}": kind for kind in KINDS}
+_APPEND_PATHS: Mapping[str, Kind] = {
+    f"{path}/{{conversation_id}}": kind for path, kind in _OPENING_PATHS.items()
 }
 
 
-def kind_of_route(name: str) -> Kind | None:
-    """Return the kind of submission that a route is for; None for other routes."""
-    return _KIND_OF_ROUTE.get(name)
+def kind_of_path(path: str) -> Kind | None:
+    """Return the kind of the submissions to the path of a route; None for other routes."""
+    return _OPENING_PATHS.get(path) or _APPEND_PATHS.get(path)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Literal, TypeAlias, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Final, Literal, TypeAlias, cast
 
 from aiohttp import web
-from attrs import evolve, frozen
+from attrs import frozen
 
 from symbl_aio.server.access_log import loggable_path
-from symbl_aio.server.account import Account, kind_of_route
-from symbl_aio.server.connections import Connection, Connections, connection_of
+from symbl_aio.server.account import Account, kind_of_path
+from symbl_aio.server.connection import Connection
+from symbl_aio.server.connections import Connections, connection_of
 from symbl_aio.server.cross_origin import EVERY_ORIGIN, is_preflight, preflight_response
 from symbl_aio.server.fault_injection import (
     ConnectionDroppedError,
@@ -49,17 +50,19 @@ _Proof: TypeAlias = Literal["none", "signature", "token"]
 
 @frozen
 class _Route:
-    """What is known of a route before its requests.
+    """What is known of a route before its requests, the same in every server.
 
-    ``handlers``: one for each account, and one under None where a request needs no proof.
     ``proof``: what a request shows first. ``reads``: it may have options that are unknown.
     ``kind``: of a submission.
     """
 
-    handlers: Mapping[Account | None, Handler]
     proof: _Proof
     reads: bool
     kind: Kind | None = None
+
+
+# One for each account, and one under None where a request needs no proof.
+_Handlers: TypeAlias = Mapping[Account | None, Handler]
 
 
 class App:
@@ -92,13 +95,23 @@ class App:
         self._metrics = metrics
         self._routes = routes
         self._unknown_options = UnknownOptions(READS)
+        self._handlers: list[_Handlers] = []
         self._dispatch: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
     def build(self) -> web.Application:
         """Return the application; ``surround()`` is needed before it is served."""
         app = web.Application(client_max_size=self._limits.body)
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
-        app.router.add_routes(self._guarded_routes())
+        app[_APP] = self
+        routes = [*self._tokens.routes(), *self._routes]
+        self._handlers = [self._for_all(cast("Handler", route.handler)) for route in routes]
+        for same in zip(*(account.routes() for account in self._accounts), strict=True):
+            handlers = (cast("Handler", route.handler) for route in same)
+            self._handlers.append(dict(zip(self._accounts, handlers, strict=True)))
+            routes.append(same[0])
+        self._handlers.append(self._for_all(_refuse))
+        for resource in _resources(tuple((route.method, route.path) for route in routes)):
+            app.router.register_resource(resource)
         return app
 
     def surround(self, server: web.Server) -> None:
@@ -109,36 +122,8 @@ class App:
         self._dispatch = server.request_handler
         server.request_handler = self._handle
 
-    def _guarded_routes(self) -> Iterator[web.RouteDef]:
-        """Yield each route once, with its checks and the handlers of all accounts."""
-        for route in [*self._tokens.routes(), *self._routes]:
-            yield self._guarded(route, self._for_all(cast("Handler", route.handler)))
-        for same in zip(*(account.routes() for account in self._accounts), strict=True):
-            handlers = (cast("Handler", route.handler) for route in same)
-            yield self._guarded(same[0], dict(zip(self._accounts, handlers, strict=True)))
-
-    def _guarded(
-        self, route: web.RouteDef, handlers: Mapping[Account | None, Handler]
-    ) -> web.RouteDef:
-        kind = kind_of_route(route.kwargs.get("name", ""))
-        facts = _facts_of(route.method, route.path, handlers, kind)
-        return evolve(route, handler=partial(self._guard, facts))
-
-    def _for_all(self, handler: Handler) -> dict[Account | None, Handler]:
+    def _for_all(self, handler: Handler) -> _Handlers:
         return dict.fromkeys((None, *self._accounts), handler)
-
-    async def _respond_without_route(
-        self, request: web.Request, error: web.HTTPException
-    ) -> web.StreamResponse:
-        if is_preflight(request):
-            return preflight_response()
-
-        async def refuse(request: web.Request) -> web.StreamResponse:
-            raise error
-
-        return await self._guard(
-            _facts_of(request.method, request.path, self._for_all(refuse)), request
-        )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request, and record it with the status of its response."""
@@ -149,11 +134,15 @@ class App:
         try:
             try:
                 response = await self._dispatch(request)
-            except web.HTTPException as error:
-                # No route has this path and method; the errors of routes end in _guard().
-                response = await self._respond_without_route(request, error)
+            except web.HTTPException:
+                # No route has this path and method; the errors of routes end in guard().
+                if is_preflight(request):
+                    response = preflight_response()
+                else:
+                    facts = _facts_of(request.method, request.path)
+                    response = await self.guard(_NO_ROUTE, facts, request)
             status = response.status
-            if waits_to_send(request):
+            if connection.has_large_head or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response
@@ -165,8 +154,13 @@ class App:
             self._metrics.count_response(status)
             self._fault_context.changes.notify()
 
-    async def _guard(self, route: _Route, request: web.Request) -> web.StreamResponse:
-        """Check a request before its handler is called, which a fault may replace."""
+    @staticmethod
+    async def guard(index: int, route: _Route, request: web.Request) -> web.StreamResponse:
+        """Check a request before its handler is called, which a fault may replace.
+
+        ``index``: of the handlers. A route is of all servers; the request is of one.
+        """
+        self = request.app[_APP]
         if route.kind is not None:
             # Before its token is checked.
             self._log.record_submission(request, route.kind)
@@ -177,10 +171,10 @@ class App:
         except ApiError as error:
             response = error.response()
             # Thousands of requests may wait behind this one on its connection.
-            if not connection.trusted:
+            if connection.holder is None:
                 response.force_close()
             return response
-        handler = route.handlers[account]
+        handler = self._handlers[index][account]
         if self._faults.pending:
             handle = partial(_with_errors_as_json, handler)
             return await self._faults.handle(request, handle, self._fault_context)
@@ -198,7 +192,7 @@ class App:
         account = None
         if route.proof == "token":
             account = self._tokens.authenticate(request)
-            self._connections.trust(connection)
+            self._connections.trust(connection, account)
             if route.kind is not None:
                 self._log.record_headers(request)
             elif query and route.reads:
@@ -210,14 +204,35 @@ class App:
         return account
 
 
-def _facts_of(
-    method: str, path: str, handlers: Mapping[Account | None, Handler], kind: Kind | None = None
-) -> _Route:
+_NO_ROUTE: Final = -1
+_APP: Final = web.AppKey("symbl_aio.app", App)
+
+
+@cache
+def _resources(routes: tuple[tuple[str, str], ...]) -> Sequence[web.AbstractResource]:
+    """Return what finds the route of a request, by method and path, in every server.
+
+    It takes most of a start to make, and a suite of tests starts thousands of servers.
+    """
+    router = web.UrlDispatcher()
+    for index, (method, path) in enumerate(routes):
+        guarded = partial(App.guard, index, _facts_of(method, path, kind_of_path(path)))
+        web.route(method, path, guarded).register(router)
+    return tuple(router.resources())
+
+
+async def _refuse(request: web.Request) -> web.StreamResponse:
+    error = request.match_info.http_exception
+    assert error is not None
+    raise error
+
+
+def _facts_of(method: str, path: str, kind: Kind | None = None) -> _Route:
     proof: _Proof = "none" if path in _OPEN_PATHS else "token"
     if path.startswith(PAGE_PATH):
         # Pages are protected by the signature in their path.
         proof = "signature"
-    return _Route(handlers, proof, method == "GET" and path.startswith(_READ_PATHS), kind)
+    return _Route(proof, method == "GET" and path.startswith(_READ_PATHS), kind)
 
 
 async def _with_errors_as_json(handler: Handler, request: web.Request) -> web.StreamResponse:

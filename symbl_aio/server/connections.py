@@ -8,28 +8,24 @@ A connection counts from the moment it is accepted, before a TLS handshake.
 
 from __future__ import annotations
 
-import array
 import asyncio
-import contextlib
 import errno
-import fcntl
 import itertools
 import logging
 import socket
 import ssl
-import termios
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from attrs import define
 
 from symbl_aio.server.background_tasks import BackgroundTasks
+from symbl_aio.server.connection import Connection
 from symbl_aio.server.http_json import ApiError
-from symbl_aio.server.server_limits import BufferBudget, ServerLimits
+from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -40,65 +36,6 @@ _UNREAD = 64 * 1024
 _HANDSHAKE_SECONDS = 10.0
 # No handles or no memory: accept() fails at once and again, until a connection ends.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-class _Body(Protocol):
-    def is_eof(self) -> bool: ...
-    def feed_eof(self) -> None: ...
-
-
-@define(eq=False)
-class Connection:
-    """One accepted socket. ``protocol`` is None during a TLS handshake.
-
-    ``waiting_since``: the time at which the caller's turn began; None while a request is
-    handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
-    until it has shown a token: a refused request stays for seconds, while its body is waited for.
-    ``whole``: the head has arrived, and what follows is a body. ``trusted``: a request on it has
-    shown a token. ``response``: counts the bytes of the last response; ``taken``: those of them
-    that had left at the last look. ``is_answered``: all of it was made.
-    """
-
-    sock: socket.socket
-    waiting_since: float | None
-    protocol: ServerProtocol | None = None
-    body: _Body | None = None
-    head: int = 0
-    kept: int = 0
-    whole: bool = False
-    trusted: bool = False
-    response: AbstractStreamWriter | None = None
-    taken: int = 0
-    is_answered: bool = True
-
-    def unsent(self) -> int:
-        """Return the bytes of the last response that the caller has not taken yet."""
-        if self.protocol is None or self.protocol.transport is None:
-            return 0
-        # Those in the kernel, too: it takes some megabytes at a time, so that a slow reader would
-        # seem to read nothing for minutes.
-        queued = array.array("i", [0])
-        with contextlib.suppress(OSError, ValueError):
-            fcntl.ioctl(self.sock, termios.TIOCOUTQ, queued)
-        return self.protocol.transport.get_write_buffer_size() + queued[0]
-
-    def release(self) -> None:
-        """Drop what refers back to this connection, once it is lost."""
-        if self.is_answered and self.body is not None and not self.body.is_eof():
-            # The library waits ten seconds for the rest of a body that nothing reads, with the
-            # request in memory.
-            self.body.feed_eof()
-        # Else the head of its last request, of up to a megabyte, would stay in memory until the
-        # garbage collector finds the circle.
-        self.protocol = self.body = self.response = None
-
-    def abort(self) -> None:
-        if self.protocol is not None and self.protocol.transport is not None:
-            self.protocol.transport.abort()
-        else:
-            # The handshake fails with it.
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class ServerProtocol(web.RequestHandler):
@@ -129,6 +66,15 @@ class ServerProtocol(web.RequestHandler):
             return
         super().data_received(data)
 
+    def pause_writing(self) -> None:
+        """Called as soon as a caller does not keep up with its response."""
+        super().pause_writing()
+        self._owner.bound_unread(self.connection)
+
+    def resume_writing(self) -> None:
+        self._owner.unread.discard(self.connection)
+        super().resume_writing()
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -137,6 +83,9 @@ class ServerProtocol(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self.connection.is_answered = True
+            if isinstance(resp, web.Response):
+                # The library refers to a response until the next request of its connection.
+                resp.body = None
 
     def handle_error(
         self,
@@ -188,6 +137,9 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
+        self.unread: set[Connection] = set()
+        self._held: Counter[Hashable] = Counter()
+        self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
 
     def __len__(self) -> int:
@@ -195,9 +147,7 @@ class Connections:
 
     async def listen(self, server: web.Server, host: str, port: int) -> int:
         """Listen on every address of a host, and return the port. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, _, _, _, address in dict.fromkeys(infos):
+        for family, address in await _addresses_of(host, port):
             # Port 0 is any free one, the same for all addresses of the host.
             where = (address[0], port, *address[2:])
             listener = socket.create_server(where, family=family, backlog=_BACKLOG)
@@ -229,12 +179,33 @@ class Connections:
         connection.body, connection.response = request.content, request.writer
         connection.taken, connection.is_answered = 0, False
 
-    def trust(self, connection: Connection) -> None:
-        """Record that a request has shown a token: newer connections do not take its place."""
-        connection.trusted = True
-        if connection.kept:
+    def trust(self, connection: Connection, holder: Hashable) -> None:
+        """Record that a request has shown a token: newer connections do not take its place.
+
+        Those of a holder of three in four do. Raises a 503 ``ApiError`` if none of them is idle.
+        """
+        if connection.holder is not holder:
+            self._give_to(connection, holder)
+        if 0 < connection.kept <= SMALL:
             self._buffers.release(connection.kept)
             connection.kept = 0
+
+    def _give_to(self, connection: Connection, holder: Hashable) -> None:
+        if self._held[holder] >= self._share:
+            mine = (c for c in self._open if c.holder is holder and c.waiting_since is not None)
+            if (idle := next(mine, None)) is None:
+                raise ApiError(503, "The application has too many connections.", retry_after=1)
+            self.refused += 1
+            self.closed(idle)
+            idle.abort()
+        self._take_back(connection)
+        connection.holder = holder
+        self._held[holder] += 1
+
+    def _take_back(self, connection: Connection) -> None:
+        if connection.holder is not None:
+            self._held[connection.holder] -= 1
+            connection.holder = None
 
     def end(self, connection: Connection) -> None:
         """Record that the caller's turn begins: to read a response, which may grow meanwhile."""
@@ -261,8 +232,27 @@ class Connections:
         connection.head += size
         return True
 
+    def bound_unread(self, connection: Connection) -> None:
+        """Record that a response waits for its caller; end some if too much waits in memory.
+
+        First those who have taken least of theirs: a slow reader takes more than one who reads
+        nothing. The one who has taken most stays.
+        """
+        self.unread.add(connection)
+        too_many = sum(each.buffered for each in self.unread) - self._limits.unread
+        if too_many <= 0:
+            return
+        for least in sorted(self.unread, key=lambda each: each.sent)[:-1]:
+            if too_many > 0:
+                too_many -= least.buffered
+                self.refused += 1
+                self.closed(least)
+                least.abort()
+
     def closed(self, connection: Connection) -> None:
         """Forget a connection. A second call is harmless."""
+        self.unread.discard(connection)
+        self._take_back(connection)
         if self._open.pop(connection, connection) is None:
             self._buffers.release(connection.head + connection.kept)
             connection.head = connection.kept = 0
@@ -312,7 +302,7 @@ class Connections:
 
     def _make_room(self) -> bool:
         """Close the oldest connection that has shown no token, or else the oldest idle one."""
-        oldest = next((c for c in self._open if not c.trusted), None) or next(
+        oldest = next((c for c in self._open if c.holder is None), None) or next(
             (c for c in self._open if c.waiting_since is not None), None
         )
         if oldest is None:
@@ -346,6 +336,18 @@ class Connections:
                 if now - connection.waiting_since > patience:
                     self.closed(connection)
                     connection.abort()
+
+
+async def _addresses_of(host: str, port: int) -> Iterable[tuple[int, tuple[Any, ...]]]:
+    """Return the family and the address of each that a host has. Raises OSError."""
+    kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+    try:
+        # A number needs no thread of the event loop's, all of which may be busy.
+        found = socket.getaddrinfo(host, port, type=kind, flags=flags | socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=kind, flags=flags)
+    return dict.fromkeys((family, address) for family, _, _, _, address in found)
 
 
 async def _until_readable(listener: socket.socket) -> None:

@@ -301,7 +301,7 @@ def _check_status_and_seconds(argument: str) -> None:
 
 
 # Each name, with the requests it applies to by default and the check of its argument.
-_FAULTS: Mapping[str, _FaultType] = {
+FAULTS: Mapping[str, _FaultType] = {
     "accept_then_drop": _FaultType(_accept_then_drop, _is_submission),
     "accept_then_status": _FaultType(_accept_then_status, _is_submission, int),
     "drop_before_body": _FaultType(_drop_before_body),
@@ -368,9 +368,9 @@ class FaultInjector:
     def inject(self, fault: str, *, on: str | None, times: int) -> None:
         """Add a fault, such as ``status:502``. Raises ValueError for an unknown one."""
         name, _, argument = fault.partition(":")
-        fault_type = _FAULTS.get(name)
+        fault_type = FAULTS.get(name)
         if fault_type is None:
-            raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(_FAULTS))}")
+            raise ValueError(f"unknown fault {name!r}; there are {', '.join(sorted(FAULTS))}")
         if argument and fault_type.argument is None:
             raise ValueError(f"the fault {name!r} takes no argument")
         if fault_type.argument is not None:

@@ -26,7 +26,6 @@ class GuessLimit:
         self._clock = clock
         # The time at which all guesses of an address are forgotten. The oldest address first.
         self._forgotten_at: OrderedDict[str, float] = OrderedDict()
-        self.wrong = 0
 
     def wait(self, address: str) -> int:
         """Return the seconds until this address may try again; 0 for now."""
@@ -35,7 +34,6 @@ class GuessLimit:
 
     def record_wrong(self, address: str) -> None:
         """Record a wrong guess, and log it without the guess."""
-        self.wrong += 1
         key, now = _network(address), self._clock()
         self._forgotten_at[key] = max(self._forgotten_at.get(key, now), now) + self._seconds
         self._forgotten_at.move_to_end(key)

@@ -37,7 +37,6 @@ from symbl_aio.server.proxy_headers import ORIGINS
 from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery
-from symbl_aio.server.thread_pool import run_in_thread
 
 PAGE_PATH = "/pages/"
 _LINK = "{subject}/{expires}/{signature}"
@@ -166,7 +165,10 @@ class PageHandlers:
         subject, expires = request.match_info["subject"], request.match_info["expires"]
         if subject == _LIST_PAGE:
             return _html_response(
-                render_list("Conversations", await self._entries(request)), policy_of([])
+                await self._conversations.threads.run(
+                    render_list, "Conversations", await self._entries(request)
+                ),
+                policy_of([]),
             )
         conversation = await self._conversations.get(subject)
         if conversation is None:
@@ -174,8 +176,9 @@ class PageHandlers:
         # Relative, so that it holds behind a proxy that serves this server below a path.
         rename_url = f"{request.match_info['signature']}/members"
         rename = None if expires.endswith(_READ_ONLY) else rename_url
-        await conversation.analyse()
-        return await run_in_thread(_report, conversation, rename)
+        threads = self._conversations.threads
+        await conversation.analyse(threads)
+        return await threads.run(_report, conversation, rename)
 
     async def _rename(self, request: web.Request) -> web.Response:
         """Rename a speaker, as PUT ``…/members/{id}`` does with a token (6.14)."""
@@ -189,6 +192,8 @@ class PageHandlers:
             if member_id not in changed.members:
                 raise ApiError(404, "The conversation has no member with this id.")
             changed.update_member(member_id, name, changed.members[member_id].email)
+            if (reason := changed.too_many_speakers()) is not None:
+                raise ApiError(400, f"This would be too much: {reason}.")
         return json_response({"name": name})
 
     def _refusal(self, request: web.Request) -> tuple[str, int] | None:
@@ -207,7 +212,8 @@ class PageHandlers:
                 self._page_url(request, conversation.id, _THIRTY_DAYS),
                 conversation.started_at,
             )
-            for conversation in await self._conversations.heads(ListQuery())
+            async for conversations in self._conversations.heads(ListQuery())
+            for conversation in conversations
         ]
 
 

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -36,7 +36,7 @@ _MAX_CONTAINERS = 400_000
 _MOST_PARAMETERS = 1000
 
 # Bytes of a long response that are made at a time, and that its connection holds.
-_BLOCK = 1024 * 1024
+_BLOCK = 256 * 1024
 
 # Half of an escaped pair, or a whole one: no response could carry the half.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -88,26 +88,64 @@ def json_response(body: JSON, status: int = 200) -> web.Response:
 
 
 async def long_json_response(
-    make: Callable[[], LongJSON], status: int = 200, *, in_thread: bool = True
+    make: Callable[[], LongJSON],
+    threads: ComputingThreads,
+    status: int = 200,
+    *,
+    in_thread: bool = True,
 ) -> web.Response:
     """Return a JSON response of any length. ``make`` returns its body.
 
     A long one is sent while it is made, without a length. The caller's reading sets the pace, and
     memory is needed for a block of it. ``in_thread``: the first block is made beside the event
-    loop, as all others are.
+    loop, as all others are, in one of the ``threads`` of the application.
     """
     blocks = _blocks(make)
-    first = await run_in_thread(next, blocks) if in_thread else next(blocks)
+    first = await threads.run(next, blocks) if in_thread else next(blocks)
     is_whole = len(first) < _BLOCK
-    body = first if is_whole else _send(first, blocks)
+    body = first if is_whole else _send([first], blocks, threads)
     return web.Response(body=body, status=status, headers=_JSON_TYPE)
 
 
-async def _send(first: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    block = first
-    while block:
+async def streamed_json_response(name: str, parts: AsyncIterator[str]) -> web.Response:
+    """Return a JSON object with one list of any length; ``parts`` are the texts of its items.
+
+    As a long response is, it is sent while it is made.
+    """
+    blocks = _list_blocks(name, parts)
+    first = await anext(blocks)
+    body = first if len(first) < _BLOCK else _continued([first], blocks)
+    return web.Response(body=body, headers=_JSON_TYPE)
+
+
+async def _continued(first: list[bytes], blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first.pop()
+    async for block in blocks:
         yield block
-        block = await run_in_thread(next, blocks, b"")
+
+
+async def _list_blocks(name: str, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Yield the bytes of a list, as ``_blocks`` does."""
+    block = bytearray(f"{{{encode_json(name)}:[".encode())
+    separator = b""
+    async for part in parts:
+        if part:
+            block += separator + part.encode(errors="replace")
+            separator = b","
+        del part
+        if len(block) >= _BLOCK:
+            yield _emptied(block)
+    yield bytes(block + b"]}")
+
+
+async def _send(
+    made: list[bytes], blocks: Iterator[bytes], threads: ComputingThreads
+) -> AsyncIterator[bytes]:
+    # Taken out of the list, so that nothing holds one that was sent while the next is waited for:
+    # a thousand may wait.
+    while made[0]:
+        yield made.pop()
+        made.append(await threads.run(next, blocks, b""))
 
 
 def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:
@@ -121,9 +159,15 @@ def _blocks(make: Callable[[], LongJSON]) -> Iterator[bytes]:
     for piece in _pieces(make()):
         block += piece.encode(errors="replace")
         if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block)
+            yield _emptied(block)
+    yield _emptied(block)
+
+
+def _emptied(block: bytearray) -> bytes:
+    """Return the bytes of a block, and empty it: its maker may wait for a slow reader."""
+    made = bytes(block)
+    block.clear()
+    return made
 
 
 def _pieces(body: LongJSON | Iterator[JSON]) -> Iterator[str]:

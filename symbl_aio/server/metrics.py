@@ -33,9 +33,8 @@ class Gauge:
 class Metrics:
     """Counts requests and jobs. ``gauges`` are read with each scrape."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.gauges: list[Gauge] = []
-        self._clock = clock
         self._responses: dict[int, int] = {}
         self._running: set[str] = set()
         self._ended: dict[Status, int] = {}
@@ -52,9 +51,8 @@ class Metrics:
         """Count the status that a job has now."""
         match job.status:
             case Status.SCHEDULED:
-                self._scheduled_at[job.id] = self._clock()
+                self._scheduled_at[job.id] = time.monotonic()
             case Status.IN_PROGRESS:
-                # A job that the server took over from its predecessor was never scheduled here.
                 self._scheduled_at.pop(job.id, None)
                 self._running.add(job.id)
             case ended:
@@ -70,7 +68,7 @@ class Metrics:
     def queue_age(self) -> float:
         """Seconds that the oldest job without a start has waited."""
         oldest = next(iter(self._scheduled_at.values()), None)
-        return 0.0 if oldest is None else self._clock() - oldest
+        return 0.0 if oldest is None else time.monotonic() - oldest
 
     def text(self) -> str:
         """Return all metrics as OpenMetrics text."""

@@ -35,6 +35,7 @@ from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.recognizer import RecognitionError, Wanted
 from symbl_aio.server.spooled_body import SpooledBody
 from symbl_aio.server.storage.changes import JobEnded
+from symbl_aio.server.submission_parameters import MAX_VOCABULARY
 from symbl_aio.server.thread_pool import run_in_thread
 from symbl_aio.server.transcript_registry import Line, TranscriptRegistry, assign_times, seconds_of
 
@@ -143,7 +144,9 @@ class SubmissionProcessor:
         if transcription is None:
             messages = payload.parameters.get("messages")
             if isinstance(messages, list) and len(messages) > _MAX_INLINE_MESSAGES:
-                utterances = await run_in_thread(text_utterances, conversation, messages)
+                utterances = await self._conversations.threads.run(
+                    text_utterances, conversation, messages
+                )
             else:
                 utterances = text_utterances(conversation, messages)
         else:
@@ -261,6 +264,10 @@ def _check_size(conversation: Conversation) -> None:
         raise ProcessingError(
             f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
         )
+    if (reason := conversation.too_many_speakers()) is not None:
+        raise ProcessingError(f"{reason}; begin another conversation")
+    if conversation.settings.vocabulary_size > MAX_VOCABULARY:
+        raise ProcessingError("the conversation would have too many trackers and entities")
 
 
 def text_utterances(conversation: Conversation, messages: JSON) -> list[Utterance]:

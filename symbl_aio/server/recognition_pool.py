@@ -107,7 +107,7 @@ class RecognitionPool:
     def __init__(
         self,
         options: RecognitionOptions,
-        on_recognised: Callable[[float, float], None] = lambda sound, taken: None,
+        on_recognised: Callable[[float, float], None],
     ) -> None:
         self._recognizers = [
             Recognizer(timeout=options.timeout, command=options.command)

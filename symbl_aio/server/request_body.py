@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from symbl_aio.server.connections import connection_of
 from symbl_aio.server.http_json import JSON, ApiError, parse_json, require_object
 from symbl_aio.server.server_limits import BUFFERS, LIMITS
 
@@ -82,12 +83,12 @@ async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
     # An announced length is refused without reading.
     if (request.content_length or 0) > largest:
         raise _too_large(largest)
-    body = bytearray()
+    body, holder = bytearray(), connection_of(request).holder
 
     def add(chunk: bytes) -> None:
         if len(body) + len(chunk) > largest:
             raise _too_large(largest)
-        if not buffers.allows(len(body), len(chunk)):
+        if not buffers.allows(len(body), len(chunk), holder):
             raise ApiError(503, "Too many large requests at a time.", retry_after=1)
         body.extend(chunk)
 
@@ -100,7 +101,7 @@ async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
                 add(chunk)
         return bytes(body)
     finally:
-        buffers.release(len(body))
+        buffers.release(len(body), holder)
 
 
 def _too_large(largest: int) -> ApiError:

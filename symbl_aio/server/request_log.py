@@ -59,7 +59,7 @@ class RequestLog:
     ``retain``: keep at least so many of each; None keeps all, and 0 none.
     """
 
-    def __init__(self, retain: int | None = None) -> None:
+    def __init__(self, retain: int | None) -> None:
         self._retain = retain
         self._next_order = 0
         self.submissions: list[Received] = []
@@ -67,7 +67,7 @@ class RequestLog:
         # By the id of the request object, which lives until record_response().
         self._in_progress: dict[int, Received] = {}
 
-    def record_submission(self, request: web.Request, kind: Kind) -> Received:
+    def record_submission(self, request: web.Request, kind: Kind) -> None:
         """Record a submission, whose access token has not been checked yet."""
         received = Received(
             order=self._next_order,
@@ -80,7 +80,6 @@ class RequestLog:
         self.submissions.append(received)
         trim_oldest(self.submissions, self._retain)
         self._in_progress[id(request)] = received
-        return received
 
     def record_headers(self, request: web.Request) -> None:
         """Record the headers of a submission whose access token was accepted."""

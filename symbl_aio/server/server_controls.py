@@ -157,7 +157,7 @@ class ServerControls:
         self._transcripts.register_recording(Path(path), number=number, paced=paced)
 
     def inject(self, fault: str, *, on: str | None = None, times: int = 1) -> None:
-        """Make the next ``times`` matching requests fail; ``fault_injection`` lists the names.
+        """Make the next ``times`` matching requests fail; ``docs/testing.md`` lists the names.
 
         ``on`` is a method (token requests excluded), ``"token"``, ``"job"`` or the start of a
         path. Without it, the fault applies to the requests that it is designed for. Raises

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+from collections import Counter
+from collections.abc import Hashable
 
 from aiohttp import web
 from attrs import Factory, define, field, frozen
@@ -49,7 +51,9 @@ class ServerLimits:
     body: int = MIB
     """JSON of any other call."""
     buffered: int = 16 * MIB
-    """What heads and JSON bodies on their way may hold together."""
+    """What heads on their way may hold together, and the JSON bodies of each application."""
+    unread: int = 32 * MIB
+    """What responses may hold in memory together, for callers who do not read them."""
     upload: int = 4 * GIB
     """A recording."""
     disk_reserve: int = 64 * MIB
@@ -75,28 +79,35 @@ class ServerLimits:
 
 
 # A head or a body up to this size is read however much the others hold.
-_ALWAYS = 16 * KIB
+SMALL = 16 * KIB
 
 
 @define(eq=False)
 class BufferBudget:
-    """Bytes of requests on their way that the server holds in memory, all callers together."""
+    """Bytes of requests on their way that the server holds in memory.
+
+    Each application has the ``limit`` for its bodies, and all heads together have it once.
+    """
 
     limit: int
-    held: int = 0
+    _held: Counter[Hashable] = Factory(Counter)
 
-    def allows(self, owned: int, more: int) -> bool:
-        """Count ``more`` bytes for a holder of ``owned``; return False if that is too much.
+    @property
+    def held(self) -> int:
+        return self._held.total()
 
-        A holder of a little is always allowed, so that large requests do not refuse small ones.
+    def allows(self, owned: int, more: int, holder: Hashable = None) -> bool:
+        """Count ``more`` bytes for a request of ``owned``; return False if that is too much.
+
+        A little is always allowed, so that large requests do not refuse small ones.
         """
-        if owned + more > _ALWAYS and self.held + more > self.limit:
+        if owned + more > SMALL and self._held[holder] + more > self.limit:
             return False
-        self.held += more
+        self._held[holder] += more
         return True
 
-    def release(self, owned: int) -> None:
-        self.held -= owned
+    def release(self, owned: int, holder: Hashable = None) -> None:
+        self._held[holder] -= owned
 
 
 LIMITS = web.AppKey("limits", ServerLimits)

@@ -8,7 +8,7 @@ read as what they mean. Another value of the wrong type is refused with a messag
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from aiohttp import web
@@ -29,8 +29,27 @@ from symbl_aio.server.field_rules import (
     read_number,
 )
 from symbl_aio.server.http_json import JSON, ApiError, is_http_url
+from symbl_aio.server.language.phrase_index import size_of_phrases
 
 Kind = Literal["text", "audio", "audio/url", "video", "video/url"]
+
+
+# Characters of the phrases that are looked for in a conversation: those of all stored trackers and
+# entities. They take some 120 MB of memory.
+MAX_VOCABULARY = 1024**2
+
+
+def _is_vocabulary(check: Callable[[Mapping[str, JSON]], bool]) -> Callable[[JSON], bool]:
+    is_list = list_of(check)
+    return lambda value: is_list(value) and size_of_phrases(_texts_in(value)) <= MAX_VOCABULARY
+
+
+def _texts_in(value: JSON) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(child)
 
 
 def _tracker(item: Mapping[str, JSON]) -> bool:
@@ -60,7 +79,11 @@ def _channel(item: Mapping[str, JSON]) -> bool:
 
 MAX_TIMEZONE_OFFSET = 14 * 60  # minutes; Kiribati
 
-_ENTITIES = FieldRule(list_of(_entity), "a list of {customType, text}", read_json_text)
+_ENTITIES = FieldRule(
+    _is_vocabulary(_entity),
+    f"a list of {{customType, text}}, of {MAX_VOCABULARY:,} characters at most",
+    read_json_text,
+)
 
 
 def _read_vocabulary(value: JSON) -> JSON:
@@ -100,7 +123,9 @@ RULES: Mapping[str, FieldRule] = {
     "customEntities": _ENTITIES,
     "detectEntities": FLAG,
     "trackers": FieldRule(
-        list_of(_tracker), "a list of {name, vocabulary} or {id}", read_json_text
+        _is_vocabulary(_tracker),
+        f"a list of {{name, vocabulary}} or {{id}}, of {MAX_VOCABULARY:,} characters at most",
+        read_json_text,
     ),
     "enableAllTrackers": FLAG,
     "enableSummary": FLAG,

@@ -51,7 +51,9 @@ class TokenIssuer:
         self._current: _Token | None = None
         self._signing_key = secrets.token_bytes(32)
         self._refresh_token = secrets.token_urlsafe(32)
-        self._refresh_is_stored = False
+        # What a restart would continue with.
+        self._stored: _Token | None = None
+        self._stored_refresh: str | None = None
         # Tokens of an earlier server on this store, by their SHA-256.
         self._restored: dict[bytes, float] = {}
         self._restored_refresh: set[bytes] = set()
@@ -115,15 +117,11 @@ class TokenIssuer:
         self._restored_refresh.clear()
         self._current = None
         self._refresh_token = secrets.token_urlsafe(32)
-        self._refresh_is_stored = False
         self._store.post(TokensRevoked(None))
 
     async def generate(self) -> web.Response:
         """Respond with the current token, or with a new one shortly before it expires."""
-        before = self._current
-        token = self._current_or_new()
-        remaining = int(token.expires_at - self._clock())
-        return await self._token_response(token.value, remaining, new=token is not before)
+        return await self._token_response(self._current_or_new())
 
     async def refresh(self, refresh_token: str) -> web.Response:
         """Respond with a new token of a full lifetime (1.2). Raises a 401 ``ApiError``."""
@@ -132,7 +130,7 @@ class TokenIssuer:
             or _digest(refresh_token) in self._restored_refresh
         ):
             raise ApiError(401, "The refresh token is unknown or was revoked.")
-        return await self._token_response(self._issue_new().value, int(self._lifetime), new=True)
+        return await self._token_response(self._issue_new())
 
     async def revoke_one(self, value: str) -> None:
         """Revoke a token (1.2). One that is unknown is none."""
@@ -143,19 +141,19 @@ class TokenIssuer:
         if token is self._current:
             self._current = None
 
-    async def _token_response(self, token: str, expires_in: int, *, new: bool) -> web.Response:
-        changes = []
-        if new:
-            expires_at = self._clock() + expires_in
-            changes.append(TokenIssued("access", _digest(token), expires_at))
-        if not self._refresh_is_stored:
-            self._refresh_is_stored = True
-            changes.append(TokenIssued("refresh", _digest(self._refresh_token), None))
+    async def _token_response(self, token: _Token) -> web.Response:
+        refresh, changes = self._refresh_token, []
+        if token is not self._stored:
+            changes.append(TokenIssued("access", _digest(token.value), token.expires_at))
+        if refresh != self._stored_refresh:
+            changes.append(TokenIssued("refresh", _digest(refresh), None))
         if changes:
             await self._store.commit(*changes)
+            self._stored, self._stored_refresh = token, refresh
         # "refersh" is the spelling of the API.
+        remaining = int(token.expires_at - self._clock())
         return json_response(
-            {"accessToken": token, "expiresIn": expires_in, "refershToken": self._refresh_token}
+            {"accessToken": token.value, "expiresIn": remaining, "refershToken": refresh}
         )
 
 

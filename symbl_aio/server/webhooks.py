@@ -37,7 +37,7 @@ class WebhookDelivery:
         outbound: OutboundClient,
         changes: ChangeNotifier,
         store: Store,
-        retain: int | None = None,
+        retain: int | None,
     ) -> None:
         self.calls: list[WebhookCall] = []
         self._outbound = outbound

@@ -135,7 +135,11 @@ def test_an_address_that_cannot_be_called_is_not_shown(listens, called):
 
 
 @pytest.mark.parametrize("host,lines", [("127.0.0.1", 0), ("192.0.2.7", 1)])
-def test_plain_http_to_another_machine_is_allowed_in_what_serve_prints(host, lines):
+@pytest.mark.parametrize("here", ["0", "1"])
+def test_plain_http_to_another_machine_is_allowed_in_what_serve_prints(
+    host, lines, here, monkeypatch
+):
+    monkeypatch.setenv("SYMBL_ALLOW_HTTP", here)  # of this terminal, and not of the other one
     out = io.StringIO()
     screen = Screen(Console(file=out), Console(file=io.StringIO()))
     screen.serving(f"http://{host}:1", "a", "b", data=None, ca_file=None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations, product
+from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbl_aio._core.acceptance_evidence import SentTexts, only_one_named, words
+from symbl_aio._core.acceptance_evidence import MOST_REMEMBERED, SentTexts, only_one_named, words
 from symbl_aio.models import ConversationInfo
 from tests.tables import table
 
@@ -133,7 +135,7 @@ def test_to_forget_what_is_not_known_is_harmless():
 
 
 def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago():
-    written = SentTexts(most=30)
+    written = SentTexts(most=1250)  # two conversations of about 500 bytes, and not three
     written.open("old", "1", "x" * 9)
     written.open("new", "2", "y" * 9)
     written.add("old", "3", "z" * 9)
@@ -144,9 +146,23 @@ def test_a_full_memory_forgets_the_conversation_that_was_written_to_longest_ago(
         assert written.proves(known, "k", "We ship.", ["We ship."])
 
 
+def test_a_memory_full_of_short_texts_is_no_larger_than_it_may_be():
+    tracemalloc.start()
+    try:
+        written = SentTexts()
+        for number in range(10_000):
+            opening = str(uuid4())
+            written.open(opening, str(2 * number), f"No. {number}")
+            written.add(opening, str(2 * number + 1), "Yes.")
+            del opening
+        assert tracemalloc.get_traced_memory()[0] <= 1.1 * MOST_REMEMBERED
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_text_larger_than_the_memory_is_not_remembered_in_part():
-    written = SentTexts(most=10)
-    written.open("c", "1", "x" * 10)
+    written = SentTexts(most=1000)
+    written.open("c", "1", "x" * 1000)
 
     assert not written.proves("c", "k", "We ship.", ["We ship."])
     written.open("d", "1", "x" * 9)
@@ -214,7 +230,7 @@ steps = st.lists(
 
 @given(steps=steps)
 def test_the_memory_is_never_larger_than_it_may_be_and_empty_when_all_is_forgotten(steps):
-    written = SentTexts(most=16)
+    written = SentTexts(most=1100)
     for conversation_id, step, key, size in steps:
         text = None if size is None else "x" * size
         if step == "open":
@@ -225,8 +241,9 @@ def test_the_memory_is_never_larger_than_it_may_be_and_empty_when_all_is_forgott
             written.withdraw(conversation_id, key)
         else:
             written.forget(conversation_id)
-        held = [pair for record in written._records.values() for pair in record.texts.items()]
-        assert written._size == sum(len(key) + len(text or "") for key, text in held) <= 16
+        sizes = [record.size for record in written._records.values()]
+        assert written._size == sum(sizes) <= 1100
+        assert all(size >= 360 for size in sizes)
     for conversation_id in "abc":
         written.forget(conversation_id)
     assert written._size == 0

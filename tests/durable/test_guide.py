@@ -1,6 +1,5 @@
 """The guide is true: its programs run as they stand, on both databases, and its words exist."""
 
-import ast
 import io
 import re
 import runpy
@@ -87,33 +86,6 @@ def test_every_command_of_the_guide_exists_with_its_options(line):
     assert done.exit_code == 0
     for option in re.findall(r"--[a-z-]+", line):
         assert option in done.output
-
-
-def logged():
-    """Return the lines that the outbox logs, as patterns for their form in the guide."""
-    sources = [*(ROOT / "symbl_aio/durable").rglob("*.py")]
-    sources += [
-        ROOT / "symbl_aio/contrib/service_outbox.py",
-        ROOT / "symbl_aio/cli/worker_probes.py",
-    ]
-    for source in sources:
-        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_LOG."):
-                yield re.sub("%[sd]", ".+", re.escape(ast.literal_eval(node.args[0])))
-
-
-def test_every_line_of_the_log_is_explained():
-    """Every line is explained, and no line that is not logged any more."""
-    table = GUIDE.partition("| Line | Meaning |")[2].partition("\n\n")[0]
-    told = [
-        line
-        for row in table.splitlines()
-        for line in re.findall("`([^`]+)`", row[:-1].rpartition("|")[0])
-    ]
-    explained = {line: {one for one in told if re.fullmatch(line, one)} for line in logged()}
-    assert len(explained) >= 25
-    assert [line for line, found in explained.items() if not found] == []
-    assert set(told) == set().union(*explained.values())
 
 
 def test_every_picture_and_page_it_links_to_is_there():

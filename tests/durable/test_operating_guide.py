@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -59,6 +61,28 @@ def test_every_metric_stands_in_the_table_and_no_other() -> None:
     assert told == parse(text).keys()
     named = set(re.findall(r"symbl_(?:outbox|worker)_\w+", GUIDE))
     assert named <= told
+
+
+def logged() -> Iterator[str]:
+    """Return the lines that the outbox logs, as patterns for their form in the guide."""
+    sources = [*(ROOT / "symbl_aio/durable").rglob("*.py")]
+    sources += [
+        ROOT / "symbl_aio/contrib/service_outbox.py",
+        ROOT / "symbl_aio/cli/worker_probes.py",
+    ]
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_LOG."):
+                yield re.sub("%[sd]", ".+", re.escape(ast.literal_eval(node.args[0])))
+
+
+def test_every_line_of_the_log_is_explained() -> None:
+    """Every line is explained, and no line that is not logged any more."""
+    told = [line for row in table("Log lines") for line in in_code(row[0])]
+    explained = {line: {one for one in told if re.fullmatch(line, one)} for line in logged()}
+    assert len(explained) >= 25
+    assert [line for line, found in explained.items() if not found] == []
+    assert set(told) == set().union(*explained.values())
 
 
 def test_every_state_has_something_to_do() -> None:

@@ -248,7 +248,7 @@ async def connect() -> AsyncIterator[Callable[..., Transport]]:
         times = {name: settings.pop(name) for name in ("connect", "read", "stall", "answer")
                  if name in settings}  # fmt: skip
         config = Config(base_url=base_url, timeouts=Timeouts(**times), **settings)
-        transport = Transport(config, session, "tests")
+        transport = Transport(config, session)
         transport.open()
         made.append(transport)
         return transport

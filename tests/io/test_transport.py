@@ -7,6 +7,7 @@ import aiohttp
 import psutil
 import pytest
 
+import symbl_aio
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.sendfile import SendFile
 from symbl_aio._io.single_use_body import Body, Payload, ReplayRefusedError, once
@@ -229,7 +230,7 @@ async def test_a_body_goes_out_with_its_exact_length_and_nothing_made_up(serve, 
     assert head.all("Transfer-Encoding") == []
     assert head.all("Content-Type") == []
     assert head.all("Authorization") == [f"Bearer {SECRET}"]
-    assert head.all("User-Agent") == ["tests"]
+    assert head.all("User-Agent") == [f"symbl-aio/{symbl_aio.__version__}"]
     assert head.all("Expect") == []
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from symbl_aio.server import Hosting, ServerLimits
@@ -152,3 +156,85 @@ async def test_wrong_secrets_have_a_rate_and_the_right_one_is_not_tried_meanwhil
 
 def test_hashes_are_not_those_of_a_plain_digest() -> None:
     assert hashlib.sha256(b"s").hexdigest() not in hash_secret("s")
+
+
+async def test_the_long_texts_of_one_do_not_keep_the_readers_of_another_waiting(
+    tenants: Tenants,
+) -> None:
+    one, two = await tenants()
+    # Less than a hundred messages, whose answer needs no thread after their analysis.
+    long = [(await one.text("I will see if you can send it, " * 3000)).body for _ in range(8)]
+    short = (await two.text("I will see if you can send it, " * 80)).body
+    await two.server.until(lambda: not two.server.unfinished)
+
+    def read(caller: Caller, accepted: Any) -> asyncio.Task[Any]:
+        path = f"/v1/conversations/{accepted['conversationId']}/messages"
+        return asyncio.create_task(caller.get(path))
+
+    others = [read(one, accepted) for accepted in long]
+    # Answered after those have arrived.
+    assert (await two.get("/v1/manage/trackers")).status == 200
+    await read(two, short)
+
+    # Not after all of them, or after as many as there are threads.
+    assert sum(not other.done() for other in others) > 4
+    await asyncio.gather(*others)
+
+
+SLOW_CALL = "PUT /v1/conversations/{} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n"
+
+
+async def test_the_connections_of_one_leave_some_to_another(tenants: Tenants) -> None:
+    one, two = await tenants(limits=ServerLimits(connections=8))
+    made = (await one.text("Ann: Hello.")).body
+    await two.get("/v1/conversations")
+    token, url = two.token, urlsplit(one.server.base_url)
+    head = SLOW_CALL.format(made["conversationId"], one.token) + "Content-Length: 900\r\n\r\n {"
+    await two.aclose()
+    async with AsyncExitStack() as stack:
+        crowd = [await asyncio.open_connection(url.hostname, url.port) for _ in range(12)]
+        waiting = set()
+        for reader, writer in crowd:
+            stack.callback(writer.transport.abort)
+            writer.write(head.encode())
+            waiting.add(asyncio.create_task(reader.readline()))
+        refused: set[asyncio.Task[bytes]] = set()
+        while len(refused) < 6:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            refused |= done
+
+        assert any(b" 503 " in task.result() for task in refused if task.exception() is None)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        headers = {"Authorization": f"Bearer {token}"}
+        async with session.get(f"{url.geturl()}/v1/conversations", headers=headers) as answer:
+            assert answer.status == 200
+
+
+async def test_the_bodies_of_one_leave_memory_to_another(tenants: Tenants) -> None:
+    one, two = await tenants(limits=ServerLimits(buffered=300_000))
+    made = (await one.text("Ann: Hello.")).body
+    url = urlsplit(one.server.base_url)
+    head = SLOW_CALL.format(made["conversationId"], one.token) + "Content-Length: 900000\r\n\r\n"
+    _, writer = await asyncio.open_connection(url.hostname, url.port)
+    writer.write(head.encode() + b" " * 290_000)
+    while one.server._buffers.held < 290_000:  # noqa: ASYNC110 - no event for a half body
+        await asyncio.sleep(0)
+
+    assert (await one.text("Hello. " * 10_000)).status == 503
+    assert (await two.text("Hello. " * 10_000)).status == 201
+    writer.transport.abort()
+
+
+async def test_a_large_head_does_not_stay_with_an_idle_connection(tenants: Tenants) -> None:
+    one, _ = await tenants()
+    await one.get("/v1/manage/trackers")
+    url = urlsplit(one.server.base_url)
+    for size, left in ((1_000, True), (100_000, False)):
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        head = f"GET /v1/manage/trackers?name={'x' * size} HTTP/1.1\r\nHost: localhost\r\n"
+        writer.write(f"{head}Authorization: Bearer {one.token}\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+
+        assert b" 200 " in answer
+        assert (b"Connection: close" not in answer) is left
+        writer.transport.abort()

@@ -9,8 +9,10 @@ import resource
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +23,7 @@ from attrs import evolve
 from symbl_aio.server import LocalServer
 from symbl_aio.server.connections import Connections
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
 
 QUICK = ServerLimits(idle=0.2, head=0.2, silence=0.2)
 
@@ -126,12 +128,17 @@ async def test_a_caller_who_reads_no_response_is_ended(start: Any) -> None:
                 await loop.sock_sendall(sock, request)
 
 
-@asynccontextmanager
-async def long_answer(caller: Any) -> AsyncIterator[socket.socket]:
-    """Request 8 MB, more than the buffers of its sockets take, and yield the socket."""
+async def long_path(caller: Any) -> str:
+    """Return the path of an answer of 8 MB, more than the buffers of its sockets take."""
     accepted = (await caller.text(*[f"{'word ' * 999}."] * 60)).body
     await caller.server.until(lambda: not caller.server.unfinished)
-    path = f"/v1/conversations/{accepted['conversationId']}/messages?verbose=true"
+    return f"/v1/conversations/{accepted['conversationId']}/messages?verbose=true"
+
+
+@asynccontextmanager
+async def long_answer(caller: Any, path: str | None = None) -> AsyncIterator[socket.socket]:
+    """Request a long answer, and yield the socket."""
+    path = path or await long_path(caller)
     url = urlsplit(caller.server.base_url)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
@@ -178,12 +185,50 @@ async def test_a_reader_is_not_ended_while_the_server_makes_the_rest(start: Any)
         assert await asyncio.get_running_loop().sock_recv(sock, 1024)
         reading = asyncio.create_task(read_slowly(sock, seconds=0))
         # The server's threads have other work for longer than a caller may be silent.
-        others = [asyncio.create_task(run_in_thread(busy.wait)) for _ in range(8)]
+        others = [asyncio.create_task(ComputingThreads().run(busy.wait)) for _ in range(8)]
         await asyncio.wait([reading], timeout=5 * QUICK.idle)
         busy.set()
         await asyncio.gather(*others)
 
         assert (await reading).endswith(b"}]}]}")
+
+
+async def test_answers_that_are_not_read_share_a_limit_and_readers_get_all(start: Any) -> None:
+    caller = await start(limits=ServerLimits(unread=2**17))
+    path = await long_path(caller)
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(long_answer(caller, path)) for _ in range(10)]
+        reader = await stack.enter_async_context(long_answer(caller, path))
+
+        assert (await read_slowly(reader, seconds=0.5)).endswith(b"}]}]}")
+        whole = 0
+        for other in others:
+            with suppress(ConnectionError):
+                whole += (await read_slowly(other, seconds=0)).endswith(b"}]}]}")
+        assert whole <= 5
+
+
+async def test_an_idle_connection_holds_no_answer(start: Any) -> None:
+    caller = await start()
+    accepted = (await caller.text(*[f"{'word ' * 999}." for _ in range(200)])).body
+    await caller.server.until(lambda: not caller.server.unfinished)
+    url = f"{caller.server.base_url}/v1/conversations/{accepted['conversationId']}/transcript"
+    headers = {"Authorization": f"Bearer {caller.token}"}
+    size = 0
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(aiohttp.ClientSession(headers=headers))
+            for _ in range(10)
+        ]
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        for session in sessions:
+            async with session.post(url, json={"contentType": "text/markdown"}) as answer:
+                async for piece in answer.content.iter_any():
+                    size += len(piece)
+
+        assert size > 8_000_000
+        assert tracemalloc.get_traced_memory()[0] < size / 2
 
 
 async def test_streams_of_one_application_leave_connections_to_others(start: Any) -> None:
@@ -326,3 +371,15 @@ async def test_a_tls_handshake_that_stops_counts_as_a_connection(start: Any) -> 
     await guarded.stop()
     for _, writer in silent:
         writer.transport.abort()
+
+
+async def test_a_start_needs_no_thread_of_the_program_under_test() -> None:
+    loop, release = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, release.wait)
+    try:
+        async with asyncio.timeout(10), LocalServer() as server:
+            assert server.base_url
+    finally:
+        release.set()
+        await busy

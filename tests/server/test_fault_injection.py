@@ -2,14 +2,33 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from symbl_aio.server.fault_injection import FAULTS
 from symbl_aio.server.job import Status
 
 DROPPED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+GUIDE = Path(__file__).parents[2] / "docs" / "testing.md"
+
+
+def test_every_fault_is_in_the_table_of_the_guide_with_its_requests() -> None:
+    rows = re.findall(r"^\| `(\w+)(:?)[^`]*` \| (\w+) \|", GUIDE.read_text("utf-8"), re.MULTILINE)
+    requests = {
+        "_is_ordinary": "all",
+        "_is_submission": "submissions",
+        "_is_poll": "polls",
+        "_is_live": "WebSockets",
+    }
+
+    assert rows == [
+        (name, ":" if fault.argument else "", requests[fault.applies_to.__name__])
+        for name, fault in FAULTS.items()
+    ]
 
 
 async def opened(caller: Any) -> str:

@@ -19,6 +19,7 @@ from symbl_aio.server.http_json import (
     parse_instant,
     parse_json,
 )
+from symbl_aio.server.thread_pool import ComputingThreads
 
 HALF = "\ud800"
 # JSON text with the half of a pair, as json.dumps() of any language writes it.
@@ -167,13 +168,15 @@ def test_a_time_has_a_date_in_utc_from_1900_to_2199() -> None:
     ],
 )
 async def test_a_long_response_has_the_bytes_of_a_short_one(body: JSON) -> None:
-    assert (await long_json_response(lambda: body)).body == json_response(body).body
+    assert (await long_json_response(lambda: body, ComputingThreads())).body == json_response(
+        body
+    ).body
 
 
 async def test_a_long_list_within_an_item_is_written_in_pieces() -> None:
     refs = LongList({"text": f"Message {number} " + "word " * 50} for number in range(10_000))
     body: JSON = [{"name": "a", "matches": LongList([{"value": "b", "refs": refs, "c": []}])}, {}]
-    response = await long_json_response(lambda: body)
+    response = await long_json_response(lambda: body, ComputingThreads())
     assert isinstance(response.body, aiohttp.AsyncIterablePayload)
     blocks = [block async for block in response.body._value]
 
@@ -183,7 +186,7 @@ async def test_a_long_list_within_an_item_is_written_in_pieces() -> None:
 
 @pytest.mark.parametrize("items", [[], [1], [{"a": [2]}, None, "b"]])
 async def test_the_items_of_an_iterator_are_written_as_those_of_a_list(items: list[JSON]) -> None:
-    response = await long_json_response(lambda: {"a": iter(items), "b": 1})
+    response = await long_json_response(lambda: {"a": iter(items), "b": 1}, ComputingThreads())
 
     assert response.body == json_response({"a": items, "b": 1}).body
 
@@ -192,7 +195,7 @@ async def test_others_have_their_turns_while_a_long_response_is_written() -> Non
     body: JSON = {"messages": [{"text": "Good morning. " * 4, "from": {}} for _ in range(300_000)]}
     began = last = time.monotonic()
     longest = 0.0
-    response = await long_json_response(lambda: body)
+    response = await long_json_response(lambda: body, ComputingThreads())
 
     async def write() -> None:
         assert isinstance(response.body, aiohttp.AsyncIterablePayload)

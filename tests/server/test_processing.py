@@ -304,3 +304,47 @@ async def test_a_conversation_that_would_be_too_long_keeps_what_it_has(caller: A
     # The list needs no analysis.
     (found,) = (await caller.get("/v1/conversations")).body["conversations"]
     assert [member["name"] for member in found["members"]] == ["Ann"]
+
+
+async def test_the_names_of_the_speakers_of_a_conversation_have_a_limit(start: Any) -> None:
+    caller = await start()
+    # 500 characters each, and room for 76 more.
+    opened = await caller.text(*(f"{number:0450}: Hello." for number in range(2_097)))
+    conversation = opened.body["conversationId"]
+    path = f"/v1/conversations/{conversation}"
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    one = await caller.text("Ann: Hello.", into=conversation)
+    more = await caller.text(f"{'Bob':450}: Hello.", into=conversation)
+    await caller.server.until(lambda: not caller.server.unfinished)
+    reasons = [
+        (await caller.get(f"/v1/job/{job.body['jobId']}")).body.get("reason") for job in (one, more)
+    ]
+    members = (await caller.get(f"{path}/members")).body["members"]
+    longer = {**members[-1], "name": "A" * 480}
+    event = {"type": "started_speaking", "user": {"name": "C" * 450}, "offset": {"seconds": 0}}
+
+    assert reasons[0] is None
+    assert "names" in reasons[1]
+    assert (await caller.put(f"{path}/members/{longer['id']}", longer)).status == 400
+    assert (await caller.put(f"{path}/speakers", {"speakerEvents": [event]})).status == 400
+    assert (await caller.get(f"{path}/members")).body["members"] == members
+    assert len(members) == 2_098
+
+
+async def test_the_phrases_of_a_conversation_have_a_limit(start: Any) -> None:
+    caller = await start()
+    most = {"name": "a", "vocabulary": [str(number) for number in range(52_000)]}
+    opened = await caller.text("Ann: Hello.", trackers=[most])
+    conversation = opened.body["conversationId"]
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    refused = await caller.text("Ann: Hello.", trackers=[most, most])
+    entities = [{"customType": "a", "text": str(number)} for number in range(1_000)]
+    more = await caller.text("Ann: Hello.", into=conversation, entities=entities)
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    assert (opened.status, refused.status, more.status) == (201, 400, 201)
+    job = (await caller.get(f"/v1/job/{more.body['jobId']}")).body
+    assert job["status"] == "failed"
+    assert "trackers and entities" in job["reason"]

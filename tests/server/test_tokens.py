@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +171,28 @@ async def test_a_token_with_other_claims_is_refused(caller: Any) -> None:
     caller.token = f"{header}.{claims.rstrip('=')}.{signature}"
 
     assert (await caller.get("/v1/conversations")).status == 401
+
+
+async def test_a_token_that_could_not_be_stored_is_stored_with_the_next_answer(
+    start: Any, tmp_path: Path
+) -> None:
+    first = await start(data=tmp_path / "data")
+    fields = {"type": "application", "appId": "app", "appSecret": "secret"}
+    url = "/oauth2/token:generate"
+
+    async def execute(sql: str) -> None:
+        await first.server._storage._database.submit(lambda connection: connection.execute(sql))
+
+    refusal = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    await execute(f"CREATE TRIGGER full BEFORE INSERT ON tokens {refusal}")
+    assert (await first.anonymous("POST", url, json=fields)).status == 503
+    await execute("DROP TRIGGER full")
+    got = (await first.anonymous("POST", url, json=fields)).body
+    await first.server.aclose()
+
+    second = await start(data=tmp_path / "data")
+    second.token = got["accessToken"]
+    assert (await second.get("/v1/conversations")).status == 200
+    refresh = {**fields, "refreshToken": got["refershToken"]}
+    answer = await second.anonymous("POST", "/oauth2/token:refresh", json=refresh)
+    assert answer.status == 200

@@ -17,30 +17,26 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from symbl_aio import ConfigurationError
+from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
 from symbl_aio.cli.runner import config, run
 from symbl_aio.cli.safe_streams import stderr, stdout
 from symbl_aio.cli.sources import Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
-from symbl_aio.cli.upload.find_files import Listing, expanded, find, named_on
+from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Listing, expanded, find, named_on
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report
 from symbl_aio.cli.upload.show_json import JsonLines, Show
-from symbl_aio.cli.upload.time_left import in_words
 
 if TYPE_CHECKING:
     from symbl_aio import Config
 
 LIMIT: Final = "limit"
 """Name of a note: the account's job limit, as the last run learned it."""
-_SHOWN: Final = 20
-"""Lines of a dry run about single meetings and recordings; --json prints all of them."""
-_NAMED: Final = 8
-"""Recordings of a meeting that such a line names."""
 
 
 @frozen(kw_only=True)
@@ -119,7 +115,16 @@ async def _upload(request: Request, settings: Config, ledger: Ledger, show: Show
                 if item is not None and item.state in (State.COMPLETED, State.FAILED):
                     (ledger.overlook if request.dry_run else ledger.clear)(item)
         if request.dry_run:
-            return await _dry_run(request, listing, grouped, ledger, show)
+            from symbl_aio.cli.upload.dry_run import dry_run
+
+            return await dry_run(
+                listing,
+                grouped,
+                ledger,
+                show,
+                retry_failed=request.retry_failed,
+                again=request.again,
+            )
         return await _send(request, settings, listing, grouped, ledger, show)
     finally:
         await ledger.aclose()
@@ -134,7 +139,6 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
-    from symbl_aio.cli.upload.outage import Unanswered
     from symbl_aio.cli.upload.run import Run
     from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
@@ -173,8 +177,11 @@ async def _send(
                 await run.all(client, meetings)
             finally:
                 ledger.note(LIMIT, str(client.stats().limit))
-    except Unanswered as error:
-        lines.append(f"symbl-aio: {error}")
+    except UnansweredError as error:
+        lines.append(
+            f"symbl-aio: {error}; the run ends, so that no more come into doubt. The same "
+            "command goes on with the rest"
+        )
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
@@ -193,62 +200,6 @@ def _started(settings: Config, ledger: Ledger) -> Config:
         return settings
     initial = min(limits.max_jobs, max(limits.initial_jobs, int(seen)))
     return settings.evolve(limits=evolve(limits, initial_jobs=initial))
-
-
-async def _dry_run(
-    request: Request, listing: Listing, grouped: Grouped, ledger: Ledger, show: Show
-) -> int:
-    from symbl_aio.cli.upload.dry_run import plan
-
-    made = await plan(
-        grouped.meetings, ledger, retry_failed=request.retry_failed, again=request.again
-    )
-    reasons = [
-        *made.reasons,
-        *((one.label, "leave out", reason) for one, reason in grouped.left_out),
-        *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
-    ]
-    counts = made.counts
-    groups = [meeting for meeting in grouped.meetings if meeting.key is not None]
-    named = [
-        *(f"{one.name}: {_listed([part.label for part in one.parts])}" for one in groups),
-        *(f"{action}  {label}: {reason}" for label, action, reason in reasons),
-    ]
-    fields: dict[str, object] = {
-        "recordings": len(listing.found),
-        "meetings": made.meetings,
-        "seconds": round(made.seconds, 3),
-        "unknown_length": made.unknown,
-        "counts": dict(counts),
-        "left_out": len(grouped.left_out) + listing.left_out,
-        "groups": [
-            {"meeting": meeting.name, "sources": [part.label for part in meeting.parts]}
-            for meeting in groups
-        ],
-        "reasons": [
-            {"source": label, "action": action, "reason": reason}
-            for label, action, reason in reasons
-        ],
-    }
-    unknown = f", and {made.unknown:,} of unknown length" if made.unknown else ""
-    length = in_words(made.seconds) if made.seconds else "0 s"
-    lines = [
-        f"{len(listing.found):,} recordings; {listing.left_out:,} other files are left out.",
-        f"To send: {counts['send']:,} in {made.meetings:,} conversations, {length}{unknown}.",
-        f"To skip: {counts['skip']:,}. To follow: {counts['follow']:,}. "
-        f"To refuse: {counts['refuse']:,}. In doubt: {counts['prove']:,}. "
-        f"Blocked: {counts['block']:,}.",
-        *(f"  {line}" for line in named[:_SHOWN]),
-    ]
-    if len(named) > _SHOWN:
-        lines.append(f"  and {len(named) - _SHOWN:,} more; --json prints all of them")
-    show.planned(fields, lines)
-    return most_severe([made.exit_code, USAGE if listing.unreadable else OK])
-
-
-def _listed(labels: Sequence[str]) -> str:
-    more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
-    return f"{', '.join(labels[:_NAMED])}{more}"
 
 
 def run_settle(
@@ -373,6 +324,8 @@ def _note_left_out(listing: Listing, grouped: Grouped, outcomes: Outcomes, show:
         show.ended(outcome, outcomes)
     for folder, reason in listing.unreadable:
         show.error(f"{folder!r} cannot be read ({reason}); give its rights, or another")
+    for folder in listing.links:
+        show.error(f"{folder!r}: {NOT_FOLLOWED}")
 
 
 async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:

@@ -53,13 +53,15 @@ class BookmarkHandlers:
         conversation = await self._conversations.analysed(request)
         marks = conversation.bookmarks.values()
         return await long_json_response(
-            lambda: {"bookmarks": (_serialize(conversation, mark) for mark in marks)}
+            lambda: {"bookmarks": (_serialize(conversation, mark) for mark in marks)},
+            self._conversations.threads,
         )
 
     async def _create(self, request: web.Request) -> web.Response:
         fields = await read_json_object(request)
         conversation = await self._conversations.analysed(request)
         async with self._conversations.change(conversation.id) as changed:
+            await changed.analyse(self._conversations.threads)
             (bookmark,) = _add_all(changed, [fields])
         return json_response(_serialize(changed, bookmark), 201)
 
@@ -71,9 +73,12 @@ class BookmarkHandlers:
         if not isinstance(body, list) or not body:
             raise ApiError(400, "The body must be a list with at least one bookmark.")
         async with self._conversations.change(conversation.id) as changed:
+            await changed.analyse(self._conversations.threads)
             created = _add_all(changed, body)
         return await long_json_response(
-            lambda: {"bookmarks": (_serialize(changed, mark) for mark in created)}, 201
+            lambda: {"bookmarks": (_serialize(changed, mark) for mark in created)},
+            self._conversations.threads,
+            201,
         )
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -84,6 +89,7 @@ class BookmarkHandlers:
         fields = await read_json_object(request)
         conversation, old = await self._find(request)
         async with self._conversations.change(conversation.id) as changed:
+            await changed.analyse(self._conversations.threads)
             new = evolve(_parse_bookmark(changed, fields, require_texts=False), id=old.id)
             _require(changed, new.id)
             changed.bookmarks[new.id] = new
@@ -107,7 +113,8 @@ class BookmarkHandlers:
                     {"bookmarkId": mark.id, "summary": _summarise(conversation, mark)}
                     for mark in marks
                 )
-            }
+            },
+            self._conversations.threads,
         )
 
     async def _find(self, request: web.Request) -> tuple[Conversation, Bookmark]:

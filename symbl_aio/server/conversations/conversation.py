@@ -7,7 +7,8 @@ import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, evolve, field, frozen
 
@@ -21,10 +22,13 @@ from symbl_aio.server.language.analysis_values import (
     Tracker,
     Utterance,
 )
-from symbl_aio.server.language.pipeline import ConversationAnalyser
+from symbl_aio.server.language.phrase_index import size_of_phrases
 from symbl_aio.server.language.summary import choose_summary
 from symbl_aio.server.language.talk_time import measure_talk_time
-from symbl_aio.server.thread_pool import run_in_thread
+from symbl_aio.server.thread_pool import ComputingThreads
+
+if TYPE_CHECKING:  # the rules of language, imported when a conversation is first analysed
+    from symbl_aio.server.language.pipeline import ConversationAnalyser
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -33,6 +37,10 @@ logger = logging.getLogger("symbl_aio.server")
 _MAX_INLINE_CHARACTERS = 2000
 
 _MAX_ANALYSIS_SECONDS = 60
+
+# Characters of the names of all speakers: each list of conversations has them all.
+_MAX_NAMES = 1024**2
+_LEAST_NAME = 50
 
 
 @define
@@ -45,6 +53,15 @@ class Settings:
     summary: bool = False
     custom_entities: tuple[CustomEntity, ...] = ()
     trackers: tuple[Tracker, ...] = ()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The size of all phrases that are looked for."""
+        if not (self.trackers or self.custom_entities):
+            return 0
+        trackers = (p for t in self.trackers for p in (t.name, *t.vocabulary, *t.excluded))
+        entities = (p for e in self.custom_entities for p in (e.custom_type, e.text, e.value or ""))
+        return size_of_phrases(chain(trackers, entities))
 
 
 @frozen
@@ -147,6 +164,18 @@ class Conversation:
         return self.started_at + timedelta(seconds=self.duration)
 
     @property
+    def size(self) -> int:
+        """The characters of a text that takes as much memory with its analysis: 20 bytes each."""
+        return (
+            sum(len(utterance.text) for utterance in self.utterances)
+            + 50 * len(self.utterances)
+            + 100 * len(self.members)
+            + 20 * len(self.metadata)
+            + 500 * len(self.bookmarks)
+            + self.settings.vocabulary_size
+        )
+
+    @property
     def analysis(self) -> Analysis:
         """The analysis of everything published so far, computed on first use.
 
@@ -163,15 +192,19 @@ class Conversation:
             self._analytics = measure_talk_time(self.utterances)
         return self._analytics
 
-    async def analyse(self) -> None:
-        """Compute the analysis, in a thread if there is much text."""
+    async def analyse(self, threads: ComputingThreads) -> None:
+        """Compute the analysis, in one of the threads if there is much text."""
         if self._analysis is None:
+            if self._analyser is None and self.settings.vocabulary_size > _MAX_INLINE_CHARACTERS:
+                await threads.run(self._current_analyser)
             analyser, utterances = self._current_analyser(), tuple(self.utterances)
             if analyser.characters_to_examine(utterances) > _MAX_INLINE_CHARACTERS:
-                self._analysis = await run_in_thread(self._update, analyser, utterances)
+                self._analysis = await threads.run(self._update, analyser, utterances)
 
     def _current_analyser(self) -> ConversationAnalyser:
         if self._analyser is None:
+            from symbl_aio.server.language.pipeline import ConversationAnalyser
+
             settings = self.settings
             self._analyser = ConversationAnalyser(
                 started_at=self.started_at,
@@ -213,6 +246,18 @@ class Conversation:
             self.summarised += chosen
             self.summarised_count = count
         return self.summarised
+
+    def too_many_speakers(self) -> str | None:
+        """Return why a job, or a call, may not add these speakers; ``None`` if it may."""
+        size = sum(
+            _LEAST_NAME + len(m.name or "") + len(m.email or "") for m in self.members.values()
+        )
+        if size <= _MAX_NAMES:
+            return None
+        return (
+            f"the names and emails of all speakers may have {_MAX_NAMES:,} characters, "
+            f"{_LEAST_NAME} more for each"
+        )
 
     def get_or_add_speaker(self, name: str | None, email: str | None) -> Speaker | None:
         """Return the member with this email or else this name; add one if there is none."""

@@ -40,7 +40,6 @@ from symbl_aio.server.job_queue import Jobs
 from symbl_aio.server.language.redaction import Redactor
 from symbl_aio.server.option_support import TRANSCRIPTS, UnknownOptions
 from symbl_aio.server.request_body import read_json_object
-from symbl_aio.server.thread_pool import run_in_thread
 
 # The answers about a longer one are made in a thread: other callers need not wait for them.
 _MAX_INLINE_MESSAGES = 100
@@ -125,6 +124,7 @@ class ConversationHandlers:
         conversation = await self._conversations.analysed(request)
         return await long_json_response(
             lambda: serialize(conversation, request),
+            self._conversations.threads,
             in_thread=len(conversation.analysis.messages) > _MAX_INLINE_MESSAGES,
         )
 
@@ -173,6 +173,8 @@ class ConversationHandlers:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
                 changed.update_member(member_id, name, email or changed.members[member_id].email)
+            if (reason := changed.too_many_speakers()) is not None:
+                raise ApiError(400, f"This would be too much: {reason}.")
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )
@@ -181,7 +183,7 @@ class ConversationHandlers:
         conversation = await self._conversations.from_request(request)
         events = (await read_json_object(request)).get("speakerEvents")
         async with self._conversations.change(conversation.id) as changed:
-            spoken = await run_in_thread(apply_speaker_events, changed, events)
+            spoken = await self._conversations.threads.run(apply_speaker_events, changed, events)
             changed.replace_utterances(spoken)
         return json_response(
             {"message": f"The speakers of conversation {conversation.id} were updated."}
@@ -216,7 +218,7 @@ class ConversationHandlers:
             insight_phrases=fields.get("highlightOnlyInsightKeyPhrases") is True,
         )
         write = markdown if kind == "text/markdown" else srt
-        payload = await run_in_thread(write, conversation, options)
+        payload = await self._conversations.threads.run(write, conversation, options)
         return json_response({"transcript": {"payload": payload, "contentType": kind}})
 
     async def _get_messages(self, request: web.Request) -> web.Response:
@@ -273,9 +275,12 @@ class ConversationHandlers:
             raise ApiError(404, "There is no summary yet: the conversation is in progress.")
         # A summary grows with the calls for it, so it is stored where it does.
         draft = conversation.draft()
-        if await run_in_thread(draft.summary, refresh=refresh) != conversation.summarised:
+        if (
+            await self._conversations.threads.run(draft.summary, refresh=refresh)
+            != conversation.summarised
+        ):
             async with self._conversations.change(conversation.id) as conversation:
-                await run_in_thread(conversation.summary, refresh=refresh)
+                await self._conversations.threads.run(conversation.summary, refresh=refresh)
         chosen = conversation.summarised
         return json_response({"summary": serializers.summary(conversation, chosen)})
 

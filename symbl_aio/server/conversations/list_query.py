@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -14,18 +14,19 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.serializers import conversation_items
 from symbl_aio.server.http_json import (
     ApiError,
-    long_json_response,
+    encode_json,
     now,
     parse_instant,
     query_text,
+    streamed_json_response,
 )
 from symbl_aio.server.storage.store import ListQuery
 
 _MAX_LIMIT = 65536
 _MAX_OFFSET = 10**15
 _MAX_TERMS = 20
-# A longer list is made in a thread, so that other callers need not wait for it.
-_MAX_INLINE_HEADS = 100
+# Conversations and members. More are encoded in a thread, so that other callers need not wait.
+_MAX_INLINE_ITEMS = 200
 
 Predicate: TypeAlias = Callable[[ConversationHead], bool]
 
@@ -56,11 +57,26 @@ async def list_response(
     ``criteria``: all that are selected meet them, too. Raises a 400 ``ApiError`` that names a
     wrong parameter.
     """
-    heads = await conversations.heads(_parse_list_query(request, criteria))
-    return await long_json_response(
-        lambda: {"conversations": conversation_items(heads)},
-        in_thread=len(heads) > _MAX_INLINE_HEADS,
-    )
+    query = _parse_list_query(request, criteria)
+    return await streamed_json_response("conversations", _encoded_items(conversations, query))
+
+
+async def _encoded_items(conversations: Conversations, query: ListQuery) -> AsyncIterator[str]:
+    chunks = conversations.heads(query)
+    while True:
+        async with conversations.list_turns:
+            if (heads := await anext(chunks, None)) is None:
+                return
+            if sum(1 + len(head.members) for head in heads) > _MAX_INLINE_ITEMS:
+                made = [await conversations.threads.run(_encode, heads)]
+            else:
+                made = [_encode(heads)]
+            del heads
+        yield made.pop()
+
+
+def _encode(heads: Iterable[ConversationHead]) -> str:
+    return ",".join(map(encode_json, conversation_items(heads)))
 
 
 def _parse_list_query(request: web.Request, criteria: Predicate | None) -> ListQuery:

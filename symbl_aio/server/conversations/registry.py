@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from symbl_aio.server.http_json import ApiError, now
 from symbl_aio.server.ids import random_id
 from symbl_aio.server.storage.changes import Change, ConversationDeleted, ConversationSaved
 from symbl_aio.server.storage.store import ListQuery, Store
+from symbl_aio.server.thread_pool import ComputingThreads
 
 UNKNOWN = "The conversation is unknown: its id is invalid or it was deleted."
 
@@ -21,9 +23,13 @@ class Conversations:
     """All conversations by id, in order of creation.
 
     The conversations that it returns are for reading. ``change()`` yields a copy to write to.
+    What takes long to compute from them runs in ``threads``.
     """
 
     def __init__(self, store: Store) -> None:
+        self.threads = ComputingThreads()
+        # For a part of a list: one may have the members of many conversations.
+        self.list_turns = asyncio.Semaphore(2)
         self._store = store
         self._locks = ConversationLocks()
 
@@ -50,12 +56,12 @@ class Conversations:
     async def analysed(self, request: web.Request) -> Conversation:
         """Return the conversation in the request's path, analysed. Raises a 404 ``ApiError``."""
         conversation = await self.from_request(request)
-        await conversation.analyse()
+        await conversation.analyse(self.threads)
         return conversation
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
-        """Return the conversations that a query selects, as a list shows them."""
-        return await self._store.heads(query)
+    def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
+        """Yield the conversations that a query selects, as a list shows them, some at a time."""
+        return self._store.heads(query)
 
     async def create(self, conversation: Conversation, *also: Change) -> None:
         """Store a new conversation, and other changes with it."""
@@ -116,7 +122,7 @@ class _Change:
             self._lock.release()
 
 
-def new_conversation(name: str | None, metadata: Mapping[str, str] | None = None) -> Conversation:
+def new_conversation(name: str | None) -> Conversation:
     """Return a conversation with a new id, which is also its name if it has none."""
     conversation_id = random_id()
-    return Conversation(conversation_id, name or conversation_id, now(), dict(metadata or {}))
+    return Conversation(conversation_id, name or conversation_id, now(), {})

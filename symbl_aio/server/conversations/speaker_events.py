@@ -71,6 +71,8 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
             speaking_since.setdefault(speaker.id, at)
         elif speaker.id in speaking_since:
             turns.append((speaker, speaking_since.pop(speaker.id), at))
+    if (reason := conversation.too_many_speakers()) is not None:
+        raise ApiError(400, f"This would be too much: {reason}.")
     # A speaker without a stop event speaks until the end.
     turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
     return turns

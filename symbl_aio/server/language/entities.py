@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from itertools import islice
+from weakref import WeakValueDictionary
 
 from attrs import frozen
 
@@ -127,27 +127,40 @@ def _plain(text: str) -> str:
 _SIMILAR = -1
 
 
-# Conversations of one account share their trackers and entities: an index is built once.
-@lru_cache(maxsize=8)
+# Conversations of one account share their trackers and entities: an index is built once, and
+# leaves memory with the last conversation in it.
+_TRACKER_INDEXES: WeakValueDictionary[tuple[Tracker, ...], PhraseIndex[_TrackedPhrase]] = (
+    WeakValueDictionary()
+)
+_ENTITY_INDEXES: WeakValueDictionary[tuple[CustomEntity, ...], PhraseIndex[CustomEntity]] = (
+    WeakValueDictionary()
+)
+
+
 def _tracker_index(trackers: tuple[Tracker, ...]) -> PhraseIndex[_TrackedPhrase]:
+    if (known := _TRACKER_INDEXES.get(trackers)) is not None:
+        return known
     phrases = (
         (tracker, phrase, excluded)
         for tracker in trackers
         for phrases, excluded in ((tracker.vocabulary, False), (tracker.excluded, True))
         for phrase in phrases
     )
-    return PhraseIndex(
+    index = _TRACKER_INDEXES[trackers] = PhraseIndex(
         (
             (phrase, _TrackedPhrase(number, tracker, phrase, excluded))
             for number, (tracker, phrase, excluded) in enumerate(phrases)
         ),
         stem=stem,
     )
+    return index
 
 
-@lru_cache(maxsize=8)
 def _custom_entity_index(entities: tuple[CustomEntity, ...]) -> PhraseIndex[CustomEntity]:
-    return PhraseIndex((entity.text, entity) for entity in entities)
+    if (known := _ENTITY_INDEXES.get(entities)) is not None:
+        return known
+    index = _ENTITY_INDEXES[entities] = PhraseIndex((entity.text, entity) for entity in entities)
+    return index
 
 
 def _find_forms(text: str, message: int) -> Iterator[Entity]:

@@ -16,6 +16,9 @@ from attrs import define, field, frozen
 
 T = TypeVar("T")
 
+# Characters that a shorter phrase counts for.
+_LEAST_SIZE = 20
+
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -38,6 +41,11 @@ class _Node(Generic[T]):
     shorter: _Node[T] | None = None
     # The nearest node along ``shorter`` that ends a phrase.
     next_phrase: _Node[T] | None = None
+
+
+def size_of_phrases(phrases: Iterable[str]) -> int:
+    """Return the characters of phrases, short ones rounded up: an index has 120 bytes for each."""
+    return sum(max(len(phrase), _LEAST_SIZE) for phrase in phrases)
 
 
 class PhraseIndex(Generic[T]):

@@ -7,6 +7,7 @@ socket of the connection id: speakers and subscribers.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,7 +99,7 @@ class LiveSession:
     """One live conversation.
 
     ``is_call``: it is a phone call, whose words have a frame of their own, and ``intents`` are
-    found in it. ``clock`` returns seconds, ``changed`` is called after each result.
+    found in it. ``changed`` is called after each result.
     ``playback``: the registered transcript of this session.
     """
 
@@ -110,11 +111,10 @@ class LiveSession:
         *,
         conversations: Conversations,
         management: ManagementHandlers,
-        clock: Callable[[], float],
         changed: Callable[[], None],
-        playback: Playback | None = None,
-        is_call: bool = False,
-        intents: bool = False,
+        playback: Playback | None,
+        is_call: bool,
+        intents: bool,
     ) -> None:
         self.connection_id = connection_id
         self.conversation_id = conversation_id
@@ -136,7 +136,6 @@ class LiveSession:
         self.current_user: dict[str, JSON] = {}
         self._conversations = conversations
         self._management = management
-        self._clock = clock
         self._changed = changed
         self._is_call = is_call
         self._intents = intents
@@ -163,7 +162,7 @@ class LiveSession:
             raise
 
     async def _begin(self, request: StartRequest) -> Turn:
-        now = self._clock()
+        now = time.monotonic()
         async with self._conversations.change(self.conversation_id) as draft:
             if self._began is None:
                 # The audio follows that before a restart.
@@ -223,6 +222,7 @@ class LiveSession:
     async def change_bookmark(self, request: Mapping[str, JSON]) -> None:
         """Create, update or delete a bookmark. Raises ``ApiError``."""
         async with self._conversations.change(self.conversation_id) as draft:
+            await draft.analyse(self._conversations.threads)
             bookmark = apply_request(draft, request)
         self.send(
             {
@@ -272,7 +272,7 @@ class LiveSession:
         elif name is None:
             name, email = _text(user.get("name")), _text(user.get("userId"))
         async with self._conversations.change(self.conversation_id) as draft:
-            await draft.analyse()
+            await draft.analyse(self._conversations.threads)
             first = len(draft.analysis.messages)
             if heard.notice:
                 draft.notices.add(heard.text)
@@ -280,7 +280,7 @@ class LiveSession:
             utterance = Utterance(heard.text, speaker, heard.start, heard.end)
             draft.publish((utterance,), heard.end, draft.settings)
         # Stored now, and never changed again: a later change is one of a copy.
-        await draft.analyse()
+        await draft.analyse(self._conversations.threads)
         return draft, first
 
     def _send_words(self, conversation: Conversation, heard: Heard, user: dict[str, JSON]) -> None:

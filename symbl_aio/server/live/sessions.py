@@ -47,7 +47,6 @@ class LiveSessions:
         *,
         most_sockets: int,
         changed: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tasks = BackgroundTasks()
         # Those that end with a speaker's audio.
@@ -56,13 +55,12 @@ class LiveSessions:
         self._management = management
         self._store = store
         self._most_sockets = most_sockets
-        self._clock = clock
         self._changed = changed
         self._sessions: dict[str, LiveSession] = {}
         # Those without a speaker, in the order of their waits.
         self._waiting: dict[LiveSession, None] = {}
         self._audiences: dict[str, Audience] = {}
-        self._ended = EndedSessions(clock)
+        self._ended = EndedSessions(time.monotonic)
         self.unknown_options = UnknownOptions(STREAMS)
         self.sockets: set[LiveSocket] = set()
         self._opening = asyncio.Lock()
@@ -193,7 +191,6 @@ class LiveSessions:
             self._audiences.setdefault(connection_id, Audience()),
             conversations=self._conversations,
             management=self._management,
-            clock=self._clock,
             changed=self._changed,
             playback=playback,
             is_call=is_call,

@@ -82,7 +82,7 @@ class CallHandlers:
         *,
         page_url: Callable[[web.Request, str], str],
         most_calls: int,
-        recognizer: RecognitionPool | None = None,
+        recognizer: RecognitionPool | None,
     ) -> None:
         self._sessions = sessions
         self._conversations = conversations

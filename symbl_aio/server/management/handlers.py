@@ -35,6 +35,9 @@ from symbl_aio.server.storage.changes import RecordSaved
 from symbl_aio.server.storage.store import Store, StoredState
 
 _MAX_TRACKERS = 500
+# Characters of all records of a kind: of 500 trackers with 50 terms, and of 10,000 entities.
+_MAX_TRACKERS_SIZE = 768 * 1024
+_MAX_OTHERS_SIZE = 256 * 1024
 # The kind, and the id, of the one record of settings.
 _SETTINGS = "settings"
 
@@ -57,13 +60,17 @@ class ManagementHandlers:
             validation.tracker_record,
             key=lambda record: str(record["name"]),
             max_records=_MAX_TRACKERS,
+            max_size=_MAX_TRACKERS_SIZE,
         )
-        self._groups = RecordStore("group", store, validation.group_record)
+        self._groups = RecordStore(
+            "group", store, validation.group_record, max_size=_MAX_OTHERS_SIZE
+        )
         self._entities = RecordStore(
             "entity",
             store,
             validation.entity_record,
             key=lambda record: f"{record['type']}/{record['subType']}",
+            max_size=_MAX_OTHERS_SIZE,
         )
         self._unknown_options = UnknownOptions(MANAGEMENT)
         self._settings: Record = {"intelligence": {"bookmarks": {}}}

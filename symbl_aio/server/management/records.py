@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
+from symbl_aio.server.field_rules import texts_of
 from symbl_aio.server.http_json import JSON, ApiError, require_object
 from symbl_aio.server.ids import random_id
+from symbl_aio.server.language.phrase_index import size_of_phrases
 from symbl_aio.server.management.json_patch import Record, apply_json_patch
 from symbl_aio.server.storage.changes import RecordDeleted, RecordSaved
 from symbl_aio.server.storage.store import Store
@@ -16,7 +19,8 @@ class RecordStore:
     """Records of one ``kind``, in order of creation.
 
     ``check`` returns the fields to store, or raises ApiError. ``key`` returns a value that
-    must be unique among the records (None: no such value). ``max_records`` limits their number.
+    must be unique among the records (None: no such value). ``max_records`` limits their number,
+    ``max_size`` the characters of their texts.
     """
 
     def __init__(
@@ -27,6 +31,7 @@ class RecordStore:
         *,
         key: Callable[[Record], str | None] = lambda record: None,
         max_records: int | None = None,
+        max_size: int,
     ) -> None:
         self.kind = kind
         self.by_id: dict[str, Record] = {}
@@ -36,6 +41,7 @@ class RecordStore:
         self._lock = asyncio.Lock()
         self._unique_key = key
         self._max_records = max_records
+        self._max_size = max_size
 
     async def create(self, items: Sequence[JSON]) -> list[Record]:
         """Create all records, or none if one is wrong (400) or exists already (409)."""
@@ -50,6 +56,7 @@ class RecordStore:
                 used_keys |= {key} - {None}
             if self._max_records is not None and len(self.by_id) + len(checked) > self._max_records:
                 raise ApiError(400, f"An account has {self._max_records} {self.kind}s at most.")
+            self._check_size(checked)
             created = {new_id: {"id": new_id, **record} for new_id, record in _with_ids(checked)}
             await self._store.commit(*(RecordSaved(self.kind, *item) for item in created.items()))
             self.by_id.update(created)
@@ -94,13 +101,27 @@ class RecordStore:
             if other["id"] != record_id
         ):
             raise self._conflict(key)
+        self._check_size([record], without=record_id)
         replaced = {"id": record_id, **record}
         await self._store.commit(RecordSaved(self.kind, record_id, replaced))
         self.by_id[record_id] = replaced
         return replaced
 
+    def _check_size(self, more: Sequence[Record], *, without: str | None = None) -> None:
+        kept = (record for record_id, record in self.by_id.items() if record_id != without)
+        if sum(map(_size, chain(kept, more))) > self._max_size:
+            raise ApiError(
+                413, f"The {self.kind}s of an account have {self._max_size:,} characters at most."
+            )
+
     def _conflict(self, key: str | None) -> ApiError:
         return ApiError(409, f'There is a {self.kind} called "{key}" already.')
+
+
+def _size(record: Record) -> int:
+    return size_of_phrases(
+        text for value in record.values() for text in (texts_of(value) or (str(value),))
+    )
 
 
 def _with_ids(records: Sequence[Record]) -> list[tuple[str, Record]]:

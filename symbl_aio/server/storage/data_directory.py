@@ -61,7 +61,7 @@ class DataDirectory:
     ``keeps_bodies``: recordings outlive their jobs, until they are forgotten.
     """
 
-    def __init__(self, path: Path, *, keeps_bodies: bool = False) -> None:
+    def __init__(self, path: Path, *, keeps_bodies: bool) -> None:
         self.path = path
         self.bodies = path / BODIES
         self.survives = True

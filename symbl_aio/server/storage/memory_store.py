@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from symbl_aio.server.conversations.conversation import Conversation, ConversationHead
@@ -40,10 +40,10 @@ class MemoryStore:
     async def conversation(self, conversation_id: str) -> Conversation | None:
         return self.loaded.get(conversation_id)
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
+    async def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
         found = [head for head in self.loaded.values() if is_selected(query, head)]
         found.sort(key=lambda head: head.started_at, reverse=query.descending)
-        return list(page(query, found))
+        yield page(query, found)
 
     async def finished_job(self, job_id: str) -> Job | None:
         return None
@@ -58,7 +58,7 @@ class MemoryStore:
 class TemporaryStorage:
     """A temporary directory for bodies, below ``parent``, and stores in memory."""
 
-    def __init__(self, parent: Path | str | None = None) -> None:
+    def __init__(self, parent: Path | str | None) -> None:
         self.survives = self.keeps_bodies = False
         self._parent = parent
         self._bodies: Path | None = None
@@ -88,7 +88,7 @@ def is_selected(query: ListQuery, head: ConversationHead) -> bool:
     )
 
 
-def page(query: ListQuery, found: list[Conversation]) -> Iterable[ConversationHead]:
+def page(query: ListQuery, found: list[Conversation]) -> list[Conversation]:
     """Return the part of a list that a query wants."""
     end = None if query.limit is None else query.offset + query.limit
     return found[query.offset : end]

@@ -34,6 +34,9 @@ from symbl_aio.server.storage.store import ListQuery, StoredState
 # The start and the number of a conversation: its place in a list.
 Position: TypeAlias = tuple[int, int]
 
+# Characters of heads that are read at a time: one may have 10,000 members.
+_MOST_TEXT = 256 * 1024
+
 _JOB = "id, conversation, status, reason, ended_at, webhook_url, submission, body"
 
 
@@ -107,8 +110,11 @@ class Rows:
 
     def heads(
         self, query: ListQuery, after: Position | None, skip: int, count: int
-    ) -> list[tuple[Position, StoredHead]]:
-        """Return ``count`` heads behind a position, without the first ``skip``; with positions."""
+    ) -> tuple[list[StoredHead], Position | None]:
+        """Return ``count`` heads behind a position, without the first ``skip``, or fewer long ones.
+
+        With them, the position of the last one, or None if no more follow.
+        """
         order, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
         bounds = [
             ("started_at >= ?", query.start and microseconds(query.start)),
@@ -126,10 +132,14 @@ class Rows:
             f" ORDER BY started_at {order}, number LIMIT ? OFFSET ?",
             *(self.application, *values, count, skip),
         )
-        return [
-            ((started_at, number), decode_head(conversation_id, head))
-            for started_at, number, conversation_id, head in found
-        ]
+        heads: list[StoredHead] = []
+        size = 0
+        for started_at, number, conversation_id, head in found:
+            heads.append(decode_head(conversation_id, head))
+            size += len(head)
+            if size >= _MOST_TEXT or len(heads) == count:
+                return heads, (started_at, number)
+        return heads, None
 
     def _save_conversation(self, before: Conversation | None, after: Conversation) -> None:
         ((number,),) = self._execute(

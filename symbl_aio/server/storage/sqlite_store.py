@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +25,7 @@ logger = logging.getLogger("symbl_aio.server")
 
 T = TypeVar("T")
 
-# Characters of the conversations that stay in memory. With their analysis they need about
-# twenty times as many bytes.
+# Of the conversations that stay in memory. They need about twenty times as many bytes.
 _LOADED_SIZE = 512 * 1024
 # A conversation without a word has a size, too.
 _LEAST_SIZE = 1024
@@ -37,7 +37,7 @@ class SQLiteStore:
     """The state of one application. ``keep_bodies``: recordings outlive their jobs."""
 
     def __init__(
-        self, database: Database, application: str, bodies: Path, *, keep_bodies: bool = False
+        self, database: Database, application: str, bodies: Path, *, keep_bodies: bool
     ) -> None:
         self._database = database
         self._application = application
@@ -75,20 +75,20 @@ class SQLiteStore:
             lambda rows: rows.conversation(conversation_id), then=self._keep_loaded
         )
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
-        found: list[ConversationHead] = []
+    async def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
         matches, position = query.matches, None
         # Without a filter the database skips; with one, each head has to be seen.
         skip, drop = (query.offset, 0) if matches is None else (0, query.offset)
-        end = None if query.limit is None else drop + query.limit
-        while end is None or len(found) < end:
-            count = _CHUNK if end is None or matches else min(_CHUNK, end - len(found))
-            chunk = await self._read(partial(_read_heads, query, position, skip, count))
-            found += [head for _, head in chunk if matches is None or matches(head)]
-            if len(chunk) < count:
+        left = sys.maxsize if query.limit is None else query.limit
+        while left:
+            count = _CHUNK if matches else min(_CHUNK, left)
+            heads, position = await self._read(partial(_read_heads, query, position, skip, count))
+            matching = [head for head in heads if matches is None or matches(head)]
+            found = matching[drop:][:left]
+            drop, left, skip = max(0, drop - len(matching)), left - len(found), 0
+            yield found
+            if position is None:
                 break
-            position, skip = chunk[-1][0], 0
-        return found[drop:end]
 
     async def finished_job(self, job_id: str) -> Job | None:
         if not job_id.isascii():
@@ -131,8 +131,7 @@ class SQLiteStore:
         if conversation is None or conversation.id in self.loaded:
             return
         self.loaded[conversation.id] = conversation
-        size = sum(len(utterance.text) for utterance in conversation.utterances)
-        self._sizes[conversation.id] = max(size, _LEAST_SIZE)
+        self._sizes[conversation.id] = max(conversation.size, _LEAST_SIZE)
         while len(self.loaded) > 1 and sum(self._sizes.values()) > _LOADED_SIZE:
             self._unload(next(iter(self.loaded)))
 
@@ -148,7 +147,7 @@ class SQLiteStore:
 
 def _read_heads(
     query: ListQuery, after: Position | None, skip: int, count: int, rows: Rows
-) -> list[tuple[Position, StoredHead]]:
+) -> tuple[list[StoredHead], Position | None]:
     return rows.heads(query, after, skip, count)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -81,8 +81,8 @@ class Store(Protocol):
         """Return a conversation, from memory or loaded."""
         ...
 
-    async def heads(self, query: ListQuery) -> list[ConversationHead]:
-        """Return the heads of the conversations that a query selects."""
+    def heads(self, query: ListQuery) -> AsyncIterator[Sequence[ConversationHead]]:
+        """Yield the heads of the conversations that a query selects, some at a time."""
         ...
 
     async def finished_job(self, job_id: str) -> Job | None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from symbl_aio.server.conversations.list_query import parse_filter
@@ -166,3 +169,27 @@ async def test_a_number_beyond_all_lists_is_refused_by_name(
 
     assert answer.status == (200 if digits == 1 else 400)
     assert digits == 1 or answer.body["message"].startswith(f'"{name}" must be a whole number')
+
+
+async def test_a_long_list_takes_the_memory_of_a_part_of_it(start: Any, tmp_path: Path) -> None:
+    caller = await start(data=tmp_path / "data")
+    lines = [f"{number:0400}: Hello." for number in range(2_000)]
+    for _ in range(20):
+        await caller.text(*lines)
+        await caller.server.until(lambda: not caller.server.unfinished)
+
+    before = await query_conversations(caller)
+    tracemalloc.start()
+    try:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {caller.token}"}) as session,
+            session.get(f"{caller.server.base_url}/v1/conversations") as answer,
+        ):
+            size = sum([len(piece) async for piece in answer.content.iter_any()])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(before) == 20
+    assert size > 18_000_000
+    assert peak < size

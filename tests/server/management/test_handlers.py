@@ -461,3 +461,28 @@ async def test_an_update_can_fail_by_an_injected_fault(caller: Any, status: int)
 
     assert (await patch(caller, one, rename)).status == status
     assert (await patch(caller, one, rename)).status == 200
+
+
+@pytest.mark.parametrize(
+    "path,record",
+    [
+        ("tracker", {"vocabulary": ["a"], "description": "b" * 300_000}),
+        ("group", {"criteria": f"conversation.name=={'b' * 100_000}"}),
+        ("entities", {"type": "a", "values": [str(number) for number in range(5_000)]}),
+    ],
+)
+async def test_the_records_of_an_account_have_a_limit_together(
+    caller: Any, path: str, record: Any
+) -> None:
+    answers = [
+        await post(caller, f"/v1/manage/{path}", record | {"name": f"n{n}", "subType": f"n{n}"})
+        for n in range(4)
+    ]
+    statuses = [answer.status for answer in answers]
+
+    assert statuses == [201, 201, 413, 413]
+    assert "characters at most" in answers[2].body["message"]
+    # What is replaced counts no more.
+    if path == "entities":
+        one = f"/v1/manage/entities/{answers[0].body['id']}"
+        assert (await caller.put(one, record | {"subType": "n0"})).status == 200

@@ -494,3 +494,48 @@ async def test_conversations_that_were_not_used_for_longest_leave_memory(
         assert answer.body["messages"][0]["text"] == f"Number {n}."
         assert len(stored.server._conversations.by_id) <= 4
     assert ids[0] in stored.server._conversations.by_id
+
+
+async def test_speakers_and_short_messages_count_as_what_they_need_in_memory(
+    stored: Caller,
+) -> None:
+    lines = [f"{n}: a" for n in range(4000)]
+    for _ in range(4):
+        await stored.text(*lines)
+        await rest(stored)
+
+    assert len(stored.server._conversations.by_id) == 1
+
+
+async def test_the_trackers_of_a_deleted_conversation_are_not_in_memory(stored: Caller) -> None:
+    secret = f"of {token_hex(8)}"
+    opened = await stored.text(
+        "Ann: Hello Bob.",
+        trackers=[{"name": "a", "vocabulary": [f"phrase {secret}"]}],
+        entities=[{"customType": "b", "text": f"text {secret}"}],
+    )
+    path = f"/v1/conversations/{opened.body['conversationId']}"
+    await rest(stored)
+    for part in ("trackers-detected", "entities"):
+        assert (await stored.get(f"{path}/{part}")).status == 200
+    assert texts_with(secret)
+
+    assert (await stored.request("DELETE", path)).status == 200
+    assert not texts_with(secret)
+
+
+async def test_jobs_that_a_server_took_over_are_in_its_metrics(
+    stored: Caller, restart: Restart
+) -> None:
+    stored.server.hold_jobs()
+    opened = await stored.text("Ann: One.")
+    await stored.text("Ann: Two.", into=opened.body["conversationId"])
+
+    after = await restart(stored, job_seconds=1000)
+    await after.server.until(
+        lambda: after.server.jobs[opened.body["jobId"]].status is Status.IN_PROGRESS
+    )
+    lines = (await after.get("/metrics")).body.splitlines()
+
+    assert 'symbl_aio_jobs{state="in_progress"} 1' in lines
+    assert 'symbl_aio_jobs{state="scheduled"} 1' in lines
