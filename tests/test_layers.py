@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_lazy",
         "_fields",
         "_callback_checks",
+        "_outage",
         "_private_files",
         "_proxies",
         "_threads",
@@ -78,9 +79,10 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # The two engines, in memory and in a database, decide by the same rules about the same things,
 # and wait for the same disks. What is a control character is one rule for what is sent, kept
 # and shown; how a value becomes JSON is one for both web frameworks. A dry run refuses the
-# recordings that an upload would refuse.
+# recordings that an upload would refuse. Both that survive a crash send one at a time while the
+# server answers nothing usable.
 SHARED = {
-    "cli": ("_fields", "_media", "_private_files", "_threads", "media"),
+    "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media"),
     "contrib": (
         "_core.passing_faults",
         "_fields",
@@ -96,6 +98,7 @@ SHARED = {
         "_protocol",
         "_fields",
         "_lazy",
+        "_outage",
         "_private_files",
         "_source_names",
         "_threads",

@@ -48,6 +48,10 @@ _MAX_IN_DOUBT: Final = 3600.0
 MAX_CRASHES: Final = 10
 """Crashes of workers with an unaccepted item, after which the item counts as their cause."""
 _MAX_RESENT: Final = 10
+_ACCEPTED: Final = frozenset(
+    state.value for state in (ItemState.ACCEPTED, ItemState.COMPLETED, ItemState.LOST)
+)
+"""States of an item of whose acceptance there is evidence."""
 
 
 class StepResult(NamedTuple):
@@ -110,6 +114,7 @@ class ItemSteps:
         """Forget what is known about an attempt that ended here."""
         self._rows.pop(attempt, None)
         self._jobs.pop(attempt, None)
+        self._sender.outage.sought(attempt, found=False)
 
     async def _run(
         self,
@@ -215,7 +220,10 @@ class ItemSteps:
     async def reconcile(self, attempt: Attempt, resent: int) -> StepResult:
         """Look for evidence of acceptance. ``resent``: times that the item was sent again."""
         step = partial(self._reconcile, attempt, resent)
-        return await self._run(attempt, step, on_fault="in_doubt")
+        result = await self._run(attempt, step, on_fault="in_doubt")
+        if result.state != "in_doubt":
+            self._sender.outage.sought(attempt, found=result.state in _ACCEPTED)
+        return result
 
     async def _reconcile(self, attempt: Attempt, resent: int) -> StepResult:
         row = await self._read(attempt)

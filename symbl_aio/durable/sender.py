@@ -7,6 +7,7 @@ that proves that nothing was accepted; after it only evidence can show it (``rec
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -34,6 +35,7 @@ from symbl_aio import (
     TransportError,
     UploadStalledError,
 )
+from symbl_aio._outage import Outage
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.tables import Row
 from symbl_aio.durable._store.attempt_records import AttemptRecords
@@ -41,6 +43,8 @@ from symbl_aio.durable.content import Content
 from symbl_aio.durable.heartbeat import Heartbeat
 from symbl_aio.durable.items import Attempt
 from symbl_aio.webhooks import webhook_url
+
+_LOG = logging.getLogger("symbl_aio.durable")
 
 # Nothing was accepted, and a later try may succeed: the item is not at fault.
 _TRANSIENT: Final = (
@@ -92,6 +96,7 @@ class Sender:
         worker: str,
     ) -> None:
         self.client = client
+        self.outage = Outage()
         self._database = database
         self._records = records
         self._heartbeat = heartbeat
@@ -106,18 +111,31 @@ class Sender:
         return content.options is None or not content.options.is_given("webhook_url")
 
     async def send(self, attempt: Attempt, row: Row, content: Content) -> Job:
-        """Send an item, and return its job.
+        """Send an item, and return its job. In an outage the item waits for its turn.
 
         Raises ``NotAcceptedError`` when nothing was accepted, ``AmbiguousSubmissionError`` when
         that is unknown, and ``ClientClosedError`` while the worker stops. Only after the second
         an intent is left.
         """
+        try:
+            await self.outage.admit(attempt)
+            job = await self._send_once(attempt, row, content)
+        finally:
+            self.outage.release(attempt)
+        self.outage.accepted()
+        return job
+
+    async def _send_once(self, attempt: Attempt, row: Row, content: Content) -> Job:
         self.checkpoint("sending")
         token = f"{self._worker}/{next(self._tries)}"
         intent = _Intent(token)
         try:
             return await self._send(row, content, partial(self._record_intent, attempt, intent))
         except AmbiguousSubmissionError:  # the intent stays: it is the reason to reconcile
+            if self.outage.unanswered(attempt):
+                _LOG.warning(
+                    "no usable answers: items are sent one at a time until one is accepted"
+                )
             raise
         except ClientClosedError:
             await self._clear_intent(attempt, intent)
@@ -164,6 +182,7 @@ class Sender:
     async def _record_intent(self, attempt: Attempt, intent: _Intent) -> None:
         # Until proven otherwise: an exception of the database leaves it so.
         intent.failed = True
+        self.outage.check(attempt)
         recorded = await self._database.call(partial(self._record, attempt, intent))
         # A worker that was paused since then, for however long, must not send the last byte.
         if not recorded or intent.abandoned or not self._heartbeat.is_fresh():

@@ -95,7 +95,7 @@ class App:
         self._metrics = metrics
         self._routes = routes
         self._unknown_options = UnknownOptions(READS)
-        self.handlers: list[_Handlers] = []
+        self._handlers: list[_Handlers] = []
         self._dispatch: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
     def build(self) -> web.Application:
@@ -104,11 +104,12 @@ class App:
         app[LIMITS], app[BUFFERS], app[ORIGINS] = self._limits, self._buffers, self._origins
         app[_APP] = self
         routes = [*self._tokens.routes(), *self._routes]
-        self.handlers = [self._for_all(cast("Handler", route.handler)) for route in routes]
+        self._handlers = [self._for_all(cast("Handler", route.handler)) for route in routes]
         for same in zip(*(account.routes() for account in self._accounts), strict=True):
             handlers = (cast("Handler", route.handler) for route in same)
-            self.handlers.append(dict(zip(self._accounts, handlers, strict=True)))
+            self._handlers.append(dict(zip(self._accounts, handlers, strict=True)))
             routes.append(same[0])
+        self._handlers.append(self._for_all(_refuse))
         for resource in _resources(tuple((route.method, route.path) for route in routes)):
             app.router.register_resource(resource)
         return app
@@ -124,18 +125,6 @@ class App:
     def _for_all(self, handler: Handler) -> _Handlers:
         return dict.fromkeys((None, *self._accounts), handler)
 
-    async def _respond_without_route(
-        self, request: web.Request, error: web.HTTPException
-    ) -> web.StreamResponse:
-        if is_preflight(request):
-            return preflight_response()
-
-        async def refuse(request: web.Request) -> web.StreamResponse:
-            raise error
-
-        route = _facts_of(request.method, request.path)
-        return await self.guard(route, self._for_all(refuse), request)
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request, and record it with the status of its response."""
         assert isinstance(request, web.Request)
@@ -145,9 +134,13 @@ class App:
         try:
             try:
                 response = await self._dispatch(request)
-            except web.HTTPException as error:
+            except web.HTTPException:
                 # No route has this path and method; the errors of routes end in guard().
-                response = await self._respond_without_route(request, error)
+                if is_preflight(request):
+                    response = preflight_response()
+                else:
+                    facts = _facts_of(request.method, request.path)
+                    response = await self.guard(_NO_ROUTE, facts, request)
             status = response.status
             if connection.kept > SMALL or waits_to_send(request):
                 response.force_close()
@@ -161,10 +154,13 @@ class App:
             self._metrics.count_response(status)
             self._fault_context.changes.notify()
 
-    async def guard(
-        self, route: _Route, handlers: _Handlers, request: web.Request
-    ) -> web.StreamResponse:
-        """Check a request before its handler is called, which a fault may replace."""
+    @staticmethod
+    async def guard(index: int, route: _Route, request: web.Request) -> web.StreamResponse:
+        """Check a request before its handler is called, which a fault may replace.
+
+        ``index``: of the handlers. A route is of all servers; the request is of one.
+        """
+        self = request.app[_APP]
         if route.kind is not None:
             # Before its token is checked.
             self._log.record_submission(request, route.kind)
@@ -178,7 +174,7 @@ class App:
             if connection.holder is None:
                 response.force_close()
             return response
-        handler = handlers[account]
+        handler = self._handlers[index][account]
         if self._faults.pending:
             handle = partial(_with_errors_as_json, handler)
             return await self._faults.handle(request, handle, self._fault_context)
@@ -208,6 +204,7 @@ class App:
         return account
 
 
+_NO_ROUTE: Final = -1
 _APP: Final = web.AppKey("symbl_aio.app", App)
 
 
@@ -219,14 +216,15 @@ def _resources(routes: tuple[tuple[str, str], ...]) -> Sequence[web.AbstractReso
     """
     router = web.UrlDispatcher()
     for index, (method, path) in enumerate(routes):
-        respond = partial(_respond, index, _facts_of(method, path, kind_of_path(path)))
-        web.route(method, path, respond).register(router)
+        guarded = partial(App.guard, index, _facts_of(method, path, kind_of_path(path)))
+        web.route(method, path, guarded).register(router)
     return tuple(router.resources())
 
 
-async def _respond(index: int, route: _Route, request: web.Request) -> web.StreamResponse:
-    app = request.app[_APP]
-    return await app.guard(route, app.handlers[index], request)
+async def _refuse(request: web.Request) -> web.StreamResponse:
+    error = request.match_info.http_exception
+    assert error is not None
+    raise error
 
 
 def _facts_of(method: str, path: str, kind: Kind | None = None) -> _Route:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import NoPostgresError, Postgres, postgres
 from symbl_aio import Config, Credentials, TextOptions
+from symbl_aio._outage import Outage
 from symbl_aio.durable import Item, ItemState, Outbox, Worker
 from symbl_aio.durable._database import dbos
 from symbl_aio.durable._database.database import Database
@@ -153,6 +154,7 @@ async def until(outbox: Outbox, key: str, state: ItemState) -> Item:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers of this process repeat a step as often as ever, and sooner."""
     monkeypatch.setattr(ItemSteps, "backoff", tuple(one / 20 for one in ItemSteps.backoff))
+    monkeypatch.setattr(Outage, "pause", Outage.pause / 20)
 
 
 class Working(Protocol):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from symbl_aio import MediaOptions, Text
+from symbl_aio import Event, ItemEnded, MediaOptions, Text
 from symbl_aio.durable import Entry, ItemState, Outbox
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import NAMELESS, Working, said
@@ -63,3 +64,26 @@ async def test_what_no_answer_proves_waits_for_a_person_and_is_never_sent_twice(
         assert (await outbox.result("three", timeout=30)).state is ItemState.BLOCKED
     assert (await outbox.item("one")).state is ItemState.AMBIGUOUS
     assert said(server) == ["one"]
+
+
+async def test_a_server_that_only_fails_brings_few_items_into_doubt(
+    outbox: Outbox, working: Working, server: LocalSymbl
+) -> None:
+    server.inject("status:502", on="POST", times=1000)
+    keys = [f"{number}" for number in range(60)]
+    await outbox.submit_many([Entry(key, Text(key), NAMELESS) for key in keys])
+    loop, ended = asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+    def observe(event: Event | ItemEnded) -> None:
+        if isinstance(event, ItemEnded):
+            loop.call_soon_threadsafe(ended.release)
+
+    async with working(concurrency=10, ambiguity_timeout=0.1, observers=[observe]):
+        for _ in range(11):
+            await ended.acquire()
+        assert len(server.submissions) <= 12
+        server.clear_faults()
+        items = [await outbox.result(key, timeout=30) for key in keys]
+    ambiguous = [item for item in items if item.state is ItemState.AMBIGUOUS]
+    assert len(ambiguous) <= 12
+    assert len(said(server)) == len(set(said(server))) == 60 - len(ambiguous)

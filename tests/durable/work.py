@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,8 @@ def crash() -> None:
 
 def freeze() -> None:
     """Stop this process where it stands, until a SIGCONT."""
-    os.kill(os.getpid(), signal.SIGSTOP)
+    # Sent to the process, it may reach another thread first, and this one would run on meanwhile.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def call_at(function: Callable[[], None], point: str, number: int) -> None:

@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from symbl_aio import ConfigurationError
+from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
 from symbl_aio.cli.runner import config, run
 from symbl_aio.cli.safe_streams import stderr, stdout
 from symbl_aio.cli.sources import Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
-from symbl_aio.cli.upload.find_files import Listing, expanded, find, named_on
+from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Listing, expanded, find, named_on
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
@@ -138,7 +139,6 @@ async def _send(
     show: Show,
 ) -> int:
     from symbl_aio import SymblClient
-    from symbl_aio.cli.upload.outage import Unanswered
     from symbl_aio.cli.upload.run import Run
     from symbl_aio.cli.upload.sender import Settings
     from symbl_aio.cli.upload.watch import watched
@@ -177,8 +177,11 @@ async def _send(
                 await run.all(client, meetings)
             finally:
                 ledger.note(LIMIT, str(client.stats().limit))
-    except Unanswered as error:
-        lines.append(f"symbl-aio: {error}")
+    except UnansweredError as error:
+        lines.append(
+            f"symbl-aio: {error}; the run ends, so that no more come into doubt. The same "
+            "command goes on with the rest"
+        )
     except asyncio.CancelledError:
         show.interrupted(outcomes, list(interruption(outcomes, ledger)))
         raise
@@ -321,6 +324,8 @@ def _note_left_out(listing: Listing, grouped: Grouped, outcomes: Outcomes, show:
         show.ended(outcome, outcomes)
     for folder, reason in listing.unreadable:
         show.error(f"{folder!r} cannot be read ({reason}); give its rights, or another")
+    for folder in listing.links:
+        show.error(f"{folder!r}: {NOT_FOLLOWED}")
 
 
 async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:

@@ -24,7 +24,7 @@ from symbl_aio.cli.upload.decide import (
     sent_behind,
     was_sent,
 )
-from symbl_aio.cli.upload.find_files import Listing
+from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Listing
 from symbl_aio.cli.upload.fingerprint import READERS, fingerprint, reading_threads
 from symbl_aio.cli.upload.grouping import Grouped, Meeting
 from symbl_aio.cli.upload.ledger import Ledger
@@ -150,6 +150,7 @@ async def dry_run(
         *made.reasons,
         *((one.label, "leave out", reason) for one, reason in grouped.left_out),
         *((folder, "refuse", f"it cannot be read ({why})") for folder, why in listing.unreadable),
+        *((folder, "leave out", NOT_FOLLOWED) for folder in listing.links),
     ]
     counts = made.counts
     groups = [meeting for meeting in grouped.meetings if meeting.key is not None]

@@ -20,6 +20,8 @@ _OTHER_MEDIA: Final = frozenset(
 )
 """Formats that the API refuses: named with the reason, and not passed over in silence."""
 
+NOT_FOLLOWED: Final = "a symbolic link to a folder is not followed; give it as a FOLDER, too"
+
 _SUFFIXES: Final = AUDIO | VIDEO | _OTHER_MEDIA
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -62,6 +64,8 @@ class Listing:
     """Files that are no recordings, by their ending; hidden ones are not counted."""
     unreadable: tuple[tuple[str, str], ...]
     """Folders that could not be read, each with the reason."""
+    links: tuple[str, ...] = ()
+    """Symbolic links to folders, which are not followed."""
 
 
 def natural(path: str) -> NaturalKey:
@@ -79,11 +83,13 @@ def find(paths: Sequence[str]) -> Listing:
     """List the recordings of folders, files and links. Blocks while it reads the folders.
 
     A file that is named is listed whatever its ending, also if it does not exist: its upload
-    reports the reason. Hidden files and folders below a folder are passed over.
+    reports the reason. Hidden files and folders below a folder are passed over, and symbolic
+    links to folders are not followed: what they lead to may be below the folder as well.
     """
     found: dict[str, Found] = {}
     left_out = 0
     unreadable: list[tuple[str, str]] = []
+    links: list[str] = []
 
     def note(error: OSError) -> None:
         unreadable.append((str(error.filename), error.strerror or type(error).__name__))
@@ -104,6 +110,8 @@ def find(paths: Sequence[str]) -> Listing:
             below: list[Found] = []
             for folder, folders, names in os.walk(root, onerror=note):
                 folders[:] = [name for name in folders if not name.startswith(".")]
+                inner = (os.path.join(folder, name) for name in folders)
+                links.extend(filter(os.path.islink, inner))
                 inside = os.path.relpath(folder, root)
                 for name in names:
                     if name.startswith("."):
@@ -116,7 +124,7 @@ def find(paths: Sequence[str]) -> Listing:
                     below.append(Found(source, label, prefix + relative.replace(os.sep, "/"), root))
             for one in sorted(below, key=lambda one: natural(one.relative)):
                 found.setdefault(one.source, one)
-    return Listing(tuple(found.values()), left_out, tuple(unreadable))
+    return Listing(tuple(found.values()), left_out, tuple(unreadable), tuple(links))
 
 
 def named_on(stdin: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -74,8 +75,10 @@ async def written_from(
 def write_atomically(path: Path, text: str) -> None:
     """Write a file whole or not at all; an existing one is replaced. Blocks. Raises ``OSError``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of this process alone, so that two that write the same file do not mix.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Of this process alone, so that two that write the same file do not mix. Not longer than a
+    # file system allows where the name itself is just short enough.
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    part = path.with_name(f".{name}.{os.getpid()}.part")
     try:
         with open(part, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)

@@ -34,6 +34,7 @@ from symbl_aio import (
     TransportError,
     VideoURL,
 )
+from symbl_aio._outage import Outage, UnansweredError, WithheldError
 from symbl_aio._threads import Stalled
 from symbl_aio.cli.exit_codes import code_of, describe
 from symbl_aio.cli.safe_streams import clean
@@ -44,7 +45,6 @@ from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.fingerprint import Fingerprint, fingerprint, reading_threads, stamp_of
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State
-from symbl_aio.cli.upload.outage import Outage, Unanswered, Withheld
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
 from symbl_aio.cli.upload.show_json import Show
 
@@ -53,6 +53,8 @@ ANSWER_DUE: Final = 5.0
 
 _UNREACHABLE_AFTER: Final = 3
 """Recordings in a row that did not reach the server, after which the run ends."""
+_PROBES: Final = 3
+"""Recordings that are sent alone in an outage before the run ends."""
 _LONGEST_NAME: Final = 100
 
 
@@ -66,7 +68,7 @@ _ENDS_RUN: Final = (
     LedgerError,
     ClientClosedError,
     Unreachable,
-    Unanswered,
+    UnansweredError,
 )
 """Errors that every other recording would meet as well."""
 
@@ -127,7 +129,9 @@ class Sender:
         self._intents: dict[str, Item] = {}
         self._stopping = False
         self._unreached = 0
-        self._outage = Outage(waits=settings.waits_for_server)
+        self._outage = Outage(
+            probes=None if settings.waits_for_server else _PROBES, pause=min(1.0, settings.patience)
+        )
 
     def observe(self, event: Event) -> None:
         """Withdraw an intent once the account's limit has refused the submission."""
@@ -226,7 +230,7 @@ class Sender:
             try:
                 await self._outage.admit(key)
                 return await self._attempt(part, key, changed=changed)
-            except Withheld:
+            except WithheldError:
                 continue
             finally:
                 self._outage.release(key)
@@ -334,7 +338,7 @@ class Sender:
             await self._ledger.save(failed)
             return _outcome(part, Result.FAILED, failed, reason=describe(error), error=error)
         await self._take_back(key)
-        if isinstance(error.__cause__, (FileChangedError, Withheld)):
+        if isinstance(error.__cause__, (FileChangedError, WithheldError)):
             raise error.__cause__  # that of ``confirm``
         if isinstance(error, TransportError):
             self._unreached += 1

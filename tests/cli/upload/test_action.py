@@ -165,6 +165,24 @@ async def test_a_watched_folder_is_uploaded_as_recordings_appear(shell, symbl, f
     assert len(accepted(symbl)) == 2
 
 
+async def test_a_linked_folder_is_named_and_not_followed(shell, symbl, folder, tmp_path):
+    record(folder, "a.wav")
+    record(tmp_path / "share", "b.wav", start=1)
+    (folder / "linked").symlink_to(tmp_path / "share")
+    (folder / "circle").symlink_to(folder)
+
+    planned = await shell.run("upload", "--json", "--dry-run", folder)
+    ended = await shell.run("upload", "--json", folder)
+
+    reasons = {Path(one["source"]).name: one["action"] for one in planned.lines[-1]["reasons"]}
+    assert reasons == {"linked": "leave out", "circle": "leave out"}
+    assert ended.code == planned.code == 0
+    assert results(ended) == {"a.wav": "completed"}
+    assert f"{str(folder / 'linked')!r}: a symbolic link to a folder is not followed" in ended.err
+    both = await shell.run("upload", "--json", folder, folder / "linked")
+    assert results(both) == {"a.wav": "skipped", "b.wav": "completed"}
+
+
 async def test_two_recordings_with_the_same_content_are_both_sent(shell, symbl, folder):
     for name in ("a.wav", "b.wav"):
         record(folder, name)

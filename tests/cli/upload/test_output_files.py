@@ -61,6 +61,12 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_behind(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    path = tmp_path / f"{'ü' * 125}.json"
+    write_atomically(path, "{}")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Sequence
 from typing import cast
 
 from symbl_aio.cli.upload.find_files import Found
 from symbl_aio.cli.upload.fingerprint import Stamp, stamp_of
-from symbl_aio.cli.upload.grouping import Meeting, alone, by_folder
+from symbl_aio.cli.upload.grouping import Grouped, Meeting, alone, by_folder
 from symbl_aio.cli.upload.watch import Settled, watched
 from tests.cli.upload.recordings import record
 
@@ -83,3 +84,20 @@ async def test_a_file_of_the_future_does_not_stop_the_others(tmp_path):
     assert (await anext(meetings)).name == "a"
     await meetings.aclose()
     assert stamp_of(str(tmp_path / "gone")) is None
+
+
+async def test_a_large_folder_is_listed_and_grouped_beside_the_event_loop(tmp_path):
+    record(tmp_path, "a.wav")
+    grouped_in: set[threading.Thread] = set()
+
+    def group(found: Sequence[Found]) -> Grouped:
+        grouped_in.add(threading.current_thread())
+        return alone(found)
+
+    meetings = cast(
+        "AsyncGenerator[Meeting, None]",
+        watched([str(tmp_path)], group, 0, Underway(), interval=0),
+    )
+    assert (await anext(meetings)).name == "a"
+    await meetings.aclose()
+    assert threading.main_thread() not in grouped_in
