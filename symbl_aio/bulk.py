@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -82,13 +83,14 @@ async def outcomes(
     submit: Callable[[S], Submission],
     *,
     check_open: Callable[[], None],
+    wait: Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]],
     ordered: bool,
     max_pending: int,
 ) -> AsyncGenerator[Outcome[S], None]:
     """Submit each source, with at most ``max_pending`` outcomes not yet yielded to the caller.
 
     ``check_open`` raises when no more sources should be pulled. While the server gives no usable
-    answers, one source at a time is submitted.
+    answers, one source at a time is submitted, and the others wait by ``wait``.
     """
     check_open()
     loop = asyncio.get_running_loop()
@@ -102,7 +104,7 @@ async def outcomes(
             index = 0
             async for source in _each(sources):
                 await slots.acquire()
-                task = asyncio.create_task(_outcome(index, source, submit, outage))
+                task = asyncio.create_task(_outcome(index, source, submit, outage, wait))
                 watching.add(task)
                 if ordered:
                     ready.put_nowait(task)
@@ -138,12 +140,17 @@ async def outcomes(
 
 
 async def _outcome(
-    index: int, source: S, submit: Callable[[S], Submission], outage: Outage
+    index: int,
+    source: S,
+    submit: Callable[[S], Submission],
+    outage: Outage,
+    wait: Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]],
 ) -> Outcome[S]:
     job: Job | None = None
     try:
         try:
-            await outage.admit(index)
+            if outage.is_on:
+                await wait(partial(outage.admit, index))
             job = await _submitted(submit(source))
         except AmbiguousSubmissionError:
             if outage.unanswered(index):

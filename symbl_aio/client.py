@@ -264,6 +264,7 @@ class SymblClient:
                 sources,
                 lambda source: self.submit(source, options),
                 check_open=self._engine.check_open,
+                wait=self._engine.wait,
                 ordered=ordered,
                 max_pending=max_pending,
             )

@@ -79,6 +79,23 @@ async def test_a_server_that_only_fails_brings_few_sources_into_doubt(
     assert caplog.text.count("one source at a time") == 1
 
 
+async def test_a_client_that_closes_ends_sources_that_wait_for_the_end_of_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Outage, "pause", 60.0)
+    async with LocalSymbl() as server, server.client(limits=Limits(jobs=5), **QUICK) as symbl:
+        server.inject("status:502", on="POST", times=1000)
+        errors: list[Exception | None] = []
+        with pytest.raises(ClientClosedError):
+            async with asyncio.timeout(10):
+                async for outcome in symbl.map(Text(f"Part {n}.") for n in range(30)):
+                    errors.append(outcome.error)
+                    if len(errors) == 10:
+                        await symbl.aclose()
+
+    assert {type(error) for error in errors} == {AmbiguousSubmissionError, ClientClosedError}
+
+
 async def test_one_failure_never_hides_another(server: LocalSymbl, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.mp4", tmp_path / "notes.mp4"
     good.write_bytes(mp4_bytes())
