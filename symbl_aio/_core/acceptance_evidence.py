@@ -92,8 +92,8 @@ class SentTexts:
         if conversation_id in self._records:
             self.forget(conversation_id)
         if text is not None:
-            self._records[conversation_id] = _Record()
-            self._resize(self._records[conversation_id], _RECORD_BYTES)
+            self._records[conversation_id] = _Record(size=_RECORD_BYTES)
+            self._size += _RECORD_BYTES
             self.add(conversation_id, key, text)
 
     def add(self, conversation_id: str, key: str, text: str | None) -> None:
@@ -102,7 +102,7 @@ class SentTexts:
         if record is None or key in record.texts:
             return
         record.texts[key] = text
-        self._resize(record, _size_of(key, text))
+        self._resize(record, 1, key, text)
         self._records.move_to_end(conversation_id)
         while self._size > self._most:
             self.forget(next(iter(self._records)))
@@ -111,7 +111,7 @@ class SentTexts:
         """Forget an append that surely was not accepted; no-op for an unknown one."""
         record = self._records.get(conversation_id)
         if record is not None and key in record.texts:
-            self._resize(record, -_size_of(key, record.texts.pop(key)))
+            self._resize(record, -1, key, record.texts.pop(key))
 
     def forget(self, conversation_id: str) -> None:
         """Forget a conversation; no-op for an unknown one."""
@@ -137,14 +137,11 @@ class SentTexts:
         # Not str.count: of two that follow each other it sees one, for they share a space.
         return ours in there and there.find(ours) == there.rfind(ours)
 
-    def _resize(self, record: _Record, change: int) -> None:
-        record.size += change
-        self._size += change
-
-
-def _size_of(key: str, text: str | None) -> int:
-    """Return the bytes of an entry, which for a short text are mostly what Python adds."""
-    return _ENTRY_BYTES + getsizeof(key) + getsizeof(text)
+    def _resize(self, record: _Record, sign: int, key: str, text: str | None) -> None:
+        # Of a short text, most is what Python adds.
+        size = _ENTRY_BYTES + getsizeof(key) + getsizeof(text)
+        record.size += sign * size
+        self._size += sign * size
 
 
 def only_one_named(

@@ -36,7 +36,7 @@ from symbl_aio.errors import (
 from symbl_aio.job import Submission
 from symbl_aio.media import Audio, Media, Recording, Text, Video
 
-_NUMBERS: Final = count(1)
+_IDENTITIES: Final = map(str, count(1))
 _HEADS_COMPARED: Final = 64
 """How many waiting submissions are compared to find the one that is cheapest to send."""
 
@@ -75,7 +75,7 @@ class PendingSubmission:
     """Why it was cancelled, if it was."""
     sent_at: float = 0.0
     """When it was last started, before its first byte, by the monotonic clock."""
-    identity: str = field(factory=lambda: str(next(_NUMBERS)))
+    identity: str = field(factory=_IDENTITIES.__next__)
     """Its own for ever, where its key is free again once it has ended."""
 
     @property
