@@ -8,7 +8,7 @@ server invents no word.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -185,7 +185,7 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            transcription = await _recognise(self._recognizer, path, payload)
+            transcription = await _recognise(self._recognizer, path, payload, owner=self)
             if transcription.language is not None:
                 logger.info("job %s: the language is %s", job_id, transcription.language)
             return transcription
@@ -234,7 +234,7 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
 
 
 async def _recognise(
-    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload
+    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload, *, owner: Hashable
 ) -> _Transcription:
     parameters = RecognitionParameters.of(payload.parameters)
     media_info, stated = payload.media_info, None
@@ -246,6 +246,7 @@ async def _recognise(
             Wanted(parameters.language, parameters.separate_channels, stated),
             seconds=media_info.duration if media_info is not None else None,
             size=payload.body.size if payload.body is not None else 0,
+            owner=owner,
         )
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
