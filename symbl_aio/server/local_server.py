@@ -302,7 +302,7 @@ class LocalServer(ServerControls):
     def _obstacle(self, space: UploadSpace) -> str | None:
         if self._is_draining:
             return "the server stops"
-        return "the disk is full" if space.free() <= 0 else None
+        return space.obstacle()
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.
