@@ -98,7 +98,8 @@ class Outage:
         """
         self._unanswered += 1
         self._sought.add(key)
-        self._next_at = monotonic() + min(self.pause * 2**self._probed, _LONGEST_PAUSE)
+        # At most as many doublings as a float bears, however long it lasts.
+        self._next_at = monotonic() + min(self.pause * 2.0 ** min(self._probed, 10), _LONGEST_PAUSE)
         if self._probe == key:
             self._probed += 1
         return self._unanswered == IN_A_ROW

@@ -54,6 +54,8 @@ _MAX_INLINE_MESSAGES = 500
 
 # Characters of a conversation: as many as one text submission may have. A reader needs all of it.
 _MAX_TEXT = 8 * 1024**2
+# Characters that a shorter message counts for: each takes a kilobyte.
+_LEAST_TEXT = 50
 
 # The parameters that change what is found in a conversation.
 _SETTINGS = (
@@ -260,9 +262,11 @@ async def _recognise(
 
 def _check_size(conversation: Conversation) -> None:
     """Raise a ``ProcessingError`` for a conversation that has grown too long."""
-    if sum(len(utterance.text) for utterance in conversation.utterances) > _MAX_TEXT:
+    texts = (len(utterance.text) for utterance in conversation.utterances)
+    if sum(size if size > _LEAST_TEXT else _LEAST_TEXT for size in texts) > _MAX_TEXT:
         raise ProcessingError(
-            f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
+            f"the conversation would have more than {_MAX_TEXT:,} characters, "
+            f"{_LEAST_TEXT} at least in each message; begin another one"
         )
     if (reason := conversation.too_many_speakers()) is not None:
         raise ProcessingError(f"{reason}; begin another conversation")
