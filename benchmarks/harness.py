@@ -189,6 +189,13 @@ class Server:
         return float(times.user + times.system)
 
 
+def keep_on_one_core(pid: int | None = None) -> None:
+    """Keep a process, by default this one, on the first core, where the system can do that."""
+    process = psutil.Process(pid)
+    if hasattr(process, "cpu_affinity"):  # not on macOS
+        process.cpu_affinity(process.cpu_affinity()[:1])
+
+
 @contextmanager
 def serving(target: Callable[..., Any], /, **arguments: Any) -> Iterator[Server]:
     """Run ``async target(announce, **arguments)`` beside the block, and end it afterwards."""

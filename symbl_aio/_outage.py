@@ -12,18 +12,16 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final
 
-from symbl_aio._error_classes import SymblError
-
 IN_A_ROW: Final = 3
 """Submissions in a row without an answer after which the others wait."""
 _LONGEST_PAUSE: Final = 120.0
 
 
-class UnansweredError(SymblError):
+class UnansweredError(Exception):
     """Several submissions in a row had no usable answer, and no evidence of them was found."""
 
 
-class WithheldError(SymblError):
+class WithheldError(Exception):
     """The last byte of a submission was not sent; it waits for an answer about others."""
 
 
@@ -48,12 +46,17 @@ class Outage:
         self._sought: set[Hashable] = set()
         self._changed = asyncio.Event()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether ``admit`` may wait."""
+        return self._unanswered >= IN_A_ROW
+
     async def admit(self, key: Hashable) -> None:
         """Wait until a submission may be sent. Call ``release`` afterwards, also if it raises.
 
         Raises ``UnansweredError`` once it is given up, and no evidence is looked for any more.
         """
-        while self._unanswered >= IN_A_ROW:
+        while self.is_on:
             wait = None
             if self._probed == self._probes:
                 if not self._sought:
@@ -73,7 +76,7 @@ class Outage:
 
     def check(self, key: Hashable) -> None:
         """Raise ``WithheldError`` if the last byte of a submission must not be sent now."""
-        if self._unanswered >= IN_A_ROW and self._probe != key:
+        if self.is_on and self._probe != key:
             raise WithheldError("several others had no usable answer; it is sent later")
 
     def release(self, key: Hashable) -> None:
@@ -95,7 +98,8 @@ class Outage:
         """
         self._unanswered += 1
         self._sought.add(key)
-        self._next_at = monotonic() + min(self.pause * 2**self._probed, _LONGEST_PAUSE)
+        # At most as many doublings as a float bears, however long it lasts.
+        self._next_at = monotonic() + min(self.pause * 2.0 ** min(self._probed, 10), _LONGEST_PAUSE)
         if self._probe == key:
             self._probed += 1
         return self._unanswered == IN_A_ROW

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from functools import partial
+from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
 from symbl_aio._error_classes import ConfigurationError
 from symbl_aio._fields import type_name
+from symbl_aio._outage import Outage
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.conversations import Conversation
-from symbl_aio.job import Job, Submission
+from symbl_aio.job import AmbiguousSubmissionError, Job, Submission
 from symbl_aio.media import MediaLike
 
 __all__ = ["Completed", "Failed", "Outcome"]
+
+_LOG = logging.getLogger("symbl_aio")
 
 S = TypeVar("S", bound=MediaLike)
 S_co = TypeVar("S_co", bound=MediaLike, covariant=True)
@@ -93,25 +98,28 @@ async def outcomes(
     submit: Callable[[S], Submission],
     *,
     check_open: Callable[[], None],
+    wait: Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]],
     ordered: bool,
     max_pending: int,
 ) -> AsyncGenerator[Outcome[S], None]:
     """Submit each source, with at most ``max_pending`` outcomes not yet yielded to the caller.
 
-    ``check_open`` raises when no more sources should be pulled.
+    ``check_open`` raises when no more sources should be pulled. While the server gives no usable
+    answers, one source at a time is submitted, and the others wait by ``wait``.
     """
     check_open()
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(max_pending)
     ready: asyncio.Queue[asyncio.Task[Outcome[S]] | None] = asyncio.Queue()
     watching: set[asyncio.Task[Outcome[S]]] = set()
+    outage = Outage()
 
     async def feed() -> None:
         try:
             index = 0
             async for source in _each(sources):
                 await slots.acquire()
-                task = asyncio.create_task(_outcome(index, source, submit))
+                task = asyncio.create_task(_outcome(index, source, submit, outage, wait))
                 watching.add(task)
                 if ordered:
                     ready.put_nowait(task)
@@ -146,19 +154,41 @@ async def outcomes(
             feeder.exception()
 
 
-async def _outcome(index: int, source: S, submit: Callable[[S], Submission]) -> Outcome[S]:
+async def _outcome(
+    index: int,
+    source: S,
+    submit: Callable[[S], Submission],
+    outage: Outage,
+    wait: Callable[[Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]],
+) -> Outcome[S]:
     job: Job | None = None
     try:
-        submission = submit(source)
         try:
-            job = await submission
-        except asyncio.CancelledError:
-            # The caller dropped this outcome: do not send the source if it was not sent yet.
-            submission.cancel()
+            if outage.is_on:
+                await wait(partial(outage.admit, index))
+            job = await _submitted(submit(source))
+        except AmbiguousSubmissionError:
+            if outage.unanswered(index):
+                _LOG.warning(
+                    "no usable answers: map sends one source at a time until one is accepted"
+                )
+            outage.sought(index, found=False)
             raise
+        finally:
+            outage.release(index)
+        outage.accepted()
         return Completed(index, source, job, await job)
     except Exception as error:  # of any kind: from a token callable, from a stream
         return Failed(index, source, job, error)
+
+
+async def _submitted(submission: Submission) -> Job:
+    try:
+        return await submission
+    except asyncio.CancelledError:
+        # The caller dropped this outcome: do not send the source if it was not sent yet.
+        submission.cancel()
+        raise
 
 
 async def _each(sources: Iterable[S] | AsyncIterable[S]) -> AsyncGenerator[S, None]:

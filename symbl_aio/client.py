@@ -235,7 +235,9 @@ class SymblClient:
 
         Sources are pulled only as fast as they can be sent (back-pressure), so an endless or
         huge iterable is fine. One failure never hides another, and none is raised: check
-        ``Outcome.ok``. ``ordered=True`` yields the outcomes in the order of the sources.
+        ``Outcome.ok``. ``ordered=True`` yields the outcomes in the order of the sources. After
+        three ambiguous submissions in a row one source at a time is sent, with pauses of up to
+        two minutes, until one is accepted: an outage does not bring all of them into doubt.
         Leaving the iteration early withdraws sources not sent yet; the others continue. An
         error of ``sources`` itself is raised after the outcomes of the sources before it; so
         is ``ClientClosedError`` when the client closes, and then nothing more is pulled. A wrong
@@ -254,6 +256,7 @@ class SymblClient:
             sources,
             lambda source: self.submit(source, options),
             check_open=self._engine.check_open,
+            wait=self._engine.wait,
             ordered=ordered,
             max_pending=max_pending,
         )

@@ -17,10 +17,12 @@ from symbl_aio import (
     JobFailedError,
     Limits,
     MediaRejectedError,
+    Outcome,
     SymblClient,
     Text,
     TransportError,
 )
+from symbl_aio._outage import Outage
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK, mp4_bytes
 
@@ -54,6 +56,44 @@ async def test_the_limit_is_learned_and_then_filled_but_not_overrun() -> None:
         refused = [r for r in server.submissions if r.status == 429]
     assert server.max_unfinished == 5
     assert len(refused) <= 3, "growth overshoots by what is on its way, and then it is known"
+
+
+async def test_a_server_that_only_fails_brings_few_sources_into_doubt(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Outage, "pause", 0.01)
+    sources = [Text(f"Part {n}.") for n in range(100)]
+    async with LocalSymbl() as server, server.client(limits=Limits(jobs=5), **QUICK) as symbl:
+        server.inject("status:502", on="POST", times=1000)
+        outcomes: list[Outcome[Text]] = []
+        async for outcome in symbl.map(sources):
+            outcomes.append(outcome)
+            if len(outcomes) == 12:
+                assert len(server.submissions) <= 13
+                server.clear_faults()
+
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    assert {type(error) for error in errors} == {AmbiguousSubmissionError}
+    assert len(errors) <= 13
+    assert len(outcomes) == 100
+    assert caplog.text.count("one source at a time") == 1
+
+
+async def test_a_client_that_closes_ends_sources_that_wait_for_the_end_of_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Outage, "pause", 60.0)
+    async with LocalSymbl() as server, server.client(limits=Limits(jobs=5), **QUICK) as symbl:
+        server.inject("status:502", on="POST", times=1000)
+        errors: list[Exception | None] = []
+        with pytest.raises(ClientClosedError):
+            async with asyncio.timeout(10):
+                async for outcome in symbl.map(Text(f"Part {n}.") for n in range(30)):
+                    errors.append(outcome.error)
+                    if len(errors) == 10:
+                        await symbl.aclose()
+
+    assert {type(error) for error in errors} == {AmbiguousSubmissionError, ClientClosedError}
 
 
 async def test_one_failure_never_hides_another(server: LocalSymbl, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cached_property
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import aiohttp
 
@@ -303,6 +303,11 @@ class Engine:
             remedy = "; use `async with`, or await client.start()" if self._state == "new" else ""
             raise ClientClosedError(f"the client is {self._state}{remedy}")
         check_loop(self._tasks.loop)
+
+    async def wait(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait for work. Raises ``ClientClosedError`` when the client closes first."""
+        self.check_open()
+        await self._tasks.run(work(), "waiting")
 
     def check_here(self) -> None:
         """Raise ``ConfigurationError`` if the client works on another event loop than this."""

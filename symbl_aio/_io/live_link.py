@@ -85,13 +85,14 @@ class Link:
         self._lost_at: float | None = None
         self._lost = (0.0, 0, 0)
         """When the server was there last, and the position and bytes of the audio since then."""
-        self._has_ended = False
         self._has_progressed = False
         self._cause: SymblError | None = None
         self.states = LiveStates(is_resumable=window > 0)
         self.account = AudioAccount()
         self.has_listened = False
         """Whether the server has ever listened."""
+        self.has_ended = False
+        """Whether the link will not connect any more, and ``error`` is final."""
         self.error: SymblError | None = None
         """The error that ended the link."""
         self.is_error_known = False
@@ -106,11 +107,6 @@ class Link:
     def start(self) -> None:
         """Start the task, which ends with the link."""
         self._task = self._tasks.start(self._run(), f"live {self._path}", on_end=self._ended)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the link will not connect any more, and ``error`` is final."""
-        return self._has_ended
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait until a condition holds. Raises the link's error if it ends before that."""
@@ -174,7 +170,7 @@ class Link:
 
     async def request(self, text: str) -> None:
         """Send one request on the connection, once. Raises ``TransportError`` if it breaks."""
-        socket = self.socket or await self.listening()
+        socket = await self.listening()
         try:
             await socket.send_text(text)
         except BROKEN:
@@ -433,6 +429,6 @@ class Link:
                 f"the stream failed ({type(error).__name__})", self.states.conversation_id
             )
         self._report_gap()
-        self.error, self._has_ended = error, True
+        self.error, self.has_ended = error, True
         self._port.on_end(error)
         self.pulse()

@@ -286,7 +286,8 @@ class Outbox(Resolution):
     ) -> AsyncGenerator[Item, None]:
         """Yield the items in the order of submission: all, or those of a state or conversation.
 
-        ``conversation`` as for ``append``. Items that are submitted meanwhile come at the end.
+        ``conversation`` as for ``append``. Items that are submitted meanwhile come at the end,
+        or not at all if their transaction ends after later ones were read.
         """
         last = 0
         require("state", state, (ItemState, type(None)), "an ItemState, such as ItemState.FAILED")

@@ -34,6 +34,7 @@ from symbl_aio.server.outbound_http import OutboundClient
 from symbl_aio.server.processing import SubmissionProcessor
 from symbl_aio.server.recognition_pool import RecognitionPool
 from symbl_aio.server.request_log import RequestLog
+from symbl_aio.server.server_limits import BufferBudget
 from symbl_aio.server.storage.changes import PageKeySaved
 from symbl_aio.server.storage.store import Storage
 from symbl_aio.server.submission_parameters import Kind
@@ -69,6 +70,7 @@ class Shared:
     retain_requests: int | None
     probe_media: bool
     most_sockets: int
+    buffered: int
     closing: asyncio.Event
 
 
@@ -77,6 +79,7 @@ class Account:
 
     def __init__(self, app_id: str, app_secret: str, shared: Shared) -> None:
         self.app_id = app_id
+        self.buffers = BufferBudget(shared.buffered)
         self._shared = shared
         self._store = store = shared.storage.store(app_id)
         self.tokens = TokenIssuer(app_id, app_secret, shared.token_life, shared.clock, store)

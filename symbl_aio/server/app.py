@@ -34,7 +34,7 @@ from symbl_aio.server.option_support import READS, UnknownOptions
 from symbl_aio.server.proxy_headers import ORIGINS, Origins
 from symbl_aio.server.request_body import check_encoding, waits_to_send
 from symbl_aio.server.request_log import RequestLog
-from symbl_aio.server.server_limits import BUFFERS, LIMITS, BufferBudget, ServerLimits
+from symbl_aio.server.server_limits import BUFFERS, LIMITS, SMALL, BufferBudget, ServerLimits
 from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.submission_parameters import Kind
 from symbl_aio.server.token_handlers import REFRESH_PATH, TOKEN_PATH, TokenHandlers
@@ -142,7 +142,7 @@ class App:
                     facts = _facts_of(request.method, request.path)
                     response = await self.guard(_NO_ROUTE, facts, request)
             status = response.status
-            if connection.has_large_head or waits_to_send(request):
+            if connection.kept > SMALL or waits_to_send(request):
                 response.force_close()
             response.headers.extend(EVERY_ORIGIN)
             return response

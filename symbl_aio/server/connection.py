@@ -7,19 +7,25 @@ import contextlib
 import fcntl
 import socket
 import termios
-from collections.abc import Hashable
 from typing import Protocol
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from attrs import define
 
-from symbl_aio.server.server_limits import SMALL
+from symbl_aio.server.server_limits import BufferBudget
 
 
 class _Body(Protocol):
     def is_eof(self) -> bool: ...
     def feed_eof(self) -> None: ...
+
+
+class Holder(Protocol):
+    """An application with connections. ``buffers``: for its requests on their way."""
+
+    @property
+    def buffers(self) -> BufferBudget: ...
 
 
 @define(eq=False)
@@ -28,7 +34,7 @@ class Connection:
 
     ``waiting_since``: the time at which the caller's turn began; None while a request is
     handled. ``head``: bytes that have arrived of the next head; ``kept``: those of the last one,
-    which stays until the next one; a small one counts only until it has shown a token.
+    which stays until the next one, in ``kept_in``; a small one counts until it has shown a token.
     ``whole``: the head has arrived, and what follows is a body. ``holder``: the application whose
     token was shown last. ``response``: counts the bytes of the last response; ``taken``: those
     that had left at the last look. ``is_answered``: all of it was made.
@@ -40,16 +46,12 @@ class Connection:
     body: _Body | None = None
     head: int = 0
     kept: int = 0
+    kept_in: BufferBudget | None = None
     whole: bool = False
-    holder: Hashable | None = None
+    holder: Holder | None = None
     response: AbstractStreamWriter | None = None
     taken: int = 0
     is_answered: bool = True
-
-    @property
-    def has_large_head(self) -> bool:
-        """Whether the last head takes too much memory to stay."""
-        return self.kept > SMALL
 
     @property
     def buffered(self) -> int:

@@ -16,14 +16,14 @@ import socket
 import ssl
 import traceback
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
 from aiohttp import web
 
 from symbl_aio.server.background_tasks import BackgroundTasks
-from symbl_aio.server.connection import Connection
+from symbl_aio.server.connection import Connection, Holder
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.server_limits import SMALL, BufferBudget, ServerLimits
 
@@ -83,9 +83,6 @@ class ServerProtocol(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self.connection.is_answered = True
-            if isinstance(resp, web.Response):
-                # The library refers to a response until the next request of its connection.
-                resp.body = None
 
     def handle_error(
         self,
@@ -138,7 +135,7 @@ class Connections:
         self._listeners: list[socket.socket] = []
         self._tasks = BackgroundTasks()
         self.unread: set[Connection] = set()
-        self._held: Counter[Hashable] = Counter()
+        self._held: Counter[Holder] = Counter()
         self._share = max(1, limits.connections * 3 // 4)
         self.refused = 0
 
@@ -173,24 +170,33 @@ class Connections:
     def begin(self, connection: Connection, request: web.BaseRequest) -> None:
         """Record that a head has arrived whole: from now on the server is at work."""
         if connection.kept:
-            self._buffers.release(connection.kept)
+            self._release_head(connection)
         connection.kept, connection.head, connection.whole = connection.head, 0, False
         connection.waiting_since = None
         connection.body, connection.response = request.content, request.writer
         connection.taken, connection.is_answered = 0, False
 
-    def trust(self, connection: Connection, holder: Hashable) -> None:
+    def trust(self, connection: Connection, holder: Holder) -> None:
         """Record that a request has shown a token: newer connections do not take its place.
 
-        Those of a holder of three in four do. Raises a 503 ``ApiError`` if none of them is idle.
+        Those of a holder of three in four do. Raises a 503 ``ApiError`` if none of them is idle,
+        or if the holder has too many large requests on their way.
         """
         if connection.holder is not holder:
             self._give_to(connection, holder)
-        if 0 < connection.kept <= SMALL:
-            self._buffers.release(connection.kept)
+        if size := connection.kept:
+            self._buffers.release(size)
             connection.kept = 0
+            if size > SMALL:
+                if not holder.buffers.allows(0, size):
+                    raise ApiError(503, "Too many large requests at a time.", retry_after=1)
+                connection.kept, connection.kept_in = size, holder.buffers
 
-    def _give_to(self, connection: Connection, holder: Hashable) -> None:
+    def _release_head(self, connection: Connection) -> None:
+        (connection.kept_in or self._buffers).release(connection.kept)
+        connection.kept, connection.kept_in = 0, None
+
+    def _give_to(self, connection: Connection, holder: Holder) -> None:
         if self._held[holder] >= self._share:
             mine = (c for c in self._open if c.holder is holder and c.waiting_since is not None)
             if (idle := next(mine, None)) is None:
@@ -254,8 +260,9 @@ class Connections:
         self.unread.discard(connection)
         self._take_back(connection)
         if self._open.pop(connection, connection) is None:
-            self._buffers.release(connection.head + connection.kept)
-            connection.head = connection.kept = 0
+            self._buffers.release(connection.head)
+            connection.head = 0
+            self._release_head(connection)
 
     async def _accept(self, listener: socket.socket, server: web.Server) -> None:
         exhausted = False

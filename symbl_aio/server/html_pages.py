@@ -28,6 +28,7 @@ from symbl_aio.server.field_rules import (
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
+    LongResponse,
     is_http_url,
     json_response,
     query_flag,
@@ -234,7 +235,7 @@ def _notice(text: str, status: int) -> web.Response:
 
 
 def _html_response(page: str, policy: str, status: int = 200) -> web.Response:
-    return web.Response(
+    return LongResponse(
         text=page,
         status=status,
         content_type="text/html",

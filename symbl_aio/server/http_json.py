@@ -37,6 +37,7 @@ _MOST_PARAMETERS = 1000
 
 # Bytes of a long response that are made at a time, and that its connection holds.
 _BLOCK = 256 * 1024
+_LONG = 32 * 1024
 
 # Half of an escaped pair, or a whole one: no response could carry the half.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -44,6 +45,17 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _JSON_TYPE = CIMultiDict({hdrs.CONTENT_TYPE: "application/json; charset=utf-8"})
 
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class LongResponse(web.Response):
+    """A response whose body leaves memory once it was sent.
+
+    The library refers to a response until the next request of its connection.
+    """
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        await super().write_eof(data)
+        self.body = None
 
 
 class LongList(list[JSON]):
@@ -78,13 +90,11 @@ class ApiError(Exception):
 
 def json_response(body: JSON, status: int = 200) -> web.Response:
     """Return a JSON response."""
-    return web.Response(
-        # Compact, and UTF-8 instead of ASCII escapes. A character that has no UTF-8 becomes "?":
-        # one record must not break the response about all.
-        body=encode_json(body).encode(errors="replace"),
-        status=status,
-        headers=_JSON_TYPE,
-    )
+    # Compact, and UTF-8 instead of ASCII escapes. A character that has no UTF-8 becomes "?": one
+    # record must not break the response about all.
+    data = encode_json(body).encode(errors="replace")
+    kind = web.Response if len(data) < _LONG else LongResponse
+    return kind(body=data, status=status, headers=_JSON_TYPE)
 
 
 async def long_json_response(
@@ -104,7 +114,7 @@ async def long_json_response(
     first = await threads.run(next, blocks) if in_thread else next(blocks)
     is_whole = len(first) < _BLOCK
     body = first if is_whole else _send([first], blocks, threads)
-    return web.Response(body=body, status=status, headers=_JSON_TYPE)
+    return LongResponse(body=body, status=status, headers=_JSON_TYPE)
 
 
 async def streamed_json_response(name: str, parts: AsyncIterator[str]) -> web.Response:
@@ -115,7 +125,7 @@ async def streamed_json_response(name: str, parts: AsyncIterator[str]) -> web.Re
     blocks = _list_blocks(name, parts)
     first = await anext(blocks)
     body = first if len(first) < _BLOCK else _continued([first], blocks)
-    return web.Response(body=body, headers=_JSON_TYPE)
+    return LongResponse(body=body, headers=_JSON_TYPE)
 
 
 async def _continued(first: list[bytes], blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

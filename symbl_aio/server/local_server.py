@@ -202,6 +202,7 @@ class LocalServer(ServerControls):
             retain_requests=retain_requests,
             probe_media=probe_media,
             most_sockets=limits.live_sockets,
+            buffered=limits.buffered,
             closing=self._closing,
         )
         apps = {app_id: app_secret} if hosting.apps is None else hosting.apps
@@ -245,7 +246,7 @@ class LocalServer(ServerControls):
         space = UploadSpace(bodies.directory, self._limits)
         self._metrics.gauges += [
             Gauge("connections", "Open connections.", lambda: len(self._connections)),
-            Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffers.held),
+            Gauge("buffered_bytes", "Requests in memory.", lambda: self._buffered),
             Gauge("live_conversations", "Streams and calls.", lambda: self.live),
             Gauge("disk_free_bytes", "Space for recordings.", space.free),
         ]
@@ -294,10 +295,14 @@ class LocalServer(ServerControls):
             account.live.drain()
         await self._changes.wait_until(lambda: not self.uploading)
 
+    @property
+    def _buffered(self) -> int:
+        return sum(each.buffers.held for each in self._accounts) + self._buffers.held
+
     def _obstacle(self, space: UploadSpace) -> str | None:
         if self._is_draining:
             return "the server stops"
-        return "the disk is full" if space.free() <= 0 else None
+        return space.obstacle()
 
     async def aclose(self) -> None:
         """Stop at once and leave no task, connection or file. Closing twice is safe.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -89,7 +90,9 @@ class Metrics:
         yield from _single("heard_seconds", "counter", "Recognised sound.", self._heard)
         yield from _single("recognition_seconds", "counter", "Time for it.", self._busy)
         for gauge in self.gauges:
-            yield from _single(gauge.name, "gauge", gauge.help, gauge.read())
+            # The others are wanted most while a disk fails.
+            with contextlib.suppress(OSError):
+                yield from _single(gauge.name, "gauge", gauge.help, gauge.read())
         yield from _process()
 
 

@@ -8,7 +8,7 @@ server invents no word.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -54,6 +54,8 @@ _MAX_INLINE_MESSAGES = 500
 
 # Characters of a conversation: as many as one text submission may have. A reader needs all of it.
 _MAX_TEXT = 8 * 1024**2
+# Characters that a shorter message counts for: each takes a kilobyte.
+_LEAST_TEXT = 50
 
 # The parameters that change what is found in a conversation.
 _SETTINGS = (
@@ -183,7 +185,7 @@ class SubmissionProcessor:
             payload.media_info = await _probe_file(path, video=payload.kind.startswith("video"))
         if path is not None and self._recognizer is not None:
             logger.info("job %s: %s, by speech recognition", job_id, payload)
-            transcription = await _recognise(self._recognizer, path, payload)
+            transcription = await _recognise(self._recognizer, path, payload, owner=self)
             if transcription.language is not None:
                 logger.info("job %s: the language is %s", job_id, transcription.language)
             return transcription
@@ -232,7 +234,7 @@ async def _probe_file(path: Path, *, video: bool) -> MediaInfo:
 
 
 async def _recognise(
-    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload
+    recognizer: RecognitionPool, path: Path, payload: SubmissionPayload, *, owner: Hashable
 ) -> _Transcription:
     parameters = RecognitionParameters.of(payload.parameters)
     media_info, stated = payload.media_info, None
@@ -244,6 +246,7 @@ async def _recognise(
             Wanted(parameters.language, parameters.separate_channels, stated),
             seconds=media_info.duration if media_info is not None else None,
             size=payload.body.size if payload.body is not None else 0,
+            owner=owner,
         )
     except RecognitionError as error:
         raise ProcessingError(str(error)) from error
@@ -260,9 +263,11 @@ async def _recognise(
 
 def _check_size(conversation: Conversation) -> None:
     """Raise a ``ProcessingError`` for a conversation that has grown too long."""
-    if sum(len(utterance.text) for utterance in conversation.utterances) > _MAX_TEXT:
+    texts = (len(utterance.text) for utterance in conversation.utterances)
+    if sum(size if size > _LEAST_TEXT else _LEAST_TEXT for size in texts) > _MAX_TEXT:
         raise ProcessingError(
-            f"the conversation would have more than {_MAX_TEXT:,} characters; begin another one"
+            f"the conversation would have more than {_MAX_TEXT:,} characters, "
+            f"{_LEAST_TEXT} at least in each message; begin another one"
         )
     if (reason := conversation.too_many_speakers()) is not None:
         raise ProcessingError(f"{reason}; begin another conversation")

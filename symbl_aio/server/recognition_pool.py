@@ -2,7 +2,8 @@
 
 A recording is due when it would have ended, had it been played since its arrival. So a short one
 does not wait behind many long ones, and a long one is overtaken only by those that arrive while
-it would be playing.
+it would be playing. Between applications it counts how much of each was begun, so that fifty
+recordings of one do not come before the first of another.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import NamedTuple
 
 from attrs import frozen
 
@@ -97,6 +99,13 @@ class RecognitionOptions:
             )
 
 
+class _Waiting(NamedTuple):
+    due: float
+    number: int
+    length: float
+    waiter: asyncio.Future[Recognizer]
+
+
 class RecognitionPool:
     """Recognisers that share the recordings.
 
@@ -115,7 +124,10 @@ class RecognitionPool:
         ]
         self.english_only = options.english_only
         self._idle = list(self._recognizers)
-        self._waiting: list[tuple[float, int, asyncio.Future[Recognizer]]] = []
+        # By application, the earliest due first.
+        self._waiting: dict[Hashable, list[_Waiting]] = {}
+        # When all that was begun of an application would have ended, one after another.
+        self._played: dict[Hashable, float] = {}
         self._numbers = itertools.count()
         self._on_recognised = on_recognised
 
@@ -126,13 +138,14 @@ class RecognitionPool:
         *,
         seconds: float | None,
         size: int,
+        owner: Hashable = None,
     ) -> RecognisedSpeech:
         """Transcribe a recording of ``seconds``, or of unknown length and ``size`` bytes.
 
-        Raises ``RecognitionError``, as ``Recognizer.transcribe()`` does.
+        ``owner``: its application. Raises ``RecognitionError`` as ``Recognizer.transcribe()`` does.
         """
         length = size / _BYTES_PER_SECOND if seconds is None else seconds
-        recognizer = await self._acquire(length)
+        recognizer = await self._acquire(length, owner)
         began = time.monotonic()
         try:
             speech = await recognizer.transcribe(path, wanted)
@@ -145,12 +158,14 @@ class RecognitionPool:
         """Kill the processes even while they are busy. Closing twice is safe."""
         await asyncio.gather(*(recognizer.aclose() for recognizer in self._recognizers))
 
-    async def _acquire(self, length: float) -> Recognizer:
+    async def _acquire(self, length: float, owner: Hashable) -> Recognizer:
         if self._idle:
+            self._begin(length, owner)
             return self._idle.pop()
         waiter: asyncio.Future[Recognizer] = asyncio.get_running_loop().create_future()
         due = time.monotonic() + length
-        heapq.heappush(self._waiting, (due, next(self._numbers), waiter))
+        waiting = self._waiting.setdefault(owner, [])
+        heapq.heappush(waiting, _Waiting(due, next(self._numbers), length, waiter))
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -161,8 +176,20 @@ class RecognitionPool:
 
     def _release(self, recognizer: Recognizer) -> None:
         while self._waiting:
-            _, _, waiter = heapq.heappop(self._waiting)
+            owner = min(self._waiting, key=self._due)
+            waiting = self._waiting[owner]
+            _, _, length, waiter = heapq.heappop(waiting)
+            if not waiting:
+                del self._waiting[owner]
             if not waiter.done():
+                self._begin(length, owner)
                 waiter.set_result(recognizer)
                 return
         self._idle.append(recognizer)
+
+    def _due(self, owner: Hashable) -> tuple[float, int]:
+        first = self._waiting[owner][0]
+        return max(first.due, self._played.get(owner, 0.0) + first.length), first.number
+
+    def _begin(self, length: float, owner: Hashable) -> None:
+        self._played[owner] = max(time.monotonic(), self._played.get(owner, 0.0)) + length

@@ -76,19 +76,20 @@ async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
 
     ``max_size``: bytes; by default the limit of an ordinary call.
     """
-    limits, buffers = request.app[LIMITS], request.app[BUFFERS]
+    limits, holder = request.app[LIMITS], connection_of(request).holder
+    buffers = request.app[BUFFERS] if holder is None else holder.buffers
     largest = limits.body if max_size is None else max_size
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise ApiError(415, "JSON is accepted in UTF-8 only.")
     # An announced length is refused without reading.
     if (request.content_length or 0) > largest:
         raise _too_large(largest)
-    body, holder = bytearray(), connection_of(request).holder
+    body = bytearray()
 
     def add(chunk: bytes) -> None:
         if len(body) + len(chunk) > largest:
             raise _too_large(largest)
-        if not buffers.allows(len(body), len(chunk), holder):
+        if not buffers.allows(len(body), len(chunk)):
             raise ApiError(503, "Too many large requests at a time.", retry_after=1)
         body.extend(chunk)
 
@@ -101,7 +102,7 @@ async def read_body(request: web.Request, max_size: int | None = None) -> bytes:
                 add(chunk)
         return bytes(body)
     finally:
-        buffers.release(len(body), holder)
+        buffers.release(len(body))
 
 
 def _too_large(largest: int) -> ApiError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections import Counter
-from collections.abc import Hashable
 
 from aiohttp import web
 from attrs import Factory, define, field, frozen
@@ -86,28 +84,24 @@ SMALL = 16 * KIB
 class BufferBudget:
     """Bytes of requests on their way that the server holds in memory.
 
-    Each application has the ``limit`` for its bodies, and all heads together have it once.
+    One for each application, and one for requests that have shown no token yet.
     """
 
     limit: int
-    _held: Counter[Hashable] = Factory(Counter)
+    held: int = 0
 
-    @property
-    def held(self) -> int:
-        return self._held.total()
-
-    def allows(self, owned: int, more: int, holder: Hashable = None) -> bool:
+    def allows(self, owned: int, more: int) -> bool:
         """Count ``more`` bytes for a request of ``owned``; return False if that is too much.
 
         A little is always allowed, so that large requests do not refuse small ones.
         """
-        if owned + more > SMALL and self._held[holder] + more > self.limit:
+        if owned + more > SMALL and self.held + more > self.limit:
             return False
-        self._held[holder] += more
+        self.held += more
         return True
 
-    def release(self, owned: int, holder: Hashable = None) -> None:
-        self._held[holder] -= owned
+    def release(self, owned: int) -> None:
+        self.held -= owned
 
 
 LIMITS = web.AppKey("limits", ServerLimits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import logging
 import secrets
 from collections.abc import Callable
 from hashlib import sha256
@@ -15,7 +16,9 @@ from attrs import frozen
 from symbl_aio.server.app_secrets import AppSecret
 from symbl_aio.server.http_json import ApiError, json_response
 from symbl_aio.server.storage.changes import TokenIssued, TokensRevoked
-from symbl_aio.server.storage.store import Store, StoredState
+from symbl_aio.server.storage.store import StorageError, Store, StoredState
+
+logger = logging.getLogger("symbl_aio.server")
 
 
 @frozen
@@ -148,8 +151,12 @@ class TokenIssuer:
         if refresh != self._stored_refresh:
             changes.append(TokenIssued("refresh", _digest(refresh), None))
         if changes:
-            await self._store.commit(*changes)
-            self._stored, self._stored_refresh = token, refresh
+            try:
+                await self._store.commit(*changes)
+                self._stored, self._stored_refresh = token, refresh
+            except StorageError as error:
+                # A full disk must not keep callers from reading what is there.
+                logger.error("a token ends with this server, unless it is stored later: %s", error)
         # "refersh" is the spelling of the API.
         remaining = int(token.expires_at - self._clock())
         return json_response(

@@ -11,6 +11,7 @@ from pathlib import Path
 from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.server_limits import MIB, ServerLimits
 from symbl_aio.server.spooled_body import SpooledBody
+from symbl_aio.server.storage.store import StorageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_AFTER = 60
@@ -31,17 +32,20 @@ class UploadSpace:
     def granted(self, body: SpooledBody, size: int | None) -> Iterator[None]:
         """Grant ``size`` bytes to a body. A 413 or 503 ``ApiError``, also if a write fails.
 
-        None is a body of unknown length: call ``extend()`` as it arrives.
+        None is a body of unknown length: call ``extend()`` as it arrives. Raises StorageError if
+        the disk fails, or has gone.
         """
-        self._grant(body, size or 0)
         try:
+            self._grant(body, size or 0)
             yield
+        except (ConnectionError, TimeoutError):
+            raise  # of the caller
         except OSError as error:
             if error.errno in _FULL:
                 raise _full() from error
-            raise
+            raise StorageError(f"a recording cannot be written: {error.strerror}") from error
         finally:
-            del self._arriving[body]
+            self._arriving.pop(body, None)
 
     def extend(self, body: SpooledBody) -> None:
         """Grant more to a body that has arrived beyond its grant. A 413 or 503 ``ApiError``."""
@@ -58,8 +62,15 @@ class UploadSpace:
             raise _full()
         self._arriving = arriving
 
+    def obstacle(self) -> str | None:
+        """Return why no recording can be stored now, or None."""
+        try:
+            return "the disk is full" if self.free() <= 0 else None
+        except OSError as error:
+            return f"the directory of recordings cannot be used: {error.strerror}"
+
     def free(self) -> int:
-        """Return the bytes that uploads may still use."""
+        """Return the bytes that uploads may still use. Raises OSError."""
         return shutil.disk_usage(self._directory).free - self._limits.disk_reserve
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import sys
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from aiohttp import WSMsgType, web
 
-from symbl_aio import AccessToken, Config, Credentials, Retries, SymblClient, Timeouts
+from symbl_aio import AccessToken, Config, Credentials, Gap, Retries, SymblClient, Timeouts
 from symbl_aio.live.handle import LiveHandle
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
@@ -364,3 +365,17 @@ async def next_of(handle: LiveHandle, kind: type[T]) -> T:
 
 
 TOKEN = AccessToken("a-token-of-its-own")
+
+
+def speak_until_completed(port: int, stall: float) -> None:
+    """Speak on a stream until its conversation is completed. Exits with the number of gaps."""
+
+    async def run() -> int:
+        config = Config(
+            base_url=f"http://127.0.0.1:{port}", timeouts=Timeouts(connect=5, read=5, stall=stall)
+        )
+        async with SymblClient(TOKEN, config=config) as symbl, symbl.stream() as stream:
+            await stream.send(bytes(32_000))
+            return len([event async for event in stream if isinstance(event, Gap)])
+
+    sys.exit(asyncio.run(run()))

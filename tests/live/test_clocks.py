@@ -5,12 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from symbl_aio import Gap, MessageEvent, Pstn, SpeakerEvent, StateEvent, Stream, Timeouts, User
+from symbl_aio import (
+    Gap,
+    MessageEvent,
+    Pstn,
+    SpeakerEvent,
+    StateEvent,
+    Stream,
+    Timeouts,
+    User,
+)
 from symbl_aio.testing import LocalSymbl
-from tests.live.peer import Peer, Session, enveloped, next_of, through_cutter
+from tests.forks import Fork
+from tests.live.peer import (
+    Peer,
+    Session,
+    enveloped,
+    next_of,
+    recognised,
+    speak_until_completed,
+    through_cutter,
+)
 from tests.support import LoopClock
 
 HOUR, DAY = 3600, 86_400
@@ -81,7 +100,8 @@ async def test_a_wall_clock_that_is_set_ends_no_stream_and_no_wait_for_one(
 async def pinged(session: Session, times: int) -> None:
     """Wait until the client has sent so many more pings."""
     count = session.pings + times
-    await session.until(lambda: session.pings >= count)
+    await session.until(lambda: session.pings >= count or session.closed.is_set())
+    assert not session.closed.is_set()
 
 
 @pytest.mark.parametrize("subscribes", [True, False])
@@ -109,3 +129,21 @@ async def test_a_process_that_was_stopped_keeps_a_connection_whose_server_is_the
         kinds = [type(event) async for event in handle]
     assert Gap not in kinds
     assert len(peer.sessions + peer.subscribers) == 1
+
+
+async def test_a_stopped_process_goes_on_with_its_connection(peer: Peer):
+    stall = 0.6
+    speaker = await Fork.start(speak_until_completed, peer.port, stall)
+    session = await peer.session()
+    await pinged(session, 1)
+    # The times are the fault itself: it is stopped while it waits, for longer than a server may
+    # be silent, and there is a frame to be read when it goes on.
+    await asyncio.sleep(stall / 6)
+    speaker.send(SIGSTOP)
+    await session.send(recognised("on"))
+    await asyncio.sleep(2 * stall)
+    speaker.send(SIGCONT)
+    await pinged(session, 4)
+    await session.completed()
+    assert await speaker.ended() == 0
+    assert len(peer.sessions) == 1

@@ -210,18 +210,23 @@ async def test_the_connections_of_one_leave_some_to_another(tenants: Tenants) ->
             assert answer.status == 200
 
 
-async def test_the_bodies_of_one_leave_memory_to_another(tenants: Tenants) -> None:
+@pytest.mark.parametrize("head_size,body_size", [(0, 290_000), (290_000, 1)])
+async def test_the_requests_of_one_leave_memory_to_another(
+    tenants: Tenants, head_size: int, body_size: int
+) -> None:
     one, two = await tenants(limits=ServerLimits(buffered=300_000))
     made = (await one.text("Ann: Hello.")).body
     url = urlsplit(one.server.base_url)
-    head = SLOW_CALL.format(made["conversationId"], one.token) + "Content-Length: 900000\r\n\r\n"
+    call = SLOW_CALL.format(f"{made['conversationId']}?name={'x' * head_size}", one.token)
     _, writer = await asyncio.open_connection(url.hostname, url.port)
-    writer.write(head.encode() + b" " * 290_000)
-    while one.server._buffers.held < 290_000:  # noqa: ASYNC110 - no event for a half body
+    writer.write(call.encode() + b"Content-Length: 900000\r\n\r\n" + b" " * body_size)
+    while one.server._buffered < 290_000:  # noqa: ASYNC110 - no event for a half request
         await asyncio.sleep(0)
 
-    assert (await one.text("Hello. " * 10_000)).status == 503
-    assert (await two.text("Hello. " * 10_000)).status == 201
+    for caller, status in ((one, 503), (two, 201)):
+        assert (await caller.text("Hello. " * 10_000)).status == status
+    for caller, status in ((one, 503), (two, 200)):
+        assert (await caller.get("/v1/manage/trackers", name="x" * 20_000)).status == status
     writer.transport.abort()
 
 

@@ -268,7 +268,7 @@ async def test_large_heads_on_their_way_share_a_limit_and_small_ones_pass(start:
     line = b"GET /?" + b"x" * 200_000
     async with connected(caller.server) as (_, first), connected(caller.server) as (two, second):
         first.write(line)
-        while caller.server._buffers.held < len(line):  # noqa: ASYNC110 - no event for a half head
+        while caller.server._buffered < len(line):  # noqa: ASYNC110 - no event for a half head
             await asyncio.sleep(0)
         second.write(line)
 
@@ -287,7 +287,7 @@ async def test_the_head_of_a_refused_request_counts_until_its_connection_ends(st
         second.write(head)
         assert await is_ended(two)
         assert (await caller.get("/v1/conversations")).status == 200
-    while caller.server._buffers.held:  # noqa: ASYNC110 - no event for a lost connection
+    while caller.server._buffered:  # noqa: ASYNC110 - no event for a lost connection
         await asyncio.sleep(0)
     async with connected(caller.server) as (three, third):
         third.write(head)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio.server import Line
+from symbl_aio.server import Line, processing
 from symbl_aio.server.conversations.conversation import Settings
 from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.processing import merge_settings
@@ -300,10 +300,23 @@ async def test_a_conversation_that_would_be_too_long_keeps_what_it_has(caller: A
 
     job = (await caller.get(f"/v1/job/{second['jobId']}")).body
     assert job["status"] == "failed"
-    assert "more than 8,388,608 characters; begin another one" in job["reason"]
+    assert "more than 8,388,608 characters" in job["reason"]
     # The list needs no analysis.
     (found,) = (await caller.get("/v1/conversations")).body["conversations"]
     assert [member["name"] for member in found["members"]] == ["Ann"]
+
+
+async def test_short_messages_count_as_the_memory_that_they_need(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processing, "_MAX_TEXT", 5_000)
+    caller = await start()
+
+    jobs = [await caller.text(*["a"] * count) for count in (100, 101)]
+    await caller.server.until(lambda: not caller.server.unfinished)
+
+    statuses = [(await caller.get(f"/v1/job/{job.body['jobId']}")).body["status"] for job in jobs]
+    assert statuses == ["completed", "failed"]
 
 
 async def test_the_names_of_the_speakers_of_a_conversation_have_a_limit(start: Any) -> None:

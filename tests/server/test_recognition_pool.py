@@ -65,9 +65,15 @@ async def a_pool(
 
 
 def start(
-    pool: RecognitionPool, name: str, seconds: float | None, size: int = 0
+    pool: RecognitionPool,
+    name: str,
+    seconds: float | None,
+    size: int = 0,
+    owner: str | None = None,
 ) -> asyncio.Task[object]:
-    return asyncio.create_task(pool.transcribe(f"/tmp/{name}", seconds=seconds, size=size))
+    return asyncio.create_task(
+        pool.transcribe(f"/tmp/{name}", seconds=seconds, size=size, owner=owner)
+    )
 
 
 async def test_a_short_recording_does_not_wait_behind_fifty_long_ones(
@@ -102,6 +108,21 @@ async def test_a_long_recording_is_not_overtaken_for_ever(
         order = [await workers.finish_next() for _ in range(7)]
 
         assert order[1:] == ["short 0", "short 1", "short 2", "short 3", "long", "short 4"]
+        await asyncio.gather(*tasks)
+
+
+async def test_the_recordings_of_an_application_do_not_all_come_before_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_pool(tmp_path, monkeypatch, 1) as (pool, workers, _):
+        tasks = [start(pool, f"one {n}", 60.0, owner="one") for n in range(20)]
+        await asyncio.sleep(0)
+        tasks += [start(pool, f"two {n}", 60.0, owner="two") for n in range(3)]
+
+        order = [await workers.finish_next() for _ in range(23)]
+
+        assert order[:6] == ["one 0", "two 0", "one 1", "two 1", "one 2", "two 2"]
+        assert order[6:] == [f"one {n}" for n in range(3, 20)]
         await asyncio.gather(*tasks)
 
 

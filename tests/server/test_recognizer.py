@@ -14,6 +14,7 @@ from attrs import define, field
 
 from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.recognizer import WORKER, RecognitionError, Recognizer
+from tests.support import LoopClock
 
 # Sends each request to the test over a socket; the socket closes when the process exits.
 # The name of the recording selects the behaviour.
@@ -28,6 +29,8 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as witness:
         path = json.loads(line)["path"]
         folder, name = os.path.split(path)
         witness.sendall(name.encode() + b"\\n")
+        if name == "when asked":
+            witness.recv(1)
         if name == "hang":
             threading.Event().wait()
         elif name == "die" or name == "die once" and not os.path.exists(folder + "/died"):
@@ -176,6 +179,19 @@ async def test_a_crash_between_recordings_has_no_effect(harness: Harness):
 async def test_a_stuck_process_is_stopped_after_a_timeout(harness: Harness):
     with pytest.raises(RecognitionError, match=r"no sign of life for 0\.05 s"):
         await harness.short_timeout.transcribe("hang")
+
+
+async def test_a_server_that_was_stopped_does_not_end_a_process_that_answers(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+):
+    clock = LoopClock(monkeypatch)
+    transcribing = asyncio.create_task(harness.transcribe("when asked"))
+    worker = await harness.workers.get()
+    await worker.next_request()
+    clock.ahead += 10_000
+    await asyncio.sleep(0.001)  # which ends after all timers that are due
+    worker.writer.write(b".")
+    assert (await transcribing)[-1] == "when asked"
 
 
 async def test_a_cancelled_recognition_ends_its_process(harness: Harness):

@@ -99,3 +99,23 @@ async def test_a_body_without_a_length_meets_the_same_limits(
     assert (full.status, full.headers["Retry-After"]) == (503, "60")
     left = await asyncio.to_thread(lambda: list(tmp_path.rglob("tmp*")))
     assert not left
+
+
+async def test_a_directory_that_has_gone_is_named_and_hides_no_metrics(
+    start: Any, tmp_path: Path
+) -> None:
+    caller = await start(data=tmp_path / "data", default_transcript="Hello.")
+    (tmp_path / "data" / "bodies").rename(tmp_path / "elsewhere")
+
+    refused = await caller.video()
+    ready = await caller.anonymous("GET", "/readyz")
+    metrics = await caller.anonymous("GET", "/metrics")
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "10")
+    assert ready.status == 503
+    assert "No such file" in ready.body["reason"]
+    assert metrics.status == 200
+    assert "symbl_aio_jobs" in metrics.body
+    (tmp_path / "elsewhere").rename(tmp_path / "data" / "bodies")
+    assert (await caller.video()).status == 201
+    assert (await caller.anonymous("GET", "/readyz")).status == 200

@@ -218,8 +218,11 @@ class ConversationHandlers:
             insight_phrases=fields.get("highlightOnlyInsightKeyPhrases") is True,
         )
         write = markdown if kind == "text/markdown" else srt
-        payload = await self._conversations.threads.run(write, conversation, options)
-        return json_response({"transcript": {"payload": payload, "contentType": kind}})
+
+        def make() -> LongJSON:
+            return {"transcript": {"payload": write(conversation, options), "contentType": kind}}
+
+        return await long_json_response(make, self._conversations.threads)
 
     async def _get_messages(self, request: web.Request) -> web.Response:
         response = await self._get_part(request, self._messages)

@@ -21,7 +21,7 @@ from symbl_aio.server.language.sentences import TimedText, sentences
 from symbl_aio.server.live.audio_clock import AudioFormat
 from symbl_aio.server.live.speech_stream import Heard, ResultQueue, SpeechError
 from symbl_aio.server.recognition_pool import RecognitionOptions
-from symbl_aio.server.recognizer import RecognitionError, start_worker
+from symbl_aio.server.recognizer import LATE, RecognitionError, start_worker
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,9 @@ class LiveRecognizer:
 
         It answers all streams in turn: who waits is not alone with it.
         """
+        now = asyncio.get_running_loop().time()
+        if now > max(since, self._answered_at) + self.timeout + LATE:
+            self._answered_at = now
         return max(since, self._answered_at) + self.timeout
 
     async def open(

@@ -12,6 +12,7 @@ from symbl_aio.server.live.audio_clock import AudioFormat
 from symbl_aio.server.live.live_recognizer import LiveRecognizer, RecognisedStream
 from symbl_aio.server.live.speech_stream import SpeechError
 from symbl_aio.server.recognition_pool import RecognitionOptions
+from tests.support import LoopClock
 
 # The first byte of the audio selects the behaviour.
 STAND_IN = """
@@ -159,3 +160,23 @@ async def test_closing_ends_streams_and_opens_no_more(recognizer: LiveRecognizer
         await read(stream)
     with pytest.raises(SpeechError, match="closed"):
         await recognizer.open(AUDIO, language=None, offset=0.0)
+
+
+@pytest.mark.parametrize("waits", ["for the start", "for the audio", "for the end"])
+async def test_a_server_that_was_stopped_does_not_end_a_process_that_has_answered(
+    recognizer: LiveRecognizer, monkeypatch: pytest.MonkeyPatch, waits: str
+) -> None:
+    clock = LoopClock(monkeypatch)
+    await (await recognizer.open(AUDIO, language=None, offset=0.0)).finish()
+
+    async def stop() -> None:
+        clock.ahead += 10 * recognizer.timeout
+
+    stopping = asyncio.create_task(stop()) if waits == "for the start" else None
+    stream = await recognizer.open(AUDIO, language=None, offset=0.0)
+    if waits == "for the audio":
+        stopping = asyncio.create_task(stop())
+        await stream.feed(b"much" * 300)
+    await stream.finish()
+    await (stopping or stop())
+    assert (await read(stream))[-1] == ("Ever failed.", 3.0, True)
