@@ -84,7 +84,7 @@ class SymblClient:
         try:
             self._portal.call(self._client.start)
         except BaseException:
-            self._portal.stop()
+            self.close(drain="none")
             raise
 
     def close(self, *, drain: Drain = "uploads", timeout: float = 30.0) -> None:

@@ -52,7 +52,12 @@ class Portal:
             target=self._run, args=(ready,), name="symbl_aio sync", daemon=True
         )
         self._thread.start()
-        self._loop = ready.result()
+        try:
+            self._loop = ready.result()
+        except BaseException:  # Ctrl-C
+            self._loop = ready.result()
+            self.stop()
+            raise
 
     @property
     def is_open(self) -> bool:

@@ -507,3 +507,22 @@ def test_an_interpreter_ends_with_a_client_and_iterations_that_are_open(server: 
     )  # fmt: skip
 
     assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")
+
+
+def test_ctrl_c_at_the_end_of_its_start_closes_the_client(server: Server):
+    class Interrupted(Portal):
+        def call(self, *arguments: Any) -> Any:
+            super().call(*arguments)
+            Interrupted.call = Portal.call  # type: ignore[method-assign]
+            raise KeyboardInterrupt
+
+    client = client_of(server)
+    client._portal = Interrupted()
+    before = len(background_threads())
+
+    with pytest.raises(KeyboardInterrupt), client:
+        pass
+
+    assert len(background_threads()) == before
+    del client  # an open session of aiohttp would warn
+    gc.collect()

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -307,3 +308,31 @@ def test_what_it_keeps_is_not_collected_while_it_runs():
     del portal
     gc.collect()
     assert freed() is None
+
+
+def test_ctrl_c_while_it_starts_leaves_no_thread():
+    interrupted = threading.Event()
+
+    class Slow(Portal):
+        """Interrupts the thread that waits for the start, and goes on after that."""
+
+        async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted.wait()
+            await super()._serve(ready)
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        portal = Slow()
+        with pytest.raises(KeyboardInterrupt):
+            portal.start()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+    assert threading.active_count() == before
+    assert not portal.is_open
