@@ -49,6 +49,13 @@ class EarlyReadWarning(UserWarning):
     __module__ = "symbl_aio.errors"
 
 
+# No ids: Python remembers every text of a warning for as long as the process lives.
+EARLY_READ = (
+    "a conversation is read while one of its jobs still runs: the answer is incomplete. Await the "
+    "job first, or read with wait=True"
+)
+
+
 class SymblError(Exception):
     """Base of every error of this library."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import symbl_aio  # for annotations alone: their names are imported when evaluated
 from symbl_aio import models
 from symbl_aio._detached_handles import DetachedBackend
-from symbl_aio._error_classes import APIError, ConfigurationError, EarlyReadWarning
+from symbl_aio._error_classes import EARLY_READ, APIError, ConfigurationError, EarlyReadWarning
 from symbl_aio._fields import require_flag, require_url
 from symbl_aio._pages import PARTS, decode_part, page
 from symbl_aio._protocol import bodies, calls
@@ -423,15 +423,14 @@ class Conversation:
         if wait:
             while jobs := self._backend.jobs_of(self.id):
                 await jobs[0]
-        elif not self._warned and self._backend.jobs_of(self.id):
-            self._warned = True
-            # No ids: Python remembers every text of a warning for as long as the process lives.
-            warnings.warn(
-                "a conversation is read while one of its jobs still runs: the answer is "
-                "incomplete. Await the job first, or read with wait=True",
-                EarlyReadWarning,
-                stacklevel=depth,
-            )
+        elif self._first_reads_early():
+            warnings.warn(EARLY_READ, EarlyReadWarning, stacklevel=depth)
+
+    def _first_reads_early(self) -> bool:
+        """Return whether a job of the conversation still runs, but true only once."""
+        is_first = not self._warned and bool(self._backend.jobs_of(self.id))
+        self._warned |= is_first
+        return is_first
 
 
 def _copied(conversation_id: str | None) -> Conversation:

@@ -6,10 +6,20 @@ Each method does what its namesake of ``symbl_aio`` does, whose docstring has th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+import warnings
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import Literal, TypeVar
 
 from symbl_aio import conversations, job, models
+from symbl_aio._error_classes import EARLY_READ, EarlyReadWarning
 from symbl_aio._fields import require_seconds
 from symbl_aio.drafts import Colors, SpeakerEvent
 from symbl_aio.events import JobEvent, UploadProgress
@@ -21,6 +31,8 @@ from symbl_aio.sync.management import Bookmarks
 from symbl_aio.sync.portal import Portal
 
 __all__ = ["Conversation", "Job", "Submission"]
+
+T = TypeVar("T")
 
 
 class Job:
@@ -198,10 +210,11 @@ class Conversation:
         wait: bool = False,
     ) -> Page[models.Message]:
         """Return the transcript in order, all of it in one page."""
-        return self._portal.call(
+        return self._read(
+            wait,
             lambda: self._conversation.messages(
                 verbose=verbose, sentiment=sentiment, redact=redact, exclude=exclude, wait=wait
-            )
+            ),
         )
 
     def topics(
@@ -214,59 +227,60 @@ class Conversation:
         wait: bool = False,
     ) -> Page[models.Topic]:
         """Return the topics; scores are from 0 to 1."""
-        return self._portal.call(
+        return self._read(
+            wait,
             lambda: self._conversation.topics(
                 sentiment=sentiment,
                 parent_refs=parent_refs,
                 custom_topic_vocabulary=custom_topic_vocabulary,
                 refresh=refresh,
                 wait=wait,
-            )
+            ),
         )
 
     def abstract_topics(self, *, wait: bool = False) -> Page[models.AbstractTopic]:
         """Return topics in words that need not have been spoken (labs, "Abstract topics" page)."""
-        return self._portal.call(lambda: self._conversation.abstract_topics(wait=wait))
+        return self._read(wait, lambda: self._conversation.abstract_topics(wait=wait))
 
     def questions(self, *, wait: bool = False) -> Page[models.Question]:
         """Return the questions asked. Conversation API, "Get questions" page."""
-        return self._portal.call(lambda: self._conversation.questions(wait=wait))
+        return self._read(wait, lambda: self._conversation.questions(wait=wait))
 
     def action_items(self, *, wait: bool = False) -> Page[models.ActionItem]:
         """Return the tasks, with assignee and due time if spoken. "Get action items" page."""
-        return self._portal.call(lambda: self._conversation.action_items(wait=wait))
+        return self._read(wait, lambda: self._conversation.action_items(wait=wait))
 
     def comprehensive_action_items(
         self, *, wait: bool = False
     ) -> Page[models.ComprehensiveActionItem]:
         """Return action items that can be understood without their context."""
-        return self._portal.call(lambda: self._conversation.comprehensive_action_items(wait=wait))
+        return self._read(wait, lambda: self._conversation.comprehensive_action_items(wait=wait))
 
     def follow_ups(self, *, wait: bool = False) -> Page[models.FollowUp]:
         """Return the agreed calls, meetings and messages. "Get follow-ups" page."""
-        return self._portal.call(lambda: self._conversation.follow_ups(wait=wait))
+        return self._read(wait, lambda: self._conversation.follow_ups(wait=wait))
 
     def insights(self, *, wait: bool = False) -> Page[models.Insight]:
         """Return questions, action items and follow-ups in one list, each of its own class."""
-        return self._portal.call(lambda: self._conversation.insights(wait=wait))
+        return self._read(wait, lambda: self._conversation.insights(wait=wait))
 
     def entities(self, *, wait: bool = False) -> Page[models.Entity]:
         """Return the named entities: people, dates, places, the caller's own entities."""
-        return self._portal.call(lambda: self._conversation.entities(wait=wait))
+        return self._read(wait, lambda: self._conversation.entities(wait=wait))
 
     def analytics(self, *, wait: bool = False) -> models.Analytics:
         """Return each speaker's time and pace; seconds and percent. "Get analytics" page."""
-        return self._portal.call(lambda: self._conversation.analytics(wait=wait))
+        return self._read(wait, lambda: self._conversation.analytics(wait=wait))
 
     def trackers(self, *, wait: bool = False) -> Page[models.DetectedTracker]:
         """Return the detected trackers with their matches."""
-        return self._portal.call(lambda: self._conversation.trackers(wait=wait))
+        return self._read(wait, lambda: self._conversation.trackers(wait=wait))
 
     def summary(
         self, *, refresh: bool | None = None, wait: bool = False
     ) -> Page[models.SummaryItem]:
         """Return the summary; the server makes one if there is none yet."""
-        return self._portal.call(lambda: self._conversation.summary(refresh=refresh, wait=wait))
+        return self._read(wait, lambda: self._conversation.summary(refresh=refresh, wait=wait))
 
     def transcript(
         self,
@@ -279,7 +293,8 @@ class Conversation:
         wait: bool = False,
     ) -> models.FormattedTranscript:
         """Return the transcript as a text that the server formats (a POST that only reads)."""
-        return self._portal.call(
+        return self._read(
+            wait,
             lambda: self._conversation.transcript(
                 format,
                 paragraphs=paragraphs,
@@ -287,16 +302,16 @@ class Conversation:
                 all_phrases=all_phrases,
                 insight_phrases=insight_phrases,
                 wait=wait,
-            )
+            ),
         )
 
     def intents(self, *, wait: bool = False) -> Page[models.Intent]:
         """Return the intents of a call (newer hosts, "Intents" page)."""
-        return self._portal.call(lambda: self._conversation.intents(wait=wait))
+        return self._read(wait, lambda: self._conversation.intents(wait=wait))
 
     def call_score(self, *, wait: bool = False) -> models.CallScore:
         """Return the score of a call (newer hosts, "Call score" page)."""
-        return self._portal.call(lambda: self._conversation.call_score(wait=wait))
+        return self._read(wait, lambda: self._conversation.call_score(wait=wait))
 
     def call_score_status(self) -> models.Progress:
         """Return the progress of the call score (newer hosts)."""
@@ -362,10 +377,11 @@ class Conversation:
         wait: bool = False,
     ) -> Everything:
         """Read the conversation's parts, four requests at a time, into one value."""
-        return self._portal.call(
+        return self._read(
+            wait,
             lambda: self._conversation.everything(
                 parts, verbose=verbose, sentiment=sentiment, wait=wait
-            )
+            ),
         )
 
     def append(
@@ -380,6 +396,19 @@ class Conversation:
     def resume_appends(self) -> None:
         """Resume appends after an ambiguous one halted the conversation."""
         self._portal.run(lambda: self._conversation.resume_appends())
+
+    def _read(self, wait: bool, read: Callable[[], Awaitable[T]]) -> T:
+        early = False
+
+        async def noted() -> T:
+            nonlocal early
+            early = wait is False and self._conversation._first_reads_early()
+            return await read()
+
+        result = self._portal.call(noted)
+        if early:  # here, at the line of the caller, and not in the background thread
+            warnings.warn(EARLY_READ, EarlyReadWarning, stacklevel=3)
+        return result
 
 
 def inner(handle: str | Submission | Job) -> str | job.Submission | job.Job:

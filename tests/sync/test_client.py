@@ -28,6 +28,7 @@ from symbl_aio import (
     Config,
     ConfigurationError,
     Credentials,
+    EarlyReadWarning,
     JobStatus,
     JobTimeoutError,
     MediaRejectedError,
@@ -526,3 +527,14 @@ def test_ctrl_c_at_the_end_of_its_start_closes_the_client(server: Server):
     assert len(background_threads()) == before
     del client  # an open session of aiohttp would warn
     gc.collect()
+
+
+def test_an_early_read_is_a_warning_at_the_line_of_the_caller(client: SymblClient, server: Server):
+    server.hold_jobs()
+    for read in ("messages", "everything", "transcript"):
+        conversation = client.submit(Text("Hello.")).wait().conversation
+        with pytest.warns(EarlyReadWarning) as found:
+            getattr(conversation, read)()
+        assert [warning.filename for warning in found] == [__file__]
+        getattr(conversation, read)()
+    server.release()
