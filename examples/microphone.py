@@ -47,7 +47,8 @@ async def main() -> int:
             speaking.cancel()
             stopping.cancel()
             await asyncio.wait([speaking, stopping])
-            if microphone.returncode is None:
+            # Once only: a second signal would take the end of the process from asyncio.
+            if stopping.cancelled() and microphone.returncode is None:
                 microphone.terminate()
             await microphone.wait()
         print(f"\nConversation {stream.conversation.id}")

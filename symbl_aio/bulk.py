@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, ClassVar, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from attrs import frozen
 
+from symbl_aio._error_classes import ConfigurationError
+from symbl_aio._fields import type_name
 from symbl_aio._outage import Outage
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.conversations import Conversation
@@ -76,6 +79,18 @@ Type checkers distinguish the two by ``outcome.error is None``, ``isinstance`` a
 mypy by ``if outcome.ok`` as well, pyright by ``if outcome.ok is True``. Both have ``index``,
 ``source``, ``job``, ``conversation``, ``error``, ``ok`` and ``unwrap()``.
 """
+
+
+def check_sources(sources: object) -> None:
+    """Raise ``ConfigurationError`` unless ``sources`` can be many sources."""
+    if isinstance(sources, str | bytes | os.PathLike):
+        raise ConfigurationError(
+            "sources is a single path; give an iterable, or use client.process"
+        )
+    if not isinstance(sources, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
+        )
 
 
 async def outcomes(

@@ -13,7 +13,6 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from contextlib import aclosing
 from functools import cached_property
 from types import NoneType, TracebackType
 from typing import Self, TypeVar, Unpack
@@ -225,7 +224,7 @@ class SymblClient:
         left = None if timeout is None else max(0.0, began + timeout - loop.time())
         return await job.wait(timeout=left)
 
-    async def map(
+    def map(
         self,
         sources: Iterable[S] | AsyncIterable[S],
         options: symbl_aio.Options | None = None,
@@ -241,36 +240,26 @@ class SymblClient:
         two minutes, until one is accepted: an outage does not bring all of them into doubt.
         Leaving the iteration early withdraws sources not sent yet; the others continue. An
         error of ``sources`` itself is raised after the outcomes of the sources before it; so
-        is ``ClientClosedError`` when the client closes, and then nothing more is pulled.
+        is ``ClientClosedError`` when the client closes, and then nothing more is pulled. A wrong
+        argument is a ``ConfigurationError`` at the call.
         """
-        from symbl_aio.bulk import outcomes
+        from symbl_aio.bulk import check_sources, outcomes
         from symbl_aio.options import MediaOptions, TextOptions
 
-        if isinstance(sources, str | bytes | os.PathLike):
-            raise ConfigurationError(
-                "sources is a single path; give an iterable, or use client.process"
-            )
-        if not isinstance(sources, Iterable | AsyncIterable):
-            raise ConfigurationError(
-                f"sources is {type_name(sources)}; give an iterable of media, or use client.process"
-            )
+        check_sources(sources)
         require_flag("ordered", ordered)
         require("options", options, (TextOptions, MediaOptions, NoneType), "MediaOptions(...)")
         limits = self.config.limits
         # Enough that no slot ever waits for the caller, and no more: back-pressure.
         max_pending = min(limits.queued, 2 * (limits.jobs or limits.max_jobs))
-        async with aclosing(
-            outcomes(
-                sources,
-                lambda source: self.submit(source, options),
-                check_open=self._engine.check_open,
-                wait=self._engine.wait,
-                ordered=ordered,
-                max_pending=max_pending,
-            )
-        ) as found:
-            async for outcome in found:
-                yield outcome
+        return outcomes(
+            sources,
+            lambda source: self.submit(source, options),
+            check_open=self._engine.check_open,
+            wait=self._engine.wait,
+            ordered=ordered,
+            max_pending=max_pending,
+        )
 
     def job(self, job_id: str, conversation_id: str | None = None) -> Job:
         """Return a handle on a job submitted before, here or elsewhere. No I/O.

@@ -228,3 +228,18 @@ async def test_a_closed_client_ends_even_a_map_of_an_endless_iterable(server: Lo
     assert sorted(o.index for o in outcomes) == list(range(len(outcomes)))
     ended = ClientClosedError, AmbiguousSubmissionError
     assert all(isinstance(o.error, ended) for o in outcomes if not o.ok)
+
+
+def test_an_iteration_left_half_read_ends_with_its_loop(caplog: pytest.LogCaptureFixture):
+    left: list[object] = []
+
+    async def program() -> None:
+        async with LocalSymbl() as server, server.client(**QUICK) as symbl:
+            found = symbl.map([Text("One."), Text("Two.")])
+            await anext(found)
+            left.append(found)
+
+    asyncio.run(program())
+
+    assert left
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from symbl_aio import client, models
 from symbl_aio._pages import Selection
+from symbl_aio.bulk import check_sources
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Acceptance, AmbiguousSubmissionError, ClientClosedError
@@ -18,6 +21,7 @@ from symbl_aio.sync.handles import Conversation, Job, Submission, inner
 from symbl_aio.sync.management import Entities, Groups, Settings, Trackers
 from symbl_aio.sync.outcomes import Completed, Failed, Outcome
 from symbl_aio.sync.portal import Portal
+from symbl_aio.sync.sources import Sources
 
 __all__ = ["SymblClient"]
 
@@ -52,6 +56,11 @@ class SymblClient:
     def __repr__(self) -> str:
         return repr(self._client)
 
+    def __del__(self) -> None:
+        portal = self.__dict__.get("_portal")  # none after a constructor that raised
+        if portal is not None and portal.is_open:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -71,7 +80,7 @@ class SymblClient:
 
     def start(self) -> None:
         """Start the background thread, and open the client. Makes no request."""
-        self._portal.start()
+        self._portal.start(partial(self._client.aclose, drain="none"))
         try:
             self._portal.call(self._client.start)
         except BaseException:
@@ -135,23 +144,33 @@ class SymblClient:
         options: Options | None = None,
         *,
         ordered: bool = False,
-    ) -> Iterator[Outcome[S]]:
+    ) -> Generator[Outcome[S], None, None]:
         """Process many sources, and yield an ``Outcome`` for each as its job finishes.
 
-        ``sources`` is read in the background thread, as fast as it can be sent.
+        ``sources`` is read in the thread that iterates, while it waits for an outcome, as fast
+        as it can be sent. A source that takes long delays the outcomes of this iteration alone.
         """
-        outcomes = self._portal.iterate(lambda: self._client.map(sources, options, ordered=ordered))
-        for outcome in outcomes:
-            if outcome.error is None:
-                yield Completed(
-                    outcome.index,
-                    outcome.source,
-                    Job(self._portal, outcome.job),
-                    Conversation(self._portal, outcome.conversation),
-                )
-            else:
-                job = None if outcome.job is None else Job(self._portal, outcome.job)
-                yield Failed(outcome.index, outcome.source, job, outcome.error)
+        check_sources(sources)
+        return self._outcomes(Sources(sources), options, ordered=ordered)
+
+    def _outcomes(
+        self, sources: Sources[S], options: Options | None, *, ordered: bool
+    ) -> Generator[Outcome[S], None, None]:
+        outcomes = self._portal.iterate(
+            lambda: self._client.map(sources, options, ordered=ordered), sources.wait
+        )
+        with closing(outcomes):
+            for outcome in outcomes:
+                if outcome.error is None:
+                    yield Completed(
+                        outcome.index,
+                        outcome.source,
+                        Job(self._portal, outcome.job),
+                        Conversation(self._portal, outcome.conversation),
+                    )
+                else:
+                    job = None if outcome.job is None else Job(self._portal, outcome.job)
+                    yield Failed(outcome.index, outcome.source, job, outcome.error)
 
     def job(self, job_id: str, conversation_id: str | None = None) -> Job:
         """Return a handle on a job submitted before, here or elsewhere. No I/O."""
@@ -161,7 +180,7 @@ class SymblClient:
 
     def conversations(
         self, *, page_size: int = 100, **selection: Unpack[Selection]
-    ) -> Iterator[models.ConversationInfo]:
+    ) -> Generator[models.ConversationInfo, None, None]:
         """Yield the account's conversations: ``for info in client.conversations()``."""
         return self._portal.iterate(
             lambda: self._client.conversations(page_size=page_size, **selection)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from symbl_aio import conversations, job, models
+from symbl_aio._fields import require_seconds
 from symbl_aio.drafts import Colors, SpeakerEvent
 from symbl_aio.events import JobEvent, UploadProgress
 from symbl_aio.everything import Everything, InsightPart
@@ -115,10 +116,19 @@ class Submission:
         Raises the error that prevented it, ``concurrent.futures.CancelledError`` after
         ``cancel()``, and ``TimeoutError``, which leaves the submission queued or running.
         """
+        require_seconds("timeout", timeout, or_none=True)
 
         async def accepted() -> job.Job:
-            async with asyncio.timeout(timeout):
-                return await self._submission
+            limit = asyncio.timeout(timeout)
+            try:
+                async with limit:
+                    return await self._submission
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise TimeoutError(
+                    f"submission {self.key} was not accepted within {timeout} s; it continues"
+                ) from None
 
         return Job(self._portal, self._portal.call(accepted))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Unpack
 
 from symbl_aio import bookmarks, management, models
@@ -137,7 +137,7 @@ class Groups:
 
     def conversations(
         self, group_id: str, *, page_size: int = 100, **selection: Unpack[Selection]
-    ) -> Iterator[models.ConversationInfo]:
+    ) -> Generator[models.ConversationInfo, None, None]:
         """Yield the conversations of a group, as ``client.conversations`` yields all."""
         return self._portal.iterate(
             lambda: self._groups.conversations(group_id, page_size=page_size, **selection)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import copy
+import gc
 import os
+import pickle
+import queue
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +37,7 @@ from symbl_aio import (
     TextOptions,
     Tracker,
 )
-from symbl_aio.events import Event
+from symbl_aio.events import Event, SubmissionQueued
 from symbl_aio.sync import Completed, Failed, SymblClient
 from symbl_aio.sync.portal import Portal
 from symbl_aio.testing import LocalSymbl
@@ -230,7 +237,7 @@ def test_a_client_that_is_closed_says_so_and_leaves_no_thread(server: Server):
     for use in (client.stats, conversation.messages, lambda: client.submit(Text("x"))):
         with pytest.raises(ClientClosedError):
             use()
-    iteration.close()  # type: ignore[attr-defined]
+    iteration.close()
     with pytest.raises(ConfigurationError):
         client.start()
 
@@ -349,3 +356,154 @@ def test_a_fork_is_refused_the_client_of_its_parent_and_leaves_it_whole(server: 
 
     assert run.returncode == 0, run.stderr
     assert "in each process" in run.stdout
+
+
+def test_sources_are_read_in_the_thread_that_iterates(client: SymblClient):
+    table = sqlite3.connect(":memory:")
+    table.execute("CREATE TABLE lines (words TEXT)")
+    table.executemany("INSERT INTO lines VALUES (?)", [("One.",), ("Two.",)])
+    rows = table.execute("SELECT words FROM lines")
+
+    assert [one.ok for one in client.map(Text(words) for (words,) in rows)] == [True, True]
+    table.close()
+
+
+def test_a_source_that_blocks_delays_no_other_thread_and_ends_at_ctrl_c(client: SymblClient):
+    never: queue.SimpleQueue[Text] = queue.SimpleQueue()
+    reading = threading.Event()
+    found: list[str] = []
+
+    def blocking() -> Iterator[Text]:
+        reading.set()
+        yield never.get()
+
+    def other() -> None:
+        reading.wait()
+        found.append(client.process(Text("Hello.")).messages()[0].text)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(client.map(blocking()))
+    thread.join()
+
+    assert found == ["Hello."]
+
+
+def test_a_wrong_argument_of_map_is_an_error_at_the_call(client: SymblClient):
+    with pytest.raises(ConfigurationError, match="iterable"):
+        client.map("standup.mp4")
+
+
+def test_a_wait_for_a_submission_has_the_errors_of_a_wait_for_a_job(
+    client: SymblClient, server: Server
+):
+    server.hold_jobs()
+    first = client.submit(Text("One."))
+    second = client.append(first, Text("Two."))
+
+    with pytest.raises(TimeoutError, match=f"{second.key} was not accepted within 0.01 s"):
+        second.wait(timeout=0.01)
+    for timeout in (float("nan"), "1", True):
+        with pytest.raises(ConfigurationError, match="timeout"):
+            second.wait(timeout=timeout)  # type: ignore[arg-type]
+    server.release()
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_a_copied_handle_keeps_its_ids_and_has_no_client(client: SymblClient, way: Any):
+    (outcome,) = client.map([Text("Hello.")])
+
+    made = way(outcome)
+
+    assert isinstance(made, Completed)
+    assert isinstance(outcome, Completed)
+    assert (made.job.token, made.job.status) == (outcome.job.token, JobStatus.COMPLETED)
+    assert made.unwrap().id == outcome.unwrap().id
+    assert made.job.done()
+    assert client.job(made.job.token).wait().id == made.conversation.id
+    for use in (
+        made.job.wait,
+        made.job.refresh,
+        lambda: next(made.job.events()),
+        made.conversation.messages,
+        made.conversation.everything,
+        lambda: made.conversation.append(Text("No.")),
+    ):
+        with pytest.raises(ConfigurationError, match=r"client\.(job|conversation)"):
+            use()
+
+
+def test_what_cannot_be_copied_says_what_can(client: SymblClient):
+    submission = client.submit(Text("One."))
+    submission.wait()
+    bookmarks = client.conversation("1").bookmarks
+    for value in (submission, client, client.trackers, client.settings, bookmarks):
+        for way in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"job\.token"):
+                way(value)
+
+
+def test_a_client_that_is_dropped_is_named_and_keeps_its_sockets(server: Server):
+    client = client_of(server)
+    client.start()
+    job = client.submit(Text("Hello.")).wait()
+    inner, portal = client._client, client._portal
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        del client
+        gc.collect()
+
+    assert [str(one.message) for one in found] == [f"unclosed {inner!r}"]
+    assert job.wait().messages()
+    portal.call(inner.aclose)
+    portal.stop()
+
+
+def test_an_observer_that_exits_closes_the_client(server: Server):
+    def observer(event: Event) -> None:
+        if isinstance(event, SubmissionQueued):
+            sys.exit("from an observer")
+
+    client = client_of(server, observers=[observer])
+    with client:
+        with pytest.raises(SystemExit, match="from an observer"):
+            client.process(Text("Hello."))
+        with pytest.raises(ClientClosedError):
+            client.stats()
+
+
+LEAVING = """
+import sys
+from symbl_aio import Config, Credentials, Text
+from symbl_aio.sync import SymblClient
+
+class Service:
+    def __init__(self):
+        config = Config(base_url=sys.argv[1], proxy=None, trust_env=False)
+        self.client = SymblClient(Credentials(*sys.argv[2:]), config=config)
+        self.client.start()
+
+    def __del__(self):
+        self.client.close()
+
+service = Service()
+outcomes = service.client.map(Text(f"Part {number}.") for number in range(999))
+print(next(outcomes).ok)
+conversations = service.client.conversations()
+next(conversations)
+"""
+
+
+def test_an_interpreter_ends_with_a_client_and_iterations_that_are_open(server: Server):
+    run = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", LEAVING, server.base_url, server.app_id,
+         server.app_secret],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")

@@ -49,7 +49,8 @@ def signature(function: Any) -> list[tuple[str, Any, Any, str]]:
 def in_words(annotation: object) -> str:
     """Return an annotation without the differences that a door without ``await`` must have."""
     text = str(annotation).replace("symbl_aio.", "").replace("builtins.", "")
-    text = re.sub(r"Async(?:Iterator|Generator)\[(.*?)(?:, None)?\]$", r"Iterator[\1]", text)
+    text = re.sub(r"AsyncIterator\[(.*)\]$", r"Iterator[\1]", text)
+    text = re.sub(r"AsyncGenerator\[(.*), None\]$", r"Generator[\1, None, None]", text)
     return text.replace("Iterable[S] | AsyncIterable[S]", "Iterable[S]")
 
 

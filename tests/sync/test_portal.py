@@ -4,7 +4,9 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -55,7 +57,7 @@ def test_an_async_generator_is_iterated_and_closed(portal: Portal):
 
     early = portal.iterate(lambda: numbers(closed))
     assert next(early) == 0
-    early.close()  # type: ignore[attr-defined]
+    early.close()
 
     assert closed == ["closed", "closed"]
 
@@ -215,3 +217,93 @@ def test_ctrl_c_ends_an_iteration_whose_step_takes_a_moment_to_end(portal: Porta
     with pytest.raises(KeyboardInterrupt):
         next(portal.iterate(wait_for_ever))
     thread.join()
+
+
+def test_an_error_that_was_handled_is_freed_at_once(portal: Portal):
+    class OwnError(Exception): ...
+
+    def fail() -> None:
+        raise OwnError
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(OwnError) as found:
+            portal.run(fail)
+        freed = weakref.ref(found.value)
+        del found
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_an_exit_in_its_thread_ends_it_and_every_call():
+    portal = Portal()
+    portal.start()
+    waiting = threading.Event()
+    found: list[BaseException] = []
+
+    async def wait_for_ever() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def call() -> None:
+        try:
+            portal.call(wait_for_ever)
+        except ClientClosedError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    waiting.wait()
+
+    with pytest.raises(SystemExit):
+        portal.run(sys.exit)
+    thread.join()
+    assert len(found) == 1
+    with pytest.raises(ClientClosedError):
+        portal.run(int)
+    portal.stop()
+
+
+def test_calls_of_many_threads_around_an_exit_in_its_thread_all_end():
+    portal = Portal()
+    portal.start()
+    begun = threading.Barrier(9)
+    ended: list[object] = []
+
+    def call() -> None:
+        begun.wait()
+        try:
+            while True:
+                portal.run(int)
+        except ClientClosedError as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    with pytest.raises(SystemExit):
+        portal.run(sys.exit)
+    for thread in threads:
+        thread.join()
+
+    assert len(ended) == 8
+
+
+def test_what_it_keeps_is_not_collected_while_it_runs():
+    class Owner:
+        async def close(self) -> None: ...
+
+    portal = Portal()
+    owner = Owner()
+    freed = weakref.ref(owner)
+    portal.start(owner.close)
+    del owner
+    gc.collect()
+    assert freed() is not None
+    portal.stop()
+    del portal
+    gc.collect()
+    assert freed() is None

@@ -1,6 +1,6 @@
 """What type checkers infer of the client without ``await``."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import assert_type
 
@@ -23,9 +23,9 @@ def use(symbl: SymblClient) -> None:
     assert_type(conversation.messages(), Page[Message])
     assert_type(conversation.append("standup.mp4"), Submission)
     assert_type(symbl.append(submission, "standup-part2.mp4"), Submission)
-    assert_type(symbl.conversations(), Iterator[ConversationInfo])
+    assert_type(symbl.conversations(), Generator[ConversationInfo, None, None])
     assert_type(symbl.trackers.list(), Page[StoredTracker])
-    assert_type(symbl.map([Path("a.mp4")]), Iterator[Outcome[Path]])
+    assert_type(symbl.map([Path("a.mp4")]), Generator[Outcome[Path], None, None])
     for outcome in symbl.map([Path("a.mp4")]):
         if outcome.error is None:
             assert_type(outcome.conversation, Conversation)
