@@ -112,7 +112,7 @@ class RecordStore:
         if sum(map(_size, chain(kept, more))) > self._max_size:
             raise ApiError(
                 413,
-                f"The texts of every {self.kind} have {self._max_size:,} characters at most together.",
+                f"The texts of every {self.kind} have {self._max_size:,} characters at most.",
             )
 
     def _conflict(self, key: str | None) -> ApiError:
