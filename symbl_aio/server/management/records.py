@@ -111,7 +111,8 @@ class RecordStore:
         kept = (record for record_id, record in self.by_id.items() if record_id != without)
         if sum(map(_size, chain(kept, more))) > self._max_size:
             raise ApiError(
-                413, f"The {self.kind}s of an account have {self._max_size:,} characters at most."
+                413,
+                f"The texts of every {self.kind} have {self._max_size:,} characters at most.",
             )
 
     def _conflict(self, key: str | None) -> ApiError:
