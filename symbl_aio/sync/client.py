@@ -9,9 +9,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-from symbl_aio import client, models
+from symbl_aio import bulk, client, models
 from symbl_aio._pages import Selection
-from symbl_aio.bulk import check_sources
 from symbl_aio.config import Config, CredentialsLike
 from symbl_aio.events import Drain, Observer, Stats
 from symbl_aio.job import Acceptance, AmbiguousSubmissionError, ClientClosedError
@@ -150,15 +149,14 @@ class SymblClient:
         ``sources`` is read in the thread that iterates, while it waits for an outcome, as fast
         as it can be sent. A source that takes long delays the outcomes of this iteration alone.
         """
-        check_sources(sources)
-        return self._outcomes(Sources(sources), options, ordered=ordered)
+        bulk.check_sources(sources)
+        read_here = Sources(sources)
+        outcomes = self._client.map(read_here, options, ordered=ordered)
+        return self._outcomes(self._portal.iterate(lambda: outcomes, read_here.wait))
 
     def _outcomes(
-        self, sources: Sources[S], options: Options | None, *, ordered: bool
+        self, outcomes: Generator[bulk.Outcome[S], None, None]
     ) -> Generator[Outcome[S], None, None]:
-        outcomes = self._portal.iterate(
-            lambda: self._client.map(sources, options, ordered=ordered), sources.wait
-        )
         with closing(outcomes):
             for outcome in outcomes:
                 if outcome.error is None:

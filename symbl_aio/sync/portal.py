@@ -51,12 +51,13 @@ class Portal:
         self._thread = threading.Thread(
             target=self._run, args=(ready,), name="symbl_aio sync", daemon=True
         )
-        self._thread.start()
         try:
+            self._thread.start()
             self._loop = ready.result()
-        except BaseException:  # Ctrl-C
-            self._loop = ready.result()
-            self.stop()
+        except BaseException:  # Ctrl-C, or no thread can be started
+            if not ready.cancel():
+                self._loop = ready.result()
+                self.stop()
             raise
 
     @property
@@ -191,8 +192,9 @@ class Portal:
                 runner.run(self._abandon())
 
     async def _serve(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
-        ready.set_result(asyncio.get_running_loop())
-        await self._stopped.wait()
+        if ready.set_running_or_notify_cancel():
+            ready.set_result(asyncio.get_running_loop())
+            await self._stopped.wait()
 
     async def _abandon(self) -> None:
         await asyncio.sleep(0)

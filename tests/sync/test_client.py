@@ -395,6 +395,8 @@ def test_a_source_that_blocks_delays_no_other_thread_and_ends_at_ctrl_c(client: 
 def test_a_wrong_argument_of_map_is_an_error_at_the_call(client: SymblClient):
     with pytest.raises(ConfigurationError, match="iterable"):
         client.map("standup.mp4")
+    with pytest.raises(ConfigurationError, match="ordered"):
+        client.map(["standup.mp4"], ordered="yes")  # type: ignore[arg-type]
 
 
 def test_a_wait_for_a_submission_has_the_errors_of_a_wait_for_a_job(
@@ -504,7 +506,7 @@ def test_an_interpreter_ends_with_a_client_and_iterations_that_are_open(server: 
          server.app_secret],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )  # fmt: skip
 
     assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")

@@ -325,7 +325,6 @@ def test_ctrl_c_while_it_starts_leaves_no_thread():
         interrupted.set()
         raise KeyboardInterrupt
 
-    before = threading.active_count()
     usual = signal.signal(signal.SIGINT, interrupt)
     try:
         portal = Slow()
@@ -334,5 +333,7 @@ def test_ctrl_c_while_it_starts_leaves_no_thread():
     finally:
         signal.signal(signal.SIGINT, usual)
 
-    assert threading.active_count() == before
+    assert portal._thread is not None
+    portal._thread.join(30)
+    assert not portal._thread.is_alive()
     assert not portal.is_open
