@@ -16,8 +16,15 @@ from symbl_aio._protocol.calls import check_id
 from symbl_aio.models import JSON
 
 _PADDING = "\ufeff\0 \t\r\n"
-_decode: Final = json.JSONDecoder(strict=False).decode
 _MESSAGES = ("message", "error", "detail", "error_description", "title")
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and the infinities, which JSON does not have, as null."""
+
+
+decode_json: Final = json.JSONDecoder(strict=False, parse_constant=_no_number).decode
+"""Decode JSON as servers write it."""
 
 
 @frozen
@@ -32,11 +39,11 @@ class Answer:
     def json(self) -> JSON:
         """Decode the text. Raises ``DecodeError``, and nothing else.
 
-        Padding is accepted: byte order marks and zeros around the JSON. So is a line break
-        within one of its strings.
+        Padding is accepted: byte order marks and zeros around the JSON. So are a line break
+        within one of its strings, and numbers that are none: NaN is null.
         """
         try:
-            value: JSON = _decode(self.text.strip(_PADDING))
+            value: JSON = decode_json(self.text.strip(_PADDING))
         except (ValueError, RecursionError) as error:
             raise DecodeError(f"the answer is not JSON: {error}", self.text) from None
         return value

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from symbl_aio import models
 from symbl_aio._error_classes import DecodeError
+from symbl_aio._protocol.answers import decode_json
 from symbl_aio._protocol.decode_models import decode, decode_insights, within
 from symbl_aio.live.events import (
     EntityEvent,
@@ -43,7 +44,7 @@ def decode_frame(text: str) -> tuple[LiveEvent, ...]:
     if text == _PONG:
         return ()
     try:
-        frame = json.loads(text, parse_constant=_no_number)
+        frame = decode_json(text)
     except (ValueError, RecursionError):
         return (UnknownEvent(raw={"text": text}),)
     if type(frame) is not dict:
@@ -63,10 +64,6 @@ def decode_frame(text: str) -> tuple[LiveEvent, ...]:
         return tuple(read(frame))
     except DecodeError:
         return (UnknownEvent(type=kind, raw=frame),)
-
-
-def _no_number(name: str) -> None:
-    """Read NaN and the infinities, which JSON does not have, as null."""
 
 
 def _state(kind: str, frame: _Object) -> StateEvent:
@@ -236,6 +233,6 @@ def _words_of(item: _Object) -> Any:
     if type(words) is not str:
         return words
     try:
-        return json.loads(words)
+        return decode_json(words)
     except (ValueError, RecursionError):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.decode_models import (
     decode,
     decode_any_list,
@@ -28,6 +29,7 @@ from symbl_aio.models import (
     EntityMatch,
     FormattedTranscript,
     Insight,
+    Intent,
     JobStatus,
     MemberAnalytics,
     MessageRef,
@@ -244,3 +246,14 @@ def test_what_holds_no_list_is_an_error(answer):
 def test_no_shape_breaks_on_nonsense(model, shaped):
     with suppress(DecodeError):
         decode(model, shaped)
+
+
+@table("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_none(number):
+    answer = Answer(200, {}, f'{{"type": "intent", "text": "Yes.", "score": {number}}}')
+
+    intent = decode(Intent, answer.json(), text=answer.text)
+
+    assert intent.score is None
+    assert intent == decode(Intent, answer.json(), text=answer.text)
+    assert intent.raw["score"] is None
