@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 
 import pytest
@@ -16,12 +16,25 @@ from symbl_aio import ClientClosedError, ConfigurationError
 from symbl_aio.sync.portal import Portal
 
 
-@pytest.fixture
-def portal() -> Iterator[Portal]:
-    portal = Portal()
-    portal.start()
-    yield portal
-    portal.stop()
+def waiting_call(portal: Portal) -> tuple[threading.Thread, list[BaseException]]:
+    """Start a call that waits for ever, and return its thread and the errors that it gets."""
+    waiting = threading.Event()
+    found: list[BaseException] = []
+
+    async def wait_for_ever() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    def call() -> None:
+        try:
+            portal.call(wait_for_ever)
+        except ClientClosedError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    waiting.wait()
+    return thread, found
 
 
 def test_calls_run_in_one_loop_of_another_thread(portal: Portal):
@@ -89,22 +102,7 @@ def test_tasks_that_are_left_are_cancelled_when_it_stops():
 def test_a_call_that_waits_when_it_stops_ends_with_the_error_of_a_closed_client():
     portal = Portal()
     portal.start()
-    waiting = threading.Event()
-    found: list[BaseException] = []
-
-    async def wait_for_ever() -> None:
-        waiting.set()
-        await asyncio.Event().wait()
-
-    def call() -> None:
-        try:
-            portal.call(wait_for_ever)
-        except ClientClosedError as error:
-            found.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    waiting.wait()
+    thread, found = waiting_call(portal)
     portal.stop()
     thread.join()
 
@@ -241,22 +239,7 @@ def test_an_error_that_was_handled_is_freed_at_once(portal: Portal):
 def test_an_exit_in_its_thread_ends_it_and_every_call():
     portal = Portal()
     portal.start()
-    waiting = threading.Event()
-    found: list[BaseException] = []
-
-    async def wait_for_ever() -> None:
-        waiting.set()
-        await asyncio.Event().wait()
-
-    def call() -> None:
-        try:
-            portal.call(wait_for_ever)
-        except ClientClosedError as error:
-            found.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    waiting.wait()
+    thread, found = waiting_call(portal)
 
     with pytest.raises(SystemExit):
         portal.run(sys.exit)

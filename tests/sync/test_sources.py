@@ -13,14 +13,6 @@ from symbl_aio.sync.portal import Portal
 from symbl_aio.sync.sources import Sources
 
 
-@pytest.fixture
-def portal() -> Iterator[Portal]:
-    portal = Portal()
-    portal.start()
-    yield portal
-    portal.stop()
-
-
 async def doubled(sources: Sources[int]) -> AsyncIterator[int]:
     async for source in sources:
         yield 2 * source
