@@ -17,6 +17,7 @@ from aiohttp import web
 from symbl_aio.report.page import Entry, policy_of, render_list, render_page
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
+from symbl_aio.server.conversations.speaker_events import check_speakers
 from symbl_aio.server.field_rules import (
     FLAG,
     FieldRule,
@@ -193,8 +194,7 @@ class PageHandlers:
             if member_id not in changed.members:
                 raise ApiError(404, "The conversation has no member with this id.")
             changed.update_member(member_id, name, changed.members[member_id].email)
-            if (reason := changed.too_many_speakers()) is not None:
-                raise ApiError(400, f"This would be too much: {reason}.")
+            check_speakers(changed)
         return json_response({"name": name})
 
     def _refusal(self, request: web.Request) -> tuple[str, int] | None:

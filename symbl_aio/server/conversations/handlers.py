@@ -11,7 +11,7 @@ from symbl_aio.server.conversations import serializers
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.list_query import list_response
 from symbl_aio.server.conversations.registry import Conversations
-from symbl_aio.server.conversations.speaker_events import apply_speaker_events
+from symbl_aio.server.conversations.speaker_events import apply_speaker_events, check_speakers
 from symbl_aio.server.conversations.transcript_formats import TranscriptFormat, markdown, srt
 from symbl_aio.server.field_rules import (
     FLAG,
@@ -173,8 +173,7 @@ class ConversationHandlers:
             # Another change may have merged this member meanwhile.
             if member_id in changed.members:
                 changed.update_member(member_id, name, email or changed.members[member_id].email)
-            if (reason := changed.too_many_speakers()) is not None:
-                raise ApiError(400, f"This would be too much: {reason}.")
+            check_speakers(changed)
         return json_response(
             {"message": f"Member {member_id} of conversation {conversation.id} was updated."}
         )

@@ -16,6 +16,12 @@ from symbl_aio.server.language.analysis_values import Speaker, Utterance
 _MAX_CONTINUING = 16
 
 
+def check_speakers(conversation: Conversation) -> None:
+    """Raise a 400 ``ApiError`` if a change has made the names of its speakers too long."""
+    if (reason := conversation.too_many_speakers()) is not None:
+        raise ApiError(400, f"This would be too much: {reason}.")
+
+
 def apply_speaker_events(conversation: Conversation, events: JSON) -> list[Utterance]:
     """Return the utterances, each with the speaker of most of its time; others are unchanged.
 
@@ -71,8 +77,7 @@ def _turns(conversation: Conversation, events: JSON) -> list[tuple[Speaker, floa
             speaking_since.setdefault(speaker.id, at)
         elif speaker.id in speaking_since:
             turns.append((speaker, speaking_since.pop(speaker.id), at))
-    if (reason := conversation.too_many_speakers()) is not None:
-        raise ApiError(400, f"This would be too much: {reason}.")
+    check_speakers(conversation)
     # A speaker without a stop event speaks until the end.
     turns.extend((speakers[key], start, float("inf")) for key, start in speaking_since.items())
     return turns
