@@ -53,12 +53,16 @@ class Settings:
     summary: bool = False
     custom_entities: tuple[CustomEntity, ...] = ()
     trackers: tuple[Tracker, ...] = ()
+    _vocabulary_size: int | None = field(default=None, init=False, repr=False, eq=False)
 
     @property
     def vocabulary_size(self) -> int:
-        """The size of all phrases that are looked for."""
-        if not (self.trackers or self.custom_entities):
-            return 0
+        """The size of all phrases that are looked for; counted once, since each commit reads it."""
+        if self._vocabulary_size is None:
+            self._vocabulary_size = self._count_vocabulary()
+        return self._vocabulary_size
+
+    def _count_vocabulary(self) -> int:
         trackers = (p for t in self.trackers for p in (t.name, *t.vocabulary, *t.excluded))
         entities = (p for e in self.custom_entities for p in (e.custom_type, e.text, e.value or ""))
         return size_of_phrases(chain(trackers, entities))
