@@ -377,6 +377,8 @@ class WorkerLock:
     """Lock of an SQLite file's one worker, held as long as its process lives."""
 
     def __init__(self, file: Path) -> None:
+        # Beside the file itself: another path to it, by a link, has the same lock.
+        file = file.resolve()
         path = file.with_name(file.name + ".worker")
         make_file(path)
         self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)

@@ -280,6 +280,8 @@ class Worker:
 
     async def _start(self) -> None:
         await self._database.call(partial(dbos.create_tables, self._database))
+        # Of another file this worker would send what it has sent before.
+        self._database.keep_file()
         await self._client.start()
         workflows = dbos.Workflows(self._database)
         heartbeat = Heartbeat(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -84,6 +85,7 @@ class Database(Tables):
             sqlite.check_version()
             found = sqlite.with_clock(found)
         self._connections = None if self.is_sqlite else Connections(found, silence)
+        self._file_watch: sqlite.FileWatch | None = None
         self.engine = self._make_engine(found, connections)
         if self._connections is not None:
             found = self._connections.url.set(drivername="postgresql")
@@ -115,6 +117,7 @@ class Database(Tables):
             return self._connections.make_engine(connections)
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
         event.listen(engine, "connect", sqlite.prepare)
+        self._file_watch = sqlite.FileWatch(engine)
         return engine
 
     def retry_connecting(self) -> None:
@@ -144,6 +147,14 @@ class Database(Tables):
         """The file of an SQLite database."""
         name = self.engine.url.database
         return Path(name) if self.is_sqlite and name else None
+
+    def keep_file(self) -> None:
+        """Raise ``ConfigurationError`` once an SQLite file was replaced, from now on.
+
+        Without it, later calls use the new file.
+        """
+        if self._file_watch is not None:
+            self._file_watch.keep()
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -274,8 +285,9 @@ def _parse_url(url: object) -> sa.URL:
         # With "@" it is the end of a password that was not escaped, and would be in messages.
         if found.drivername == "postgresql" and found.database and "@" not in (found.host or ""):
             return found
-        if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
-            return found
+        if found.drivername == "sqlite" and found.database and found.database != ":memory:":
+            # Connections that are made after a change of the working directory are to the same.
+            return found.set(database=os.path.abspath(found.database))
     raise ConfigurationError(  # without the value, which may hold a password
         "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
         "or postgresql://user@host/name (in a password write %40 for @)"
