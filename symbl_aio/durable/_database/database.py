@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio._threads import Threads
+from symbl_aio._threads import Threads, in_a_thread
 from symbl_aio.durable._database import sqlite
 from symbl_aio.durable._database.faults import is_forbidden, is_missing_object, passes
 from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
@@ -193,8 +194,8 @@ class Database(Tables):
 
     async def finish_calls(self, timeout: float) -> None:
         """Wait for the calls that run, although the tasks that began them were cancelled."""
-        if running := [asyncio.wrap_future(call) for call in self._calls]:
-            await asyncio.wait(running, timeout=timeout)
+        # In a thread: a future of asyncio that waits no more would log the error of its call.
+        await in_a_thread(partial(wait, set(self._calls), timeout))
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:

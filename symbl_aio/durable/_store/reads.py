@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 from attrs import define
@@ -21,6 +21,8 @@ Known: TypeAlias = tuple[ItemState, ...]
 
 PAGE: Final = 500
 """Rows that one statement of ``read_page`` returns at most."""
+_MAX_KEYS: Final = 10_000
+"""Keys in one statement: SQLite limits the number of parameters (to 32,766, if not less)."""
 _MIN_INTERVAL: Final = 0.06
 """Seconds between two polls: at most 17 statements a second."""
 _MAX_INTERVAL: Final = 0.15
@@ -44,8 +46,22 @@ def read_item(database: Database, key: str) -> Row:
 def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
     """Return the rows of items, by keys, whose state is not among the known states of a group.
 
-    One statement, without the items' contents.
+    One statement for up to ``_MAX_KEYS`` items, without their contents.
     """
+    parts = [groups]
+    if sum(map(len, groups.values())) > _MAX_KEYS:
+        parts = [
+            {known: keys[first : first + _MAX_KEYS]}
+            for known, keys in groups.items()
+            for first in range(0, len(keys), _MAX_KEYS)
+        ]
+    with database.read() as connection:
+        return [row for part in parts for row in connection.execute(_changed(database, part))]
+
+
+def _changed(
+    database: Database, groups: Mapping[Known, Sequence[str]]
+) -> sa.Select[*tuple[Any, ...]]:
     table = database.items
     changed = [
         sa.and_(
@@ -55,9 +71,7 @@ def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> S
         for known, keys in groups.items()
     ]
     # Contents may be long, and this runs several times a second.
-    query = sa.select(*database.without_content).where(sa.or_(*changed))
-    with database.read() as connection:
-        return connection.execute(query).all()
+    return sa.select(*database.without_content).where(sa.or_(*changed))
 
 
 def read_page(
