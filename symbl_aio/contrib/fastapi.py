@@ -303,12 +303,17 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _handle(connection: HTTPConnection, error: Exception) -> Response | None:
-    if isinstance(connection, WebSocket):
-        if connection.application_state is WebSocketState.CONNECTED:
-            await end_with_problem(_Visitor(connection), error)
-        if connection.application_state is WebSocketState.DISCONNECTED:
-            return None  # also by ``stream_through``, which has sent the problem
-    return _problem(error)
+    if not isinstance(connection, WebSocket):
+        return _problem(error)
+    if connection.application_state is WebSocketState.CONNECTED:
+        await end_with_problem(_Visitor(connection), error)
+    elif connection.application_state is WebSocketState.CONNECTING:
+        # Sent here: Starlette before 1.0 drops the response that a socket's handler returns.
+        try:
+            await connection.send_denial_response(_problem(error))
+        except RuntimeError:  # the server can only refuse the handshake, with 403
+            await connection.close()
+    return None  # ``stream_through`` has sent the problem of a socket that is closed already
 
 
 def _problem(error: Exception) -> Response:
