@@ -191,10 +191,12 @@ async def current_client(request: HTTPConnection) -> SymblClient:
     """
     found = _running(request)
     if found is None:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
             "symbl.lifespan(app) in a lifespan of your own"
         )
+        error.is_misuse = True
+        raise error
     return found.client
 
 
@@ -331,7 +333,9 @@ class _Events(StreamingResponse):
     """A stream of events that is closed with its response, and not by garbage collection."""
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(events, headers=sse.HEADERS, media_type=sse.MEDIA_TYPE)
+        # Encoded "as is", or the compression of an older Starlette holds them back to the end.
+        headers = {**sse.HEADERS, "Content-Encoding": "identity"}
+        super().__init__(events, headers=headers, media_type=sse.MEDIA_TYPE)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
