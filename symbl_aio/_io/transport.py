@@ -47,7 +47,9 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
-_WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(ws_close=1.0)
+_WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(
+    ws_close=1.0  # pyright: ignore[reportCallIssue]  # aiohttp's decorator hides its fields
+)
 """Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 
 _OPENING_SOCKET: Final = ContextVar("_OPENING_SOCKET", default=False)
