@@ -65,7 +65,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end, pass_stream
+from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -189,6 +189,10 @@ async def current_client(request: HTTPConnection) -> SymblClient:
 
     Raises ``ConfigurationError`` if the application does not run in ``Symbl.lifespan``.
     """
+    return _service(request).client
+
+
+def _service(request: HTTPConnection) -> Symbl:
     found = _running(request)
     if found is None:
         error = ConfigurationError(
@@ -197,7 +201,7 @@ async def current_client(request: HTTPConnection) -> SymblClient:
         )
         error.is_misuse = True
         raise error
-    return found.client
+    return found
 
 
 def _running(request: HTTPConnection) -> Symbl | None:
@@ -259,16 +263,18 @@ async def stream_through(
 
     Accepts the socket. Its binary frames are the audio; ``{"type": "stop_request"}``, or its
     closing, ends it. The visitor gets each event as JSON (``event.to_json()``), and
-    the socket is closed once all are sent. ``origins``: pages of these origins may open it;
+    the socket is closed once all are sent. The stop of the service ends the audio as well, and
+    closes the socket with 1012. ``origins``: pages of these origins may open it;
     without them those of the service's own host. Behind a proxy that changes ``Host``, name
     them. For the rest see ``SymblClient.stream`` and ``contrib.live.pass_stream``.
     """
     headers = websocket.headers
     if not is_allowed(headers.get("origin"), headers.get("host"), origins):
         raise WebSocketException(1008)
-    client = await current_client(websocket)
+    service = _service(websocket)
+    _ = service.client  # raises before the handshake
     await websocket.accept()
-    return await pass_stream(client, _Visitor(websocket), id, **settings)
+    return await service.pass_stream(_Visitor(websocket), id, **settings)
 
 
 class _Visitor:
