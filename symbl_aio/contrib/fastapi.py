@@ -74,6 +74,10 @@ from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"
 
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}
+}
+
 # For routes without a return annotation, whose values FastAPI encodes without pydantic.
 encoders_by_class_tuples[as_json] = (Model,)
 
@@ -129,15 +133,22 @@ class Symbl(Embedded):
         """
         router = APIRouter()
 
-        @router.get("/jobs/{job_id}")
+        @router.get("/jobs/{job_id}", responses=_RESPONSES)
         async def job(job_id: str) -> Response:
+            """Return a job, with its status and its error."""
             try:
                 return JSONResponse(sse.describe(*await self.find(job_id)))
             except SymblError as error:
                 return _problem(error)
 
-        @router.get("/jobs/{job_id}/events")
+        @router.get(
+            "/jobs/{job_id}/events",
+            status_code=200,
+            response_class=_Events,
+            responses={204: {"description": "All events were received"}, **_RESPONSES},
+        )
         async def events(job_id: str, request: Request) -> Response:
+            """Stream the events of a job, first the past ones."""
             if sse.has_ended(request.headers.get("last-event-id")):
                 return Response(status_code=204)
             try:
@@ -148,8 +159,9 @@ class Symbl(Embedded):
 
         if self._durable is not None:
 
-            @router.get("/items/{key:path}")
+            @router.get("/items/{key:path}", responses=_RESPONSES)
             async def item(key: str) -> Response:
+                """Return an item of the outbox, with its state."""
                 try:
                     return JSONResponse(await self.describe_item(key))
                 except SymblError as error:
@@ -338,10 +350,12 @@ def _problem(error: Exception) -> Response:
 class _Events(StreamingResponse):
     """A stream of events that is closed with its response, and not by garbage collection."""
 
+    media_type = sse.MEDIA_TYPE
+
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         # Encoded "as is", or the compression of an older Starlette holds them back to the end.
         headers = {**sse.HEADERS, "Content-Encoding": "identity"}
-        super().__init__(events, headers=headers, media_type=sse.MEDIA_TYPE)
+        super().__init__(events, headers=headers)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
