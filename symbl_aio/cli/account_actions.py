@@ -122,7 +122,7 @@ async def export_conversations(
                 path = Path(output) / f"{name.replace('/', '_')}.{ending}"
                 await in_a_thread(partial(write_atomically, path, text))
                 rows.row({"event": "written", "conversation": name, "file": str(path)}, [str(path)])
-        except SymblError as error:
+        except (SymblError, OSError) as error:
             codes.append(code_of(error))
             rows.error(f"{name}: {describe(error)}")
     return most_severe([*codes, _code(rows)])

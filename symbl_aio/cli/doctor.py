@@ -143,7 +143,7 @@ def _version(distribution: str) -> str:
 
 
 def _configuration(loaded: Loaded) -> Iterator[Finding]:
-    path, there = loaded.path, loaded.path.exists()
+    path, there = loaded.path, os.path.exists(loaded.path)
     profile = "" if loaded.profile is None else f", profile {loaded.profile}"
     finding = Finding("configuration", "ok", f"{path}{profile}" if there else f"no file {path}")
     # A file with a secret that other users of the machine can read.

@@ -41,11 +41,16 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
 def labels(sources: Sequence[str]) -> list[str]:
     """Return a unique name for each source: the second ``a.mp4`` is ``a.mp4 (2)``."""
     seen: dict[str, int] = {}
-    named = []
+    named: dict[str, None] = {}
+    taken = set(sources)
     for source in sources:
-        seen[source] = seen.get(source, 0) + 1
-        named.append(source if seen[source] == 1 else f"{source} ({seen[source]})")
-    return named
+        name = source
+        # A file may have the name of another one's copy.
+        while name in named or (name != source and name in taken):
+            seen[source] = seen.get(source, 1) + 1
+            name = f"{source} ({seen[source]})"
+        named[name] = None
+    return list(named)
 
 
 def is_link(file: str) -> bool:
