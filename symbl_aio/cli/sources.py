@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from symbl_aio import AudioURL, ConfigurationError, VideoURL
+from symbl_aio.cli.safe_streams import stdin
 
 Given: TypeAlias = str | Path | AudioURL | VideoURL
 Kind: TypeAlias = Literal["audio", "video"]
@@ -89,10 +89,11 @@ def link_of(file: str, kind: Kind | None) -> AudioURL | VideoURL:
 
 
 def _spool(directory: Path) -> Path:
-    if sys.stdin is None or sys.stdin.isatty():
+    stream = stdin()
+    if stream is None or stream.isatty():
         raise ConfigurationError("- stands for a recording on standard input; pipe one into it")
     # A copy on disk, since the API needs the length before the first byte.
     path = directory / "stdin"
     with open(path, "xb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
+        shutil.copyfileobj(stream, file, 2**20)
     return path

@@ -21,7 +21,7 @@ from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN, USAGE, describe, most_severe
 from symbl_aio.cli.runner import config, run
-from symbl_aio.cli.safe_streams import stderr, stdout
+from symbl_aio.cli.safe_streams import stderr, stdin, stdout
 from symbl_aio.cli.sources import Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
 from symbl_aio.cli.upload.find_files import (
@@ -348,7 +348,9 @@ async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:
 
 def _names() -> Iterator[str]:
     """Yield the names on standard input, once they are asked for."""
-    yield from named_on(sys.stdin.read() if sys.stdin is not None else "")
+    stream = stdin()
+    # In the form of arguments: names are bytes, which need not be UTF-8.
+    yield from named_on(os.fsdecode(stream.read()) if stream is not None else "")
 
 
 def _show_for(as_json: bool) -> Show:

@@ -745,10 +745,11 @@ async def test_two_uploads_of_one_account_do_not_mix(shell, symbl, folder):
 
 
 async def test_names_come_from_standard_input(shell, symbl, folder):
-    a, b = record(folder, "a.wav", "b.wav")
+    # The bytes of a name need not be UTF-8.
+    a, b = record(folder, "a.wav", "\udcff.wav")
     process = await shell.start("upload", "--json", "-", stdin=-1)
 
-    out, err = await process.communicate(f"{a}\n{b}\n".encode())
+    out, err = await process.communicate(os.fsencode(f"{a}\n{b}\n"))
 
     assert (process.returncode, err) == (0, b"")
     assert out.count(b'"completed"') >= 2
