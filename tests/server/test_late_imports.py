@@ -64,13 +64,15 @@ def test_each_name_of_the_package_comes_from_the_module_that_type_checkers_see()
     assert {name for name in server.__all__ if getattr(server, name)} == {n for _, n in seen}
 
 
-def test_a_server_in_memory_starts_without_live_audio_pages_and_language():
+def test_a_server_in_memory_starts_without_live_audio_pages_language_and_client():
     loaded = set(run(STARTED + END).split())
 
     assert "symbl_aio.server.conversations.conversation" in loaded
     assert not loaded & {
         *LATE_IMPORTS,
         "sqlite3",
+        "symbl_aio.client",
+        "symbl_aio.config",
         "symbl_aio.report.page",
         "symbl_aio.server.language.actions",
         "symbl_aio.server.live.live_recognizer",
