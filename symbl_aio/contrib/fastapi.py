@@ -191,10 +191,12 @@ async def current_client(request: HTTPConnection) -> SymblClient:
     """
     found = _running(request)
     if found is None:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
             "symbl.lifespan(app) in a lifespan of your own"
         )
+        error.is_misuse = True
+        raise error
     return found.client
 
 
@@ -303,12 +305,17 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _handle(connection: HTTPConnection, error: Exception) -> Response | None:
-    if isinstance(connection, WebSocket):
-        if connection.application_state is WebSocketState.CONNECTED:
-            await end_with_problem(_Visitor(connection), error)
-        if connection.application_state is WebSocketState.DISCONNECTED:
-            return None  # also by ``stream_through``, which has sent the problem
-    return _problem(error)
+    if not isinstance(connection, WebSocket):
+        return _problem(error)
+    if connection.application_state is WebSocketState.CONNECTED:
+        await end_with_problem(_Visitor(connection), error)
+    elif connection.application_state is WebSocketState.CONNECTING:
+        # Sent here: Starlette before 1.0 drops the response that a socket's handler returns.
+        try:
+            await connection.send_denial_response(_problem(error))
+        except RuntimeError:  # the server can only refuse the handshake, with 403
+            await connection.close()
+    return None  # ``stream_through`` has sent the problem of a socket that is closed already
 
 
 def _problem(error: Exception) -> Response:
@@ -326,7 +333,9 @@ class _Events(StreamingResponse):
     """A stream of events that is closed with its response, and not by garbage collection."""
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(events, headers=sse.HEADERS, media_type=sse.MEDIA_TYPE)
+        # Encoded "as is", or the compression of an older Starlette holds them back to the end.
+        headers = {**sse.HEADERS, "Content-Encoding": "identity"}
+        super().__init__(events, headers=headers, media_type=sse.MEDIA_TYPE)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

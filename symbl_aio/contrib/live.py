@@ -102,12 +102,15 @@ async def pass_stream(
 
 
 async def end_with_problem(visitor: Visitor, error: Exception, within: float = 60.0) -> None:
-    """Send an error as a problem, log it, and close the socket, within some seconds."""
+    """Send an error as a problem, log it, and close the socket, within some seconds each."""
     problem = problems.problem(error)
     problems.log(problem, error)
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await visitor.send(json.dumps({"kind": "problem", **problem.as_dict()}))
+    # Also to a visitor who takes nothing: a socket that counts as open would get it once more.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
             await visitor.close(CLOSED_BY_FAULT)
 
 

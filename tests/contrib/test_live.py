@@ -50,14 +50,17 @@ async def by_fastapi(
 
     @app.websocket("/speak")
     async def speak(websocket: WebSocket, rate: int = 16_000) -> None:
+        await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+            await app(scope, receive, send)
         finally:
-            if ended is not None:
+            if ended is not None and scope["type"] == "websocket":
                 ended.set()
 
     sock, url = listening()
-    async with uvicorn_serving(app, sock, ws="wsproto"):
+    async with uvicorn_serving(counted, sock, ws="wsproto"):
         yield url
 
 
@@ -252,19 +255,27 @@ async def test_a_wrong_setting_is_a_problem_for_the_visitor_and_no_crash_of_the_
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_an_error_before_the_handshake_is_a_response_of_the_service():
+@pytest.mark.parametrize(("extensions", "status"), [(True, 503), (False, 403)])
+async def test_an_error_before_the_handshake_is_a_response_of_the_service(
+    extensions: bool, status: int
+):
+    symbl = for_fastapi.Symbl(credentials=Credentials("app", "a-secret-of-the-app"))
     app = FastAPI()
-    for_fastapi.Symbl(credentials=Credentials("app", "a-secret-of-the-app")).handle_errors(app)
+    symbl.handle_errors(app)
 
     @app.websocket("/speak")
     async def speak(websocket: WebSocket) -> None:
-        await for_fastapi.stream_through(websocket)
+        symbl.client.stream()
+
+    async def serving(scope: Any, receive: Any, send: Any) -> None:
+        # As in a server that knows no response to a handshake but a refusal.
+        await app(scope if extensions else {**scope, "extensions": {}}, receive, send)
 
     sock, url = listening()
-    async with uvicorn_serving(app, sock, ws="wsproto"), aiohttp.ClientSession() as http:
+    async with uvicorn_serving(serving, sock, ws="wsproto"), aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await http.ws_connect(f"{url}/speak")
-    assert caught.value.status == 400
+    assert caught.value.status == status
 
 
 async def test_a_page_of_another_origin_is_refused(
