@@ -130,7 +130,8 @@ class Everything(Model):
         parts, missing = kept.get("parts"), kept.get("missing")
         if not isinstance(parts, dict) or not isinstance(missing, list):
             raise DecodeError("the text has no parts", text)
-        return _everything(kept.get("info"), parts, missing, text)
+        names = [name for name in missing if isinstance(name, str)]
+        return _everything(kept.get("info"), parts, names, text)
 
 
 def _everything(
