@@ -19,7 +19,7 @@ FROM := $(PWD)
 export PYTHON FILE PORT FROM
 # Byte code is kept, also where the environment says otherwise: tests start many processes, and
 # each of them would compile the package anew.
-export PYTHONDONTWRITEBYTECODE :=
+unexport PYTHONDONTWRITEBYTECODE
 
 ROOT := $(shell cd "$$(dirname '$(strip $(MAKEFILE_LIST))')" && pwd)
 
@@ -183,9 +183,6 @@ define install
 	fi
 	@touch $@
 endef
-
-# What the first process has compiled, the hundreds that the tests start need not compile anew.
-unexport PYTHONDONTWRITEBYTECODE
 
 # Four processes for two cores, since many tests wait for sockets. More gain little, for each
 # collects all tests. PARALLEL= runs them in one.

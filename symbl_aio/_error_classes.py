@@ -91,6 +91,10 @@ class ConfigurationError(SymblError, ValueError):
     The message names the field and the remedy.
     """
 
+    is_misuse: bool = False
+    """Whether no other value helps, since the program is wrong: it uses a client on another
+    event loop, or before it was started."""
+
 
 class QueueFullError(SymblError):
     """More submissions are waiting than ``Limits.queued`` allows; this one was not taken."""

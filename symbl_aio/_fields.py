@@ -49,12 +49,12 @@ CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 The one rule for keys, names and displayed texts. Not ``str.isprintable``, which refuses the
 no-break spaces of macOS, the joiners of Persian and Hindi, and emoji that are joined.
 """
-# Half of a surrogate pair is a legal str and has no UTF-8.
-_NO_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
+NO_UTF_8: Final = re.compile(r"[\ud800-\udfff]")
+"""Half of a surrogate pair, which is a legal str and has no UTF-8."""
 
 
 def is_text(value: object) -> bool:
-    return isinstance(value, str) and _NO_UTF_8.search(value) is None
+    return isinstance(value, str) and NO_UTF_8.search(value) is None
 
 
 def is_word(value: object) -> TypeGuard[str]:
@@ -62,7 +62,7 @@ def is_word(value: object) -> TypeGuard[str]:
         isinstance(value, str)
         and bool(value.strip())
         and CONTROLS.search(value) is None
-        and _NO_UTF_8.search(value) is None
+        and NO_UTF_8.search(value) is None
     )
 
 

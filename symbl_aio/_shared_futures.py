@@ -24,10 +24,12 @@ def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
     except RuntimeError:
         is_here = False
     if not is_here:
-        raise ConfigurationError(
+        error = ConfigurationError(
             f"the {what} was started on another event loop, or this is another thread; "
             "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
         )
+        error.is_misuse = True
+        raise error
 
 
 async def result_of(shared: asyncio.Future[T]) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -12,6 +11,7 @@ from attrs import frozen
 from symbl_aio._error_classes import APIError, ConfigurationError, DecodeError
 from symbl_aio._fields import require, type_name
 from symbl_aio._pages import PARTS, decode_part
+from symbl_aio._protocol.answers import decode_json
 from symbl_aio._protocol.calls import json_text
 from symbl_aio._protocol.decode_models import decode
 from symbl_aio.models import (
@@ -122,7 +122,7 @@ class Everything(Model):
     def from_json(cls, text: str) -> Everything:
         """Return the value that ``to_json`` wrote. Raises ``DecodeError`` for anything else."""
         try:
-            kept = json.loads(text)
+            kept = decode_json(text)
         except (ValueError, RecursionError) as error:
             raise DecodeError(f"the text is not JSON: {error}", text) from None
         if not isinstance(kept, dict) or kept.get("symbl_aio") != _FORMAT:
@@ -130,7 +130,8 @@ class Everything(Model):
         parts, missing = kept.get("parts"), kept.get("missing")
         if not isinstance(parts, dict) or not isinstance(missing, list):
             raise DecodeError("the text has no parts", text)
-        return _everything(kept.get("info"), parts, missing, text)
+        names = [name for name in missing if isinstance(name, str)]
+        return _everything(kept.get("info"), parts, names, text)
 
 
 def _everything(

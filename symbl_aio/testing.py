@@ -11,17 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import Final, Literal, TypedDict, Unpack
 
-from symbl_aio import (
-    Config,
-    Credentials,
-    Lanes,
-    Limits,
-    Observer,
-    Polls,
-    Retries,
-    SymblClient,
-    Timeouts,
-)
+# By name: a server for another program starts without the client.
+import symbl_aio
 from symbl_aio.server import LocalServer
 
 
@@ -31,11 +22,11 @@ class Settings(TypedDict, total=False):
     labs_url: str | None
     allow_http: bool
     auth_header: Literal["Authorization", "x-api-key"]
-    timeouts: Timeouts
-    polls: Polls
-    retries: Retries
-    limits: Limits
-    lanes: Lanes
+    timeouts: symbl_aio.Timeouts
+    polls: symbl_aio.Polls
+    retries: symbl_aio.Retries
+    limits: symbl_aio.Limits
+    lanes: symbl_aio.Lanes
     tracker_paths: Literal["2022", "2024"]
     chunk_size: int
     webhook_base_url: str | None
@@ -66,16 +57,16 @@ class LocalSymbl(LocalServer):
     """
 
     def client(
-        self, *, observers: Sequence[Observer] = (), **config: Unpack[Settings]
-    ) -> SymblClient:
+        self, *, observers: Sequence[symbl_aio.Observer] = (), **config: Unpack[Settings]
+    ) -> symbl_aio.SymblClient:
         """Return a client of this server. ``config``: fields of ``Config``, such as ``limits=``.
 
         Proxy, certificate and webhook address from the environment are ignored: they are meant
         for the server that the environment names.
         """
         config = {**_NOTHING_ELSEWHERE, **config}
-        return SymblClient(
-            Credentials(self.app_id, self.app_secret),
-            config=Config(base_url=self.base_url, **config),
+        return symbl_aio.SymblClient(
+            symbl_aio.Credentials(self.app_id, self.app_secret),
+            config=symbl_aio.Config(base_url=self.base_url, **config),
             observers=observers,
         )

@@ -25,10 +25,13 @@ __all__ = ["TalkTime", "talk_time", "to_markdown", "to_srt", "to_text", "to_webv
 _CHARACTERS_PER_SECOND: Final = 15
 """Characters that a person reads, for messages without a duration."""
 
-_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~])")
+_LATEST: Final = 1e12
+"""Seconds of a position and of a length, at most: sums of more may be infinite."""
+
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]<>#|~]|&(?=#?\w+;))")
 _BREAKS: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 """The control characters and line breaks of ``_fields.CONTROLS``, and spaces."""
-_LIST: Final = re.compile(r"^(\d*)([-+.)])(?=\s)")
+_LIST: Final = re.compile(r"^(\d*)([-+.)])(?=[-\s]|$)")
 
 
 def to_text(messages: Iterable[Message], *, speakers: bool = True) -> str:
@@ -154,7 +157,7 @@ def _clock(milliseconds: int, point: str) -> str:
 def _length(message: Message) -> float | None:
     """Return the seconds of a message, if it has them."""
     if message.duration is not None and isfinite(message.duration):
-        return max(0.0, message.duration)
+        return min(_LATEST, max(0.0, message.duration))
     if message.start_time is None or message.end_time is None:
         return None
     return max(0.0, (message.end_time - message.start_time).total_seconds())
@@ -167,7 +170,7 @@ def positions(messages: Sequence[Message]) -> list[tuple[Message, int, int]]:
     before = 0.0
     for index, message in enumerate(messages):
         start = starts[index]
-        start = before if start is None else max(0.0, start)
+        start = before if start is None else min(_LATEST, max(0.0, start))
         length = _length(message)
         if not length:
             length = max(1.0, len(message.text) / _CHARACTERS_PER_SECOND)

@@ -13,11 +13,14 @@ import symbl_aio.cli.outbox_actions
 import symbl_aio.cli.serve
 import symbl_aio.cli.show_json
 import symbl_aio.cli.show_terminal
-import symbl_aio.durable.worker  # noqa: F401
+import symbl_aio.client
+import symbl_aio.durable.worker
+import symbl_aio.server
 import tests.contrib.journal_process
 import tests.contrib.site
 import tests.durable.server
 import tests.durable.work  # noqa: F401
 
+symbl_aio.server.import_all()
 gc.collect()
 gc.freeze()

@@ -77,6 +77,9 @@ def test_markdown_has_a_paragraph_for_each_turn():
         ("- no list", "\\- no list"),
         ("1. no list", "1\\. no list"),
         ("1) no list", "1\\) no list"),
+        ("---", "\\---"),
+        ("-", "\\-"),
+        ("AT&T &lt;b&gt; &#60;", "AT&T \\&lt;b\\&gt; \\&\\#60;"),
         ("-5 degrees, 1.5 m", "-5 degrees, 1.5 m"),
     ],
 )
@@ -142,12 +145,17 @@ def test_every_subtitle_ends_after_it_begins_and_holds_one_line(messages):
         )
 
 
+def test_times_of_which_the_sum_is_infinite_are_written():
+    assert len(spans([message("Hm.", INES, 1e308, 1e308)] * 2)) == 2
+
+
 def test_talk_time_is_added_up_by_speaker_the_longest_first():
     ines, omar = talk_time([*TALK, message("Hm.", INES)])
 
     assert (ines.speaker, ines.seconds, ines.messages) == (INES, 3.75, 3)
     assert (omar.speaker, omar.seconds, omar.share) == (OMAR, 1.0, 1.0 / 4.75)
     assert talk_time([at(0, 2), at(5, -1)])[0].seconds == 2.0
+    assert talk_time([message("Hm.", INES, duration=1e308)] * 2)[0].share == 1.0
     assert talk_time([message("Hm.")])[0].share == 0.0
 
 

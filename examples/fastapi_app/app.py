@@ -13,8 +13,9 @@ Every visitor of the page can read every conversation of the account: add a logi
 is not wanted. Only the webhooks must stay open.
 """
 
+import asyncio
 import os
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,8 @@ from symbl_aio.report import ASSETS, content_of, render_article
 HERE = Path(__file__).parent
 SHOWN = 50
 """Conversations that are listed, of the last year."""
+SILENCE = 10
+"""Seconds without a byte after which a visitor who was refused counts as gone."""
 
 public_url = os.environ.get("PUBLIC_URL")
 symbl = Symbl(
@@ -61,12 +64,29 @@ class OneRequestEach:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrived = False
+
+        async def reading() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived = not message.get("more_body")  # or the visitor has left
+            return message
+
         async def closing(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                # All of it is sent first, and the rest of the request read before the connection
+                # is closed: a visitor who is still sending would miss why the upload was refused.
+                await send({**message, "more_body": True})
+                with suppress(TimeoutError):
+                    while not arrived:
+                        async with asyncio.timeout(SILENCE):
+                            await reading()
+                message = {"type": message["type"], "body": b""}
             await send(message)
 
-        await self.app(scope, receive, closing)
+        await self.app(scope, reading, closing)
 
 
 app.add_middleware(OneRequestEach)

@@ -47,8 +47,8 @@ SUBMISSION_KEEPALIVE: Final = 0.9
 """Seconds. An older idle connection may have been closed by the server at the moment it
 is used again, which would make a small submission ambiguous; a new one costs less."""
 
-_WEBSOCKET_TIMES: Final[Any] = getattr(aiohttp, "ClientWSTimeout", lambda ws_close: ws_close)(
-    ws_close=1.0  # the number itself is the argument of aiohttp 3.10
+_WEBSOCKET_TIMES: Final = aiohttp.ClientWSTimeout(
+    ws_close=1.0  # pyright: ignore[reportCallIssue]  # aiohttp's decorator hides its fields
 )
 """Seconds that a WebSocket waits for the server's part of its closing; reading has no limit."""
 

@@ -13,6 +13,9 @@ from aiohttp import WSMsgType
 BROKEN: Final = (aiohttp.ClientError, OSError)
 """What a write raises once the connection is gone."""
 
+BINARY: Final = WSMsgType.BINARY
+"""The kind of an audio frame."""
+
 _CLOSE_WITHIN: Final = 2.0
 """Seconds after which a connection is closed without the server's part."""
 
@@ -26,8 +29,9 @@ class Socket:
         self._connection = connection
         self._on_received = on_received
         self._clock = asyncio.get_running_loop().time
-        # The method itself: a stream has many small frames, and a call of ours in between costs.
-        self.write = connection.send_bytes
+        # The method itself, and not ``send_bytes``, which calls it: a stream has many small
+        # frames, and each call in between costs.
+        self.write = connection.send_frame
         self.last_frame_at = self._clock()
         self.start_sent_at = self.last_frame_at
         """When the start was asked for, which is with the opening, and with each restart."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from sys import intern
 from typing import Final
 
 from attrs import field, frozen
 
 from symbl_aio._error_classes import ConfigurationError, DecodeError
+from symbl_aio._fields import NO_UTF_8
 from symbl_aio._protocol.calls import check_id
 from symbl_aio.models import JSON
 
 _PADDING = "\ufeff\0 \t\r\n"
+_LOST: Final = "\ufffd"
+"""Stands for a character of which a part is lost."""
 _MESSAGES = ("message", "error", "detail", "error_description", "title")
 
 
@@ -23,8 +26,34 @@ def _no_number(name: str) -> None:
     """Read NaN and the infinities, which JSON does not have, as null."""
 
 
-decode_json: Final = json.JSONDecoder(strict=False, parse_constant=_no_number).decode
-"""Decode JSON as servers write it."""
+def _number(digits: str) -> float | None:
+    """Read a number that a float cannot hold, such as 1e999, as null."""
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+_decode: Final = json.JSONDecoder(
+    strict=False, parse_constant=_no_number, parse_float=_number
+).decode
+
+
+def decode_json(text: str) -> JSON:
+    """Decode JSON as servers write it, to values that can be written as JSON again.
+
+    Half of a surrogate pair, which a server leaves where it cuts a text within an emoji, is
+    U+FFFD. Raises ``ValueError`` and ``RecursionError``.
+    """
+    value: JSON = _decode(text)
+    # No other answer has half of one: it would have to be an escape, since UTF-8 has none.
+    return _mended(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _mended(value: JSON) -> JSON:
+    if isinstance(value, str):
+        return NO_UTF_8.sub(_LOST, value)
+    if isinstance(value, Mapping):
+        return {NO_UTF_8.sub(_LOST, name): _mended(item) for name, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, Sequence) else value
 
 
 @frozen
@@ -40,7 +69,7 @@ class Answer:
         """Decode the text. Raises ``DecodeError``, and nothing else.
 
         Padding is accepted: byte order marks and zeros around the JSON. So are a line break
-        within one of its strings, and numbers that are none: NaN is null.
+        within one of its strings, and numbers that are none: NaN is null, and so is 1e999.
         """
         try:
             value: JSON = decode_json(self.text.strip(_PADDING))
@@ -59,6 +88,8 @@ def _object(answer: Answer, what: str) -> Mapping[str, JSON]:
 def read_id(value: object) -> str | None:
     """Return an id, which is a number in some answers; ``None`` if it is unusable."""
     if isinstance(value, str):
+        if _LOST in value:  # part of it is lost
+            return None
         try:
             return check_id("id", value)
         except ConfigurationError:

@@ -15,6 +15,7 @@ from symbl_aio import __version__
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_FAULT = 70
 
 
 def main() -> None:
@@ -29,6 +30,13 @@ def main() -> None:
     except KeyboardInterrupt:
         code = _INTERRUPTED
         leave(GRACE)
+    except Exception:
+        import traceback
+
+        # Python's own exit code for it is 1: here the code of a failed job.
+        sys.stderr.write(traceback.format_exc())
+        code = _FAULT
+        leave()
     raise SystemExit(code)
 
 
@@ -83,6 +91,7 @@ def _interrupted_early() -> int:
 
     words = ["symbl-aio", *sys.argv[1:]]
     sys.stderr.write("Interrupted before anything was sent.\n")
-    if not any("://" in word for word in words):  # a signed link is a secret
+    # A signed link is a secret, and so is that of --app and --app-secret.
+    if not any("://" in word or word.startswith("--app") for word in words):
         sys.stderr.write(f"  {shlex.join(words)}\n")
     return _INTERRUPTED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from symbl_aio import ConfigurationError, GroupDraft, SymblClient, SymblError, TrackerDraft
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN, code_of, describe, most_severe
+from symbl_aio.cli.safe_streams import stdin
 from symbl_aio.cli.show_rows import Rows
 from symbl_aio.cli.sources import STDIN
 from symbl_aio.cli.upload.output_files import formats_of, write_atomically, written_from
@@ -102,8 +102,7 @@ async def export_conversations(
     wanted = formats_of(formats)
     names: list[str] = []
     for given in ids:
-        read = await in_a_thread(sys.stdin.read) if given == STDIN and sys.stdin else given
-        names += [name for name in read.split() if name] if given == STDIN else [given]
+        names += (await in_a_thread(_read_stdin)).split() if given == STDIN else [given]
     names = list(dict.fromkeys(names))
     if output is None:
         if len(names) != 1 or len(wanted) != 1:
@@ -122,7 +121,7 @@ async def export_conversations(
                 path = Path(output) / f"{name.replace('/', '_')}.{ending}"
                 await in_a_thread(partial(write_atomically, path, text))
                 rows.row({"event": "written", "conversation": name, "file": str(path)}, [str(path)])
-        except SymblError as error:
+        except (SymblError, OSError) as error:
             codes.append(code_of(error))
             rows.error(f"{name}: {describe(error)}")
     return most_severe([*codes, _code(rows)])
@@ -164,10 +163,7 @@ def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> 
     Raises ``ConfigurationError`` that names the entry.
     """
     try:
-        if path == STDIN:
-            text = sys.stdin.read() if sys.stdin is not None else ""
-        else:
-            text = Path(path).read_text("utf-8-sig")
+        text = _read_stdin() if path == STDIN else Path(path).read_text("utf-8-sig")
         found = _parsed(path, text)
     except OSError as error:
         raise ConfigurationError(f"{path!r} cannot be read ({error.strerror})") from None
@@ -178,6 +174,11 @@ def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> 
         (found,) = found.values()  # {"trackers": [...]}, as the API answers
     entries: list[Any] = found if isinstance(found, list) else [found]
     return [_draft(number, entry, make, names) for number, entry in enumerate(entries, 1)]
+
+
+def _read_stdin() -> str:
+    stream = stdin()
+    return "" if stream is None else stream.read().decode("utf-8-sig")
 
 
 def _draft(number: int, entry: Any, make: Callable[..., T], names: Mapping[str, str]) -> T:

@@ -26,12 +26,12 @@ def moment(context: click.Context, option: click.Parameter, text: str | None) ->
         if (unit := _UNITS.get(text[-1:])) is not None and text[:-1].isdecimal():
             return datetime.now(UTC) - timedelta(**{unit: int(text[:-1])})
         found = datetime.fromisoformat(text)
+        # A time without a zone is this machine's.
+        return found.astimezone() if found.tzinfo is None else found
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is neither a date such as 2026-01-31 nor an age such as 30d"
         ) from None
-    # A time without a zone is this machine's.
-    return found.astimezone() if found.tzinfo is None else found
 
 
 def of_account(command: Command) -> Command:

@@ -57,7 +57,7 @@ def load(path: Path, profile: str | None) -> Loaded:
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if profile is not None:
             raise ConfigurationError(
                 f"there is no profile {profile!r}: the file {path} does not exist"
@@ -65,10 +65,12 @@ def load(path: Path, profile: str | None) -> Loaded:
         return Loaded(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of TOML, or of its encoding
+    except (ValueError, RecursionError) as error:  # of TOML, or of its encoding
         raise ConfigurationError(f"{path} is not TOML ({error})") from None
     profiles = content.pop("profiles", {})
     named = content.pop("profile", None)
+    if named is not None and not isinstance(named, str):
+        raise ConfigurationError(f"{path}: profile is no text; give the name of one")
     chosen = profile or os.environ.get("SYMBL_AIO_PROFILE") or named
     values = dict(_variables(path, "", content))
     if chosen is not None:
@@ -138,7 +140,9 @@ def _text(path: Path, where: str, value: object) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, str | int | float):
-        return str(value)
+        if "\0" in (text := str(value)):  # which no variable can have
+            raise ConfigurationError(f"{path}: {where} has a NUL character; remove it")
+        return text
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ",".join(value)
+        return _text(path, where, ",".join(value))
     raise ConfigurationError(f"{path}: {where} is neither a text, a number nor a list of texts")

@@ -143,7 +143,7 @@ def _version(distribution: str) -> str:
 
 
 def _configuration(loaded: Loaded) -> Iterator[Finding]:
-    path, there = loaded.path, loaded.path.exists()
+    path, there = loaded.path, os.path.exists(loaded.path)
     profile = "" if loaded.profile is None else f", profile {loaded.profile}"
     finding = Finding("configuration", "ok", f"{path}{profile}" if there else f"no file {path}")
     # A file with a secret that other users of the machine can read.
@@ -241,9 +241,13 @@ def _proxy(config: Config, host: str) -> str | None:
 async def _connection(config: Config, tls: bool, host: str, port: int) -> Finding:
     context = None
     if tls:
-        context = ssl.create_default_context(
-            cafile=None if config.ca_file is None else os.fspath(config.ca_file)
-        )
+        ca_file = None if config.ca_file is None else os.fspath(config.ca_file)
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # of the file, or what OpenSSL finds in it
+            why = "no usable certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            remedy = "name a readable file of CA certificates (PEM) with SYMBL_CA_FILE"
+            return Finding("TLS", "wrong", f"{ca_file}: {why}", remedy, USAGE)
     try:
         async with asyncio.timeout(_PATIENCE):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
@@ -298,7 +302,9 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
                 yield Finding("paths", "ok", "an older host: no settings, entities or bookmarks")
             else:
                 yield Finding("paths", "ok", "a newer host: with settings, entities, bookmarks")
-    except (AuthenticationError, PermissionDeniedError, ConfigurationError) as error:
+    except ConfigurationError as error:
+        yield Finding("settings", "wrong", describe(error), "", USAGE)
+    except (AuthenticationError, PermissionDeniedError) as error:
         yield Finding("token", "wrong", str(error), _credentials_remedy(), USAGE)
     except SymblError as error:
         yield Finding("API", "wrong", describe(error), "", code_of(error))

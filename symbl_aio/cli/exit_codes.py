@@ -68,6 +68,8 @@ _CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (FileChangedError, USAGE),
     (AuthenticationError, USAGE),
     (UploadError, UNREACHABLE),
+    (UnicodeError, USAGE),
+    (PermissionError, USAGE),
     (TransportError, UNREACHABLE),
     (APIError, REFUSED),
     (DecodeError, REFUSED),
@@ -122,6 +124,8 @@ def code_of(error: BaseException) -> int:
     """Return the exit code for one error; a blocked append has that of the error that blocks it."""
     if isinstance(error, AppendBlockedError):
         return code_of(error.cause)
+    if isinstance(error, OSError) and error.filename is not None:
+        return USAGE  # a file; errors of connections name none
     # The default is for errors of timing: the client closed, or the database is away.
     return next((code for cls, code in _CODES if isinstance(error, cls)), UNREACHABLE)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import wave
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from symbl_aio import ConfigurationError, MediaRejectedError, SymblClient, SymblError, User
 from symbl_aio._threads import in_a_thread
 from symbl_aio.cli.exit_codes import OK, UNWRITTEN
+from symbl_aio.cli.safe_streams import stdin
 from symbl_aio.cli.show_json import Show
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ async def captions_of(
 
 
 def _standard_input() -> IO[bytes]:
-    if sys.stdin is None or sys.stdin.isatty():
+    stream = stdin()
+    if stream is None or stream.isatty():
         raise ConfigurationError("standard input has no audio; pipe it in, or name a FILE")
-    return sys.stdin.buffer
+    return stream
 
 
 def _unreadable(error: OSError) -> MediaRejectedError:
@@ -116,7 +117,11 @@ async def _send(stream: Stream, read: Callable[[], bytes], failures: list[OSErro
 
 
 async def _show_all(stream: Stream, show: Show) -> int:
-    async for event in stream:
-        show.caption(event)
+    try:
+        async for event in stream:
+            show.caption(event)
+    except asyncio.CancelledError:
+        show.ended(f"stopped; conversation {stream.conversation.id} has the audio that arrived")
+        raise
     show.listened(stream.conversation.id)
     return OK if show.written else UNWRITTEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,7 +90,7 @@ def _stored(conversations: Iterable[str]) -> dict[str, Everything]:
     found = {}
     for name in conversations:
         path = Path(name)
-        if path.is_dir():
+        if name and os.path.isdir(name):  # an id may be too long for a file's name
             raise ConfigurationError(f"{name} is a folder; name its {_STORED} files")
         if path.suffix == _STORED:
             try:
@@ -99,7 +100,7 @@ def _stored(conversations: Iterable[str]) -> dict[str, Everything]:
                     f"{name} was not written by upload, export or Everything.to_json; give an id, "
                     f"or a {_STORED} file of one of them"
                 ) from None
-        elif path.suffix and path.exists():
+        elif path.suffix and os.path.exists(name):
             raise ConfigurationError(f"{name} is no {_STORED} file of upload or export, and no id")
     return found
 

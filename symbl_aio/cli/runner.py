@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 import click
 
 from symbl_aio import SymblError
-from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, UNREACHABLE, USAGE, code_of, describe
+from symbl_aio.cli.exit_codes import FAULT, INTERRUPTED, USAGE, code_of, describe
 from symbl_aio.cli.safe_streams import GRACE, clean, leave, stderr, stdout
 from symbl_aio.cli.show_json import Lines, Show
 from symbl_aio.cli.unfinished import PLAIN, Resumption
@@ -74,7 +74,7 @@ def run(
     except (SymblError, OSError, UnicodeError) as error:
         # Python raises UnicodeError for a host name that IDNA cannot encode.
         show.error(describe(error))
-        code = code_of(error) if isinstance(error, SymblError) else _code_of_os_error(error)
+        code = code_of(error)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_DURABLE:
             raise
@@ -127,7 +127,10 @@ def use_profile(context: click.Context, profile: str | None) -> None:
     Without a file nothing is imported. A wrong file, or profile, is one line and exit code 2.
     """
     path = config_path()
-    if profile is None and not path.exists():
+    # Not ``Path.exists``, which raises for a folder that is another user's, as that of ``HOME``
+    # under ``sudo -u``. A file that is named has to be readable.
+    named = profile is not None or os.environ.get("SYMBL_AIO_CONFIG")
+    if not named and not os.path.exists(path):
         return
     from symbl_aio import ConfigurationError
     from symbl_aio.cli.config_file import apply, load, restore
@@ -177,8 +180,3 @@ async def _interruptible(main: Coroutine[Any, Any, int]) -> int:
         for number in (signal.SIGINT, *stop_signals()):
             loop.add_signal_handler(number, stop)
     return await main
-
-
-def _code_of_os_error(error: OSError | UnicodeError) -> int:
-    wrong = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
-    return USAGE if isinstance(error, (*wrong, IsADirectoryError, UnicodeError)) else UNREACHABLE

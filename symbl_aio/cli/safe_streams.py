@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final, TextIO
 
 GRACE: Final = 1.0
 """Seconds that a command waits for a paused reader after a stop signal, at most."""
@@ -256,6 +256,20 @@ def stderr() -> Output:
     """Return the standard error stream; its failure cannot be reported."""
     found = sys.stderr
     return found if isinstance(found, Output) else Output(found)
+
+
+def stdin() -> IO[bytes] | None:
+    """Return a reader of the standard input; ``None`` for a process without the descriptor.
+
+    Its buffer is not that of ``sys.stdin``, whose lock Python needs to end: it aborts if a thread
+    still waits there for input.
+    """
+    if sys.stdin is None:
+        return None
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except (AttributeError, OSError, ValueError):  # a stream without a descriptor
+        return sys.stdin.buffer
 
 
 def protect() -> None:

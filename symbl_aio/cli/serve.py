@@ -29,6 +29,7 @@ from symbl_aio.server import (
     TLSError,
     check_directory,
     default_directory,
+    import_all,
     is_loopback,
     load_context,
     own_names,
@@ -86,6 +87,7 @@ async def serve_until_stopped(show: Show, options: ServeOptions) -> int:
     second ends them.
     """
     return_freed_memory()
+    import_all()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("symbl_aio.server").setLevel(logging.INFO)
     stopped, ended = asyncio.Event(), asyncio.Event()

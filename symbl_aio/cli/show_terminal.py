@@ -262,6 +262,7 @@ class Screen:
             await out.read()
 
     def close(self) -> None:
+        self._captions.clear()
         self._bars.close()
 
     def _elapsed(self, source: str, at: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from symbl_aio import AudioURL, ConfigurationError, VideoURL
+from symbl_aio.cli.safe_streams import stdin
 
 Given: TypeAlias = str | Path | AudioURL | VideoURL
 Kind: TypeAlias = Literal["audio", "video"]
@@ -41,11 +41,16 @@ def opened(files: Sequence[str], kind: Kind | None) -> Iterator[list[Given]]:
 def labels(sources: Sequence[str]) -> list[str]:
     """Return a unique name for each source: the second ``a.mp4`` is ``a.mp4 (2)``."""
     seen: dict[str, int] = {}
-    named = []
+    named: dict[str, None] = {}
+    taken = set(sources)
     for source in sources:
-        seen[source] = seen.get(source, 0) + 1
-        named.append(source if seen[source] == 1 else f"{source} ({seen[source]})")
-    return named
+        name = source
+        # A file may have the name of another one's copy.
+        while name in named or (name != source and name in taken):
+            seen[source] = seen.get(source, 1) + 1
+            name = f"{source} ({seen[source]})"
+        named[name] = None
+    return list(named)
 
 
 def is_link(file: str) -> bool:
@@ -84,10 +89,11 @@ def link_of(file: str, kind: Kind | None) -> AudioURL | VideoURL:
 
 
 def _spool(directory: Path) -> Path:
-    if sys.stdin is None or sys.stdin.isatty():
+    stream = stdin()
+    if stream is None or stream.isatty():
         raise ConfigurationError("- stands for a recording on standard input; pipe one into it")
     # A copy on disk, since the API needs the length before the first byte.
     path = directory / "stdin"
     with open(path, "xb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
+        shutil.copyfileobj(stream, file, 2**20)
     return path

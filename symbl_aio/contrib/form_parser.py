@@ -6,7 +6,10 @@ file are kept as fields; of the file only the bytes that were not taken yet are 
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import Final
+from urllib.parse import unquote
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -17,6 +20,14 @@ MAX_BEFORE_FILE: Final = 64 * 1024
 """Bytes of a form before its file, at most: a preamble, fields, and their headers."""
 
 _MAX_BOUNDARY: Final = 70  # RFC 2046, 5.1.1
+
+_CHARSETS: Final = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252"})
+"""Charsets of a field, by Python's names. Others of Python are no charsets, or take long."""
+
+_ENCODED_NAME: Final = re.compile(
+    rb""";\s*filename\*\s*=\s*"?(?:([\w-]*)'[^']*'([^;"\s]*))?""", re.IGNORECASE
+)
+"""``filename*=UTF-8''na%C3%AFve.mp4``, which is not meant for forms, and sent in some."""
 
 SHAPE: Final = "a form must end with its file, the closing delimiter and a line break"
 
@@ -74,6 +85,7 @@ class Form:
         self._preamble: bytes | None = b"\r\n"
         self._header = self._value = b""
         self._disposition: dict[bytes, bytes] = {}
+        self._charset = b"utf-8"
         self._data: list[bytes] = []
 
     def size_of_file(self, length: int) -> int:
@@ -136,7 +148,7 @@ class Form:
     def _part_begin(self) -> None:
         if self.at_file:
             raise BadUploadError(400, "the form has a part after its file; send the file last")
-        self._disposition = {}
+        self._disposition, self._charset = {}, b"utf-8"
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -145,14 +157,22 @@ class Form:
         self._value += data[start:end]
 
     def _header_end(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            _, self._disposition = parse_options_header(self._value)
+        header = self._header.lower()
+        if header == b"content-disposition":
+            encoded = _ENCODED_NAME.search(self._value)
+            _, found = parse_options_header(_ENCODED_NAME.sub(b"", self._value))
+            if encoded is not None:
+                found.setdefault(b"filename", _percent_decoded(*encoded.groups(b"")))
+            self._disposition = found
+        elif header == b"content-type":
+            _, options = parse_options_header(self._value)
+            self._charset = options.get(b"charset", b"utf-8")
         self._header = self._value = b""
 
     def _headers_finished(self) -> None:
         if (name := self._disposition.get(b"filename")) is not None:
             self.at_file = True
-            self.filename = _text(name) or None
+            self.filename = _filename(name) or None
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._data.append(data[start:end])
@@ -162,14 +182,39 @@ class Form:
             name = self._disposition.get(b"name")
             if name is None:
                 raise BadUploadError(400, "the form has a part without a name")
-            self.fields[_text(name)] = _text(self.take())
+            self.fields[_text(name)] = _text(self.take(), self._charset)
 
     def _end(self) -> None:
         self.ended = True
 
 
-def _text(data: bytes) -> str:
+def _text(data: bytes, charset: bytes = b"utf-8") -> str:
+    try:
+        return data.decode(_known(charset))
+    except (LookupError, ValueError):
+        named = ascii(charset[:40].decode("latin-1"))
+        raise BadUploadError(
+            400, f"the form has a field that is not in its charset, {named}; send UTF-8"
+        ) from None
+
+
+def _filename(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise BadUploadError(400, "the form has a field that is not UTF-8") from None
+        return data.decode("latin-1")  # a name is not worth a refusal
+
+
+def _percent_decoded(charset: bytes, text: bytes) -> bytes:
+    try:
+        encoding = _known(charset)
+    except (LookupError, ValueError):
+        encoding = "utf-8"
+    return unquote(text.decode("latin-1"), encoding, errors="replace").encode()
+
+
+def _known(charset: bytes) -> str:
+    name = codecs.lookup(charset.decode("latin-1")).name
+    if name not in _CHARSETS:
+        raise LookupError(name)
+    return name

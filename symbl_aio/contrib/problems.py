@@ -53,6 +53,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final = 10
 """Seconds after which to retry a 503, if the API named none."""
 
+_MISTAKE: Final = "The service made a mistake."
+
 _MAX_RETRY_AFTER: Final = 86_400
 
 _QUOTED: Final = re.compile(r"""(?:^|(?<=[\s(]))(['"])((?:(?!\1).)*/)(.*?)\1""")
@@ -136,8 +138,11 @@ _TABLE: Final[tuple[tuple[type[BaseException], int, str | None], ...]] = (
 def problem(error: BaseException) -> Problem:
     """Return the problem for an error of this library, or for a ``BadUploadError``.
 
-    An error of any other class is a 500 without any detail of it.
+    An error of any other class is a 500 without any detail of it, and so is a mistake in the
+    service's program: a client that another thread or event loop uses, or that was not started.
     """
+    if isinstance(error, ConfigurationError) and error.is_misuse:
+        return _make(None, 500, _MISTAKE)
     if isinstance(error, BadUploadError):
         return _make(error, error.status, str(error))
     if isinstance(error, BadRequestError):
@@ -156,7 +161,7 @@ def problem(error: BaseException) -> Problem:
             if sentence is None:
                 sentence = _QUOTED.sub(r"\1\3\1", str(error))
             return _make(error, status, sentence)
-    return _make(None, 500, "The service made a mistake.")
+    return _make(None, 500, _MISTAKE)
 
 
 def log(problem: Problem, error: BaseException) -> None:

@@ -23,7 +23,7 @@ from symbl_aio._error_classes import (
 from symbl_aio._fields import require, require_seconds
 from symbl_aio._io.live_backend import LiveBackend
 from symbl_aio._io.live_link import Link, Port
-from symbl_aio._io.websocket import BROKEN
+from symbl_aio._io.websocket import BINARY, BROKEN
 from symbl_aio._protocol import live
 from symbl_aio._protocol.calls import check_id, json_text
 from symbl_aio.drafts import BookmarkDraft
@@ -123,7 +123,7 @@ class Stream(LiveHandle):
             account = link.account
             account.handed_over = position = account.handed_over + size
             try:
-                await socket.write(audio)
+                await socket.write(audio, BINARY)
             except BROKEN:
                 link.failed_on(socket)
             if position > account.mark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import (
     Any,
     ClassVar,
@@ -31,6 +31,7 @@ JSON: TypeAlias = Mapping[str, "JSON"] | Sequence["JSON"] | str | int | float | 
 T_co = TypeVar("T_co", covariant=True)
 
 
+@cache  # of the fields of models and options, which are few
 def wire_name(name: str) -> str:
     """Return the API's name of a field: ``webhookUrl`` for ``webhook_url``."""
     first, *rest = name.split("_")
@@ -139,14 +140,14 @@ class JobStatus(StrEnum):
     def __init__(self, word: str) -> None:
         self.is_terminal = word in ("completed", "failed")
 
-    @classmethod
-    def parse(cls, text: str) -> JobStatus:
+    @staticmethod
+    @lru_cache(16)  # every answer about a job names one, of five
+    def parse(text: str) -> JobStatus:
         """Parse the server's text, in any case; return ``UNKNOWN`` for an undocumented one."""
-        return _BY_WORD.get(text) or _BY_WORD.get(text.lower(), cls.UNKNOWN)
-
-
-# An enumeration looks a member up slowly, and every answer about a job names one.
-_BY_WORD: Final = {status.value: status for status in JobStatus}
+        try:
+            return JobStatus(text.lower())
+        except ValueError:
+            return JobStatus.UNKNOWN
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:

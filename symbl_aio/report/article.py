@@ -234,7 +234,7 @@ def _link(words: str, sentences: Sequence[int], id: str, class_: str = "cite") -
 def _overview(
     content: Content, talks: list[Talk], length: float, id: str, level: int, label: str
 ) -> Html:
-    if not talks:
+    if not talks or not length:
         return Html("")
     lanes = [_lane(content, talk, length) for talk in talks]
     more = Html("")

@@ -7,6 +7,7 @@ a script nor a style attribute, which the page's Content-Security-Policy forbids
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Final
 
 from attrs import frozen
@@ -141,7 +142,11 @@ def tone(score: float) -> str:
 
 def axis(length: float) -> Html:
     """Draw the times below the charts, at most six of them."""
-    step = next((tick for tick in _TICKS if length / tick <= _MOST_TICKS), _TICKS[-1])
+    step = next(
+        (tick for tick in _TICKS if length / tick <= _MOST_TICKS),
+        # Of days or years, as where one of the times is 1970.
+        ceil(length / _MOST_TICKS / _TICKS[-1]) * _TICKS[-1],
+    )
     ticks: list[Html] = []
     at = 0
     while at <= length:

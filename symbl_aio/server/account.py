@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from attrs import frozen
@@ -24,10 +25,8 @@ from symbl_aio.server.http_json import JSON, ApiError, json_response
 from symbl_aio.server.job import Job
 from symbl_aio.server.job_hold import JobGate
 from symbl_aio.server.job_queue import Jobs
-from symbl_aio.server.live.handlers import LiveHandlers
-from symbl_aio.server.live.live_recognizer import LiveRecognizer
+from symbl_aio.server.live.routes import live_routes
 from symbl_aio.server.live.sessions import LiveSessions
-from symbl_aio.server.live.telephony import CallHandlers
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.metrics import Metrics
 from symbl_aio.server.outbound_http import OutboundClient
@@ -43,6 +42,10 @@ from symbl_aio.server.tokens import TokenIssuer
 from symbl_aio.server.transcript_registry import TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
 from symbl_aio.server.webhooks import WebhookDelivery
+
+if TYPE_CHECKING:
+    from symbl_aio.server.live.handlers import LiveHandlers
+    from symbl_aio.server.live.live_recognizer import LiveRecognizer
 
 KINDS: tuple[Kind, ...] = ("text", "audio/url", "audio", "video/url", "video")
 
@@ -158,27 +161,36 @@ class Account:
             *(web.post(path, handle) for path in _OPENING_PATHS),
             *(web.put(path, handle) for path in _APPEND_PATHS),
             web.get("/v1/job/{job_id}", self._get_job),
-            *LiveHandlers(
-                self.live,
-                self._shared.transcripts,
-                self._shared.live_recognizer,
-                CallHandlers(
-                    self.live,
-                    self.conversations,
-                    self._shared.transcripts,
-                    page_url=self._pages.page_url,
-                    most_calls=self._shared.most_sockets,
-                    recognizer=self._shared.recognizer,
-                ),
-                page_url=self._pages.page_url,
-                take_faults=self._shared.faults.take_carried_faults,
-                closing=self._shared.closing,
-            ).routes(),
+            *live_routes(self._live_handlers),
             *BookmarkHandlers(self.conversations).routes(),
             *self._pages.routes(),
             *self._management.routes(),
             *ConversationHandlers(self.conversations, self.jobs, self._pages).routes(),
         ]
+
+    def _live_handlers(self) -> LiveHandlers:
+        # Few servers of tests get a live request: see late_imports.
+        from symbl_aio.server.live.handlers import LiveHandlers
+        from symbl_aio.server.live.telephony import CallHandlers
+
+        shared = self._shared
+        calls = CallHandlers(
+            self.live,
+            self.conversations,
+            shared.transcripts,
+            page_url=self._pages.page_url,
+            most_calls=shared.most_sockets,
+            recognizer=shared.recognizer,
+        )
+        return LiveHandlers(
+            self.live,
+            shared.transcripts,
+            shared.live_recognizer,
+            calls,
+            page_url=self._pages.page_url,
+            take_faults=shared.faults.take_carried_faults,
+            closing=shared.closing,
+        )
 
     def signed(self, request: web.Request) -> bool:
         """Return whether a link to a page has the signature of this account."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from hashlib import sha256
 
 from aiohttp import web
 
-from symbl_aio.report.page import Entry, policy_of, render_list, render_page
 from symbl_aio.server.conversations.conversation import Conversation
 from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.conversations.speaker_events import check_speakers
@@ -29,14 +29,12 @@ from symbl_aio.server.field_rules import (
 from symbl_aio.server.http_json import (
     JSON,
     ApiError,
-    LongResponse,
     is_http_url,
     json_response,
     query_flag,
 )
 from symbl_aio.server.option_support import PAGES, UnknownOptions
 from symbl_aio.server.proxy_headers import ORIGINS
-from symbl_aio.server.report_content import content_of
 from symbl_aio.server.request_body import read_json_object
 from symbl_aio.server.storage.store import ListQuery
 
@@ -162,25 +160,23 @@ class PageHandlers:
         )
 
     async def _serve_page(self, request: web.Request) -> web.Response:
+        # Few servers of tests are asked for a page: see late_imports.
+        from symbl_aio.server import page_responses
+
         if (refusal := self._refusal(request)) is not None:
-            return _notice(*refusal)
+            return page_responses.notice_response(*refusal)
         subject, expires = request.match_info["subject"], request.match_info["expires"]
+        threads = self._conversations.threads
         if subject == _LIST_PAGE:
-            return _html_response(
-                await self._conversations.threads.run(
-                    render_list, "Conversations", await self._entries(request)
-                ),
-                policy_of([]),
-            )
+            return await threads.run(page_responses.list_response, await self._entries(request))
         conversation = await self._conversations.get(subject)
         if conversation is None:
-            return _notice("The conversation was deleted", 404)
+            return page_responses.notice_response("The conversation was deleted", 404)
         # Relative, so that it holds behind a proxy that serves this server below a path.
         rename_url = f"{request.match_info['signature']}/members"
         rename = None if expires.endswith(_READ_ONLY) else rename_url
-        threads = self._conversations.threads
         await conversation.analyse(threads)
-        return await threads.run(_report, conversation, rename)
+        return await threads.run(page_responses.report_response, conversation, rename)
 
     async def _rename(self, request: web.Request) -> web.Response:
         """Rename a speaker, as PUT ``…/members/{id}`` does with a token (6.14)."""
@@ -206,9 +202,9 @@ class PageHandlers:
             return "This link has expired", 410
         return None
 
-    async def _entries(self, request: web.Request) -> list[Entry]:
+    async def _entries(self, request: web.Request) -> list[tuple[str, str, datetime]]:
         return [
-            Entry(
+            (
                 conversation.name,
                 self._page_url(request, conversation.id, _THIRTY_DAYS),
                 conversation.started_at,
@@ -218,33 +214,8 @@ class PageHandlers:
         ]
 
 
-def _report(conversation: Conversation, rename_url: str | None) -> web.Response:
-    content = content_of(conversation, rename_url=rename_url)
-    return _html_response(render_page([content]), policy_of([content]))
-
-
 def _checked_name(fields: Mapping[str, JSON]) -> str:
     name = fields.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
         raise ApiError(400, f'"name" is required: text of at most {_LONGEST_NAME} characters.')
     return name.strip()
-
-
-def _notice(text: str, status: int) -> web.Response:
-    return _html_response(render_list(text), policy_of([]), status)
-
-
-def _html_response(page: str, policy: str, status: int = 200) -> web.Response:
-    return LongResponse(
-        text=page,
-        status=status,
-        content_type="text/html",
-        charset="utf-8",
-        headers={
-            # The page contains a private conversation: not cached, no referrer, in no frame.
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": f"{policy}; frame-ancestors 'none'",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        },
-    )

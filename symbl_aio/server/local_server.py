@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import NoneType, TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from aiohttp import web
 
@@ -22,7 +22,6 @@ from symbl_aio.server.fault_injection import FaultContext, FaultInjector
 from symbl_aio.server.guess_limit import GuessLimit
 from symbl_aio.server.hosting_settings import Hosting
 from symbl_aio.server.job_hold import JobGate
-from symbl_aio.server.live.live_recognizer import LiveRecognizer
 from symbl_aio.server.metrics import Gauge, Metrics
 from symbl_aio.server.operations import OperationsHandlers
 from symbl_aio.server.outbound_http import OutboundClient
@@ -33,13 +32,15 @@ from symbl_aio.server.request_log import RequestLog
 from symbl_aio.server.request_path import limit_paths
 from symbl_aio.server.server_controls import ServerControls
 from symbl_aio.server.server_limits import BufferBudget, ServerLimits
-from symbl_aio.server.storage.data_directory import DataDirectory
 from symbl_aio.server.storage.memory_store import TemporaryStorage
 from symbl_aio.server.storage.store import Storage
 from symbl_aio.server.submissions import SpoolSettings
 from symbl_aio.server.token_handlers import TokenHandlers
 from symbl_aio.server.transcript_registry import Transcript, TranscriptRegistry
 from symbl_aio.server.upload_space import UploadSpace
+
+if TYPE_CHECKING:
+    from symbl_aio.server.live.live_recognizer import LiveRecognizer
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -133,11 +134,7 @@ class LocalServer(ServerControls):
         retain_requests = retain if record_requests and data is None else 0
         self._log = RequestLog(retain_requests)
         self._faults = FaultInjector()
-        self._storage: Storage = (
-            TemporaryStorage(directory)
-            if data is None
-            else DataDirectory(Path(data), keeps_bodies=keep_days is not None)
-        )
+        self._storage = _storage(data, directory, keeps_bodies=keep_days is not None)
         self._transcripts = TranscriptRegistry(default_transcript)
         self._outbound = OutboundClient(
             allow_private=(
@@ -175,13 +172,11 @@ class LocalServer(ServerControls):
         self._recognizer = make_recognizer(
             asr, recognition or RecognitionOptions(), self._metrics.count_speech
         )
-        self._live_recognizer = (
-            None
-            if self._recognizer is None
-            else LiveRecognizer(
+        self._live_recognizer = None
+        if self._recognizer is not None:
+            self._live_recognizer = _live_recognizer(
                 recognition or RecognitionOptions(), limits.live_audio, self._metrics.count_speech
             )
-        )
         shared = Shared(
             storage=self._storage,
             changes=self._changes,
@@ -348,6 +343,26 @@ class LocalServer(ServerControls):
             raise RuntimeError("the server was not started")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
+
+
+def _storage(
+    data: Path | str | None, directory: Path | str | None, *, keeps_bodies: bool
+) -> Storage:
+    if data is None:
+        return TemporaryStorage(directory)
+    # A server in memory starts without SQLite.
+    from symbl_aio.server.storage.data_directory import DataDirectory
+
+    return DataDirectory(Path(data), keeps_bodies=keeps_bodies)
+
+
+def _live_recognizer(
+    options: RecognitionOptions, most_audio: int, on_recognised: Callable[[float, float], None]
+) -> LiveRecognizer:
+    # Few servers of tests recognise speech.
+    from symbl_aio.server.live.live_recognizer import LiveRecognizer
+
+    return LiveRecognizer(options, most_audio, on_recognised)
 
 
 def make_recognizer(

@@ -40,7 +40,7 @@ async def test_times_are_dates_or_ages(since, shell):
     assert (await shell.run("conversations", "--since", since)).code == 0
 
 
-@pytest.mark.parametrize("since", ["d", "yesterday", "-3d", "99999999999d"])
+@pytest.mark.parametrize("since", ["d", "yesterday", "-3d", "99999999999d", "0001-01-01"])
 async def test_a_time_that_is_none_is_refused(since, shell):
     ended = await shell.run("conversations", "--since", since)
     assert ended.code == 2
@@ -74,6 +74,18 @@ async def test_an_unknown_conversation_hides_no_other(shell, symbl, tmp_path):
     assert ended.code == 5
     assert "99: " in ended.err
     assert [path.name for path in tmp_path.iterdir()] == [f"{conversation}.txt"]
+
+
+async def test_a_file_that_cannot_be_written_hides_no_other(shell, symbl, tmp_path):
+    ids = [await talk(symbl, text) for text in ("One.", "Two.")]
+    (tmp_path / f"{ids[0]}.txt").symlink_to("/dev/full")
+
+    ended = await shell.run("export", *ids, "-o", tmp_path, "--format", "txt")
+
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert f"{ids[0]}.txt' cannot be used (No space left on device)" in ended.err
+    assert (tmp_path / f"{ids[1]}.txt").read_text() == "Two.\n"
 
 
 TRACKERS = [

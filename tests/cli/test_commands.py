@@ -70,6 +70,7 @@ def test_an_error_has_its_exit_code(error, code):
 
 def test_a_source_given_twice_is_told_apart():
     assert labels(["a", "b", "a"]) == ["a", "b", "a (2)"]
+    assert labels(["a", "a", "a (2)", "a (2)"]) == ["a", "a (3)", "a (2)", "a (2) (2)"]
 
 
 def test_text_of_a_server_cannot_steer_the_terminal():

@@ -89,6 +89,10 @@ def test_variables_are_put_back(path, monkeypatch):
         ("profile = 'gone'", "no profile 'gone'; it has none"),
         ("[profiles.x]\nfoo = 1\n", "profiles.x.foo"),
         ("profiles = 3", "no profile"),
+        ("profile = ['a']", "profile is no text"),
+        ("app_id = 'a'\nbase_url = \"\\u0000\"", "base_url has a NUL"),
+        ("webhook_networks = ['a', \"\\u0000\"]", "webhook_networks has a NUL"),
+        (f"a = {'[' * 5000}{']' * 5000}", "is not TOML"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_key(text, words, path):
@@ -101,6 +105,16 @@ def test_a_profile_without_a_file_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="does not exist"):
         load(tmp_path / "gone.toml", "work")
     assert load(tmp_path / "gone.toml", None).variables == {}
+
+
+async def test_a_folder_that_cannot_be_looked_into_has_no_file(shell, monkeypatch):
+    # A name that is too long is refused to root, too, as another user's folder is to others.
+    unusable = os.path.join(os.sep, "a" * 300)
+    monkeypatch.setenv("XDG_CONFIG_HOME", unusable)
+    unnamed = await Shell(SYMBL_AIO_CONFIG="").run("messages", "9")
+    named = await Shell(SYMBL_AIO_CONFIG=unusable).run("messages", "9")
+    assert (unnamed.code, "SYMBL_APP_ID" in unnamed.err) == (2, True)
+    assert (named.code, "cannot be read (File name too long)" in named.err) == (2, True)
 
 
 def test_every_setting_has_the_variable_of_the_table():

@@ -87,6 +87,33 @@ async def test_a_setting_that_is_wrong_is_named(tmp_path):
     assert "SYMBL_LIMITS_JOBS" in checks(ended)["settings"]["detail"]
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_certificates_that_cannot_be_read_end_no_other_check(content, tmp_path):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    shell = plain(tmp_path, SYMBL_BASE_URL="https://127.0.0.1:1", SYMBL_CA_FILE=str(file))
+
+    ended = await shell.run("doctor", "--json")
+
+    found = checks(ended)
+    assert ended.code == 2
+    assert (found["TLS"]["status"], found["TLS"]["detail"].startswith(str(file))) == ("wrong", True)
+    assert "SYMBL_CA_FILE" in found["TLS"]["remedy"]
+    assert found["double sending"]["status"] == "ok"
+
+
+async def test_a_proxy_that_is_none_is_no_fault_of_the_credentials(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", ":::")
+    shell = plain(tmp_path, SYMBL_BASE_URL="https://api.example.com")
+
+    ended = await shell.run("doctor", "--json")
+
+    found = checks(ended)
+    assert (ended.code, "token" in found) == (2, False)
+    assert "HTTPS_PROXY is not a URL; give" in found["settings"]["detail"]
+
+
 async def test_a_file_that_others_can_read_is_named(symbl, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(f"base_url = '{symbl.base_url}'\napp_id = 'app'\napp_secret = 'secret'\n")

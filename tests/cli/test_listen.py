@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,6 +125,30 @@ async def test_standard_input_without_audio_is_an_error_of_usage(peer: Peer, she
     assert ended.code == 2
     assert "pipe it in" in ended.err
     assert peer.sessions == []
+
+
+async def test_ctrl_c_while_a_microphone_is_silent_names_the_conversation(peer: Peer, shell: Shell):
+    # In a new interpreter: at its end it would be aborted.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "symbl_aio.cli", "listen"),
+        env=shell.environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(bytes(3200))
+    await process.stdin.drain()
+    session = await peer.session()
+    await session.until(lambda: len(session.audio) == 3200)
+
+    process.send_signal(signal.SIGINT)
+    err = (await process.stderr.read()).decode()  # its standard input is open until then
+
+    assert await process.wait() == 130
+    (conversation,) = peer.conversations.values()
+    assert err == (f"symbl-aio: stopped; conversation {conversation} has the audio that arrived\n")
 
 
 async def test_a_read_that_fails_in_the_middle_ends_the_audio(peer: Peer):

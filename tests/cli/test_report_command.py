@@ -77,6 +77,7 @@ async def test_a_stored_conversation_needs_no_server(symbl: LocalSymbl, tmp_path
     [
         (("9",), 5, "check the id"),
         (("no.json",), 2, "no.json"),
+        (("9" * 300,), 5, "unknown"),
         (("9", "--media", "no.mp3"), 2, "no.mp3"),
         (("9", "--media", "ftp://a.test/b.mp3"), 2, "http"),
         (("9", "--media", "a.mp3", "--media", "b.mp3"), 2, "more often"),

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from symbl_aio import __version__
+from symbl_aio.cli import _interrupted_early, main
 from symbl_aio.cli.job_tokens import restored, shortened
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
@@ -330,7 +331,7 @@ async def test_help_and_version_import_neither_the_server_nor_aiohttp(words):
         "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
         "atexit.register(found)\n"
         f"sys.argv = ['symbl-aio', *{words!r}]\n"
-        "from symbl_aio.cli import main\nmain()\n"
+        "from symbl_aio.cli import _interrupted_early, main\nmain()\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
@@ -348,7 +349,7 @@ async def test_version_loads_no_more_than_the_streams_that_print_it():
         "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
         "atexit.register(found)\n"
         "sys.argv = ['symbl-aio', '--version']\n"
-        "from symbl_aio.cli import main\nmain()\n"
+        "from symbl_aio.cli import _interrupted_early, main\nmain()\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
@@ -386,6 +387,37 @@ async def test_a_foreseeable_error_is_one_line_with_an_exit_code(arguments):
     assert ended.code in (2, 3)
     assert "Traceback" not in ended.err
     assert len([line for line in ended.err.splitlines() if "symbl-aio:" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    "words,shown",
+    [
+        (["messages", "my id"], "  symbl-aio messages 'my id'\n"),
+        (["submit", "https://example.com/a.mp3?sig=4711"], ""),
+        (["serve", "--app", "shop:4711"], ""),
+        (["serve", "--app-secret=4711"], ""),
+    ],
+)
+def test_a_command_that_is_interrupted_early_is_repeated_without_secrets(
+    words, shown, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["symbl-aio", *words])
+    assert _interrupted_early() == 130
+    assert capsys.readouterr().err == f"Interrupted before anything was sent.\n{shown}"
+
+
+def test_a_fault_before_the_command_starts_is_not_a_failed_job(monkeypatch, capsys):
+    def broken() -> int:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("symbl_aio.cli._run", broken)
+    monkeypatch.setattr("symbl_aio.cli.safe_streams.protect", lambda: None)
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 70
+    assert "ZeroDivisionError: a fault" in capsys.readouterr().err
 
 
 async def test_a_fault_of_the_program_is_not_a_failed_job(monkeypatch):

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ from symbl_aio import (
     Text,
 )
 from symbl_aio.media import Audio, AudioURL
+from symbl_aio.server.late_imports import LATE_IMPORTS
 from symbl_aio.testing import LocalSymbl
 from tests.forks import Program
 from tests.shell import ROOT, Shell
@@ -296,3 +299,23 @@ async def test_without_a_home_a_directory_has_to_be_named(tmp_path: Path) -> Non
 
     assert (unnamed.code, "--data" in unnamed.err) == (2, True)
     assert (named.code, f"{tmp_path} has no data" in named.err) == (2, True)
+
+
+async def test_all_that_requests_need_is_imported_before_it_listens() -> None:
+    program = (
+        "import atexit, sys; from symbl_aio.cli import main;"
+        "atexit.register(lambda: print(*sys.modules)); main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, *AS_JSON),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=Shell().environment(),
+    )
+    assert process.stdout is not None
+    assert "base_url" in json.loads(await process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    loaded = (await process.stdout.read()).decode().split()
+    await process.wait()
+
+    assert set(LATE_IMPORTS) <= set(loaded)

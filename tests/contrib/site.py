@@ -15,6 +15,7 @@ import uvicorn
 from aiohttp import web
 from attrs import define, field, frozen
 from fastapi import FastAPI, Request
+from starlette.types import ASGIApp
 
 from symbl_aio import Config, Credentials, Event, Job, MediaOptions, SymblClient
 from symbl_aio.contrib import aiohttp as for_aiohttp
@@ -65,7 +66,7 @@ def listening() -> tuple[socket.socket, str]:
 
 @asynccontextmanager
 async def uvicorn_serving(
-    app: FastAPI,
+    app: ASGIApp,
     sock: socket.socket,
     *,
     http: Literal["h11", "httptools"] = "h11",

@@ -11,6 +11,7 @@ from typing import Annotated
 import aiohttp
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.middleware.gzip import GZipMiddleware
 
 from symbl_aio import NotFoundError, ServerError, Text
 from symbl_aio.contrib.fastapi import Client, Symbl, upload_through
@@ -49,6 +50,38 @@ async def test_a_lifespan_of_ones_own_enters_that_of_the_client(server: LocalSym
     async with serving(app) as url:
         assert await get(f"{url}/jobs") == (200, {"jobs": 0, "mine": 1})
     assert order == ["started", "stopped"]
+
+
+def test_the_routes_are_described_as_they_answer():
+    symbl, app = Symbl(durable="sqlite:///outbox.db"), FastAPI()
+    app.include_router(symbl.router)
+
+    described = {path: on["get"]["responses"] for path, on in app.openapi()["paths"].items()}
+
+    types = {
+        path: {status: list(answer.get("content", ())) for status, answer in responses.items()}
+        for path, responses in described.items()
+    }
+    problem = ["application/problem+json"]
+    assert types == {
+        "/jobs/{job_id}": {"200": ["application/json"], "default": problem},
+        "/jobs/{job_id}/events": {"200": ["text/event-stream"], "204": [], "default": problem},
+        "/items/{key}": {"200": ["application/json"], "default": problem},
+    }
+
+
+async def test_events_go_out_at_once_although_answers_are_compressed(server: LocalSymbl):
+    server.hold_jobs(before="in_progress")
+    symbl = Symbl(**settings(server))
+    app = FastAPI(lifespan=symbl.lifespan)
+    app.include_router(symbl.router)
+    app.add_middleware(GZipMiddleware, minimum_size=1)
+
+    async with serving(app) as url, aiohttp.ClientSession() as http:
+        job = await symbl.client.submit(Text("Hello."))
+        async with http.get(f"{url}/jobs/{job.id}/events") as events:
+            assert (await events.content.readline()).startswith(b"event: status")
+            assert not job.done()
 
 
 async def test_a_lifespan_that_yields_nothing_is_enough(server: LocalSymbl):
@@ -105,18 +138,23 @@ async def test_a_mounted_application_with_a_client_of_its_own_uses_that(server: 
             assert (await get(f"{url}/below/url"))[1] == other.base_url
 
 
-async def test_without_the_lifespan_the_remedy_is_named(server: LocalSymbl):
-    app = FastAPI()
-    Symbl(**settings(server)).handle_errors(app)
+async def test_a_mistake_of_the_program_is_logged_and_no_bad_request(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+):
+    symbl, unstarted = Symbl(**settings(server)), FastAPI()
+    app = FastAPI(lifespan=symbl.lifespan)
+    for one in (app, unstarted):
+        symbl.handle_errors(one)
 
-    @app.get("/stats")
-    async def stats(client: Client) -> int:
-        return client.stats().jobs
+        @one.get("/jobs")
+        def jobs(client: Client) -> int:  # FastAPI calls it in a thread
+            return client.stats().jobs
 
-    async with serving(app) as url:
-        status, told = await get(f"{url}/stats")
-    assert status == 400
-    assert "lifespan=symbl.lifespan" in told["detail"]
+    for one, cause in ((app, "another thread"), (unstarted, "lifespan=symbl.lifespan")):
+        async with serving(one) as url:
+            status, told = await get(f"{url}/jobs")
+        assert (status, told["detail"]) == (500, "The service made a mistake.")
+        assert cause in caplog.messages[-1]
 
 
 async def test_before_the_start_the_routes_ask_to_come_back(server: LocalSymbl):

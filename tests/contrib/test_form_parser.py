@@ -84,12 +84,54 @@ def test_any_form_that_ends_with_its_file_is_read(boundary, pieces, fields, prea
         ('"Besprechung März.mp4"'.encode(), "Besprechung März.mp4"),
         (b"plain.mp4", "plain.mp4"),
         (b'""', None),
+        ('"März.mp4"'.encode("latin-1"), "März.mp4"),  # curl on Windows
     ],
 )
 def test_a_filename_is_read_as_it_was_meant(written, name):
     made, _ = read(form(file(b"x", written)))
 
     assert made.filename == name
+
+
+@pytest.mark.parametrize(
+    "written,name",
+    [
+        (b"filename*=UTF-8''M%C3%A4rz.mp4", "März.mp4"),
+        (b"FileName* = iso-8859-1'de'M%E4rz.mp4", "März.mp4"),
+        (b"filename*=UTF-8''%ff.mp4", "\ufffd.mp4"),
+        (b"filename*=no-such-charset''M%C3%A4rz.mp4", "März.mp4"),
+        (b"filename*=\"UTF-8''a.mp4\"", "a.mp4"),
+        (b"filename*=a.mp4", None),
+        (b"filename*=UTF-8''other.mp4; filename=plain.mp4", "plain.mp4"),
+    ],
+)
+def test_a_part_whose_filename_is_encoded_is_the_file_too(written, name):
+    part = b'Content-Disposition: form-data; name="file"; ' + written + b"\r\n\r\nx"
+
+    made, found = read(form(part))
+
+    assert (made.filename, found) == (name, b"x")
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "Windows-1252", '"UTF-8"', "ISO-8859-15"])
+def test_a_field_is_read_in_the_charset_that_it_names(charset):
+    typed = (
+        f'Content-Type: text/plain; charset={charset}\r\nContent-Disposition: form-data; name="a"'
+    )
+    value = "März".encode(charset.strip('"'))
+
+    made, _ = read(form(typed.encode() + b"\r\n\r\n" + value, field("b", b"1"), file(b"x")))
+
+    assert made.fields == {"a": "März", "b": "1"}
+
+
+@pytest.mark.parametrize("charset", ["punycode", "hex", "no-such", "unicode_escape", "\0", "*"])
+def test_a_charset_that_no_form_has_is_refused(charset):
+    typed = f'Content-Type: text/plain; charset="{charset}"\r\n'.encode("latin-1")
+
+    with pytest.raises(BadUploadError) as caught:
+        read(form(typed + field("a", b"1"), file(b"x")))
+    assert caught.value.status == 400
 
 
 def test_of_several_fields_of_a_name_the_last_counts():

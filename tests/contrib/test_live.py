@@ -50,14 +50,17 @@ async def by_fastapi(
 
     @app.websocket("/speak")
     async def speak(websocket: WebSocket, rate: int = 16_000) -> None:
+        await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await for_fastapi.stream_through(websocket, "pier-4", sample_rate=rate)
+            await app(scope, receive, send)
         finally:
-            if ended is not None:
+            if ended is not None and scope["type"] == "websocket":
                 ended.set()
 
     sock, url = listening()
-    async with uvicorn_serving(app, sock, ws="wsproto"):
+    async with uvicorn_serving(counted, sock, ws="wsproto"):
         yield url
 
 
@@ -134,6 +137,22 @@ async def test_a_visitor_who_leaves_ends_the_audio_and_the_conversation_is_compl
     await session.until(lambda: len(session.requests) == 2)
     assert session.requests[1] == {"type": "stop_request"}
     await session.closed.wait()
+
+
+@pytest.mark.parametrize("serving", [by_fastapi, by_aiohttp])
+async def test_a_service_that_stops_ends_the_audio_and_loses_none(peer: Peer, serving: Any):
+    async with aiohttp.ClientSession() as http:
+        async with serving(peer) as url:
+            websocket = await http.ws_connect(f"{url}/speak", origin=url)
+            await websocket.send_bytes(bytes(32_000))
+            session = await peer.session()
+            await session.until(lambda: len(session.audio) == 32_000)
+            reading = asyncio.create_task(received(websocket))
+        events = await reading
+
+    assert [request["type"] for request in session.requests] == ["start_request", "stop_request"]
+    assert websocket.close_code == 1012  # the service is back soon
+    assert {"gap", "problem"}.isdisjoint(event["kind"] for event in events)
 
 
 async def test_a_stream_that_is_refused_is_a_problem_and_a_close(
@@ -252,19 +271,27 @@ async def test_a_wrong_setting_is_a_problem_for_the_visitor_and_no_crash_of_the_
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_an_error_before_the_handshake_is_a_response_of_the_service():
+@pytest.mark.parametrize(("extensions", "status"), [(True, 503), (False, 403)])
+async def test_an_error_before_the_handshake_is_a_response_of_the_service(
+    extensions: bool, status: int
+):
+    symbl = for_fastapi.Symbl(credentials=Credentials("app", "a-secret-of-the-app"))
     app = FastAPI()
-    for_fastapi.Symbl(credentials=Credentials("app", "a-secret-of-the-app")).handle_errors(app)
+    symbl.handle_errors(app)
 
     @app.websocket("/speak")
     async def speak(websocket: WebSocket) -> None:
-        await for_fastapi.stream_through(websocket)
+        symbl.client.stream()
+
+    async def serving(scope: Any, receive: Any, send: Any) -> None:
+        # As in a server that knows no response to a handshake but a refusal.
+        await app(scope if extensions else {**scope, "extensions": {}}, receive, send)
 
     sock, url = listening()
-    async with uvicorn_serving(app, sock, ws="wsproto"), aiohttp.ClientSession() as http:
+    async with uvicorn_serving(serving, sock, ws="wsproto"), aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await http.ws_connect(f"{url}/speak")
-    assert caught.value.status == 400
+    assert caught.value.status == status
 
 
 async def test_a_page_of_another_origin_is_refused(

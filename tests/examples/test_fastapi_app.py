@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -89,9 +90,12 @@ async def test_a_recording_is_taken_followed_and_read_over_http(example: Example
         assert 'class="sentence"' in report
         async with visitor.get("/report/report.js") as script:
             assert "activate" in await script.text()
-        async with visitor.post("/recordings", data=b"Nobody speaks in here.") as refused:
-            assert refused.status == 415
-            assert refused.content_type == "application/problem+json"
+        # The second is refused long before all of it has arrived.
+        for spoken in (b"Nobody speaks in here.", b"No word. " * 5_000_000):
+            async with visitor.post("/recordings", data=io.BytesIO(spoken)) as refused:
+                assert refused.status == 415
+                assert refused.content_type == "application/problem+json"
+                assert refused.headers["Connection"] == "close"
 
     code, said = await example.end()
     assert (code, said.strip()) == (0, "")

@@ -22,7 +22,7 @@ from symbl_aio._io.api import Api, UnsettledError
 from symbl_aio.errors import TransportError, UntrustedServerError
 from tests.io.test_transport import PUT, READ, SECRET, payload_of
 
-OLDEST = tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 11)
+OLD = tuple(map(int, aiohttp.__version__.split(".")[:2])) < (3, 14)
 ADDRESS = URL(f"https://me:{SECRET}@{SECRET}.example.com/{SECRET}?q={SECRET}")
 REQUEST = aiohttp.RequestInfo(ADDRESS, "GET", CIMultiDictProxy(CIMultiDict()), ADDRESS)
 KEY = ConnectionKey(f"{SECRET}.example.com", 443, True, True, None, None, None)
@@ -292,7 +292,7 @@ async def test_an_answer_that_cannot_be_read_says_why_and_is_asked_for_as_often_
     serve, reach, call, name, everything_told
 ):
     head, told, final = UNREADABLE[name]
-    if name == "headers" and OLDEST:
+    if name == "headers" and OLD:
         pytest.skip("this aiohttp reads any number of headers")
     server = await serve(raw(head))
     api: Api = reach(server, AccessToken(SECRET))
@@ -333,7 +333,7 @@ async def test_a_unix_socket_that_is_not_there_is_tried_again_and_not_named(reac
     assert SECRET not in str(raised.value)
 
 
-@pytest.mark.skipif(OLDEST, reason="this aiohttp lays that password over every Authorization")
+@pytest.mark.skipif(OLD, reason="this aiohttp lays that password over every Authorization")
 async def test_a_session_with_a_password_of_netrc_is_named_as_the_reason(
     monkeypatch, tmp_path, serve, reach, everything_told
 ):

@@ -416,7 +416,7 @@ async def test_a_self_signed_certificate_says_so(serve, connect):
 async def test_a_borrowed_session_keeps_its_own_proxy(monkeypatch, connect, proxy, no_port):
     monkeypatch.setenv("SYMBL_PROXY", f"http://127.0.0.1:{no_port}")
     proxy.refusal = 503
-    # aiohttp takes a session's proxy from 3.11 on; before, a session's only one is this.
+    # The session has it from the environment, as its ``trust_env`` says.
     monkeypatch.setenv("HTTPS_PROXY", proxy.base_url)
     async with aiohttp.ClientSession(trust_env=True) as session:
         with pytest.raises(TransportError, match=r"proxy cannot connect .*\(503\)"):

@@ -261,4 +261,4 @@ def test_a_number_that_json_does_not_have_is_none_and_the_words_are_kept():
 def test_every_event_is_json_that_can_be_sent():
     (event,) = decode_frame(r'{"type": "error", "message": "half of a pair: \ud83d"}')
     assert isinstance(event, ErrorEvent)
-    assert json.loads(event.to_json().encode())["message"] == "half of a pair: ?"
+    assert json.loads(event.to_json().encode())["message"] == "half of a pair: \ufffd"

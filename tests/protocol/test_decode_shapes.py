@@ -248,7 +248,7 @@ def test_no_shape_breaks_on_nonsense(model, shaped):
         decode(model, shaped)
 
 
-@table("number", ["NaN", "Infinity", "-Infinity"])
+@table("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", f"{10**400}.0"])
 def test_a_number_that_json_does_not_have_is_none(number):
     answer = Answer(200, {}, f'{{"type": "intent", "text": "Yes.", "score": {number}}}')
 
@@ -257,3 +257,19 @@ def test_a_number_that_json_does_not_have_is_none(number):
     assert intent.score is None
     assert intent == decode(Intent, answer.json(), text=answer.text)
     assert intent.raw["score"] is None
+
+
+@table(
+    "received, read",
+    [
+        (r"cut \ud83d", "cut \ufffd"),
+        (r"\uDE00 cut", "\ufffd cut"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\N{GRINNING FACE}"),
+        (r"whole \ud83d\ude00", "whole \N{GRINNING FACE}"),
+        (r"no escape: \\ud83d", r"no escape: \ud83d"),
+    ],
+)
+def test_half_of_an_emoji_can_be_written_as_text_and_as_json(received, read):
+    answer = Answer(200, {}, f'{{"items": [{{"{received}": "{received}"}}, 5]}}')
+
+    assert answer.json() == {"items": [{read: read}, 5]}

@@ -176,6 +176,12 @@ def test_nothing_said_is_said_plainly():
     assert "No insights were found." in shown
 
 
+def test_sentences_that_take_no_time_have_no_chart():
+    html = render_article(Content(title="x", sentences=(Sentence(text="Yes.", start=0, end=0),)))
+
+    assert "Who spoke when" not in html
+
+
 def test_headings_begin_at_the_level_of_the_page():
     html = render_article(CONTENT, level=2)
 

@@ -105,6 +105,8 @@ def test_one_sentence_is_no_chart():
         (754, "10:00", 3),
         (4628, "1:15:00", 6),
         (86_400, "24:00:00", 7),
+        (86_401, "24:00:00", 4),
+        (1_700_000_000, "393520:00:00", 6),
     ],
 )
 def test_an_axis_has_at_most_seven_round_times(length: float, last: str, ticks: int):

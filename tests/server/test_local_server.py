@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from typing import Any
 
 import aiohttp
@@ -168,13 +166,3 @@ async def test_a_long_running_server_drops_the_oldest_records(start: Any) -> Non
     assert len(server.requests) <= 6
     assert list(server.jobs) == [a.body["jobId"] for a in answers[-3:]]
     assert (await caller.get(f"/v1/job/{answers[0].body['jobId']}")).status == 404
-
-
-def test_the_rules_of_language_are_not_loaded_before_a_conversation_needs_them() -> None:
-    program = "import sys, symbl_aio.testing; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    ).stdout.split()
-
-    assert "symbl_aio.server.conversations.conversation" in loaded
-    assert "symbl_aio.server.language.actions" not in loaded

@@ -19,16 +19,23 @@ from attrs import evolve, frozen
 from symbl_aio import ConfigurationError
 from symbl_aio._outage import UnansweredError
 from symbl_aio._threads import in_a_thread
-from symbl_aio.cli.exit_codes import OK, USAGE, most_severe
+from symbl_aio.cli.exit_codes import OK, UNWRITTEN, USAGE, describe, most_severe
 from symbl_aio.cli.runner import config, run
-from symbl_aio.cli.safe_streams import stderr, stdout
+from symbl_aio.cli.safe_streams import stderr, stdin, stdout
 from symbl_aio.cli.sources import Kind
 from symbl_aio.cli.unfinished import FEW, LONGEST
-from symbl_aio.cli.upload.find_files import NOT_FOLLOWED, Listing, expanded, find, named_on
+from symbl_aio.cli.upload.find_files import (
+    NOT_FOLLOWED,
+    Listing,
+    expanded,
+    find,
+    named_on,
+    one_named,
+)
 from symbl_aio.cli.upload.grouping import Grouped, Grouping, Manifest, Meeting, grouping
 from symbl_aio.cli.upload.ledger import Item, Ledger, LedgerError, State, open_ledger
 from symbl_aio.cli.upload.outcomes import Outcome, Outcomes, Result
-from symbl_aio.cli.upload.output_files import TranscriptFiles, formats_of, names_shared
+from symbl_aio.cli.upload.output_files import TranscriptFiles, folder_of_all, formats_of
 from symbl_aio.cli.upload.report_file import check_report, unended, write_report
 from symbl_aio.cli.upload.show_json import JsonLines, Show
 
@@ -145,8 +152,9 @@ async def _send(
 
     files = None
     if request.output is not None or request.beside:
-        shared = names_shared(grouped.meetings)
-        files = TranscriptFiles(request.output, request.formats, shared)
+        root = folder_of_all(request.paths)
+        files = TranscriptFiles(request.output, request.formats, root)
+        files.choose(grouped.meetings)
     run = Run(
         ledger,
         show,
@@ -162,6 +170,7 @@ async def _send(
     )
     outcomes, began = run.outcomes, time.monotonic()
     lines: list[str] = []
+    code = USAGE if listing.unreadable else OK
     _note_left_out(listing, grouped, outcomes, show)
     if request.watch:
         meetings = watched(request.paths, request.group, request.quiet_for, run)
@@ -187,10 +196,14 @@ async def _send(
         raise
     finally:
         if request.report is not None:
-            write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
+            try:
+                write_report(request.report, [*outcomes.ended, *unended(outcomes, ledger)])
+            except OSError as error:  # the work is done all the same, and its end is printed
+                lines.append(f"symbl-aio: the report is not written: {describe(error)}")
+                code = UNWRITTEN
     lines.extend(remedies(outcomes))
     show.summary(outcomes, time.monotonic() - began, first_fault(outcomes), lines)
-    return most_severe([outcomes.exit_code, USAGE if listing.unreadable else OK])
+    return most_severe([outcomes.exit_code, code])
 
 
 def _started(settings: Config, ledger: Ledger) -> Config:
@@ -245,7 +258,7 @@ def run_settle(
 
 
 def _ambiguous(ledger: Ledger, name: str) -> Item:
-    (found,) = find([name]).found or (None,)
+    found = one_named(name)
     item = None if found is None else ledger.item(found.source)
     if item is None or item.state is not State.SENDING:
         raise LedgerError(f"{name!r} is not one that may have arrived; upload lists those")
@@ -335,7 +348,9 @@ async def _each(meetings: Sequence[Meeting]) -> AsyncIterator[Meeting]:
 
 def _names() -> Iterator[str]:
     """Yield the names on standard input, once they are asked for."""
-    yield from named_on(sys.stdin.read() if sys.stdin is not None else "")
+    stream = stdin()
+    # In the form of arguments: names are bytes, which need not be UTF-8.
+    yield from named_on(os.fsdecode(stream.read()) if stream is not None else "")
 
 
 def _show_for(as_json: bool) -> Show:

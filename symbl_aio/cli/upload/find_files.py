@@ -127,6 +127,11 @@ def find(paths: Sequence[str]) -> Listing:
     return Listing(tuple(found.values()), left_out, tuple(unreadable), tuple(links))
 
 
+def one_named(name: str) -> Found | None:
+    """Return the recording at a path or a link, ``None`` for a folder."""
+    return None if not is_link(name) and os.path.isdir(name) else find([name]).found[0]
+
+
 def named_on(stdin: str) -> list[str]:
     """Return the paths and links of a list: one on each line, or separated by NUL."""
     return [name for name in re.split("\0" if "\0" in stdin else "\r?\n", stdin) if name.strip()]

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.upload.find_files import Found, find, natural
+from symbl_aio.cli.upload.find_files import Found, natural, one_named
 
 
 @frozen
@@ -135,9 +135,7 @@ def read_manifest(path: str) -> Manifest:
                 )
             for row in lines:
                 if name := (row["file"] or "").strip():
-                    (one,) = find(
-                        [name if "://" in name else os.path.join(folder, name)]
-                    ).found or (None,)
+                    one = one_named(name if "://" in name else os.path.join(folder, name))
                     if one is None:
                         raise ConfigurationError(
                             f"{path!r} names the folder {name!r}; name its files"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -386,14 +386,12 @@ def open_ledger(path: Path) -> Ledger:
         make_folder(path.parent)
         make_file(path)
         file = _connect(path)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+    except (OSError, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise LedgerError(
                 f"another upload uses the ledger {path}; wait for its end, or give another "
                 "with --ledger"
             ) from None
-        raise LedgerError(f"the ledger {path} cannot be used ({error})") from None
-    except (OSError, sqlite3.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise LedgerError(f"the ledger {path} cannot be used ({why})") from None
     try:
@@ -415,13 +413,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+        if tables and "item" not in tables:
+            raise LedgerError(f"{path} is another program's database; give another with --ledger")
         file.execute("PRAGMA journal_mode = WAL")
         # With an fsync for each commit, unlike the journal of jobs: after a power cut, an
         # intent that is missing would send a recording twice.
         file.execute("PRAGMA synchronous = FULL")
         file.execute("BEGIN EXCLUSIVE")
-        with closing(file.execute("PRAGMA user_version")) as found:
-            version = found.fetchone()[0]
+        ((version,),) = file.execute("PRAGMA user_version")
         if version == 0:
             for statement in _SCHEMA.strip().split(";\n"):
                 file.execute(statement)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import define, field
 
 from symbl_aio import ConfigurationError, to_markdown, to_srt, to_text, to_webvtt
 from symbl_aio._threads import in_a_thread
+from symbl_aio.cli.sources import is_link
 from symbl_aio.cli.upload.grouping import Meeting
 
 if TYPE_CHECKING:
@@ -73,7 +77,30 @@ async def written_from(
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all; an existing one is replaced. Blocks. Raises ``OSError``."""
+    """Write a file whole or not at all; an existing one is replaced, and keeps its rights. Blocks.
+
+    The target of a symbolic link is replaced, not the link. A device or a pipe, such as
+    ``/dev/stdout``, is written to. Raises ``OSError`` with the path.
+    """
+    try:
+        mode = _mode_of(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            path.write_text(text, "utf-8", newline="\n")
+        else:
+            _replace(Path(os.path.realpath(path)), text, mode)
+    except OSError as error:
+        # That of a full disk has no path, others that of the new file.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str, mode: int | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Of this process alone, so that two that write the same file do not mix. Not longer than a
     # file system allows where the name itself is just short enough.
@@ -81,6 +108,8 @@ def write_atomically(path: Path, text: str) -> None:
     part = path.with_name(f".{name}.{os.getpid()}.part")
     try:
         with open(part, "w", encoding="utf-8", newline="\n") as file:
+            if mode is not None:
+                os.chmod(part, stat.S_IMODE(mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -90,36 +119,40 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-@frozen
+@define(eq=False)
 class TranscriptFiles:
-    """The files of each meeting: beside its first recording, or below ``folder``."""
+    """The files of each meeting: beside its first recording, or below ``folder``.
+
+    No two meetings of a run have the same files.
+    """
 
     folder: Path | None
     """The root of the mirrored tree; ``None``: beside the recordings."""
     formats: tuple[str, ...]
     """The formats, which are the endings of the files."""
-    shared: frozenset[str] = frozenset()
-    """Names that several meetings have; their files keep the ending of the recording."""
+    root: str = "/"
+    """The folder that all given ones are in."""
+    _chosen: dict[str, str] = field(factory=dict)
 
-    def name(self, meeting: Meeting) -> str:
-        """Return the path of a meeting's files below the folder, without an ending."""
-        name = meeting.name
-        if meeting.key is None and name in self.shared:
-            name = meeting.parts[0].relative
-        # A name from a pattern or a manifest must not lead out of the folder.
-        safe = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        return "/".join(part.replace("\0", " ") for part in safe) or "recording"
+    def choose(self, meetings: Sequence[Meeting]) -> None:
+        """Choose names for meetings, the shortest that none of the others has, nor an earlier one.
+
+        The choice depends on the order of the calls, and not on that of ``meetings``.
+        """
+        left = {one.identity: one for one in meetings if one.identity not in self._chosen}
+        for name in (_name, _name_with_ending, self._name_below_root, _name_with_hash):
+            wanted = {identity: self._stem(one, name(one)) for identity, one in left.items()}
+            counts = Counter([*wanted.values(), *self._chosen.values()])
+            free = {identity: stem for identity, stem in wanted.items() if counts[stem] == 1}
+            self._chosen |= free
+            left = {identity: one for identity, one in left.items() if identity not in free}
 
     def paths(self, meeting: Meeting) -> dict[str, Path]:
         """Return the path of each format's file."""
-        name = self.name(meeting)
-        first = meeting.parts[0]
-        folder = self.folder
-        if folder is None:
-            folder = Path.cwd() if first.link is not None else Path(first.source).parent
-            name = name.rpartition("/")[2]
+        self.choose([meeting])
         # Not ``with_suffix``, which would cut a name such as "v1.2 review".
-        return {ending: folder / f"{name}.{ending}" for ending in self.formats}
+        stem = self._chosen[meeting.identity]
+        return {ending: Path(f"{stem}.{ending}") for ending in self.formats}
 
     async def write(
         self, client: SymblClient, meeting: Meeting, conversation: str, *, renew: bool = False
@@ -139,8 +172,46 @@ class TranscriptFiles:
             await in_a_thread(partial(write_atomically, paths[name], texts[name]))
         return [paths[name] for name in missing]
 
+    def _stem(self, meeting: Meeting, name: str) -> str:
+        # A name from a pattern or a manifest must not lead out of the folder.
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        safe = "/".join(part.replace("\0", " ") for part in parts) or "recording"
+        if self.folder is not None:
+            return str(self.folder / safe)
+        first = meeting.parts[0]
+        folder = Path.cwd() if first.link is not None else Path(first.source).parent
+        return str(folder / safe.rpartition("/")[2])
 
-def names_shared(meetings: Iterable[Meeting]) -> frozenset[str]:
-    """Return the names that more than one meeting has."""
-    counts = Counter(meeting.name for meeting in meetings)
-    return frozenset(name for name, count in counts.items() if count > 1)
+    def _name_below_root(self, meeting: Meeting) -> str:
+        first = meeting.parts[0]
+        if first.link is not None:
+            return _name(meeting)
+        if meeting.key is None:
+            return os.path.relpath(first.source, self.root)
+        # The key of a meeting begins with a folder; of one by its folder, that is all of it.
+        folder, _, text = meeting.key.partition("\0")
+        return os.path.join(os.path.relpath(folder, self.root), text)
+
+
+def _name(meeting: Meeting) -> str:
+    return meeting.name
+
+
+def _name_with_ending(meeting: Meeting) -> str:
+    return meeting.name if meeting.key is not None else meeting.parts[0].relative
+
+
+def _name_with_hash(meeting: Meeting) -> str:
+    digest = hashlib.sha256(meeting.identity.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{_name_with_ending(meeting)} {digest[:8]}"
+
+
+def folder_of_all(paths: Iterable[str]) -> str:
+    """Return the folder that all given files and folders are in. Blocks."""
+    folders = [
+        path if os.path.isdir(path) else os.path.dirname(path)
+        for path in map(os.path.abspath, filterfalse(is_link, paths))
+    ]
+    with suppress(ValueError):  # of none, or of several drives
+        return os.path.commonpath(folders)
+    return os.path.abspath(os.sep)

@@ -1,5 +1,6 @@
 """Live audio: streaming, subscribe and telephony. API sections 9 to 11.
 
+``routes`` has the paths, of ``addresses``, and makes their handlers with the first request.
 ``handlers`` opens the sockets, and ``live_socket`` writes to one. ``client_frames`` parses the
 frames of a client, ``server_frames`` builds those of the server. ``speaker_socket`` serves one
 speaker, and passes the audio to a ``speech_stream``: a registered transcript (``playback``),

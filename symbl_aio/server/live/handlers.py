@@ -12,6 +12,7 @@ from aiohttp import web
 
 from symbl_aio.server.http_json import ApiError, parse_json, require_object
 from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.addresses import EVENTS_PATH
 from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_faults import SocketFaults
 from symbl_aio.server.live.live_recognizer import LiveRecognizer
@@ -21,13 +22,9 @@ from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speaker_socket import SpeakerSocket
 from symbl_aio.server.live.speech_stream import SpeechStream, UntranscribedStream
-from symbl_aio.server.live.telephony import EVENTS_PATH, CallHandlers
+from symbl_aio.server.live.telephony import CallHandlers
 from symbl_aio.server.recognition_parameters import check_recognition
 from symbl_aio.server.transcript_registry import TranscriptRegistry
-
-# The prefixes of the addresses; the rest of the path is the connection id.
-SPEAKER_PATHS = ("/v1/streaming/", "/v1/realtime/insights/")
-LISTENER_PATHS = ("/v1/subscribe/", "/session/subscribe/", "/subscribe/", EVENTS_PATH)
 
 
 class LiveHandlers:
@@ -51,21 +48,12 @@ class LiveHandlers:
         self._sessions = sessions
         self._transcripts = transcripts
         self._recognizer = recognizer
-        self._calls = calls
+        self.calls = calls
         self._page_url = page_url
         self._take_faults = take_faults
         self._closing = closing
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes of the sockets and of the calls."""
-        # An id is any text: clients choose base64, with slashes in it.
-        return [
-            *(web.get(path + "{connection_id:.+}", self._speak) for path in SPEAKER_PATHS),
-            *(web.get(path + "{connection_id:.+}", self._listen) for path in LISTENER_PATHS),
-            *self._calls.routes(),
-        ]
-
-    async def _speak(self, request: web.Request) -> web.StreamResponse:
+    async def speak(self, request: web.Request) -> web.StreamResponse:
         """Serve a speaker's socket (section 10)."""
         connection_id = request.match_info["connection_id"]
         faults = SocketFaults(self._take_faults(request), self._closing)
@@ -82,7 +70,7 @@ class LiveHandlers:
             ).serve()
         return socket.response
 
-    async def _listen(self, request: web.Request) -> web.StreamResponse:
+    async def listen(self, request: web.Request) -> web.StreamResponse:
         """Serve a listener's socket (section 11)."""
         connection_id = request.match_info["connection_id"]
         faults = SocketFaults(self._take_faults(request), self._closing)
@@ -108,7 +96,7 @@ class LiveHandlers:
             return
         try:
             event = require_object(parse_json(frame), "The frame")
-            await self._calls.handle_event(request.match_info["connection_id"], event)
+            await self.calls.handle_event(request.match_info["connection_id"], event)
         except ApiError as error:
             socket.send(encode_frame(server_frames.error(str(error))))
 

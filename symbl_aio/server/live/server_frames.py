@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -24,7 +25,9 @@ from symbl_aio.server.language.analysis_values import (
     Word,
 )
 from symbl_aio.server.language.call_intents import find_intents
-from symbl_aio.server.live.speech_stream import Heard
+
+if TYPE_CHECKING:  # given by the handlers, which come with the first live request
+    from symbl_aio.server.live.speech_stream import Heard
 
 Frame = dict[str, JSON]
 User = dict[str, JSON]

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
@@ -21,13 +22,15 @@ from symbl_aio.server.http_json import JSON
 from symbl_aio.server.language.analysis_values import Utterance
 from symbl_aio.server.language.redaction import Redactor
 from symbl_aio.server.live import server_frames
-from symbl_aio.server.live.client_frames import StartRequest
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
-from symbl_aio.server.live.playback import Playback
-from symbl_aio.server.live.speech_stream import Heard
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.processing import add_stored, callers_zone, merge_settings
 from symbl_aio.server.storage.changes import RecordSaved
+
+if TYPE_CHECKING:  # given by the handlers, which come with the first live request
+    from symbl_aio.server.live.client_frames import StartRequest
+    from symbl_aio.server.live.playback import Playback
+    from symbl_aio.server.live.speech_stream import Heard
 
 SESSION = "session"
 """The kind of the stored record of a session."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from symbl_aio.server.background_tasks import BackgroundTasks
 from symbl_aio.server.conversations.registry import Conversations, new_conversation
@@ -13,13 +14,14 @@ from symbl_aio.server.http_json import ApiError
 from symbl_aio.server.live import server_frames
 from symbl_aio.server.live.ended_sessions import EndedSessions
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame
-from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import SESSION, Audience, LiveSession
 from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.option_support import STREAMS, UnknownOptions
 from symbl_aio.server.storage.changes import RecordDeleted
 from symbl_aio.server.storage.store import StorageError, Store, StoredState
-from symbl_aio.server.transcript_registry import RegisteredStream
+
+if TYPE_CHECKING:  # given by the handlers, which come with the first live request
+    from symbl_aio.server.live.playback import Playback
 
 logger = logging.getLogger("symbl_aio.server")
 
@@ -133,7 +135,7 @@ class LiveSessions:
         self,
         connection_id: str,
         title: str | None,
-        registered: RegisteredStream | None,
+        playback: Playback | None,
         *,
         is_call: bool = False,
         intents: bool = False,
@@ -157,7 +159,7 @@ class LiveSessions:
                 session = self._new_session(
                     connection_id,
                     conversation.id,
-                    playback=None if registered is None else Playback(registered),
+                    playback=playback,
                     is_call=is_call,
                     intents=intents,
                 )

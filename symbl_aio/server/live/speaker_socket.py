@@ -21,6 +21,7 @@ from symbl_aio.server.live.client_frames import (
 )
 from symbl_aio.server.live.live_faults import SocketFaults
 from symbl_aio.server.live.live_socket import LiveSocket, encode_frame, log_break
+from symbl_aio.server.live.playback import Playback
 from symbl_aio.server.live.session import LiveSession, Turn
 from symbl_aio.server.live.sessions import LiveSessions
 from symbl_aio.server.live.speech_stream import SpeechError, SpeechStream
@@ -115,7 +116,8 @@ class SpeakerSocket:
         if registered is None:
             self._check(request)
         self._release()
-        session = await self._sessions.start(self._connection_id, request.title, registered)
+        playback = None if registered is None else Playback(registered)
+        session = await self._sessions.start(self._connection_id, request.title, playback)
         conversation_id = session.conversation_id
         try:
             turn = await session.begin(request)

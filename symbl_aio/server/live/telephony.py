@@ -22,6 +22,7 @@ from symbl_aio.server.conversations.registry import Conversations
 from symbl_aio.server.http_json import JSON, ApiError, json_response, now, require_object
 from symbl_aio.server.language.analysis_values import Speaker
 from symbl_aio.server.live import server_frames
+from symbl_aio.server.live.addresses import EVENT_PATH, EVENTS_PATH
 from symbl_aio.server.live.client_frames import (
     EMPTY,
     INSIGHT_TYPES,
@@ -40,8 +41,6 @@ from symbl_aio.server.storage.store import StorageError
 from symbl_aio.server.transcript_registry import Line, RegisteredStream, TranscriptRegistry
 
 logger = logging.getLogger("symbl_aio.server")
-
-CONNECT_PATH, EVENT_PATH, EVENTS_PATH = "/v1/endpoint:connect", "/v1/event/", "/events/"
 
 # As documented, a call ends after half an hour of silence.
 _SILENCE = 1800.0
@@ -93,12 +92,6 @@ class CallHandlers:
         self._calls: dict[str, _Call] = {}
         self._starting = 0
 
-    def routes(self) -> list[web.RouteDef]:
-        return [
-            web.post(CONNECT_PATH, self._connect),
-            web.post(EVENT_PATH + "{connection_id}", self._event),
-        ]
-
     async def handle_event(self, connection_id: str, event: Mapping[str, JSON]) -> None:
         """Apply a speaker event to a call. Raises a 400 or 404 ``ApiError``."""
         kind, user = event.get("type"), require_object(event.get("user"), '"user"')
@@ -116,7 +109,7 @@ class CallHandlers:
         elif kind != "joined" and session.current_user == person:
             session.current_user = {}
 
-    async def _connect(self, request: web.Request) -> web.Response:
+    async def connect(self, request: web.Request) -> web.Response:
         """Handle ``POST /v1/endpoint:connect``: start or stop a call."""
         fields = await read_json_object(request)
         match fields.get("operation"):
@@ -129,7 +122,7 @@ class CallHandlers:
                 return json_response({**_description(request, call), "summaryInfo": summary})
         raise ApiError(400, '"operation" must be "start" or "stop".')
 
-    async def _event(self, request: web.Request) -> web.Response:
+    async def event(self, request: web.Request) -> web.Response:
         """Handle ``POST /v1/event/{connectionId}``."""
         event = await read_json_object(request)
         await self.handle_event(request.match_info["connection_id"], event)
@@ -154,13 +147,14 @@ class CallHandlers:
             insight_types=INSIGHT_TYPES if kinds is None else read_insight_types(kinds),
             parameters={**parameters, **(_zone_offset(zone) if isinstance(zone, str) else {})},
         )
+        registered = self._transcripts.by_number(number)
         # Counted before the first await: many may be asked for at the same moment.
         self._starting += 1
         try:
             session = await self._sessions.start(
                 str(uuid.uuid4()),
                 title if isinstance(title, str) else None,
-                self._transcripts.by_number(number),
+                None if registered is None else Playback(registered),
                 is_call=True,
                 intents=bool(fields.get("intents")),
             )

@@ -527,6 +527,18 @@ async def test_the_report_has_a_row_for_each_recording(shell, folder, tmp_path):
     assert sorted(row["result"] for row in told) == ["refused", "skipped", "skipped"]
 
 
+async def test_a_report_that_cannot_be_written_hides_no_end(shell, folder, tmp_path):
+    record(folder, "a.wav")
+    report = tmp_path / "r.csv"
+    report.symlink_to("/dev/full")
+
+    ended = await shell.run("upload", "--report", report, folder)
+
+    assert ended.code == 7
+    assert "1 completed" in ended.out
+    assert "the report is not written: " in ended.err
+
+
 async def test_after_ctrl_c_the_report_has_the_recordings_that_have_not_ended(
     shell, symbl, folder, tmp_path
 ):
@@ -600,6 +612,8 @@ async def test_without_evidence_a_recording_is_listed_and_not_sent_again(shell, 
         assert results(ended) == {"1.wav": "ambiguous", "2.wav": "blocked"}
         assert f"symbl-aio settle --accepted {folder / '1.wav'}    # or" in ended.err
     assert len(symbl.submissions) == 1
+    refused = await shell.run("settle", "--not-accepted", folder)
+    assert (refused.code, "is not one that may have arrived" in refused.err) == (2, True)
     settled = await shell.run("settle", "--not-accepted", folder / "1.wav")
     assert settled.code == 0
     last = await shell.run(*command)
@@ -731,10 +745,11 @@ async def test_two_uploads_of_one_account_do_not_mix(shell, symbl, folder):
 
 
 async def test_names_come_from_standard_input(shell, symbl, folder):
-    a, b = record(folder, "a.wav", "b.wav")
+    # The bytes of a name need not be UTF-8.
+    a, b = record(folder, "a.wav", "\udcff.wav")
     process = await shell.start("upload", "--json", "-", stdin=-1)
 
-    out, err = await process.communicate(f"{a}\n{b}\n".encode())
+    out, err = await process.communicate(os.fsencode(f"{a}\n{b}\n"))
 
     assert (process.returncode, err) == (0, b"")
     assert out.count(b'"completed"') >= 2

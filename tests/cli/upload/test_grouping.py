@@ -58,10 +58,13 @@ def test_a_manifest_lists_files_beside_it_and_links(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["name,meeting\n", "", "file,meeting\n.,x\n"])
-def test_a_wrong_manifest_is_refused(tmp_path, text):
+@pytest.mark.parametrize("recordings", [0, 1, 2])
+def test_a_wrong_manifest_is_refused(tmp_path, text, recordings):
+    for number in range(recordings):
+        (tmp_path / f"{number}.wav").touch()
     manifest = tmp_path / "m.csv"
     manifest.write_text(text, "utf-8")
-    with pytest.raises(ConfigurationError, match=r"m\.csv"):
+    with pytest.raises(ConfigurationError, match=r"m\.csv.*(folder|named file and meeting)"):
         grouping(str(manifest))
 
 

@@ -218,6 +218,15 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path):
     file.close()
     with pytest.raises(LedgerError, match="version 99"):
         open_ledger(tmp_path / "later.db")
+    for version in (0, 1):
+        file = sqlite3.connect(tmp_path / "other.db")
+        file.execute(f"CREATE TABLE people{version} (name)")
+        file.execute(f"PRAGMA user_version = {version}")
+        file.close()
+        before = (tmp_path / "other.db").read_bytes()
+        with pytest.raises(LedgerError, match="another program's database"):
+            open_ledger(tmp_path / "other.db")
+        assert (tmp_path / "other.db").read_bytes() == before
     with pytest.raises(LedgerError, match="cannot be used"):
         open_ledger(tmp_path / "text.db" / "below")
 

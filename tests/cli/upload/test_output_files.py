@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.upload.find_files import Found
+from symbl_aio.cli.upload.find_files import Found, find
 from symbl_aio.cli.upload.grouping import Meeting
 from symbl_aio.cli.upload.output_files import (
     FORMATS,
     TranscriptFiles,
+    folder_of_all,
     formats_of,
-    names_shared,
     write_atomically,
 )
 
@@ -41,9 +43,59 @@ def test_the_tree_is_that_of_the_recordings():
 
 def test_recordings_with_one_name_have_files_of_their_own():
     meetings = [alone("a.mp3"), alone("a.wav"), alone("b.wav")]
-    files = TranscriptFiles(Path("/out"), ("srt",), names_shared(meetings))
-    names = [files.paths(meeting)["srt"].name for meeting in meetings]
-    assert names == ["a.mp3.srt", "a.wav.srt", "b.srt"]
+    assert names_of(meetings) == ["a.mp3", "a.wav", "b"]
+
+
+def names_of(meetings: Sequence[Meeting], root: str = "/r") -> list[str]:
+    """Return the names that meetings get together, below the folder."""
+    files = TranscriptFiles(Path("/out"), ("srt",), root)
+    files.choose(meetings)
+    return [str(files.paths(one)["srt"])[len("/out/") : -len(".srt")] for one in meetings]
+
+
+def test_an_ending_gives_no_recording_the_files_of_another():
+    names = names_of([alone("a.mp3"), alone("a.wav"), alone("a.mp3.wav")])
+    assert len(set(names)) == 3
+
+
+def test_recordings_of_one_name_in_several_places_have_files_of_their_own():
+    named = [alone("x.wav", "/r/a"), alone("x.wav", "/r/b"), alone("y.wav", "/r/b")]
+    assert names_of(named) == ["a/x.wav", "b/x.wav", "y"]
+    # Of two folders with one name, each file has that name in front.
+    below = [
+        Meeting(None, "calls/x", (Found(f"/r/{year}/calls/x.wav", "x", "calls/x.wav", "/r"),))
+        for year in (2023, 2024)
+    ]
+    assert names_of(below) == ["2023/calls/x.wav", "2024/calls/x.wav"]
+
+
+def test_meetings_of_one_name_in_several_places_have_files_of_their_own():
+    by_pattern = [Meeting(f"/r/{at}\0standup", "standup", alone("x").parts) for at in "ab"]
+    by_folder = [Meeting(f"/r/{at}/calls", "calls", alone("x").parts) for at in "ab"]
+    assert names_of(by_pattern) == ["a/standup", "b/standup"]
+    assert names_of(by_folder) == ["a/calls", "b/calls"]
+
+
+def test_links_of_one_path_have_files_of_their_own():
+    links = find([f"https://example.com/a.mp3?take={take}" for take in (1, 2)]).found
+    one, other = names_of([Meeting(None, "example.com/a", (link,)) for link in links])
+    assert one != other
+    assert one.startswith("example.com/a.mp3 ")
+
+
+def test_a_recording_that_appears_later_has_files_of_its_own():
+    files = TranscriptFiles(Path("/out"), ("srt",))
+    files.choose([])
+    paths = [files.paths(alone(name))["srt"] for name in ("a.mp3", "a.wav", "a.mp3")]
+    assert [path.name for path in paths] == ["a.srt", "a.wav.srt", "a.srt"]
+
+
+def test_the_folder_of_all_is_that_of_the_given_ones(tmp_path):
+    (tmp_path / "a").mkdir()
+    given = [str(tmp_path / "a"), str(tmp_path / "b.wav"), "https://example.com/c.mp3"]
+    assert folder_of_all(given) == str(tmp_path)
+    assert folder_of_all(given[:1]) == str(tmp_path / "a")
+    assert folder_of_all(given[2:]) == "/"
 
 
 @pytest.mark.parametrize("name", ["../../etc/x", "/etc/x", "a/../../x", "..\\x", ".."])
@@ -74,3 +126,32 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_atomically(path, "\udcff")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_target_of_a_link_is_replaced_and_keeps_its_rights(tmp_path):
+    path, link = tmp_path / "real" / "a.txt", tmp_path / "a.txt"
+    link.symlink_to(path)
+    write_atomically(link, "one")
+    path.chmod(0o600)
+    write_atomically(link, "two")
+    assert link.is_symlink()
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o600)
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_atomically(pipe, "page")
+    reader.join()
+    assert read == ["page"]
+    assert pipe.is_fifo()
+
+
+def test_a_failure_names_the_path_that_was_given(tmp_path):
+    for path in (Path(""), tmp_path / ("a" * 300), tmp_path):
+        with pytest.raises(OSError) as caught:
+            write_atomically(path, "x")
+        assert caught.value.filename == str(path)
