@@ -86,7 +86,10 @@ class Database(Tables):
             sqlite.check_version()
             found = sqlite.with_clock(found)
         self._connections = None if self.is_sqlite else Connections(found, silence)
-        self._file_watch: sqlite.FileWatch | None = None
+        self._file_id: tuple[int, int] | None = None
+        """Device and inode of the SQLite file that the connections are to."""
+        self._keeps_file = False
+        self._path = found.database or ""
         self.engine = self._make_engine(found, connections)
         if self._connections is not None:
             found = self._connections.url.set(drivername="postgresql")
@@ -118,7 +121,6 @@ class Database(Tables):
             return self._connections.make_engine(connections)
         engine = sa.create_engine(url, pool_size=connections, max_overflow=0, hide_parameters=True)
         event.listen(engine, "connect", sqlite.prepare)
-        self._file_watch = sqlite.FileWatch(engine)
         return engine
 
     def retry_connecting(self) -> None:
@@ -154,8 +156,7 @@ class Database(Tables):
 
         Without it, later calls use the new file.
         """
-        if self._file_watch is not None:
-            self._file_watch.keep()
+        self._keeps_file = True
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -185,12 +186,39 @@ class Database(Tables):
             yield connection
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run blocking work in a thread of this database's own, and return its result."""
+        """Run blocking work in a thread of this database's own, and return its result.
+
+        Raises ``sqlite3.OperationalError`` while the file of an SQLite database is missing.
+        """
+        if self.is_sqlite:
+            try:
+                found = os.stat(self._path)
+            except FileNotFoundError:
+                self._check_never_found()
+            else:
+                if (found.st_dev, found.st_ino) != self._file_id:
+                    self._follow_file(found)
         # Not in the loop's default executor: in a worker that belongs to DBOS, and ends with it.
         future = self._threads.submit(work)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(future)
+
+    def _check_never_found(self) -> None:
+        # SQLite would make an empty file, or go on in the one that was moved away or deleted.
+        if self._file_id is not None:
+            raise sqlite3.OperationalError("the file is missing")
+
+    def _follow_file(self, found: os.stat_result) -> None:
+        """Connect to the file at the path from now on: SQLite would go on in the old one."""
+        if self._file_id is not None:
+            if self._keeps_file:
+                raise ConfigurationError(
+                    f"database {self.name!r} was replaced by another file while this worker ran; "
+                    "if that is a restored backup, run symbl-aio db restored before a worker starts"
+                )
+            self.engine.dispose()
+        self._file_id = found.st_dev, found.st_ino
 
     async def finish_calls(self, timeout: float) -> None:
         """Wait for the calls that run, although the tasks that began them were cancelled."""

@@ -12,7 +12,6 @@ from typing import Final
 import psycopg
 from sqlalchemy import exc
 
-from symbl_aio import ConfigurationError
 from symbl_aio._core import passing_faults
 
 # Classes of SQLSTATE: connection, state of the transaction (a standby is read-only), credentials,
@@ -59,8 +58,6 @@ def _passes(error: BaseException) -> bool:
 
 def is_incompatible(error: BaseException) -> bool:
     """Return whether the database does not fit this release at all, so that no retry helps."""
-    if isinstance(error, ConfigurationError):
-        return True
     found = getattr(error, "orig", None) or error
     if isinstance(found, psycopg.Error):
         return (found.sqlstate or "")[:2] in _INCOMPATIBLE

@@ -1,4 +1,4 @@
-"""SQLite: required version, settings of a connection, a file that is replaced, and a clock.
+"""SQLite: required version, settings of a connection, and the clock that old versions lack.
 
 DBOS reads its clock as ``unixepoch('subsec')`` on Python 3.12 and newer, and writes that
 into the defaults of its tables, while SQLite knows ``subsec`` only since 3.42: an older one
@@ -7,14 +7,13 @@ returns NULL. So each connection to a file has the function, whichever Python ma
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import event
 from sqlalchemy.dialects import plugins
 
 from symbl_aio import ConfigurationError
@@ -66,47 +65,6 @@ def prepare(connection: object, _record: object) -> None:
     connection.execute("pragma foreign_keys = on")  # by which DBOS deletes old workflows
     with suppress(sqlite3.OperationalError):  # of many new connections at once, one succeeds
         connection.execute("pragma journal_mode = wal")
-
-
-class FileWatch:
-    """Keeps the connections of an engine to the file that is at its path now.
-
-    When the file was moved away, deleted or replaced, SQLite itself goes on in the old one, and
-    all that it writes is lost.
-    """
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._path = str(engine.url.database)
-        self._exists = False
-        self._kept: tuple[int, int] | None = None
-        event.listen(engine, "do_connect", self._before_connect)
-        event.listen(engine, "checkout", self._check)
-
-    def keep(self) -> None:
-        """Raise ``ConfigurationError`` instead of a connection to another file, from now on."""
-        self._kept = self._find()
-
-    def _find(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
-
-    def _before_connect(self, _dialect: object, record: Any, *_given: object) -> None:
-        found = record.info["file"] = self._find()
-        if found is None and self._exists:  # SQLite would make an empty one
-            raise sqlite3.OperationalError("the file is missing")
-        self._exists = True
-        if self._kept not in (None, found):
-            raise ConfigurationError(
-                f"database {self._path!r} was replaced by another file while this worker ran; if "
-                "that is a restored backup, run symbl-aio db restored before a worker starts"
-            )
-
-    def _check(self, _connection: object, record: Any, _proxy: object) -> None:
-        if record.info["file"] != self._find():
-            raise exc.DisconnectionError
 
 
 def _add_clock(connection: object, _record: object) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 from attrs import define
@@ -55,23 +55,21 @@ def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> S
             for known, keys in groups.items()
             for first in range(0, len(keys), _MAX_KEYS)
         ]
-    with database.read() as connection:
-        return [row for part in parts for row in connection.execute(_changed(database, part))]
-
-
-def _changed(
-    database: Database, groups: Mapping[Known, Sequence[str]]
-) -> sa.Select[*tuple[Any, ...]]:
     table = database.items
-    changed = [
-        sa.and_(
-            database.is_among(table.c.key, keys),
-            *(table.c.state != state.value for state in known),
-        )
-        for known, keys in groups.items()
-    ]
-    # Contents may be long, and this runs several times a second.
-    return sa.select(*database.without_content).where(sa.or_(*changed))
+    found: list[Row] = []
+    with database.read() as connection:
+        for part in parts:
+            changed = [
+                sa.and_(
+                    database.is_among(table.c.key, keys),
+                    *(table.c.state != state.value for state in known),
+                )
+                for known, keys in part.items()
+            ]
+            # Contents may be long, and this runs several times a second.
+            query = sa.select(*database.without_content).where(sa.or_(*changed))
+            found += connection.execute(query)
+    return found
 
 
 def read_page(
