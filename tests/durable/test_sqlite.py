@@ -116,7 +116,7 @@ async def test_an_outbox_makes_no_file_where_its_own_was_moved_away(
     async with Outbox(sqlite_database) as outbox:
         await outbox.submit(Text("It is kept."), key="one")
         file.rename(tmp_path / "away")
-        with pytest.raises(OutboxUnavailableError, match="the file is missing"):
+        with pytest.raises(OutboxUnavailableError, match="its file is away: No such file"):
             await outbox.submit(Text("It is kept, too."), key="two")
         (tmp_path / "away").rename(file)
         await outbox.submit(Text("It is kept, too."), key="two")

@@ -188,13 +188,13 @@ class Database(Tables):
     async def call(self, work: Callable[[], T]) -> T:
         """Run blocking work in a thread of this database's own, and return its result.
 
-        Raises ``sqlite3.OperationalError`` while the file of an SQLite database is missing.
+        Raises ``sqlite3.OperationalError`` while the file of an SQLite database is away.
         """
         if self.is_sqlite:
             try:
                 found = os.stat(self._path)
-            except FileNotFoundError:
-                self._check_never_found()
+            except OSError as error:
+                self._check_never_found(error)
             else:
                 if (found.st_dev, found.st_ino) != self._file_id:
                     self._follow_file(found)
@@ -204,10 +204,10 @@ class Database(Tables):
         future.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(future)
 
-    def _check_never_found(self) -> None:
+    def _check_never_found(self, error: OSError) -> None:
         # SQLite would make an empty file, or go on in the one that was moved away or deleted.
         if self._file_id is not None:
-            raise sqlite3.OperationalError("the file is missing")
+            raise sqlite3.OperationalError(f"its file is away: {error.strerror}")
 
     def _follow_file(self, found: os.stat_result) -> None:
         """Connect to the file at the path from now on: SQLite would go on in the old one."""
