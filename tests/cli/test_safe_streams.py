@@ -168,6 +168,26 @@ async def test_what_is_only_printed_has_an_exit_code_of_its_own(shell, symbl, fu
     assert help_ended.code != 1
 
 
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("form", [["--json"], []])
+async def test_a_list_that_cannot_be_printed_is_reported_once(closed, form, shell, symbl, full):
+    await shell.run("submit", INAUGURAL)
+    stdout = CLOSED if closed else full
+
+    process = await shell.start("conversations", *form, stdout=stdout)
+    ended = await shell.end(process)
+
+    assert ended.code == 7
+    assert ended.err.count("\n") == 1
+    assert "the output cannot be written" in ended.err
+
+
+async def test_a_secret_that_cannot_be_printed_is_no_success(full, tmp_path):
+    command = ("serve", "--new-app", "shop", "--apps", tmp_path / "apps")
+    ended = await Shell().end(await Shell().start(*command, stdout=full))
+    assert ended.code == 7
+
+
 class Full(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
