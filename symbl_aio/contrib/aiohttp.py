@@ -33,7 +33,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.live import is_allowed, is_end, pass_stream
+from symbl_aio.contrib.live import is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -44,6 +44,8 @@ CLIENT: Final = web.AppKey("symbl_aio", SymblClient)
 
 _HEARTBEAT: Final = 30.0
 """Seconds after which a visitor who has left without a word is noticed."""
+
+_SERVICE: Final = web.AppKey("symbl_aio.service", Embedded)
 
 _BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
 """Key of the request bodies that are being read."""
@@ -65,9 +67,9 @@ class Symbl(Embedded):
 
         An error of the library that a route raises becomes a problem (RFC 9457), see
         ``contrib.problems``; one that is not the visitor's fault is logged as a warning. When
-        the application shuts down, streams of events end, and aiohttp stops reading request
-        bodies: an upload that is incomplete then is answered with 503, and nothing of it is
-        accepted; complete ones are waited for according to ``drain``.
+        the application shuts down, streams of events and live audio end, and aiohttp stops
+        reading request bodies: an upload that is incomplete then is answered with 503, and
+        nothing of it is accepted; complete ones are waited for according to ``drain``.
         """
         app.middlewares.append(_errors)
         app.cleanup_ctx.append(self._lifespan)
@@ -103,7 +105,7 @@ class Symbl(Embedded):
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
-            app[CLIENT], app[_BODIES] = self.client, set()
+            app[CLIENT], app[_SERVICE], app[_BODIES] = self.client, self, set()
             yield
 
     async def _stop(self, app: web.Application) -> None:
@@ -185,18 +187,19 @@ async def stream_through(
     The request must be that of a WebSocket. Its binary frames are the audio;
     ``{"type": "stop_request"}``, or its closing, ends it. The visitor gets each event as JSON
     (``event.to_json()``), and the socket is closed once all are sent. The stream's
-    conversation is that of the first event. ``origins``: pages of these origins may open it;
+    conversation is that of the first event. The stop of the service ends the audio as well, and
+    closes the socket with 1012. ``origins``: pages of these origins may open it;
     without them those of the service's own host. Behind a proxy that changes ``Host``, name
     them. An error of the stream closes the socket with 1011, and is logged.
     """
     if not is_allowed(request.headers.get("Origin"), request.headers.get("Host"), origins):
         raise web.HTTPForbidden
-    client = request.config_dict[CLIENT]
+    service = request.config_dict[_SERVICE]
     websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT)
     await websocket.prepare(request)
     # Its problem was sent to the visitor, and a response can no longer be chosen.
     with suppress(SymblError):
-        await pass_stream(client, _Visitor(websocket), id, **settings)
+        await service.pass_stream(_Visitor(websocket), id, **settings)
     return websocket
 
 

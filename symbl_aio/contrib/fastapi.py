@@ -65,7 +65,7 @@ from symbl_aio import (
     SymblError,
 )
 from symbl_aio.contrib import problems, sse
-from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end, pass_stream
+from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
 from symbl_aio.contrib.service import Embedded
 from symbl_aio.contrib.service_outbox import Durable as Durable
@@ -73,6 +73,10 @@ from symbl_aio.contrib.stop_signals import on_stop_signal
 from symbl_aio.models.base import Model, as_json
 
 _NAME: Final = "symbl_aio"
+
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {"description": "A problem", "content": {problems.MEDIA_TYPE: {}}}
+}
 
 # For routes without a return annotation, whose values FastAPI encodes without pydantic.
 encoders_by_class_tuples[as_json] = (Model,)
@@ -129,15 +133,22 @@ class Symbl(Embedded):
         """
         router = APIRouter()
 
-        @router.get("/jobs/{job_id}")
+        @router.get("/jobs/{job_id}", responses=_RESPONSES)
         async def job(job_id: str) -> Response:
+            """Return a job, with its status and its error."""
             try:
                 return JSONResponse(sse.describe(*await self.find(job_id)))
             except SymblError as error:
                 return _problem(error)
 
-        @router.get("/jobs/{job_id}/events")
+        @router.get(
+            "/jobs/{job_id}/events",
+            status_code=200,
+            response_class=_Events,
+            responses={204: {"description": "All events were received"}, **_RESPONSES},
+        )
         async def events(job_id: str, request: Request) -> Response:
+            """Stream the events of a job, first the past ones."""
             if sse.has_ended(request.headers.get("last-event-id")):
                 return Response(status_code=204)
             try:
@@ -148,8 +159,9 @@ class Symbl(Embedded):
 
         if self._durable is not None:
 
-            @router.get("/items/{key:path}")
+            @router.get("/items/{key:path}", responses=_RESPONSES)
             async def item(key: str) -> Response:
+                """Return an item of the outbox, with its state."""
                 try:
                     return JSONResponse(await self.describe_item(key))
                 except SymblError as error:
@@ -189,6 +201,10 @@ async def current_client(request: HTTPConnection) -> SymblClient:
 
     Raises ``ConfigurationError`` if the application does not run in ``Symbl.lifespan``.
     """
+    return _service(request).client
+
+
+def _service(request: HTTPConnection) -> Symbl:
     found = _running(request)
     if found is None:
         error = ConfigurationError(
@@ -197,7 +213,7 @@ async def current_client(request: HTTPConnection) -> SymblClient:
         )
         error.is_misuse = True
         raise error
-    return found.client
+    return found
 
 
 def _running(request: HTTPConnection) -> Symbl | None:
@@ -259,16 +275,18 @@ async def stream_through(
 
     Accepts the socket. Its binary frames are the audio; ``{"type": "stop_request"}``, or its
     closing, ends it. The visitor gets each event as JSON (``event.to_json()``), and
-    the socket is closed once all are sent. ``origins``: pages of these origins may open it;
+    the socket is closed once all are sent. The stop of the service ends the audio as well, and
+    closes the socket with 1012. ``origins``: pages of these origins may open it;
     without them those of the service's own host. Behind a proxy that changes ``Host``, name
     them. For the rest see ``SymblClient.stream`` and ``contrib.live.pass_stream``.
     """
     headers = websocket.headers
     if not is_allowed(headers.get("origin"), headers.get("host"), origins):
         raise WebSocketException(1008)
-    client = await current_client(websocket)
+    service = _service(websocket)
+    _ = service.client  # raises before the handshake
     await websocket.accept()
-    return await pass_stream(client, _Visitor(websocket), id, **settings)
+    return await service.pass_stream(_Visitor(websocket), id, **settings)
 
 
 class _Visitor:
@@ -332,10 +350,12 @@ def _problem(error: Exception) -> Response:
 class _Events(StreamingResponse):
     """A stream of events that is closed with its response, and not by garbage collection."""
 
+    media_type = sse.MEDIA_TYPE
+
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         # Encoded "as is", or the compression of an older Starlette holds them back to the end.
         headers = {**sse.HEADERS, "Content-Encoding": "identity"}
-        super().__init__(events, headers=headers, media_type=sse.MEDIA_TYPE)
+        super().__init__(events, headers=headers)
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,6 +29,9 @@ _LOG: Final = logging.getLogger("symbl_aio.contrib")
 CLOSED_BY_FAULT: Final = 1011
 """The code with which the browser's socket is closed after an error."""
 
+_CLOSED: Final = 1000
+_CLOSED_BY_STOP: Final = 1012  # "service restart", as uvicorn closes it
+
 
 class Visitor(Protocol):
     """The visitor's socket, of any framework."""
@@ -72,29 +75,33 @@ async def pass_stream(
     client: SymblClient,
     visitor: Visitor,
     id: str | None,
+    closing: asyncio.Event,
     **settings: Unpack[StreamSettings],
 ) -> Conversation:
     """Send a visitor's audio to a stream until it ends, and return the conversation.
 
-    The visitor gets each event as JSON: ``kind`` and the fields of the event. After an error
-    of the stream it gets the problem, with the kind ``"problem"``, and the error is raised. A
-    visitor who takes no more does not hold it: the events and the close have ``Timeouts.stall``
-    seconds each. Cancelling it leaves no task and no socket.
+    It also ends when ``closing`` is set, since the service stops. The visitor gets each event as
+    JSON: ``kind`` and the fields of the event. After an error of the stream it gets the problem,
+    with the kind ``"problem"``, and the error is raised. A visitor who takes no more does not
+    hold it: the events and the close have ``Timeouts.stall`` seconds each. Cancelling it leaves
+    no task and no socket.
     """
     patience = client.config.timeouts.stall
     try:
         async with client.stream(id, **settings) as stream:
             telling = asyncio.create_task(_send_events(stream, visitor))
+            stopping = asyncio.create_task(closing.wait())
             try:
-                await _send_audio(stream, visitor, telling)
+                await _send_audio(stream, visitor, until=(telling, stopping))
                 conversation = await stream.stop()
                 await asyncio.wait([telling], timeout=patience)
             finally:
                 telling.cancel()
-                await asyncio.wait([telling])
+                stopping.cancel()
+                await asyncio.wait([telling, stopping])
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await visitor.close(1000)
+                await visitor.close(_CLOSED_BY_STOP if closing.is_set() else _CLOSED)
         return conversation
     except SymblError as error:
         await end_with_problem(visitor, error, within=patience)
@@ -114,13 +121,15 @@ async def end_with_problem(visitor: Visitor, error: Exception, within: float = 6
             await visitor.close(CLOSED_BY_FAULT)
 
 
-async def _send_audio(stream: Stream, visitor: Visitor, telling: asyncio.Task[None]) -> None:
-    """Pass the audio on. Ends with the visitor's, or when the stream has failed."""
+async def _send_audio(
+    stream: Stream, visitor: Visitor, until: tuple[asyncio.Task[object], ...]
+) -> None:
+    """Pass the audio on, until the visitor has ended it or one of the tasks has ended."""
     while True:
         receiving = asyncio.create_task(visitor.receive())
         try:
             # Not the audio alone: a silent visitor would never notice that the stream is lost.
-            await asyncio.wait((receiving, telling), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((receiving, *until), return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not receiving.done():
                 receiving.cancel()

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self, Unpack
 
 import symbl_aio  # for annotations: ``typing.get_type_hints`` imports the modules they name
 from symbl_aio import (
@@ -18,6 +18,7 @@ from symbl_aio import (
     ClientClosedError,
     Config,
     ConfigurationError,
+    Conversation,
     CredentialsLike,
     Drain,
     Event,
@@ -26,6 +27,7 @@ from symbl_aio import (
     JobStatus,
     NotFoundError,
     Observer,
+    StreamSettings,
     SymblClient,
     WebhookReceiver,
 )
@@ -33,6 +35,7 @@ from symbl_aio._fields import require, require_number, require_seconds
 from symbl_aio._shared_futures import check_loop
 from symbl_aio.contrib import sse
 from symbl_aio.contrib.journal import JobJournal
+from symbl_aio.contrib.live import Visitor, pass_stream
 from symbl_aio.contrib.passthrough import next_chunk
 from symbl_aio.contrib.service_outbox import Durable, OpenOutbox, describe
 from symbl_aio.webhooks import WebhookCall, is_genuine, read_call, verify
@@ -95,6 +98,7 @@ class Embedded:
         self._client: SymblClient | None = None
         self._closing = asyncio.Event()
         self._conversations: OrderedDict[str, str] = OrderedDict()
+        self._speaking: set[asyncio.Task[Conversation]] = set()
         self._loop: asyncio.AbstractEventLoop
 
     @property
@@ -184,7 +188,7 @@ class Embedded:
                 self._conversations.popitem(last=False)
 
     def stop_streams(self) -> None:
-        """End all streams of events now, since the service is about to stop.
+        """End all streams of events, and the audio of visitors, since the service will stop.
 
         Raises ``ConfigurationError`` on another event loop than the service's, where it would
         wake no stream; so do all other methods that use the client.
@@ -194,12 +198,14 @@ class Embedded:
         self._closing.set()
 
     async def drain(self) -> None:
-        """Refuse new submissions, and wait for the running ones, while the service still runs.
+        """Wait for live audio, then refuse new submissions, and wait for the running ones.
 
-        For a framework that stops reading request bodies when it stops. ``async with`` drains
-        the client at its end in any case.
+        While the service still runs: for a framework that stops reading request bodies when it
+        stops. ``async with`` drains the client at its end in any case.
         """
         self.stop_streams()
+        if self._speaking and self._drain != "none":
+            await asyncio.wait(self._speaking, timeout=self._timeout)
         if self._client is not None:
             await self._client.aclose(drain=self._drain, timeout=self._timeout)
 
@@ -226,6 +232,17 @@ class Embedded:
         if self._client is not None:
             check_loop(self._loop, "service")
         return sse.stream(job, self._closing, heartbeat=self._heartbeat)
+
+    async def pass_stream(
+        self, visitor: Visitor, id: str | None, **settings: Unpack[StreamSettings]
+    ) -> Conversation:
+        """Pass a visitor's audio through to a stream, see ``live.pass_stream``."""
+        speaking = asyncio.create_task(
+            pass_stream(self.client, visitor, id, self._closing, **settings)
+        )
+        self._speaking.add(speaking)
+        speaking.add_done_callback(self._speaking.discard)
+        return await speaking
 
     def allows(self, peer: str | None) -> bool:
         """Return whether ``Config.webhook_networks`` admits a caller with this IP address."""

@@ -23,7 +23,8 @@ _RESTART_DELAY: Final = 5.0
 """Seconds between two attempts to restart the worker."""
 
 
-@frozen(kw_only=True)
+# Not kw_only for all: before attrs 25.4 no field of its own overrides that.
+@frozen
 class Durable:
     """The settings of a service's outbox. Credentials and webhooks are those of its client.
 
@@ -35,34 +36,38 @@ class Durable:
 
     database: str = field(
         repr=False,
-        kw_only=False,
         validator=check(is_text, 'a URL such as "sqlite:///outbox.db"', secret=True),
     )
     """URL of the SQLite file or PostgreSQL database; not shown in ``repr``."""
-    schema: str = field(default="symbl_aio", validator=a_word)
+    schema: str = field(kw_only=True, default="symbl_aio", validator=a_word)
     """Schema of the tables in PostgreSQL."""
-    queue: str = field(default="symbl", validator=a_word)
+    queue: str = field(kw_only=True, default="symbl", validator=a_word)
     """Queue of the account, where several share a PostgreSQL database."""
-    worker: bool = field(default=True, validator=is_a(bool, "True or False"))
+    worker: bool = field(kw_only=True, default=True, validator=is_a(bool, "True or False"))
     """Whether this process sends items, or only stores them."""
-    concurrency: int = field(default=50, validator=check(is_int, "an int of 1 or more"))
+    concurrency: int = field(
+        kw_only=True, default=50, validator=check(is_int, "an int of 1 or more")
+    )
     """Items that are sent at once, 1 or more."""
     on_ambiguous: symbl_aio.durable.OnAmbiguous = field(
+        kw_only=True,
         default="at_most_once",
         validator=check(
             lambda v: v in ("at_most_once", "at_least_once"), '"at_most_once" or "at_least_once"'
         ),
     )
     """Whether an item of unknown outcome is sent again."""
-    ambiguity_timeout: float = field(default=120.0, validator=_seconds)
+    ambiguity_timeout: float = field(kw_only=True, default=120.0, validator=_seconds)
     """Seconds for which proof of acceptance is looked for."""
-    worker_timeout: float = field(default=15.0, validator=_seconds)
+    worker_timeout: float = field(kw_only=True, default=15.0, validator=_seconds)
     """Seconds after which a silent worker is taken for dead."""
-    heartbeat: float | None = field(default=None, validator=validators.optional(_seconds))
+    heartbeat: float | None = field(
+        kw_only=True, default=None, validator=validators.optional(_seconds)
+    )
     """Seconds between two signs of life; ``None``: a third of ``worker_timeout``."""
-    retention: float = field(default=7 * 86400.0, validator=_seconds)
+    retention: float = field(kw_only=True, default=7 * 86400.0, validator=_seconds)
     """Seconds for which ended items, and their keys, are remembered."""
-    poll_interval: float = field(default=5.0, validator=_seconds)
+    poll_interval: float = field(kw_only=True, default=5.0, validator=_seconds)
     """Seconds between two looks for work that nothing has told of."""
 
     async def open(self, credentials: CredentialsLike | None, config: Config) -> OpenOutbox:

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, TypeAlias
 
@@ -32,7 +32,9 @@ def on_stop_signal(callback: Callable[[], object]) -> Iterator[None]:
 
     def chain(original: Handler) -> Handler:
         def handle(number: int, frame: FrameType | None) -> object:
-            loop.call_soon_threadsafe(callback)
+            # A handler that was set later, and calls this one, may outlive the loop.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback)
             return original(number, frame)
 
         return handle

@@ -52,6 +52,24 @@ async def test_a_lifespan_of_ones_own_enters_that_of_the_client(server: LocalSym
     assert order == ["started", "stopped"]
 
 
+def test_the_routes_are_described_as_they_answer():
+    symbl, app = Symbl(durable="sqlite:///outbox.db"), FastAPI()
+    app.include_router(symbl.router)
+
+    described = {path: on["get"]["responses"] for path, on in app.openapi()["paths"].items()}
+
+    types = {
+        path: {status: list(answer.get("content", ())) for status, answer in responses.items()}
+        for path, responses in described.items()
+    }
+    problem = ["application/problem+json"]
+    assert types == {
+        "/jobs/{job_id}": {"200": ["application/json"], "default": problem},
+        "/jobs/{job_id}/events": {"200": ["text/event-stream"], "204": [], "default": problem},
+        "/items/{key}": {"200": ["application/json"], "default": problem},
+    }
+
+
 async def test_events_go_out_at_once_although_answers_are_compressed(server: LocalSymbl):
     server.hold_jobs(before="in_progress")
     symbl = Symbl(**settings(server))

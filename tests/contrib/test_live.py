@@ -139,6 +139,22 @@ async def test_a_visitor_who_leaves_ends_the_audio_and_the_conversation_is_compl
     await session.closed.wait()
 
 
+@pytest.mark.parametrize("serving", [by_fastapi, by_aiohttp])
+async def test_a_service_that_stops_ends_the_audio_and_loses_none(peer: Peer, serving: Any):
+    async with aiohttp.ClientSession() as http:
+        async with serving(peer) as url:
+            websocket = await http.ws_connect(f"{url}/speak", origin=url)
+            await websocket.send_bytes(bytes(32_000))
+            session = await peer.session()
+            await session.until(lambda: len(session.audio) == 32_000)
+            reading = asyncio.create_task(received(websocket))
+        events = await reading
+
+    assert [request["type"] for request in session.requests] == ["start_request", "stop_request"]
+    assert websocket.close_code == 1012  # the service is back soon
+    assert {"gap", "problem"}.isdisjoint(event["kind"] for event in events)
+
+
 async def test_a_stream_that_is_refused_is_a_problem_and_a_close(
     peer: Peer, url: str, caplog: pytest.LogCaptureFixture
 ):

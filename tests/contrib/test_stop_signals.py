@@ -59,3 +59,18 @@ def test_in_another_thread_nothing_is_touched(number: signal.Signals):
     thread.start()
     thread.join()
     assert seen == [theirs]
+
+
+def test_a_later_handler_may_call_it_when_the_loop_has_ended(number: signal.Signals):
+    heard: list[str] = []
+    signal.signal(number, lambda *_: heard.append("theirs"))
+
+    async def main() -> None:
+        with on_stop_signal(lambda: heard.append("ours")):
+            chained = signal.getsignal(number)
+            assert callable(chained)
+            signal.signal(number, lambda number, frame: chained(number, frame))
+
+    asyncio.run(main())
+    signal.raise_signal(number)
+    assert heard == ["theirs"]
