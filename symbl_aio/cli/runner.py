@@ -58,8 +58,25 @@ def run(
     ``main`` itself is called before the event loop starts, so it may block. SIGTERM and SIGHUP
     interrupt it, and cancel its coroutine, as Ctrl-C does; then ``interrupted`` is called. At
     the end a command waits for a paused reader of its output without a limit; after a stop
-    signal, which always ends a ``service``, for a second.
+    signal, which always ends a ``service``, for a second. A signal that comes later than the end
+    of the work only ends the waiting.
     """
+    try:
+        code = _outcome(main, show, interrupted)
+        leave(GRACE if service or code == INTERRUPTED else None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        show.close()
+        leave(GRACE)
+    raise SystemExit(code)
+
+
+def _outcome(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    show: Reporting,
+    interrupted: Callable[[], None] | None,
+) -> int:
+    """Run ``main`` to its end, print an error, and return the exit code."""
     try:
         try:
             # ``main`` runs outside of the event loop, where asyncio handles no signals.
@@ -89,12 +106,7 @@ def run(
         code = FAULT
     finally:
         show.close()
-    try:
-        leave(GRACE if service or code == INTERRUPTED else None)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-        leave(GRACE)
-    raise SystemExit(code)
+    return code
 
 
 def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:

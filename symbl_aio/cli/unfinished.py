@@ -147,6 +147,8 @@ def tokens(path: str) -> dict[str, str]:
             # A report lists its jobs; a line of ``--json`` has one token, or none.
             for job in event.get("running", ()) or [event]:
                 if "token" in job:
+                    if not isinstance(job["source"], str):
+                        raise TypeError("a source is no text")
                     found[job["token"]] = job["source"]
             if event["event"] in ("completed", "failed"):
                 found.pop(event.get("token", ""), None)
@@ -182,7 +184,7 @@ def _events(path: str) -> Iterator[dict[str, Any]]:
                 yield event
     except OSError as error:
         raise ConfigurationError(f"--from {path!r} cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _wrong_file(path) from None
 
 

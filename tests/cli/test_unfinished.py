@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from symbl_aio import ConfigurationError
 from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Writer
-from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
+from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, tokens, unsent_files
 from tests.forks import Program
 from tests.shell import CREDENTIALS, ROOT, Shell
 
@@ -206,3 +207,15 @@ def test_at_most_ten_lines_and_the_last_a_command(running, unsure, unsent, tmp_p
 
     assert len(lines) <= 10
     assert shlex.split(lines[-1])[0] == "symbl-aio"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, '{"event": "accepted", "token": "9", "source": ["a"]}', '{"running": 3}', "[]"],
+)
+@pytest.mark.parametrize("read", [tokens, unsent_files])
+def test_any_other_file_is_refused_with_the_remedy(read, text, tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text(text)
+    with pytest.raises(ConfigurationError, match="--from"):
+        read(str(kept))
