@@ -34,10 +34,10 @@ UNFINISHED: Final = (ItemState.QUEUED, ItemState.ACCEPTED)
 
 
 def read_item(database: Database, key: str) -> Row:
-    """Return an item's row. Raises ``NotFoundError``."""
-    table = database.items
+    """Return an item's row, without its content. Raises ``NotFoundError``."""
+    query = sa.select(*database.without_content).where(database.items.c.key == key)
     with database.read() as connection:
-        row = connection.execute(sa.select(table).where(table.c.key == key)).first()
+        row = connection.execute(query).first()
     if row is None:
         raise NotFoundError(404, unknown_key(key))
     return row
@@ -75,10 +75,14 @@ def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> S
 def read_page(
     database: Database, state: ItemState | None, conversation: str | None, last: int
 ) -> list[Row]:
-    """Return the next rows after the one with the id ``last``, at most ``PAGE``."""
+    """Return the next rows after the one with the id ``last``, at most ``PAGE``.
+
+    Without their contents: long texts of so many items would fill the memory.
+    """
     table, conversations = database.items, database.conversations
     # By id and not by offset: concurrent submissions come at the end.
-    query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
+    query = sa.select(*database.without_content).where(table.c.id > last)
+    query = query.order_by(table.c.id).limit(PAGE)
     query = query.where(database.in_queue(table))
     if state is not None:
         query = query.where(table.c.state == state.value)
