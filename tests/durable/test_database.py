@@ -132,6 +132,7 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) 
     "url",
     [
         "", "outbox.db", "/tmp/outbox.db", "sqlite://", "sqlite:///", "sqlite:///:memory:",
+        "sqlite:///file:outbox.db?uri=true",
         f"mysql://me:{PASSWORD}@host/name", f"postgresql+asyncpg://me:{PASSWORD}@host/name",
         f"postgresql://me:{PASSWORD}@host", f"postgresql://me:{PASSWORD}@host:port/name",
         f"postgresql://me:{PASSWORD}@host:99999999999999999999x/name", f"me:{PASSWORD}",

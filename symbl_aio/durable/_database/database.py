@@ -314,9 +314,11 @@ def _parse_url(url: object) -> sa.URL:
         # With "@" it is the end of a password that was not escaped, and would be in messages.
         if found.drivername == "postgresql" and found.database and "@" not in (found.host or ""):
             return found
-        if found.drivername == "sqlite" and found.database and found.database != ":memory:":
+        path = found.database or ":memory:"
+        # SQLite's own kind of URL names a file that nothing but SQLite would find.
+        if found.drivername == "sqlite" and path != ":memory:" and not path.startswith("file:"):
             # Connections that are made after a change of the working directory are to the same.
-            return found.set(database=os.path.abspath(found.database))
+            return found.set(database=os.path.abspath(path))
     raise ConfigurationError(  # without the value, which may hold a password
         "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
         "or postgresql://user@host/name (in a password write %40 for @)"
