@@ -47,8 +47,8 @@ _HEARTBEAT: Final = 30.0
 
 _SERVICE: Final = web.AppKey("symbl_aio.service", Embedded)
 
-_BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
-"""Key of the request bodies that are being read."""
+_BODIES: Final = web.AppKey("symbl_aio.bodies", dict[StreamReader, bool])
+"""Key of the request bodies that are being read, each with whether the stop has cut it off."""
 
 
 class Symbl(Embedded):
@@ -105,14 +105,17 @@ class Symbl(Embedded):
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
-            app[CLIENT], app[_SERVICE], app[_BODIES] = self.client, self, set()
+            app[CLIENT], app[_SERVICE], app[_BODIES] = self.client, self, {}
             yield
 
     async def _stop(self, app: web.Application) -> None:
-        for body in app.get(_BODIES, ()):
+        bodies = app.get(_BODIES, {})
+        for body in bodies:
             if not body.is_eof():
                 # From now on aiohttp discards incoming data, and the reader would wait for ever.
-                body.set_exception(ClientClosedError("the service stops; send it again"))
+                # No exception: aiohttp reads on after the response, and would log it as unhandled.
+                bodies[body] = True
+                body.feed_eof()
         await self.drain()
 
     async def _webhook(self, request: web.Request) -> web.Response:
@@ -230,15 +233,17 @@ class _Visitor:
 
 
 async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
-    bodies = request.config_dict.get(_BODIES, set())
-    bodies.add(request.content)
+    bodies = request.config_dict.get(_BODIES, {})
+    bodies[request.content] = False
     try:
         async for chunk in request.content.iter_any():
             yield chunk
+        if bodies[request.content]:
+            raise ClientClosedError("the service stops; send it again")
     except (ConnectionError, ClientError, web.RequestPayloadError):
         raise BadUploadError(400, "the visitor left before the end of the body") from None
     finally:
-        bodies.discard(request.content)
+        bodies.pop(request.content, None)
 
 
 @web.middleware
