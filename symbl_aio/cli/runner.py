@@ -141,8 +141,8 @@ def use_profile(context: click.Context, profile: str | None) -> None:
     path = config_path()
     # Not ``Path.exists``, which raises for a folder that is another user's, as that of ``HOME``
     # under ``sudo -u``. A file that is named has to be readable.
-    named = profile is not None or os.environ.get("SYMBL_AIO_CONFIG")
-    if not named and not os.path.exists(path):
+    named = any(map(os.environ.get, ("SYMBL_AIO_CONFIG", "SYMBL_AIO_PROFILE")))
+    if profile is None and not named and not os.path.exists(path):
         return
     from symbl_aio import ConfigurationError
     from symbl_aio.cli.config_file import apply, load, restore
