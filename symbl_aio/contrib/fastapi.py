@@ -55,7 +55,6 @@ from starlette.websockets import WebSocketState
 
 from symbl_aio import (
     BadUploadError,
-    ConfigurationError,
     Conversation,
     Job,
     MediaOptions,
@@ -64,6 +63,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._fields import misuse
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
@@ -207,12 +207,10 @@ async def current_client(request: HTTPConnection) -> SymblClient:
 def _service(request: HTTPConnection) -> Symbl:
     found = _running(request)
     if found is None:
-        error = ConfigurationError(
+        raise misuse(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
             "symbl.lifespan(app) in a lifespan of your own"
         )
-        error.is_misuse = True
-        raise error
     return found
 
 
