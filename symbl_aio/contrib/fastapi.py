@@ -326,7 +326,7 @@ async def _handle(connection: HTTPConnection, error: Exception) -> Response | No
     if connection.application_state is WebSocketState.CONNECTED:
         await end_with_problem(_Visitor(connection), error)
     elif connection.application_state is WebSocketState.CONNECTING:
-        # Sent here: Starlette before 1.0 drops the response that a socket's handler returns.
+        # Sent here: the Starlette of the lowest FastAPI drops the response that is returned.
         try:
             await connection.send_denial_response(_problem(error))
         except RuntimeError:  # the server can only refuse the handshake, with 403
