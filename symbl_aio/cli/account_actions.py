@@ -116,8 +116,9 @@ async def export_conversations(
             raise ConfigurationError(
                 "several texts need a folder; add -o DIR, or give one conversation and one --format"
             )
-        texts = await written_from(client, names[0], wanted)
-        rows.text(texts[wanted[0]])
+        (name,), (ending,) = names, wanted
+        text = (await written_from(client, name, wanted))[ending]
+        rows.text({"event": "text", "conversation": name, "format": ending, "text": text}, text)
         return _code(rows)
     codes: list[int] = []
     for name in names:

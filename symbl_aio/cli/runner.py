@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import traceback
@@ -141,8 +142,8 @@ def use_profile(context: click.Context, profile: str | None) -> None:
     path = config_path()
     # Not ``Path.exists``, which raises for a folder that is another user's, as that of ``HOME``
     # under ``sudo -u``. A file that is named has to be readable.
-    named = profile is not None or os.environ.get("SYMBL_AIO_CONFIG")
-    if not named and not os.path.exists(path):
+    named = any(map(os.environ.get, ("SYMBL_AIO_CONFIG", "SYMBL_AIO_PROFILE")))
+    if profile is None and not named and not os.path.exists(path):
         return
     from symbl_aio import ConfigurationError
     from symbl_aio.cli.config_file import apply, load, restore
@@ -153,6 +154,17 @@ def use_profile(context: click.Context, profile: str | None) -> None:
         raise WrongFile(str(error)) from None
     context.obj = loaded
     context.call_on_close(partial(restore, apply(loaded)))
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. NaN is in every range of click, and the infinities in most."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the number. Raises ``BadParameter``."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
 
 
 class WrongFile(click.ClickException):

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.job_tokens import shortened
+from symbl_aio.cli.sources import is_link
 
 FEW: Final = 3
 """Up to this many are listed one by one; more are saved in a file."""
@@ -171,6 +172,11 @@ def unsent_files(path: str) -> list[str]:
             found += files
     if not found:
         raise ConfigurationError(f"--from {path!r} names no recording that was not sent")
+    if any(is_link(name) and name.endswith("?…") for name in found):
+        raise ConfigurationError(
+            f"--from {path!r} has a link without its signature, which --json does not print; give "
+            "the file that the interrupted command named on stderr"
+        )
     return found
 
 

@@ -79,7 +79,11 @@ def test_times_at_the_ends_of_the_calendar_are_printed(zone, monkeypatch):
 async def test_one_text_goes_to_stdout(shell, symbl):
     conversation = await talk(symbl, "One.")
     ended = await shell.run("export", conversation, "--format", "txt")
+    for_machines = await shell.run("export", conversation, "--format", "txt", "--json")
     assert (ended.code, ended.out) == (0, "One.\n")
+    assert for_machines.lines == [
+        {"event": "text", "conversation": conversation, "format": "txt", "text": "One.\n"}
+    ]
 
 
 async def test_an_unknown_conversation_hides_no_other(shell, symbl, tmp_path):
