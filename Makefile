@@ -187,9 +187,12 @@ endef
 # Four processes for two cores, since many tests wait for sockets. More gain little, for each
 # collects all tests. PARALLEL= runs them in one.
 PARALLEL ?= -n 4 --dist worksteal
-WIRE_TESTS := tests/test_sent_once.py tests/io tests/live tests/test_calls.py tests/protocol/test_decode_models.py
+WIRE_TESTS := tests/test_sent_once.py tests/io tests/live tests/test_calls.py tests/protocol/test_decode_models.py \
+	tests/contrib/test_fastapi.py tests/contrib/test_live.py tests/contrib/test_answers.py \
+	tests/contrib/test_form_parser.py tests/contrib/test_service_outbox.py
 NEWEST_TESTS := tests/durable tests/test_calls.py tests/cli/test_outbox_commands.py tests/contrib/test_service_outbox.py
-FLOORS = $(shell sed -n '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' pyproject.toml)
+FLOORS = $(shell sed -n -e '/^dependencies/,/^]/s/.*"\([a-z]*\)>=\([0-9.]*\).*/\1==\2/p' \
+	-e '/^fastapi = /s/[^"]*"\([^">]*\)>=\([0-9.]*\)"]*/\1==\2 /gp' pyproject.toml)
 
 .venv-oldest/.made: pyproject.toml | .venv/.made
 	@echo "Setting up .venv-oldest with $(FLOORS)"

@@ -30,6 +30,13 @@ def type_name(value: object) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
+def misuse(message: str) -> ConfigurationError:
+    """Return the error for a mistake of the program, which no other value avoids."""
+    error = ConfigurationError(message)
+    error.is_misuse = True
+    return error
+
+
 def check(test: Callable[[Any], bool], remedy: str, *, secret: bool = False) -> Any:
     """Return a validator that names the field and the remedy; a secret value is not shown."""
 

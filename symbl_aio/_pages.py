@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 from symbl_aio import models
+from symbl_aio._error_classes import DecodeError
 from symbl_aio._fields import require_count
 from symbl_aio._protocol import calls
 from symbl_aio._protocol.answers import Answer
@@ -114,7 +115,8 @@ async def list_conversations(
     """Yield each conversation; a page is requested once the one before is used up.
 
     The API reports neither how many there are nor which page is the last, so the end is an
-    empty page.
+    empty page. A host that knows no offset repeats a page for ever: one of another size than
+    ``page_size`` has all of them, and is the end; else ``DecodeError`` is raised.
     """
     require_count("page_size", page_size)
     for name in ("start_time", "end_time"):
@@ -124,12 +126,19 @@ async def list_conversations(
         # The server's own default moves on with its clock, and offsets would move with it.
         end = selection.get("end_time") or datetime.now(UTC)
         selection["start_time"] = end - calls.DEFAULT_WINDOW
-    offset = 0
+    offset = repeats = 0
+    before: list[str] = []
     while True:
         call = calls.conversations(limit=page_size, offset=offset, group_id=group_id, **selection)
         found = page_of(models.ConversationInfo, await backend.call(call), "conversations")
-        if not found:
+        ids = [info.id for info in found]
+        # A full page may repeat the one before: new conversations move all others behind them.
+        repeats = repeats + 1 if ids == before else 0
+        if not ids or (repeats and len(ids) != page_size):
             return
+        if repeats > 1:
+            raise DecodeError("the host answers each page of the list with the same one", "")
+        before = ids
         for info in found:
             yield info
         offset += len(found)

@@ -7,7 +7,8 @@ import logging
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from symbl_aio._error_classes import ConfigurationError, SymblError
+from symbl_aio._error_classes import SymblError
+from symbl_aio._fields import misuse
 
 T = TypeVar("T")
 
@@ -24,12 +25,10 @@ def check_loop(loop: asyncio.AbstractEventLoop, what: str = "client") -> None:
     except RuntimeError:
         is_here = False
     if not is_here:
-        error = ConfigurationError(
+        raise misuse(
             f"the {what} was started on another event loop, or this is another thread; "
             "call it from the loop that started it (asyncio.run_coroutine_threadsafe)"
         )
-        error.is_misuse = True
-        raise error
 
 
 async def result_of(shared: asyncio.Future[T]) -> T:

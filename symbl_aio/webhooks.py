@@ -122,7 +122,7 @@ class WebhookReceiver:
     ) -> None:
         self._on_webhook = on_webhook
         self._secret = secret
-        self._networks = tuple(map(ipaddress.ip_network, networks))
+        self._networks = tuple(map(_network, networks))
 
     def receive(self, nonce: str, mark: str, body: bytes | bytearray | memoryview) -> int:
         """Process one call, and return the HTTP status to answer it with. Never raises.
@@ -163,3 +163,12 @@ class WebhookReceiver:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped  # a socket for both families shows IPv4 so
         return any(address in network for network in self._networks)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    # IPv4 within IPv6, as a socket for both families shows it: callers are compared as IPv4.
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from symbl_aio import ConfigurationError, GroupDraft, NotFoundError, Text, criteria
+from symbl_aio import ConfigurationError, DecodeError, GroupDraft, NotFoundError, Text, criteria
 from symbl_aio.testing import LocalSymbl
 from tests.host import Host, open_host
 from tests.support import QUICK
@@ -62,6 +62,14 @@ async def test_a_short_page_is_not_taken_for_the_last_one(host: Host):
     async with host.client() as symbl:
         assert [info.id async for info in symbl.conversations(page_size=50)] == ["1", "2", "3"]
     assert [asked.query["offset"] for asked in host.asked] == ["0", "1", "3"]
+
+
+async def test_a_host_that_repeats_a_page_is_not_asked_for_ever(host: Host):
+    host.says({"conversations": [{"id": "1"}, {"id": "2"}]})
+    async with host.client() as symbl:
+        assert [info.id async for info in symbl.conversations()] == ["1", "2"]
+        with pytest.raises(DecodeError, match="the same"):
+            _ = [info async for info in symbl.conversations(page_size=2)]
 
 
 async def test_the_seven_days_that_are_shown_do_not_move_from_page_to_page(host: Host):

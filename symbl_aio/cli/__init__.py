@@ -29,6 +29,7 @@ def main() -> None:
         leave()
     except KeyboardInterrupt:
         code = _INTERRUPTED
+        _ignore_stop_signals()
         leave(GRACE)
     except Exception:
         import traceback
@@ -37,7 +38,18 @@ def main() -> None:
         sys.stderr.write(traceback.format_exc())
         code = _FAULT
         leave()
+    # While Python ends, a signal would kill it, with another exit code.
+    _ignore_stop_signals()
     raise SystemExit(code)
+
+
+def _ignore_stop_signals() -> None:
+    signal = sys.modules.get("signal")
+    if signal is None:  # --version has no handlers
+        return
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _run() -> int:

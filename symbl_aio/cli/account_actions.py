@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -86,8 +86,15 @@ def _cells(info: ConversationInfo) -> list[str]:
     if info.start_time is not None and info.end_time is not None:
         seconds = max(0, round((info.end_time - info.start_time).total_seconds()))
         length = f"{seconds // 60}:{seconds % 60:02}"
-    started = "" if info.start_time is None else f"{info.start_time.astimezone():%Y-%m-%d %H:%M}"
-    return [info.id, started, length.rjust(7), info.name or ""]
+    return [info.id, _local(info.start_time), length.rjust(7), info.name or ""]
+
+
+def _local(instant: datetime | None) -> str:
+    if instant is None:
+        return ""
+    with suppress(OverflowError):  # at the ends of the calendar a zone leads out of it
+        instant = instant.astimezone()
+    return f"{instant:%Y-%m-%d %H:%M}"
 
 
 async def export_conversations(
@@ -109,8 +116,9 @@ async def export_conversations(
             raise ConfigurationError(
                 "several texts need a folder; add -o DIR, or give one conversation and one --format"
             )
-        texts = await written_from(client, names[0], wanted)
-        rows.text(texts[wanted[0]])
+        (name,), (ending,) = names, wanted
+        text = (await written_from(client, name, wanted))[ending]
+        rows.text({"event": "text", "conversation": name, "format": ending, "text": text}, text)
         return _code(rows)
     codes: list[int] = []
     for name in names:
@@ -124,7 +132,7 @@ async def export_conversations(
         except (SymblError, OSError) as error:
             codes.append(code_of(error))
             rows.error(f"{name}: {describe(error)}")
-    return most_severe([*codes, _code(rows)])
+    return most_severe(codes)  # the files were asked for, and not their list
 
 
 async def list_trackers(client: SymblClient, rows: Rows) -> int:
@@ -167,7 +175,7 @@ def read_drafts(path: str, make: Callable[..., T], names: Mapping[str, str]) -> 
         found = _parsed(path, text)
     except OSError as error:
         raise ConfigurationError(f"{path!r} cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ConfigurationError(f"{path!r} is neither YAML nor JSON ({why})") from None
     if isinstance(found, dict) and len(found) == 1:
@@ -219,4 +227,5 @@ def _parsed(path: str, text: str) -> Any:
 
 
 def _code(rows: Rows) -> int:
+    rows.close()  # the rows that wait can fail, too
     return OK if rows.written else UNWRITTEN

@@ -54,13 +54,14 @@ def load(path: Path, profile: str | None) -> Loaded:
     ``profile``: that of ``--profile``; ``None`` means ``SYMBL_AIO_PROFILE``, else the one that
     the file names. Raises ``ConfigurationError`` that names the wrong key, and never a value.
     """
+    asked = profile or os.environ.get("SYMBL_AIO_PROFILE")
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)
     except (FileNotFoundError, NotADirectoryError):
-        if profile is not None:
+        if asked:
             raise ConfigurationError(
-                f"there is no profile {profile!r}: the file {path} does not exist"
+                f"there is no profile {asked!r}: the file {path} does not exist"
             ) from None
         return Loaded(path)
     except OSError as error:
@@ -71,7 +72,7 @@ def load(path: Path, profile: str | None) -> Loaded:
     named = content.pop("profile", None)
     if named is not None and not isinstance(named, str):
         raise ConfigurationError(f"{path}: profile is no text; give the name of one")
-    chosen = profile or os.environ.get("SYMBL_AIO_PROFILE") or named
+    chosen = asked or named
     values = dict(_variables(path, "", content))
     if chosen is not None:
         if not isinstance(profiles, dict) or not isinstance(profiles.get(chosen), dict):

@@ -121,7 +121,8 @@ async def _show_all(stream: Stream, show: Show) -> int:
         async for event in stream:
             show.caption(event)
     except asyncio.CancelledError:
-        show.ended(f"stopped; conversation {stream.conversation.id} has the audio that arrived")
+        with suppress(ConfigurationError):  # the server has not named it yet
+            show.ended(f"stopped; conversation {stream.conversation.id} has the audio that arrived")
         raise
     show.listened(stream.conversation.id)
     return OK if show.written else UNWRITTEN

@@ -94,7 +94,7 @@ def _stored(conversations: Iterable[str]) -> dict[str, Everything]:
             raise ConfigurationError(f"{name} is a folder; name its {_STORED} files")
         if path.suffix == _STORED:
             try:
-                found[name] = Everything.from_json(path.read_text("utf-8"))
+                found[name] = Everything.from_json(path.read_text("utf-8-sig"))
             except (DecodeError, UnicodeError):
                 raise ConfigurationError(
                     f"{name} was not written by upload, export or Everything.to_json; give an id, "

@@ -58,8 +58,25 @@ def run(
     ``main`` itself is called before the event loop starts, so it may block. SIGTERM and SIGHUP
     interrupt it, and cancel its coroutine, as Ctrl-C does; then ``interrupted`` is called. At
     the end a command waits for a paused reader of its output without a limit; after a stop
-    signal, which always ends a ``service``, for a second.
+    signal, which always ends a ``service``, for a second. A signal that comes later than the end
+    of the work only ends the waiting.
     """
+    try:
+        code = _outcome(main, show, interrupted)
+        leave(GRACE if service or code == INTERRUPTED else None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        show.close()
+        leave(GRACE)
+    raise SystemExit(code)
+
+
+def _outcome(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    show: Reporting,
+    interrupted: Callable[[], None] | None,
+) -> int:
+    """Run ``main`` to its end, print an error, and return the exit code."""
     try:
         try:
             # ``main`` runs outside of the event loop, where asyncio handles no signals.
@@ -89,12 +106,7 @@ def run(
         code = FAULT
     finally:
         show.close()
-    try:
-        leave(GRACE if service or code == INTERRUPTED else None)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-        leave(GRACE)
-    raise SystemExit(code)
+    return code
 
 
 def config(base_url: str | None, allow_http: bool, **settings: Any) -> Config:
@@ -129,8 +141,8 @@ def use_profile(context: click.Context, profile: str | None) -> None:
     path = config_path()
     # Not ``Path.exists``, which raises for a folder that is another user's, as that of ``HOME``
     # under ``sudo -u``. A file that is named has to be readable.
-    named = profile is not None or os.environ.get("SYMBL_AIO_CONFIG")
-    if not named and not os.path.exists(path):
+    named = any(map(os.environ.get, ("SYMBL_AIO_CONFIG", "SYMBL_AIO_PROFILE")))
+    if profile is None and not named and not os.path.exists(path):
         return
     from symbl_aio import ConfigurationError
     from symbl_aio.cli.config_file import apply, load, restore

@@ -164,12 +164,10 @@ class Output:
     ) -> None:
         self.broken: Exception | None = None
         self._on_break = on_break
-        # ``sys.stdout`` is None in a process without the descriptor (``>&-``).
-        self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
+        # ``sys.stdout`` is None in a process without the descriptor (``>&-``); a write fails then.
+        self._stream = open(os.devnull) if stream is None else stream  # noqa: SIM115
         with suppress(AttributeError, OSError, ValueError):
             self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        if stream is None:
-            self.broken = OSError("it was closed from the beginning")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

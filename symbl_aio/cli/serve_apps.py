@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from symbl_aio import ConfigurationError
-from symbl_aio.cli.exit_codes import OK
+from symbl_aio.cli.exit_codes import OK, UNWRITTEN
 from symbl_aio.cli.show_json import Show
 from symbl_aio.server import APPLICATIONS, add_secret, made_up_secret, read_secrets
 
@@ -88,7 +88,7 @@ def add_application(file: Path | None, app_id: str, show: Show) -> int:
     secret = made_up_secret()
     add_secret(file, app_id, secret)
     show.application(app_id, secret)
-    return OK
+    return OK if show.written else UNWRITTEN
 
 
 def _made_up(app_id: str, data: Path | None) -> Applications:

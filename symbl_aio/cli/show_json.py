@@ -143,6 +143,11 @@ class Lines:
             running=[{"source": job.source, "token": job.token} for job in running],
             unsure=list(ambiguous),
             unsent=list(unsent),
+            # A signed link is a secret, and must not be printed.
+            files=[
+                label if "://" in file else file
+                for label, file in zip(unsent, self._resumption.files_of(unsent), strict=True)
+            ],
         )
         for line in summary(running, ambiguous, unsent, self._resumption):
             _put(self._errors, clean(line))

@@ -46,9 +46,9 @@ class Rows:
         if not self._as_json:
             self.row({}, cells)
 
-    def text(self, text: str) -> None:
-        """Print a text as it is."""
-        self._out.write(text)
+    def text(self, value: Mapping[str, object], text: str) -> None:
+        """Print one: ``value`` for machines, ``text`` as it is for people."""
+        self._out.write(json.dumps(value) + "\n" if self._as_json else text)
         self._out.flush()
 
     def note(self, text: str) -> None:

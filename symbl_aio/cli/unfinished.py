@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 
 from symbl_aio import ConfigurationError
 from symbl_aio.cli.job_tokens import shortened
+from symbl_aio.cli.sources import is_link
 
 FEW: Final = 3
 """Up to this many are listed one by one; more are saved in a file."""
@@ -147,6 +148,8 @@ def tokens(path: str) -> dict[str, str]:
             # A report lists its jobs; a line of ``--json`` has one token, or none.
             for job in event.get("running", ()) or [event]:
                 if "token" in job:
+                    if not isinstance(job["source"], str):
+                        raise TypeError("a source is no text")
                     found[job["token"]] = job["source"]
             if event["event"] in ("completed", "failed"):
                 found.pop(event.get("token", ""), None)
@@ -169,6 +172,11 @@ def unsent_files(path: str) -> list[str]:
             found += files
     if not found:
         raise ConfigurationError(f"--from {path!r} names no recording that was not sent")
+    if any(is_link(name) and name.endswith("?…") for name in found):
+        raise ConfigurationError(
+            f"--from {path!r} has a link without its signature, which --json does not print; give "
+            "the file that the interrupted command named on stderr"
+        )
     return found
 
 
@@ -182,7 +190,7 @@ def _events(path: str) -> Iterator[dict[str, Any]]:
                 yield event
     except OSError as error:
         raise ConfigurationError(f"--from {path!r} cannot be read ({error.strerror})") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _wrong_file(path) from None
 
 

@@ -120,6 +120,11 @@ class WorkerMonitor:
             address = Address.parse(prometheus)
             if address is None:
                 self._file = Path(prometheus)
+                # A device, such as /dev/null, would be replaced, and removed at the end.
+                if os.path.exists(self._file) and not os.path.isfile(self._file):
+                    raise ConfigurationError(
+                        f"--prometheus {prometheus!r} is no regular file; choose another"
+                    )
             else:
                 self._routes.setdefault(address, []).append(web.get("/metrics", self._metrics))
 

@@ -47,8 +47,44 @@ _HEARTBEAT: Final = 30.0
 
 _SERVICE: Final = web.AppKey("symbl_aio.service", Embedded)
 
-_BODIES: Final = web.AppKey("symbl_aio.bodies", set[StreamReader])
-"""Key of the request bodies that are being read."""
+
+class _Bodies:
+    """The request bodies that are being read. The stop cuts off those that are not complete."""
+
+    def __init__(self) -> None:
+        self._reading: set[StreamReader] = set()
+        self._cut_off: set[StreamReader] = set()
+        self._has_stopped = False
+
+    def stop(self) -> None:
+        """Cut off the incomplete bodies, and those that are read from now on."""
+        self._has_stopped = True
+        for body in self._reading:
+            self._cut(body)
+
+    async def read(self, body: StreamReader) -> AsyncGenerator[bytes, None]:
+        """Yield a body. Raises ``ClientClosedError`` once it is cut off."""
+        self._reading.add(body)
+        try:
+            if self._has_stopped:
+                self._cut(body)
+            async for chunk in body.iter_any():
+                yield chunk
+            if body in self._cut_off:
+                raise ClientClosedError("the service stops; send it again")
+        finally:
+            self._reading.discard(body)
+            self._cut_off.discard(body)
+
+    def _cut(self, body: StreamReader) -> None:
+        # aiohttp discards incoming data now, and the reader would wait for ever. No exception:
+        # aiohttp reads on after the response, and would log it as unhandled.
+        if not body.is_eof():
+            self._cut_off.add(body)
+            body.feed_eof()
+
+
+_BODIES: Final = web.AppKey("symbl_aio.bodies", _Bodies)
 
 
 class Symbl(Embedded):
@@ -105,14 +141,12 @@ class Symbl(Embedded):
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
         async with self:
-            app[CLIENT], app[_SERVICE], app[_BODIES] = self.client, self, set()
+            app[CLIENT], app[_SERVICE], app[_BODIES] = self.client, self, _Bodies()
             yield
 
     async def _stop(self, app: web.Application) -> None:
-        for body in app.get(_BODIES, ()):
-            if not body.is_eof():
-                # From now on aiohttp discards incoming data, and the reader would wait for ever.
-                body.set_exception(ClientClosedError("the service stops; send it again"))
+        if _BODIES in app:  # else it has not started
+            app[_BODIES].stop()
         await self.drain()
 
     async def _webhook(self, request: web.Request) -> web.Response:
@@ -230,15 +264,13 @@ class _Visitor:
 
 
 async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
-    bodies = request.config_dict.get(_BODIES, set())
-    bodies.add(request.content)
+    bodies = request.config_dict.get(_BODIES) or _Bodies()
     try:
-        async for chunk in request.content.iter_any():
-            yield chunk
+        async with aclosing(bodies.read(request.content)) as chunks:
+            async for chunk in chunks:
+                yield chunk
     except (ConnectionError, ClientError, web.RequestPayloadError):
         raise BadUploadError(400, "the visitor left before the end of the body") from None
-    finally:
-        bodies.discard(request.content)
 
 
 @web.middleware

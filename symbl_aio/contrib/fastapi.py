@@ -55,7 +55,6 @@ from starlette.websockets import WebSocketState
 
 from symbl_aio import (
     BadUploadError,
-    ConfigurationError,
     Conversation,
     Job,
     MediaOptions,
@@ -64,6 +63,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._fields import misuse
 from symbl_aio.contrib import problems, sse
 from symbl_aio.contrib.live import end_with_problem, is_allowed, is_end
 from symbl_aio.contrib.passthrough import Incoming, read_incoming
@@ -207,12 +207,10 @@ async def current_client(request: HTTPConnection) -> SymblClient:
 def _service(request: HTTPConnection) -> Symbl:
     found = _running(request)
     if found is None:
-        error = ConfigurationError(
+        raise misuse(
             "the application has no client: use FastAPI(lifespan=symbl.lifespan), or enter "
             "symbl.lifespan(app) in a lifespan of your own"
         )
-        error.is_misuse = True
-        raise error
     return found
 
 
@@ -328,7 +326,7 @@ async def _handle(connection: HTTPConnection, error: Exception) -> Response | No
     if connection.application_state is WebSocketState.CONNECTED:
         await end_with_problem(_Visitor(connection), error)
     elif connection.application_state is WebSocketState.CONNECTING:
-        # Sent here: Starlette before 1.0 drops the response that a socket's handler returns.
+        # Sent here: the Starlette of the lowest FastAPI drops the response that is returned.
         try:
             await connection.send_denial_response(_problem(error))
         except RuntimeError:  # the server can only refuse the handshake, with 403

@@ -22,6 +22,7 @@ from symbl_aio import (
     SymblClient,
     SymblError,
 )
+from symbl_aio._fields import misuse
 from symbl_aio.contrib import problems
 
 _LOG: Final = logging.getLogger("symbl_aio.contrib")
@@ -50,8 +51,11 @@ def is_allowed(origin: str | None, host: str | None, allowed: Collection[str] | 
     """Return whether a page of an origin may open a socket on this host; log a refusal.
 
     Browsers let any page connect to any host, with the cookies of that host. ``allowed``:
-    origins such as ``"https://example.com"``; ``None`` is the service's own host.
+    origins such as ``"https://example.com"``; ``None`` is the service's own host. Raises
+    ``ConfigurationError`` for a single text, of which each part would be admitted.
     """
+    if isinstance(allowed, str):
+        raise misuse(f"origins is a str; give a list of origins, such as [{allowed!r}]")
     if origin is None:  # no browser
         return True
     if allowed is None:

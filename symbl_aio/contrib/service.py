@@ -150,7 +150,7 @@ class Embedded:
         except BaseException:
             await self._close(client, opened, "none")
             raise
-        self._closing = asyncio.Event()
+        self._closing, self._speaking = asyncio.Event(), set()
         self._loop = asyncio.get_running_loop()
         self._client, self._opened = client, opened
         return self

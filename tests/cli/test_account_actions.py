@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 
 import pytest
 from attrs import fields
 
 from symbl_aio import ConfigurationError, Everything, GroupDraft, Text, TrackerDraft
-from symbl_aio.cli.account_actions import DRAFTS, read_drafts
+from symbl_aio.cli.account_actions import DRAFTS, _cells, read_drafts
+from symbl_aio.models import ConversationInfo
 from symbl_aio.testing import LocalSymbl
 from tests.support import QUICK
 
@@ -60,10 +63,27 @@ async def test_conversations_are_exported_into_files(shell, symbl, tmp_path):
     assert everything.messages[0].text == "Two."
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_times_at_the_ends_of_the_calendar_are_printed(zone, monkeypatch):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    ends = (datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    try:
+        shown = [_cells(ConversationInfo(id="9", start_time=end))[1] for end in ends]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert all(shown)
+
+
 async def test_one_text_goes_to_stdout(shell, symbl):
     conversation = await talk(symbl, "One.")
     ended = await shell.run("export", conversation, "--format", "txt")
+    for_machines = await shell.run("export", conversation, "--format", "txt", "--json")
     assert (ended.code, ended.out) == (0, "One.\n")
+    assert for_machines.lines == [
+        {"event": "text", "conversation": conversation, "format": "txt", "text": "One.\n"}
+    ]
 
 
 async def test_an_unknown_conversation_hides_no_other(shell, symbl, tmp_path):
@@ -142,6 +162,8 @@ async def test_groups_are_created_once_and_listed(shell, tmp_path):
         ("- just words", "entry 1 is not an object"),
         ("[{]", "neither YAML nor JSON"),
         ("a: [", "neither YAML nor JSON"),
+        ("[" * 5000, "neither YAML nor JSON"),
+        ("- " * 5000, "neither YAML nor JSON"),
         ("- {name: A, vocabulary: [b]}\n- {name: B, words: [c]}", "entry 2 has words"),
         ("- {name: A}", "entry 1 lacks one of"),
         ("- {name: '', vocabulary: [b]}", "entry 1: "),

@@ -345,6 +345,7 @@ async def test_ctrl_c_says_what_still_runs_and_how_to_wait_for_it(shell, symbl):
         "running": [{"source": str(INAUGURAL), "token": accepted["token"]}],
         "unsure": [],
         "unsent": [],
+        "files": [],
     }
     symbl.release()
     for token in (accepted["token"], shortened(accepted["token"])):

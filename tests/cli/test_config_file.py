@@ -107,6 +107,13 @@ def test_a_profile_without_a_file_is_refused(tmp_path):
     assert load(tmp_path / "gone.toml", None).variables == {}
 
 
+async def test_a_profile_of_the_environment_without_a_file_is_refused(tmp_path, monkeypatch):
+    # Another account would be used without a word.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    ended = await Shell(SYMBL_AIO_CONFIG="", SYMBL_AIO_PROFILE="work").run("messages", "9")
+    assert (ended.code, "no profile 'work'" in ended.err) == (2, True)
+
+
 async def test_a_folder_that_cannot_be_looked_into_has_no_file(shell, monkeypatch):
     # A name that is too long is refused to root, too, as another user's folder is to others.
     unusable = os.path.join(os.sep, "a" * 300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import signal
 import sqlite3
 import stat
@@ -175,12 +176,17 @@ async def test_metrics_are_written_to_a_file_whole_and_taken_away_in_the_end(
         ("--health", "0", "HOST:PORT"),
         ("--health", "203.0.113.1:8080", "cannot listen on 203.0.113.1:8080"),
         ("--prometheus", "no/such/directory/symbl.prom", "cannot write"),
+        ("--prometheus", "{pipe}", "is no regular file"),
+        ("--prometheus", "", "is no regular file"),
     ],
 )
 async def test_an_address_or_a_file_that_cannot_be_used_is_wrong_usage(
-    shell: Shell, option: str, given: str, said: str
+    shell: Shell, option: str, given: str, said: str, tmp_path: Path
 ) -> None:
-    ended = await shell.end(await shell.start("worker", option, given))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ended = await shell.end(await shell.start("worker", option, given.format(pipe=pipe)))
+    assert pipe.is_fifo()
     assert ended.code == 2
     assert said in ended.err
     assert "Traceback" not in ended.err

@@ -64,7 +64,7 @@ async def test_a_stored_conversation_needs_no_server(symbl: LocalSymbl, tmp_path
     async with symbl.client(**QUICK) as client:
         everything = await client.conversation(id).everything()
     stored = tmp_path / "monday.json"
-    stored.write_text(everything.to_json(), "utf-8")
+    stored.write_text(everything.to_json(), "utf-8-sig")  # as an editor of Windows saves it
 
     ended = await Shell().run("report", stored, "-o", tmp_path / "monday.html")
 

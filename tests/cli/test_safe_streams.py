@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from rich.console import Console
 from symbl_aio import __version__
 from symbl_aio.cli import _interrupted_early, main
 from symbl_aio.cli.job_tokens import restored, shortened
+from symbl_aio.cli.runner import run
 from symbl_aio.cli.safe_streams import Output
 from symbl_aio.cli.show_terminal import MOST_ROWS, Bars
 from symbl_aio.cli.unfinished import RunningJob, summary, tokens
@@ -168,6 +170,26 @@ async def test_what_is_only_printed_has_an_exit_code_of_its_own(shell, symbl, fu
     assert help_ended.code != 1
 
 
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("form", [["--json"], []])
+async def test_a_list_that_cannot_be_printed_is_reported_once(closed, form, shell, symbl, full):
+    await shell.run("submit", INAUGURAL)
+    stdout = CLOSED if closed else full
+
+    process = await shell.start("conversations", *form, stdout=stdout)
+    ended = await shell.end(process)
+
+    assert ended.code == 7
+    assert ended.err.count("\n") == 1
+    assert "the output cannot be written" in ended.err
+
+
+async def test_a_secret_that_cannot_be_printed_is_no_success(full, tmp_path):
+    command = ("serve", "--new-app", "shop", "--apps", tmp_path / "apps")
+    ended = await Shell().end(await Shell().start(*command, stdout=full))
+    assert ended.code == 7
+
+
 class Full(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -215,6 +237,58 @@ async def test_other_commands_take_a_hangup_too(command):
 
     assert ended.code == (0 if command[0] == "serve" else 130)
     assert "Traceback" not in ended.err
+
+
+async def test_a_signal_while_python_ends_changes_no_exit_code():
+    program = (
+        "import os, sys\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid()):\n"
+        "        kill(pid, 15)\n"
+        "last = Last()\n"
+        "from symbl_aio.cli import main\n"
+        "sys.argv = ['symbl-aio', 'messages', '9']\n"
+        "main()\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program),
+        env=Shell().environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    ended = await Shell().end(process)
+    assert (ended.code, "SYMBL_APP_ID" in ended.err) == (2, True)
+
+
+def test_a_signal_after_the_work_claims_not_that_nothing_was_sent(capsys):
+    class Show:
+        closed = False
+
+        def error(self, message: str) -> None:
+            raise AssertionError(message)
+
+        def close(self) -> None:
+            if not self.closed:
+                self.closed = True
+                raise KeyboardInterrupt
+
+    async def work() -> int:
+        return 0
+
+    codes: list[object] = []
+
+    def command() -> None:
+        try:
+            run(work, Show())
+        except SystemExit as ended:
+            codes.append(ended.code)
+
+    # In a thread, which takes no signals of this process.
+    thread = threading.Thread(target=command)
+    thread.start()
+    thread.join()
+    assert codes == [130]
+    assert capsys.readouterr().err == ""
 
 
 # After Ctrl-C
@@ -331,7 +405,7 @@ async def test_help_and_version_import_neither_the_server_nor_aiohttp(words):
         "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
         "atexit.register(found)\n"
         f"sys.argv = ['symbl-aio', *{words!r}]\n"
-        "from symbl_aio.cli import _interrupted_early, main\nmain()\n"
+        "from symbl_aio.cli import main\nmain()\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
@@ -349,7 +423,7 @@ async def test_version_loads_no_more_than_the_streams_that_print_it():
         "found = lambda: print('FOUND', [name for name in heavy if name in sys.modules])\n"
         "atexit.register(found)\n"
         "sys.argv = ['symbl-aio', '--version']\n"
-        "from symbl_aio.cli import _interrupted_early, main\nmain()\n"
+        "from symbl_aio.cli import main\nmain()\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=ROOT, stdout=asyncio.subprocess.PIPE
@@ -411,6 +485,7 @@ def test_a_fault_before_the_command_starts_is_not_a_failed_job(monkeypatch, caps
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr("symbl_aio.cli._run", broken)
+    monkeypatch.setattr("symbl_aio.cli._ignore_stop_signals", lambda: None)
     monkeypatch.setattr("symbl_aio.cli.safe_streams.protect", lambda: None)
 
     with pytest.raises(SystemExit) as ended:

@@ -1,6 +1,7 @@
 """A reader of the output that pauses, and the report of an interrupted command."""
 
 import asyncio
+import io
 import os
 import shlex
 import signal
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Writer
-from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, unsent_files
+from symbl_aio import ConfigurationError
+from symbl_aio.cli.safe_streams import MOST_CHARACTERS, Output, Writer
+from symbl_aio.cli.show_json import Lines
+from symbl_aio.cli.unfinished import LONGEST, Resumption, RunningJob, summary, tokens, unsent_files
 from tests.forks import Program
 from tests.shell import CREDENTIALS, ROOT, Shell
 
@@ -206,3 +209,33 @@ def test_at_most_ten_lines_and_the_last_a_command(running, unsure, unsent, tmp_p
 
     assert len(lines) <= 10
     assert shlex.split(lines[-1])[0] == "symbl-aio"
+
+
+def test_the_output_of_json_names_files_as_they_were_given_and_no_secret(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = {"a.wav (2)": "a.wav", "https://h.example/b.mp3?…": "https://h.example/b.mp3?sig=4711"}
+    out, errors = io.StringIO(), io.StringIO()
+    lines = Lines(Output(out), Output(errors), Resumption(files=files))
+    kept = tmp_path / "out.jsonl"
+
+    lines.interrupted([], [], ["a.wav (2)"])
+    kept.write_text(out.getvalue())
+    assert unsent_files(str(kept)) == ["a.wav"]
+
+    lines.interrupted([], [], list(files))
+    kept.write_text(out.getvalue())
+    assert "4711" not in out.getvalue() + errors.getvalue()
+    with pytest.raises(ConfigurationError, match="without its signature"):
+        unsent_files(str(kept))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, '{"event": "accepted", "token": "9", "source": ["a"]}', '{"running": 3}', "[]"],
+)
+@pytest.mark.parametrize("read", [tokens, unsent_files])
+def test_any_other_file_is_refused_with_the_remedy(read, text, tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text(text)
+    with pytest.raises(ConfigurationError, match="--from"):
+        read(str(kept))

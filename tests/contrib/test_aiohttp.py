@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -10,7 +12,7 @@ from aiohttp.typedefs import Handler
 from symbl_aio import ServerError, Text
 from symbl_aio.contrib.aiohttp import CLIENT, Symbl, upload_through
 from symbl_aio.testing import LocalSymbl
-from tests.contrib.site import aiohttp_serving, get, listening, post, settings
+from tests.contrib.site import Address, aiohttp_serving, get, listening, post, settings
 from tests.support import mp4_bytes
 
 RECORDING = mp4_bytes(100_000)
@@ -100,3 +102,31 @@ async def test_the_operator_is_told_what_the_visitor_is_not(
     assert status == 502
     assert "hunter2" not in str(told)
     assert "hunter2" in caplog.text
+
+
+async def test_an_upload_that_is_read_only_after_the_stop_is_asked_to_come_back(
+    server: LocalSymbl,
+):
+    app, arrived, stopping = web.Application(), asyncio.Event(), asyncio.Event()
+    Symbl(**settings(server)).setup(app)
+
+    async def stop(app: web.Application) -> None:
+        stopping.set()
+
+    async def take(request: web.Request) -> web.Response:
+        arrived.set()
+        await stopping.wait()  # as for a login that takes long
+        return web.json_response((await upload_through(request)).id)
+
+    app.on_shutdown.append(stop)
+    app.router.add_post("/recordings", take)
+    sock, url = listening()
+    address = Address(url)
+    async with aiohttp_serving(app, sock, shutdown_timeout=20):
+        reader, writer = await address.connect()
+        writer.write(address.head("/recordings", "Content-Length: 9000") + b"begun")
+        await arrived.wait()
+    answer = await reader.read()
+    writer.close()
+
+    assert b" 503 " in answer

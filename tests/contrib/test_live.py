@@ -324,6 +324,13 @@ def test_pages_of_the_own_host_or_of_named_origins_are_allowed(origin, host, all
     assert is_allowed(origin, host, allowed) is expected
 
 
+@pytest.mark.parametrize("origin", [None, "https://b.example", "https://b.ex"])
+def test_a_single_text_names_no_origins(origin):
+    with pytest.raises(ConfigurationError, match=r"list of origins, such as \['https") as caught:
+        is_allowed(origin, "a.example", "https://b.example")
+    assert caught.value.is_misuse
+
+
 def test_only_a_stop_request_ends_the_audio():
     assert is_end('{"type": "stop_request"}')
     for text in ("", "stop_request", "[]", '{"type": "start_request"}', "{", "[" * 100_000):

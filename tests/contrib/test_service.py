@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -141,7 +142,9 @@ async def test_uvicorn_lets_an_upload_end_before_it_stops(server: LocalSymbl):
     assert server.submissions[0].accepted
 
 
-async def test_aiohttp_takes_no_more_of_an_upload_and_says_so_at_once(server: LocalSymbl):
+async def test_aiohttp_takes_no_more_of_an_upload_and_says_so_at_once(
+    server: LocalSymbl, caplog: pytest.LogCaptureFixture
+):
     async with begun("aiohttp", server) as (reader, writer):
         pass
     answer = await reader.read()
@@ -149,6 +152,8 @@ async def test_aiohttp_takes_no_more_of_an_upload_and_says_so_at_once(server: Lo
     assert b" 503 " in answer
     assert b"Retry-After" in answer
     assert not any(received.accepted for received in server.submissions)
+    # Also when aiohttp itself looks for the rest of the body.
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

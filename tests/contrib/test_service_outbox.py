@@ -159,7 +159,8 @@ async def test_a_worker_that_was_taken_for_dead_comes_back(server, url, file):
         item = await service.outbox.result("monday", timeout=PATIENT)
 
     assert item.ok
-    assert len(server.submissions) == 1
+    # The dead one may have begun to send it, and stops before the last byte.
+    assert [received.accepted for received in server.submissions].count(True) == 1
 
 
 async def test_a_service_may_leave_the_sending_to_others(server, url):

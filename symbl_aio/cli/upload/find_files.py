@@ -116,7 +116,7 @@ def find(paths: Sequence[str]) -> Listing:
                 for name in names:
                     if name.startswith("."):
                         continue
-                    if name.rpartition(".")[2].lower() not in _SUFFIXES:
+                    if os.path.splitext(name)[1][1:].lower() not in _SUFFIXES:
                         left_out += 1
                         continue
                     relative = name if inside == "." else os.path.join(inside, name)

@@ -79,6 +79,9 @@ def by_pattern(pattern: re.Pattern[str]) -> Grouping:
                 left_out.append((one, f"{one.relative!r} does not match {pattern.pattern}"))
                 continue
             text = " ".join(filter(None, match.groups())) or match.group()
+            if not text.strip():  # else all of them would be one meeting without a name
+                left_out.append((one, f"{pattern.pattern} matches no text of {one.relative!r}"))
+                continue
             groups.setdefault((one.root, text), []).append(one)
         meetings = tuple(
             Meeting(f"{root}\0{text}", text, _in_order(parts))
@@ -156,6 +159,10 @@ def grouping(text: str | None) -> Grouping:
     """
     if text is None:
         return alone
+    if not text.strip():
+        raise ConfigurationError(
+            "--group-by is empty; give folder, a regular expression or a CSV file, or leave it out"
+        )
     if text == "folder":
         return by_folder
     if text.lower().endswith(".csv"):

@@ -31,11 +31,12 @@ def test_names_that_sort_alike_have_one_order_all_the_same():
 def test_other_files_and_hidden_ones_are_left_out(tmp_path):
     record(tmp_path, "a.wav", "b.MP3", ".hidden.wav", ".trash/c.wav", "video.mov")
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "wav").touch()
 
     listing = find([str(tmp_path)])
 
     assert [one.relative for one in listing.found] == ["a.wav", "b.MP3", "video.mov"]
-    assert listing.left_out == 1
+    assert listing.left_out == 2
 
 
 def test_a_named_file_is_listed_whatever_its_ending_and_each_one_once(tmp_path):

@@ -38,6 +38,16 @@ def test_a_pattern_without_groups_means_its_match(tmp_path):
     assert "mon|wed" in reason
 
 
+def test_a_match_without_text_makes_no_meeting_of_all_recordings(tmp_path):
+    record(tmp_path, "a.wav", "mon1.wav")
+    grouped = grouping("(?:mon)?")(find([str(tmp_path)]).found)
+    assert shown(grouped) == {"mon": ["mon1.wav"]}
+    assert "matches no text" in grouped.left_out[0][1]
+    for empty in ("", " "):  # as of a variable that is not set
+        with pytest.raises(ConfigurationError, match="--group-by is empty"):
+            grouping(empty)
+
+
 def test_the_same_text_in_two_given_folders_is_two_meetings(tmp_path):
     record(tmp_path, "x/mon1.wav", "y/mon2.wav")
     found = find([str(tmp_path / "x"), str(tmp_path / "y")]).found
