@@ -8,11 +8,13 @@ its threads at exit, and a thread that reads from an unreachable share may never
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+from weakref import WeakSet
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -40,13 +42,18 @@ class Threads(Executor):
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
+        self._closed = False
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        """Start with no thread and no call, as in a process that was forked just now."""
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._started = 0
         self._unfinished = 0
         self._lost = 0
-        self._closed = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue a call. Raises ``RuntimeError`` once closed, or if no thread can be started."""
@@ -115,6 +122,20 @@ class Threads(Executor):
                 if self._threads > self._allowed():
                     self._threads -= 1
                     return
+
+
+_ALL: Final[WeakSet[Threads]] = WeakSet()
+
+
+def _begin_all() -> None:
+    for one in list(_ALL):
+        one._begin()
+
+
+# The threads of a process do not exist in its fork, which would wait for them; and one of them
+# may have held the lock.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all)
 
 
 def _run(future: Future[Any], call: Callable[[], Any]) -> None:

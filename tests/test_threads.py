@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -143,3 +145,25 @@ async def test_a_thread_of_its_own_needs_no_other():
     assert await in_a_thread(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
         await in_a_thread(lambda: 1 // 0)
+
+
+FORKING = """
+import asyncio, os, warnings
+from symbl_aio._threads import Threads, Watch
+
+warnings.simplefilter("ignore")  # of a fork beside threads
+watch = Watch(Threads("disk", 1), 10.0)
+assert asyncio.run(watch.run(os.getpid)) == os.getpid()
+if not (child := os.fork()):
+    os._exit(asyncio.run(watch.run(os.getpid)) != os.getpid())
+assert os.waitpid(child, 0)[1] == 0
+assert asyncio.run(watch.run(os.getpid)) == os.getpid()
+"""
+
+
+def test_a_fork_has_threads_of_its_own():
+    """Those of its parent do not exist there: a call waited for one of them, until the limit."""
+    run = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 import click
 from click.core import ParameterSource
 
-from symbl_aio.cli.runner import run, show_for
+from symbl_aio.cli.runner import FiniteRange, run, show_for
 
 Command: TypeAlias = Callable[..., Any]
 
@@ -106,7 +106,7 @@ def setting(name: str, help: str, **given: Any) -> Callable[[Command], Command]:
 
 
 SECONDS: Final[dict[str, Any]] = {
-    "type": click.FloatRange(min=0, min_open=True),
+    "type": FiniteRange(min=0, min_open=True),
     "metavar": "SECONDS",
 }
 
@@ -218,12 +218,12 @@ _CHOICE: Final = (
     click.option("--conversation", metavar="KEY", help="Those of this one, by its key or id."),
     click.option(
         "--older-than",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         metavar="SECONDS",
         help="Those that ended, or were submitted and wait, so long ago or longer.",
     ),
     click.option(
-        "--newer-than", type=click.FloatRange(0), metavar="SECONDS", help="So long ago at most."
+        "--newer-than", type=FiniteRange(0), metavar="SECONDS", help="So long ago at most."
     ),
     click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing."),
     queue,

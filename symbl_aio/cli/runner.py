@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import traceback
@@ -153,6 +154,17 @@ def use_profile(context: click.Context, profile: str | None) -> None:
         raise WrongFile(str(error)) from None
     context.obj = loaded
     context.call_on_close(partial(restore, apply(loaded)))
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. NaN is in every range of click, and the infinities in most."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the number. Raises ``BadParameter``."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
 
 
 class WrongFile(click.ClickException):

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from symbl_aio.cli import outbox_commands
-from symbl_aio.cli.runner import run, show_for
+from symbl_aio.cli.runner import FiniteRange, run, show_for
 
 Recognition: TypeAlias = Literal["auto", "off"]
 
@@ -55,7 +55,7 @@ def _warn_of_secret(
     "--job-seconds",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     help="Least time that a job is in progress.",
 )
 @recognition
@@ -81,7 +81,7 @@ def _warn_of_secret(
     "--recogniser-timeout",
     default=300.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="SECONDS",
     help="Silence of a recogniser after which it is started again; it answers each two and a "
     "half minutes of sound.",
@@ -106,7 +106,7 @@ def _warn_of_secret(
     "--keep",
     "keep_days",
     metavar="DAYS",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Delete recordings and unchanged conversations after so many days. By default "
     "conversations stay until they are deleted, and recordings until their job has ended.",
 )
@@ -153,7 +153,7 @@ def _warn_of_secret(
     "--max-upload",
     default=4.0,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     metavar="GIB",
     help="The largest recording.",
 )

@@ -237,16 +237,21 @@ class Heartbeat:
             await self._end_if_incompatible(error)
 
     async def _end_if_incompatible(self, error: BaseException) -> None:
-        """End this worker if the tables do not fit this release; otherwise return.
+        """End this worker if the tables or the file are not those it needs; otherwise return.
 
         Does not return then: the caller must not go on, and a worker that fits gets its items.
         """
-        if not is_incompatible(error):
-            return
-        try:
-            async with asyncio.timeout(self._worker_timeout):
-                found = await self._database.call(partial(schema.explain, self._database, error))
-        except TimeoutError:
+        found: ConfigurationError | OutboxUnavailableError
+        if isinstance(error, ConfigurationError):  # the file of the database was replaced
+            found = error
+        elif is_incompatible(error):
+            try:
+                async with asyncio.timeout(self._worker_timeout):
+                    explain = partial(schema.explain, self._database, error)
+                    found = await self._database.call(explain)
+            except TimeoutError:
+                return
+        else:
             return
         self._fail(found)
         await asyncio.Event().wait()
@@ -377,6 +382,8 @@ class WorkerLock:
     """Lock of an SQLite file's one worker, held as long as its process lives."""
 
     def __init__(self, file: Path) -> None:
+        # Beside the file itself: another path to it, by a link, has the same lock.
+        file = file.resolve()
         path = file.with_name(file.name + ".worker")
         make_file(path)
         self._lock = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)

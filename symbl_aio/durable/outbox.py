@@ -319,6 +319,7 @@ class Outbox(Resolution):
         ``wait``: return when no item holds a slot. Raises ``TimeoutError`` after ``timeout``
         seconds of that; the queue stays paused, as it does if the wait is cancelled.
         """
+        require_seconds("timeout", timeout, or_none=True)
         await self._call(partial(queue_control.set_paused, self._database, True))
         async with asyncio.timeout(timeout):
             is_idle = partial(queue_control.is_idle, self._database)

@@ -129,6 +129,7 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
     # As a subquery the clock is read once, and comparisons with it can use an index.
     now = sa.select(database.now).scalar_subquery()
     own, of_worker = database.in_queue(table), database.in_queue(workers)
+    ended = database.in_queue_by_scan(table)
     slots = sa.select(sa.func.count()).select_from(table).where(database.holds_slot())
     in_doubt = slots.where(table.c.in_doubt, table.c.state == ItemState.QUEUED.value)
     oldest = (
@@ -148,8 +149,8 @@ def numbers(database: Database) -> sa.Select[*tuple[Any, ...]]:
         slots.where(table.c.state == ItemState.QUEUED.value).scalar_subquery().label("begun"),
         oldest.with_only_columns(table.c.key).scalar_subquery().label("oldest_key"),
         (now - oldest.with_only_columns(table.c.queued_at).scalar_subquery()).label("oldest"),
-        _count(table, own, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
-        _count(table, own, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
+        _count(table, ended, table.c.ended_at > now - _MINUTE).label("ended_in_minute"),
+        _count(table, ended, table.c.ended_at > now - _HOUR).label("ended_in_hour"),
         _count(workers, of_worker, workers.c.beat != 0.0, lives).label("workers"),
         _count(workers, of_worker, workers.c.beat != 0.0, ~lives).label("dead"),
         of_queue(queue.c.cap).label("cap"),

@@ -22,7 +22,7 @@ from symbl_aio import (
     Lanes,
     SymblClient,
 )
-from symbl_aio._fields import require, require_count, require_number
+from symbl_aio._fields import require, require_count, require_number, require_seconds
 from symbl_aio._private_files import make_folder
 from symbl_aio._shared_futures import result_of
 from symbl_aio._threads import in_a_thread
@@ -204,6 +204,7 @@ class Worker:
         All items are handed over: another worker follows their jobs at once. Cancelling it
         ends the wait, not the closing.
         """
+        require_seconds("timeout", timeout)
         if self._thread is None:
             return
         # One closing for all callers; a cancelled one does not stop it.
@@ -217,6 +218,7 @@ class Worker:
         Raises ``TimeoutError`` after ``timeout`` seconds; it is closed then, too, and others
         follow the remaining jobs, as they do if the wait is cancelled.
         """
+        require_seconds("timeout", timeout, or_none=True)
         self._check_running()
         try:
             async with asyncio.timeout(timeout):
@@ -280,6 +282,8 @@ class Worker:
 
     async def _start(self) -> None:
         await self._database.call(partial(dbos.create_tables, self._database))
+        # Of another file this worker would send what it has sent before.
+        self._database.keep_file()
         await self._client.start()
         workflows = dbos.Workflows(self._database)
         heartbeat = Heartbeat(
@@ -354,8 +358,7 @@ class Worker:
         answered = True
         if self._heartbeat is not None:
             self._heartbeat.stop_sending()
-            if not self._database.is_sqlite:
-                answered = await self._heartbeat.is_answered(_ANSWER_TIMEOUT)
+            answered = await self._heartbeat.is_answered(_ANSWER_TIMEOUT)
         if not answered:  # no intent can be recorded, and nothing handed over
             timeout = 0.0
             self._database.abort()

@@ -6,8 +6,10 @@ import json
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 
@@ -20,6 +22,7 @@ from symbl_aio import (
     SymblError,
     TransportError,
 )
+from symbl_aio.cli.commands import cli
 from symbl_aio.cli.exit_codes import MEANINGS, code_of, most_severe
 from symbl_aio.cli.follow_jobs import Outcomes
 from symbl_aio.cli.job_tokens import shortened
@@ -581,3 +584,18 @@ async def test_help_tells_the_exit_codes():
     assert ended.code == 0
     for code, meaning in MEANINGS.items():
         assert f"{code}  {meaning}" in " ".join(ended.out.split()).replace(f"{code} ", f"{code}  ")
+
+
+def _options() -> Iterator[tuple[str, str]]:
+    for name, command in cli.commands.items():
+        for option in command.params:
+            if isinstance(option.type, click.FloatRange):
+                yield name, option.opts[-1]
+
+
+@pytest.mark.parametrize("command,option", list(_options()))
+@pytest.mark.parametrize("number", ["nan", "inf"])
+async def test_no_number_of_an_option_is_nan_or_infinite(command, option, number):
+    ended = await Shell().run(command, option, number)
+    assert ended.code == 2
+    assert "is no finite number" in ended.err

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,6 +132,7 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(pg_database: str) 
     "url",
     [
         "", "outbox.db", "/tmp/outbox.db", "sqlite://", "sqlite:///", "sqlite:///:memory:",
+        "sqlite:///file:outbox.db?uri=true",
         f"mysql://me:{PASSWORD}@host/name", f"postgresql+asyncpg://me:{PASSWORD}@host/name",
         f"postgresql://me:{PASSWORD}@host", f"postgresql://me:{PASSWORD}@host:port/name",
         f"postgresql://me:{PASSWORD}@host:99999999999999999999x/name", f"me:{PASSWORD}",
@@ -246,3 +250,27 @@ def test_an_error_without_words_is_named_by_its_kind(caplog: pytest.LogCaptureFi
     database.close()
 
     assert caplog.messages == ["the database cannot be used (TimeoutError)"]
+
+
+async def test_a_call_that_fails_after_the_wait_for_it_logs_nothing(
+    sqlite_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a worker ends while another process has locked the file."""
+    database = Database(sqlite_database)
+    running, gate, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def fail() -> None:
+        loop.call_soon_threadsafe(running.set)
+        gate.wait()
+        raise OSError("it is locked")
+
+    call = asyncio.create_task(database.call(fail))
+    await running.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    await database.finish_calls(0.01)
+    gate.set()
+    await asyncio.to_thread(database.close)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.messages == []

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from examples.durable.postgres import Postgres
 from symbl_aio import ConfigurationError, Text
-from symbl_aio.durable import ItemState, Outbox, Worker
+from symbl_aio.durable import Entry, ItemFilter, ItemState, Outbox, Worker, stats
 from symbl_aio.durable._database import dbos, schema
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store import queue_control
@@ -410,6 +410,66 @@ async def test_an_earlier_item_that_is_sent_again_goes_before_what_has_no_slot(
     await outbox.retry("one")
     dispatch(tables)
     assert holding(tables) == ["two"]  # it is being sent, and no item overtakes it
+
+
+# A long backlog
+
+
+class Steps:
+    """Counts the steps of SQLite's own machine, which no other load of this one changes."""
+
+    def __init__(self, tables: Database) -> None:
+        self._counted = 0
+        sa.event.listen(
+            tables.engine, "connect", lambda made, _: made.set_progress_handler(self._count, 10)
+        )
+
+    def _count(self) -> None:
+        self._counted += 1
+
+    def of(self, work: Callable[[], object]) -> int:
+        before = self._counted
+        work()
+        return self._counted - before
+
+
+async def test_a_slot_costs_as_little_behind_a_long_backlog(sqlite_database: str) -> None:
+    tables = Database(sqlite_database)
+    steps = Steps(tables)
+    queue_control.set_cap(tables, 5)
+    slots, records = Slots(tables), AttemptRecords(tables, "w")
+
+    def take_turns() -> None:
+        for row in slots.fill(running=1):
+            records.record_end(Attempt(row.key, row.attempt), ItemState.COMPLETED, None, 1)
+        numbers = stats.numbers(tables)
+        with tables.read() as connection:
+            connection.execute(numbers).one()
+
+    async with Outbox(sqlite_database) as outbox:
+        await outbox.submit_many(Entry(f"short-{n}", Text("Hello.")) for n in range(20))
+        take_turns()  # the first is more than the others
+        short = steps.of(take_turns)
+        await outbox.submit_many(Entry(f"long-{n}", Text("Hello.")) for n in range(3000))
+        long = steps.of(take_turns)
+    await asyncio.to_thread(tables.close)
+    assert long < 2 * short
+
+
+async def test_retention_reads_no_item_that_it_keeps(sqlite_database: str) -> None:
+    tables = Database(sqlite_database)
+    steps = Steps(tables)
+
+    def delete() -> None:
+        assert not queue_control.delete_expired(tables, 3600.0)
+
+    few = steps.of(delete)
+    async with Outbox(sqlite_database) as outbox:
+        await outbox.submit_many(Entry(f"c-{n}", Text("Hello.")) for n in range(3000))
+        await outbox.discard(ItemFilter())
+    many = steps.of(delete)
+    await asyncio.to_thread(tables.close)
+    assert many < few + 10
 
 
 # Long conversations

@@ -16,6 +16,7 @@ from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._store.reads import PAGE
 from symbl_aio.testing import LocalSymbl
 from tests.durable.conftest import Working, until
+from tests.durable.test_dispatch import counted
 
 
 @pytest.mark.durable
@@ -192,3 +193,13 @@ async def test_who_waits_survives_a_crash_of_the_database(working: Working) -> N
             assert (await outbox.item("monday")).state is ItemState.QUEUED
             async with working(database=pg.url):
                 assert (await asyncio.wait_for(waiting, 10)).ok
+
+
+async def test_no_content_is_read_to_list_items(outbox: Outbox) -> None:
+    """Texts of a meeting each would be 100 MB a page."""
+    await outbox.submit(Text("It may be long."), key="one")
+    with counted(outbox._database) as statements:
+        assert [item.key async for item in outbox.jobs()] == ["one"]
+        await outbox.item("one")
+    assert len(statements) == 2
+    assert not [one for one in statements if "content" in one]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Credentials, OutboxUnavailableError, Text
-from symbl_aio.durable import Outbox, Worker, migrate
+from symbl_aio.durable import Entry, ItemState, Outbox, Worker, migrate
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.sqlite import check_version
+from symbl_aio.durable.heartbeat import WorkerLock
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import Working, said
+from tests.durable.conftest import Working, said, until
 
 
 def test_each_connection_knows_the_time_in_milliseconds(sqlite_database: str):
@@ -80,6 +82,113 @@ async def test_a_file_made_by_a_newer_python_is_worked_on(
     (created,) = file.execute("select created_at from workflow_status").fetchone()
     file.close()
     assert created / 1000 == pytest.approx(time.time(), abs=60)
+
+
+# A file that is moved, replaced, or reached by several paths
+
+
+def put_back(file: Path, backup: Path) -> None:
+    """Move the files of a database away, and a backup to their place."""
+    for left in list(file.parent.glob(f"{file.name}*")):
+        if not left.name.endswith(".worker"):
+            left.rename(left.with_name(f"old-{left.name}"))
+    backup.rename(file)
+
+
+async def test_an_outbox_uses_the_file_that_replaced_its_own(
+    sqlite_database: str, sqlite_template: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "outbox.db"
+    async with Outbox(sqlite_database) as outbox:
+        await outbox.submit(Text("It is in the old file."), key="old")
+        put_back(file, Path(shutil.copy(sqlite_template, tmp_path / "backup")))
+        await outbox.submit(Text("It is in the new one."), key="new")
+        assert [item.key async for item in outbox.jobs()] == ["new"]
+    rows = sqlite3.connect(file)
+    assert rows.execute("select key from symbl_item").fetchall() == [("new",)]
+    rows.close()
+
+
+async def test_an_outbox_makes_no_file_where_its_own_was_moved_away(
+    sqlite_database: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "outbox.db"
+    async with Outbox(sqlite_database) as outbox:
+        await outbox.submit(Text("It is kept."), key="one")
+        file.rename(tmp_path / "away")
+        with pytest.raises(OutboxUnavailableError, match="its file is away: No such file"):
+            await outbox.submit(Text("It is kept, too."), key="two")
+        (tmp_path / "away").rename(file)
+        await outbox.submit(Text("It is kept, too."), key="two")
+        assert [item.key async for item in outbox.jobs()] == ["one", "two"]
+
+
+async def test_a_worker_whose_file_was_replaced_ends_and_sends_nothing_of_the_other(
+    sqlite_database: str, server: LocalSymbl, working: Working, tmp_path: Path
+) -> None:
+    file = tmp_path / "outbox.db"
+    async with Outbox(sqlite_database) as outbox:
+        await outbox.submit(Text("Hello."), key="monday")
+        backup = Path(shutil.copy(file, tmp_path / "backup"))
+        for beside in ("-wal", "-shm"):  # a copy between two writes
+            shutil.copy(f"{file}{beside}", f"{backup}{beside}")
+        sqlite3.connect(backup).execute("pragma wal_checkpoint(truncate)").connection.close()
+        async with working(database=sqlite_database) as worker:
+            assert (await outbox.result("monday", timeout=20)).ok
+            put_back(file, backup)
+            with pytest.raises(ConfigurationError, match="symbl-aio db restored"):
+                await worker.wait_until_dead()
+        assert (await outbox.item("monday")).state is ItemState.QUEUED
+        assert await outbox.doubt_unsent() == 1
+    assert said(server) == ["Hello."]
+
+
+async def test_a_link_to_a_file_is_the_same_file(
+    sqlite_database: str, working: Working, tmp_path: Path
+) -> None:
+    (tmp_path / "release").mkdir()
+    link = tmp_path / "release" / "outbox.db"
+    link.symlink_to(tmp_path / "outbox.db")
+    async with working(database=sqlite_database):
+        with pytest.raises(ConfigurationError, match="another worker works on"):
+            WorkerLock(link)
+    assert list(link.parent.iterdir()) == [link]
+
+
+async def test_a_relative_path_is_that_of_when_the_outbox_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    outbox = Outbox("sqlite:///outbox.db")
+    monkeypatch.chdir("elsewhere")  # as a daemon does
+    async with outbox:
+        await outbox.submit(Text("Hello."), key="monday")
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == []
+    async with Outbox("sqlite:///../outbox.db") as outbox:
+        assert (await outbox.item("monday")).key == "monday"
+
+
+@pytest.mark.durable
+async def test_a_worker_stops_within_ten_seconds_while_its_file_is_locked(
+    sqlite_database: str, server: LocalSymbl, working: Working
+) -> None:
+    """As by a backup. The time is the promise, and so this test takes as long."""
+    file = sqlite3.connect(sqlite_database.removeprefix("sqlite:///"), isolation_level=None)
+    async with Outbox(sqlite_database) as outbox:
+        async with working(database=sqlite_database) as worker:
+            server.hold_jobs()
+            await outbox.submit_many(Entry(f"k{n}", Text("Hello.")) for n in range(10))
+            await until(outbox, "k9", ItemState.ACCEPTED)
+            file.execute("begin immediate")
+            server.release()
+            async with asyncio.timeout(10):
+                await worker.aclose()
+        file.execute("rollback")
+        file.close()
+        async with working(database=sqlite_database):
+            assert (await outbox.result("k9", timeout=20)).ok
+    assert len(server.submissions) == 10
 
 
 @pytest.mark.parametrize("found", [(3, 7, 17), (3, 26, 0), (3, 34, 1)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from symbl_aio import NotFoundError, Text
 from symbl_aio.durable import Entry, ItemFilter, ItemState, Outbox
@@ -33,6 +35,31 @@ async def test_a_thousand_who_wait_ask_20_times_a_second_at_most(outbox: Outbox)
     assert [item.key for item in items] == [f"c{number}" for number in range(1000)]
     assert set(map(tuple, reached)) == {(ItemState.QUEUED, ItemState.DISCARDED)}
     assert len(seen) - decided <= 10
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_more_who_wait_than_a_statement_has_parameters(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself allows 32,766; here both numbers are smaller."""
+    keys = [f"c{number}" for number in range(1500)]
+    await outbox.submit_many(Entry(key, Text("Hello.")) for key in keys)
+    monkeypatch.setattr(reads, "_MAX_KEYS", 900)
+    engine = outbox._database.engine
+
+    def limit(connection: sqlite3.Connection, _record: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1000)
+
+    sa.event.listen(engine, "connect", limit)
+    engine.dispose()
+    waiting = [asyncio.create_task(outbox.result(key)) for key in keys]
+    with pytest.raises(TimeoutError):
+        await outbox.result("c0", timeout=1)
+    await outbox.discard("c1499")
+    assert (await waiting[-1]).state is ItemState.DISCARDED
+    assert not any(task.done() for task in waiting[:-1])
+    for task in waiting:
+        task.cancel()
 
 
 async def _states(outbox: Outbox, key: str) -> list[ItemState]:

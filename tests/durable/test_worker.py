@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dbos import DBOS
@@ -180,3 +181,19 @@ async def test_a_file_that_cannot_be_there_is_told_by_name(
     ):
         with pytest.raises(OutboxUnavailableError, match=str(tmp_path)):
             await start()
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan"), True])
+async def test_a_wrong_timeout_is_refused_before_anything_changes(
+    outbox: Outbox, working: Working, timeout: Any
+) -> None:
+    async with working() as worker:
+        for call in (
+            outbox.pause(wait=True, timeout=timeout),
+            worker.drain(timeout),
+            worker.aclose(timeout),
+        ):
+            with pytest.raises(ConfigurationError, match="timeout is "):
+                await call
+        assert not (await outbox.stats()).paused
+        assert worker.is_ready

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from symbl_aio.cli.outbox_commands import allow_http, as_json, base_url
+from symbl_aio.cli.runner import FiniteRange
 
 ledger_option = click.option(
     "--ledger",
@@ -45,7 +46,7 @@ ledger_option = click.option(
 @click.option("--watch", is_flag=True, help="Go on with the recordings that appear later.")
 @click.option(
     "--quiet-for",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -60,7 +61,7 @@ ledger_option = click.option(
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -387,13 +387,12 @@ def open_ledger(path: Path) -> Ledger:
         make_file(path)
         file = _connect(path)
     except (OSError, sqlite3.Error) as error:
+        why: object = getattr(error, "strerror", None) or error
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            raise LedgerError(
-                f"another upload uses the ledger {path}; wait for its end, or give another "
-                "with --ledger"
-            ) from None
-        why = getattr(error, "strerror", None) or error
-        raise LedgerError(f"the ledger {path} cannot be used ({why})") from None
+            why = "another upload uses it; wait for its end"
+        raise LedgerError(
+            f"the ledger {path} cannot be used ({why}); give another with --ledger"
+        ) from None
     try:
         ((last,),) = file.execute("SELECT ifnull(max(id), 0) FROM item")
         return Ledger(path, file, last, dict(file.execute("SELECT name, value FROM note")))

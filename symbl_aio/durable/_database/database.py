@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -17,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from symbl_aio import ConfigurationError, OutboxUnavailableError
-from symbl_aio._threads import Threads
+from symbl_aio._threads import Threads, in_a_thread
 from symbl_aio.durable._database import sqlite
 from symbl_aio.durable._database.faults import is_forbidden, is_missing_object, passes
 from symbl_aio.durable._database.postgresql_connections import THREADS, Connections
@@ -84,6 +86,10 @@ class Database(Tables):
             sqlite.check_version()
             found = sqlite.with_clock(found)
         self._connections = None if self.is_sqlite else Connections(found, silence)
+        self._file_id: tuple[int, int] | None = None
+        """Device and inode of the SQLite file that the connections are to."""
+        self._keeps_file = False
+        self._path = found.database or ""
         self.engine = self._make_engine(found, connections)
         if self._connections is not None:
             found = self._connections.url.set(drivername="postgresql")
@@ -145,6 +151,13 @@ class Database(Tables):
         name = self.engine.url.database
         return Path(name) if self.is_sqlite and name else None
 
+    def keep_file(self) -> None:
+        """Raise ``ConfigurationError`` once an SQLite file was replaced, from now on.
+
+        Without it, later calls use the new file.
+        """
+        self._keeps_file = True
+
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction that may write, and ends with the block.
@@ -173,17 +186,44 @@ class Database(Tables):
             yield connection
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run blocking work in a thread of this database's own, and return its result."""
+        """Run blocking work in a thread of this database's own, and return its result.
+
+        Raises ``sqlite3.OperationalError`` while the file of an SQLite database is away.
+        """
+        if self.is_sqlite:
+            try:
+                found = os.stat(self._path)
+            except OSError as error:
+                self._check_never_found(error)
+            else:
+                if (found.st_dev, found.st_ino) != self._file_id:
+                    self._follow_file(found)
         # Not in the loop's default executor: in a worker that belongs to DBOS, and ends with it.
         future = self._threads.submit(work)
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         return await asyncio.wrap_future(future)
 
+    def _check_never_found(self, error: OSError) -> None:
+        # SQLite would make an empty file, or go on in the one that was moved away or deleted.
+        if self._file_id is not None:
+            raise sqlite3.OperationalError(f"its file is away: {error.strerror}")
+
+    def _follow_file(self, found: os.stat_result) -> None:
+        """Connect to the file at the path from now on: SQLite would go on in the old one."""
+        if self._file_id is not None:
+            if self._keeps_file:
+                raise ConfigurationError(
+                    f"database {self.name!r} was replaced by another file while this worker ran; "
+                    "if that is a restored backup, run symbl-aio db restored before a worker starts"
+                )
+            self.engine.dispose()
+        self._file_id = found.st_dev, found.st_ino
+
     async def finish_calls(self, timeout: float) -> None:
         """Wait for the calls that run, although the tasks that began them were cancelled."""
-        if running := [asyncio.wrap_future(call) for call in self._calls]:
-            await asyncio.wait(running, timeout=timeout)
+        # In a thread: a future of asyncio that waits no more would log the error of its call.
+        await in_a_thread(partial(wait, set(self._calls), timeout))
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
@@ -274,8 +314,11 @@ def _parse_url(url: object) -> sa.URL:
         # With "@" it is the end of a password that was not escaped, and would be in messages.
         if found.drivername == "postgresql" and found.database and "@" not in (found.host or ""):
             return found
-        if found.drivername == "sqlite" and found.database not in (None, "", ":memory:"):
-            return found
+        path = found.database or ":memory:"
+        # SQLite's own kind of URL names a file that nothing but SQLite would find.
+        if found.drivername == "sqlite" and path != ":memory:" and not path.startswith("file:"):
+            # Connections that are made after a change of the working directory are to the same.
+            return found.set(database=os.path.abspath(path))
     raise ConfigurationError(  # without the value, which may hold a password
         "database is no URL of an SQLite file or of PostgreSQL; give sqlite:///outbox.db "
         "or postgresql://user@host/name (in a password write %40 for @)"

@@ -136,21 +136,19 @@ def delete_expired(database: Database, retention: float) -> bool:
     an item that should have opened a conversation in which others wait.
     """
     table, others = database.items, database.items.alias()
+    # All items of a conversation are of one queue, by which the index of the states is found.
+    of_others = sa.select(others.c.conversation).where(others.c.queue == database.queue_name)
     # The waiting items may need that it is sent again.
     missed = sa.and_(
         table.c.opens,
         table.c.state.in_([ItemState.REFUSED.value, ItemState.DISCARDED.value]),
-        table.c.conversation.in_(
-            sa.select(others.c.conversation).where(others.c.state == ItemState.QUEUED.value)
-        ),
+        table.c.conversation.in_(of_others.where(others.c.state == ItemState.QUEUED.value)),
     )
     expired = sa.and_(
-        database.in_queue(table),
+        database.in_queue_by_scan(table),
         table.c.state.in_(_DELETABLE),
         table.c.ended_at < database.now - retention,
-        table.c.conversation.not_in(
-            sa.select(others.c.conversation).where(others.c.state.in_(_UNDECIDED))
-        ),
+        table.c.conversation.not_in(of_others.where(others.c.state.in_(_UNDECIDED))),
         ~missed,
     )
     with database.read() as connection:

@@ -21,6 +21,8 @@ Known: TypeAlias = tuple[ItemState, ...]
 
 PAGE: Final = 500
 """Rows that one statement of ``read_page`` returns at most."""
+_MAX_KEYS: Final = 10_000
+"""Keys in one statement: SQLite limits the number of parameters (to 32,766, if not less)."""
 _MIN_INTERVAL: Final = 0.06
 """Seconds between two polls: at most 17 statements a second."""
 _MAX_INTERVAL: Final = 0.15
@@ -32,10 +34,10 @@ UNFINISHED: Final = (ItemState.QUEUED, ItemState.ACCEPTED)
 
 
 def read_item(database: Database, key: str) -> Row:
-    """Return an item's row. Raises ``NotFoundError``."""
-    table = database.items
+    """Return an item's row, without its content. Raises ``NotFoundError``."""
+    query = sa.select(*database.without_content).where(database.items.c.key == key)
     with database.read() as connection:
-        row = connection.execute(sa.select(table).where(table.c.key == key)).first()
+        row = connection.execute(query).first()
     if row is None:
         raise NotFoundError(404, unknown_key(key))
     return row
@@ -44,29 +46,43 @@ def read_item(database: Database, key: str) -> Row:
 def read_changed(database: Database, groups: Mapping[Known, Sequence[str]]) -> Sequence[Row]:
     """Return the rows of items, by keys, whose state is not among the known states of a group.
 
-    One statement, without the items' contents.
+    One statement for up to ``_MAX_KEYS`` items, without their contents.
     """
+    parts = [groups]
+    if sum(map(len, groups.values())) > _MAX_KEYS:
+        parts = [
+            {known: keys[first : first + _MAX_KEYS]}
+            for known, keys in groups.items()
+            for first in range(0, len(keys), _MAX_KEYS)
+        ]
     table = database.items
-    changed = [
-        sa.and_(
-            database.is_among(table.c.key, keys),
-            *(table.c.state != state.value for state in known),
-        )
-        for known, keys in groups.items()
-    ]
-    # Contents may be long, and this runs several times a second.
-    query = sa.select(*database.without_content).where(sa.or_(*changed))
+    found: list[Row] = []
     with database.read() as connection:
-        return connection.execute(query).all()
+        for part in parts:
+            changed = [
+                sa.and_(
+                    database.is_among(table.c.key, keys),
+                    *(table.c.state != state.value for state in known),
+                )
+                for known, keys in part.items()
+            ]
+            # Contents may be long, and this runs several times a second.
+            query = sa.select(*database.without_content).where(sa.or_(*changed))
+            found += connection.execute(query)
+    return found
 
 
 def read_page(
     database: Database, state: ItemState | None, conversation: str | None, last: int
 ) -> list[Row]:
-    """Return the next rows after the one with the id ``last``, at most ``PAGE``."""
+    """Return the next rows after the one with the id ``last``, at most ``PAGE``.
+
+    Without their contents: long texts of so many items would fill the memory.
+    """
     table, conversations = database.items, database.conversations
     # By id and not by offset: concurrent submissions come at the end.
-    query = sa.select(table).where(table.c.id > last).order_by(table.c.id).limit(PAGE)
+    query = sa.select(*database.without_content).where(table.c.id > last)
+    query = query.order_by(table.c.id).limit(PAGE)
     query = query.where(database.in_queue(table))
     if state is not None:
         query = query.where(table.c.state == state.value)

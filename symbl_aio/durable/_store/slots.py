@@ -160,7 +160,7 @@ class Slots:
 
     @cached_property
     def _give_under_way(self) -> ReturningUpdate[*tuple[Any, ...]]:
-        return self._give_slots(self._database.is_under_way(self._database.items))
+        return self._give_slots(self._under_way)
 
     def _is_first(
         self, number: int | sa.ColumnElement[int], *conditions: sa.ColumnElement[bool]
@@ -181,12 +181,13 @@ class Slots:
 
     def _give_slots(self, which: sa.ColumnElement[bool]) -> ReturningUpdate[*tuple[Any, ...]]:
         table, conversations = self._database.items, self._database.conversations
-        of_item = conversations.c.name == table.c.conversation
+        # Without the cast SQLite reads all conversations: a column that is returned has no type.
+        of_item = conversations.c.name == sa.cast(table.c.conversation, sa.Text)
         target = sa.select(conversations.c.conversation_id).where(of_item)
         halted_by = sa.select(conversations.c.halted_by).where(of_item)
         return (
             sa.update(table)
-            .where(self._waits(), which)
+            .where(which)
             .values(slot_at=self._database.now)
             .returning(
                 table,
@@ -201,8 +202,16 @@ class Slots:
 
     def _under_way_waits(self) -> sa.ColumnElement[bool]:
         """Return the condition that an item waits whose job runs already, or may run."""
-        waits = sa.and_(self._waits(), self._database.is_under_way(self._database.items))
-        return sa.select(sa.literal(1)).where(waits).correlate(None).exists()
+        return sa.select(sa.literal(1)).where(self._under_way).correlate(None).exists()
+
+    @property
+    def _under_way(self) -> sa.ColumnElement[bool]:
+        """The condition for those items."""
+        table = self._database.items
+        waits = sa.and_(table.c.ready, table.c.slot_at.is_(None))
+        return sa.and_(
+            waits, self._database.is_under_way(table), self._database.in_queue_by_scan(table)
+        )
 
     def _cap(self) -> sa.Select[Any]:
         """Return the account's limit: 0 while the queue is paused."""

@@ -227,7 +227,7 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path):
         with pytest.raises(LedgerError, match="another program's database"):
             open_ledger(tmp_path / "other.db")
         assert (tmp_path / "other.db").read_bytes() == before
-    with pytest.raises(LedgerError, match="cannot be used"):
+    with pytest.raises(LedgerError, match=r"cannot be used .*; give another with --ledger"):
         open_ledger(tmp_path / "text.db" / "below")
 
 
