@@ -358,7 +358,8 @@ class Worker:
         answered = True
         if self._heartbeat is not None:
             self._heartbeat.stop_sending()
-            answered = await self._heartbeat.is_answered(_ANSWER_TIMEOUT)
+            if not self._database.is_sqlite:
+                answered = await self._heartbeat.is_answered(_ANSWER_TIMEOUT)
         if not answered:  # no intent can be recorded, and nothing handed over
             timeout = 0.0
             self._database.abort()

@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from symbl_aio import ConfigurationError, Credentials, OutboxUnavailableError, Text
-from symbl_aio.durable import Entry, ItemState, Outbox, Worker, migrate
+from symbl_aio.durable import ItemState, Outbox, Worker, migrate
 from symbl_aio.durable._database.database import Database
 from symbl_aio.durable._database.sqlite import check_version
 from symbl_aio.durable.heartbeat import WorkerLock
 from symbl_aio.testing import LocalSymbl
-from tests.durable.conftest import Working, said, until
+from tests.durable.conftest import Working, said
 
 
 def test_each_connection_knows_the_time_in_milliseconds(sqlite_database: str):
@@ -167,28 +167,6 @@ async def test_a_relative_path_is_that_of_when_the_outbox_was_made(
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == []
     async with Outbox("sqlite:///../outbox.db") as outbox:
         assert (await outbox.item("monday")).key == "monday"
-
-
-@pytest.mark.durable
-async def test_a_worker_stops_within_ten_seconds_while_its_file_is_locked(
-    sqlite_database: str, server: LocalSymbl, working: Working
-) -> None:
-    """As by a backup. The time is the promise, and so this test takes as long."""
-    file = sqlite3.connect(sqlite_database.removeprefix("sqlite:///"), isolation_level=None)
-    async with Outbox(sqlite_database) as outbox:
-        async with working(database=sqlite_database) as worker:
-            server.hold_jobs()
-            await outbox.submit_many(Entry(f"k{n}", Text("Hello.")) for n in range(10))
-            await until(outbox, "k9", ItemState.ACCEPTED)
-            file.execute("begin immediate")
-            server.release()
-            async with asyncio.timeout(10):
-                await worker.aclose()
-        file.execute("rollback")
-        file.close()
-        async with working(database=sqlite_database):
-            assert (await outbox.result("k9", timeout=20)).ok
-    assert len(server.submissions) == 10
 
 
 @pytest.mark.parametrize("found", [(3, 7, 17), (3, 26, 0), (3, 34, 1)])
