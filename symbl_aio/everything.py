@@ -33,7 +33,7 @@ from symbl_aio.models import (
     Topic,
     User,
 )
-from symbl_aio.models.base import Model, raw_field
+from symbl_aio.models.base import Model, as_json, raw_field
 
 __all__ = ["Everything", "InsightPart"]
 
@@ -109,14 +109,13 @@ class Everything(Model):
 
     def to_json(self) -> str:
         """Return JSON for ``from_json``: the server's own answers, as received."""
-        return json_text(
-            {
-                "symbl_aio": _FORMAT,
-                "info": self.info.raw,
-                "parts": self.raw,
-                "missing": list(self.missing),
-            }
-        )
+        kept = {
+            "symbl_aio": _FORMAT,
+            "info": self.info.raw,
+            "parts": self.raw,
+            "missing": list(self.missing),
+        }
+        return json_text(as_json(kept))
 
     @classmethod
     def from_json(cls, text: str) -> Everything:

@@ -96,6 +96,18 @@ async def test_everything_is_gathered_and_kept_as_json(library: Library):
     assert twin.to_json() == found.to_json()
 
 
+async def test_a_number_that_json_does_not_have_is_kept_as_null(library: Library):
+    async with library.client() as symbl:
+        text = (await symbl.conversation("12").everything()).to_json()
+    kept = json.loads(text)
+    kept["parts"]["messages"]["gain"] = "HERE"
+
+    again = Everything.from_json(json.dumps(kept).replace('"HERE"', "1e999")).to_json()
+
+    kept["parts"]["messages"]["gain"] = None
+    assert json.loads(again) == kept
+
+
 async def test_a_few_at_a_time_are_asked_for(library: Library):
     async with library.client() as symbl:
         await symbl.conversation("12").everything()

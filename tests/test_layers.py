@@ -82,7 +82,7 @@ OUTSIDE = ("cli", "contrib", "durable", "testing")
 # recordings that an upload would refuse. Both that survive a crash send one at a time while the
 # server answers nothing usable.
 SHARED = {
-    "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media"),
+    "cli": ("_fields", "_media", "_outage", "_private_files", "_threads", "media", "models"),
     "contrib": (
         "_core.passing_faults",
         "_fields",

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from symbl_aio import models
 from symbl_aio._error_classes import DecodeError
 from symbl_aio._protocol.answers import decode_json
-from symbl_aio._protocol.decode_models import decode, decode_insights, within
+from symbl_aio._protocol.decode_models import decode, decode_insights, number, within
 from symbl_aio.live.events import (
     EntityEvent,
     ErrorEvent,
@@ -82,7 +82,7 @@ def _recognition(frame: _Object) -> Iterator[LiveEvent]:
     yield Recognition(
         text=_text(punctuated) or _text(best.get("transcript")),
         is_final=frame.get("isFinal") is True,
-        confidence=_number(best.get("confidence")),
+        confidence=number(best.get("confidence")),
         words=tuple(map(_word, _objects(best.get("words")))),
         speaker=_user(frame.get("user")),
         raw=frame,
@@ -202,13 +202,6 @@ def _text(value: Any) -> str:
     return value if type(value) is str else ""
 
 
-def _number(value: Any) -> float | None:
-    try:
-        return float(value) if type(value) in (int, float) else None
-    except OverflowError:
-        return None
-
-
 def _content(item: _Object) -> str:
     return _text(within(item, "payload", "content")) or _text(item.get("text"))
 
@@ -220,9 +213,9 @@ def _user(value: Any) -> models.User:
 def _seconds(value: Any) -> float | None:
     """Return a time of ``{"seconds": "3", "nanos": "800000000"}``, texts or numbers."""
     if type(value) is not dict:
-        return _number(value)
+        return number(value)
     try:
-        return float(value.get("seconds") or 0) + float(value.get("nanos") or 0) / 1e9
+        return number(float(value.get("seconds") or 0) + float(value.get("nanos") or 0) / 1e9)
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from sys import float_info
 from types import NoneType, UnionType
 from typing import Any, Final, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -23,6 +24,8 @@ from symbl_aio.models import JSON, JobStatus
 from symbl_aio.models.base import wire_name
 
 M = TypeVar("M")
+
+_MOST: Final = float_info.max
 
 Reader: TypeAlias = Callable[..., Any]
 """Decodes one JSON value; ``None`` if its type is another. cattrs passes the field's type, too."""
@@ -253,9 +256,10 @@ def _text(value: Any, _: object = None) -> str | None:
     return f"{value:d}" if type(value) is int else None
 
 
-def _number(value: Any, _: object = None) -> float | None:
+def number(value: Any, _: object = None) -> float | None:
+    """Decode a number; ``None`` for any other value, and for one that JSON does not have."""
     if type(value) is float:
-        return value
+        return value if -_MOST <= value <= _MOST else None
     try:
         return float(value) if type(value) is int else None
     except OverflowError:
@@ -293,7 +297,7 @@ def _texts(value: Any, _: object = None) -> dict[str, str] | None:
 
 _PLAIN: Final[Mapping[Any, Reader]] = {
     str: _text,
-    float: _number,
+    float: number,
     int: _whole,
     bool: _flag,
     datetime: _instant,

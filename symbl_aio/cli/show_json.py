@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from symbl_aio import models
 from symbl_aio.cli.exit_codes import code_of
 from symbl_aio.cli.job_tokens import shortened
 from symbl_aio.cli.safe_streams import Output, clean
@@ -98,7 +99,7 @@ class Lines:
 
     def _line(self, value: Mapping[str, object]) -> None:
         # ASCII by default, so the encoding of the stream does not matter.
-        _put(self._stream, json.dumps(value))
+        _put(self._stream, json.dumps(models.as_json(value)))
 
     def expect(self, sources: Sequence[str]) -> None:
         pass

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from symbl_aio import models
 from symbl_aio.cli.safe_streams import clean, stderr, stdout
 
 _GAP: Final = "  "
@@ -31,7 +32,7 @@ class Rows:
     def row(self, value: Mapping[str, object], cells: Sequence[str]) -> None:
         """Print one: ``value`` for machines, ``cells`` for people."""
         if self._as_json:
-            self._put(self._out, json.dumps(value))
+            self._put(self._out, json.dumps(models.as_json(value)))
             return
         shown = [clean(cell) for cell in cells]
         if self._widths is not None:
@@ -48,7 +49,7 @@ class Rows:
 
     def text(self, value: Mapping[str, object], text: str) -> None:
         """Print one: ``value`` for machines, ``text`` as it is for people."""
-        self._out.write(json.dumps(value) + "\n" if self._as_json else text)
+        self._out.write(json.dumps(models.as_json(value)) + "\n" if self._as_json else text)
         self._out.flush()
 
     def note(self, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache, lru_cache
+from math import isfinite
 from typing import (
     Any,
     ClassVar,
@@ -66,12 +67,15 @@ def as_json(value: object) -> JSON:
     """Return a model, a ``Page``, or any list or mapping of them, as plain JSON values.
 
     The names are those of the fields, without ``raw``; a ``Page`` becomes the list of its items.
-    Instants are ISO 8601 texts. Use it for the answers of a web framework that does not know
-    the models. Raises ``TypeError`` for any other type of value.
+    Instants are ISO 8601 texts; a number that JSON does not have is ``None``. Use it for the
+    answers of a web framework that does not know the models. Raises ``TypeError`` for any other
+    type of value.
     """
     if isinstance(value, Enum):
         return as_json(value.value)
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, datetime):
         return value.isoformat()
