@@ -237,9 +237,9 @@ class Embedded:
         self, visitor: Visitor, id: str | None, **settings: Unpack[StreamSettings]
     ) -> Conversation:
         """Pass a visitor's audio through to a stream, see ``live.pass_stream``."""
-        speaking = asyncio.create_task(
-            pass_stream(self.client, visitor, id, self._closing, **settings)
-        )
+        client = self.client
+        check_loop(self._loop, "service")
+        speaking = asyncio.create_task(pass_stream(client, visitor, id, self._closing, **settings))
         self._speaking.add(speaking)
         speaking.add_done_callback(self._speaking.discard)
         return await speaking
