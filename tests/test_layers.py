@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "_environment",
         "_detached_handles",
         "_lazy",
+        "_log",
         "_fields",
         "_callback_checks",
         "_outage",
@@ -86,6 +87,7 @@ SHARED = {
     "contrib": (
         "_core.passing_faults",
         "_fields",
+        "_log",
         "_private_files",
         "_threads",
         "_shared_futures",
@@ -98,6 +100,7 @@ SHARED = {
         "_protocol",
         "_fields",
         "_lazy",
+        "_log",
         "_outage",
         "_private_files",
         "_source_names",

@@ -7,7 +7,6 @@ certain that the server accepted nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
@@ -31,6 +30,7 @@ from symbl_aio._io.auth import Tokens
 from symbl_aio._io.single_use_body import Payload
 from symbl_aio._io.tasks import Tasks
 from symbl_aio._io.transport import Transport
+from symbl_aio._log import Log
 from symbl_aio._protocol import answers, encode
 from symbl_aio._protocol.answers import Answer
 from symbl_aio._protocol.calls import Call
@@ -50,7 +50,7 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 
-_LOG = logging.getLogger("symbl_aio")
+_LOG = Log("symbl_aio")
 _ERROR_BODY: Final = 4096
 _EXCERPT: Final = 200
 _LOOKED_THROUGH: Final = 2**20
