@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import aiohttp
 from attrs import frozen
 
-from symbl_aio._callback_checks import awaitable
+from symbl_aio._callback_checks import awaitable, is_own_cancellation
 from symbl_aio._core.retries import (
     Attempts,
     Purpose,
@@ -28,7 +28,7 @@ from symbl_aio._error_classes import api_error
 from symbl_aio._fields import type_name
 from symbl_aio._io.auth import Tokens
 from symbl_aio._io.single_use_body import Payload
-from symbl_aio._io.tasks import Tasks
+from symbl_aio._io.tasks import Tasks, result_within
 from symbl_aio._io.transport import Transport
 from symbl_aio._log import Log
 from symbl_aio._protocol import answers, encode
@@ -263,8 +263,7 @@ class Api:
         """Call a credential provider once. Raises ``TransportError`` for a transient failure."""
         times = self._config.timeouts
         try:
-            async with asyncio.timeout(times.connect + times.read):
-                made = await _called(provider)
+            made = await result_within(times.connect + times.read, _called(provider))
             return made if isinstance(made, AccessToken) else AccessToken(made)
         except (AuthenticationError, UntrustedServerError):
             raise
@@ -345,8 +344,7 @@ async def _called(provider: TokenProvider) -> AccessToken | str:
     try:
         made: object = await awaitable("credentials", provider())
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_own_cancellation(error):
             raise
         # Work of the provider's own was cancelled, not this request.
         raise RuntimeError("the provider's own work was cancelled") from error
