@@ -189,9 +189,10 @@ class Api:
         The one place where the retry table is acted upon.
         """
         attempts: Attempts | None = None
-        token = await self._tokens.current() if authorised else None
-        renewed = False
+        was_refused = False
         while True:
+            # Each time: an upload may take as long as a token lasts.
+            token = await self._tokens.current() if authorised else None
             headers = self._auth(token) if token is not None else {}
             error: SymblError
             body = None if payload is None else payload.body()
@@ -225,9 +226,11 @@ class Api:
                 raise UnsettledError(error, sent) from error
             if not repeatable:
                 raise error
-            if verdict is Verdict.REAUTHENTICATE and token is not None and not renewed:
-                token, renewed = await self._another(token, error), True
+            if verdict is Verdict.REAUTHENTICATE and token is not None and not was_refused:
+                await self._another(token, error)
+                was_refused = True
             elif verdict is Verdict.RETRY or (verdict is Verdict.WAIT_FOR_SLOT and payload is None):
+                was_refused = False
                 attempts = attempts or Attempts(self._config.retries)
                 await self._pause(attempts, error)
             else:
