@@ -26,6 +26,7 @@ from symbl_aio.errors import (
     UploadStalledError,
 )
 from symbl_aio.media import Audio, Media, Video
+from tests.support import LoopClock
 
 SECRET = "k3y-0f-the-caller"
 QUERY = (("webhookUrl", f"https://example.com/{SECRET}"),)
@@ -698,6 +699,22 @@ async def test_an_answer_that_never_comes_leaves_it_open_what_happened(
         await transport.send(call, TOKEN, body)
     assert raised.value.sent == "maybe"
     assert len(server.heads) == 1
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_is_read(
+    serve, connect, monkeypatch
+):
+    """A laptop sleeps, a container is paused, or other code blocks the loop."""
+    clock = LoopClock(monkeypatch)
+
+    async def script(exchange):
+        await exchange.request()
+        await exchange.answer(201)
+        clock.ahead += 3600
+
+    transport = connect((await serve(script)).base_url)
+    answer = await transport.send(JSON_PUT, TOKEN, Body(once(b"{}"), 2, no_matter))
+    assert answer.status == 201
 
 
 @pytest.mark.parametrize("call", [READ, Call("POST", "/v1/x", body=b"{}")], ids=["GET", "POST"])
