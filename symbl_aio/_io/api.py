@@ -242,8 +242,20 @@ class Api:
             return credentials
         if not isinstance(credentials, Credentials):
             return await self.patiently(partial(self._provided, credentials))
+        attempts = Attempts(self._config.retries)
+        while True:
+            answer = await self._token_answer(credentials)
+            try:
+                value, expires_in = answers.decode_token(answer)
+            except DecodeError as error:
+                # A page of a proxy, perhaps, which would end all that waits for the token.
+                await self._pause(attempts, error)
+            else:
+                return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
+
+    async def _token_answer(self, credentials: Credentials) -> Answer:
         try:
-            answer = await self._attempt(
+            return await self._attempt(
                 encode.encode_token(credentials), "read", authorised=False, full_is_error=True
             )
         except AuthenticationError as error:
@@ -259,8 +271,6 @@ class Api:
             # How far *this* request got proves nothing about the one that waits for the token.
             message = f"no token could be had: {error}"
             raise TransportError(message, "no", final=error.final) from error
-        value, expires_in = answers.decode_token(answer)
-        return AccessToken(value, None if expires_in is None else max(1.0, expires_in))
 
     async def _provided(self, provider: TokenProvider) -> AccessToken:
         """Call a credential provider once. Raises ``TransportError`` for a transient failure."""
