@@ -134,7 +134,8 @@ async def test_a_fault_that_does_not_pass_ends_as_an_error_of_its_own(
 async def test_a_host_that_no_thread_can_look_up_is_looked_up_again(
     server: LocalSymbl, monkeypatch, borrowed: bool
 ):
-    start, refused = threading.Thread.start, []
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
 
     def scarce(thread: threading.Thread) -> None:
         if len(refused) < 2 and thread.name.startswith(("symbl_aio names", "asyncio")):
