@@ -90,7 +90,7 @@ def label(cls: type[Any], setting: str, value: object) -> str:
                 given = get(setting, kind)
             except ConfigurationError:
                 given = None
-            if given == value or (setting.endswith("_url") and origin(given) == value):
+            if given == value or (isinstance(given, str) and origin(given) == value):
                 return variable(setting)
     return f"{cls.__name__}.{setting}"
 

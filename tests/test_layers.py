@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_media.open_file",),
     (
         "_media.upload_chunks",
+        "_io.connection_pool",
         "_io.deadlines",
         "_io.emit",
         "_io.faults",

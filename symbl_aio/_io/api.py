@@ -208,6 +208,10 @@ class Api:
                 sent, verdict, error = "yes", Verdict.AMBIGUOUS, fault
             else:
                 if 200 <= answer.status < 300:
+                    if body is not None and not body.complete:
+                        # The answer to another message, or the acceptance of a piece of this one.
+                        early = f"{call.method} {call.path}: accepted before all of it was sent"
+                        raise UnsettledError(TransportError(early, "partial"), "partial")
                     return answer
                 sent = "yes"
                 verdict = on_status(

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
-import os
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from aiohttp.resolver import DefaultResolver, ThreadedResolver
@@ -23,6 +22,7 @@ from yarl import URL
 from symbl_aio import _environment
 from symbl_aio._core.retries import retry_after
 from symbl_aio._error_classes import api_error
+from symbl_aio._io.connection_pool import Pool
 from symbl_aio._io.deadlines import Deadline, Deadlines
 from symbl_aio._io.faults import Fault, explain, refused_by_proxy
 from symbl_aio._io.host_resolver import Resolver
@@ -59,22 +59,6 @@ _CHARSETS: Final = frozenset("utf-8 utf-8-sig ascii iso8859-1 iso8859-15 cp1252"
 """What JSON and the pages of gateways come in, beside UTF-16 and UTF-32, which show in the
 bytes. Of the other charsets that Python knows, some are none (hex), and decoding one
 (punycode) takes the square of the time."""
-
-
-class _Pool(aiohttp.TCPConnector):
-    """A connection pool that a forked process lets go of without closing its connections.
-
-    The fork shares the selector of the parent's event loop: by closing a connection it would
-    stop the parent from noticing data on it, and the parent's next request would wait in vain.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._pid = os.getpid()
-
-    def __del__(self, *arguments: Any) -> None:
-        if self._pid == os.getpid():
-            super().__del__(*arguments)
 
 
 class Transport:
@@ -147,7 +131,7 @@ class Transport:
         # over the client's token.
         return aiohttp.ClientSession(
             # The number of requests at once is bounded by job slots and poll budget.
-            connector=_Pool(
+            connector=Pool(
                 limit=0, keepalive_timeout=keepalive, resolver=self._resolver, ssl=trust
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -208,7 +192,10 @@ class Transport:
         Raises ``APIError`` if the server refuses it, ``TransportError`` if no status came.
         """
         times, origin = self._config.timeouts, self._config.base_url
-        proxy, to_proxy, sent_headers = self._routed(origin, {**self._headers, **headers})
+        sent_headers = {**self._headers, **headers}
+        proxy, to_proxy = self._proxies.get(origin), None
+        if proxy is not None and proxy.authorization is not None:
+            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
         session = self._socket_session()
         opening = _OPENING_SOCKET.set(True)
         try:
@@ -255,19 +242,6 @@ class Transport:
             )
         return self._sockets
 
-    def _routed(
-        self, origin: str, headers: dict[str, str]
-    ) -> tuple[Proxy | None, dict[str, str] | None, dict[str, str]]:
-        """Return the proxy of an origin, the headers for it alone, and those of the request."""
-        proxy = self._proxies.get(origin)
-        if proxy is None or proxy.authorization is None:
-            return proxy, None, headers
-        to_proxy = {"Proxy-Authorization": proxy.authorization}
-        # In the CONNECT of a tunnel; without one the request itself is the proxy's.
-        if origin.lower().startswith("https:"):
-            return proxy, to_proxy, headers
-        return proxy, None, headers | to_proxy
-
     async def _exchange(self, call: Call, headers: Mapping[str, str], body: Body | None) -> Answer:
         began = perf_counter()
         session = self._reads if body is None else self._submissions
@@ -281,7 +255,9 @@ class Transport:
             sent_headers["Content-Length"] = str(body.size)
             body.is_traced = bool(session.trace_configs)
         origin = self._labs if call.labs else self._config.base_url
-        proxy, to_proxy, sent_headers = self._routed(origin, sent_headers)
+        proxy, to_proxy = self._proxies.get(origin), None
+        if proxy is not None and proxy.authorization is not None:
+            to_proxy = _authorise(proxy.authorization, origin, sent_headers)
         async with session.request(
             call.method,
             URL(origin + call.target, encoded=True),
@@ -388,6 +364,15 @@ async def _refuse_redirect(
         status=params.response.status,
         message="redirected",
     )
+
+
+def _authorise(authorization: str, origin: str, headers: dict[str, str]) -> dict[str, str] | None:
+    """Return the headers for a proxy alone, or add its authorization to those of a request."""
+    # In the CONNECT of a tunnel; without one the request itself is the proxy's.
+    if origin.startswith("https:"):
+        return {"Proxy-Authorization": authorization}
+    headers["Proxy-Authorization"] = authorization
+    return None
 
 
 def _raised(where: str, fault: Fault, sent: Sent) -> TransportError:

@@ -448,6 +448,23 @@ async def test_an_early_answer_means_what_a_late_one_means(server, client, large
     assert server.submissions[0].size < 64 * MIB
 
 
+async def test_an_acceptance_of_half_an_upload_is_in_doubt(serve, reach, provider):
+    async def script(exchange):
+        await exchange.head()
+        await exchange.reader.readexactly(MIB)
+        await exchange.answer(201, '{"conversationId": "c", "jobId": "j"}')
+        while await exchange.reader.read(MIB):
+            pass
+
+    size = 256 * MIB
+    payload = Payload(lambda: once(bytes(size)), size, lambda _sent, _total: None)
+    server = await serve(script)
+    with pytest.raises(UnsettledError, match="before all of it was sent") as raised:
+        await reach(server, provider).submit(SUBMIT, payload, repeatable=True)
+    assert raised.value.sent == "partial"
+    assert len(server.heads) == 1
+
+
 # One-shot sources
 
 
