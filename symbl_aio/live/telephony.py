@@ -236,7 +236,8 @@ class Telephony:
         """Have the server call a number or an address, and return the call.
 
         ``session_name``: of the conversation; ``timezone``: an IANA name; ``extra``: parameters
-        without an argument of their own, under the API's names.
+        without an argument of their own, under the API's names and at their places, such as
+        ``{"endpoint": {"transportConfig": [...]}}``.
 
         Sent again only while it is certain that the server did nothing. Otherwise raises
         ``AmbiguousSubmissionError``: the call may be running. Its ``reconcile()`` finds the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from typing import Any
 
@@ -71,6 +72,36 @@ async def test_a_sip_address_is_called_with_its_audio(peer: Peer):
         "uri": "sip:8021@example.com",
         "audioConfig": {"sampleRate": 48000, "encoding": "OPUS", "sampleSize": 16},
     }
+
+
+async def test_extra_parameters_of_a_call_go_beside_the_others_at_every_depth(peer: Peer):
+    zone = {"timeZone": {"name": "Asia/Tokyo"}}
+    async with peer.client() as symbl:
+        await symbl.telephony.start(
+            Sip("sip:8021@example.com"),
+            session_name="Monday",
+            extra={
+                "endpoint": {"transportConfig": ["tls"]},
+                "data": {"session": {"location": zone}},
+                "pushSpeakerEvents": True,
+            },
+        )
+        for extra, words in [
+            ({"operation": "stop"}, "operation"),
+            ({"data": {"session": {"name": "A"}}}, "'name'] has an argument of its own"),
+        ]:
+            with pytest.raises(ConfigurationError, match=re.escape(words)):
+                await symbl.telephony.start(
+                    Sip("sip:8021@example.com"), session_name="Monday", extra=extra
+                )
+    ((_, body),) = peer.posts
+    assert body["endpoint"] == {
+        "type": "sip",
+        "uri": "sip:8021@example.com",
+        "transportConfig": ["tls"],
+    }
+    assert body["data"] == {"session": {"name": "Monday", "location": zone}}
+    assert body["pushSpeakerEvents"] is True
 
 
 async def test_a_call_is_stopped_once_by_however_many_tasks(peer: Peer):
