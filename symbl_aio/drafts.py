@@ -213,7 +213,7 @@ class Patch:
         )
     )
     """The target, a JSON pointer such as ``"/vocabulary"``."""
-    value: JSON = None
+    value: JSON = field(default=None, hash=False)
     """The new value; leave it out for ``"remove"``."""
 
 
