@@ -179,7 +179,11 @@ class SpeakerEvent:
     """
 
     type: Literal["started_speaking", "stopped_speaking", "joined", "left", "stopped"] = field(
-        validator=check(lambda v: v in _SPEAKER_EVENTS, '"started_speaking" or "stopped_speaking"')
+        validator=check(
+            lambda v: v in _SPEAKER_EVENTS,
+            '"started_speaking" or "stopped_speaking", or of a call also "joined", "left" or '
+            '"stopped"',
+        )
     )
     """Start or stop; of a call also ``"joined"``, ``"left"`` and ``"stopped"``."""
     user: User = field(validator=_user)

@@ -110,6 +110,7 @@ def test_a_bookmark_marks_times_or_messages():
         (lambda: TrackerDraft("a", ["b"], languages="en"), "languages"),
         (lambda: TrackerDraft("a", ["b"], description=5), "description"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("spoke", INES, 1), "type"),  # type: ignore[arg-type]
+        (lambda: SpeakerEvent("enters", INES), "joined"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("started_speaking", "Ines", 1), "user"),  # type: ignore[arg-type]
         (lambda: SpeakerEvent("started_speaking", INES, -1), "offset"),
         (lambda: SpeakerEvent("started_speaking", INES, float("inf")), "offset"),

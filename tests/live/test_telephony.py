@@ -247,6 +247,9 @@ async def test_the_events_of_a_call_are_those_of_its_own_address(peer: Peer):
 def test_wrong_arguments_name_the_field():
     for make, words in [
         (lambda: Pstn("+1 415"), "digits"),
+        (lambda: Pstn("00441632960123"), "without 00"),
+        (lambda: Sip("sip:a@example.com", sample_rate=0), "sample_rate"),
+        (lambda: Sip("sip:a@example.com", sample_size=-16), "sample_size"),
         (lambda: Sip("124@example.com"), "sip:"),
         (lambda: Sip("sip:1@x", encoding="MP3"), "PCMU"),  # type: ignore[arg-type]
         (lambda: SummaryEmail([]), None),
