@@ -86,10 +86,11 @@ async def test_extra_parameters_of_a_call_go_beside_the_others_at_every_depth(pe
                 "pushSpeakerEvents": True,
             },
         )
-        for extra, words in [
+        wrong: list[tuple[dict[str, Any], str]] = [
             ({"operation": "stop"}, "operation"),
             ({"data": {"session": {"name": "A"}}}, "'name'] has an argument of its own"),
-        ]:
+        ]
+        for extra, words in wrong:
             with pytest.raises(ConfigurationError, match=re.escape(words)):
                 await symbl.telephony.start(
                     Sip("sip:8021@example.com"), session_name="Monday", extra=extra
