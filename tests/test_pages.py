@@ -88,7 +88,7 @@ async def test_the_seven_days_that_are_shown_do_not_move_from_page_to_page(host:
     "wrong,named",
     [
         ({"page_size": 0}, "page_size"),
-        ({"page_size": 65_537}, "limit"),
+        ({"page_size": 65_537}, "page_size"),
         ({"order": "up"}, "order"),
         ({"start_time": datetime(2024, 1, 1)}, "start_time"),
     ],

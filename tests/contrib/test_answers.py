@@ -154,7 +154,7 @@ async def test_a_route_returns_what_the_library_gives_as_it_is(
 
 
 def kinds() -> list[type[Model]]:
-    found = [getattr(models, name) for name in models.__all__]
+    found = [getattr(models, name) for name in dir(models)]
     return [
         *(kind for kind in found if isinstance(kind, type) and attrs.has(kind)),
         *(Everything, symbl_aio.Stats, OutboxStats, JobEvent, UploadProgress),
