@@ -176,9 +176,8 @@ async def test_a_part_that_is_still_written_holds_back_those_behind_it(shell, sy
     command = ("upload", "--json", "--watch", "--quiet-for", "60", "--group-by", "folder")
     process = await shell.start(*command, folder)
     assert process.stdout is not None
-    lines = []
-    while not lines or lines[-1]["event"] != "completed":
-        lines.append(json.loads(await process.stdout.readline()))
+    while json.loads(await process.stdout.readline())["event"] != "completed":
+        pass
 
     os.utime(parts[1], (0, 0))
     await symbl.until(lambda: len(accepted(symbl)) == 4)
@@ -692,6 +691,7 @@ async def test_names_of_standard_input_are_in_no_command_that_continues(shell, s
     (a,) = record(folder, "a.wav")
     symbl.hold_jobs()
     process = await shell.start("upload", "-", stdin=-1)
+    assert process.stdin is not None
     process.stdin.write(f"{a}\n".encode())
     process.stdin.close()
     await symbl.until(lambda: symbl.unfinished == 1)
