@@ -91,6 +91,13 @@ async def test_the_seven_days_that_are_shown_do_not_move_from_page_to_page(host:
         ({"page_size": 65_537}, "page_size"),
         ({"order": "up"}, "order"),
         ({"start_time": datetime(2024, 1, 1)}, "start_time"),
+        (
+            {
+                "start_time": datetime(2024, 1, 1, tzinfo=UTC),
+                "end_time": datetime(2024, 1, 1, tzinfo=UTC),
+            },
+            "start_time is not before end_time",
+        ),
     ],
 )
 async def test_a_wrong_question_is_refused_before_it_is_asked(host: Host, wrong, named):
