@@ -39,7 +39,7 @@ async def test_conversations_are_found_by_their_metadata_and_by_their_group(serv
 
         assert [info.id async for info in symbl.conversations(filter=rsql)] == wanted
         group = await symbl.groups.create(GroupDraft("Pier 4", rsql, "All of pier 4"))
-        found = [info async for info in symbl.groups.conversations(group.id or "", page_size=1)]
+        found = [info async for info in symbl.groups.conversations(group.id, page_size=1)]
     assert [info.id for info in found] == wanted
     assert found[0].metadata == {"pier": "4"}
 
