@@ -27,7 +27,6 @@ from symbl_aio.server.management.handlers import ManagementHandlers
 from symbl_aio.server.media.probe import MediaError, MediaInfo, probe
 from symbl_aio.server.outbound_http import OutboundClient, OutboundError
 from symbl_aio.server.recognition_parameters import (
-    ChannelSpeaker,
     RecognitionParameters,
     check_recognition,
 )
@@ -252,7 +251,7 @@ async def _recognise(
         raise ProcessingError(str(error)) from error
     lines = []
     for number, utterances in enumerate(transcript.channels, 1):
-        speaker = parameters.speakers.get(number, ChannelSpeaker())
+        speaker = parameters.speaker_of(number)
         lines += [
             Line(said.text, speaker.name, said.start, said.end, speaker.email)
             for said in utterances
