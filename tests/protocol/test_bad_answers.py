@@ -54,7 +54,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::symbl_aio.EarlyReadWarning")
 
 MODELS = [
     model
-    for model in (getattr(models, name) for name in sorted(models.__all__))
+    for model in (getattr(models, name) for name in dir(models))
     if isinstance(model, type)
     and model is not models.Page
     and attrs.has(model)
