@@ -54,7 +54,6 @@ COVERED_BY = {
     "cli/show_terminal.py": "tests/cli/test_safe_streams.py",
     "cli/serve_command.py": "tests/cli/test_serve.py",
     "cli/show_json.py": "tests/cli/test_commands.py",
-    "durable/__init__.py": "tests/test_exports.py",
     "durable/_database/faults.py": "tests/durable/test_database.py",
     "durable/_database/notifications.py": "tests/durable/test_watcher.py",
     "durable/_database/tables.py": "tests/durable/test_database.py",

@@ -8,9 +8,11 @@ import json
 import os
 import pty
 import random
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -163,6 +165,27 @@ async def test_a_watched_folder_is_uploaded_as_recordings_appear(shell, symbl, f
 
     assert ended.code == 130
     assert len(accepted(symbl)) == 2
+
+
+async def test_a_part_that_is_still_written_holds_back_those_behind_it(shell, symbl, folder):
+    parts = record(folder, *(f"{number}.wav" for number in range(1, 5)), start=1)
+    for part in parts:
+        os.utime(part, (0, 0))
+    ahead = time.time() + 600  # as one that is being written, until its time is set
+    os.utime(parts[1], (ahead, ahead))
+    command = ("upload", "--json", "--watch", "--quiet-for", "60", "--group-by", "folder")
+    process = await shell.start(*command, folder)
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline())["event"] != "completed":
+        pass
+
+    os.utime(parts[1], (0, 0))
+    await symbl.until(lambda: len(accepted(symbl)) == 4)
+
+    process.send_signal(signal.SIGINT)
+    assert (await shell.end(process)).code == 130
+    (conversation,) = {received.conversation_id for received in symbl.submissions}
+    assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
 
 
 async def test_a_linked_folder_is_named_and_not_followed(shell, symbl, folder, tmp_path):
@@ -639,6 +662,44 @@ async def test_ctrl_c_withdraws_and_the_same_command_goes_on(shell, symbl, folde
     assert again.code == 0
     (conversation,) = {received.conversation_id for received in symbl.submissions}
     assert numbers(symbl, str(conversation)) == [1, 2, 3, 4]
+
+
+async def test_the_command_that_continues_again_does_not_send_all_of_it_once_more(
+    shell, symbl, folder
+):
+    record(folder, "1.wav", "2.wav", start=1)
+    assert (await shell.run("upload", folder)).code == 0
+    symbl.hold_jobs()
+    symbl.release(1)
+    shell = Shell(**shell.environment(), SYMBL_LIMITS_JOBS="1")
+    process = await shell.start("upload", "--json", "--again", folder)
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline())["event"] != "completed":
+        pass
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+    symbl.release()
+
+    command = shlex.split(ended.err.splitlines()[-1])
+    assert command == ["symbl-aio", "upload", "--json", str(folder)]
+    assert (await shell.run(*command[1:])).code == 0
+    assert len(accepted(symbl)) == 4
+
+
+async def test_names_of_standard_input_are_in_no_command_that_continues(shell, symbl, folder):
+    (a,) = record(folder, "a.wav")
+    symbl.hold_jobs()
+    process = await shell.start("upload", "-", stdin=-1)
+    assert process.stdin is not None
+    process.stdin.write(f"{a}\n".encode())
+    process.stdin.close()
+    await symbl.until(lambda: symbl.unfinished == 1)
+
+    process.send_signal(signal.SIGINT)
+    ended = await shell.end(process)
+
+    assert ended.err.splitlines()[-1] == "To continue, repeat the command."
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["", "json"])
