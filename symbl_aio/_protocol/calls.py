@@ -303,12 +303,18 @@ def conversations(
         path = "/v1/conversations"
     else:
         path = f"/v1/groups/{quoted_id('group_id', group_id)}/conversations"
+    start = None if start_time is None else instant("start_time", start_time)
+    end = None if end_time is None else instant("end_time", end_time)
+    if start_time is not None and end_time is not None and start_time >= end_time:
+        raise ConfigurationError(
+            f"start_time is not before end_time ({start} and {end}); give an earlier start_time"
+        )
     query: dict[str, JSON] = {
         "limit": page_size,
         "offset": offset,
         "order": order,
-        "start_time": None if start_time is None else instant("start_time", start_time),
-        "end_time": None if end_time is None else instant("end_time", end_time),
+        "start_time": start,
+        "end_time": end,
         "sort": sort,
         "filter": filter,
     }
